@@ -1,0 +1,16 @@
+-- question: How often are both questions of a pair answered right, by axis and scale?
+-- grain: one row per run and axis, and one per run for 'overall'
+-- param family text = null: only this family
+-- param dataset text = null: only this dataset (its name)
+-- param run_id text = null: only this run
+SELECT
+    family, scale, samples_seen, dataset, axis, n,
+    acc_orig, acc_orig_low, acc_orig_high,
+    acc_swap, acc_swap_low, acc_swap_high,
+    acc_both, acc_both_low, acc_both_high,
+    run_id
+FROM accuracy
+WHERE ($family IS NULL OR family = $family)
+    AND ($dataset IS NULL OR dataset = $dataset)
+    AND ($run_id IS NULL OR run_id = $run_id)
+ORDER BY family, samples_seen NULLS LAST, scale, axis

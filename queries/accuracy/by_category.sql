@@ -1,0 +1,11 @@
+-- question: Which categories does each scale answer right, and which are too unreliable to read deltas from?
+-- grain: one row per run and category
+-- param family text = null: only this family
+-- param run_id text = null: only this run
+SELECT
+    family, scale, samples_seen, dataset, axis, category, n,
+    acc_orig, acc_swap, acc_both, acc_both_low, acc_both_high, reliable, run_id
+FROM accuracy_by_category
+WHERE ($family IS NULL OR family = $family)
+    AND ($run_id IS NULL OR run_id = $run_id)
+ORDER BY family, samples_seen NULLS LAST, scale, axis, category

@@ -1,0 +1,17 @@
+-- question: Which pairs did one scale get right (both sides) and another wrong?
+-- grain: one row per pair that changed
+-- param family text: the family
+-- param from_scale text: the scale to compare from
+-- param to_scale text: the scale to compare with
+SELECT
+    before.dataset, before.axis, before.category, before.pair_id,
+    before.orig_text AS orig_before, before.swap_text AS swap_before,
+    later.orig_text AS orig_after, later.swap_text AS swap_after,
+    later.both_correct AS gained
+FROM pair_answers AS before
+INNER JOIN pair_answers AS later
+    ON before.family = later.family AND before.dataset = later.dataset
+    AND before.template = later.template AND before.pair_id = later.pair_id
+WHERE before.family = $family AND before.scale = $from_scale AND later.scale = $to_scale
+    AND before.both_correct <> later.both_correct
+ORDER BY before.axis, before.category, before.pair_id

@@ -1,0 +1,10 @@
+-- question: Does every run, pair, quad and row problem belong to a dataset that exists?
+-- grain: one row per table and missing dataset
+SELECT named.source, named.dataset_id
+FROM (
+    SELECT DISTINCT 'runs' AS source, dataset_id FROM runs
+    UNION ALL SELECT DISTINCT 'swap_pairs', dataset_id FROM swap_pairs
+    UNION ALL SELECT DISTINCT 'quads', dataset_id FROM quads
+    UNION ALL SELECT DISTINCT 'row_problems', dataset_id FROM row_problems
+) AS named
+ANTI JOIN datasets ON named.dataset_id = datasets.dataset_id

@@ -1,0 +1,9 @@
+-- question: Is every answer about a pair of the run's dataset?
+-- grain: one row per answer that breaks it
+SELECT predictions.run_id, predictions.pair_id, predictions.side
+FROM predictions
+INNER JOIN runs ON predictions.run_id = runs.run_id
+ANTI JOIN swap_pairs
+    ON runs.dataset_id = swap_pairs.dataset_id
+    AND runs.template = swap_pairs.template
+    AND predictions.pair_id = swap_pairs.pair_id

@@ -1,0 +1,12 @@
+-- question: Does every row that names a run name one that exists?
+-- grain: one row per table and missing run
+SELECT named.source, named.run_id
+FROM (
+    SELECT DISTINCT 'predictions' AS source, run_id FROM predictions
+    UNION ALL SELECT DISTINCT 'failures', run_id FROM failures
+    UNION ALL SELECT DISTINCT 'shards', run_id FROM shards
+    UNION ALL SELECT DISTINCT 'certificates', run_id FROM certificates
+    UNION ALL SELECT DISTINCT 'metrics', run_id FROM metrics
+    UNION ALL SELECT DISTINCT 'results_json', run_id FROM results_json
+) AS named
+ANTI JOIN runs ON named.run_id = runs.run_id

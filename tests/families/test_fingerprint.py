@@ -1,0 +1,101 @@
+"""A fingerprint changes with what a model computes, and with nothing else."""
+
+from __future__ import annotations
+
+import os
+
+import huggingface_hub
+import pytest
+
+from vlmprobe.errors import ModelError
+from vlmprobe.families import fingerprint, is_local
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A checkpoint in miniature."""
+    made = tmp_path / "checkpoint"
+    made.mkdir()
+    (made / "config.json").write_text('{"model_type": "x"}')
+    (made / "model.safetensors").write_bytes(b"weights")
+    (made / "tokenizer.json").write_text("{}")
+    return made
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_content_counts(folder, name):
+    """Another config, weight or tokenizer is another checkpoint."""
+    before = fingerprint(str(folder))
+    (folder / name).write_bytes((folder / name).read_bytes() + b" ")
+    assert fingerprint(str(folder)) != before
+    assert len(before) == 64
+
+
+def test_a_new_part_counts(folder):
+    """A generation config that was not there may change the answers."""
+    before = fingerprint(str(folder))
+    (folder / "generation_config.json").write_text("{}")
+    assert fingerprint(str(folder)) != before
+
+
+def test_place_date_and_what_training_left_do_not_count(folder, tmp_path):
+    """The same checkpoint elsewhere is the same checkpoint."""
+    before = fingerprint(str(folder))
+    moved = folder.rename(tmp_path / "moved")
+    os.utime(moved / "config.json", (1, 1))
+    (moved / "optimizer.pt").write_bytes(b"big")
+    (moved / "trainer_state.json").write_text("{}")
+    (moved / "README.md").write_text("hello")
+    (moved / "checkpoint-500").mkdir()
+    (moved / "checkpoint-500" / "model.safetensors").write_bytes(b"older")
+    assert fingerprint(str(moved)) == before
+
+
+def test_a_hub_id_in_the_cache_is_its_commit(tmp_path, monkeypatch):
+    """Without a network the cached snapshot of the branch counts."""
+
+    def no_network(*_args, **_kwargs):
+        raise OSError("offline")
+
+    monkeypatch.setattr(huggingface_hub, "model_info", no_network)
+    repository = tmp_path / "models--me--mine"
+    (repository / "snapshots" / COMMIT).mkdir(parents=True)
+    (repository / "snapshots" / COMMIT / "config.json").write_text("{}")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    assert fingerprint("me/mine", cache_dir=tmp_path) == COMMIT
+    with pytest.raises(ModelError, match=r"'me/other' is no folder here, .* did not give it: offline$"):
+        fingerprint("me/other", cache_dir=tmp_path)
+
+
+def test_a_commit_needs_no_look_up():
+    """A full revision already says which content is meant."""
+    assert fingerprint("me/mine", COMMIT) == COMMIT
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "local"),
+    [
+        ("me/mine", False),
+        ("gpt2", False),
+        ("./mine", True),
+        ("/data/mine", True),
+        ("a/b/c", True),
+        ("~/x", True),
+    ],
+)
+def test_what_is_written_like_a_path_is_a_folder(checkpoint, local, tmp_path, monkeypatch):
+    """A hub id is a name, or an owner and a name."""
+    monkeypatch.chdir(tmp_path)
+    assert is_local(checkpoint) is local
+
+
+def test_a_folder_without_weights_is_an_error(folder):
+    """There is nothing that could be run."""
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="no weight file in it"):
+        fingerprint(str(folder))
+    with pytest.raises(ModelError, match="no such folder"):
+        fingerprint(str(folder / "nowhere"))

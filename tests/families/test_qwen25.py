@@ -1,0 +1,278 @@
+"""Qwen2.5-VL on the bundled tiny checkpoints: states, margins, batches and errors."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from vlmprobe.analysis.arrays import to_float32
+from vlmprobe.errors import ModelError, UsageError
+from vlmprobe.families import BatchItem, LoadOptions, OutOfMemoryError, compare
+from vlmprobe.families.devices import reporting_full_memory
+from vlmprobe.families.qwen25 import Qwen25, Tiny
+
+from .conftest import CHECKPOINTS, checkpoint_with
+
+
+@pytest.fixture(scope="module")
+def model():
+    """The best trained of the tiny checkpoints, float32."""
+    return Tiny.load(LoadOptions(str(CHECKPOINTS / "2m")))
+
+
+@pytest.fixture(scope="module")
+def batch(model, items):
+    return model.run_batch(items)
+
+
+def test_what_was_loaded(model):
+    """Six layers of 192 numbers."""
+    assert (model.info.n_layers, model.info.layers, model.info.dim) == (6, (0, 1, 2, 3, 4, 5), 192)
+    assert (model.info.dtype, model.info.device) == ("float32", "cpu")
+    assert model.info.manifest["image_backend"] == "pil"
+    assert model.info.manifest["attention"] == "sdpa"
+    assert model.info.manifest["n_parameters"] == 3_818_624
+    json.dumps(model.info.manifest)
+
+
+def test_a_batch_keeps_pairs_in_order(batch, items):
+    """(layers, pairs, sides, dim), with one text and one margin per side."""
+    assert batch.pair_ids == tuple(item.pair_id for item in items)
+    assert batch.states.shape == (6, 6, 2, 192)
+    assert batch.states.dtype == np.float32
+    assert (len(batch.texts), batch.margins.shape) == (6, (6, 2))
+
+
+def test_states_are_the_decoder_layers_outputs_before_the_final_norm(model, batch, items):
+    """Against transformers' hidden_states of a plain forward, whose last entry is after the norm."""
+    inputs = model._plain_inputs(items[1].image, items[1].questions[1])
+    with torch.inference_mode():
+        hidden = model._model(**inputs, output_hidden_states=True).hidden_states
+        last = torch.from_numpy(batch.states[5, 1, 1])
+        normed = model._model.model.language_model.norm(last)
+    for layer in range(5):
+        np.testing.assert_allclose(batch.states[layer, 1, 1], hidden[layer + 1][0, -1], rtol=0, atol=1e-4)
+    torch.testing.assert_close(normed, hidden[6][0, -1], rtol=1e-4, atol=1e-4)
+    assert (last - hidden[6][0, -1]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("scale", ["80k", "2m"])
+def test_the_batch_passes_its_certificate(scale, items):
+    """Padding, shared images and positions change no state by more than 1e-5 of its length."""
+    family = Qwen25.load(LoadOptions(str(CHECKPOINTS / scale)))
+    found = compare(family.run_batch(items), family.run_plain(items), family.info.layers)
+    assert found.passed
+    assert found.max_rel_dh < 1e-5
+    assert found.median_delta_cos > 0.9999
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_the_size_of_a_batch_does_not_matter(model, batch, items, size):
+    """One by one, four by four or all at once."""
+    parts = [model.run_batch(items[start : start + size]) for start in range(0, len(items), size)]
+    states = np.concatenate([part.states for part in parts], axis=1)
+    size_of_h = np.linalg.norm(batch.states, axis=-1)
+    assert (np.linalg.norm(states - batch.states, axis=-1) / size_of_h).max() < 1e-5
+    assert sum((part.texts for part in parts), ()) == batch.texts
+
+
+def test_the_same_batch_gives_the_same_bits(model, batch, items):
+    """On one machine a repeated batch is equal, not only close."""
+    np.testing.assert_array_equal(model.run_batch(items).states, batch.states)
+
+
+def test_pairs_about_one_image_share_its_encoding(model, batch, items):
+    """Two pairs that hold one image object: it is prepared once, and nothing else changes."""
+    both = [items[0], BatchItem("again", items[0].image, items[1].questions, items[1].answers)]
+    found = model.run_batch(both)
+    np.testing.assert_allclose(found.states[:, 0], batch.states[:, 0], rtol=0, atol=1e-4)
+    assert found.texts == model.run_plain(both).texts
+
+
+def test_images_of_any_mode_are_read_as_rgb(model, items):
+    """A palette image gives what its RGB version gives."""
+    palette = items[0].image.convert("P")
+    as_palette = BatchItem("p", palette, items[0].questions, items[0].answers)
+    as_rgb = BatchItem("p", palette.convert("RGB"), items[0].questions, items[0].answers)
+    np.testing.assert_array_equal(model.run_batch([as_palette]).states, model.run_batch([as_rgb]).states)
+
+
+def test_a_selection_of_layers(batch, items):
+    """Only these are kept; their values are the same."""
+    family = Qwen25.load(LoadOptions(str(CHECKPOINTS / "2m"), layers=(5, 0)))
+    assert family.info.layers == (0, 5)
+    np.testing.assert_array_equal(family.run_batch(items).states, batch.states[[0, 5]])
+
+
+def test_bfloat16_states_are_bits(batch, items):
+    """uint16 with half of a float32 each; close to the float32 run."""
+    family = Qwen25.load(LoadOptions(str(CHECKPOINTS / "2m"), dtype="bfloat16"))
+    found = family.run_batch(items)
+    assert (found.states.dtype, found.dtype, family.info.dtype) == (np.uint16, "bfloat16", "bfloat16")
+    states = to_float32(found.states, found.dtype)
+    cosine = (
+        (states * batch.states).sum(-1)
+        / np.linalg.norm(states, axis=-1)
+        / np.linalg.norm(batch.states, axis=-1)
+    )
+    assert cosine.min() > 0.99
+    assert family.run_plain(items[:1]).states.dtype == np.uint16
+
+
+def test_the_margin_is_read_from_the_raw_logits(tmp_path, items):
+    """In float64 from a plain forward; a penalty in the config does not touch it; NaN where first tokens meet."""
+    folder = checkpoint_with(tmp_path / "c", "2m", repetition_penalty=1.3)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    # With tokens of their own for the capitalised words, only far and close still begin alike (with a space).
+    for token, word in enumerate([" Left", " Right", " Above", " Below"], start=436):
+        tokenizer["added_tokens"].append(
+            tokenizer["added_tokens"][0] | {"id": token, "content": word, "special": False}
+        )
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    family = Qwen25.load(LoadOptions(str(folder)))
+    found, plain = family.run_batch(items), family.run_plain(items)
+    tokens = {word: family._tokenizer.encode(word)[0] for word in ("left", "Left", " left", " Left", "right")}
+    tokens |= {word: family._tokenizer.encode(word)[0] for word in ("Right", " right", " Right")}
+    with torch.inference_mode():
+        logits = family._model(**family._plain_inputs(items[0].image, items[0].questions[0])).logits[0, -1]
+    p = np.exp(logits.numpy().astype(np.float64))
+    expected = np.log(sum(p[token] for word, token in tokens.items() if word.strip().lower() == "left"))
+    expected -= np.log(sum(p[token] for word, token in tokens.items() if word.strip().lower() == "right"))
+    assert found.margins[0, 0] == pytest.approx(expected, abs=1e-4)
+    np.testing.assert_allclose(found.margins, plain.margins, atol=1e-4)
+    assert np.isfinite(found.margins[[0, 1, 3, 4]]).all()
+    assert np.isnan(found.margins[[2, 5]]).all()
+
+
+def test_the_first_prompt_is_on_record(model, items):
+    """As the template renders it, and as the model gets it: 140 x 140 pixels are 25 tokens."""
+    prompt = model.first_prompt(items[0])
+    assert prompt["text"].endswith(
+        "<|vision_start|><|image_pad|><|vision_end|>Is the cup to the left or right of the book?<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+    assert prompt["image_tokens"] == prompt["token_ids"].count(434) == 25
+    assert prompt["image_grid_thw"] == [1, 10, 10]
+
+
+def test_a_question_that_smuggles_in_an_image_token_is_refused(model, items):
+    """It would shift the image's features."""
+    question = "Is <|image_pad|> left or right?"
+    with pytest.raises(ValueError, match="image placeholder 2 times, not once"):
+        model.run_batch([BatchItem("p", items[0].image, (question, question), items[0].answers)])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_a_full_device_is_told_from_other_errors(model, items, monkeypatch, error):
+    """Whoever runs the batches can then take a smaller one."""
+
+    def fail(*_args, **_kwargs):
+        raise error
+
+    monkeypatch.setattr(model, "_embed", fail)
+    with pytest.raises(OutOfMemoryError):
+        model.run_batch(items)
+    with pytest.raises(RuntimeError, match="shapes"):
+        reporting_full_memory(lambda: torch.ones(2) @ torch.ones(3, 3, 3) if False else _raise_shapes())
+
+
+def _raise_shapes():
+    raise RuntimeError("shapes do not match")
+
+
+def broken(tmp_path, **changes):
+    """A copy of a checkpoint with some files removed (None) or overwritten."""
+    folder = checkpoint_with(tmp_path / "broken", "2m")
+    for name, content in changes.items():
+        file = folder / name.replace("__", ".")
+        file.unlink(missing_ok=True)
+        if content is not None:
+            file.write_bytes(content)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"config__json": None}, "no config.json in this folder; is it a checkpoint"),
+        ({"config__json": None, "adapter_config__json": b"{}"}, "it is an adapter; merge it into its base"),
+        ({"config__json": b"{"}, "config.json is no JSON: "),
+        ({"config__json": b'{"model_type": "llama"}'}, "this is a checkpoint of llama, not qwen2_5_vl"),
+        ({"model__safetensors": None}, "no weights in this folder"),
+        (
+            {
+                "model__safetensors": None,
+                "model.safetensors.index__json": b'{"weight_map": {"a": "x-1.safetensors"}}',
+            },
+            "1 of 1 weight files are missing, x-1.safetensors for one",
+        ),
+        ({"model__safetensors": b"\x09\x00\x00"}, "a weight file is damaged"),
+        ({"model__safetensors": b"\x02\0\0\0\0\0\0\0{}"}, "the weights lack .* tensors of the model"),
+        ({"chat_template__jinja": None}, "no chat template .* pass --processor"),
+        (
+            {"tokenizer__json": None, "tokenizer_config__json": None},
+            "its tokenizer does not have .* pass --processor",
+        ),
+        ({"preprocessor_config__json": None}, "cannot load its image processor"),
+    ],
+)
+def test_a_broken_checkpoint_is_one_clear_line(tmp_path, changes, message):
+    """What is wrong, and where."""
+    with pytest.raises(ModelError, match=message) as caught:
+        Qwen25.load(LoadOptions(broken(tmp_path, **changes)))
+    assert "\n" not in str(caught.value)
+    assert "broken" in str(caught.value)
+
+
+def test_a_truncated_weight_file_is_damaged(tmp_path):
+    """A copy that stopped half-way."""
+    weights = (CHECKPOINTS / "2m" / "model.safetensors").read_bytes()
+    with pytest.raises(ModelError, match="a weight file is damaged .*; copy the checkpoint again"):
+        Qwen25.load(LoadOptions(broken(tmp_path, model__safetensors=weights[: len(weights) // 2])))
+
+
+def test_weights_of_another_size_are_an_error(tmp_path):
+    """A config that does not belong to the weights."""
+    config = json.loads((CHECKPOINTS / "2m" / "config.json").read_text())
+    config["text_config"]["intermediate_size"] = 256
+    with pytest.raises(ModelError, match="cannot load the model: ") as caught:
+        Qwen25.load(LoadOptions(broken(tmp_path, config__json=json.dumps(config).encode())))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_processor_may_come_from_elsewhere(tmp_path):
+    """A fine-tuning that was saved without tokenizer uses the base model's."""
+    folder = broken(tmp_path, tokenizer__json=None, chat_template__jinja=None, preprocessor_config__json=None)
+    family = Qwen25.load(LoadOptions(folder, processor=str(CHECKPOINTS / "vanilla")))
+    assert family.info.manifest["processor"].endswith("vanilla")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "gpu9"}, "unknown device 'gpu9'; give auto, cpu, cuda or cuda:N"),
+        ({"dtype": "int8"}, "unknown dtype 'int8'; known: auto, float32, bfloat16, float16"),
+        ({"layers": (0, 6)}, "layer 6 does not exist; this model has layers 0 to 5"),
+    ],
+)
+def test_a_wrong_option_lists_the_right_ones(options, message):
+    """Before anything runs."""
+    with pytest.raises(UsageError, match=message):
+        Qwen25.load(LoadOptions(str(CHECKPOINTS / "2m"), **options))
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    """A path is never looked up on the hub."""
+    with pytest.raises(ModelError, match="no such folder; give a checkpoint's folder or a hub id"):
+        Qwen25.load(LoadOptions(str(tmp_path / "nowhere")))

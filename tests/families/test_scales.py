@@ -1,0 +1,156 @@
+"""Scales are data: a bundled catalogue that a user's file extends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vlmprobe.errors import InputError, ModelError, UsageError
+from vlmprobe.families import ScaleSpec, load_catalog
+
+
+@pytest.fixture
+def catalog(tmp_path, monkeypatch):
+    """Read the bundled catalogue with this text as the user's file, in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def read(text: str | None = None):
+        if text is not None:
+            Path("vlmprobe.toml").write_text(text, encoding="utf-8")
+        return load_catalog()
+
+    return read
+
+
+def test_a_published_scale(catalog):
+    """A fine-tuning takes tokenizer and image processor from the base model."""
+    assert catalog().scale("qwen25", "2m") == ScaleSpec(
+        family="qwen25",
+        architecture="qwen25",
+        scale="2m",
+        checkpoint="ch-min/Qwen2.5-VL-3B-Instruct-data_scale_exp_2m-20260109_120517",
+        processor="Qwen/Qwen2.5-VL-3B-Instruct",
+        revision=None,
+        samples_seen=2_000_000,
+        global_steps=31_250,
+    )
+
+
+@pytest.mark.parametrize("family", ["qwen25", "tiny"])
+@pytest.mark.parametrize(
+    ("scale", "samples", "steps"),
+    [("vanilla", 0, 0), ("80k", 80_000, 1_250), ("400k", 400_000, 6_250), ("800k", 800_000, 12_500)],
+)
+def test_every_scale_says_how_much_training_it_saw(catalog, family, scale, samples, steps):
+    """Samples and steps of batches of 64."""
+    spec = catalog().scale(family, scale)
+    assert (spec.samples_seen, spec.global_steps) == (samples, steps)
+
+
+def test_bundled_checkpoints_are_folders_of_the_package(catalog):
+    """The demo's family needs no download."""
+    assert (Path(catalog().scale("tiny", "80k").checkpoint) / "config.json").is_file()
+
+
+def test_the_scales_of_a_family_keep_the_order_of_the_files(catalog):
+    """Least training first, a user's own last."""
+    read = catalog('[families.tiny.scales.mine]\ncheckpoint = "me/mine"')
+    assert read.scale_names("tiny") == ["vanilla", "80k", "400k", "800k", "2m", "mine"]
+
+
+def test_a_user_overrides_one_field_of_a_scale(catalog):
+    """What the user's file does not say stays as it was."""
+    spec = catalog('[families.qwen25.scales.80k]\nrevision = "v2"').scale("qwen25", "80k")
+    assert (spec.revision, spec.samples_seen) == ("v2", 80_000)
+    assert spec.checkpoint.startswith("ch-min/")
+
+
+def test_a_user_adds_a_family_on_a_known_architecture(catalog):
+    """The scale's name alone says how much training it stands for."""
+    spec = catalog(
+        '[families.mine]\narchitecture = "qwen25"\n[families.mine.scales.80k]\ncheckpoint = "me/mine-80k"'
+    ).scale("mine", "80k")
+    assert (spec.family, spec.architecture, spec.checkpoint) == ("mine", "qwen25", "me/mine-80k")
+    assert (spec.processor, spec.samples_seen) == (None, 80_000)
+
+
+def test_a_folder_in_the_file_is_meant_from_the_file(catalog, tmp_path):
+    """A relative folder works wherever the command runs."""
+    (tmp_path / "runs" / "80k").mkdir(parents=True)
+    spec = catalog('[families.tiny.scales.80k]\ncheckpoint = "runs/80k"').scale("tiny", "80k")
+    assert spec.checkpoint == str(tmp_path / "runs" / "80k")
+
+
+def test_an_explicit_checkpoint_goes_before_the_catalogue(catalog):
+    """The catalogue's revision belongs to its own checkpoint and is dropped."""
+    read = catalog('[families.qwen25.scales.80k]\nrevision = "v2"')
+    spec = read.scale("qwen25", "80k", checkpoint="me/other")
+    assert (spec.checkpoint, spec.revision, spec.samples_seen) == ("me/other", None, 80_000)
+    assert spec.processor == "Qwen/Qwen2.5-VL-3B-Instruct"
+    assert read.scale("qwen25", "80k", "me/other", "me/processor").processor == "me/processor"
+
+
+def test_an_explicit_folder_with_a_tokenizer_brings_its_own_processor(catalog):
+    """The base model's is only for fine-tunings that were saved without."""
+    folder = catalog().scale("tiny", "80k").checkpoint
+    assert catalog().scale("qwen25", "80k", checkpoint=folder).processor is None
+
+
+def test_an_unknown_scale_is_allowed_with_a_checkpoint(catalog):
+    """It is the user's own; how much it was trained is not known, which is not 0."""
+    spec = catalog().scale("tiny", "3m", checkpoint="bundled:2m")
+    assert (spec.scale, spec.samples_seen, spec.global_steps) == ("3m", None, None)
+
+
+@pytest.mark.parametrize(
+    ("family", "scale", "message"),
+    [
+        ("qwen26", "80k", "unknown family 'qwen26'; known: "),
+        ("tiny", "90k", "unknown scale '90k' of family 'tiny'; known: vanilla, 80k, 400k, 800k, 2m; "),
+        ("mine", "80k", "no checkpoint is known for scale '80k' of family 'mine'; pass --checkpoint "),
+    ],
+)
+def test_a_wrong_name_lists_the_right_ones(catalog, family, scale, message):
+    """One line that ends the search."""
+    with pytest.raises(UsageError, match="^" + message) as caught:
+        catalog('[families.mine]\narchitecture = "tiny"').scale(family, scale)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_lost_bundled_checkpoint_is_named(catalog):
+    """The message lists what is there."""
+    with pytest.raises(ModelError, match="no bundled checkpoint '9m'; there are: 2m, 400k"):
+        catalog().scale("tiny", "x", checkpoint="bundled:9m")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[families\n", "line 1: no valid TOML: "),
+        ("[scales.80k]\nsamples_seen = 1\nsamples_seen = 2\n", "line 3: samples_seen is there twice"),
+        ("[scales.80k]\n[scales.80k]\n", r"line 2: \[scales.80k\] is there twice"),
+        ("[family.mine]\n", "unknown key 'family' in the top level; known: scales, families"),
+        (
+            "[families.tiny.scales.80k]\ncheckpiont = 'x'\n",
+            r"unknown key 'checkpiont' in \[families.tiny.scales.80k\]; known: checkpoint, ",
+        ),
+        ("[families.mine]\narchitecture = 'qwen9'\n", "unknown architecture 'qwen9'; known: qwen25, tiny"),
+        ("[families.mine.scales.80k]\n", "set architecture; there is no family 'mine'"),
+        ("[scales.80k]\nsamples_seen = -1\n", "samples_seen in .* must be a whole number from 0, not -1"),
+        ("[scales.80k]\nsamples_seen = true\n", "must be a whole number from 0, not True"),
+        ("[families.tiny.scales.80k]\ncheckpoint = 5\n", "checkpoint in .* must be a text, not 5"),
+        ("[families]\ntiny = 3\n", r"\[families.tiny\] must be a table, not 3"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_line_that_says_where(catalog, text, message):
+    """File, place, what is wrong."""
+    with pytest.raises(InputError, match=r"^vlmprobe.toml: .*" + message) as caught:
+        catalog(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_an_error(tmp_path):
+    """Only the default file may be absent."""
+    with pytest.raises(InputError, match="cannot read it: No such file"):
+        load_catalog(tmp_path / "other.toml")

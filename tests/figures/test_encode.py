@@ -1,0 +1,64 @@
+"""Figures as bytes, and the colours they are drawn in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from vlmprobe.figures import layer_curves, scale_marks, to_png, to_svg
+
+
+def test_the_same_result_gives_the_same_bytes(curve):
+    """No date, no random id: a report written twice is one file."""
+
+    def draw():
+        return layer_curves([curve("vertical", (0.1, 0.4))])
+
+    assert to_png(draw()) == to_png(draw())
+    assert to_svg(draw()) == to_svg(draw())
+
+
+def test_bytes_are_of_the_kind_they_say(curve):
+    """A PNG of dpi dots an inch, and an SVG that names no time."""
+    figure = layer_curves([curve("vertical", (0.1, 0.4))])
+
+    png = to_png(figure, dpi=50)
+    width = int.from_bytes(png[16:20], "big")
+    svg = to_svg(figure)
+    assert png.startswith(b"\x89PNG")
+    assert width == round(figure.get_figwidth() * 50)
+    assert b"<svg" in svg
+    assert b"dc:date" not in svg
+
+
+def test_more_training_is_darker_and_none_is_grey(curve):
+    """Colours follow the samples seen, whatever order the curves come in."""
+    marks = scale_marks(
+        [curve("vertical", (0.1,), scale) for scale in ("2m", "vanilla", "80k", "400k", "foreign")]
+    )
+
+    def light(color):
+        return sum(int(color[place : place + 2], 16) for place in (1, 3, 5))
+
+    by_scale = {scale: mark.color for (_, scale), mark in marks.items()}
+    assert list(by_scale) == ["vanilla", "80k", "400k", "2m", "foreign"]
+    assert by_scale["vanilla"][1:3] == by_scale["vanilla"][3:5] == by_scale["vanilla"][5:7]
+    assert light(by_scale["80k"]) > light(by_scale["400k"]) > light(by_scale["2m"])
+    assert len(set(by_scale.values())) == 5
+
+
+def test_one_scale_of_two_families_has_one_colour_and_two_lines(curve):
+    """Colour says how much training, the line style says whose."""
+    marks = scale_marks([curve("vertical", (0.1,), "2m", family=family) for family in ("qwen25", "molmo")])
+
+    assert marks["qwen25", "2m"].color == marks["molmo", "2m"].color
+    assert marks["qwen25", "2m"].linestyle != marks["molmo", "2m"].linestyle
+    assert marks["molmo", "2m"].label == "molmo @ 2m"
+
+
+def test_importing_the_package_loads_no_matplotlib():
+    """A command that draws nothing does not wait for matplotlib."""
+    code = "import sys, vlmprobe.figures; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,184 @@
+"""The report as one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import math
+from html.parser import HTMLParser
+
+from vlmprobe.reports import ReportFigure, render_report
+
+HOSTILE = "<script>alert('x')</script>\"' onload=\"alert(1)"
+
+
+class Page(HTMLParser):
+    """What a browser sees: tags with attributes, and the text of each element that was asked for."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def attributes(self, name):
+        return [attrs[name] for _, attrs in self.tags if name in attrs]
+
+
+def hostile(item):
+    """Replace every text of a dataclass by an attack."""
+    texts = {
+        field.name: HOSTILE
+        for field in dataclasses.fields(item)
+        if isinstance(getattr(item, field.name), str)
+        and getattr(item, field.name) not in ("vertical", "distance")
+    }
+    return dataclasses.replace(item, **texts)
+
+
+def test_accuracy_comes_first_with_bounds_and_full_precision(report):
+    """Four decimals to read, all digits in data-value, the number of pairs beside them."""
+    page = Page(render_report(report()))
+
+    assert "0.6667 [ 0.5000 , 0.8000 ] n = 32" in page.text
+    assert "0.6666666666666666" in page.attributes("data-value")
+    assert page.text.index("0.6667") < page.text.index("Axis coherence High")
+
+
+def test_the_answer_to_which_scale_is_right_most_often_is_a_sentence(report):
+    """One sentence an axis, before any table."""
+    text = Page(render_report(report())).text
+
+    sentence = (
+        "Distance: 2m gets both answers right most often, 0.6667 (95 % bounds 0.5000 to 0.8000, n = 32)."
+    )
+    assert sentence in text
+    assert "Vertical: 2m gets both answers right most often, 0.8750" in text
+
+
+def test_scales_that_tie_are_all_named(report):
+    """Two scales with one accuracy share the sentence."""
+    points = [dataclasses.replace(point, acc_both=0.5, axis="vertical") for point in report().accuracy[1:3]]
+
+    assert (
+        "Vertical: vanilla and 2m get both answers right most often, 0.5000."
+        in Page(render_report(report(accuracy=points))).text
+    )
+
+
+def test_no_data_reads_not_available_and_says_why(report):
+    """NaN is never printed as a number; the reason is one pointer away."""
+    html = render_report(report())
+
+    assert '<span class="none" title="no answered pair on this axis">n/a</span>' in html
+    assert '<span class="none" title="fewer than 2 pairs">n/a</span>' in html
+    assert "nan" not in [word.lower() for word in Page(html).text.split()]
+    assert "nan" not in Page(html).attributes("data-value")
+
+
+def test_everything_that_others_wrote_is_escaped(report):
+    """A script in any name, caption, path, note or query is text on the page, not part of it."""
+    plain = report()
+    attacked = report(
+        title=HOSTILE,
+        created=HOSTILE,
+        dataset=hostile(plain.dataset),
+        runs=[dataclasses.replace(hostile(run), peak_layers={HOSTILE: (1, 0.5)}) for run in plain.runs],
+        accuracy=[hostile(point) for point in plain.accuracy],
+        peaks=[hostile(peak) for peak in plain.peaks],
+        figures=[hostile(figure) for figure in plain.figures],
+        notes=[HOSTILE],
+        queries={HOSTILE: HOSTILE},
+        provenance={HOSTILE: HOSTILE},
+    )
+    page, expected = Page(render_report(attacked)), Page(render_report(plain))
+
+    assert {tag for tag, _ in page.tags} == {tag for tag, _ in expected.tags}
+    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
+    assert page.text.count("<script>") >= 25
+
+
+def test_the_page_loads_and_runs_nothing(report):
+    """No script, no style sheet, no address: images are data, links point into the page."""
+    html = render_report(report(provenance={"MLflow": "http://127.0.0.1:5000"}))
+    page = Page(html)
+
+    assert not {"script", "link", "iframe", "object", "embed"} & {tag for tag, _ in page.tags}
+    assert all(source.startswith("data:image/png;base64,") for source in page.attributes("src"))
+    assert all(link.startswith("#") for link in page.attributes("href"))
+    assert "url(" not in html
+    assert "default-src 'none'" in html
+
+
+def test_every_figure_is_embedded_with_its_caption(report):
+    """The bytes on the page are the bytes handed in, in their order."""
+    figures = [ReportFigure(f"f{i}", f"Figure {i}", f"Read {i} so.", bytes([i]) * 9) for i in range(3)]
+    page = Page(render_report(report(figures=figures)))
+
+    sources = [source.partition("base64,")[2] for source in page.attributes("src")]
+    assert [base64.b64decode(source) for source in sources] == [figure.png for figure in figures]
+    assert all(f"Read {i} so." in page.text for i in range(3))
+
+
+def test_links_at_the_top_lead_to_sections_that_are_there(report):
+    """Each link has one target, also when two figures have one name."""
+    twins = [ReportFigure("a b", "One", "", b"1"), ReportFigure("a b", "Two", "", b"2")]
+    page = Page(render_report(report(figures=twins)))
+
+    ids = page.attributes("id")
+    assert len(ids) == len(set(ids))
+    assert {link[1:] for link in page.attributes("href")} <= set(ids)
+    assert {"accuracy", "figures", "peaks", "runs", "queries", "settings", "problems"} <= set(ids)
+
+
+def test_runs_and_sql_say_where_the_numbers_come_from(report):
+    """Run ids, checkpoints and a query to repeat it."""
+    text = Page(render_report(report())).text
+
+    assert "run-2m checkpoints/2m" in text
+    assert "SELECT scale, round(acc_both, 4) FROM accuracy" in text
+    assert "vlmprobe.duckdb" in text
+
+
+def test_problems_are_listed(report):
+    """Rows without a pair, failed pairs, unfinished runs, checkers that differ, and notes."""
+    plain = report()
+    troubled = report(
+        dataset=dataclasses.replace(plain.dataset, n_problems=2),
+        runs=[dataclasses.replace(plain.runs[0], n_failed=1, status="partial")],
+        disagreements=3,
+        notes=["both_correct has fewer than 2 pairs in close at vanilla"],
+    )
+
+    text = Page(render_report(troubled)).text
+    assert "Problems (5)" in text
+    assert "2 rows of demo gave no pair." in text
+    assert "tiny @ vanilla (run-vanilla): 1 pair of 32 failed and left no answer." in text
+    assert "tiny @ vanilla (run-vanilla) is partial, so its numbers cover a part of the pairs." in text
+    assert "The two answer checkers differ on 3 answers; the numbers here use each run's own checker." in text
+
+
+def test_a_report_of_nothing_is_still_a_page(report):
+    """No run, no number, no figure: it says so."""
+    text = Page(render_report(report(runs=[], accuracy=[], peaks=[], figures=[], queries={}))).text
+
+    assert "No accuracy was computed." in text
+    assert "No run." in text
+
+
+def test_infinite_bounds_are_not_numbers(report):
+    """A bootstrap that went nowhere prints n/a, not inf."""
+    peak = dataclasses.replace(report().peaks[1], ci_high=math.inf)
+    text = Page(render_report(report(peaks=[peak]))).text
+
+    assert "[ 0.2500 , n/a ]" in text

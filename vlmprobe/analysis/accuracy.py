@@ -1,0 +1,83 @@
+"""How often the answers are right, and whether often enough to read anything into a category."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import nan, sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vlmprobe.analysis.deltas import category_codes
+from vlmprobe.pairs.axes import CATEGORIES, Category
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["RELIABLE_FROM", "CategoryValidity", "category_validity", "wilson_interval"]
+
+#: Chance, for a question with two answers.
+RELIABLE_FROM = 0.5
+
+
+def wilson_interval(k: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """Bound a proportion by Wilson's score interval (E. B. Wilson, JASA 22, 1927), uncorrected.
+
+    Args:
+        k: successes.
+        n: trials.
+        z: normal quantile; the default gives 95 %.
+
+    Returns:
+        Lower and upper bound in [0, 1]; NaN for n = 0.
+
+    Raises:
+        ValueError: not 0 <= k <= n.
+    """
+    if not 0 <= k <= n:
+        raise ValueError(f"successes must lie between 0 and the {n} trials, got {k}")
+    if n == 0:
+        return nan, nan
+    share, spread = k / n, z * z / n
+    centre = (share + spread / 2) / (1 + spread)
+    half = z * sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    # Exactly 0 and 1 where the algebra says so; the subtraction leaves 1e-17.
+    return (0.0 if k == 0 else centre - half), (1.0 if k == n else centre + half)
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryValidity:
+    """Accuracy of one category on either side; NaN and None where it has no pairs."""
+
+    n: int
+    acc_orig: float
+    acc_swap: float
+    reliable: bool | None
+    """Whether both sides are at least at chance; below it, the states may encode something else."""
+
+
+def category_validity(
+    categories: Sequence[str], correct_orig: Sequence[bool], correct_swap: Sequence[bool]
+) -> dict[Category, CategoryValidity]:
+    """Say for each of the six categories whether the model answers it at least as well as chance.
+
+    Args:
+        categories: N category names.
+        correct_orig: N flags, whether the original question was answered right.
+        correct_swap: N flags, the same for the swapped question.
+
+    Raises:
+        ValueError: a name is no category, or the lengths differ.
+    """
+    codes = category_codes(categories)
+    orig, swap = np.asarray(correct_orig, dtype=bool), np.asarray(correct_swap, dtype=bool)
+    if not len(codes) == len(orig) == len(swap):
+        raise ValueError(f"{len(codes)} categories need as many flags, got {len(orig)} and {len(swap)}")
+    validity = {}
+    for code, category in enumerate(CATEGORIES):
+        rows = codes == code
+        n = int(rows.sum())
+        acc_orig, acc_swap = (float(side[rows].mean()) if n else nan for side in (orig, swap))
+        reliable = min(acc_orig, acc_swap) >= RELIABLE_FROM if n else None
+        validity[category] = CategoryValidity(n, acc_orig, acc_swap, reliable)
+    return validity

@@ -1,0 +1,75 @@
+"""How parallel a set of directions is: cosines over all its pairs, without the N x N matrix of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import nan, sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from vlmprobe.analysis.deltas import FloatArray
+
+__all__ = ["PairwiseCosine", "pairwise_cosine", "weighted_pairwise_cosine"]
+
+
+@dataclass(frozen=True, slots=True)
+class PairwiseCosine:
+    """Mean and standard deviation (ddof 0) of the cosine over pairs i < j of n vectors; NaN for n < 2."""
+
+    mean: float
+    std: float
+    n: int
+
+
+def pairwise_cosine(units: FloatArray) -> PairwiseCosine:
+    """Average the cosine over all pairs i < j of unit vectors.
+
+    With sign-corrected units this is the coherence of an axis (arXiv 2605.30161, Eq. 2); with the units of
+    one category it is the within-category consistency. In closed form::
+
+        mean   = (|sum_i u_i|^2 - N) / (N (N - 1))
+        mean^2 = (|G|_F^2 - N) / (N (N - 1)),   |G|_F = |U U^T|_F = |U^T U|_F
+
+    of which the smaller Gram matrix is built.
+
+    Args:
+        units: (N, D) vectors of length 1, as ``unit`` returns them.
+    """
+    units = np.asarray(units, dtype=np.float64)
+    n, dim = units.shape
+    if n < 2:
+        return PairwiseCosine(nan, nan, n)
+    ordered_pairs = n * (n - 1)
+    total = units.sum(axis=0)
+    mean = (float(total @ total) - n) / ordered_pairs
+    gram = units @ units.T if n <= dim else units.T @ units
+    mean_of_squares = (float(np.vdot(gram, gram)) - n) / ordered_pairs
+    return PairwiseCosine(mean, sqrt(max(mean_of_squares - mean * mean, 0.0)), n)
+
+
+def weighted_pairwise_cosine(
+    squared_norms: FloatArray, weights: FloatArray, squared_weights: FloatArray
+) -> FloatArray:
+    """Average the cosine over the pairs of a resample, in which vector i occurs w_i times.
+
+    A vector is not paired with its own copies, whose cosine is 1 whatever the data: counting them would pull
+    every resample above the estimate, by about (1 - mean) / N, and the interval could miss it. So::
+
+        mean = (|sum_i w_i u_i|^2 - sum_i w_i^2) / ((sum_i w_i)^2 - sum_i w_i^2)
+
+    With all w_i = 1 this is the mean of ``pairwise_cosine``.
+
+    Args:
+        squared_norms: |sum w u|^2, any shape.
+        weights: sum w, of that shape.
+        squared_weights: sum w^2, of that shape.
+
+    Returns:
+        The means; NaN where a resample holds fewer than two different vectors.
+    """
+    pairs = weights**2 - squared_weights
+    means = np.full(pairs.shape, nan)
+    np.divide(squared_norms - squared_weights, pairs, out=means, where=pairs > 0)
+    return means

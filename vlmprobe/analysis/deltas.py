@@ -1,0 +1,103 @@
+"""Deltas, their directions, and the sign that lets the two categories of an axis be pooled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmprobe.pairs.axes import CATEGORIES, parse_category
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
+    IntArray = npt.NDArray[np.int64]
+    BoolArray = npt.NDArray[np.bool_]
+
+__all__ = ["category_codes", "deltas", "sign_corrected", "signs", "unit"]
+
+
+def deltas(orig: npt.NDArray[Any], swap: npt.NDArray[Any]) -> FloatArray:
+    """Subtract in float64: h(swap) - h(orig).
+
+    Args:
+        orig: (N, D) hidden states of the original questions, any float dtype.
+        swap: (N, D) hidden states of the swapped questions, row for row.
+
+    Returns:
+        (N, D) deltas.
+
+    Raises:
+        ValueError: the shapes differ or are not (N, D).
+    """
+    if np.ndim(orig) != 2 or np.shape(orig) != np.shape(swap):
+        raise ValueError(
+            f"orig and swap must be (N, D) arrays of one shape, got {np.shape(orig)} and {np.shape(swap)}"
+        )
+    # Two bf16 or fp16 states are close together: a difference taken in their own dtype would be rounding.
+    difference: FloatArray = np.subtract(swap, orig, dtype=np.float64)
+    return difference
+
+
+def unit(vectors: FloatArray) -> tuple[FloatArray, BoolArray]:
+    """Scale each vector to length 1; a zero vector has no direction and is left out.
+
+    Args:
+        vectors: (N, D).
+
+    Returns:
+        The (M, D) unit vectors, and the (N,) mask of the M rows that were kept.
+    """
+    vectors = np.asarray(vectors, dtype=np.float64)
+    norms = np.linalg.norm(vectors, axis=1)
+    kept = norms > 0
+    return vectors[kept] / norms[kept, None], kept
+
+
+def signs(categories: Sequence[str]) -> FloatArray:
+    """Give +1 for a pair of a canonical category (left, above, far) and -1 for one of its opposite.
+
+    Returns:
+        (N,) signs.
+
+    Raises:
+        ValueError: a name is no category.
+    """
+    return np.array([1.0 if parse_category(name).is_canonical else -1.0 for name in categories])
+
+
+def sign_corrected(deltas: FloatArray, categories: Sequence[str]) -> FloatArray:
+    """Negate the deltas of right, below and close, so that an axis's deltas point one way.
+
+    They point from the canonical category to its opposite: the axis direction (+ = left, above, far) is their
+    negative.
+
+    Args:
+        deltas: (N, D), or unit vectors of that shape.
+        categories: N category names.
+
+    Returns:
+        (N, D).
+
+    Raises:
+        ValueError: a name is no category, or there are not N of them.
+    """
+    factors = signs(categories)
+    if len(factors) != len(deltas):
+        raise ValueError(f"{len(deltas)} deltas need as many categories, got {len(factors)}")
+    return np.asarray(deltas, dtype=np.float64) * factors[:, None]
+
+
+def category_codes(categories: Sequence[str]) -> IntArray:
+    """Look up each category's place in ``CATEGORIES``.
+
+    Returns:
+        (N,) numbers from 0 (left) to 5 (close).
+
+    Raises:
+        ValueError: a name is no category.
+    """
+    return np.array([CATEGORIES.index(parse_category(name)) for name in categories], dtype=np.int64)

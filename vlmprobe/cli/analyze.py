@@ -1,0 +1,72 @@
+"""``vlmprobe analyze``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vlmprobe.cli.options import MaxPerCategory
+from vlmprobe.cli.session import AsCsv, AsJson, Debug, Experiment, Home, Quiet, session
+
+__all__ = ["register"]
+
+
+def analyze(
+    families: Annotated[
+        list[str] | None, typer.Argument(help="Only these families.", metavar="[FAMILY]...")
+    ] = None,
+    scales: Annotated[
+        list[str] | None, typer.Option("--scale", help="Only this scale; may be repeated.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Only runs on this benchmark.", metavar="FILE")
+    ] = None,
+    max_per_category: MaxPerCategory = 200,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    experiment: Experiment = None,
+    home: Home = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Compute every metric of the complete runs that match, store it and log it to MLflow. No model is loaded."""
+    with session(home, quiet=quiet, debug=debug, experiment=experiment) as current:
+        from vlmprobe.cli.console import print_rows
+        from vlmprobe.pairs import read_dataset
+        from vlmprobe.workflows.analyze import analyze as run_analysis
+
+        dataset_id = (
+            None if data is None else read_dataset(data, max_per_category=max_per_category).dataset_id
+        )
+        results = run_analysis(
+            current.settings,
+            current.console,
+            families=families or (),
+            scales=scales or (),
+            dataset_id=dataset_id,
+        )
+        rows = [
+            {
+                "family": result.run.family,
+                "scale": result.run.scale,
+                "dataset": result.run.dataset,
+                "pairs": result.n_pairs,
+                "new": result.update.added,
+                "changed": result.update.changed,
+                "unchanged": result.update.unchanged,
+                "run_id": result.run.run_id,
+            }
+            for result in results
+        ]
+        print_rows(rows, as_json=as_json, as_csv=as_csv)
+        names = sorted({result.run.family for result in results})
+        current.console.say(
+            f"metrics are in {current.settings.database_path}; next: vlmprobe merge {' '.join(names)}"
+        )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("analyze", epilog="Example: vlmprobe analyze qwen25 --scale 80k --scale 2m")(analyze)

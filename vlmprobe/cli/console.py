@@ -1,0 +1,120 @@
+"""The terminal: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console as RichConsole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+__all__ = ["TerminalConsole", "print_rows"]
+
+
+class TerminalConsole:
+    """Progress and remarks on stderr."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        """Say little under ``--quiet``."""
+        self._quiet = quiet
+        self._rich = RichConsole(stderr=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        """Report progress in a line."""
+        if not self._quiet:
+            self._rich.print(text, markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Report something that a user should know, also under ``--quiet``."""
+        self._rich.print(f"note: {text}", markup=False, soft_wrap=True, style="yellow")
+
+    @contextmanager
+    def track(self, what: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+        """Show a bar with rate and time left on a terminal; elsewhere a line at the end."""
+        if self._quiet:
+            yield lambda _: None
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._rich, transient=False) as progress:
+            task = progress.add_task(what, total=total, completed=done, rate="")
+
+            def advance(steps: int) -> None:
+                progress.advance(task, steps)
+                speed = progress.tasks[0].speed
+                progress.update(task, rate=f"{speed:.1f}/s" if speed else "")
+
+            yield advance
+
+
+def print_rows(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str] | None = None,
+    *,
+    as_json: bool = False,
+    as_csv: bool = False,
+    empty: str = "no rows",
+) -> None:
+    """Print rows as a table, as JSON (full precision, null for no data) or as CSV (full precision)."""
+    names = list(columns) if columns is not None else list(rows[0]) if rows else []
+    if as_json:
+        plain = [{name: _plain(row.get(name)) for name in names} for row in rows]
+        sys.stdout.write(json.dumps(plain, indent=1) + "\n")
+    elif as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([_plain(row.get(name)) for name in names] for row in rows)
+    elif not rows:
+        sys.stdout.write(f"{empty}\n")
+    else:
+        _print_table(rows, names)
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    console = RichConsole(highlight=False, soft_wrap=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in names:
+        numeric = any(isinstance(row.get(name), (int, float)) for row in rows)
+        # Numbers and names are never cut: on a narrow terminal lines wrap instead.
+        table.add_column(Text(name), justify="right" if numeric else "left", no_wrap=True, overflow="ignore")
+    for row in rows:
+        table.add_row(*(Text(_show(row.get(name))) for name in names))
+    width = table.__rich_measure__(console, console.options).maximum
+    console.width = max(console.width, width)
+    console.print(table)
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        from vlmprobe.reports.numbers import rounded
+
+        # Half up, as DuckDB's round() and the report do it: the three must print the same digits.
+        plain = value == 0 or 1e-3 <= abs(value) < 1e6
+        return "n/a" if value != value else rounded(value) if plain else f"{value:.3e}"
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value != value:
+        return None
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

@@ -1,0 +1,90 @@
+"""``vlmprobe data check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmprobe.cli.options import MaxPerCategory
+from vlmprobe.cli.session import AsCsv, AsJson, Debug, Home, Quiet, session
+
+if TYPE_CHECKING:
+    from vlmprobe.pairs import Dataset
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Look at benchmark files without a model.",
+    epilog="Example: vlmprobe data check EmbSpatial-Bench.tsv",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command(epilog="Example: vlmprobe data check EmbSpatial-Bench.tsv --max-per-category 0")
+def check(
+    file: Annotated[Path, typer.Argument(help="A TSV in one of the two forms.", metavar="FILE")],
+    max_per_category: MaxPerCategory = 200,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    home: Home = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Say what a benchmark holds and what is wrong with it, row by row; every image is decoded.
+
+    --json and --csv print the row problems. Exit code 1 when there are any.
+    """
+    with session(home, quiet=quiet, debug=debug) as current:
+        from vlmprobe.cli.console import print_rows
+        from vlmprobe.pairs import read_dataset
+
+        with current.console.track("reading", file.stat().st_size if file.is_file() else 1) as advance:
+            seen = 0
+
+            def progress(position: int, _: int) -> None:
+                nonlocal seen
+                advance(position - seen)
+                seen = position
+
+            dataset = read_dataset(file, max_per_category=max_per_category, decode=True, progress=progress)
+        problems = [
+            {"line": problem.line, "column": problem.column, "what": problem.what, "why": problem.why}
+            for problem in dataset.problems
+        ]
+        if as_json or as_csv:
+            print_rows(problems, ["line", "column", "what", "why"], as_json=as_json, as_csv=as_csv)
+        else:
+            _print_summary(dataset)
+            if problems:
+                print_rows(problems)
+        if problems:
+            raise typer.Exit(1)
+
+
+def _print_summary(dataset: Dataset) -> None:
+    from vlmprobe.cli.console import print_rows
+    from vlmprobe.pairs import summarise
+
+    summary = summarise(dataset)
+    typer.echo(
+        f"{dataset.path}: {dataset.form} form, {dataset.n_rows} rows, {len(dataset.problems)} problems"
+    )
+    typer.echo(f"dataset {dataset.dataset_id[:12]}, template {dataset.template}, {summary.n_images} images\n")
+    rows = [
+        {"category": str(category), "pairs": n_made, "sampled": summary.sampled[category]}
+        for category, n_made in summary.made.items()
+    ]
+    print_rows(rows)
+    typer.echo("")
+    for axis, questions in summary.examples.items():
+        for question in questions:
+            typer.echo(f"{axis:>10}  {question}")
+    typer.echo("")

@@ -1,0 +1,118 @@
+"""``vlmprobe extract``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmprobe.cli.options import (
+    BatchSize,
+    Data,
+    Device,
+    Dtype,
+    Layers,
+    MaxPerCategory,
+    New,
+    batch_size,
+    layer_list,
+)
+from vlmprobe.cli.session import AsJson, Debug, Experiment, Home, Quiet, session
+
+if TYPE_CHECKING:
+    from vlmprobe.workflows.extract import ExtractResult
+
+__all__ = ["register"]
+
+
+def extract(
+    family: Annotated[str, typer.Argument(help="Model family: the architecture's code.")],
+    data: Data,
+    scale: Annotated[str, typer.Option("--scale", help="Checkpoint of the family: vanilla, 80k, ...")],
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoint", help="Folder or hub id, instead of the scale's own.", metavar="DIR_OR_ID"
+        ),
+    ] = None,
+    processor: Annotated[
+        str | None,
+        typer.Option("--processor", help="Where tokenizer and image processor are.", metavar="DIR_OR_ID"),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Commit, branch or tag of a hub id.")
+    ] = None,
+    max_per_category: MaxPerCategory = 200,
+    layers: Layers = "all",
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    batch: BatchSize = "auto",
+    new: New = False,
+    as_json: AsJson = False,
+    experiment: Experiment = None,
+    home: Home = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Ask a checkpoint every pair of a benchmark; keep answers and hidden states. Resumes where it was stopped."""
+    with session(home, quiet=quiet, debug=debug, experiment=experiment) as current:
+        from vlmprobe.workflows.extract import ExtractRequest
+        from vlmprobe.workflows.extract import extract as run_extraction
+
+        request = ExtractRequest(
+            family=family,
+            scale=scale,
+            data=data,
+            checkpoint=checkpoint,
+            processor=processor,
+            revision=revision,
+            max_per_category=max_per_category,
+            layers=layer_list(layers),
+            dtype=dtype,
+            device=device,
+            batch_size=batch_size(batch),
+            new=new,
+        )
+        result = run_extraction(current.settings, request, current.console)
+        for line in _summary(result):
+            current.console.say(line)
+        if as_json:
+            _print_json(result)
+        if result.interrupted:
+            raise KeyboardInterrupt
+
+
+def _summary(result: ExtractResult) -> list[str]:
+    state = "interrupted" if result.interrupted else "complete"
+    lines = [
+        f"{result.run.name}: {state}: {result.asked} pairs asked, {result.reused} reused, {result.failed} failed "
+        f"of {result.n_pairs} in {result.seconds:.0f} s (run {result.run.run_id})"
+    ]
+    if not result.interrupted:
+        lines.append(f"next: vlmprobe analyze {result.run.family}")
+    return lines
+
+
+def _print_json(result: ExtractResult) -> None:
+    import json
+
+    facts = {
+        "run_id": result.run.run_id,
+        "status": result.run.status,
+        "pairs": result.n_pairs,
+        "asked": result.asked,
+        "reused": result.reused,
+        "failed": result.failed,
+        "row_problems": result.problems,
+        "seconds": round(result.seconds, 3),
+        "spool": str(result.spool),
+        "notes": list(result.notes),
+    }
+    typer.echo(json.dumps(facts, indent=1))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("extract", epilog="Example: vlmprobe extract qwen25 --scale 80k --data EmbSpatial-Bench.tsv")(
+        extract
+    )

@@ -1,0 +1,78 @@
+"""The command line: one file a command, imported only when that command is run."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any
+
+import typer
+
+from vlmprobe import __version__
+from vlmprobe.cli import analyze, data, db, demo, extract, merge, query, run, runs, sql, sync, ui
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="vlmprobe",
+    help="Probe spatial understanding in vision-language models: extract, analyze, compare, ask by SQL.",
+    epilog="Start with: vlmprobe demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - the callback's protocol
+    if wanted:
+        typer.echo(f"vlmprobe {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and exit.", callback=_show_version, is_eager=True
+    ),
+) -> None:
+    pass
+
+
+for module in (demo, extract, analyze, merge, run, runs, sql, query, ui, sync):
+    module.register(app)
+app.add_typer(data.app, name="data")
+app.add_typer(db.app, name="db")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a wrong option is one line and exit code 2."""
+    # A scheduler ends a job with SIGTERM: it gets the same clean stop as Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
+    command: Any = typer.main.get_command(app)
+    try:
+        code = command.main(args=arguments, standalone_mode=False)
+    except Exception as error:
+        # Click's own errors: vendored by some versions of typer, so told by what they can do.
+        if not hasattr(error, "format_message"):
+            if type(error).__name__ == "Abort":
+                sys.exit(130)
+            raise
+        context = getattr(error, "ctx", None)
+        where = f"; see '{context.command_path} --help'" if context is not None else ""
+        text = str(error.format_message()).strip()
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(text)
+            sys.exit(0)
+        typer.echo(f"error: {' '.join(text.split()).rstrip('.')}{where}", err=True)
+        sys.exit(getattr(error, "exit_code", 2))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupt(signum: int, frame: object) -> None:  # noqa: ARG001 - the handler's protocol
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""How a comparison of scales is printed: the table first, then where to look next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vlmprobe.cli.console import print_rows
+
+if TYPE_CHECKING:
+    from vlmprobe.cli.console import TerminalConsole
+    from vlmprobe.settings import Settings
+    from vlmprobe.workflows.merge import MergeResult
+
+__all__ = ["print_merged"]
+
+
+def print_merged(
+    result: MergeResult,
+    settings: Settings,
+    console: TerminalConsole,
+    *,
+    as_json: bool = False,
+    as_csv: bool = False,
+) -> None:
+    """Print both-correct accuracy with bounds and peak coherence, a row a scale and axis."""
+    peaks = {(peak.run_id, peak.axis): peak for peak in result.peaks if peak.subset == "all"}
+    run_ids = {(run.family, run.scale): run.run_id for run in result.runs}
+    rows = []
+    for point in result.accuracy:
+        peak = peaks.get((run_ids[point.family, point.scale], point.axis))
+        rows.append(
+            {
+                "family": point.family,
+                "scale": point.scale,
+                "axis": point.axis,
+                "n": point.n,
+                "acc_both": point.acc_both,
+                "low": point.acc_both_low,
+                "high": point.acc_both_high,
+                "coherence": peak.value if peak else None,
+                "at_layer": peak.layer if peak else None,
+            }
+        )
+    print_rows(rows, as_json=as_json, as_csv=as_csv)
+    home = "" if settings.home.name == "vlmprobe-data" else f" --home {settings.home}"
+    console.say("")
+    console.say(
+        "acc_both: both questions of a pair right, 95 % Wilson bounds; coherence: its peak over layers"
+    )
+    console.say(f"report      {result.report}")
+    console.say(f"MLflow UI   vlmprobe ui{home}")
+    console.say(f'SQL         vlmprobe sql "select scale, axis, acc_both from accuracy order by 1, 2"{home}')

@@ -1,0 +1,77 @@
+"""Options that several commands take, and how their text is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vlmprobe.errors import UsageError
+
+__all__ = [
+    "BatchSize",
+    "Data",
+    "Device",
+    "Dtype",
+    "Layers",
+    "MaxPerCategory",
+    "New",
+    "Out",
+    "batch_size",
+    "layer_list",
+]
+
+Data = Annotated[
+    Path, typer.Option("--data", help="Benchmark: a TSV in one of the two forms.", metavar="FILE")
+]
+MaxPerCategory = Annotated[
+    int,
+    typer.Option(
+        "--max-per-category", help="Sample at most this many pairs a category; 0 = all.", metavar="N"
+    ),
+]
+Layers = Annotated[
+    str, typer.Option("--layers", help="Decoder layers to keep, counted from 0.", metavar="all|0,5,...")
+]
+Dtype = Annotated[
+    str, typer.Option("--dtype", help="auto (bfloat16 on a GPU, float32 on a CPU), float32, bfloat16.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+BatchSize = Annotated[str, typer.Option("--batch-size", help="Pairs a batch, or auto.", metavar="N|auto")]
+New = Annotated[bool, typer.Option("--new", help="Start another run even if one with the same key exists.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder for the report.", metavar="DIR")]
+
+
+def layer_list(text: str) -> tuple[int, ...] | None:
+    """Read ``all`` or a list of layer numbers.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text.strip().lower() == "all":
+        return None
+    try:
+        layers = tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        layers = (-1,)
+    if layers[0] < 0:
+        raise UsageError(f"--layers {text!r}: write 'all' or layer numbers from 0, like 0,5,11")
+    return layers
+
+
+def batch_size(text: str) -> int | None:
+    """Read ``auto`` or a number of pairs.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text.strip().lower() == "auto":
+        return None
+    try:
+        size = int(text)
+    except ValueError:
+        size = 0
+    if size < 1:
+        raise UsageError(f"--batch-size {text!r}: write 'auto' or a number of pairs from 1")
+    return size

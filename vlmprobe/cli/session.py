@@ -1,0 +1,83 @@
+"""What every command shares: the global options, and how an error is told."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmprobe.errors import VlmprobeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vlmprobe.cli.console import TerminalConsole
+    from vlmprobe.settings import Settings
+
+__all__ = ["AsCsv", "AsJson", "Debug", "Experiment", "Home", "Quiet", "Session", "session"]
+
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="Where database, MLflow store, spool and reports live.", metavar="DIR"),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Experiment = Annotated[
+    str | None, typer.Option("--experiment", help="MLflow experiment to log to.", metavar="NAME")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One invocation: its settings and its terminal."""
+
+    settings: Settings
+    console: TerminalConsole
+
+
+@contextmanager
+def session(
+    home: Path | None, *, quiet: bool = False, debug: bool = False, experiment: str | None = None
+) -> Iterator[Session]:
+    """Run a command's body; an error becomes one line on stderr and an exit code (DESIGN: 2 input, 1 failure)."""
+    try:
+        from vlmprobe.cli.console import TerminalConsole
+        from vlmprobe.settings import Settings
+
+        yield Session(Settings.load(home, experiment=experiment), TerminalConsole(quiet=quiet))
+    except VlmprobeError as error:
+        _fail(str(error), error.exit_code, debug=debug)
+    except KeyboardInterrupt:
+        _fail("stopped; what was done is kept, the same command goes on from there", 130, debug=debug)
+    except BrokenPipeError:
+        # Someone piped us into `head`; that is no error of theirs.
+        sys.stderr.close()
+        raise typer.Exit(0) from None
+    except typer.Exit:
+        raise
+    except MemoryError:
+        _fail("out of memory; use a smaller --batch-size", 1, debug=debug)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        _fail(f"{error.strerror or error}{where}", 1, debug=debug)
+    except Exception as error:
+        _fail(f"unexpected {type(error).__name__}: {_first_line(error)}; --debug shows where", 1, debug=debug)
+
+
+def _fail(message: str, code: int, *, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    raise typer.Exit(code)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else ""

@@ -1,0 +1,24 @@
+"""The built-in demo: scenes with a known geometry, a benchmark of them, and five tiny checkpoints."""
+
+from vlmprobe.demo.benchmark import BenchmarkFiles, build_benchmark
+from vlmprobe.demo.checkpoints import DEMO_SCALES, checkpoint_folder
+from vlmprobe.demo.questions import BenchmarkRow, benchmark_rows
+from vlmprobe.demo.render import encode_png, render
+from vlmprobe.demo.scenes import Scene, SceneObject, is_consistent, keeps_margin, relation, sample_scene
+
+__all__ = [
+    "DEMO_SCALES",
+    "BenchmarkFiles",
+    "BenchmarkRow",
+    "Scene",
+    "SceneObject",
+    "benchmark_rows",
+    "build_benchmark",
+    "checkpoint_folder",
+    "encode_png",
+    "is_consistent",
+    "keeps_margin",
+    "relation",
+    "render",
+    "sample_scene",
+]

@@ -1,0 +1,129 @@
+"""The rows of the demo's benchmark before they are drawn: a scene, a question about it, the answer.
+
+The questions are worded and answered as EmbSpatial-Bench words and answers its own, so that the demo goes the
+way a real benchmark goes. A row is a function of its number and the seed alone: a longer benchmark starts
+with the rows of a shorter one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vlmprobe.demo.scenes import is_consistent, relation, sample_scene
+from vlmprobe.errors import UsageError
+from vlmprobe.pairs.axes import CATEGORIES, Axis, Category
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vlmprobe.demo.scenes import Scene, SceneObject
+
+__all__ = ["LETTERS", "BenchmarkRow", "benchmark_rows"]
+
+LETTERS = ("A", "B", "C", "D")
+#: Fills the options of a far/close row that name no object; EmbSpatial-Bench's own word.
+UNKNOWN = "unknown"
+
+_RELATION_QUESTIONS = (
+    "How are {a} and {b} positioned in relation to each other in the image?",
+    "What is the spatial relationship between {a} and {b} in the image?",
+    "Can you describe the spatial arrangement of {a} and {b} in the image?",
+    "How do the positions of {a} and {b} interact in the image?",
+    "What is the spatial configuration of {a} and {b} in the image?",
+)
+# A scene may hold nearer or farther objects than the main pair: the question is about those listed.
+_DISTANCE_QUESTIONS = {
+    Category.FAR: "Which of the listed objects is the farthest from the viewer?",
+    Category.CLOSE: "Which of the listed objects is the closest to the viewer?",
+}
+_RELATION_OPTIONS = (Category.LEFT, Category.RIGHT, Category.ABOVE, Category.BELOW)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkRow:
+    """One question, with the scene it is about: the truth that the file's readers do not see."""
+
+    index: int
+    category: Category
+    """What the subject is to the reference."""
+    scene: Scene
+    subject: SceneObject
+    """The object that the question names first; of a far/close row, the one that is the right option."""
+    reference: SceneObject
+    question: str
+    options: tuple[str, str, str, str]
+    """In the order A to D."""
+    answer: str
+    """The letter of the right option."""
+
+    @property
+    def question_id(self) -> str:
+        """The key that joins the TSV and the boxes, such as ``demo-000123``."""
+        return f"demo-{self.index:06d}"
+
+    @property
+    def perspective(self) -> str:
+        """``consistent`` where the pair's farther object is higher in the image, else ``counter``."""
+        return "consistent" if is_consistent(self.subject, self.reference) else "counter"
+
+
+def benchmark_rows(
+    pairs_per_category: int = 40, *, seed: int = 0, counter_share: float = 0.5
+) -> Iterator[BenchmarkRow]:
+    """Yield the benchmark's rows in file order: left, right, above, below, far, close, left, right ...
+
+    Args:
+        pairs_per_category: rows of each category.
+        seed: of the scenes, the order of the options and the noise.
+        counter_share: share of each category's rows, 0 to 1 and spread evenly over the file, in which the
+            farther object is lower in the image. Every row keeps the margins of all three axes, so that
+            vertical and distance questions about its pair are both clear.
+
+    Raises:
+        UsageError: a count or seed or share out of range; raised by the call, not by the first row.
+
+    """
+    if pairs_per_category < 1:
+        raise UsageError(f"pairs per category is {pairs_per_category}; ask for 1 or more")
+    if not 0.0 <= counter_share <= 1.0:
+        raise UsageError(f"counter share is {counter_share}; it has to be between 0 and 1")
+    if seed < 0:
+        raise UsageError(f"seed is {seed}; it has to be 0 or more")
+    return (_row(index, seed, counter_share) for index in range(pairs_per_category * len(CATEGORIES)))
+
+
+def _row(index: int, seed: int, counter_share: float) -> BenchmarkRow:
+    turn, which = divmod(index, len(CATEGORIES))
+    category = CATEGORIES[which]
+    rng = np.random.Generator(np.random.PCG64([seed, index]))
+    scene = sample_scene(rng, consistent=not _is_counter(turn, counter_share))
+    subject, reference = scene.main_pair
+    if relation(subject, reference, category.axis) is not category:
+        subject, reference = reference, subject
+
+    if category.axis is Axis.DISTANCE:
+        question = _DISTANCE_QUESTIONS[category]
+        right, options = subject.name, [subject.name, reference.name, UNKNOWN, UNKNOWN]
+    else:
+        phrasing = _RELATION_QUESTIONS[turn % len(_RELATION_QUESTIONS)]
+        question = phrasing.format(a=subject.name, b=reference.name)
+        right, options = str(category), [str(option) for option in _RELATION_OPTIONS]
+    a, b, c, d = (options[i] for i in rng.permutation(len(options)))
+    return BenchmarkRow(
+        index=index,
+        category=category,
+        scene=scene,
+        subject=subject,
+        reference=reference,
+        question=question,
+        options=(a, b, c, d),
+        answer=LETTERS[(a, b, c, d).index(right)],
+    )
+
+
+def _is_counter(turn: int, share: float) -> bool:
+    """Whether a category's turn-th row is a counter one: of the first n rows, n * share rounded are."""
+    return int((turn + 1) * share + 0.5) > int(turn * share + 0.5)

@@ -1,0 +1,76 @@
+"""Errors that a user can act on: each says what, where, and what to do next."""
+
+from __future__ import annotations
+
+__all__ = [
+    "DatabaseError",
+    "ImageError",
+    "InputError",
+    "LeaseHeldError",
+    "MissingPackageError",
+    "ModelError",
+    "StaleSchemaError",
+    "TrackingError",
+    "UsageError",
+    "VlmprobeError",
+    "VlmprobeWarning",
+    "unknown_name",
+]
+
+
+class VlmprobeError(Exception):
+    """A failure that ends a command: printed as one line, exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(VlmprobeError):
+    """The command line or a setting is wrong: exit code 2."""
+
+    exit_code = 2
+
+
+class InputError(VlmprobeError):
+    """A file that the user gave is wrong: exit code 2."""
+
+    exit_code = 2
+
+
+class ImageError(InputError):
+    """An image in a file that the user gave cannot be read."""
+
+
+class DatabaseError(VlmprobeError):
+    """The database cannot be opened or is not one of ours: exit code 2."""
+
+    exit_code = 2
+
+
+class StaleSchemaError(DatabaseError):
+    """The database was made by another version of vlmprobe."""
+
+
+class LeaseHeldError(VlmprobeError):
+    """Another process is working on the same run."""
+
+
+class MissingPackageError(UsageError):
+    """A family needs a package that is not installed."""
+
+
+class ModelError(InputError):
+    """A checkpoint cannot be loaded, or is not what its family expects."""
+
+
+class TrackingError(VlmprobeError):
+    """MLflow did not answer or refused."""
+
+
+class VlmprobeWarning(UserWarning):
+    """Something that a user should know and that stops nothing."""
+
+
+def unknown_name(what: str, name: str, valid: list[str]) -> UsageError:
+    """Build the error for a name that is not among the valid ones, which it lists."""
+    listed = ", ".join(valid) if valid else "none"
+    return UsageError(f"unknown {what} {name!r}; known: {listed}")

@@ -1,0 +1,126 @@
+"""Whether the fast path may be believed: its output against one plain forward pass per question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmprobe.analysis.arrays import to_float32
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmprobe.families.base import BatchOutput
+
+    Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+__all__ = ["Comparison", "certified_batches", "compare"]
+
+#: float32: the largest |dh|/|h| that passes.
+MAX_REL_DH = 1e-5
+#: Half precision: the median cosine of the deltas that passes.
+MIN_MEDIAN_DELTA_COS = 0.99
+#: Half precision: below this |delta|/|h| a layer's delta is mostly rounding, and its cosine says nothing.
+MIN_DELTA_RATIO = 0.02
+#: Answers whose margin is no larger than this are near ties, which rounding may turn.
+MIN_MARGIN = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A batch run both ways."""
+
+    max_rel_dh: float
+    """Largest |h_fast - h_plain| / |h_plain| over layers, pairs and sides."""
+    median_delta_cos: float
+    """Median cosine of fast and plain delta over the pairs of the counted layers; NaN when none counts."""
+    layers_counted: tuple[int, ...]
+    """Layers whose mean |delta|/|h(orig)| of the plain run is at least 0.02."""
+    answers_compared: int
+    """Answers whose plain |margin| is above 0.1."""
+    answers_equal: int
+    passed: bool
+
+
+def compare(fast: BatchOutput, plain: BatchOutput, layers: Sequence[int]) -> Comparison:
+    """Compare the fast run of a batch with the plain run of the same pairs.
+
+    float32 passes when ``max_rel_dh`` <= 1e-5, half precision when ``median_delta_cos`` >= 0.99; both need
+    all compared answers equal. In half precision with no layer to count, the answers alone decide. States
+    that are not finite never pass.
+
+    Args:
+        fast: states of shape (layers, N, 2, dim).
+        plain: the same pairs in the same order.
+        layers: the layers' numbers, in the order of the states.
+
+    Raises:
+        ValueError: the two runs do not hold the same pairs and layers.
+    """
+    if fast.pair_ids != plain.pair_ids or fast.states.shape != plain.states.shape:
+        raise ValueError("the two runs to compare hold different pairs or shapes")
+    if fast.states.shape[0] != len(layers):
+        raise ValueError(f"{len(layers)} layers named for states of {fast.states.shape[0]}")
+    ours = to_float32(fast.states, fast.dtype).astype(np.float64)
+    theirs = to_float32(plain.states, plain.dtype).astype(np.float64)
+
+    max_rel_dh = _largest_relative_difference(ours, theirs)
+    counted, median_cos = _delta_agreement(ours, theirs)
+    compared = [
+        fast.texts[pair][side] == plain.texts[pair][side]
+        for pair, side in zip(*np.nonzero(np.abs(plain.margins) > MIN_MARGIN), strict=True)
+    ]
+    if fast.dtype == "float32":
+        states_agree = max_rel_dh <= MAX_REL_DH
+    else:
+        states_agree = bool(np.isfinite(max_rel_dh)) and (not counted or median_cos >= MIN_MEDIAN_DELTA_COS)
+    return Comparison(
+        max_rel_dh=max_rel_dh,
+        median_delta_cos=median_cos,
+        layers_counted=tuple(layers[index] for index in counted),
+        answers_compared=len(compared),
+        answers_equal=sum(compared),
+        passed=states_agree and all(compared),
+    )
+
+
+def certified_batches(plan_sizes: Sequence[int], every: int = 50) -> dict[int, str]:
+    """Choose the batches to certify: the first, the largest, and every 50th.
+
+    Args:
+        plan_sizes: the planned batches' sizes, in order.
+        every: one batch in so many.
+
+    Returns:
+        Batch number (from 0, ascending) -> why: ``first``, ``largest`` or ``sample``.
+    """
+    if every < 1:
+        raise ValueError(f"every must be at least 1, not {every}")
+    chosen = dict.fromkeys(range(0, len(plan_sizes), every), "sample")
+    if plan_sizes:
+        chosen[max(range(len(plan_sizes)), key=plan_sizes.__getitem__)] = "largest"
+        chosen[0] = "first"
+    return dict(sorted(chosen.items()))
+
+
+def _largest_relative_difference(ours: Floats, theirs: Floats) -> float:
+    difference = np.linalg.norm(ours - theirs, axis=-1)
+    size = np.linalg.norm(theirs, axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.where(difference == 0, 0.0, difference / size)
+    return float(np.max(relative, initial=0.0)) if relative.size else float("nan")
+
+
+def _delta_agreement(ours: Floats, theirs: Floats) -> tuple[list[int], float]:
+    """Return the indices of the counted layers and the median cosine over their pairs."""
+    deltas = [states[:, :, 1] - states[:, :, 0] for states in (ours, theirs)]
+    our_size, their_size = (np.linalg.norm(delta, axis=-1) for delta in deltas)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.mean(their_size / np.linalg.norm(theirs[:, :, 0], axis=-1), axis=-1)
+        cosines = np.einsum("lnd,lnd->ln", *deltas) / (our_size * their_size)
+    counted = [index for index, value in enumerate(ratio) if value >= MIN_DELTA_RATIO]
+    # A pair without a plain delta has no direction to agree with; one that only the fast path lost disagrees.
+    values = np.where(our_size == 0, 0.0, cosines)[counted][their_size[counted] > 0]
+    return counted, float(np.median(values)) if values.size else float("nan")

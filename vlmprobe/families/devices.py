@@ -1,0 +1,82 @@
+"""Which device and number format a model runs in, and what a full device looks like."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from vlmprobe.errors import UsageError, unknown_name
+from vlmprobe.families.base import OutOfMemoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["pick_device", "pick_dtype", "reporting_full_memory"]
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+Result = TypeVar("Result")
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device of this name; ``auto`` is the first CUDA GPU, else the CPU.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {name!r}; give auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise UsageError(f"device {name!r}: PyTorch finds no CUDA GPU here; use --device cpu")
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise UsageError(f"device {name!r}: there are {torch.cuda.device_count()} GPUs, counted from 0")
+    return device
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the number format of this name; ``auto`` is bfloat16, on a CPU float32.
+
+    Raises:
+        UsageError: there is no such format; the message lists them.
+    """
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    if name not in _DTYPES:
+        raise unknown_name("dtype", name, ["auto", *_DTYPES])
+    return _DTYPES[name]
+
+
+def reporting_full_memory(work: Callable[[], Result]) -> Result:
+    """Do the work; when the device's memory is full, free what the attempt held and say so.
+
+    Raises:
+        OutOfMemoryError: the work did not fit.
+    """
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        message = (str(error).splitlines() or ["out of memory"])[0]
+    # Only out here is the failed attempt's traceback gone, and with it what its frames held on the device.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    raise OutOfMemoryError(message)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    said = str(error).lower()
+    # A CPU allocation fails with a plain RuntimeError: "DefaultCPUAllocator: can't allocate memory".
+    return (
+        isinstance(error, MemoryError | torch.OutOfMemoryError)
+        or "out of memory" in said
+        or "can't allocate memory" in said
+    )

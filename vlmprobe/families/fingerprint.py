@@ -1,0 +1,117 @@
+"""What tells two checkpoints apart: the commit of a hub repository, or a hash of a folder's files."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["fingerprint", "is_local"]
+
+_WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth"})
+_SETTINGS = frozenset({".json", ".jinja", ".yaml", ".yml", ".model", ".py"})
+_TEXTS = frozenset({"merges.txt", "vocab.txt"})
+#: What a training run leaves beside a checkpoint and no model reads.
+_TRAINING = re.compile(
+    r"^(optimizer|scheduler|scaler|rng_state|training_args|trainer_state|train_results|all_results|eval_results)"
+)
+_TRAINING_FOLDER = re.compile(r"^(\.|checkpoint-|global_step|runs$|logs$|__pycache__$)")
+_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+
+
+def is_local(checkpoint: str) -> bool:
+    """Return whether a checkpoint is meant as a folder of this machine and not as a hub id.
+
+    A hub id is ``name`` or ``owner/name``; what exists here, or is written like a path, is a folder.
+    """
+    path = Path(checkpoint).expanduser()
+    written_as_path = (
+        checkpoint.startswith(("/", ".", "~")) or checkpoint.count("/") > 1 or checkpoint.endswith("/")
+    )
+    return written_as_path or path.exists()
+
+
+def fingerprint(checkpoint: str, revision: str | None = None, cache_dir: Path | None = None) -> str:
+    """Identify the content of a checkpoint.
+
+    Args:
+        checkpoint: a folder or a hub id.
+        revision: branch, tag or commit of a hub id; a folder has none.
+        cache_dir: the hub's cache folder, when it is not the usual one.
+
+    Returns:
+        For a folder the sha256 (64 hex digits) over name and content of its settings, tokenizer, processor
+        and weight files, whatever their order or date; for a hub id the commit (40 hex digits).
+
+    Raises:
+        ModelError: there is no such folder, it holds nothing to identify, or the hub does not know the id.
+    """
+    if is_local(checkpoint):
+        return _of_folder(Path(checkpoint).expanduser())
+    return _of_hub(checkpoint, revision, cache_dir)
+
+
+def _of_folder(folder: Path) -> str:
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such folder; give a checkpoint's folder or a hub id")
+    total = hashlib.sha256()
+    weights = 0
+    for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in _files(folder)):
+        with path.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        total.update(f"{name}\0{content}\n".encode())
+        weights += path.suffix in _WEIGHTS
+    if not weights:
+        raise ModelError(f"{folder}: no weight file in it (*.safetensors, *.bin, *.pt)")
+    return total.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.is_dir():
+            if not _TRAINING_FOLDER.match(path.name):
+                yield from _files(path)
+        elif _is_part(path):
+            yield path
+
+
+def _is_part(path: Path) -> bool:
+    of_kind = path.suffix in _WEIGHTS | _SETTINGS or path.name in _TEXTS
+    return of_kind and not path.name.startswith(".") and not _TRAINING.match(path.name)
+
+
+def _of_hub(repository: str, revision: str | None, cache_dir: Path | None) -> str:
+    if revision is not None and _COMMIT.match(revision):
+        return revision
+    import huggingface_hub
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        # The hub is asked before the cache: a branch may have moved since, and loading would follow it.
+        commit = huggingface_hub.model_info(repository, revision=revision, timeout=10).sha
+        reason = "it names no commit"
+    except HFValidationError as error:
+        raise ModelError(f"{repository!r} is neither a folder here nor a valid hub id") from error
+    except Exception as error:  # noqa: BLE001  (the hub's HTTP client changes its exceptions with its version)
+        commit, reason = None, _first_line(error)
+    if commit is None:
+        cached = huggingface_hub.try_to_load_from_cache(
+            repository, "config.json", cache_dir=cache_dir, revision=revision
+        )
+        # The cache's layout is snapshots/<commit>/config.json.
+        commit = Path(cached).parent.name if isinstance(cached, str) else None
+    if commit is None:
+        raise ModelError(
+            f"{repository!r} is no folder here, not in the hub's cache, and the hub did not give it: {reason}"
+        )
+    return commit
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

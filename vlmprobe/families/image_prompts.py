@@ -1,0 +1,100 @@
+"""A chat prompt about one image: text with one placeholder, which each image repeats as often as it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from vlmprobe.families.base import BatchItem
+
+__all__ = ["ImagePrompts", "PreparedImages", "distinct_images", "pad_left"]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedImages:
+    """Images as patches, one image after the other."""
+
+    pixels: Tensor
+    """Shape (patches of all images, values of a patch)."""
+    grids: Tensor
+    """Shape (images, 3): patches in time, height and width."""
+    tokens: tuple[int, ...]
+    """How many prompt tokens each image takes."""
+
+
+class ImagePrompts:
+    """Tokenizer, image processor and chat template put together.
+
+    transformers' own processor for these models cannot be made without torchvision, for its video half.
+    """
+
+    def __init__(self, tokenizer: Any, image_processor: Any, template: str, image_token: int) -> None:
+        self._tokenizer = tokenizer
+        self._image_processor = image_processor
+        self._template = template
+        self._image_token = image_token
+
+    def text(self, question: str) -> str:
+        """Render one user message, the image and then the question, up to where the answer begins."""
+        content = [{"type": "image"}, {"type": "text", "text": question}]
+        return str(
+            self._tokenizer.apply_chat_template(
+                [{"role": "user", "content": content}],
+                chat_template=self._template,
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        )
+
+    def ids(self, question: str, image_tokens: int) -> list[int]:
+        """Return the prompt's token ids with the placeholder repeated ``image_tokens`` times.
+
+        Raises:
+            ValueError: the prompt does not hold the placeholder exactly once.
+        """
+        ids: list[int] = self._tokenizer(self.text(question))["input_ids"]
+        if ids.count(self._image_token) != 1:
+            raise ValueError(
+                f"the prompt holds the image placeholder {ids.count(self._image_token)} times, not once"
+            )
+        place = ids.index(self._image_token)
+        return ids[:place] + [self._image_token] * image_tokens + ids[place + 1 :]
+
+    def prepare(self, images: Sequence[Image]) -> PreparedImages:
+        """Resize, normalise and cut images into patches, as the checkpoint's settings say."""
+        prepared = self._image_processor(
+            images=[image.convert("RGB") for image in images],
+            return_tensors="pt",
+            input_data_format="channels_last",
+        )
+        grids: Tensor = prepared["image_grid_thw"]
+        per_token = self._image_processor.merge_size**2
+        tokens = tuple((grids.prod(dim=1) // per_token).tolist())
+        return PreparedImages(prepared["pixel_values"], grids, tokens)
+
+
+def distinct_images(items: Sequence[BatchItem]) -> tuple[list[Image], list[int]]:
+    """Return every image object once, and for each of the 2N questions the place of its image."""
+    places: dict[int, int] = {}
+    distinct: list[Image] = []
+    for item in items:
+        if id(item.image) not in places:
+            places[id(item.image)] = len(distinct)
+            distinct.append(item.image)
+    return distinct, [places[id(item.image)] for item in items for _ in range(2)]
+
+
+def pad_left(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Return ids and mask, both (rows, longest); a masked token's id is never looked at, so it is 0."""
+    longest = max(len(prompt) for prompt in prompts)
+    ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    return ids, mask

@@ -1,0 +1,207 @@
+"""Load what a checkpoint folder or a hub id holds, and say in one line what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.errors import ModelError
+from vlmprobe.families.fingerprint import is_local
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+__all__ = ["load_chat_template", "load_image_processor", "load_model", "load_tokenizer", "quiet"]
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' notes and progress bars off the screen; what matters becomes an error."""
+    from transformers.utils import logging
+
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def load_model(
+    model_class: Any,
+    model_type: str,
+    source: str,
+    revision: str | None,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Any:
+    """Load a transformers model for inference.
+
+    Args:
+        model_class: the transformers class.
+        model_type: what the checkpoint's config.json must call its architecture.
+        source: a folder or a hub id.
+        revision: commit, branch or tag of a hub id.
+        dtype: the number format to run in.
+        device: where to put it.
+
+    Raises:
+        ModelError: no such folder, no or damaged config or weights, weights that do not fill the model,
+            another architecture, or too little memory on the device.
+    """
+    from safetensors import SafetensorError
+
+    _check_architecture(source, revision, model_type)
+    if is_local(source):
+        _check_weights(Path(source).expanduser())
+    try:
+        with quiet():
+            model, report = model_class.from_pretrained(
+                _place(source), revision=revision, dtype=dtype, output_loading_info=True
+            )
+            missing = sorted(report["missing_keys"])
+            if missing:
+                raise ModelError(
+                    f"{source}: the weights lack {len(missing)} tensors of the model, {missing[0]} for one; "
+                    "is it a full checkpoint and not only an adapter?"
+                )
+            return model.to(device).eval().requires_grad_(requires_grad=False)
+    except SafetensorError as error:
+        raise ModelError(
+            f"{source}: a weight file is damaged ({_line(error)}); copy the checkpoint again"
+        ) from error
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
+        if "out of memory" in str(error):
+            raise ModelError(f"{source}: the model does not fit into the memory of {device}") from error
+        raise ModelError(f"{source}: cannot load the model: {_line(error)}") from error
+
+
+def load_tokenizer(source: str, revision: str | None) -> Any:
+    """Load the tokenizer of a checkpoint.
+
+    Raises:
+        ModelError: it holds none.
+    """
+    from transformers import AutoTokenizer
+
+    return _load_part(AutoTokenizer, "tokenizer", source, revision)
+
+
+def load_image_processor(processor_class: Any, source: str, revision: str | None) -> Any:
+    """Load the image processor of a checkpoint.
+
+    Raises:
+        ModelError: it holds none.
+    """
+    return _load_part(processor_class, "image processor", source, revision)
+
+
+def load_chat_template(source: str, revision: str | None, tokenizer: Any) -> str:
+    """Return the chat template: that of the processor's own file, else the tokenizer's.
+
+    Raises:
+        ModelError: the checkpoint holds none.
+    """
+    text = _read(source, "chat_template.jinja", revision)
+    if text is None:
+        legacy = _read(source, "chat_template.json", revision)
+        text = json.loads(legacy).get("chat_template") if legacy is not None else tokenizer.chat_template
+    if isinstance(text, dict):
+        text = text.get("default")
+    if not isinstance(text, str):
+        raise ModelError(
+            f"{source}: no chat template (chat_template.jinja); pass --processor with the base model's"
+            " folder or id"
+        )
+    return text
+
+
+def _check_architecture(source: str, revision: str | None, model_type: str) -> None:
+    if is_local(source):
+        folder = Path(source).expanduser()
+        if not folder.is_dir():
+            raise ModelError(f"{source}: no such folder; give a checkpoint's folder or a hub id")
+        if not (folder / "config.json").is_file():
+            adapter = (folder / "adapter_config.json").is_file()
+            hint = (
+                "it is an adapter; merge it into its base model first" if adapter else "is it a checkpoint?"
+            )
+            raise ModelError(f"{source}: no config.json in this folder; {hint}")
+    text = _read(source, "config.json", revision, required=True)
+    try:
+        config = json.loads(text or "")
+    except json.JSONDecodeError as error:
+        raise ModelError(f"{source}: config.json is no JSON: {error}") from error
+    found = config.get("model_type") if isinstance(config, dict) else None
+    if found != model_type:
+        raise ModelError(
+            f"{source}: this is a checkpoint of {found or 'no known architecture'}, not {model_type}"
+        )
+
+
+def _check_weights(folder: Path) -> None:
+    if any((folder / name).is_file() for name in _WEIGHTS):
+        return
+    for index in (folder / f"{name}.index.json" for name in _WEIGHTS):
+        if index.is_file():
+            try:
+                parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ModelError(f"{index}: damaged; copy the checkpoint again") from error
+            lost = [part for part in parts if not (folder / part).is_file()]
+            if lost:
+                raise ModelError(
+                    f"{folder}: {len(lost)} of {len(parts)} weight files are missing, {lost[0]} for one"
+                )
+            return
+    raise ModelError(f"{folder}: no weights in this folder ({' or '.join(_WEIGHTS)})")
+
+
+def _load_part(part_class: Any, what: str, source: str, revision: str | None) -> Any:
+    if is_local(source) and not Path(source).expanduser().is_dir():
+        raise ModelError(f"{source}: no such folder; give --processor a checkpoint's folder or a hub id")
+    try:
+        with quiet():
+            return part_class.from_pretrained(_place(source), revision=revision)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{source}: cannot load its {what} ({_line(error)}); pass --processor with the base model's"
+            " folder or id"
+        ) from error
+
+
+def _read(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:
+    """Return the text of a small file of the checkpoint; None when it has none of this name."""
+    from transformers.utils import cached_file
+
+    try:
+        with quiet():
+            path = cached_file(
+                _place(source),
+                name,
+                revision=revision,
+                _raise_exceptions_for_missing_entries=required,
+                _raise_exceptions_for_connection_errors=required,
+            )
+        return None if path is None else Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{source!r} is neither a checkpoint folder here nor a hub id that can be reached: {_line(error)}"
+        ) from error
+
+
+def _place(source: str) -> str:
+    return str(Path(source).expanduser()) if is_local(source) else source
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,142 @@
+"""What all figures share: a canvas, panels with one look, a legend, labels that keep out of each other's way.
+
+Everything is set on the artist itself: no pyplot, no rcParams, so that drawing changes nothing for others.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import TYPE_CHECKING
+
+from vlmprobe.figures import theme
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
+
+#: Inches; at 110 dots an inch a full-width figure is 1,078 pixels wide.
+FULL_WIDTH = 9.8
+_LABEL_GAP_PIXELS = 4.0
+#: Points between a tick and its label.
+_TICK_PAD = 3.5
+#: Inches a letter of a title or a line of a legend takes, on the safe side.
+_TITLE_LETTER = 0.092
+_LEGEND_LINE = 0.19
+
+
+def blank(figure: Figure | None, width: float, height: float) -> Figure:
+    """Return an empty figure of this size (inches), or the given one, emptied, at its own size."""
+    from matplotlib.figure import Figure
+
+    if figure is None:
+        figure = Figure(figsize=(width, height), facecolor="white")
+    figure.clear()
+    figure.set_layout_engine("constrained", w_pad=0.09, h_pad=0.06)
+    return figure
+
+
+def dress(axes: Axes, title: str, note: str = "") -> None:
+    """Give a panel its title, a note at the right of it, and quiet spines, ticks and grid."""
+    axes.set_title(
+        title,
+        loc="left",
+        fontsize=theme.LABEL_SIZE,
+        fontfamily=theme.FONT,
+        fontweight="bold",
+        color=theme.INK,
+    )
+    if note:
+        axes.set_title(note, loc="right", fontsize=theme.SMALL_SIZE, fontfamily=theme.FONT, color=theme.FAINT)
+    axes.set_facecolor("white")
+    axes.set_axisbelow(True)
+    axes.grid(visible=True, which="major", color=theme.GRID, linewidth=0.7, linestyle="-")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set(color=theme.FAINT, linewidth=0.8)
+    axes.tick_params(
+        which="both",
+        direction="out",
+        pad=_TICK_PAD,
+        color=theme.FAINT,
+        labelcolor=theme.INK,
+        labelsize=theme.TICK_SIZE,
+        labelfontfamily=theme.FONT,
+    )
+
+
+def head(figure: Figure, title: str) -> None:
+    """Write the title above all panels; nothing when it is empty."""
+    if title:
+        lines = textwrap.wrap(title, int(figure.get_figwidth() / _TITLE_LETTER))
+        figure.suptitle("\n".join(lines), fontsize=theme.TITLE_SIZE, fontfamily=theme.FONT, color=theme.INK)
+
+
+def label_x(axes: Axes, text: str) -> None:
+    """Write beside the x axis."""
+    axes.set_xlabel(text, fontsize=theme.LABEL_SIZE, fontfamily=theme.FONT, color=theme.INK)
+
+
+def label_y(axes: Axes, text: str) -> None:
+    """Write beside the y axis."""
+    axes.set_ylabel(text, fontsize=theme.LABEL_SIZE, fontfamily=theme.FONT, color=theme.INK)
+
+
+def legend(figure: Figure, handles: Sequence[Artist], title: str) -> None:
+    """Put the legend right of all panels, where it covers no data and nothing clips it."""
+    from matplotlib.font_manager import FontProperties
+
+    lines = sum(str(handle.get_label()).count("\n") + 1 for handle in handles) + 1
+    box = figure.legend(
+        handles=list(handles),
+        # Not at the upper edge, where a long title would run into it.
+        loc="outside right center",
+        ncols=math.ceil(lines * _LEGEND_LINE / figure.get_figheight()),
+        title=title,
+        frameon=False,
+        handlelength=2.6,
+        prop=FontProperties(family=theme.FONT, size=theme.TICK_SIZE),
+        title_fontproperties=FontProperties(family=theme.FONT, size=theme.TICK_SIZE, weight="bold"),
+        labelcolor=theme.INK,
+        alignment="left",
+    )
+    box.get_title().set_color(theme.INK)
+
+
+def say_no_data(axes: Axes) -> None:
+    """Write in the middle of a panel that it has nothing to show."""
+    axes.text(
+        0.5,
+        0.5,
+        "no data",
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        fontsize=theme.LABEL_SIZE,
+        fontfamily=theme.FONT,
+        color=theme.FAINT,
+    )
+
+
+def stagger_tick_labels(figure: Figure, axes: Axes) -> None:
+    """Move x tick labels that would touch their neighbours to a row below."""
+    figure.draw_without_rendering()
+    ticks = axes.xaxis.get_major_ticks()
+    boxes = [tick.label1.get_window_extent() for tick in ticks]
+    row_height = max(box.height for box in boxes) * 72.0 / figure.dpi + 2.0
+    for tick, row in zip(ticks, _rows(boxes), strict=True):
+        tick.set_pad(_TICK_PAD + row * row_height)
+
+
+def _rows(boxes: Sequence[Bbox]) -> list[int]:
+    """Give each box, from left to right, the first row in which it touches none."""
+    ends: list[float] = []
+    rows = []
+    for box in boxes:
+        row = next((row for row, end in enumerate(ends) if box.x0 > end + _LABEL_GAP_PIXELS), len(ends))
+        ends[row : row + 1] = [box.x1]
+        rows.append(row)
+    return rows

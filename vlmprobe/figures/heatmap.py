@@ -1,0 +1,125 @@
+"""How alike the mean deltas of the six categories are."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from vlmprobe.analysis.results import SimilarityMatrix
+from vlmprobe.errors import UsageError
+from vlmprobe.figures import frame, theme
+from vlmprobe.pairs.axes import CATEGORIES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
+    from matplotlib.figure import Figure
+
+__all__ = ["similarity_heatmap"]
+
+_COLORMAP = "RdBu_r"
+#: From this |cosine| on the cell is dark and its number white.
+_DARK = 0.62
+_SIDE = len(CATEGORIES)
+
+
+def similarity_heatmap(
+    matrix: SimilarityMatrix | Sequence[SimilarityMatrix],
+    *,
+    title: str | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw 6 x 6 cosines of mean deltas with their numbers, one panel a matrix, colours fixed to -1 ... 1.
+
+    White lines part the axes. A hatched cell has no data.
+
+    Args:
+        matrix: one, or several to compare (three a row), in the order given.
+        title: above the panels; None = what is shown and the subset, empty = nothing.
+        figure: emptied and drawn into; None = a new one.
+
+    Raises:
+        UsageError: no matrix, or one that is not 6 x 6.
+    """
+    matrices = [matrix] if isinstance(matrix, SimilarityMatrix) else list(matrix)
+    _check(matrices)
+    columns = min(3, len(matrices))
+    rows = math.ceil(len(matrices) / columns)
+    width = {1: 5.4, 2: 8.4, 3: frame.FULL_WIDTH}[columns]
+    side = (width - 1.4) / columns
+    figure = frame.blank(figure, width, 0.8 + rows * (side + 0.15))
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    mesh: QuadMesh | None = None
+    for place, (one, panel) in enumerate(zip(matrices, panels, strict=False)):
+        mesh = _panel(panel, one)
+        panel.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(matrices))
+    for panel in panels[len(matrices) :]:
+        panel.set_axis_off()
+    if mesh is not None:
+        bar = figure.colorbar(mesh, ax=list(panels), ticks=[-1, -0.5, 0, 0.5, 1], shrink=min(1.0, 1.4 / rows))
+        bar.ax.tick_params(labelsize=theme.TICK_SIZE, labelfontfamily=theme.FONT, color=theme.FAINT)
+        bar.outline.set_visible(False)
+        frame.label_y(bar.ax, "cosine of mean deltas (hatched: no data)")
+    subsets = sorted({one.subset for one in matrices})
+    default = theme.metric_title("Similarity of mean deltas", " / ".join(subsets))
+    frame.head(figure, default if title is None else title)
+    return figure
+
+
+def _check(matrices: Sequence[SimilarityMatrix]) -> None:
+    if not matrices:
+        raise UsageError("similarity_heatmap: no matrix to draw; run `vlmprobe analyze` first")
+    for one in matrices:
+        shape = [len(row) for row in one.values]
+        if shape != [_SIDE] * _SIDE:
+            name = f"{one.family} @ {one.scale}, layer {one.layer}"
+            raise UsageError(f"similarity_heatmap: the matrix of {name} has rows of {shape}, not 6 x 6")
+
+
+def _panel(panel: Axes, one: SimilarityMatrix) -> QuadMesh:
+    from matplotlib.patches import Rectangle
+
+    frame.dress(panel, f"{one.family} @ {one.scale}, layer {one.layer}")
+    panel.grid(visible=False)
+    panel.spines[:].set_visible(False)
+    mesh = panel.pcolormesh(one.values, cmap=_COLORMAP, vmin=-1.0, vmax=1.0, shading="flat")
+    for row, values in enumerate(one.values):
+        for column, value in enumerate(values):
+            if math.isnan(value):
+                cell = Rectangle(
+                    (column, row),
+                    1,
+                    1,
+                    facecolor=theme.NO_DATA,
+                    edgecolor="#a0a0a0",
+                    hatch="////",
+                    linewidth=0,
+                )
+                panel.add_patch(cell)
+            else:
+                _number(panel, column, row, value)
+    for edge in (2, 4):
+        panel.axhline(edge, color="white", linewidth=2.5)
+        panel.axvline(edge, color="white", linewidth=2.5)
+    panel.set(xlim=(0, _SIDE), ylim=(_SIDE, 0), aspect="equal")
+    middles = [place + 0.5 for place in range(_SIDE)]
+    panel.set_xticks(middles, CATEGORIES, rotation=45, ha="right", rotation_mode="anchor")
+    panel.set_yticks(middles, CATEGORIES)
+    panel.tick_params(length=0)
+    return mesh
+
+
+def _number(panel: Axes, column: int, row: int, value: float) -> None:
+    panel.text(
+        column + 0.5,
+        row + 0.5,
+        # Adding 0.0 turns a negative zero, which would read as "-0.00", into a plain one.
+        f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}"),
+        ha="center",
+        va="center",
+        fontsize=theme.SMALL_SIZE,
+        fontfamily=theme.FONT,
+        color="white" if abs(value) > _DARK else theme.INK,
+    )

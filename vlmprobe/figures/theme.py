@@ -1,0 +1,172 @@
+"""One scheme of colours, marks and words for every figure.
+
+Hues are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which readers with any of the common
+colour deficiencies tell apart; every colour goes with a mark of its own, so that a grey print can be read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from vlmprobe.pairs.axes import AXES, CATEGORIES, Axis, Category
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from matplotlib.typing import LineStyleType
+
+__all__ = [
+    "AXIS_COLORS",
+    "CATEGORY_COLORS",
+    "OVERALL_COLOR",
+    "Mark",
+    "Named",
+    "metric_label",
+    "metric_title",
+    "scale_marks",
+    "scale_order",
+    "target_title",
+]
+
+#: The font that matplotlib brings along, so that a figure looks the same on every machine.
+FONT = "DejaVu Sans"
+TITLE_SIZE = 11.0
+LABEL_SIZE = 9.0
+TICK_SIZE = 8.0
+SMALL_SIZE = 7.5
+
+INK = "#1a1a1a"
+FAINT = "#6b6b6b"
+GRID = "#e3e3e3"
+NO_DATA = "#f0f0f0"
+
+AXIS_COLORS: dict[str, str] = {
+    Axis.HORIZONTAL: "#0072B2",
+    Axis.VERTICAL: "#009E73",
+    Axis.DISTANCE: "#D55E00",
+}
+OVERALL_COLOR = "#000000"
+#: The canonical category of an axis is the darker one of two tints.
+CATEGORY_COLORS: dict[str, str] = {
+    Category.LEFT: "#0072B2",
+    Category.RIGHT: "#56B4E9",
+    Category.ABOVE: "#00694D",
+    Category.BELOW: "#33BB8E",
+    Category.FAR: "#D55E00",
+    Category.CLOSE: "#E69F00",
+}
+AXIS_MARKERS: dict[str, str] = {Axis.HORIZONTAL: "o", Axis.VERTICAL: "s", Axis.DISTANCE: "^"}
+
+_VANILLA = "#8a8a8a"
+#: Scales that are no step of the training, such as a checkpoint of other people.
+_ASIDE = ("#D55E00", "#CC79A7", "#E69F00")
+_SCALE_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_FAMILY_LINES: tuple[LineStyleType, ...] = ("-", "--", ":", "-.")
+#: Stretch of viridis that stands out on white; from light (little training) to dark (much).
+_RAMP = (0.78, 0.0)
+
+_METRICS = {
+    "within_category_consistency": ("Within-category consistency", "mean pairwise cosine of deltas"),
+    "axis_coherence": ("Axis coherence", "mean pairwise cosine of\nsign-corrected deltas"),
+    "delta_norm": ("Size of the deltas", "mean |delta|"),
+    "delta_ratio": ("Size of the deltas beside the hidden states", "mean |delta| / |h(orig)|"),
+    "vd_ei.eq3": ("Vertical-distance entanglement (VD-EI, Eq. 3)", "VD-EI"),
+    "vd_ei.pooled": ("Vertical-distance entanglement (VD-EI, pooled)", "cosine of the mean deltas"),
+}
+_SUBSETS = {"all": "all pairs", "both_correct": "pairs with both answers right"}
+
+
+class Named(Protocol):
+    """Anything that says which checkpoint it belongs to."""
+
+    @property
+    def family(self) -> str:
+        """The architecture."""
+
+    @property
+    def scale(self) -> str:
+        """The checkpoint's name."""
+
+    @property
+    def samples_seen(self) -> int | None:
+        """Training samples; None = no step of the training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How the lines of one checkpoint look."""
+
+    label: str
+    color: str
+    marker: str
+    linestyle: LineStyleType
+    index: int
+    """Place in the order of training."""
+
+
+def scale_order(item: Named) -> tuple[bool, int, str, str]:
+    """Sort key: the untrained checkpoint, then by samples seen, then what is no step of the training."""
+    return item.samples_seen is None, item.samples_seen or 0, item.scale, item.family
+
+
+def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
+    """Give each (family, scale) its look, in the order of training.
+
+    Colour says how much training: grey for none, then an even ramp from light to dark, and hues of their own
+    for checkpoints that are no step of it. With several families the line style says which.
+    """
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    ordered = sorted({(item.family, item.scale): item for item in items}.values(), key=scale_order)
+    families = list(dict.fromkeys(sorted(item.family for item in ordered)))
+    scales = list(dict.fromkeys((item.samples_seen, item.scale) for item in ordered))
+    trained = [scale for scale in scales if scale[0]]
+    aside = [scale for scale in scales if scale[0] is None]
+
+    def color(scale: tuple[int | None, str]) -> str:
+        if scale[0] is None:
+            return _ASIDE[aside.index(scale) % len(_ASIDE)]
+        if scale[0] == 0:
+            return _VANILLA
+        first, last = _RAMP
+        share = trained.index(scale) / (len(trained) - 1) if len(trained) > 1 else 0.5
+        return to_hex(colormaps["viridis"](first + (last - first) * share))
+
+    marks = {}
+    for index, item in enumerate(ordered):
+        scale = (item.samples_seen, item.scale)
+        marks[item.family, item.scale] = Mark(
+            label=item.scale if len(families) == 1 else f"{item.family} @ {item.scale}",
+            color=color(scale),
+            marker=_SCALE_MARKERS[scales.index(scale) % len(_SCALE_MARKERS)],
+            linestyle=_FAMILY_LINES[families.index(item.family) % len(_FAMILY_LINES)],
+            index=index,
+        )
+    return marks
+
+
+def metric_title(metric: str, subset: str) -> str:
+    """Return what a metric is called above a figure, with the pairs it was taken over."""
+    name = _METRICS[metric][0] if metric in _METRICS else metric.replace("_", " ")
+    return f"{name}: {_SUBSETS.get(subset, subset)}"
+
+
+def metric_label(metric: str) -> str:
+    """Return what stands beside the y axis."""
+    return _METRICS[metric][1] if metric in _METRICS else metric.replace("_", " ")
+
+
+def target_title(target: str) -> str:
+    """Return what stands above a panel: an axis is shown with its two categories."""
+    if target in AXES:
+        return f"{target} ({'/'.join(Axis(target).categories)})"
+    return target
+
+
+def sort_targets(targets: Iterable[str]) -> list[str]:
+    """Put targets in the order of axes or categories; others stay in the order they came in."""
+    known = {str(name): place for place, name in enumerate([*AXES, *CATEGORIES])}
+    unique = list(dict.fromkeys(targets))
+    return sorted(unique, key=lambda name: known.get(name, len(known) + unique.index(name)))

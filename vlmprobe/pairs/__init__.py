@@ -1,0 +1,41 @@
+"""Reading benchmarks into swap pairs, and answers into categories. Pure Python; Pillow is imported on use."""
+
+from __future__ import annotations
+
+from vlmprobe.pairs.answers import CHECKERS, AnswerCheck, check_answer
+from vlmprobe.pairs.axes import AXES, CATEGORIES, Axis, Category, Side, Subset, parse_category
+from vlmprobe.pairs.dataset import READER_VERSION, Dataset, read_dataset
+from vlmprobe.pairs.images import MAX_PIXELS, decode_image
+from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, TEMPLATES, Template, get_template
+from vlmprobe.pairs.summary import DatasetSummary, ProblemGroup, summarise
+from vlmprobe.pairs.swap_pair import Origin, Question, RowProblem, SwapPair
+
+__all__ = [
+    "AS_WRITTEN",
+    "AXES",
+    "CATEGORIES",
+    "CHECKERS",
+    "MAX_PIXELS",
+    "PUBLISHED",
+    "READER_VERSION",
+    "TEMPLATES",
+    "AnswerCheck",
+    "Axis",
+    "Category",
+    "Dataset",
+    "DatasetSummary",
+    "Origin",
+    "ProblemGroup",
+    "Question",
+    "RowProblem",
+    "Side",
+    "Subset",
+    "SwapPair",
+    "Template",
+    "check_answer",
+    "decode_image",
+    "get_template",
+    "parse_category",
+    "read_dataset",
+    "summarise",
+]

@@ -1,0 +1,99 @@
+"""Reading a model's free text: which of two categories does it say first, and is that the right one.
+
+Two checkers are offered, because a published number can be met only by counting as it was counted:
+
+``published``
+    substrings of the lower-cased text, so "nearly" says close and "closet" says close too.
+``words``
+    whole words with their inflections. Only forms of the label words and of the synonyms are listed; "top",
+    "over" or "lower" are not, since they also name parts of an object ("the top of the shelf").
+
+Neither understands a sentence: "Right, it is on the left" says right to both.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import unknown_name
+from vlmprobe.pairs.axes import Category
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["CHECKERS", "AnswerCheck", "check_answer"]
+
+_SUBSTRINGS: Mapping[Category, tuple[str, ...]] = {
+    Category.LEFT: ("left",),
+    Category.RIGHT: ("right",),
+    Category.ABOVE: ("above",),
+    Category.BELOW: ("below", "under", "beneath"),
+    Category.FAR: ("far", "distant"),
+    Category.CLOSE: ("close", "near", "nearby"),
+}
+_WORDS: Mapping[Category, tuple[str, ...]] = {
+    Category.LEFT: ("left", "leftmost", "leftward", "leftwards"),
+    Category.RIGHT: ("right", "rightmost", "rightward", "rightwards"),
+    Category.ABOVE: ("above",),
+    Category.BELOW: ("below", "under", "underneath", "beneath"),
+    Category.FAR: ("far", "farther", "farthest", "further", "furthest", "distant"),
+    Category.CLOSE: ("close", "closer", "closest", "near", "nearer", "nearest", "nearby"),
+}
+# An underscore is no part of a word here: models write _left_ for emphasis.
+_WORD_PATTERNS = {
+    category: re.compile(rf"(?<![^\W_])(?:{'|'.join(words)})(?![^\W_])") for category, words in _WORDS.items()
+}
+
+
+def _first_substring(text: str, category: Category) -> int | None:
+    found = [at for word in _SUBSTRINGS[category] if (at := text.find(word)) >= 0]
+    return min(found, default=None)
+
+
+def _first_word(text: str, category: Category) -> int | None:
+    match = _WORD_PATTERNS[category].search(text)
+    return None if match is None else match.start()
+
+
+_FIRST_MENTION: Mapping[str, Callable[[str, Category], int | None]] = {
+    "published": _first_substring,
+    "words": _first_word,
+}
+
+#: The default comes first.
+CHECKERS: tuple[str, ...] = tuple(_FIRST_MENTION)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCheck:
+    """What an answer says; ``parsed`` is None when it names neither category."""
+
+    parsed: Category | None
+    correct: bool
+
+
+def check_answer(
+    text: str, expected: Category, opposite: Category, checker: str = "published"
+) -> AnswerCheck:
+    """Say which of the two categories a text names first, and whether that is the expected one.
+
+    Args:
+        text: the model's answer as generated.
+        expected: the right answer.
+        opposite: the wrong one.
+        checker: one of ``CHECKERS``.
+
+    Raises:
+        UsageError: there is no such checker.
+    """
+    if checker not in _FIRST_MENTION:
+        raise unknown_name("answer checker", checker, list(CHECKERS))
+    first_mention = _FIRST_MENTION[checker]
+    lowered = text.lower()
+    mentions = [(at, c) for c in (expected, opposite) if (at := first_mention(lowered, c)) is not None]
+    if not mentions:
+        return AnswerCheck(parsed=None, correct=False)
+    _, parsed = min(mentions, key=lambda mention: mention[0])
+    return AnswerCheck(parsed=parsed, correct=parsed is expected)

@@ -1,0 +1,132 @@
+"""EmbSpatial-Bench's TSV form: multiple-choice rows that the published templates turn into swap pairs.
+
+A left/right/above/below row names both objects in its question. A far/close row asks which of four objects is
+farthest or closest: the target is the option that ``answer`` names, and the reference is drawn from the other
+options. The published numbers rest on one particular draw, so this file draws as pandas 2 and 3 with
+``random.Random(42)`` would: see ``PANDAS_NA``.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import TYPE_CHECKING, ClassVar
+
+from vlmprobe.pairs.axes import Axis
+from vlmprobe.pairs.drafts import Draft, RowRejectedError, read_category
+from vlmprobe.pairs.prompts import PUBLISHED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["OPTIONS", "PANDAS_NA", "EmbSpatialForm", "clean_object", "objects_in_question"]
+
+OPTIONS = ("A", "B", "C", "D")
+
+#: Cells that ``pandas.read_csv`` reads as NaN by default. The reference implementation draws from what pandas
+#: returns and does not drop NaN, so such an option is drawn like any other, and changes every later draw.
+PANDAS_NA = frozenset(
+    (
+        *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
+        *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+    )
+)
+
+# Tried in this order: "of X and Y in" would find the wrong words in a question that has another form too.
+_QUESTION_FORMS = tuple(
+    re.compile(form, re.IGNORECASE | re.DOTALL)
+    for form in (
+        r"\bhow are\s+(.+?)\s+and\s+(.+?)\s+positioned\b",
+        r"\bbetween\s+(.+?)\s+and\s+(.+?)\s+in\b",
+        r"\bpositions of\s+(.+?)\s+and\s+(.+?)\s+interact\b",
+        r"\barrangement of\s+(.+?)\s+and\s+(.+?)\s+in\b",
+        r"\bof\s+(.+?)\s+and\s+(.+?)\s+in\b",
+    )
+)
+
+
+def clean_object(name: str) -> str:
+    """Return an object's name as a template wants it: no outer white space, final full stop or leading "the".
+
+    Other articles stay ("a cup" is asked about as "a cup"), and so does the case.
+    """
+    bare = name.strip().rstrip(".").rstrip()
+    return bare[4:].lstrip() if bare.lower().startswith("the ") else bare
+
+
+def objects_in_question(question: str) -> tuple[str, str] | None:
+    """Return the two objects that a left/right/above/below question names, in its order; None if it has none.
+
+    The first "and" divides them: "salt and pepper and a plate" gives "salt".
+    """
+    for form in _QUESTION_FORMS:
+        if match := form.search(question):
+            subject, reference = (clean_object(name) for name in match.groups())
+            return (subject, reference) if subject and reference else None
+    return None
+
+
+class EmbSpatialForm:
+    """Reads rows of ``index question_id category question image answer A B C D``."""
+
+    name: ClassVar[str] = "embspatial"
+    columns: ClassVar[tuple[str, ...]] = (
+        "index",
+        "question_id",
+        "category",
+        "question",
+        "image",
+        "answer",
+        *OPTIONS,
+    )
+    image_column: ClassVar[str] = "image"
+    template: ClassVar[str] = PUBLISHED.name
+
+    def __init__(self, seed: int) -> None:
+        """Start a reading: one generator serves all draws of the file, in row order."""
+        self._rng = random.Random(seed)
+
+    def draft(self, cells: Mapping[str, str]) -> Draft:
+        """Make the pair of a row; every row must come here, in file order, so that the draws agree."""
+        category = read_category(cells, "category", "category")
+        if category.axis is Axis.DISTANCE:
+            subject, reference = self._target_and_drawn(cells)
+        else:
+            subject, reference = _named(cells["question"])
+        if subject.lower() == reference.lower():
+            raise RowRejectedError("objects", f"both objects are {subject[:60]!r}")
+        orig, swap = PUBLISHED.ask(category, subject, reference)
+        return Draft(category, orig, swap, subject, reference)
+
+    def _target_and_drawn(self, cells: Mapping[str, str]) -> tuple[str, str]:
+        letter = cells["answer"].strip().upper()
+        if letter not in OPTIONS:
+            raise RowRejectedError("answer", f"{letter[:40]!r} is none of A, B, C, D", "answer")
+        target = _usable(cells[letter])
+        if target is None:
+            raise RowRejectedError("option", f"the answer {letter} has no object: {cells[letter]!r}", letter)
+        others = [option for option in OPTIONS if option != letter]
+        candidates = [option for option in others if cells[option].strip().lower() != "unknown"]
+        if not candidates:
+            raise RowRejectedError("option", f"no option beside the answer {letter} names an object")
+        drawn = self._rng.choice(candidates)
+        reference = _usable(cells[drawn])
+        if reference is None:
+            why = f"drawn as the reference, and has no object: {cells[drawn]!r}"
+            raise RowRejectedError("option", why, drawn)
+        return target, reference
+
+
+def _named(question: str) -> tuple[str, str]:
+    objects = objects_in_question(question)
+    if objects is None:
+        why = f"no two objects found in {' '.join(question.split())[:80]!r}"
+        raise RowRejectedError("question", why, "question")
+    return objects
+
+
+def _usable(option: str) -> str | None:
+    if option in PANDAS_NA:
+        return None
+    name = clean_object(option)
+    return None if name.lower() in ("", "unknown") else name

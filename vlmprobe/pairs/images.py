@@ -1,0 +1,121 @@
+"""Images as files carry them: base64 text, its bytes, the size in their header, their pixels."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import re
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["IMAGE_FORMATS", "MAX_PIXELS", "ImageFacts", "decode_base64", "decode_image", "image_facts"]
+
+#: More pixels than this are refused before any is decoded: Pillow's own limit, 256 MiB of RGB.
+MAX_PIXELS = 178_956_970 // 2
+#: Pillow opens many more formats, some with the help of other programs (EPS runs Ghostscript).
+IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
+_DATA_URL = re.compile(r"\s*data:[^,;]*(?:;[^,;]*)*;base64,", re.IGNORECASE)
+# What Pillow's readers let through when the bytes are damaged; it has no error class of its own.
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What is known of an image without decoding it: the digest of its bytes, its size in pixels."""
+
+    sha256: str
+    width: int
+    height: int
+
+
+def decode_base64(text: str) -> bytes:
+    """Return the bytes of a base64 cell; white space and a ``data:image/...;base64,`` prefix are fine.
+
+    Raises:
+        ImageError: the cell is empty or is not base64.
+    """
+    prefix = _DATA_URL.match(text)
+    payload = text[prefix.end() :] if prefix else text
+    try:
+        content = base64.b64decode("".join(payload.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ImageError(f"not base64 ({error})") from None
+    if not content:
+        raise ImageError("empty")
+    return content
+
+
+def image_facts(content: bytes) -> ImageFacts:
+    """Read an image's size from its header and hash its bytes; no pixel is decoded.
+
+    Raises:
+        ImageError: the bytes are no image in one of ``IMAGE_FORMATS``, or have more than ``MAX_PIXELS``.
+    """
+    with warnings.catch_warnings():
+        # The size is checked right after, with an error that says which row it is.
+        warnings.simplefilter("ignore")
+        image = _open(content)
+    with image:
+        return ImageFacts(hashlib.sha256(content).hexdigest(), image.width, image.height)
+
+
+def decode_image(content: bytes) -> Image:
+    """Decode an image to RGB.
+
+    An EXIF orientation is not applied: the reference implementation feeds Pillow's pixels as they are stored,
+    and the sizes and boxes that benchmarks publish refer to those.
+
+    Raises:
+        ImageError: the bytes are no image, are damaged or cut off, or have more than ``MAX_PIXELS`` pixels.
+    """
+    from PIL.Image import DecompressionBombError
+
+    with _open(content) as image:
+        try:
+            return image.convert("RGB")
+        except (*_DAMAGED, DecompressionBombError) as error:
+            raise ImageError(f"damaged or cut off ({_one_line(error)})") from None
+
+
+def _open(content: bytes) -> Image:
+    import PIL
+    import PIL.Image
+
+    try:
+        image = PIL.Image.open(io.BytesIO(content), formats=IMAGE_FORMATS)
+    except PIL.UnidentifiedImageError:
+        raise ImageError(f"no image that can be read; known formats: {', '.join(IMAGE_FORMATS)}") from None
+    except PIL.Image.DecompressionBombError:
+        raise ImageError(f"more than {MAX_PIXELS} pixels") from None
+    except _DAMAGED as error:
+        raise ImageError(f"damaged header ({_one_line(error)})") from None
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise ImageError(f"{image.width} x {image.height} is more than {MAX_PIXELS} pixels")
+    return image
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

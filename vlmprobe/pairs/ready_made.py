@@ -1,0 +1,61 @@
+"""The ready-made TSV form: both questions and both answers are written out, and are asked as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from vlmprobe.pairs.drafts import Draft, RowRejectedError, read_category
+from vlmprobe.pairs.prompts import AS_WRITTEN
+from vlmprobe.pairs.swap_pair import Question
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ReadyMadeForm"]
+
+
+class ReadyMadeForm:
+    """Reads rows with ``original_question``, ``swapped_question`` and their answers."""
+
+    name: ClassVar[str] = "ready-made"
+    columns: ClassVar[tuple[str, ...]] = (
+        "image_base64",
+        "original_question",
+        "swapped_question",
+        "original_answer",
+        "swapped_answer",
+        "category",
+        "group",
+        "index",
+        "question_id",
+    )
+    image_column: ClassVar[str] = "image_base64"
+    template: ClassVar[str] = AS_WRITTEN
+
+    def __init__(self, seed: int) -> None:
+        """Start a reading; nothing is drawn."""
+        del seed
+
+    def draft(self, cells: Mapping[str, str]) -> Draft:
+        """Check that category, group and answers agree; the questions themselves are not looked into."""
+        category = read_category(cells, "category", "category")
+        group = cells["group"].strip().lower()
+        if group and group != category.axis:
+            why = f"group {group[:40]!r}, but {category} is {category.axis}"
+            raise RowRejectedError("group", why, "group")
+        for column, expected in (
+            ("original_answer", category),
+            ("swapped_answer", category.opposite),
+        ):
+            answer = read_category(cells, column, "answer")
+            if answer is not expected:
+                why = f"{column} is {answer}, but for category {category} it must be {expected}"
+                raise RowRejectedError("answer", why, column)
+        for column in ("original_question", "swapped_question"):
+            if not cells[column].strip():
+                raise RowRejectedError("question", f"{column} is empty", column)
+        return Draft(
+            category=category,
+            orig=Question(cells["original_question"], category, category.opposite),
+            swap=Question(cells["swapped_question"], category.opposite, category),
+        )

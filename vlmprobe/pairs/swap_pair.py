@@ -1,0 +1,68 @@
+"""A swap pair: two questions about one image that differ in the order of two objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vlmprobe.pairs.axes import Axis, Category
+
+__all__ = ["Origin", "Question", "RowProblem", "SwapPair"]
+
+#: ``row``: asked because a row of the file says so; ``quad``: the vertical partner of a distance pair.
+Origin = str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One side of a pair: what is asked, the right answer and the wrong one."""
+
+    text: str
+    expected: Category
+    opposite: Category
+
+
+@dataclass(frozen=True, slots=True)
+class SwapPair:
+    """Two questions about one image; atomic: both sides are asked or none.
+
+    The image itself stays in the file (``span`` says where), so that a long list of pairs is small.
+    """
+
+    pair_id: str
+    category: Category
+    subject: str | None
+    reference: str | None
+    orig: Question
+    swap: Question
+    image_sha256: str
+    image_width: int
+    image_height: int
+    line: int
+    span: tuple[int, int]
+    """Byte offset and length of the row in the file that the pair was read from."""
+    question_id: str | None = None
+    origin: Origin = "row"
+    perspective: str | None = None
+
+    @property
+    def axis(self) -> Axis:
+        """The axis of the pair's category."""
+        return self.category.axis
+
+    @property
+    def questions(self) -> tuple[Question, Question]:
+        """The original and the swapped question."""
+        return self.orig, self.swap
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """A row that gives no pair, and why."""
+
+    line: int
+    what: str
+    """What is wrong, in a word or two: ``category``, ``image``, ``duplicate index`` ..."""
+    why: str
+    column: str | None = None

@@ -1,0 +1,20 @@
+"""Rows and figures in, a report out: HTML that needs nothing else, Markdown, CSV."""
+
+from __future__ import annotations
+
+from vlmprobe.reports.html import render_report
+from vlmprobe.reports.markdown import render_markdown
+from vlmprobe.reports.report import DatasetFacts, PeakRow, Report, ReportFigure, RunFacts
+from vlmprobe.reports.summary import summary_rows, write_summary_csv
+
+__all__ = [
+    "DatasetFacts",
+    "PeakRow",
+    "Report",
+    "ReportFigure",
+    "RunFacts",
+    "render_markdown",
+    "render_report",
+    "summary_rows",
+    "write_summary_csv",
+]

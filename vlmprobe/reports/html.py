@@ -1,0 +1,68 @@
+"""A report as one HTML file that needs nothing else: no script, no network."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from vlmprobe.reports.numbers import NOT_AVAILABLE, full, rounded
+from vlmprobe.reports.tables import headline, problems
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jinja2 import Template
+
+    from vlmprobe.reports.report import Report, ReportFigure
+
+__all__ = ["render_report"]
+
+
+def render_report(report: Report) -> str:
+    """Render a report as a self-contained HTML page: inline style, figures as data, nothing loaded or run.
+
+    Every text is escaped, whether a model, a TSV or a user wrote it. Numbers are printed with 4 decimals,
+    rounded as DuckDB does; ``data-value`` holds them in full. What is not a number reads ``n/a``, with the
+    reason in its ``title``.
+    """
+    return _template().render(
+        report=report,
+        headline=headline(report.accuracy),
+        problems=problems(report),
+        figures=list(zip(_anchors(report.figures), report.figures, strict=True)),
+    )
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals |= {"full": full, "NOT_AVAILABLE": NOT_AVAILABLE}
+    environment.filters |= {"rounded": rounded, "data_uri": _data_uri, "count": _count}
+    source = files("vlmprobe.reports").joinpath("report.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(source)
+
+
+def _data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{b64encode(png).decode('ascii')}"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _anchors(figures: Sequence[ReportFigure]) -> list[str]:
+    """Give each figure an id that is unique and safe in a link."""
+    anchors: list[str] = []
+    for figure in figures:
+        anchor = "figure-" + (re.sub(r"[^a-z0-9]+", "-", figure.name.lower()).strip("-") or "unnamed")
+        while anchor in anchors:
+            anchor += "-again"
+        anchors.append(anchor)
+    return anchors

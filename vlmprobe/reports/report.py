@@ -1,0 +1,96 @@
+"""What a report holds: every number, figure and fact is handed in; rendering only sets it in type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vlmprobe.analysis.results import AccuracyPoint
+
+__all__ = ["DatasetFacts", "PeakRow", "Report", "ReportFigure", "RunFacts"]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFacts:
+    """The dataset that all runs of a report answered."""
+
+    name: str
+    path: str
+    dataset_id: str
+    n_pairs: int
+    n_problems: int
+    """Rows of the file that gave no pair."""
+    template: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """One run: which checkpoint, on what, and how it went."""
+
+    run_id: str
+    family: str
+    scale: str
+    samples_seen: int | None
+    global_steps: int | None
+    checkpoint: str
+    fingerprint: str
+    n_pairs: int
+    n_failed: int
+    status: str
+    dtype: str
+    device: str
+    peak_layers: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    """Per axis the layer with the highest coherence, and that coherence."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeakRow:
+    """The highest axis coherence of one run on one axis; NaN where there is no data."""
+
+    run_id: str
+    family: str
+    scale: str
+    axis: str
+    subset: str
+    layer: int | None
+    value: float
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFigure:
+    """A figure with the words that say how to read it."""
+
+    name: str
+    """Short, for file names and anchors."""
+    title: str
+    caption: str
+    png: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A comparison of scales on one dataset, ready to be rendered."""
+
+    title: str
+    created: str
+    """UTC, as it should be printed."""
+    dataset: DatasetFacts
+    runs: Sequence[RunFacts]
+    accuracy: Sequence[AccuracyPoint]
+    """In the order to be shown in; one a (family, scale, axis), axes and ``overall``."""
+    peaks: Sequence[PeakRow] = ()
+    figures: Sequence[ReportFigure] = ()
+    disagreements: int | None = None
+    """Answers on which the two checkers differ; None = not counted."""
+    notes: Sequence[str] = ()
+    """What a reader must know before trusting a number."""
+    queries: Mapping[str, str] = field(default_factory=dict)
+    """A question to the SQL text that answers it with the numbers of this report."""
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """Where it all comes from: database, MLflow experiment, versions, command."""

@@ -1,0 +1,88 @@
+"""The tables of a report, the same for HTML, Markdown and CSV."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmprobe.pairs.axes import AXES
+from vlmprobe.reports.numbers import rounded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmprobe.analysis.results import AccuracyPoint
+    from vlmprobe.reports.report import Report
+
+__all__ = ["Headline", "headline", "problems"]
+
+OVERALL = "overall"
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """Accuracy of both answers: a row a checkpoint, a column an axis."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, str, int | None, tuple[AccuracyPoint | None, ...]], ...]
+    """Family, scale, samples seen, and a point (or None) a column."""
+    sentences: tuple[str, ...]
+    """Per column, which scale is best."""
+
+
+def headline(points: Sequence[AccuracyPoint]) -> Headline:
+    """Arrange accuracy by scale and axis, and say for each axis which scale gets it right most often."""
+    present = {point.axis for point in points}
+    columns = tuple(axis for axis in (*map(str, AXES), OVERALL) if axis in present)
+    by_run: dict[tuple[str, str, int | None], dict[str, AccuracyPoint]] = {}
+    for point in points:
+        by_run.setdefault((point.family, point.scale, point.samples_seen), {})[point.axis] = point
+    rows = tuple((*run, tuple(cells.get(axis) for axis in columns)) for run, cells in by_run.items())
+    families = {point.family for point in points}
+    sentences = tuple(
+        _sentence(axis, [point for point in points if point.axis == axis], with_family=len(families) > 1)
+        for axis in columns
+    )
+    return Headline(columns, rows, sentences)
+
+
+def _sentence(axis: str, points: Sequence[AccuracyPoint], *, with_family: bool) -> str:
+    known = [point for point in points if math.isfinite(point.acc_both)]
+    if not known:
+        return f"{axis.capitalize()}: no scale has an answered pair."
+    best = max(known, key=lambda point: point.acc_both)
+    ties = [point for point in known if point.acc_both == best.acc_both]
+    names = " and ".join(f"{point.family} @ {point.scale}" if with_family else point.scale for point in ties)
+    verb = "gets" if len(ties) == 1 else "get"
+    bounds = f"{rounded(best.acc_both_low)} to {rounded(best.acc_both_high)}"
+    where = "" if len(ties) > 1 else f" (95 % bounds {bounds}, n = {best.n})"
+    return (
+        f"{axis.capitalize()}: {names} {verb} both answers right most often, {rounded(best.acc_both)}{where}."
+    )
+
+
+def problems(report: Report) -> list[str]:
+    """List what went wrong or deserves distrust, one line each; empty when nothing did."""
+    found = []
+    dataset = report.dataset
+    if dataset.n_problems:
+        found.append(f"{_count(dataset.n_problems, 'row')} of {dataset.name} gave no pair.")
+    for run in report.runs:
+        name = f"{run.family} @ {run.scale} ({run.run_id})"
+        if run.status != "complete":
+            found.append(f"{name} is {run.status}, so its numbers cover a part of the pairs.")
+        if run.n_failed:
+            found.append(
+                f"{name}: {_count(run.n_failed, 'pair')} of {run.n_pairs} failed and left no answer."
+            )
+    if report.disagreements:
+        found.append(
+            f"The two answer checkers differ on {_count(report.disagreements, 'answer')}; "
+            "the numbers here use each run's own checker."
+        )
+    return [*found, *report.notes]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number:,} {what}s"

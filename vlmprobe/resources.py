@@ -1,0 +1,29 @@
+"""Finds ``queries/`` and ``migrations/``: top-level folders in a checkout, package data in a wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vlmprobe.errors import VlmprobeError
+
+__all__ = ["migrations_folder", "queries_folder"]
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def queries_folder() -> Path:
+    """The folder of SQL files, one SELECT each."""
+    return _find("queries")
+
+
+def migrations_folder() -> Path:
+    """The Alembic script folder."""
+    return _find("migrations")
+
+
+def _find(name: str) -> Path:
+    # A checkout wins: an editable install must see the files that are being edited.
+    for candidate in (_PACKAGE.parent / name, _PACKAGE / "_resources" / name):
+        if (candidate / "README.md").is_file():
+            return candidate
+    raise VlmprobeError(f"this installation of vlmprobe has no {name}/ folder; install it again")

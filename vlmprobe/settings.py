@@ -1,0 +1,129 @@
+"""Frozen settings: command-line option > environment > ./mlflow.env > default (DESIGN 9)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ENV_FILE", "Settings"]
+
+ENV_FILE = "mlflow.env"
+_DUCKDB_SCHEME = "duckdb:///"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where everything is, and how large a shard grows."""
+
+    home: Path
+    database_url: str
+    tracking_uri: str
+    experiment: str
+    shard_pairs: int
+    shard_bytes: int
+    shard_seconds: float
+    environment: Mapping[str, str]
+    """``MLFLOW_*`` values of the dotenv file that the process environment does not override."""
+
+    @property
+    def database_path(self) -> Path:
+        """The DuckDB file."""
+        return Path(self.database_url.removeprefix(_DUCKDB_SCHEME))
+
+    @property
+    def spool(self) -> Path:
+        """Where shards wait until MLflow has them."""
+        return self.home / "spool"
+
+    @property
+    def artifacts(self) -> Path:
+        """Artifact root of the local MLflow store."""
+        return self.home / "mlartifacts"
+
+    @property
+    def reports(self) -> Path:
+        """Where ``merge`` writes unless told otherwise."""
+        return self.home / "reports"
+
+    @classmethod
+    def load(
+        cls,
+        home: Path | None = None,
+        *,
+        experiment: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> Settings:
+        """Read the settings of a process.
+
+        Args:
+            home: the command line's ``--home``.
+            experiment: the command line's ``--experiment``.
+            environ: environment variables; the process's own when None.
+            folder: where ``mlflow.env`` is looked for; the working directory when None.
+
+        Raises:
+            UsageError: a value is not usable; the message names the variable.
+        """
+        env = dict(os.environ if environ is None else environ)
+        folder = Path.cwd() if folder is None else folder
+        dotenv = _read_dotenv(folder / ENV_FILE)
+        merged = {**dotenv, **env}
+        chosen = home or Path(merged.get("VLMPROBE_HOME") or "vlmprobe-data")
+        root = (folder / chosen.expanduser()).resolve()
+        # --home moves everything: a database named by the dotenv file must not pull it back.
+        named = env if home is not None else merged
+        return cls(
+            home=root,
+            database_url=_database_url(named.get("VLMPROBE_DATABASE_URL"), root, folder),
+            tracking_uri=named.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}",
+            experiment=experiment or merged.get("VLMPROBE_EXPERIMENT") or "vlmprobe",
+            shard_pairs=int(_positive(merged, "VLMPROBE_SHARD_PAIRS", 256)),
+            shard_bytes=int(_positive(merged, "VLMPROBE_SHARD_MIB", 64) * 2**20),
+            shard_seconds=_positive(merged, "VLMPROBE_SHARD_SECONDS", 30),
+            environment={k: v for k, v in dotenv.items() if k.startswith("MLFLOW_") and k not in env},
+        )
+
+
+def _read_dotenv(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    return {key: value for key, value in dotenv_values(path).items() if value}
+
+
+def _database_url(value: str | None, home: Path, folder: Path) -> str:
+    if not value:
+        return f"{_DUCKDB_SCHEME}{home / 'vlmprobe.duckdb'}"
+    if "://" not in value:
+        value = _DUCKDB_SCHEME + value
+    if not value.startswith(_DUCKDB_SCHEME):
+        scheme = value.split("://", 1)[0]
+        raise UsageError(
+            f"VLMPROBE_DATABASE_URL: {scheme}:// is not supported; use duckdb:///path/to/file.duckdb"
+        )
+    path = Path(value.removeprefix(_DUCKDB_SCHEME)).expanduser()
+    if str(path) in {"", ".", ":memory:"}:
+        raise UsageError("VLMPROBE_DATABASE_URL: a database in memory is lost at exit; name a file")
+    return f"{_DUCKDB_SCHEME}{(folder / path).resolve()}"
+
+
+def _positive(values: Mapping[str, str], name: str, default: float) -> float:
+    text = values.get(name)
+    if not text:
+        return default
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise UsageError(f"{name}={text!r}: expected a number above 0")
+    return number

@@ -1,0 +1,183 @@
+"""Writes rows and uploads shards behind the model's back, so that extraction waits for neither.
+
+Order of commit (DESIGN 5): a shard is on disk, fsynced and hashed, before its rows are written in one transaction; only
+then is it uploaded and marked as synced. A foreign process that holds the database delays rows, not inference: shards
+pile up in the spool and their rows follow.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import InputError, TrackingError
+from vlmprobe.store.predictions import commit_failures, commit_shard, mark_synced, shard_places
+from vlmprobe.store.runs import get_run, set_mlflow_run
+from vlmprobe.store.shards import read_header
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from vlmprobe.store.engine import Database
+    from vlmprobe.store.shards import FailureRecord, ShardFile
+    from vlmprobe.store.tracking import Tracker
+
+__all__ = ["Committer", "Delivery", "adopt_orphans", "upload_shards"]
+
+#: After this many failed uploads in a row the rest waits for ``vlmprobe sync``.
+_PATIENCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of a run's shards."""
+
+    uploaded: int
+    waiting: int
+    problem: str | None = None
+
+
+class Committer:
+    """Two threads: one turns shards into rows, the other hands them to MLflow."""
+
+    def __init__(self, database: Database, tracker: Tracker, run_id: str) -> None:
+        """Start the threads."""
+        self._database, self._tracker, self._run_id = database, tracker, run_id
+        self._work: SimpleQueue[ShardFile | list[FailureRecord] | None] = SimpleQueue()
+        self._uploads: SimpleQueue[tuple[int, Path] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._pending = 0
+        self._failure: BaseException | None = None
+        self._delivery = Delivery(0, 0)
+        self._threads = [
+            threading.Thread(target=self._commit_all, name="vlmprobe-rows", daemon=True),
+            threading.Thread(target=self._upload_all, name="vlmprobe-upload", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, shard: ShardFile) -> None:
+        """Hand over a shard that is on disk.
+
+        Raises:
+            Exception: whatever stopped an earlier shard's rows from being written.
+        """
+        self._raise_failure()
+        with self._lock:
+            self._pending += 1
+        self._work.put(shard)
+
+    def submit_failures(self, failures: Sequence[FailureRecord]) -> None:
+        """Hand over pairs that failed; they have no shard."""
+        self._raise_failure()
+        if failures:
+            self._work.put(list(failures))
+
+    @property
+    def pending(self) -> int:
+        """Shards on disk whose rows are not written yet."""
+        with self._lock:
+            return self._pending
+
+    def close(self) -> Delivery:
+        """Wait until every row is written and every upload was tried."""
+        self._work.put(None)
+        for thread in self._threads:
+            # A timeout keeps the main thread open to Ctrl-C.
+            while thread.is_alive():
+                thread.join(0.2)
+        self._raise_failure()
+        return self._delivery
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _commit_all(self) -> None:
+        try:
+            while (item := self._work.get()) is not None:
+                with self._database.transaction() as connection:
+                    if isinstance(item, list):
+                        commit_failures(connection, self._run_id, item)
+                        continue
+                    commit_shard(connection, item)
+                with self._lock:
+                    self._pending -= 1
+                self._uploads.put((item.number, item.path))
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            self._failure = error
+        finally:
+            self._uploads.put(None)
+
+    def _upload_all(self) -> None:
+        try:
+            self._delivery = upload_shards(
+                self._database, self._tracker, self._run_id, iter(self._uploads.get, None)
+            )
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            self._failure = self._failure or error
+
+
+def upload_shards(
+    database: Database,
+    tracker: Tracker,
+    run_id: str,
+    shards: Iterable[tuple[int, Path]],
+    *,
+    tell: Callable[[str], None] | None = None,
+) -> Delivery:
+    """Log shards as artifacts of the run's MLflow run; what cannot be delivered stays in the spool."""
+    uploaded = waiting = failed_in_a_row = 0
+    problem: str | None = None
+    for number, path in shards:
+        if failed_in_a_row >= _PATIENCE:
+            waiting += 1
+            continue
+        try:
+            with database.transaction() as connection:
+                run = get_run(connection, run_id)
+            mlflow_run_id = tracker.ensure_run(run)
+            uri = tracker.upload(mlflow_run_id, path, "hidden_states")
+        except TrackingError as error:
+            failed_in_a_row += 1
+            waiting += 1
+            problem = str(error)
+            if tell is not None:
+                tell(problem)
+            continue
+        failed_in_a_row = 0
+        with database.transaction() as connection:
+            if run.mlflow_run_id != mlflow_run_id:
+                set_mlflow_run(connection, run_id, mlflow_run_id)
+            mark_synced(connection, run_id, number, uri)
+        uploaded += 1
+    return Delivery(uploaded, waiting, problem)
+
+
+def adopt_orphans(database: Database, folder: Path, run_id: str) -> int:
+    """Write the rows of shards that a crash left in the spool without any; return how many shards.
+
+    A shard has its name only when it is whole, and holds its predictions, so nothing needs to be asked again.
+    """
+    for partial in folder.glob("*.partial"):
+        partial.unlink()
+    with database.transaction() as connection:
+        known = {place["shard"] for place in shard_places(connection, run_id)}
+    adopted = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        if int(path.stem) in known:
+            continue
+        try:
+            shard = read_header(path)
+        except InputError:
+            # Cut short by the machine going down: its pairs have no rows, so they are asked again.
+            path.unlink()
+            continue
+        if shard.run_id == run_id:
+            with database.transaction() as connection:
+                commit_shard(connection, shard)
+            adopted += 1
+    return adopted

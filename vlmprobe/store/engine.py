@@ -1,0 +1,132 @@
+"""Opens the database for one transaction at a time, so that several processes can share one file.
+
+DuckDB lets one process hold a file. Processes of vlmprobe queue on a lock file beside it; a foreign process
+(someone's DuckDB shell) is not bound by that and is waited for, its PID named once (DESIGN 4).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from vlmprobe.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Connection, Engine
+
+__all__ = ["Database", "file_lock"]
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+_HOLDER = re.compile(r"\(PID (\d+)\)")
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on ``path`` (flock: local to this host), waiting as long as it takes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Database:
+    """One DuckDB file, opened afresh for each transaction and never held during inference."""
+
+    def __init__(self, path: Path, *, tell: Callable[[str], None] | None = None) -> None:
+        """Name a database file; nothing is opened.
+
+        Args:
+            path: the file; its folder need not exist yet.
+            tell: receives one line when a foreign process makes us wait.
+        """
+        self.path = path
+        self._tell = tell
+        self._told: set[str] = set()
+        # flock does not exclude threads that share a descriptor, and two opens in one process share an instance.
+        self._threads = threading.RLock()
+        self._engine: Engine = create_engine(f"duckdb:///{path}", poolclass=NullPool)
+
+    @property
+    def lock_path(self) -> Path:
+        """The lock file beside the database."""
+        return self.path.with_name(self.path.name + ".lock")
+
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self.path.exists()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open, run one transaction, close. An exception rolls it back.
+
+        Raises:
+            DatabaseError: the file is not a DuckDB database or cannot be written.
+        """
+        with self._open() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def exclusively(self) -> Iterator[Path]:
+        """Hold the file's lock without opening it, so that a child process may open it."""
+        with self._threads, file_lock(self.lock_path):
+            yield self.path
+
+    @contextmanager
+    def _open(self) -> Iterator[Connection]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        pause = _FIRST_PAUSE_S
+        with self._threads:
+            while True:
+                with file_lock(self.lock_path):
+                    connection = self._connect()
+                    if connection is not None:
+                        try:
+                            yield connection
+                        finally:
+                            connection.close()
+                        return
+                time.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    def _connect(self) -> Connection | None:
+        """Return a connection, or None while a foreign process holds the file."""
+        try:
+            return self._engine.connect()
+        except DBAPIError as error:
+            text = str(error.orig)
+            if "Could not set lock" not in text:
+                raise DatabaseError(_explain(self.path, text)) from error
+            self._tell_once(text)
+            return None
+
+    def _tell_once(self, text: str) -> None:
+        match = _HOLDER.search(text)
+        holder = f"process {match.group(1)}" if match else "another process"
+        if holder not in self._told and self._tell is not None:
+            self._told.add(holder)
+            self._tell(
+                f"{self.path} is held by {holder}; waiting for it (close that DuckDB session to go on)"
+            )
+
+
+def _explain(path: Path, text: str) -> str:
+    if "not a valid DuckDB database" in text:
+        return f"{path} is not a DuckDB database; name another with --home or VLMPROBE_DATABASE_URL"
+    if "is a directory" in text.lower() or path.is_dir():
+        return f"{path} is a folder; VLMPROBE_DATABASE_URL needs a file"
+    return f"cannot open {path}: {text.splitlines()[0]}"

@@ -1,0 +1,81 @@
+"""A lease keeps a second process off a run.
+
+On one host an flock decides: it ends with its process, however that ends, so a killed run can be resumed at once.
+For a file that another host shares, the runs row names the holder and a heartbeat (flock is local).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import LeaseHeldError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["LEASE_SECONDS", "check_foreign_lease", "describe_self", "hold_lease"]
+
+#: A holder on another host that has not renewed for this long is taken to be gone.
+LEASE_SECONDS = 300.0
+
+
+def describe_self() -> str:
+    """Return the JSON that the runs row and the lock file show to others."""
+    return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "renewed": round(time.time(), 3)})
+
+
+@contextmanager
+def hold_lease(database: Path, key: str) -> Iterator[None]:
+    """Hold the lease of a run key on this host.
+
+    Raises:
+        LeaseHeldError: another process holds it; the message names it.
+    """
+    folder = database.with_name(database.name + ".leases")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{key[:32]}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LeaseHeldError(_held_by(os.pread(descriptor, 4096, 0).decode(errors="replace"))) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, describe_self().encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def check_foreign_lease(lease: str | None) -> None:
+    """Refuse a run that a process on another host renewed a moment ago.
+
+    Raises:
+        LeaseHeldError: it did.
+    """
+    if not lease:
+        return
+    try:
+        holder = json.loads(lease)
+        elsewhere = holder["host"] != socket.gethostname()
+        fresh = time.time() - float(holder["renewed"]) < LEASE_SECONDS
+    except (ValueError, KeyError, TypeError):
+        return
+    if elsewhere and fresh:
+        raise LeaseHeldError(_held_by(lease))
+
+
+def _held_by(text: str) -> str:
+    try:
+        holder = json.loads(text)
+        who = f"process {holder['pid']} on {holder['host']}"
+    except (ValueError, KeyError, TypeError):
+        who = "another process"
+    return f"this run is being extracted by {who}; wait for it, stop it, or start another with --new"

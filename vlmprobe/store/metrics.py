@@ -1,0 +1,91 @@
+"""Metrics in the database: stored tidy; a value that did not change keeps its time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import tuple_, update
+
+from vlmprobe.store.identity import utc_now
+from vlmprobe.store.rows import fetch, insert_rows, none_if_nan
+from vlmprobe.store.schema import MetricRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from vlmprobe.analysis import Metric
+
+__all__ = ["MetricsUpdate", "mark_metrics_synced", "read_metrics", "store_metrics"]
+
+_KEY = ("name", "version", "subset", "target", "layer")
+_VALUES = ("value", "std", "n", "ci_low", "ci_high", "p_value", "seed")
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsUpdate:
+    """What storing a set of metrics did."""
+
+    added: int
+    changed: int
+    unchanged: int
+    outdated: bool
+    """Whether a value that MLflow already shows is no longer the one here."""
+
+
+def store_metrics(connection: Connection, run_id: str, metrics: Sequence[Metric]) -> MetricsUpdate:
+    """Make the stored metrics of a run equal to ``metrics``; NaN is stored as NULL."""
+    stored = {_key(row): row for row in read_metrics(connection, run_id)}
+    now = utc_now()
+    fresh: list[dict[str, Any]] = []
+    changed: list[tuple[Any, ...]] = []
+    unchanged = 0
+    outdated = False
+    for metric in metrics:
+        row: dict[str, Any] = {"run_id": run_id, "computed_at": now}
+        row |= {name: getattr(metric, name) for name in (*_KEY, *_VALUES)}
+        for name in ("value", "std", "ci_low", "ci_high", "p_value"):
+            row[name] = none_if_nan(row[name])
+        before = stored.pop(_key(row), None)
+        if before is not None and all(before[name] == row[name] for name in _VALUES):
+            unchanged += 1
+            continue
+        if before is not None:
+            changed.append(_key(row))
+            outdated |= before["synced_at"] is not None and before["value"] != row["value"]
+        fresh.append(row)
+    # What is left was computed once and is not any more.
+    outdated |= any(row["synced_at"] is not None and row["value"] is not None for row in stored.values())
+    _delete(connection, run_id, [*changed, *stored])
+    insert_rows(connection, MetricRow, fresh)
+    return MetricsUpdate(len(fresh) - len(changed), len(changed) + len(stored), unchanged, outdated)
+
+
+def read_metrics(connection: Connection, run_id: str) -> list[dict[str, Any]]:
+    """Return the metrics of a run; None = no data."""
+    return fetch(
+        connection,
+        "SELECT * FROM metrics WHERE run_id = $id ORDER BY name, version, subset, target, layer",
+        {"id": run_id},
+    )
+
+
+def mark_metrics_synced(connection: Connection, run_id: str, when: datetime | None) -> None:
+    """Record that MLflow shows the metrics of a run (or, with None, that it does not)."""
+    connection.execute(update(MetricRow).where(MetricRow.run_id == run_id).values(synced_at=when))
+
+
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in _KEY)
+
+
+def _delete(connection: Connection, run_id: str, keys: Sequence[tuple[Any, ...]]) -> None:
+    from sqlalchemy import delete
+
+    columns = tuple_(*(getattr(MetricRow, name) for name in _KEY))
+    for start in range(0, len(keys), 500):
+        batch = list(keys[start : start + 500])
+        connection.execute(delete(MetricRow).where(MetricRow.run_id == run_id, columns.in_(batch)))

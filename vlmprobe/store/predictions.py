@@ -1,0 +1,147 @@
+"""A shard's rows: all in one transaction, so that a crash leaves a shard with all of its rows or none."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, func, insert, select, update
+
+from vlmprobe.store.identity import utc_now
+from vlmprobe.store.rows import fetch, insert_rows
+from vlmprobe.store.runs import renew_lease
+from vlmprobe.store.schema import Certificate, Failure, Prediction, Shard
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from vlmprobe.store.shards import FailureRecord, ShardFile
+
+__all__ = [
+    "ShardPlace",
+    "commit_failures",
+    "commit_shard",
+    "forget_artifacts",
+    "mark_synced",
+    "next_shard_number",
+    "shard_places",
+]
+
+
+def commit_shard(connection: Connection, shard: ShardFile) -> int:
+    """Write a shard's predictions, certificates and its own row; return the pairs that were new."""
+    places = {pair_id: row for row, pair_id in enumerate(shard.pair_ids)}
+    rows = [
+        {
+            "run_id": shard.run_id,
+            **asdict(answer),
+            "shard": shard.number,
+            "shard_row": places[answer.pair_id],
+        }
+        for answer in shard.answers
+    ]
+    if shard.replaces:
+        _give_way(connection, shard.run_id, shard.pair_ids)
+    added = insert_rows(connection, Prediction, rows)
+    now = utc_now()
+    shard_row = {
+        "run_id": shard.run_id,
+        "shard": shard.number,
+        "kind": "states",
+        "path": str(shard.path),
+        "sha256": shard.sha256,
+        "n_bytes": shard.n_bytes,
+        "n_pairs": len(shard.pair_ids),
+        "layers": list(shard.layers),
+        "dim": shard.dim,
+        "dtype": shard.dtype,
+        "created_at": now,
+    }
+    insert_rows(connection, Shard, [shard_row])
+    insert_rows(
+        connection,
+        Certificate,
+        [{"run_id": shard.run_id, "created_at": now, **c} for c in shard.certificates],
+    )
+    renew_lease(connection, shard.run_id)
+    return added // 2
+
+
+def _give_way(connection: Connection, run_id: str, pair_ids: Sequence[str]) -> None:
+    """Remove the rows of pairs that are about to be written anew; their old shards count that many pairs less."""
+    of_pairs = (Prediction.run_id == run_id, Prediction.pair_id.in_(list(pair_ids)))
+    counts = connection.execute(
+        select(Prediction.shard, func.count(func.distinct(Prediction.pair_id)))
+        .where(*of_pairs)
+        .group_by(Prediction.shard)
+    ).all()
+    for number, n_pairs in counts:
+        connection.execute(
+            update(Shard)
+            .where(Shard.run_id == run_id, Shard.shard == number)
+            .values(n_pairs=Shard.n_pairs - n_pairs)
+        )
+    connection.execute(delete(Prediction).where(*of_pairs))
+
+
+def commit_failures(connection: Connection, run_id: str, failures: Sequence[FailureRecord]) -> None:
+    """Write failed pairs, each as one more attempt."""
+    if not failures:
+        return
+    tried = {
+        row["pair_id"]: row["attempts"]
+        for row in fetch(
+            connection,
+            "SELECT pair_id, max(attempt) AS attempts FROM failures WHERE run_id = $id GROUP BY pair_id",
+            {"id": run_id},
+        )
+    }
+    for failure in failures:
+        connection.execute(
+            insert(Failure).values(
+                run_id=run_id,
+                pair_id=failure.pair_id,
+                attempt=tried.get(failure.pair_id, 0) + 1,
+                error=failure.error,
+                message=failure.message,
+                failed_at=utc_now(),
+            )
+        )
+
+
+def next_shard_number(connection: Connection, run_id: str) -> int:
+    """Return one more than the highest shard of a run."""
+    row = fetch(
+        connection, "SELECT coalesce(max(shard), 0) AS n FROM shards WHERE run_id = $id", {"id": run_id}
+    )
+    return int(row[0]["n"]) + 1
+
+
+class ShardPlace(dict[str, Any]):
+    """A row of ``shards``: run_id, shard, path, artifact_uri, sha256, layers, synced_at ..."""
+
+
+def shard_places(connection: Connection, run_id: str, *, unsynced_only: bool = False) -> list[ShardPlace]:
+    """Return the shards of a run, in order."""
+    rows = fetch(
+        connection,
+        "SELECT * FROM shards WHERE run_id = $id AND (NOT $unsynced OR synced_at IS NULL) ORDER BY shard",
+        {"id": run_id, "unsynced": unsynced_only},
+    )
+    return [ShardPlace(row) for row in rows]
+
+
+def mark_synced(connection: Connection, run_id: str, shard: int, artifact_uri: str) -> None:
+    """Record that MLflow has a shard."""
+    connection.execute(
+        update(Shard)
+        .where(Shard.run_id == run_id, Shard.shard == shard)
+        .values(artifact_uri=artifact_uri, synced_at=utc_now())
+    )
+
+
+def forget_artifacts(connection: Connection, run_id: str) -> None:
+    """Record that MLflow has no shard of a run any more."""
+    connection.execute(update(Shard).where(Shard.run_id == run_id).values(artifact_uri=None, synced_at=None))

@@ -1,0 +1,122 @@
+"""Loads ``queries/``: one SELECT per file, whose header states question, grain and parameters.
+
+    -- question: Which scale gets distance right?
+    -- grain: one row per run
+    -- param family text = null: only this family
+    SELECT ...
+
+Parameters are written ``$family`` in the SQL. One that is not declared, or declared and not used, is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.errors import InputError, UsageError, unknown_name
+from vlmprobe.resources import queries_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["Parameter", "Query", "list_queries", "load_query"]
+
+_HEADER = re.compile(r"^--\s*(question|grain):\s*(.+)$")
+_PARAM = re.compile(r"^--\s*param\s+(\w+)\s+(text|integer|real)\s*(?:=\s*([^:]*?))?\s*:\s*(.+)$")
+_USED = re.compile(r"\$([A-Za-z_]\w*)")
+_TYPES: dict[str, type] = {"text": str, "integer": int, "real": float}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One declared parameter of a query."""
+
+    name: str
+    kind: str
+    default: str | None
+    """None: it must be given. ``null`` is the SQL NULL."""
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One SQL file: what it asks, how fine its rows are, what it takes."""
+
+    name: str
+    question: str
+    grain: str
+    parameters: tuple[Parameter, ...]
+    sql: str
+
+    def bind(self, given: Mapping[str, str]) -> dict[str, Any]:
+        """Turn text values into the query's parameters.
+
+        Raises:
+            UsageError: one is unknown, missing or of another type.
+        """
+        known = [parameter.name for parameter in self.parameters]
+        for name in given:
+            if name not in known:
+                raise unknown_name(f"parameter of query {self.name}", name, known)
+        return {parameter.name: self._value(parameter, given) for parameter in self.parameters}
+
+    def _value(self, parameter: Parameter, given: Mapping[str, str]) -> Any:
+        text = given.get(parameter.name, parameter.default)
+        if text is None:
+            raise UsageError(
+                f"query {self.name} needs --param {parameter.name}={parameter.kind.upper()}: {parameter.meaning}"
+            )
+        if text.lower() == "null":
+            return None
+        try:
+            return _TYPES[parameter.kind](text)
+        except ValueError:
+            raise UsageError(
+                f"query {self.name}: parameter {parameter.name} takes {parameter.kind}, not {text!r}"
+            ) from None
+
+
+def list_queries() -> list[Query]:
+    """Load every query; names are like ``accuracy/by_axis``."""
+    folder = queries_folder()
+    return [_load(folder, path) for path in sorted(folder.rglob("*.sql"))]
+
+
+def load_query(name: str) -> Query:
+    """Load one query by its name.
+
+    Raises:
+        UsageError: there is none of that name.
+        InputError: its header is not right.
+    """
+    folder = queries_folder()
+    names = [str(path.relative_to(folder).with_suffix("")) for path in sorted(folder.rglob("*.sql"))]
+    if name not in names:
+        raise unknown_name("query", name, names)
+    return _load(folder, folder / f"{name}.sql")
+
+
+def _load(folder: Path, path: Path) -> Query:
+    text = path.read_text(encoding="utf-8")
+    header: dict[str, str] = {}
+    parameters = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if found := _HEADER.match(line):
+            header[found.group(1)] = found.group(2).strip()
+        elif found := _PARAM.match(line):
+            parameters.append(Parameter(found.group(1), found.group(2), found.group(3), found.group(4)))
+        elif line.startswith("-- param"):
+            raise InputError(f"{path}:{number}: write '-- param NAME text|integer|real [= DEFAULT]: meaning'")
+    body = "\n".join(line for line in text.splitlines() if not line.startswith("--")).strip()
+    missing = {"question", "grain"} - header.keys()
+    if missing:
+        raise InputError(f"{path}: the header lacks {' and '.join(sorted(missing))}")
+    used, declared = set(_USED.findall(body)), {parameter.name for parameter in parameters}
+    if used != declared:
+        raise InputError(
+            f"{path}: parameters undeclared: {sorted(used - declared)}, unused: {sorted(declared - used)}"
+        )
+    name = str(path.relative_to(folder).with_suffix(""))
+    return Query(name, header["question"], header["grain"], tuple(parameters), body)

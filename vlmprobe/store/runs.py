@@ -1,0 +1,312 @@
+"""Datasets and runs in the database: registered, found again by their key, finished."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select, update
+
+from vlmprobe.pairs import Side
+from vlmprobe.store.identity import new_run_id, utc_now
+from vlmprobe.store.lease import check_foreign_lease, describe_self
+from vlmprobe.store.rows import fetch, insert_rows
+from vlmprobe.store.schema import DatasetRow, RowProblemRow, RunRow, SwapPairRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from vlmprobe.pairs import Dataset, SwapPair
+
+__all__ = [
+    "OUTDATED",
+    "Run",
+    "RunPlan",
+    "complete_runs",
+    "find_run",
+    "finished_pairs",
+    "get_run",
+    "list_runs",
+    "open_run",
+    "register_dataset",
+    "renew_lease",
+    "set_config",
+    "set_mlflow_run",
+    "set_status",
+]
+
+#: Key in a run's config: MLflow shows values that have changed since, so it needs a fresh run.
+OUTDATED = "mlflow_outdated"
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run is about to be: everything but its id."""
+
+    run_key: str
+    dataset_id: str
+    template: str
+    family: str
+    scale: str
+    checkpoint: str
+    fingerprint: str
+    samples_seen: int | None
+    global_steps: int | None
+    dtype: str
+    device: str
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A row of ``runs`` with the name of its dataset."""
+
+    run_id: str
+    run_key: str
+    dataset_id: str
+    dataset: str
+    template: str
+    family: str
+    scale: str
+    checkpoint: str
+    fingerprint: str | None
+    samples_seen: int | None
+    global_steps: int | None
+    dtype: str | None
+    device: str | None
+    n_layers: int | None
+    dim: int | None
+    versions: dict[str, Any]
+    config: dict[str, Any]
+    status: str
+    mlflow_run_id: str | None
+
+    @property
+    def name(self) -> str:
+        """How tables and MLflow call it: ``qwen25 @ 80k``."""
+        return f"{self.family} @ {self.scale}"
+
+
+_RUN_SQL = """
+SELECT runs.*, datasets.name AS dataset
+FROM runs INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
+"""
+
+
+def register_dataset(connection: Connection, dataset: Dataset) -> None:
+    """Store a dataset, its pairs and its row problems; the same dataset again changes nothing."""
+    known = connection.execute(
+        select(DatasetRow.dataset_id).where(DatasetRow.dataset_id == dataset.dataset_id)
+    ).first()
+    if known is not None:
+        return
+    connection.execute(
+        insert(DatasetRow).values(
+            dataset_id=dataset.dataset_id,
+            name=dataset.name,
+            path=str(dataset.path),
+            form=dataset.form,
+            options=dict(dataset.options),
+            n_rows=dataset.n_rows,
+            created_at=utc_now(),
+        )
+    )
+    pairs = [_pair_row(dataset, position, pair) for position, pair in enumerate(dataset.pairs)]
+    insert_rows(connection, SwapPairRow, pairs)
+    problems = [
+        {
+            "dataset_id": dataset.dataset_id,
+            "line": problem.line,
+            "what": problem.what,
+            "why": problem.why,
+            "column_name": problem.column,
+        }
+        for problem in dataset.problems
+    ]
+    insert_rows(connection, RowProblemRow, problems)
+
+
+def _pair_row(dataset: Dataset, position: int, pair: SwapPair) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "dataset_id": dataset.dataset_id,
+        "template": dataset.template,
+        "pair_id": pair.pair_id,
+        "origin": pair.origin,
+        "position": position,
+        "category": str(pair.category),
+        "axis": str(pair.axis),
+        "subject": pair.subject,
+        "reference": pair.reference,
+        "image_sha256": pair.image_sha256,
+        "image_width": pair.image_width,
+        "image_height": pair.image_height,
+        "question_id": pair.question_id,
+        "line": pair.line,
+        "perspective": pair.perspective,
+    }
+    for side, question in zip(Side, pair.questions, strict=True):
+        row[f"{side}_question"] = question.text
+        row[f"{side}_expected"] = str(question.expected)
+        row[f"{side}_opposite"] = str(question.opposite)
+    return row
+
+
+def find_run(connection: Connection, key: str) -> Run | None:
+    """Return the newest run with this key (``--new`` makes further ones, numbered ``key#2`` ...)."""
+    rows = fetch(
+        connection,
+        _RUN_SQL + "WHERE runs.run_key = $key OR starts_with(runs.run_key, $key || '#') "
+        "ORDER BY runs.created_at DESC, runs.run_id DESC LIMIT 1",
+        {"key": key},
+    )
+    return _run(rows[0]) if rows else None
+
+
+def open_run(connection: Connection, plan: RunPlan, *, new: bool) -> tuple[Run, bool]:
+    """Find the run of a plan or create it; return it and whether it was there.
+
+    Raises:
+        LeaseHeldError: a process on another host is at work on it.
+    """
+    found = find_run(connection, plan.run_key)
+    if found is not None and not new:
+        row = connection.execute(select(RunRow.lease).where(RunRow.run_id == found.run_id)).one()
+        check_foreign_lease(row[0])
+        return found, True
+    number = 1
+    if found is not None:
+        _, _, last = found.run_key.partition("#")
+        number = int(last or 1) + 1
+    now = utc_now()
+    run_id = new_run_id()
+    connection.execute(
+        insert(RunRow).values(
+            run_id=run_id,
+            run_key=plan.run_key if number == 1 else f"{plan.run_key}#{number}",
+            dataset_id=plan.dataset_id,
+            template=plan.template,
+            family=plan.family,
+            scale=plan.scale,
+            checkpoint=plan.checkpoint,
+            fingerprint=plan.fingerprint,
+            samples_seen=plan.samples_seen,
+            global_steps=plan.global_steps,
+            dtype=plan.dtype,
+            device=plan.device,
+            config=plan.config,
+            status="created",
+            provenance="extracted",
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    return _run(fetch(connection, _RUN_SQL + "WHERE runs.run_id = $id", {"id": run_id})[0]), False
+
+
+def get_run(connection: Connection, run_id: str) -> Run:
+    """Return one run by its id."""
+    return _run(fetch(connection, _RUN_SQL + "WHERE runs.run_id = $id", {"id": run_id})[0])
+
+
+def set_status(connection: Connection, run_id: str, status: str, **values: Any) -> None:
+    """Record what became of a run (``running``, ``complete``, ``interrupted``, ``failed``) and anything learnt."""
+    now = utc_now()
+    if status == "running":
+        values.setdefault("lease", describe_self())
+    else:
+        values["lease"] = None
+        values["finished_at"] = now
+    connection.execute(
+        update(RunRow).where(RunRow.run_id == run_id).values(status=status, updated_at=now, **values)
+    )
+
+
+def renew_lease(connection: Connection, run_id: str) -> None:
+    """Say to other hosts that the holder is alive; goes with every shard."""
+    connection.execute(
+        update(RunRow).where(RunRow.run_id == run_id).values(lease=describe_self(), updated_at=utc_now())
+    )
+
+
+def set_mlflow_run(connection: Connection, run_id: str, mlflow_run_id: str | None) -> None:
+    """Remember which MLflow run shows this run."""
+    connection.execute(update(RunRow).where(RunRow.run_id == run_id).values(mlflow_run_id=mlflow_run_id))
+
+
+def set_config(connection: Connection, run_id: str, config: dict[str, Any]) -> None:
+    """Replace the config of a run."""
+    connection.execute(update(RunRow).where(RunRow.run_id == run_id).values(config=config))
+
+
+def finished_pairs(connection: Connection, run_id: str) -> set[str]:
+    """Return the pairs that have both sides."""
+    rows = fetch(
+        connection,
+        "SELECT pair_id FROM predictions WHERE run_id = $id GROUP BY pair_id HAVING count(*) = 2",
+        {"id": run_id},
+    )
+    return {row["pair_id"] for row in rows}
+
+
+def list_runs(connection: Connection) -> list[dict[str, Any]]:
+    """Return every run with its counts, oldest first."""
+    return fetch(
+        connection,
+        """
+        SELECT runs.run_id, runs.family, runs.scale, datasets.name AS dataset, runs.template, runs.status,
+            coalesce(answered.n, 0) AS pairs, coalesce(failed.n, 0) AS failed,
+            runs.n_layers AS layers, runs.dtype, runs.device, runs.checkpoint, runs.created_at
+        FROM runs
+        INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
+        LEFT JOIN (SELECT run_id, count(DISTINCT pair_id) AS n FROM predictions GROUP BY run_id) AS answered
+            ON runs.run_id = answered.run_id
+        LEFT JOIN (
+            SELECT failures.run_id, count(DISTINCT failures.pair_id) AS n FROM failures
+            ANTI JOIN predictions
+                ON failures.run_id = predictions.run_id AND failures.pair_id = predictions.pair_id
+            GROUP BY failures.run_id
+        ) AS failed ON runs.run_id = failed.run_id
+        ORDER BY runs.created_at, runs.run_id
+        """,
+    )
+
+
+def complete_runs(
+    connection: Connection,
+    *,
+    families: Sequence[str] = (),
+    scales: Sequence[str] = (),
+    dataset_id: str | None = None,
+) -> list[Run]:
+    """Return the complete runs that match, by family, then samples seen, then scale; an empty filter takes all."""
+    rows = fetch(
+        connection,
+        _RUN_SQL
+        + """
+        WHERE runs.status = 'complete'
+            AND (len($families) = 0 OR list_contains($families, runs.family))
+            AND (len($scales) = 0 OR list_contains($scales, runs.scale))
+            AND ($dataset_id IS NULL OR runs.dataset_id = $dataset_id)
+        ORDER BY runs.family, runs.samples_seen NULLS LAST, runs.scale, runs.created_at
+        """,
+        {"families": list(families), "scales": list(scales), "dataset_id": dataset_id},
+    )
+    return [_run(row) for row in rows]
+
+
+def _run(row: dict[str, Any]) -> Run:
+    names = Run.__dataclass_fields__
+    values = {name: row[name] for name in names}
+    for name in ("versions", "config"):
+        values[name] = _object(values[name])
+    return Run(**values)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not value:
+        return {}
+    loaded: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
+    return loaded

@@ -1,0 +1,239 @@
+"""The tables (DESIGN 4). Natural text keys, no foreign keys, times in UTC without a zone.
+
+DuckDB cannot alter a parent of a foreign key, so integrity is held by ``queries/checks/`` instead.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - SQLAlchemy reads the annotation at run time
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, DateTime, Float, Integer, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+__all__ = [
+    "SCHEMA_REVISION",
+    "Base",
+    "Certificate",
+    "DatasetRow",
+    "Failure",
+    "MetricRow",
+    "Prediction",
+    "QuadRow",
+    "ResultJson",
+    "RowProblemRow",
+    "RunRow",
+    "Shard",
+    "SwapPairRow",
+]
+
+#: Head of ``migrations/versions``; a constant so that reading commands need not import Alembic.
+SCHEMA_REVISION = "0001"
+
+JsonObject = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    """All tables."""
+
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own protocol
+        str: String,
+        float: Float(53),
+        int: Integer,
+        bool: Boolean,
+        datetime: DateTime,
+        JsonObject: JSON,
+    }
+
+
+class DatasetRow(Base):
+    """One dataset: a file's content and the options it was read with (boxes apart)."""
+
+    __tablename__ = "datasets"
+    dataset_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    path: Mapped[str]
+    form: Mapped[str]
+    options: Mapped[JsonObject]
+    n_rows: Mapped[int]
+    boxes: Mapped[JsonObject | None]
+    created_at: Mapped[datetime]
+
+
+class SwapPairRow(Base):
+    """One swap pair of a dataset under one template."""
+
+    __tablename__ = "swap_pairs"
+    dataset_id: Mapped[str] = mapped_column(primary_key=True)
+    template: Mapped[str] = mapped_column(primary_key=True)
+    pair_id: Mapped[str] = mapped_column(primary_key=True)
+    origin: Mapped[str]
+    position: Mapped[int]
+    category: Mapped[str]
+    axis: Mapped[str]
+    subject: Mapped[str | None]
+    reference: Mapped[str | None]
+    orig_question: Mapped[str | None]
+    orig_expected: Mapped[str]
+    orig_opposite: Mapped[str]
+    swap_question: Mapped[str | None]
+    swap_expected: Mapped[str]
+    swap_opposite: Mapped[str]
+    image_sha256: Mapped[str | None]
+    image_width: Mapped[int | None]
+    image_height: Mapped[int | None]
+    question_id: Mapped[str | None]
+    line: Mapped[int | None]
+    perspective: Mapped[str | None]
+
+
+class QuadRow(Base):
+    """A link between a distance pair and the vertical pair about the same two objects."""
+
+    __tablename__ = "quads"
+    dataset_id: Mapped[str] = mapped_column(primary_key=True)
+    template: Mapped[str] = mapped_column(primary_key=True)
+    distance_pair_id: Mapped[str] = mapped_column(primary_key=True)
+    vertical_pair_id: Mapped[str | None]
+
+
+class RowProblemRow(Base):
+    """A row of a dataset that gives no pair."""
+
+    __tablename__ = "row_problems"
+    dataset_id: Mapped[str] = mapped_column(primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True)
+    what: Mapped[str]
+    why: Mapped[str]
+    column_name: Mapped[str | None]
+
+
+class RunRow(Base):
+    """One run: a checkpoint asked one dataset under one template."""
+
+    __tablename__ = "runs"
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    run_key: Mapped[str] = mapped_column(unique=True)
+    dataset_id: Mapped[str]
+    template: Mapped[str]
+    family: Mapped[str]
+    scale: Mapped[str]
+    checkpoint: Mapped[str]
+    fingerprint: Mapped[str | None]
+    samples_seen: Mapped[int | None]
+    global_steps: Mapped[int | None]
+    dtype: Mapped[str | None]
+    device: Mapped[str | None]
+    n_layers: Mapped[int | None]
+    dim: Mapped[int | None]
+    versions: Mapped[JsonObject | None]
+    config: Mapped[JsonObject | None]
+    status: Mapped[str]
+    provenance: Mapped[str]
+    lease: Mapped[str | None]
+    mlflow_run_id: Mapped[str | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class Prediction(Base):
+    """One answer to one question, and where its hidden states are."""
+
+    __tablename__ = "predictions"
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    pair_id: Mapped[str] = mapped_column(primary_key=True)
+    side: Mapped[str] = mapped_column(primary_key=True)
+    text: Mapped[str | None]
+    parsed: Mapped[str | None]
+    correct: Mapped[bool]
+    checker: Mapped[str]
+    parsed_words: Mapped[str | None]
+    correct_words: Mapped[bool | None]
+    margin: Mapped[float | None]
+    shard: Mapped[int | None]
+    shard_row: Mapped[int | None]
+
+
+class Failure(Base):
+    """A pair that failed, once per attempt."""
+
+    __tablename__ = "failures"
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    pair_id: Mapped[str] = mapped_column(primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    error: Mapped[str]
+    message: Mapped[str]
+    failed_at: Mapped[datetime]
+
+
+class Shard(Base):
+    """A safetensors file of hidden states (or of deltas only, for imports)."""
+
+    __tablename__ = "shards"
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    shard: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    path: Mapped[str]
+    artifact_uri: Mapped[str | None]
+    sha256: Mapped[str]
+    n_bytes: Mapped[int]
+    n_pairs: Mapped[int]
+    layers: Mapped[list[int]] = mapped_column(JSON)
+    dim: Mapped[int]
+    dtype: Mapped[str]
+    created_at: Mapped[datetime]
+    synced_at: Mapped[datetime | None]
+
+
+class Certificate(Base):
+    """The fast path against plain forwards on one batch (DESIGN 6)."""
+
+    __tablename__ = "certificates"
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    batch: Mapped[int] = mapped_column(primary_key=True)
+    reason: Mapped[str]
+    n_questions: Mapped[int]
+    dtype: Mapped[str]
+    max_rel_dh: Mapped[float]
+    median_delta_cosine: Mapped[float | None]
+    layers_counted: Mapped[int]
+    answers_compared: Mapped[int]
+    answers_equal: Mapped[int]
+    passed: Mapped[bool]
+    action: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class MetricRow(Base):
+    """One number of one run (layer -1 = not per layer)."""
+
+    __tablename__ = "metrics"
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    subset: Mapped[str] = mapped_column(primary_key=True)
+    target: Mapped[str] = mapped_column(primary_key=True)
+    layer: Mapped[int] = mapped_column(primary_key=True)
+    value: Mapped[float | None]
+    std: Mapped[float | None]
+    n: Mapped[int]
+    ci_low: Mapped[float | None]
+    ci_high: Mapped[float | None]
+    p_value: Mapped[float | None]
+    seed: Mapped[int | None]
+    computed_at: Mapped[datetime]
+    synced_at: Mapped[datetime | None]
+
+
+class ResultJson(Base):
+    """A result that is no number: a list of layers, explained variances."""
+
+    __tablename__ = "results_json"
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    subset: Mapped[str] = mapped_column(primary_key=True)
+    layer: Mapped[int] = mapped_column(primary_key=True)
+    value: Mapped[JsonObject]
+    computed_at: Mapped[datetime]

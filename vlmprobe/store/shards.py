@@ -1,0 +1,216 @@
+"""Shards: safetensors files of hidden states, complete in themselves (DESIGN 5).
+
+One tensor per layer, ``layer.017`` of shape (pairs, 2, dim), in the model's own dtype; the header holds the pair ids
+and the predictions, so that rows can be rebuilt from a shard alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmprobe.analysis.arrays import to_float32
+from vlmprobe.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["Answer", "FailureRecord", "ShardContent", "ShardFile", "read_header", "read_layer", "write_shard"]
+
+_SAFETENSORS_DTYPE = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
+_NUMPY_DTYPE = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "F64": np.float64}
+_NAME_OF = {code: name for name, code in _SAFETENSORS_DTYPE.items()}
+_HEADER_KEY = "vlmprobe"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One row of ``predictions``, less the run and the place in the shard."""
+
+    pair_id: str
+    side: str
+    text: str
+    parsed: str | None
+    correct: bool
+    checker: str
+    parsed_words: str | None
+    correct_words: bool
+    margin: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRecord:
+    """One row of ``failures``, less the run."""
+
+    pair_id: str
+    error: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardContent:
+    """What one shard holds, before it is a file."""
+
+    run_id: str
+    number: int
+    pair_ids: tuple[str, ...]
+    states: np.ndarray[Any, Any]
+    """(layers, pairs, 2, dim); bfloat16 as uint16 bits."""
+    dtype: str
+    layers: tuple[int, ...]
+    answers: tuple[Answer, ...]
+    certificates: tuple[dict[str, Any], ...] = ()
+    replaces: bool = False
+    """Whether these pairs were answered before and the earlier rows give way (a certificate failed)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFile:
+    """A shard on disk: its place, hash and header."""
+
+    path: Path
+    sha256: str
+    n_bytes: int
+    run_id: str
+    number: int
+    pair_ids: tuple[str, ...]
+    layers: tuple[int, ...]
+    dim: int
+    dtype: str
+    answers: tuple[Answer, ...]
+    certificates: tuple[dict[str, Any], ...] = ()
+    replaces: bool = False
+
+
+def write_shard(folder: Path, content: ShardContent) -> ShardFile:
+    """Write a shard so that after a crash it is there whole or not at all; fsynced before it has its name."""
+    from safetensors import TensorSpec, serialize
+
+    code = _SAFETENSORS_DTYPE[content.dtype]
+    header = {
+        "run_id": content.run_id,
+        "number": content.number,
+        "pair_ids": content.pair_ids,
+        "layers": content.layers,
+        "answers": [asdict(answer) for answer in content.answers],
+        "certificates": content.certificates,
+        "replaces": content.replaces,
+    }
+    # NumPy has no bfloat16, so safetensors' own NumPy face cannot say it; the planes must outlive the specs.
+    planes = [np.ascontiguousarray(plane, dtype=_NUMPY_DTYPE[code]) for plane in content.states]
+    tensors = {
+        f"layer.{layer:03d}": TensorSpec(
+            dtype=content.dtype, shape=plane.shape, data_ptr=plane.ctypes.data, data_len=plane.nbytes
+        )
+        for layer, plane in zip(content.layers, planes, strict=True)
+    }
+    data: bytes = serialize(tensors, {_HEADER_KEY: json.dumps(header, allow_nan=False)})
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{content.number:05d}.safetensors"
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+    _fsync_folder(folder)
+    return ShardFile(
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        n_bytes=len(data),
+        run_id=content.run_id,
+        number=content.number,
+        pair_ids=content.pair_ids,
+        layers=content.layers,
+        dim=int(content.states.shape[-1]),
+        dtype=content.dtype,
+        answers=content.answers,
+        certificates=content.certificates,
+        replaces=content.replaces,
+    )
+
+
+def read_header(path: Path) -> ShardFile:
+    """Read a shard's header and hash its bytes.
+
+    Raises:
+        InputError: the file is not a whole shard of ours.
+    """
+    header, _ = _open(path)
+    meta = json.loads(header["__metadata__"][_HEADER_KEY])
+    first = header[f"layer.{meta['layers'][0]:03d}"]
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return ShardFile(
+        path=path,
+        sha256=digest.hexdigest(),
+        n_bytes=path.stat().st_size,
+        run_id=meta["run_id"],
+        number=meta["number"],
+        pair_ids=tuple(meta["pair_ids"]),
+        layers=tuple(meta["layers"]),
+        dim=first["shape"][-1],
+        dtype=_NAME_OF[first["dtype"]],
+        answers=tuple(Answer(**answer) for answer in meta["answers"]),
+        certificates=tuple(meta["certificates"]),
+        replaces=meta["replaces"],
+    )
+
+
+def read_layer(
+    path: Path, layer: int, rows: Sequence[int] | None = None
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Read one layer as float32, shape (pairs, 2, dim), without touching the others.
+
+    Raises:
+        InputError: the file is not a whole shard of ours or lacks the layer.
+    """
+    header, start = _open(path)
+    entry = header.get(f"layer.{layer:03d}")
+    if entry is None:
+        raise InputError(f"{path}: has no layer {layer}")
+    begin, _ = entry["data_offsets"]
+    raw = np.memmap(
+        path, dtype=_NUMPY_DTYPE[entry["dtype"]], mode="r", offset=start + begin, shape=tuple(entry["shape"])
+    )
+    chosen = np.asarray(raw if rows is None else raw[np.asarray(rows, dtype=np.intp)])
+    return to_float32(chosen, _NAME_OF[entry["dtype"]])
+
+
+def _open(path: Path) -> tuple[dict[str, Any], int]:
+    """Return the safetensors header and where its data begins, having checked that the file is whole."""
+    try:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > path.stat().st_size:
+                raise InputError(
+                    f"{path}: truncated or not a shard; run 'vlmprobe extract' again to redo its pairs"
+                )
+            header = json.loads(stream.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+            whole = (
+                _HEADER_KEY in header.get("__metadata__", {})
+                and 8 + length + max(ends) == path.stat().st_size
+            )
+    except (OSError, struct.error, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a readable shard ({type(error).__name__})") from error
+    if not whole:
+        raise InputError(f"{path}: truncated or not a shard; run 'vlmprobe extract' again to redo its pairs")
+    return header, 8 + length
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,224 @@
+"""MLflow as a projection of the database: everything here can be replayed from DuckDB and the spool (DESIGN 8)."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.errors import TrackingError
+from vlmprobe.store.engine import file_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from mlflow import MlflowClient
+
+    from vlmprobe.settings import Settings
+    from vlmprobe.store.runs import Run
+
+__all__ = ["MetricPoint", "Tracker", "metric_points", "mlflow_environment"]
+
+_LOCAL_SCHEMES = ("sqlite:///",)
+_BATCH = 1000  # the most that one log_batch request may hold
+_RUN_ID_TAG = "vlmprobe.run_id"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPoint:
+    """One point of an MLflow chart."""
+
+    key: str
+    value: float
+    step: int
+    timestamp_ms: int
+
+
+def mlflow_environment(settings: Settings) -> dict[str, str]:
+    """Return what MLflow should find in its environment, safe and quiet unless the user says otherwise."""
+    defaults = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }
+    merged = {**defaults, **settings.environment}
+    return {name: value for name, value in merged.items() if name not in os.environ}
+
+
+def metric_points(rows: Iterable[dict[str, Any]]) -> list[MetricPoint]:
+    """Turn rows of ``metrics`` into points: ``layer/<metric>.<target>`` with step = layer, ``summary/...`` else.
+
+    A target's slash becomes a hyphen, since MLflow groups charts by what stands before the last slash. What is no
+    number is left out: MLflow would store 1.8e308.
+    """
+    points = []
+    for row in rows:
+        if row["value"] is None:
+            continue
+        section = "layer" if row["layer"] >= 0 else "summary"
+        if row["subset"] != "all":
+            section += f"_{row['subset']}"
+        key = f"{section}/{row['name']}.{row['target'].replace('/', '-')}"
+        stamp = int(row["computed_at"].replace(tzinfo=UTC).timestamp() * 1000)
+        points.append(MetricPoint(key, row["value"], max(row["layer"], 0), stamp))
+    return points
+
+
+class Tracker:
+    """One MLflow store and one experiment in it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Name the store; nothing is contacted until something is logged."""
+        self._settings = settings
+        self._uri = settings.tracking_uri
+        self._client: MlflowClient | None = None
+        self._experiment_id: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the store is a file of ours, written without a server."""
+        return self._uri.startswith(_LOCAL_SCHEMES)
+
+    @contextmanager
+    def _connected(self) -> Iterator[tuple[MlflowClient, str]]:
+        """Yield client and experiment id.
+
+        A local store is created and written by one process at a time: five that started on a new one at once left it
+        broken for good.
+        """
+        lock = file_lock(self._settings.home / "mlflow.lock") if self.is_local else nullcontext()
+        with lock, _one_line_errors(self._uri):
+            if self._client is None or self._experiment_id is None:
+                self._client = self._make_client()
+                self._experiment_id = self._find_experiment(self._client)
+            yield self._client, self._experiment_id
+
+    def _make_client(self) -> MlflowClient:
+        import logging
+
+        os.environ.update(mlflow_environment(self._settings))
+        from mlflow import MlflowClient
+
+        if self.is_local:
+            Path(self._uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        # Creating a new store tells of every table at level INFO.
+        for name in ("alembic", "mlflow"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        return MlflowClient(self._uri)
+
+    def _find_experiment(self, client: MlflowClient) -> str:
+        name = self._settings.experiment
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            if found.lifecycle_stage == "deleted":
+                client.restore_experiment(found.experiment_id)
+            return str(found.experiment_id)
+        # MLflow's own default would be a folder in whatever directory the command ran.
+        location = self._settings.artifacts.as_uri() if self.is_local else None
+        return str(client.create_experiment(name, artifact_location=location))
+
+    def experiment_id(self) -> str:
+        """Return the experiment's id, creating store and experiment if need be."""
+        with self._connected() as (_, experiment_id):
+            return experiment_id
+
+    def ensure_run(self, run: Run) -> str:
+        """Return the MLflow run that shows ``run``, creating it if need be."""
+        with self._connected() as (client, experiment_id):
+            if run.mlflow_run_id is not None:
+                return run.mlflow_run_id
+            return _find_or_create(client, experiment_id, run)
+
+    def replace_run(self, run: Run) -> str:
+        """Make a fresh MLflow run for changed values; the old one is tagged ``superseded`` and deleted (restorable)."""
+        with self._connected() as (client, experiment_id):
+            fresh = _find_or_create(client, experiment_id, run)
+            if run.mlflow_run_id is not None:
+                client.set_tag(run.mlflow_run_id, "superseded", fresh)
+                client.delete_run(run.mlflow_run_id)
+            return fresh
+
+    def upload(self, mlflow_run_id: str, path: Path, folder: str | None = None) -> str:
+        """Log one file; return its artifact URI."""
+        with self._connected() as (client, _):
+            client.log_artifact(mlflow_run_id, str(path), folder)
+            root = client.get_run(mlflow_run_id).info.artifact_uri.rstrip("/")
+            return "/".join(part for part in (root, folder, path.name) if part)
+
+    def log_points(self, mlflow_run_id: str, points: Sequence[MetricPoint]) -> None:
+        """Log metrics; the same points again add nothing, since their time stamps are the stored ones."""
+        from mlflow.entities import Metric
+
+        entities = [Metric(point.key, point.value, point.timestamp_ms, point.step) for point in points]
+        with self._connected() as (client, _):
+            for start in range(0, len(entities), _BATCH):
+                client.log_batch(mlflow_run_id, metrics=entities[start : start + _BATCH])
+
+    def finish(self, mlflow_run_id: str, status: str) -> None:
+        """Set the run's status: ``FINISHED``, ``KILLED`` or ``FAILED``."""
+        with self._connected() as (client, _):
+            client.set_terminated(mlflow_run_id, status)
+
+    def download(self, artifact_uri: str, folder: Path) -> Path:
+        """Fetch one artifact into a folder."""
+        with self._connected():
+            from mlflow.artifacts import download_artifacts
+
+            folder.mkdir(parents=True, exist_ok=True)
+            return Path(
+                download_artifacts(artifact_uri=artifact_uri, dst_path=str(folder), tracking_uri=self._uri)
+            )
+
+
+def _find_or_create(client: MlflowClient, experiment_id: str, run: Run) -> str:
+    """Return a run that carries our id and is not the one we know of.
+
+    A crash between MLflow's answer and our own row leaves such a run; a second one would show every curve twice.
+    """
+    for found in client.search_runs([experiment_id], f"tags.`{_RUN_ID_TAG}` = '{run.run_id}'"):
+        if found.info.run_id != run.mlflow_run_id and "superseded" not in found.data.tags:
+            return str(found.info.run_id)
+    return _create_run(client, experiment_id, run)
+
+
+def _create_run(client: MlflowClient, experiment_id: str, run: Run) -> str:
+    facts = {
+        "family": run.family,
+        "scale": run.scale,
+        "samples_seen": run.samples_seen,
+        "global_steps": run.global_steps,
+        "dataset": run.dataset,
+        "template": run.template,
+        "checkpoint": run.checkpoint,
+        "dtype": run.dtype,
+    }
+    known = {name: str(value) for name, value in facts.items() if value is not None}
+    created = client.create_run(experiment_id, tags={**known, _RUN_ID_TAG: run.run_id}, run_name=run.name)
+    mlflow_run_id = str(created.info.run_id)
+    for name, value in known.items():
+        client.log_param(mlflow_run_id, name, value)
+    return mlflow_run_id
+
+
+@contextmanager
+def _one_line_errors(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        raise TrackingError(_line(uri, error)) from error
+    except Exception as error:
+        # MLflow, requests and SQLAlchemy each have a root of their own; their modules need not be imported to tell.
+        if type(error).__module__.split(".")[0] in {"mlflow", "requests", "sqlalchemy", "alembic", "urllib3"}:
+            raise TrackingError(_line(uri, error)) from error
+        raise
+
+
+def _line(uri: str, error: Exception) -> str:
+    text = str(error).strip().splitlines() or [type(error).__name__]
+    host = uri.rsplit("@", 1)[-1]  # a URI may hold a password
+    return f"MLflow at {host}: {text[0][:200]}"

@@ -1,0 +1,177 @@
+"""Analysis: every metric of every complete run that matches, from stored rows and hidden states; no model."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmprobe.analysis import Metric, bootstrap_weights, layer_metrics
+from vlmprobe.errors import UsageError, VlmprobeError
+from vlmprobe.pairs import Subset
+from vlmprobe.store.artifacts import RunArrays
+from vlmprobe.store.engine import Database
+from vlmprobe.store.metrics import MetricsUpdate, store_metrics
+from vlmprobe.store.migrate import require_schema
+from vlmprobe.store.queries import load_query
+from vlmprobe.store.rows import fetch
+from vlmprobe.store.runs import OUTDATED, Run, complete_runs, get_run, list_runs, set_config
+from vlmprobe.store.tracking import Tracker
+from vlmprobe.workflows.deliver import deliver_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from vlmprobe.settings import Settings
+    from vlmprobe.workflows.console import Console
+
+__all__ = ["BOOTSTRAP_SEED", "N_RESAMPLES", "AnalyzeResult", "analyze", "find_runs"]
+
+BOOTSTRAP_SEED = 0
+N_RESAMPLES = 1000
+_ACCURACY_VERSION = 1
+_PEAK_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyzeResult:
+    """What the analysis of one run gave."""
+
+    run: Run
+    n_pairs: int
+    update: MetricsUpdate
+    seconds: float
+
+
+def analyze(
+    settings: Settings,
+    console: Console,
+    *,
+    families: Sequence[str] = (),
+    scales: Sequence[str] = (),
+    dataset_id: str | None = None,
+) -> list[AnalyzeResult]:
+    """Compute, store and log the metrics of the complete runs that match; empty filters take all.
+
+    Raises:
+        UsageError: no complete run matches; the message lists what there is.
+    """
+    database = Database(settings.database_path, tell=console.warn)
+    require_schema(database)
+    tracker = Tracker(settings)
+    runs = find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
+    return [_analyze_run(settings, database, tracker, run, console) for run in runs]
+
+
+def find_runs(
+    database: Database,
+    *,
+    families: Sequence[str] = (),
+    scales: Sequence[str] = (),
+    dataset_id: str | None = None,
+) -> list[Run]:
+    """Return the complete runs that match.
+
+    Raises:
+        UsageError: there is none; the message lists the runs there are.
+    """
+    with database.transaction() as connection:
+        runs = complete_runs(connection, families=families, scales=scales, dataset_id=dataset_id)
+        everything = list_runs(connection)
+    if runs:
+        return runs
+    if not everything:
+        raise UsageError("the database has no run yet; 'vlmprobe extract' makes one")
+    there = sorted(
+        {f"{row['family']} @ {row['scale']} on {row['dataset']} ({row['status']})" for row in everything}
+    )
+    raise UsageError(f"no complete run matches; there are: {', '.join(there)}")
+
+
+def _analyze_run(
+    settings: Settings, database: Database, tracker: Tracker, run: Run, console: Console
+) -> AnalyzeResult:
+    started = time.monotonic()
+    arrays = RunArrays(database, tracker, run.run_id, settings.home / "cache")
+    if not arrays.layers:
+        raise VlmprobeError(f"{run.name} has no hidden states; extract it again with --new")
+    # Drawn once: the same images for every layer, so that layers can be compared.
+    weights = bootstrap_weights(arrays.images, N_RESAMPLES, BOOTSTRAP_SEED)
+    metrics: list[Metric] = []
+    with console.track(f"{run.name}: metrics", len(arrays.layers)) as advance:
+        for layer in arrays.layers:
+            states = arrays.layer(layer)
+            try:
+                metrics += layer_metrics(
+                    states[:, 0],
+                    states[:, 1],
+                    arrays.categories,
+                    arrays.images,
+                    layer=layer,
+                    both_correct=arrays.both_correct,
+                    seed=BOOTSTRAP_SEED,
+                    weights=weights,
+                )
+            except ValueError as error:
+                raise VlmprobeError(f"{run.name}: {error}") from error
+            advance(1)
+    metrics += _peaks(metrics)
+    with database.transaction() as connection:
+        metrics += _accuracy(connection, run)
+        update = store_metrics(connection, run.run_id, metrics)
+        if update.outdated:
+            set_config(connection, run.run_id, {**run.config, OUTDATED: True})
+        run = get_run(connection, run.run_id)
+    deliver_run(settings, database, tracker, run, console)
+    return AnalyzeResult(run, len(arrays.pair_ids), update, time.monotonic() - started)
+
+
+def _peaks(metrics: Sequence[Metric]) -> list[Metric]:
+    """Reduce each axis's coherence over layers to its highest value (its interval is the layer's own)."""
+    best: dict[tuple[str, str], Metric] = {}
+    for metric in metrics:
+        if metric.name != "axis_coherence" or metric.value != metric.value:
+            continue
+        key = (metric.subset, metric.target)
+        if key not in best or metric.value > best[key].value:
+            best[key] = metric
+    peaks = []
+    for (subset, target), metric in best.items():
+        common = {"version": _PEAK_VERSION, "subset": subset, "target": target, "layer": -1, "n": metric.n}
+        peaks.append(
+            Metric(
+                name="axis_coherence.peak",
+                value=metric.value,
+                std=metric.std,
+                ci_low=metric.ci_low,
+                ci_high=metric.ci_high,
+                seed=metric.seed,
+                **common,
+            )  # fmt: skip
+        )
+        peaks.append(Metric(name="axis_coherence.peak_layer", value=float(metric.layer), std=None, **common))
+    return peaks
+
+
+def _accuracy(connection: Connection, run: Run) -> list[Metric]:
+    """Take accuracy, with its Wilson bounds, from the same SQL that anyone can run."""
+    query = load_query("accuracy/by_axis")
+    rows = fetch(connection, query.sql, query.bind({"run_id": run.run_id}))
+    return [
+        Metric(
+            name=f"accuracy.{side}",
+            version=_ACCURACY_VERSION,
+            subset=str(Subset.ALL),
+            target=row["axis"],
+            layer=-1,
+            value=row[f"acc_{side}"],
+            std=None,
+            n=row["n"],
+            ci_low=row[f"acc_{side}_low"],
+            ci_high=row[f"acc_{side}_high"],
+        )
+        for row in rows
+        for side in ("orig", "swap", "both")
+    ]

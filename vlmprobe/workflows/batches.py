@@ -1,0 +1,41 @@
+"""The batch plan: a function of dataset and batch size alone, so that a resumed run makes the same batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmprobe.pairs import SwapPair
+
+__all__ = ["Batch", "plan_batches"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pairs that are asked together."""
+
+    number: int
+    pairs: tuple[SwapPair, ...]
+
+    @property
+    def pixels(self) -> int:
+        """How much image there is to look at: what decides the batch's size on the device."""
+        return sum(pair.image_width * pair.image_height for pair in self.pairs)
+
+
+def plan_batches(pairs: Sequence[SwapPair], batch_size: int) -> list[Batch]:
+    """Cut the pairs into batches of ``batch_size``, those about one image side by side.
+
+    Images come in the order in which the dataset first names them, pairs of one image in the dataset's order.
+    """
+    by_image: dict[str, list[SwapPair]] = {}
+    for pair in pairs:
+        by_image.setdefault(pair.image_sha256, []).append(pair)
+    ordered = [pair for group in by_image.values() for pair in group]
+    return [
+        Batch(number, tuple(ordered[start : start + batch_size]))
+        for number, start in enumerate(range(0, len(ordered), batch_size))
+    ]

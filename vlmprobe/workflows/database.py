@@ -1,0 +1,53 @@
+"""Looking after the database: its schema and its integrity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.errors import DatabaseError
+from vlmprobe.store.engine import Database
+from vlmprobe.store.migrate import current_revision, require_schema, upgrade
+from vlmprobe.store.queries import list_queries
+from vlmprobe.store.rows import fetch
+from vlmprobe.store.schema import SCHEMA_REVISION
+
+if TYPE_CHECKING:
+    from vlmprobe.settings import Settings
+    from vlmprobe.workflows.console import Console
+
+__all__ = ["check_database", "database_revision", "upgrade_database"]
+
+
+def upgrade_database(settings: Settings, console: Console) -> tuple[str | None, str]:
+    """Create or upgrade the database; return the revision before and after."""
+    return upgrade(Database(settings.database_path, tell=console.warn))
+
+
+def database_revision(settings: Settings, console: Console) -> tuple[str | None, str]:
+    """Return the database's revision and the one this version needs.
+
+    Raises:
+        DatabaseError: there is no database.
+    """
+    database = Database(settings.database_path, tell=console.warn)
+    if not database.exists():
+        raise DatabaseError(f"no database at {database.path}; 'vlmprobe db upgrade' makes one")
+    with database.transaction() as connection:
+        return current_revision(connection), SCHEMA_REVISION
+
+
+def check_database(settings: Settings, console: Console) -> list[dict[str, Any]]:
+    """Run every check; ``rows`` counts the rows that break it, ``example`` is the first."""
+    database = Database(settings.database_path, tell=console.warn)
+    require_schema(database)
+    results = []
+    with database.transaction() as connection:
+        for query in list_queries():
+            if not query.name.startswith("checks/"):
+                continue
+            rows = fetch(connection, query.sql)
+            example = ", ".join(f"{name}={value}" for name, value in rows[0].items()) if rows else ""
+            results.append(
+                {"check": query.name, "question": query.question, "rows": len(rows), "example": example}
+            )
+    return results

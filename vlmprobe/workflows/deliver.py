@@ -1,0 +1,86 @@
+"""Brings MLflow up to date with the database: shards, metrics, status. Repeating it adds nothing (DESIGN 8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import TrackingError
+from vlmprobe.store.artifacts import local_shard
+from vlmprobe.store.committer import Delivery, upload_shards
+from vlmprobe.store.identity import utc_now
+from vlmprobe.store.metrics import mark_metrics_synced, read_metrics
+from vlmprobe.store.predictions import forget_artifacts, shard_places
+from vlmprobe.store.runs import OUTDATED, get_run, set_config, set_mlflow_run
+from vlmprobe.store.tracking import metric_points
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from vlmprobe.settings import Settings
+    from vlmprobe.store.engine import Database
+    from vlmprobe.store.runs import Run
+    from vlmprobe.store.tracking import Tracker
+    from vlmprobe.workflows.console import Console
+
+__all__ = ["deliver_run"]
+
+
+def deliver_run(
+    settings: Settings,
+    database: Database,
+    tracker: Tracker,
+    run: Run,
+    console: Console,
+    *,
+    replay: bool = False,
+) -> Delivery:
+    """Upload what MLflow lacks of a complete run; when it is away, say so and leave it to ``vlmprobe sync``.
+
+    Args:
+        settings: where the spool is.
+        database: the truth.
+        tracker: MLflow.
+        run: a complete run.
+        console: told when MLflow is away.
+        replay: log metrics that were logged before, too (which adds nothing to what is there).
+    """
+    cache = settings.home / "cache"
+    with database.transaction() as connection:
+        places = shard_places(connection, run.run_id)
+    n_waiting = sum(place["synced_at"] is None for place in places)
+    try:
+        if run.config.get(OUTDATED):
+            # The shards are artifacts of the run that is about to go: each needs a copy here first.
+            paths: Sequence[Path] = [local_shard(place, tracker, cache) for place in places]
+            run = _replace(database, tracker, run)
+        mlflow_run_id = tracker.ensure_run(run)
+        with database.transaction() as connection:
+            set_mlflow_run(connection, run.run_id, mlflow_run_id)
+            waiting = shard_places(connection, run.run_id, unsynced_only=True)
+            metrics = read_metrics(connection, run.run_id)
+        paths = [local_shard(place, tracker, cache) for place in waiting]
+        numbers = [place["shard"] for place in waiting]
+        delivery = upload_shards(database, tracker, run.run_id, zip(numbers, paths, strict=True))
+        if metrics and (replay or any(row["synced_at"] is None for row in metrics)):
+            tracker.log_points(mlflow_run_id, metric_points(metrics))
+            with database.transaction() as connection:
+                mark_metrics_synced(connection, run.run_id, utc_now())
+        tracker.finish(mlflow_run_id, "FINISHED")
+    except TrackingError as error:
+        console.warn(
+            f"{error}; everything is in the database and the spool, 'vlmprobe sync' delivers it later"
+        )
+        return Delivery(0, n_waiting, str(error))
+    return delivery
+
+
+def _replace(database: Database, tracker: Tracker, run: Run) -> Run:
+    """Give changed values a fresh MLflow run: a chart would draw old and new points as one line."""
+    fresh = tracker.replace_run(run)
+    with database.transaction() as connection:
+        set_mlflow_run(connection, run.run_id, fresh)
+        set_config(connection, run.run_id, {**run.config, OUTDATED: False})
+        mark_metrics_synced(connection, run.run_id, None)
+        forget_artifacts(connection, run.run_id)
+        return get_run(connection, run.run_id)

@@ -1,0 +1,157 @@
+"""Merge: queries across the runs of a study, and the report, table and figures that come of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import TrackingError, UsageError
+from vlmprobe.pairs import read_dataset
+from vlmprobe.reports import Report, render_report, summary_rows, write_summary_csv
+from vlmprobe.store.engine import Database
+from vlmprobe.store.migrate import require_schema
+from vlmprobe.store.queries import load_query
+from vlmprobe.store.tracking import Tracker
+from vlmprobe.workflows.analyze import find_runs
+from vlmprobe.workflows.drawing import draw_study
+from vlmprobe.workflows.study import Study
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from vlmprobe.analysis import AccuracyPoint
+    from vlmprobe.reports import PeakRow
+    from vlmprobe.settings import Settings
+    from vlmprobe.store.runs import Run
+    from vlmprobe.workflows.console import Console
+
+__all__ = ["MergeResult", "merge"]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    """Where the comparison is, and its table."""
+
+    runs: tuple[Run, ...]
+    accuracy: tuple[AccuracyPoint, ...]
+    peaks: tuple[PeakRow, ...]
+    report: Path
+    summary: Path
+    figures: tuple[Path, ...]
+
+
+def merge(
+    settings: Settings,
+    console: Console,
+    *,
+    families: Sequence[str],
+    scales: Sequence[str] = (),
+    data: Path | None = None,
+    max_per_category: int = 200,
+    out: Path | None = None,
+) -> MergeResult:
+    """Compare the newest complete run of every scale on one dataset.
+
+    Raises:
+        UsageError: no run matches, several datasets do, or a run has no metrics yet.
+    """
+    database = Database(settings.database_path, tell=console.warn)
+    require_schema(database)
+    dataset_id = None if data is None else read_dataset(data, max_per_category=max_per_category).dataset_id
+    runs, notes = _choose(find_runs(database, families=families, scales=scales, dataset_id=dataset_id))
+    study = Study(database, runs)
+    if study.missing:
+        names = ", ".join(run.name for run in study.missing)
+        raise UsageError(f"{names}: no metrics yet; run 'vlmprobe analyze {' '.join(families)}' first")
+    folder = out or settings.reports / f"{'-'.join(sorted({run.family for run in runs}))}-{runs[0].dataset}"
+    figures = draw_study(study, console)
+    report = Report(
+        title=f"{', '.join(sorted({run.family for run in runs}))} on {runs[0].dataset}",
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        dataset=study.dataset,
+        runs=study.facts,
+        accuracy=study.accuracy,
+        peaks=study.peaks,
+        figures=figures,
+        disagreements=study.disagreements,
+        notes=[*notes, *study.notes()],
+        queries=_queries(runs),
+        provenance={
+            "database": str(settings.database_path),
+            "MLflow": settings.tracking_uri.rsplit("@", 1)[-1],
+            "MLflow experiment": settings.experiment,
+            "vlmprobe": version("vlmprobe"),
+        },
+    )
+    paths = _write(folder, report)
+    _log(Tracker(settings), runs, paths, console)
+    return MergeResult(
+        runs=tuple(runs),
+        accuracy=tuple(study.accuracy),
+        peaks=tuple(study.peaks),
+        report=folder / "report.html",
+        summary=folder / "summary.csv",
+        figures=tuple(path for path in paths if path.suffix == ".png"),
+    )
+
+
+def _choose(found: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Keep the newest run of each scale, on the one dataset there may be."""
+    datasets = sorted({(run.dataset, run.dataset_id[:12], run.template) for run in found})
+    if len(datasets) > 1:
+        listed = ", ".join(f"{name} ({mark}, {template})" for name, mark, template in datasets)
+        raise UsageError(f"runs on several datasets match: {listed}; choose one with --data FILE")
+    newest = {(run.family, run.scale): run for run in found}
+    older = Counter((run.family, run.scale) for run in found)
+    notes = [
+        f"{family} @ {scale}: {n} complete runs; the newest is shown"
+        for (family, scale), n in older.items()
+        if n > 1
+    ]
+    return list(newest.values()), notes
+
+
+def _queries(runs: Sequence[Run]) -> dict[str, str]:
+    """Return the SQL that gives the report's tables, for any DuckDB shell."""
+    ids = ", ".join(f"'{run.run_id}'" for run in runs)
+    return {
+        "accuracy with its bounds": (
+            "select family, scale, axis, n, acc_both, acc_both_low, acc_both_high from accuracy "  # noqa: S608
+            f"where run_id in ({ids}) order by family, samples_seen, axis"
+        ),
+        "every metric, layer by layer": (
+            "select family, scale, metric, subset, target, layer, value, ci_low, ci_high, n from consistency "  # noqa: S608
+            f"where run_id in ({ids}) order by all"
+        ),
+        load_query("consistency/peak_layers").question: "vlmprobe query consistency/peak_layers",
+    }
+
+
+def _write(folder: Path, report: Report) -> list[Path]:
+    """Write figures, table and report; return their paths, the report last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for figure in report.figures:
+        path = folder / f"{figure.name}.png"
+        path.write_bytes(figure.png)
+        paths.append(path)
+    write_summary_csv(summary_rows(report), folder / "summary.csv")
+    page = folder / "report.html"
+    page.write_text(render_report(report), encoding="utf-8")
+    return [*paths, folder / "summary.csv", page]
+
+
+def _log(tracker: Tracker, runs: Sequence[Run], paths: Sequence[Path], console: Console) -> None:
+    """Put the report where someone who looks at any of its runs in MLflow finds it."""
+    try:
+        for run in runs:
+            if run.mlflow_run_id is None:
+                continue
+            for path in paths:
+                tracker.upload(run.mlflow_run_id, path, "figures" if path.suffix == ".png" else None)
+    except TrackingError as error:
+        console.warn(f"{error}; the report is not in MLflow, run 'vlmprobe merge' again when it is back")

@@ -1,0 +1,216 @@
+"""Everything that a comparison of runs shows, read from the database in one transaction."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.analysis import AccuracyPoint, LayerCurve, SimilarityMatrix
+from vlmprobe.pairs import CATEGORIES, Subset
+from vlmprobe.reports import DatasetFacts, PeakRow, RunFacts
+from vlmprobe.store.queries import load_query
+from vlmprobe.store.rows import fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from vlmprobe.store.engine import Database
+    from vlmprobe.store.runs import Run
+
+__all__ = ["Study"]
+
+#: The per-layer metrics that figures and tables are made of.
+METRICS = (
+    "axis_coherence",
+    "within_category_consistency",
+    "delta_ratio",
+    "delta_norm",
+    "delta_similarity",
+    "vd_ei.eq3",
+    "vd_ei.pooled",
+)
+
+
+class Study:
+    """Some runs on one dataset: accuracy, curves, peaks and facts, in the runs' order."""
+
+    def __init__(self, database: Database, runs: Sequence[Run]) -> None:
+        """Read it all."""
+        self.runs = list(runs)
+        self._order = {run.run_id: place for place, run in enumerate(self.runs)}
+        with database.transaction() as connection:
+            self.accuracy = [
+                AccuracyPoint(**{field.name: row[field.name] for field in fields(AccuracyPoint)})
+                for row in self._rows(connection, "accuracy/by_axis")
+            ]
+            self.curves = self._read_curves(connection)
+            self.peaks = self._read_peaks(connection)
+            self.disagreements = len(self._rows(connection, "accuracy/checkers_disagree"))
+            self.dataset = self._read_dataset(connection)
+            self.facts = [self._facts(connection, run) for run in self.runs]
+            self._unsure = [
+                row for row in self._rows(connection, "accuracy/by_category") if not row["reliable"]
+            ]
+        analyzed = {curve_run for curve_run, _ in self.curves}
+        self.missing = [run for run in self.runs if run.run_id not in analyzed]
+
+    def _rows(self, connection: Connection, name: str, **parameters: str) -> list[dict[str, Any]]:
+        query = load_query(name)
+        rows = [
+            row
+            for run in self.runs
+            for row in fetch(connection, query.sql, query.bind({**parameters, "run_id": run.run_id}))
+        ]
+        return sorted(rows, key=lambda row: self._order[row["run_id"]])
+
+    def _read_curves(self, connection: Connection) -> list[tuple[str, LayerCurve]]:
+        curves = []
+        for metric in METRICS:
+            grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
+            for subset in Subset:
+                for row in self._rows(connection, "consistency/by_layer", metric=metric, subset=str(subset)):
+                    grouped.setdefault((row["run_id"], f"{subset}\0{row['target']}"), []).append(row)
+            curves += [(run_id, _curve(rows)) for (run_id, _), rows in grouped.items()]
+        return curves
+
+    def _read_peaks(self, connection: Connection) -> list[PeakRow]:
+        return [
+            PeakRow(
+                run_id=row["run_id"],
+                family=row["family"],
+                scale=row["scale"],
+                axis=row["axis"],
+                subset=str(subset),
+                layer=row["layer"],
+                value=_nan(row["value"]),
+                ci_low=row["ci_low"],
+                ci_high=row["ci_high"],
+                n=row["n"],
+            )  # fmt: skip
+            for subset in Subset
+            for row in self._rows(connection, "consistency/peak_layers", subset=str(subset))
+        ]
+
+    def _read_dataset(self, connection: Connection) -> DatasetFacts:
+        run = self.runs[0]
+        row = fetch(
+            connection,
+            """
+            SELECT name, path,
+                (SELECT count(*) FROM swap_pairs WHERE dataset_id = $id AND template = $template AND origin = 'row')
+                    AS n_pairs,
+                (SELECT count(*) FROM row_problems WHERE dataset_id = $id) AS n_problems
+            FROM datasets WHERE dataset_id = $id
+            """,
+            {"id": run.dataset_id, "template": run.template},
+        )[0]
+        return DatasetFacts(dataset_id=run.dataset_id, template=run.template, **row)
+
+    def _facts(self, connection: Connection, run: Run) -> RunFacts:
+        counts = fetch(
+            connection,
+            """
+            SELECT count(DISTINCT pair_id) AS n_pairs,
+                (SELECT count(DISTINCT pair_id) FROM failures WHERE run_id = $id AND pair_id NOT IN
+                    (SELECT pair_id FROM predictions WHERE run_id = $id)) AS n_failed
+            FROM predictions WHERE run_id = $id
+            """,
+            {"id": run.run_id},
+        )[0]
+        peaks = {
+            peak.axis: (peak.layer, peak.value)
+            for peak in self.peaks
+            if peak.run_id == run.run_id and peak.subset == Subset.ALL and peak.layer is not None
+        }
+        return RunFacts(
+            run_id=run.run_id, family=run.family, scale=run.scale, samples_seen=run.samples_seen,
+            global_steps=run.global_steps, checkpoint=run.checkpoint, fingerprint=run.fingerprint or "",
+            status=run.status, dtype=run.dtype or "", device=run.device or "", peak_layers=peaks, **counts,
+        )  # fmt: skip
+
+    def select(self, metric: str, subset: Subset = Subset.ALL) -> list[LayerCurve]:
+        """Return the curves of one metric, in the runs' order."""
+        return [
+            curve
+            for run_id, curve in sorted(self.curves, key=lambda pair: self._order[pair[0]])
+            if curve.metric == metric and curve.subset == subset
+        ]
+
+    def similarity(self, subset: Subset = Subset.ALL) -> list[SimilarityMatrix]:
+        """Return each run's 6x6 cosines at the layer where its axes are most coherent on average."""
+        matrices = []
+        for run in self.runs:
+            mine = [curve for run_id, curve in self.curves if run_id == run.run_id and curve.subset == subset]
+            layer = _most_coherent([curve for curve in mine if curve.metric == "axis_coherence"])
+            cosines = {
+                curve.target: curve.values[curve.layers.index(layer)]
+                for curve in mine
+                if curve.metric == "delta_similarity"
+            }
+            matrices.append(
+                SimilarityMatrix(
+                    family=run.family,
+                    scale=run.scale,
+                    layer=layer,
+                    subset=str(subset),
+                    values=tuple(tuple(_cosine(cosines, a, b) for b in CATEGORIES) for a in CATEGORIES),
+                )  # fmt: skip
+            )
+        return matrices
+
+    def notes(self) -> list[str]:
+        """Say what a reader must know before trusting a number."""
+        notes = [
+            f"{row['family']} @ {row['scale']}: {row['category']} is unreliable (right in {row['acc_orig']:.0%} of the "
+            f"original and {row['acc_swap']:.0%} of the swapped questions; half of each is asked for)"
+            for row in self._unsure
+        ]
+        counted: dict[tuple[str, str], set[str]] = {}
+        for curve in self.select("axis_coherence", Subset.BOTH_CORRECT):
+            if all(math.isnan(value) for value in curve.values):
+                counted.setdefault((curve.family, curve.scale), set()).add(curve.target)
+        notes += [
+            f"{family} @ {scale}: too few pairs with both answers right in {', '.join(sorted(axes))}: "
+            "coherence over both_correct is n/a there"
+            for (family, scale), axes in counted.items()
+        ]
+        notes += [
+            f"{run.family} @ {run.scale}: {run.n_failed} pairs failed" for run in self.facts if run.n_failed
+        ]
+        return notes
+
+
+def _nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _curve(rows: Sequence[dict[str, Any]]) -> LayerCurve:
+    first = rows[0]
+    return LayerCurve(
+        family=first["family"], scale=first["scale"], samples_seen=first["samples_seen"],
+        metric=first["metric"], target=first["target"], subset=first["subset"],
+        layers=tuple(row["layer"] for row in rows),
+        values=tuple(_nan(row["value"]) for row in rows),
+        low=tuple(_nan(row["ci_low"]) for row in rows),
+        high=tuple(_nan(row["ci_high"]) for row in rows),
+        n=first["n"],
+    )  # fmt: skip
+
+
+def _most_coherent(curves: Sequence[LayerCurve]) -> int:
+    """Return the layer with the highest mean coherence over the axes that have one; the last without any."""
+    layers = curves[0].layers
+    means = []
+    for place in range(len(layers)):
+        values = [curve.values[place] for curve in curves if not math.isnan(curve.values[place])]
+        means.append(sum(values) / len(values) if values else -math.inf)
+    return layers[max(range(len(layers)), key=lambda place: (means[place], place))]
+
+
+def _cosine(cosines: dict[str, float], first: str, second: str) -> float:
+    if first == second:
+        return 1.0
+    return cosines.get(f"{first}/{second}", cosines.get(f"{second}/{first}", math.nan))
