@@ -12,12 +12,12 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def queries_folder() -> Path:
-    """The folder of SQL files, one SELECT each."""
+    """Return the folder of SQL files, one SELECT each."""
     return _find("queries")
 
 
 def migrations_folder() -> Path:
-    """The Alembic script folder."""
+    """Return the Alembic script folder."""
     return _find("migrations")
 
 

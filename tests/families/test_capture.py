@@ -20,7 +20,7 @@ class AddOne(nn.Module):
 
 @pytest.fixture
 def layers():
-    """A layer that returns a tensor and one that returns a tuple."""
+    """Offer a layer that returns a tensor and one that returns a tuple."""
     return [nn.Identity(), AddOne()]
 
 

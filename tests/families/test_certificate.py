@@ -11,7 +11,7 @@ from vlmprobe.families import BatchOutput, certified_batches, compare
 
 
 def output(states, dtype="float32", texts=None, margins=None) -> BatchOutput:
-    """A batch of N pairs; by default every answer is ``left`` with a margin of 1."""
+    """Make a batch of N pairs; by default every answer is ``left`` with a margin of 1."""
     n_pairs = states.shape[1]
     return BatchOutput(
         pair_ids=tuple(f"p{number}" for number in range(n_pairs)),

@@ -15,7 +15,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture
 def folder(tmp_path):
-    """A checkpoint in miniature."""
+    """Make a checkpoint in miniature."""
     made = tmp_path / "checkpoint"
     made.mkdir()
     (made / "config.json").write_text('{"model_type": "x"}')

@@ -10,25 +10,25 @@ import torch
 
 from vlmprobe.families.margins import MarginReader
 
+TOKENS = {
+    "left": 0,
+    "Left": 1,
+    " left": 2,
+    " Left": 2,
+    "right": 3,
+    "Right": 4,
+    " right": 5,
+    " Right": 6,
+    "above": 7,
+}
+
 
 class WordTokenizer:
     """One token a word, another one for its capitalised and its spaced spelling."""
 
-    ids = {
-        "left": 0,
-        "Left": 1,
-        " left": 2,
-        " Left": 2,
-        "right": 3,
-        "Right": 4,
-        " right": 5,
-        " Right": 6,
-        "above": 7,
-    }
-
     def encode(self, text, add_special_tokens):
         assert add_special_tokens is False
-        return [self.ids.get(text, 7), 9, 9]
+        return [TOKENS.get(text, 7), 9, 9]
 
 
 def test_the_first_tokens_of_all_spellings_count_once():

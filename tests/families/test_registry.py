@@ -18,7 +18,7 @@ def installed(monkeypatch):
 
     def pretend(**targets: str) -> None:
         points = [EntryPoint(name, target, registry.GROUP) for name, target in targets.items()]
-        monkeypatch.setattr(registry, "entry_points", lambda group: points)
+        monkeypatch.setattr(registry, "entry_points", lambda **_group: points)
 
     return pretend
 

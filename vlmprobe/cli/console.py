@@ -87,16 +87,15 @@ def _print_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Non
     from rich.table import Table
     from rich.text import Text
 
-    console = RichConsole(highlight=False, soft_wrap=False)
+    on_terminal = sys.stdout.isatty()
+    # In a file or a pipe nothing may be cut or wrapped: the next program reads lines.
+    console = RichConsole(highlight=False) if on_terminal else RichConsole(highlight=False, width=100_000)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in names:
         numeric = any(isinstance(row.get(name), (int, float)) for row in rows)
-        # Numbers and names are never cut: on a narrow terminal lines wrap instead.
-        table.add_column(Text(name), justify="right" if numeric else "left", no_wrap=True, overflow="ignore")
+        table.add_column(Text(name), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
     for row in rows:
         table.add_row(*(Text(_show(row.get(name))) for name in names))
-    width = table.__rich_measure__(console, console.options).maximum
-    console.width = max(console.width, width)
     console.print(table)
 
 

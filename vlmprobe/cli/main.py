@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:  # noqa: FBT001 - the callback's protocol
+def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"vlmprobe {__version__}")
         raise typer.Exit

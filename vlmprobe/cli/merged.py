@@ -49,4 +49,5 @@ def print_merged(
     )
     console.say(f"report      {result.report}")
     console.say(f"MLflow UI   vlmprobe ui{home}")
-    console.say(f'SQL         vlmprobe sql "select scale, axis, acc_both from accuracy order by 1, 2"{home}')
+    example = '"select family, scale, axis, acc_both from accuracy order by 1,2,3"'
+    console.say(f"SQL         vlmprobe sql {example}{home}")

@@ -67,7 +67,7 @@ def session(
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         _fail(f"{error.strerror or error}{where}", 1, debug=debug)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a user sees one line; --debug the rest
         _fail(f"unexpected {type(error).__name__}: {_first_line(error)}; --debug shows where", 1, debug=debug)
 
 

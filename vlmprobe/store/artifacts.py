@@ -74,10 +74,10 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path) -> Path:
     Raises:
         VlmprobeError: it is in neither place, or is not what was written.
     """
-    path = Path(place["path"])
+    path = Path(str(place["path"]))
     if path.exists():
         return path
-    cached = cache / place["run_id"] / path.name
+    cached = cache / str(place["run_id"]) / path.name
     if not cached.exists():
         if place["artifact_uri"] is None:
             raise VlmprobeError(

@@ -25,7 +25,7 @@ __all__ = ["Table", "run_sql"]
 
 _MEMORY_MIB = 1024
 _LOCKED_PAUSE_S = 0.5
-_CONFIG = {
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",
@@ -88,7 +88,7 @@ def run_sql(
 
 def _ask_child(request: str, timeout_s: float) -> dict[str, Any]:
     try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter and module
+        done = subprocess.run(
             [sys.executable, "-m", "vlmprobe.store.sandbox"],
             input=request,
             capture_output=True,

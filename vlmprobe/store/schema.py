@@ -5,7 +5,7 @@ DuckDB cannot alter a parent of a foreign key, so integrity is held by ``queries
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - SQLAlchemy reads the annotation at run time
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, Boolean, DateTime, Float, Integer, String

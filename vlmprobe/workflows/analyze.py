@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import Metric, bootstrap_weights, layer_metrics
@@ -138,20 +138,10 @@ def _peaks(metrics: Sequence[Metric]) -> list[Metric]:
         if key not in best or metric.value > best[key].value:
             best[key] = metric
     peaks = []
-    for (subset, target), metric in best.items():
-        common = {"version": _PEAK_VERSION, "subset": subset, "target": target, "layer": -1, "n": metric.n}
-        peaks.append(
-            Metric(
-                name="axis_coherence.peak",
-                value=metric.value,
-                std=metric.std,
-                ci_low=metric.ci_low,
-                ci_high=metric.ci_high,
-                seed=metric.seed,
-                **common,
-            )  # fmt: skip
-        )
-        peaks.append(Metric(name="axis_coherence.peak_layer", value=float(metric.layer), std=None, **common))
+    for metric in best.values():
+        peak = replace(metric, name="axis_coherence.peak", version=_PEAK_VERSION, layer=-1)
+        where = replace(peak, name="axis_coherence.peak_layer", value=float(metric.layer), std=None)
+        peaks += [peak, replace(where, ci_low=None, ci_high=None, seed=None)]
     return peaks
 
 

@@ -146,9 +146,15 @@ def extract(settings: Settings, request: ExtractRequest, console: Console) -> Ex
             versions = info.manifest.get("versions", {})
             config |= {"manifest": info.manifest, "layers": list(info.layers)}
             set_status(
-                connection, run.run_id, "running",
-                config=config, versions=versions, n_layers=info.n_layers, dim=info.dim, dtype=info.dtype,
-            )  # fmt: skip
+                connection,
+                run.run_id,
+                "running",
+                config=config,
+                versions=versions,
+                n_layers=info.n_layers,
+                dim=info.dim,
+                dtype=info.dtype,
+            )
         committer = Committer(database, tracker, run.run_id)
         extraction = Extraction(settings, dataset, batches, model, committer, console, run, spool, first)
         interrupted = False

@@ -89,7 +89,7 @@ class Study:
                 ci_low=row["ci_low"],
                 ci_high=row["ci_high"],
                 n=row["n"],
-            )  # fmt: skip
+            )
             for subset in Subset
             for row in self._rows(connection, "consistency/peak_layers", subset=str(subset))
         ]
@@ -126,10 +126,19 @@ class Study:
             if peak.run_id == run.run_id and peak.subset == Subset.ALL and peak.layer is not None
         }
         return RunFacts(
-            run_id=run.run_id, family=run.family, scale=run.scale, samples_seen=run.samples_seen,
-            global_steps=run.global_steps, checkpoint=run.checkpoint, fingerprint=run.fingerprint or "",
-            status=run.status, dtype=run.dtype or "", device=run.device or "", peak_layers=peaks, **counts,
-        )  # fmt: skip
+            run_id=run.run_id,
+            family=run.family,
+            scale=run.scale,
+            samples_seen=run.samples_seen,
+            global_steps=run.global_steps,
+            checkpoint=run.checkpoint,
+            fingerprint=run.fingerprint or "",
+            status=run.status,
+            dtype=run.dtype or "",
+            device=run.device or "",
+            peak_layers=peaks,
+            **counts,
+        )
 
     def select(self, metric: str, subset: Subset = Subset.ALL) -> list[LayerCurve]:
         """Return the curves of one metric, in the runs' order."""
@@ -157,7 +166,7 @@ class Study:
                     layer=layer,
                     subset=str(subset),
                     values=tuple(tuple(_cosine(cosines, a, b) for b in CATEGORIES) for a in CATEGORIES),
-                )  # fmt: skip
+                )
             )
         return matrices
 
@@ -190,14 +199,18 @@ def _nan(value: float | None) -> float:
 def _curve(rows: Sequence[dict[str, Any]]) -> LayerCurve:
     first = rows[0]
     return LayerCurve(
-        family=first["family"], scale=first["scale"], samples_seen=first["samples_seen"],
-        metric=first["metric"], target=first["target"], subset=first["subset"],
+        family=first["family"],
+        scale=first["scale"],
+        samples_seen=first["samples_seen"],
+        metric=first["metric"],
+        target=first["target"],
+        subset=first["subset"],
         layers=tuple(row["layer"] for row in rows),
         values=tuple(_nan(row["value"]) for row in rows),
         low=tuple(_nan(row["ci_low"]) for row in rows),
         high=tuple(_nan(row["ci_high"]) for row in rows),
         n=first["n"],
-    )  # fmt: skip
+    )
 
 
 def _most_coherent(curves: Sequence[LayerCurve]) -> int:

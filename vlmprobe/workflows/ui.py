@@ -46,10 +46,21 @@ def serve(settings: Settings, console: Console, *, port: int, announce: Callable
     _check_port(port)
     experiment_id = tracker.experiment_id()
     command = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", settings.tracking_uri,
-        "--default-artifact-root", settings.artifacts.as_uri(), "--host", _HOST, "--port", str(port),
-        "--workers", "1",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        settings.tracking_uri,
+        "--default-artifact-root",
+        settings.artifacts.as_uri(),
+        "--host",
+        _HOST,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     environment = {**os.environ, **mlflow_environment(settings)}
     log = settings.home / "mlflow-server.log"
     console.say("starting the MLflow server")

@@ -1,0 +1,47 @@
+# Everything a fresh machine needs: `make demo` runs the main job, `make test` the tests.
+# Each makes its own environment in .venv from the pinned versions in constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Quiet, and without a look for newer versions of pip itself.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint format clean
+
+help: ## Show what there is to make
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/installed ## Install, then run five fine-tuning scales of a tiny model end to end
+	$(BIN)/vlmprobe demo
+
+test: $(VENV)/installed-dev ## Install, then run the tests (under six minutes)
+	$(BIN)/python -m pytest -m "not full"
+
+test-all: $(VENV)/installed-dev ## Every promise at full size: kills, concurrency, a browser, a wheel
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev ## ruff, mypy, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-dev ## Bring the code into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove environments and caches, not data
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
