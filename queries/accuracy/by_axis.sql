@@ -13,4 +13,6 @@ FROM accuracy
 WHERE ($family IS NULL OR family = $family)
     AND ($dataset IS NULL OR dataset = $dataset)
     AND ($run_id IS NULL OR run_id = $run_id)
-ORDER BY family, samples_seen NULLS LAST, scale, axis
+ORDER BY
+    family, samples_seen NULLS LAST, scale,
+    list_position(['horizontal', 'vertical', 'distance', 'overall'], axis)

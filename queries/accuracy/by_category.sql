@@ -8,4 +8,6 @@ SELECT
 FROM accuracy_by_category
 WHERE ($family IS NULL OR family = $family)
     AND ($run_id IS NULL OR run_id = $run_id)
-ORDER BY family, samples_seen NULLS LAST, scale, axis, category
+ORDER BY
+    family, samples_seen NULLS LAST, scale,
+    list_position(['left', 'right', 'above', 'below', 'far', 'close'], category)

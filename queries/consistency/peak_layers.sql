@@ -10,4 +10,5 @@ WHERE metric = 'axis_coherence' AND subset = $subset AND value IS NOT NULL
     AND ($family IS NULL OR family = $family)
     AND ($run_id IS NULL OR run_id = $run_id)
 QUALIFY row_number() OVER (PARTITION BY run_id, target ORDER BY value DESC, layer) = 1
-ORDER BY family, samples_seen NULLS LAST, scale, axis
+ORDER BY
+    family, samples_seen NULLS LAST, scale, list_position(['horizontal', 'vertical', 'distance'], axis)

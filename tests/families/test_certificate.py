@@ -78,12 +78,12 @@ def test_layers_whose_delta_is_rounding_are_not_counted():
 
 
 def test_a_near_tie_may_fall_either_way(states):
-    """Answers with a margin up to 0.1, or without one, are not compared."""
+    """Answers with a margin up to 0.1 are not compared; in float32 one without a margin is."""
     margins = [[0.05, -0.1], [math.nan, 3], [-2, 1]]
     plain = output(states, margins=margins)
-    turned = output(states, texts=(("right", "right"), ("right", "left"), ("left", "left")))
+    turned = output(states, texts=(("right", "right"), ("left", "left"), ("left", "left")))
     found = compare(turned, plain, (0, 1))
-    assert (found.answers_compared, found.answers_equal, found.passed) == (3, 3, True)
+    assert (found.answers_compared, found.answers_equal, found.passed) == (4, 4, True)
     wrong = output(states, texts=(("left", "left"), ("left", "right"), ("left", "left")))
     assert not compare(wrong, plain, (0, 1)).passed
 

@@ -28,7 +28,10 @@ class WordTokenizer:
 
     def encode(self, text, add_special_tokens):
         assert add_special_tokens is False
-        return [TOKENS.get(text, 7), 9, 9]
+        return [TOKENS.get(text, 8 if text.startswith(" ") else 7), 9, 9]
+
+    def decode(self, tokens):
+        return " " if tokens == [8] else "word"
 
 
 def test_the_first_tokens_of_all_spellings_count_once():
@@ -45,6 +48,11 @@ def test_a_margin_is_the_difference_of_two_logsumexps_of_log_p():
     expected = np.log(p[:, [0, 1, 2]].sum(axis=1)) - np.log(p[:, [3, 4, 5, 6]].sum(axis=1))
     found = MarginReader(WordTokenizer()).read(torch.tensor(logits), [("left", "right"), ("right", "left")])
     np.testing.assert_allclose(found, [expected[0], -expected[1]], rtol=1e-5)
+
+
+def test_a_first_token_of_space_alone_is_left_out():
+    """``" above"`` begins with a bare space here, which would begin every other word too."""
+    assert MarginReader(WordTokenizer()).first_tokens("above") == {7}
 
 
 def test_words_that_share_a_first_token_have_no_margin():

@@ -124,10 +124,10 @@ def test_bfloat16_states_are_bits(batch, items):
 
 
 def test_the_margin_is_read_from_the_raw_logits(tmp_path, items):
-    """In float64 from a plain forward, without the config's penalty; NaN where first tokens meet."""
+    """In float64 from a plain forward, without the config's penalty; a bare space is no first token."""
     folder = checkpoint_with(tmp_path / "c", "2m", repetition_penalty=1.3)
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
-    # With tokens of their own for the capitalised words, only far and close still begin alike (with a space).
+    # Tokens of their own for the capitalised words, as a large vocabulary has them; not for Far and Close.
     for token, word in enumerate([" Left", " Right", " Above", " Below"], start=436):
         tokenizer["added_tokens"].append(
             tokenizer["added_tokens"][0] | {"id": token, "content": word, "special": False}
@@ -145,8 +145,7 @@ def test_the_margin_is_read_from_the_raw_logits(tmp_path, items):
     expected -= np.log(sum(p[token] for word, token in tokens.items() if word.strip().lower() == "right"))
     assert found.margins[0, 0] == pytest.approx(expected, abs=1e-4)
     np.testing.assert_allclose(found.margins, plain.margins, atol=1e-4)
-    assert np.isfinite(found.margins[[0, 1, 3, 4]]).all()
-    assert np.isnan(found.margins[[2, 5]]).all()
+    assert np.isfinite(found.margins).all()
 
 
 def test_the_first_prompt_is_on_record(model, items):

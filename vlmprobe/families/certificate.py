@@ -39,7 +39,7 @@ class Comparison:
     layers_counted: tuple[int, ...]
     """Layers whose mean |delta|/|h(orig)| of the plain run is at least 0.02."""
     answers_compared: int
-    """Answers whose plain |margin| is above 0.1."""
+    """Answers that are no near ties: half precision, plain |margin| above 0.1; float32, or no margin at all too."""
     answers_equal: int
     passed: bool
 
@@ -70,7 +70,7 @@ def compare(fast: BatchOutput, plain: BatchOutput, layers: Sequence[int]) -> Com
     counted, median_cos = _delta_agreement(ours, theirs)
     compared = [
         fast.texts[pair][side] == plain.texts[pair][side]
-        for pair, side in zip(*np.nonzero(np.abs(plain.margins) > MIN_MARGIN), strict=True)
+        for pair, side in zip(*np.nonzero(_is_clear(plain)), strict=True)
     ]
     if fast.dtype == "float32":
         states_agree = max_rel_dh <= MAX_REL_DH
@@ -103,6 +103,16 @@ def certified_batches(plan_sizes: Sequence[int], every: int = 50) -> dict[int, s
         chosen[max(range(len(plan_sizes)), key=plan_sizes.__getitem__)] = "largest"
         chosen[0] = "first"
     return dict(sorted(chosen.items()))
+
+
+def _is_clear(plain: BatchOutput) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Mark the answers that must be equal.
+
+    Without a margin nothing is known to excuse a difference, but in half precision it may still be a tie.
+    """
+    size = np.abs(plain.margins)
+    clear: np.ndarray[Any, np.dtype[np.bool_]] = size > MIN_MARGIN
+    return clear | np.isnan(size) if plain.dtype == "float32" else clear
 
 
 def _largest_relative_difference(ours: Floats, theirs: Floats) -> float:

@@ -20,6 +20,9 @@ class MarginReader:
 
     margin = logsumexp of log p over the distinct first tokens of {w, W, " w", " W"} of the expected word,
     minus the same of its opposite. The two log p share their normaliser, so it is a log odds in nats.
+
+    A first token that is only space says nothing about the word that follows and is left out: a small tokenizer
+    splits " Left" and " Right" into a space and the rest, and every margin would be NaN.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -32,7 +35,10 @@ class MarginReader:
             small, large = word.lower(), word.capitalize()
             spellings = (small, large, f" {small}", f" {large}")
             encoded = (self._tokenizer.encode(text, add_special_tokens=False) for text in spellings)
-            self._first_tokens[word] = frozenset(ids[0] for ids in encoded if ids)
+            first = {ids[0] for ids in encoded if ids}
+            self._first_tokens[word] = frozenset(
+                token for token in first if self._tokenizer.decode([token]).strip()
+            )
         return self._first_tokens[word]
 
     def read(

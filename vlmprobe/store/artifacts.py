@@ -81,8 +81,8 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path) -> Path:
     if not cached.exists():
         if place["artifact_uri"] is None:
             raise VlmprobeError(
-                f"shard {place['shard']} of run {place['run_id']} is gone: {path} does not exist and MLflow never had it; "
-                "extract the run again with --new"
+                f"shard {place['shard']} of run {place['run_id']} is gone: {path} does not exist "
+                "and MLflow never had it; extract the run again with --new"
             )
         tracker.download(place["artifact_uri"], cached.parent)
     with cached.open("rb") as stream:

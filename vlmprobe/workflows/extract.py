@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import UsageError, VlmprobeError
-from vlmprobe.families import LoadOptions, fingerprint, load_catalog, load_family_class
-from vlmprobe.families.scales import USER_FILE
+from vlmprobe.families import LoadOptions, fingerprint, is_local, load_catalog, load_family_class
 from vlmprobe.pairs import read_dataset
 from vlmprobe.store.committer import Committer, Delivery, adopt_orphans
 from vlmprobe.store.engine import Database
@@ -33,6 +31,8 @@ from vlmprobe.workflows.deliver import deliver_run
 from vlmprobe.workflows.extraction_loop import Extraction
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vlmprobe.families import ScaleSpec
     from vlmprobe.pairs import Dataset
     from vlmprobe.settings import Settings
@@ -108,6 +108,9 @@ def extract(settings: Settings, request: ExtractRequest, console: Console) -> Ex
         )
     )
     plan = _plan(request, spec, dataset, options)
+    if not is_local(spec.checkpoint):
+        # A branch may move between two starts: what is loaded is the commit that the run's key names.
+        options = replace(options, revision=plan.fingerprint)
     database = Database(settings.database_path, tell=console.warn)
     tracker = Tracker(settings)
     ensure_schema(database)
@@ -198,9 +201,7 @@ def extract(settings: Settings, request: ExtractRequest, console: Console) -> Ex
 
 
 def _find_scale(request: ExtractRequest) -> ScaleSpec:
-    user_file = Path(USER_FILE)
-    catalog = load_catalog(user_file if user_file.is_file() else None)
-    spec = catalog.scale(request.family, request.scale, request.checkpoint, request.processor)
+    spec = load_catalog().scale(request.family, request.scale, request.checkpoint, request.processor)
     return spec if request.revision is None else replace(spec, revision=request.revision)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import UsageError
 from vlmprobe.families import load_catalog
-from vlmprobe.families.scales import USER_FILE
 from vlmprobe.pairs import read_dataset
 from vlmprobe.workflows.analyze import analyze
 from vlmprobe.workflows.extract import ExtractRequest, extract
@@ -15,6 +13,7 @@ from vlmprobe.workflows.merge import MergeResult, merge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from vlmprobe.settings import Settings
     from vlmprobe.workflows.console import Console
@@ -41,8 +40,7 @@ def run_study(
         UsageError: family or scale is unknown, or the family has no scale with a checkpoint.
         KeyboardInterrupt: it was stopped; what is done is kept.
     """
-    user_file = Path(USER_FILE)
-    catalog = load_catalog(user_file if user_file.is_file() else None)
+    catalog = load_catalog()
     chosen = list(scales) or catalog.scale_names(family)
     if not chosen:
         raise UsageError(f"family {family!r} has no scale with a checkpoint; see 'vlmprobe extract --help'")
