@@ -55,7 +55,7 @@ class LeaseHeldError(VlmprobeError):
 
 
 class MissingPackageError(UsageError):
-    """A family needs a package that is not installed."""
+    """Something that was asked for needs a package that is not installed."""
 
 
 class ModelError(InputError):

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
-from vlmprobe.analysis import METRIC_VERSIONS, bootstrap_weights, layer_metrics
+from vlmprobe.analysis import bootstrap_weights, layer_metrics
+from vlmprobe.analysis.layers import METRIC_VERSIONS
 
 SIX = ["left", "right", "above", "below", "far", "close"]
 COSINES = {"within_category_consistency", "axis_coherence", "delta_similarity", "vd_ei.eq3", "vd_ei.pooled"}

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["AccuracyPoint", "LayerCurve", "Metric", "SimilarityMatrix"]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = [
+    "AccuracyPoint",
+    "CategoryPoint",
+    "LayerCurve",
+    "Metric",
+    "PeakPoint",
+    "PointCloud",
+    "SimilarityMatrix",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +86,61 @@ class SimilarityMatrix:
     layer: int
     subset: str
     values: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryPoint:
+    """Accuracy of one scale on one category, with Wilson 95 % bounds; NaN where there are no pairs."""
+
+    family: str
+    scale: str
+    samples_seen: int | None
+    category: str
+    n: int
+    acc_orig: float
+    acc_orig_low: float
+    acc_orig_high: float
+    acc_swap: float
+    acc_swap_low: float
+    acc_swap_high: float
+    acc_both: float
+    acc_both_low: float
+    acc_both_high: float
+    reliable: bool | None
+    """Whether either side is right at least half of the time; None without pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeakPoint:
+    """The largest value of one metric and target over one scale's layers, and where it is; NaN = no data."""
+
+    family: str
+    scale: str
+    samples_seen: int | None
+    metric: str
+    target: str
+    subset: str
+    layer: int
+    """-1 = no data."""
+    value: float
+    ci_low: float
+    ci_high: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PointCloud:
+    """States or deltas of one layer on their first principal components, ready to draw."""
+
+    family: str
+    scale: str
+    layer: int
+    subset: str
+    points: npt.NDArray[np.floating]
+    """(N, K) coordinates, K >= 2, in the states' own unit."""
+    labels: tuple[str, ...]
+    """N category names."""
+    explained: tuple[float, ...]
+    """K shares of the variance in 0 ... 1; NaN = unknown."""
+    sides: tuple[str, ...] = ()
+    """N of orig, swap for states; () for deltas."""

@@ -8,6 +8,7 @@ import typer
 
 from vlmprobe.cli.options import (
     BatchSize,
+    Boxes,
     Data,
     Device,
     Dtype,
@@ -42,6 +43,7 @@ def extract(
     revision: Annotated[
         str | None, typer.Option("--revision", help="Commit, branch or tag of a hub id.")
     ] = None,
+    boxes: Boxes = None,
     max_per_category: MaxPerCategory = 200,
     layers: Layers = "all",
     dtype: Dtype = "auto",
@@ -63,6 +65,7 @@ def extract(
             family=family,
             scale=scale,
             data=data,
+            boxes=boxes,
             checkpoint=checkpoint,
             processor=processor,
             revision=revision,

@@ -11,6 +11,7 @@ from vlmprobe.errors import UsageError
 
 __all__ = [
     "BatchSize",
+    "Boxes",
     "Data",
     "Device",
     "Dtype",
@@ -25,6 +26,10 @@ __all__ = [
 Data = Annotated[
     Path, typer.Option("--data", help="Benchmark: a TSV in one of the two forms.", metavar="FILE")
 ]
+Boxes = Annotated[
+    str | None,
+    typer.Option("--boxes", help="Object boxes for quads: JSON, parquet, or a hub id.", metavar="FILE"),
+]
 MaxPerCategory = Annotated[
     int,
     typer.Option(
@@ -35,7 +40,8 @@ Layers = Annotated[
     str, typer.Option("--layers", help="Decoder layers to keep, counted from 0.", metavar="all|0,5,...")
 ]
 Dtype = Annotated[
-    str, typer.Option("--dtype", help="auto (bfloat16 on a GPU, float32 on a CPU), float32, bfloat16.")
+    str,
+    typer.Option("--dtype", help="auto (bfloat16 on a GPU, float32 on a CPU), float32, bfloat16, float16."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 BatchSize = Annotated[str, typer.Option("--batch-size", help="Pairs a batch, or auto.", metavar="N|auto")]

@@ -8,6 +8,7 @@ import typer
 
 from vlmprobe.cli.options import (
     BatchSize,
+    Boxes,
     Data,
     Device,
     Dtype,
@@ -30,6 +31,7 @@ def run(
         list[str] | None,
         typer.Option("--scale", help="Only this scale; may be repeated. Default: all known."),
     ] = None,
+    boxes: Boxes = None,
     max_per_category: MaxPerCategory = 200,
     layers: Layers = "all",
     dtype: Dtype = "auto",
@@ -57,6 +59,7 @@ def run(
             data=data,
             max_per_category=max_per_category,
             out=out,
+            boxes=boxes,
             layers=layer_list(layers),
             dtype=dtype,
             device=device,

@@ -21,7 +21,10 @@ def sql(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Ask the database anything; it is only read. Views: accuracy, accuracy_by_category, consistency, pair_answers."""
+    """Ask the database anything; it is only read.
+
+    Views: accuracy, accuracy_by_category, accuracy_by_perspective, consistency, pair_answers.
+    """
     with session(home, quiet=quiet, debug=debug) as current:
         from vlmprobe.cli.console import print_rows
         from vlmprobe.workflows.ask import ask

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.results import SimilarityMatrix
 from vlmprobe.errors import UsageError
-from vlmprobe.figures import frame, theme
+from vlmprobe.figures import frame, theme, validity
 from vlmprobe.pairs.axes import CATEGORIES
 
 if TYPE_CHECKING:
@@ -17,17 +17,22 @@ if TYPE_CHECKING:
     from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
+    from vlmprobe.figures.validity import Unreliable
+
 __all__ = ["similarity_heatmap"]
 
 _COLORMAP = "RdBu_r"
 #: From this |cosine| on the cell is dark and its number white.
 _DARK = 0.62
+#: Of the white over what is drawn pale.
+_VEIL = 0.68
 _SIDE = len(CATEGORIES)
 
 
 def similarity_heatmap(
     matrix: SimilarityMatrix | Sequence[SimilarityMatrix],
     *,
+    unreliable: Unreliable | None = None,
     title: str | None = None,
     figure: Figure | None = None,
 ) -> Figure:
@@ -37,11 +42,12 @@ def similarity_heatmap(
 
     Args:
         matrix: one, or several to compare (three a row), in the order given.
+        unreliable: (family, scale) -> categories whose rows and columns are drawn pale, with a cross at the name.
         title: above the panels; None = what is shown and the subset, empty = nothing.
         figure: emptied and drawn into; None = a new one.
 
     Raises:
-        UsageError: no matrix, or one that is not 6 x 6.
+        UsageError: no matrix, one that is not 6 x 6, or an unknown category.
     """
     matrices = [matrix] if isinstance(matrix, SimilarityMatrix) else list(matrix)
     _check(matrices)
@@ -52,16 +58,23 @@ def similarity_heatmap(
     figure = frame.blank(figure, width, 0.8 + rows * (side + 0.15))
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     mesh: QuadMesh | None = None
+    any_faded = False
     for place, (one, panel) in enumerate(zip(matrices, panels, strict=False)):
-        mesh = _panel(panel, one)
-        panel.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(matrices))
+        faded = validity.faded_categories(unreliable, one.family, one.scale)
+        any_faded |= bool(faded)
+        mesh = _panel(panel, one, faded)
+        if not unreliable:
+            panel.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(matrices))
     for panel in panels[len(matrices) :]:
         panel.set_axis_off()
     if mesh is not None:
         bar = figure.colorbar(mesh, ax=list(panels), ticks=[-1, -0.5, 0, 0.5, 1], shrink=min(1.0, 1.4 / rows))
         bar.ax.tick_params(labelsize=theme.TICK_SIZE, labelfontfamily=theme.FONT, color=theme.FAINT)
         bar.outline.set_visible(False)
-        frame.label_y(bar.ax, "cosine of mean deltas (hatched: no data)")
+        note = (
+            f"hatched: no data; {validity.CROSS}: right < half the time" if any_faded else "hatched: no data"
+        )
+        frame.label_y(bar.ax, f"cosine of mean deltas ({note})")
     subsets = sorted({one.subset for one in matrices})
     default = theme.metric_title("Similarity of mean deltas", " / ".join(subsets))
     frame.head(figure, default if title is None else title)
@@ -78,7 +91,7 @@ def _check(matrices: Sequence[SimilarityMatrix]) -> None:
             raise UsageError(f"similarity_heatmap: the matrix of {name} has rows of {shape}, not 6 x 6")
 
 
-def _panel(panel: Axes, one: SimilarityMatrix) -> QuadMesh:
+def _panel(panel: Axes, one: SimilarityMatrix, faded: frozenset[str]) -> QuadMesh:
     from matplotlib.patches import Rectangle
 
     frame.dress(panel, f"{one.family} @ {one.scale}, layer {one.layer}")
@@ -98,20 +111,24 @@ def _panel(panel: Axes, one: SimilarityMatrix) -> QuadMesh:
                     linewidth=0,
                 )
                 panel.add_patch(cell)
-            else:
-                _number(panel, column, row, value)
+                continue
+            is_pale = bool({str(CATEGORIES[row]), str(CATEGORIES[column])} & faded)
+            if is_pale:
+                panel.add_patch(Rectangle((column, row), 1, 1, facecolor="white", alpha=_VEIL, linewidth=0))
+            _number(panel, column, row, value, is_pale=is_pale)
     for edge in (2, 4):
         panel.axhline(edge, color="white", linewidth=2.5)
         panel.axvline(edge, color="white", linewidth=2.5)
     panel.set(xlim=(0, _SIDE), ylim=(_SIDE, 0), aspect="equal")
     middles = [place + 0.5 for place in range(_SIDE)]
-    panel.set_xticks(middles, CATEGORIES, rotation=45, ha="right", rotation_mode="anchor")
-    panel.set_yticks(middles, CATEGORIES)
+    names = [f"{name} {validity.CROSS}" if name in faded else str(name) for name in CATEGORIES]
+    panel.set_xticks(middles, names, rotation=45, ha="right", rotation_mode="anchor")
+    panel.set_yticks(middles, names)
     panel.tick_params(length=0)
     return mesh
 
 
-def _number(panel: Axes, column: int, row: int, value: float) -> None:
+def _number(panel: Axes, column: int, row: int, value: float, *, is_pale: bool) -> None:
     panel.text(
         column + 0.5,
         row + 0.5,
@@ -121,5 +138,5 @@ def _number(panel: Axes, column: int, row: int, value: float) -> None:
         va="center",
         fontsize=theme.SMALL_SIZE,
         fontfamily=theme.FONT,
-        color="white" if abs(value) > _DARK else theme.INK,
+        color=theme.FAINT if is_pale else "white" if abs(value) > _DARK else theme.INK,
     )

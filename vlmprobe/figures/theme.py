@@ -20,12 +20,18 @@ __all__ = [
     "AXIS_COLORS",
     "CATEGORY_COLORS",
     "OVERALL_COLOR",
+    "Look",
     "Mark",
     "Named",
     "metric_label",
     "metric_title",
+    "pale",
     "scale_marks",
     "scale_order",
+    "sort_targets",
+    "subset_title",
+    "target_look",
+    "target_looks",
     "target_title",
 ]
 
@@ -56,8 +62,12 @@ CATEGORY_COLORS: dict[str, str] = {
     Category.FAR: "#D55E00",
     Category.CLOSE: "#E69F00",
 }
+#: What no data falls into: behind everything else.
+CONTROL_COLOR = "#9a9a9a"
 AXIS_MARKERS: dict[str, str] = {Axis.HORIZONTAL: "o", Axis.VERTICAL: "s", Axis.DISTANCE: "^"}
 
+#: The share of white in what is drawn pale.
+_PALE = 0.62
 _VANILLA = "#8a8a8a"
 #: Scales that are no step of the training, such as a checkpoint of other people.
 _ASIDE = ("#D55E00", "#CC79A7", "#E69F00")
@@ -73,8 +83,39 @@ _METRICS = {
     "delta_ratio": ("Size of the deltas beside the hidden states", "mean |delta| / |h(orig)|"),
     "vd_ei.eq3": ("Vertical-distance entanglement (VD-EI, Eq. 3)", "VD-EI"),
     "vd_ei.pooled": ("Vertical-distance entanglement (VD-EI, pooled)", "cosine of the mean deltas"),
+    "cross_axis_alignment.published": (
+        "Alignment of vertical and distance over quads (as published)",
+        "cosine of vertical and distance deltas",
+    ),
+    "cross_axis_alignment.canonical": (
+        "Alignment of vertical and distance over quads (sign-corrected)",
+        "cosine of sign-corrected vertical\nand distance deltas",
+    ),
+}
+_TARGETS = {
+    "per_sample": "mean over quads",
+    "of_means": "cosine of the means",
 }
 _SUBSETS = {"all": "all pairs", "both_correct": "pairs with both answers right"}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a category, an axis or another target is drawn, in every figure."""
+
+    color: str
+    marker: str
+    linestyle: LineStyleType
+
+
+#: Lines that are neither a category nor an axis: no hue of either, and each with a line of its own.
+_OTHER_LOOKS = (
+    Look("#000000", "o", "-"),
+    Look("#AA3377", "D", "--"),
+    Look("#6b6b6b", "v", ":"),
+    Look("#8C6D00", "P", "-."),
+    Look("#6A51A3", "X", "-"),
+)
 
 
 class Named(Protocol):
@@ -150,7 +191,12 @@ def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
 def metric_title(metric: str, subset: str) -> str:
     """Return what a metric is called above a figure, with the pairs it was taken over."""
     name = _METRICS[metric][0] if metric in _METRICS else metric.replace("_", " ")
-    return f"{name}: {_SUBSETS.get(subset, subset)}"
+    return f"{name}: {subset_title(subset)}"
+
+
+def subset_title(subset: str) -> str:
+    """Return what a subset is called above a figure."""
+    return _SUBSETS.get(subset, subset)
 
 
 def metric_label(metric: str) -> str:
@@ -162,7 +208,44 @@ def target_title(target: str) -> str:
     """Return what stands above a panel: an axis is shown with its two categories."""
     if target in AXES:
         return f"{target} ({'/'.join(Axis(target).categories)})"
-    return target
+    statistic, _, part = target.partition("/")
+    if statistic in _TARGETS:
+        return f"{_TARGETS[statistic]}, {part}" if part else _TARGETS[statistic]
+    return target.replace("_", " ")
+
+
+def target_look(target: str, place: int = 0) -> Look:
+    """Return the look of a category, an axis, ``overall``; of others that of their place among the others.
+
+    The line of a canonical category or an axis is solid, that of an opposite category dashed.
+    """
+    if target in AXES:
+        return Look(AXIS_COLORS[target], AXIS_MARKERS[target], "-")
+    if target in CATEGORIES:
+        category = Category(target)
+        linestyle = "-" if category.is_canonical else "--"
+        return Look(CATEGORY_COLORS[target], AXIS_MARKERS[category.axis], linestyle)
+    if target == "overall":
+        return Look(OVERALL_COLOR, "D", "--")
+    return _OTHER_LOOKS[place % len(_OTHER_LOOKS)]
+
+
+def target_looks(targets: Iterable[str]) -> dict[str, Look]:
+    """Return the look of each target of one figure."""
+    looks: dict[str, Look] = {}
+    others = 0
+    for target in targets:
+        looks[target] = target_look(target, others)
+        others += target not in {*AXES, *CATEGORIES, "overall"}
+    return looks
+
+
+def pale(color: str, white: float = _PALE) -> str:
+    """Mix a colour with white: what is drawn, but should not be read too closely."""
+    from matplotlib.colors import to_hex, to_rgb
+
+    red, green, blue = (part + (1.0 - part) * white for part in to_rgb(color))
+    return to_hex((red, green, blue))
 
 
 def sort_targets(targets: Iterable[str]) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from vlmprobe.pairs.answers import CHECKERS, AnswerCheck, check_answer
 from vlmprobe.pairs.axes import AXES, CATEGORIES, Axis, Category, Side, Subset, parse_category
+from vlmprobe.pairs.boxes import Box, Boxes, BoxProblem, normalise_name, read_boxes
 from vlmprobe.pairs.dataset import READER_VERSION, Dataset, read_dataset
 from vlmprobe.pairs.images import MAX_PIXELS, decode_image
 from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, TEMPLATES, Template, get_template
+from vlmprobe.pairs.quads import OUTCOMES, PERSPECTIVES, QuadLink, QuadSet, link_quads
 from vlmprobe.pairs.summary import DatasetSummary, ProblemGroup, summarise
 from vlmprobe.pairs.swap_pair import Origin, Question, RowProblem, SwapPair
 
@@ -16,16 +18,23 @@ __all__ = [
     "CATEGORIES",
     "CHECKERS",
     "MAX_PIXELS",
+    "OUTCOMES",
+    "PERSPECTIVES",
     "PUBLISHED",
     "READER_VERSION",
     "TEMPLATES",
     "AnswerCheck",
     "Axis",
+    "Box",
+    "BoxProblem",
+    "Boxes",
     "Category",
     "Dataset",
     "DatasetSummary",
     "Origin",
     "ProblemGroup",
+    "QuadLink",
+    "QuadSet",
     "Question",
     "RowProblem",
     "Side",
@@ -35,7 +44,10 @@ __all__ = [
     "check_answer",
     "decode_image",
     "get_template",
+    "link_quads",
+    "normalise_name",
     "parse_category",
+    "read_boxes",
     "read_dataset",
     "summarise",
 ]

@@ -61,6 +61,8 @@ class Dataset:
     """The reading options that decide which pairs there are."""
     image_field: int = field(repr=False)
     """Where the image is in a row's fields, 0-based."""
+    made: tuple[SwapPair, ...] = field(default=(), repr=False)
+    """All pairs of the file before sampling, in file order, those of ``pairs`` among them."""
 
     def image_bytes(self, pair: SwapPair) -> bytes:
         """Read the encoded image (PNG, JPEG ...) of a pair from the file; safe in threads.
@@ -116,8 +118,8 @@ def read_dataset(
         path: a UTF-8 file with tabs between its fields.
         max_per_category: keep at most this many pairs of each category; 0 keeps all.
         seed: for the draw of the references and for the sampling, which have a generator each.
-        decode: also decode every image, so that a cut-off one is found now rather than during a run. Pairs
-            may be fewer then, so the dataset's id is another one.
+        decode: also decode every image, so that a cut-off one is found now rather than during a run. Where
+            one is found there are fewer pairs, so the dataset's id is another one.
         progress: called with the bytes read so far and the bytes of the file, after each row.
 
     Raises:
@@ -144,7 +146,10 @@ def read_dataset(
     if not reading.pairs:
         raise InputError(_no_pair(path, reading))
     made = Counter(pair.category for pair in reading.pairs)
-    options = {"form": form.name, "max_per_category": max_per_category, "seed": seed, "decode": decode}
+    options: dict[str, object] = {"form": form.name, "max_per_category": max_per_category, "seed": seed}
+    if reading.n_undecodable:
+        # Only then are there fewer pairs than without decoding, and so another dataset.
+        options["decode"] = True
     return Dataset(
         path=path,
         name=path.stem,
@@ -157,6 +162,7 @@ def read_dataset(
         n_made={category: made[category] for category in CATEGORIES},
         options=options,
         image_field=reader.header.index(form.image_column),
+        made=tuple(reading.pairs),
     )
 
 
@@ -167,6 +173,7 @@ class _Reading:
         self.pairs: list[SwapPair] = []
         self.problems: list[RowProblem] = []
         self.n_rows = 0
+        self.n_undecodable = 0
         self._form = form
         self._places = {column: header.index(column) for column in form.columns}
         self._decode = decode
@@ -195,10 +202,10 @@ class _Reading:
         try:
             content = decode_base64(cells[column])
             facts = image_facts(content)
-            if self._decode:
-                decode_image(content)
         except ImageError as error:
             raise RowRejectedError("image", str(error), column) from None
+        if self._decode:
+            self._check_decodes(content, column)
         return SwapPair(
             pair_id=pair_id,
             category=draft.category,
@@ -213,6 +220,13 @@ class _Reading:
             span=row.span,
             question_id=cells["question_id"].strip() or None,
         )
+
+    def _check_decodes(self, content: bytes, column: str) -> None:
+        try:
+            decode_image(content)
+        except ImageError as error:
+            self.n_undecodable += 1
+            raise RowRejectedError("image", str(error), column) from None
 
     def _free_index(self, index: str) -> str:
         if index in PANDAS_NA:

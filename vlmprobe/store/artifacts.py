@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,21 +79,29 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path) -> Path:
     if path.exists():
         return path
     cached = cache / str(place["run_id"]) / path.name
+    if cached.exists() and _sha256(cached) != place["sha256"]:
+        cached.unlink()
     if not cached.exists():
         if place["artifact_uri"] is None:
             raise VlmprobeError(
                 f"shard {place['shard']} of run {place['run_id']} is gone: {path} does not exist "
                 "and MLflow never had it; extract the run again with --new"
             )
-        tracker.download(place["artifact_uri"], cached.parent)
-    with cached.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if digest != place["sha256"]:
-        cached.unlink()
-        raise VlmprobeError(
-            f"shard {place['shard']} of run {place['run_id']} came back damaged from MLflow; try again"
-        )
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        # Elsewhere first: a crash, or a second process that wants it too, must not find half of it.
+        with TemporaryDirectory(dir=cached.parent) as folder:
+            fetched = tracker.download(place["artifact_uri"], Path(folder))
+            if _sha256(fetched) != place["sha256"]:
+                raise VlmprobeError(
+                    f"shard {place['shard']} of run {place['run_id']} came back damaged from MLflow; try again"
+                )
+            fetched.replace(cached)
     return cached
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _layers(place: ShardPlace) -> list[int]:

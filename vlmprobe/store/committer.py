@@ -168,7 +168,7 @@ def adopt_orphans(database: Database, folder: Path, run_id: str) -> int:
         known = {place["shard"] for place in shard_places(connection, run_id)}
     adopted = 0
     for path in sorted(folder.glob("*.safetensors")):
-        if int(path.stem) in known:
+        if not path.stem.isdecimal() or int(path.stem) in known:
             continue
         try:
             shard = read_header(path)

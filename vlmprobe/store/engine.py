@@ -59,7 +59,12 @@ class Database:
         self._told: set[str] = set()
         # flock does not exclude threads that share a descriptor, and two opens in one process share an instance.
         self._threads = threading.RLock()
-        self._engine: Engine = create_engine(f"duckdb:///{path}", poolclass=NullPool)
+        self._busy = False
+        # Without this DuckDB would try to download an extension for a file that is, say, SQLite's.
+        config = {"autoinstall_known_extensions": "false"}
+        self._engine: Engine = create_engine(
+            f"duckdb:///{path}", poolclass=NullPool, connect_args={"config": config}
+        )
 
     @property
     def lock_path(self) -> Path:
@@ -83,14 +88,30 @@ class Database:
     @contextmanager
     def exclusively(self) -> Iterator[Path]:
         """Hold the file's lock without opening it, so that a child process may open it."""
-        with self._threads, file_lock(self.lock_path):
+        with self._alone(), file_lock(self.lock_path):
             yield self.path
 
     @contextmanager
-    def _open(self) -> Iterator[Connection]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        pause = _FIRST_PAUSE_S
+    def _alone(self) -> Iterator[None]:
         with self._threads:
+            if self._busy:
+                raise RuntimeError(
+                    "a transaction inside another one of the same thread would wait for itself"
+                )
+            self._busy = True
+            try:
+                yield
+            finally:
+                self._busy = False
+
+    @contextmanager
+    def _open(self) -> Iterator[Connection]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"cannot make the folder of {self.path}: {error.strerror}") from error
+        pause = _FIRST_PAUSE_S
+        with self._alone():
             while True:
                 with file_lock(self.lock_path):
                     connection = self._connect()
@@ -125,7 +146,9 @@ class Database:
 
 
 def _explain(path: Path, text: str) -> str:
-    if "not a valid DuckDB database" in text:
+    if path.is_file() and path.stat().st_size == 0:
+        return f"{path} is an empty file; delete it or name another with --home or VLMPROBE_DATABASE_URL"
+    if "not a valid DuckDB database" in text or "sqlite" in text.lower():
         return f"{path} is not a DuckDB database; name another with --home or VLMPROBE_DATABASE_URL"
     if "is a directory" in text.lower() or path.is_dir():
         return f"{path} is a folder; VLMPROBE_DATABASE_URL needs a file"

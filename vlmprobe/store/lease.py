@@ -40,7 +40,8 @@ def hold_lease(database: Path, key: str) -> Iterator[None]:
     """
     folder = database.with_name(database.name + ".leases")
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{key[:32]}.lock"
+    # The whole key: a second run of one key (``--new``) differs from the first in its end only.
+    path = folder / f"{key.replace('#', '-')}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:

@@ -55,7 +55,11 @@ def store_metrics(connection: Connection, run_id: str, metrics: Sequence[Metric]
             continue
         if before is not None:
             changed.append(_key(row))
-            outdated |= before["synced_at"] is not None and before["value"] != row["value"]
+            if before["value"] == row["value"]:
+                # MLflow shows the value alone: with a new time it would show the same point twice.
+                row |= {name: before[name] for name in ("computed_at", "synced_at")}
+            elif before["value"] is not None:
+                outdated |= before["synced_at"] is not None
         fresh.append(row)
     # What is left was computed once and is not any more.
     outdated |= any(row["synced_at"] is not None and row["value"] is not None for row in stored.values())

@@ -38,9 +38,15 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
-    """Bring a database to this version's schema; return the revision before and after."""
+    """Bring a database to this version's schema; return the revision before and after.
+
+    Raises:
+        StaleSchemaError: a newer vlmprobe made it.
+    """
     with database.transaction() as connection:
         before = current_revision(connection)
+        if before is not None and before > SCHEMA_REVISION:
+            _check(database, before)
         if before != SCHEMA_REVISION:
             _run_alembic(connection)
         return before, SCHEMA_REVISION

@@ -31,7 +31,11 @@ __all__ = [
 
 
 def commit_shard(connection: Connection, shard: ShardFile) -> int:
-    """Write a shard's predictions, certificates and its own row; return the pairs that were new."""
+    """Write a shard's predictions, certificates and its own row; return the pairs that were new.
+
+    The same shard again adds nothing. A pair that another shard answered keeps that answer, unless this one
+    replaces it.
+    """
     places = {pair_id: row for row, pair_id in enumerate(shard.pair_ids)}
     rows = [
         {
@@ -43,7 +47,7 @@ def commit_shard(connection: Connection, shard: ShardFile) -> int:
         for answer in shard.answers
     ]
     if shard.replaces:
-        _give_way(connection, shard.run_id, shard.pair_ids)
+        _give_way(connection, shard)
     added = insert_rows(connection, Prediction, rows)
     now = utc_now()
     shard_row = {
@@ -53,7 +57,7 @@ def commit_shard(connection: Connection, shard: ShardFile) -> int:
         "path": str(shard.path),
         "sha256": shard.sha256,
         "n_bytes": shard.n_bytes,
-        "n_pairs": len(shard.pair_ids),
+        "n_pairs": _n_pairs(connection, shard),
         "layers": list(shard.layers),
         "dim": shard.dim,
         "dtype": shard.dtype,
@@ -69,9 +73,22 @@ def commit_shard(connection: Connection, shard: ShardFile) -> int:
     return added // 2
 
 
-def _give_way(connection: Connection, run_id: str, pair_ids: Sequence[str]) -> None:
-    """Remove the rows of pairs that are about to be written anew; their old shards count that many pairs less."""
-    of_pairs = (Prediction.run_id == run_id, Prediction.pair_id.in_(list(pair_ids)))
+def _n_pairs(connection: Connection, shard: ShardFile) -> int:
+    """Count the pairs whose rows point at a shard: not all that it holds, when one was answered elsewhere before."""
+    statement = select(func.count(func.distinct(Prediction.pair_id))).where(
+        Prediction.run_id == shard.run_id, Prediction.shard == shard.number
+    )
+    return int(connection.execute(statement).scalar_one())
+
+
+def _give_way(connection: Connection, shard: ShardFile) -> None:
+    """Remove other shards' rows of pairs that are about to be written anew; those count that many pairs less."""
+    run_id = shard.run_id
+    of_pairs = (
+        Prediction.run_id == run_id,
+        Prediction.pair_id.in_(list(shard.pair_ids)),
+        Prediction.shard != shard.number,
+    )
     counts = connection.execute(
         select(Prediction.shard, func.count(func.distinct(Prediction.pair_id)))
         .where(*of_pairs)

@@ -31,6 +31,7 @@ __all__ = [
     "get_run",
     "list_runs",
     "open_run",
+    "pair_row",
     "register_dataset",
     "renew_lease",
     "set_config",
@@ -114,7 +115,7 @@ def register_dataset(connection: Connection, dataset: Dataset) -> None:
             created_at=utc_now(),
         )
     )
-    pairs = [_pair_row(dataset, position, pair) for position, pair in enumerate(dataset.pairs)]
+    pairs = [pair_row(dataset, position, pair) for position, pair in enumerate(dataset.pairs)]
     insert_rows(connection, SwapPairRow, pairs)
     problems = [
         {
@@ -129,7 +130,8 @@ def register_dataset(connection: Connection, dataset: Dataset) -> None:
     insert_rows(connection, RowProblemRow, problems)
 
 
-def _pair_row(dataset: Dataset, position: int, pair: SwapPair) -> dict[str, Any]:
+def pair_row(dataset: Dataset, position: int, pair: SwapPair) -> dict[str, Any]:
+    """Return the row of one pair; ``position`` is its place in the order of asking."""
     row: dict[str, Any] = {
         "dataset_id": dataset.dataset_id,
         "template": dataset.template,

@@ -7,6 +7,8 @@ replacement scans are off and the configuration is locked; memory and time have 
 from __future__ import annotations
 
 import json
+import os
+import re
 import resource
 import subprocess
 import sys
@@ -25,6 +27,21 @@ __all__ = ["Table", "run_sql"]
 
 _MEMORY_MIB = 1024
 _LOCKED_PAUSE_S = 0.5
+#: White space and comments; written so that it can match in one way only, or a text of many comments takes for ever.
+_GAP = r"(?:\s|--[^\n]*(?:\n|$)|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*"
+#: Functions that one may call in a SELECT and that do something else than read: they write a log, to standard output
+#: too, or take addresses in memory, or run SQL that is hidden in text.
+_REFUSED = re.compile(
+    r"\b(enable_logging|disable_logging|enable_profiling|disable_profiling|write_log|truncate_duckdb_logs"
+    r"|force_checkpoint|arrow_scan|arrow_scan_dumb|pandas_scan|python_map_function|json_execute_serialized_sql"
+    rf'|query(?="?{_GAP}\())\b',
+    re.IGNORECASE,
+)
+_EXPLAIN = re.compile(
+    rf"{_GAP}EXPLAIN\b{_GAP}(?P<analyze>ANALYZE\b{_GAP})?(?P<options>\([\w\s,]*\))?",
+    re.IGNORECASE,
+)
+_ONLY_READS = "one SELECT or EXPLAIN at a time, please: this face only reads"
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
@@ -59,9 +76,13 @@ def run_sql(
     """Run one SELECT or EXPLAIN.
 
     Raises:
-        UsageError: the SQL is wrong, or is something else than one SELECT or EXPLAIN.
+        UsageError: the SQL or a limit is wrong, or it is something else than one SELECT or EXPLAIN.
         VlmprobeError: it took longer than ``timeout_s`` or more memory than it may.
     """
+    if timeout_s <= 0 or max_rows < 0:
+        raise UsageError(
+            f"a query needs a timeout above 0 and 0 rows or more, not {timeout_s:g} s and {max_rows} rows"
+        )
     request = json.dumps(
         {
             "path": str(database.path),
@@ -99,6 +120,9 @@ def _ask_child(request: str, timeout_s: float) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         return {"kind": "limit", "error": f"the query took longer than {timeout_s:g} s and was stopped"}
     if done.returncode != 0 or not done.stdout:
+        lines = done.stderr.strip().splitlines()
+        if done.returncode == 1 and lines and not lines[-1].startswith("MemoryError"):
+            return {"kind": "limit", "error": f"the query's process failed: {lines[-1]}"}
         return {
             "kind": "limit",
             "error": f"the query was stopped at its limits ({_MEMORY_MIB} MiB of memory, {timeout_s:g} s)",
@@ -110,46 +134,89 @@ def _ask_child(request: str, timeout_s: float) -> dict[str, Any]:
 def _child() -> None:
     """Read a request from stdin, answer on stdout."""
     request = json.load(sys.stdin)
+    # The answer is all that may come out, whatever a query makes DuckDB print.
+    reply = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     # Address space, not resident memory: DuckDB and Python map about a gigabyte before any query.
     limit = (_MEMORY_MIB + 3072) * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CPU, (request["cpu_s"], request["cpu_s"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    json.dump(_answer(request), sys.stdout)
+    with reply:
+        json.dump(_answer(request), reply)
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     import duckdb
 
     try:
-        statements = duckdb.extract_statements(request["sql"])
-        if len(statements) != 1 or statements[0].type.name not in {"SELECT", "EXPLAIN"}:
-            return {"kind": "sql", "error": "one SELECT or EXPLAIN at a time, please: this face only reads"}
-        # EXPLAIN hides what it explains from the statement's type.
-        if statements[0].type.name == "EXPLAIN" and not _explains_select(request["sql"]):
-            return {"kind": "sql", "error": "EXPLAIN takes a SELECT here: this face only reads"}
+        sql = _checked(request["sql"])
         connection = duckdb.connect(request["path"], read_only=True, config=_CONFIG)
     except duckdb.IOException as error:
         text = str(error)
         return {"kind": "locked" if "Could not set lock" in text else "io", "error": text.splitlines()[0]}
-    except duckdb.Error as error:
+    except (duckdb.Error, ValueError, TypeError) as error:
         return {"kind": "sql", "error": _one_line(error)}
     try:
-        cursor = connection.execute(statements[0], request["parameters"])
-        columns = [column[0] for column in cursor.description]
+        cursor = connection.execute(sql, request["parameters"])
+        columns = _distinct([column[0] for column in cursor.description])
         rows = cursor.fetchmany(request["max_rows"] + 1)
-    except duckdb.OutOfMemoryException as error:
-        return {"kind": "limit", "error": _one_line(error)}
-    except (duckdb.Error, MemoryError, RuntimeError, ValueError) as error:
+    except (duckdb.OutOfMemoryException, MemoryError):
+        return {
+            "kind": "limit",
+            "error": f"the query needs more than {_MEMORY_MIB} MiB of memory and was stopped",
+        }
+    except (duckdb.Error, RuntimeError, ValueError) as error:
         return {"kind": "sql", "error": _one_line(error)}
+    finally:
+        connection.close()
     truncated = len(rows) > request["max_rows"]
     plain = [[_plain(value) for value in row] for row in rows[: request["max_rows"]]]
     return {"columns": columns, "rows": plain, "truncated": truncated}
 
 
-def _explains_select(sql: str) -> bool:
-    words = [word for word in sql.replace("(", " ").split() if word.lower() not in {"explain", "analyze"}]
-    return bool(words) and words[0].lower() in {"select", "with", "from", "values"}
+def _checked(sql: str) -> str:
+    """Return the SQL to run if it is one SELECT, or one EXPLAIN of a SELECT.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    refused = _REFUSED.search(sql)
+    if refused:
+        raise ValueError(f"{refused.group(1).lower()} may not be called here: this face only reads")
+    kind = _kind(sql)
+    if kind == "SELECT":
+        return sql
+    found = _EXPLAIN.match(sql) if kind == "EXPLAIN" else None
+    if found is None:
+        raise ValueError(_ONLY_READS)
+    # EXPLAIN hides what it explains from the statement's type, and comments could hide it from us: so what runs is
+    # put together from the part that was checked.
+    rest = sql[found.end() :]
+    if _kind(rest) != "SELECT":
+        raise ValueError("EXPLAIN takes a SELECT here: this face only reads")
+    return f"EXPLAIN {'ANALYZE ' if found['analyze'] else ''}{found['options'] or ''} {rest}"
+
+
+def _kind(sql: str) -> str | None:
+    """Return what one statement is; None for several or none."""
+    import duckdb
+
+    statements = duckdb.extract_statements(sql)
+    return str(statements[0].type.name) if len(statements) == 1 else None
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Tell columns of one name apart as DuckDB's own relations do: a, a_1, a_2."""
+    taken: set[str] = set()
+    for place, name in enumerate(names):
+        number, free = 0, name
+        while free in taken:
+            number += 1
+            free = f"{name}_{number}"
+        names[place] = free
+        taken.add(free)
+    return names
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, DateTime, Float, Integer, String
+from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Float, Integer, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 __all__ = [
@@ -120,8 +120,8 @@ class RunRow(Base):
     scale: Mapped[str]
     checkpoint: Mapped[str]
     fingerprint: Mapped[str | None]
-    samples_seen: Mapped[int | None]
-    global_steps: Mapped[int | None]
+    samples_seen: Mapped[int | None] = mapped_column(BigInteger)
+    global_steps: Mapped[int | None] = mapped_column(BigInteger)
     dtype: Mapped[str | None]
     device: Mapped[str | None]
     n_layers: Mapped[int | None]
@@ -177,7 +177,7 @@ class Shard(Base):
     path: Mapped[str]
     artifact_uri: Mapped[str | None]
     sha256: Mapped[str]
-    n_bytes: Mapped[int]
+    n_bytes: Mapped[int] = mapped_column(BigInteger)
     n_pairs: Mapped[int]
     layers: Mapped[list[int]] = mapped_column(JSON)
     dim: Mapped[int]
@@ -195,7 +195,7 @@ class Certificate(Base):
     reason: Mapped[str]
     n_questions: Mapped[int]
     dtype: Mapped[str]
-    max_rel_dh: Mapped[float]
+    max_rel_dh: Mapped[float | None]
     median_delta_cosine: Mapped[float | None]
     layers_counted: Mapped[int]
     answers_compared: Mapped[int]
@@ -221,7 +221,7 @@ class MetricRow(Base):
     ci_low: Mapped[float | None]
     ci_high: Mapped[float | None]
     p_value: Mapped[float | None]
-    seed: Mapped[int | None]
+    seed: Mapped[int | None] = mapped_column(BigInteger)
     computed_at: Mapped[datetime]
     synced_at: Mapped[datetime | None]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import struct
 from dataclasses import asdict, dataclass
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "FailureRecord", "ShardContent", "ShardFile", "read_header", "read_layer", "write_shard"]
 
-_SAFETENSORS_DTYPE = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
-_NUMPY_DTYPE = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "F64": np.float64}
+_SAFETENSORS_DTYPE = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+_NUMPY_DTYPE: dict[str, type[np.generic]] = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 _NAME_OF = {code: name for name, code in _SAFETENSORS_DTYPE.items()}
 _HEADER_KEY = "vlmprobe"
+#: What reading a header that was cut or changed can raise.
+_BROKEN = (OSError, struct.error, ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +93,16 @@ class ShardFile:
 
 
 def write_shard(folder: Path, content: ShardContent) -> ShardFile:
-    """Write a shard so that after a crash it is there whole or not at all; fsynced before it has its name."""
+    """Write a shard so that after a crash it is there whole or not at all; fsynced before it has its name.
+
+    Raises:
+        ValueError: the states are not of the dtype that they are said to be.
+    """
     from safetensors import TensorSpec, serialize
 
-    code = _SAFETENSORS_DTYPE[content.dtype]
+    stored_as = _NUMPY_DTYPE.get(_SAFETENSORS_DTYPE.get(content.dtype, ""))
+    if content.states.dtype != stored_as:
+        raise ValueError(f"states are said to be {content.dtype}, but come as {content.states.dtype}")
     header = {
         "run_id": content.run_id,
         "number": content.number,
@@ -104,7 +113,7 @@ def write_shard(folder: Path, content: ShardContent) -> ShardFile:
         "replaces": content.replaces,
     }
     # NumPy has no bfloat16, so safetensors' own NumPy face cannot say it; the planes must outlive the specs.
-    planes = [np.ascontiguousarray(plane, dtype=_NUMPY_DTYPE[code]) for plane in content.states]
+    planes = [np.ascontiguousarray(plane) for plane in content.states]
     tensors = {
         f"layer.{layer:03d}": TensorSpec(
             dtype=content.dtype, shape=plane.shape, data_ptr=plane.ctypes.data, data_len=plane.nbytes
@@ -115,11 +124,14 @@ def write_shard(folder: Path, content: ShardContent) -> ShardFile:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{content.number:05d}.safetensors"
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     _fsync_folder(folder)
     return ShardFile(
         path=path,
@@ -144,26 +156,27 @@ def read_header(path: Path) -> ShardFile:
         InputError: the file is not a whole shard of ours.
     """
     header, _ = _open(path)
-    meta = json.loads(header["__metadata__"][_HEADER_KEY])
-    first = header[f"layer.{meta['layers'][0]:03d}"]
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return ShardFile(
-        path=path,
-        sha256=digest.hexdigest(),
-        n_bytes=path.stat().st_size,
-        run_id=meta["run_id"],
-        number=meta["number"],
-        pair_ids=tuple(meta["pair_ids"]),
-        layers=tuple(meta["layers"]),
-        dim=first["shape"][-1],
-        dtype=_NAME_OF[first["dtype"]],
-        answers=tuple(Answer(**answer) for answer in meta["answers"]),
-        certificates=tuple(meta["certificates"]),
-        replaces=meta["replaces"],
-    )
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        meta = json.loads(header["__metadata__"][_HEADER_KEY])
+        first = header[f"layer.{meta['layers'][0]:03d}"]
+        return ShardFile(
+            path=path,
+            sha256=digest,
+            n_bytes=path.stat().st_size,
+            run_id=meta["run_id"],
+            number=meta["number"],
+            pair_ids=tuple(meta["pair_ids"]),
+            layers=tuple(meta["layers"]),
+            dim=first["shape"][-1],
+            dtype=_NAME_OF[first["dtype"]],
+            answers=tuple(Answer(**answer) for answer in meta["answers"]),
+            certificates=tuple(meta["certificates"]),
+            replaces=meta["replaces"],
+        )
+    except _BROKEN as error:
+        raise InputError(f"{path}: not a readable shard ({type(error).__name__})") from error
 
 
 def read_layer(
@@ -196,12 +209,15 @@ def _open(path: Path) -> tuple[dict[str, Any], int]:
                     f"{path}: truncated or not a shard; run 'vlmprobe extract' again to redo its pairs"
                 )
             header = json.loads(stream.read(length))
-            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-            whole = (
-                _HEADER_KEY in header.get("__metadata__", {})
-                and 8 + length + max(ends) == path.stat().st_size
-            )
-    except (OSError, struct.error, ValueError, KeyError, TypeError) as error:
+            end = 0
+            tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+            for entry in sorted(tensors, key=lambda entry: entry["data_offsets"]):
+                size = math.prod(entry["shape"]) * np.dtype(_NUMPY_DTYPE[entry["dtype"]]).itemsize
+                if entry["data_offsets"] != [end, end + size]:
+                    raise ValueError("the tensors do not lie one after the other")
+                end += size
+            whole = _HEADER_KEY in header["__metadata__"] and 8 + length + end == path.stat().st_size
+    except _BROKEN as error:
         raise InputError(f"{path}: not a readable shard ({type(error).__name__})") from error
     if not whole:
         raise InputError(f"{path}: truncated or not a shard; run 'vlmprobe extract' again to redo its pairs")

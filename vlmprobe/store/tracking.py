@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC
@@ -58,7 +60,7 @@ def metric_points(rows: Iterable[dict[str, Any]]) -> list[MetricPoint]:
     """
     points = []
     for row in rows:
-        if row["value"] is None:
+        if row["value"] is None or not math.isfinite(row["value"]):
             continue
         section = "layer" if row["layer"] >= 0 else "summary"
         if row["subset"] != "all":
@@ -84,6 +86,12 @@ class Tracker:
         """Whether the store is a file of ours, written without a server."""
         return self._uri.startswith(_LOCAL_SCHEMES)
 
+    @property
+    def _lock_path(self) -> Path:
+        # Beside the store, not in the home: two homes may share one store.
+        store = Path(self._uri.removeprefix(_LOCAL_SCHEMES[0]))
+        return store.with_name(store.name + ".lock")
+
     @contextmanager
     def _connected(self) -> Iterator[tuple[MlflowClient, str]]:
         """Yield client and experiment id.
@@ -91,7 +99,7 @@ class Tracker:
         A local store is created and written by one process at a time: five that started on a new one at once left it
         broken for good.
         """
-        lock = file_lock(self._settings.home / "mlflow.lock") if self.is_local else nullcontext()
+        lock = file_lock(self._lock_path) if self.is_local else nullcontext()
         with lock, _one_line_errors(self._uri):
             if self._client is None or self._experiment_id is None:
                 self._client = self._make_client()
@@ -128,9 +136,9 @@ class Tracker:
             return experiment_id
 
     def ensure_run(self, run: Run) -> str:
-        """Return the MLflow run that shows ``run``, creating it if need be."""
+        """Return the MLflow run that shows ``run``, creating it if need be: also when someone has deleted it."""
         with self._connected() as (client, experiment_id):
-            if run.mlflow_run_id is not None:
+            if run.mlflow_run_id is not None and _is_active(client, run.mlflow_run_id):
                 return run.mlflow_run_id
             return _find_or_create(client, experiment_id, run)
 
@@ -138,7 +146,8 @@ class Tracker:
         """Make a fresh MLflow run for changed values; the old one is tagged ``superseded`` and deleted (restorable)."""
         with self._connected() as (client, experiment_id):
             fresh = _find_or_create(client, experiment_id, run)
-            if run.mlflow_run_id is not None:
+            # After a crash the old one may be deleted already, and a deleted run takes no tag.
+            if run.mlflow_run_id is not None and _is_active(client, run.mlflow_run_id):
                 client.set_tag(run.mlflow_run_id, "superseded", fresh)
                 client.delete_run(run.mlflow_run_id)
             return fresh
@@ -173,6 +182,17 @@ class Tracker:
             return Path(
                 download_artifacts(artifact_uri=artifact_uri, dst_path=str(folder), tracking_uri=self._uri)
             )
+
+
+def _is_active(client: MlflowClient, mlflow_run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(mlflow_run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
 
 
 def _find_or_create(client: MlflowClient, experiment_id: str, run: Run) -> str:
@@ -219,6 +239,7 @@ def _one_line_errors(uri: str) -> Iterator[None]:
 
 
 def _line(uri: str, error: Exception) -> str:
-    text = str(error).strip().splitlines() or [type(error).__name__]
-    host = uri.rsplit("@", 1)[-1]  # a URI may hold a password
-    return f"MLflow at {host}: {text[0][:200]}"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # An address may hold a password, and MLflow repeats it.
+    host, text = (re.sub(r"//[^/\s]*@", "//", part) for part in (uri, lines[0]))
+    return f"MLflow at {host}: {text[:200]}"

@@ -26,10 +26,11 @@ class Batch:
         return sum(pair.image_width * pair.image_height for pair in self.pairs)
 
 
-def plan_batches(pairs: Sequence[SwapPair], batch_size: int) -> list[Batch]:
+def plan_batches(pairs: Sequence[SwapPair], batch_size: int, first: int = 0) -> list[Batch]:
     """Cut the pairs into batches of ``batch_size``, those about one image side by side.
 
     Images come in the order in which the dataset first names them, pairs of one image in the dataset's order.
+    The batches are numbered from ``first`` on.
     """
     by_image: dict[str, list[SwapPair]] = {}
     for pair in pairs:
@@ -37,5 +38,5 @@ def plan_batches(pairs: Sequence[SwapPair], batch_size: int) -> list[Batch]:
     ordered = [pair for group in by_image.values() for pair in group]
     return [
         Batch(number, tuple(ordered[start : start + batch_size]))
-        for number, start in enumerate(range(0, len(ordered), batch_size))
+        for number, start in enumerate(range(0, len(ordered), batch_size), start=first)
     ]

@@ -3,65 +3,34 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import UsageError, VlmprobeError
-from vlmprobe.families import LoadOptions, fingerprint, is_local, load_catalog, load_family_class
-from vlmprobe.pairs import read_dataset
 from vlmprobe.store.committer import Committer, Delivery, adopt_orphans
 from vlmprobe.store.engine import Database
-from vlmprobe.store.identity import run_key
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.predictions import next_shard_number
-from vlmprobe.store.runs import (
-    Run,
-    RunPlan,
-    finished_pairs,
-    get_run,
-    open_run,
-    register_dataset,
-    set_status,
-)
+from vlmprobe.store.quads import register_quads
+from vlmprobe.store.runs import Run, finished_pairs, get_run, open_run, register_dataset, set_status
 from vlmprobe.store.tracking import Tracker
-from vlmprobe.workflows.batches import plan_batches
+from vlmprobe.workflows.batches import Batch, plan_batches
 from vlmprobe.workflows.deliver import deliver_run
 from vlmprobe.workflows.extraction_loop import Extraction
+from vlmprobe.workflows.preparing import ExtractRequest, Prepared, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vlmprobe.families import ScaleSpec
-    from vlmprobe.pairs import Dataset
+    from vlmprobe.families import Family
     from vlmprobe.settings import Settings
     from vlmprobe.workflows.console import Console
 
 __all__ = ["ExtractRequest", "ExtractResult", "extract"]
 
-#: Raised when extraction would give other numbers for the same model and dataset.
-ENGINE_VERSION = 1
-#: Pairs a batch where nothing else is said (measured in benchmarks/).
+#: Pairs a batch where nothing else is said.
 DEFAULT_BATCH_SIZE = {"cpu": 16, "cuda": 32}
-
-
-@dataclass(frozen=True, slots=True)
-class ExtractRequest:
-    """What to extract, as the command line says it."""
-
-    family: str
-    scale: str
-    data: Path
-    checkpoint: str | None = None
-    processor: str | None = None
-    revision: str | None = None
-    max_per_category: int = 200
-    layers: tuple[int, ...] | None = None
-    dtype: str = "auto"
-    device: str = "auto"
-    batch_size: int | None = None
-    new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +50,17 @@ class ExtractResult:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How the asking went."""
+
+    interrupted: bool
+    asked: int
+    failed: int
+    first_failure: str | None
+    notes: tuple[str, ...]
+
+
 def extract(settings: Settings, request: ExtractRequest, console: Console) -> ExtractResult:
     """Ask one checkpoint every pair, resuming the run with the same key if there is one.
 
@@ -88,177 +68,201 @@ def extract(settings: Settings, request: ExtractRequest, console: Console) -> Ex
         UsageError: an option, the family or the scale is wrong.
         InputError: the dataset or the checkpoint is.
         LeaseHeldError: another process is at work on this run.
+        VlmprobeError: not one pair could be answered.
     """
     if request.batch_size is not None and request.batch_size < 1:
         raise UsageError(f"--batch-size must be 1 or more, not {request.batch_size}")
     started = time.monotonic()
-    spec = _find_scale(request)
-    dataset = read_dataset(request.data, max_per_category=request.max_per_category)
-    for line in _dataset_lines(dataset):
-        console.say(line)
-    family = load_family_class(spec.architecture)
-    options = family.resolve(
-        LoadOptions(
-            checkpoint=spec.checkpoint,
-            processor=spec.processor,
-            revision=spec.revision,
-            dtype=request.dtype,
-            device=request.device,
-            layers=request.layers,
-        )
-    )
-    plan = _plan(request, spec, dataset, options)
-    if not is_local(spec.checkpoint):
-        # A branch may move between two starts: what is loaded is the commit that the run's key names.
-        options = replace(options, revision=plan.fingerprint)
+    prepared = prepare(request, console)
     database = Database(settings.database_path, tell=console.warn)
-    tracker = Tracker(settings)
     ensure_schema(database)
     with database.transaction() as connection:
-        register_dataset(connection, dataset)
-        run, resumed = open_run(connection, plan, new=request.new)
-    with ExitStack() as stack:
-        stack.enter_context(hold_lease(settings.database_path, run.run_key))
-        spool = settings.spool / run.run_id
-        adopted = adopt_orphans(database, spool, run.run_id)
-        with database.transaction() as connection:
-            run = get_run(connection, run.run_id)
-            done = finished_pairs(connection, run.run_id)
-            first = next_shard_number(connection, run.run_id)
+        register_dataset(connection, prepared.dataset)
+        if prepared.quads is not None:
+            register_quads(connection, prepared.dataset, prepared.quads)
+        run, resumed = open_run(connection, prepared.plan, new=request.new)
+    with hold_lease(settings.database_path, run.run_key):
+        work = _Work(settings, request, prepared, database, console, run)
+        done = work.find_done(resumed=resumed)
+        asked = work.ask(done) if work.todo(done) else _Asked(False, 0, 0, None, ())
+        delivery = work.close(asked)
+    return ExtractResult(
+        run=work.run,
+        n_pairs=len(prepared.pairs),
+        reused=len(done),
+        asked=asked.asked,
+        failed=asked.failed,
+        problems=len(prepared.dataset.problems),
+        seconds=time.monotonic() - started,
+        delivery=delivery,
+        interrupted=asked.interrupted,
+        spool=work.spool,
+        notes=asked.notes,
+    )
+
+
+class _Work:
+    """One start of a run, under its lease."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        request: ExtractRequest,
+        prepared: Prepared,
+        database: Database,
+        console: Console,
+        run: Run,
+    ) -> None:
+        self._settings, self._request, self._prepared = settings, request, prepared
+        self._database, self._console = database, console
+        self._tracker = Tracker(settings)
+        self.run = run
+        self.spool = settings.spool / run.run_id
+        self._delivery = Delivery(0, 0)
+
+    def find_done(self, *, resumed: bool) -> set[str]:
+        """Return the pairs that need not be asked again, those of shards left in the spool included."""
+        adopted = adopt_orphans(self._database, self.spool, self.run.run_id)
+        with self._database.transaction() as connection:
+            # Read again: until the lease was ours another process may have gone on with it.
+            self.run = get_run(connection, self.run.run_id)
+            wanted = {pair.pair_id for pair in self._prepared.pairs}
+            done = finished_pairs(connection, self.run.run_id) & wanted
         if resumed:
-            console.say(_resume_line(run, len(done), len(dataset.pairs), adopted))
-        todo = len(dataset.pairs) - len(done)
-        if todo == 0 and run.status == "complete":
-            delivery = deliver_run(settings, database, tracker, run, console)
-            return ExtractResult(
-                run, len(dataset.pairs), len(done), 0, 0, len(dataset.problems), 0.0, delivery, False, spool
+            self._console.say(_resume_line(self.run, len(done), len(wanted), adopted))
+        return done
+
+    def todo(self, done: set[str]) -> int:
+        """Return how many pairs are to be asked."""
+        return len(self._prepared.pairs) - len(done)
+
+    def ask(self, done: set[str]) -> _Asked:
+        """Load the model and ask; Ctrl-C ends it cleanly, any other error after keeping what is done."""
+        batch_size = self._batch_size()
+        batches = self._batches(batch_size)
+        config = {**self.run.config, "batch_size": batch_size, "n_batches": len(batches)}
+        self._set_status("running", config=config)
+        model = self._load()
+        info = model.info
+        config |= {"manifest": info.manifest, "layers": list(info.layers)}
+        with self._database.transaction() as connection:
+            first_shard = next_shard_number(connection, self.run.run_id)
+        self._set_status(
+            "running",
+            config=config,
+            versions=_versions(info.manifest),
+            n_layers=info.n_layers,
+            dim=info.dim,
+            dtype=info.dtype,
+        )
+        committer = Committer(self._database, self._tracker, self.run.run_id)
+        extraction = Extraction(
+            self._settings,
+            self._prepared.dataset,
+            batches,
+            model,
+            committer,
+            self._console,
+            self.run,
+            self.spool,
+            first_shard,
+        )
+        interrupted = self._go(extraction, committer, done)
+        return _Asked(
+            interrupted,
+            extraction.asked,
+            extraction.failed,
+            extraction.first_failure,
+            tuple(extraction.notes),
+        )
+
+    def close(self, asked: _Asked) -> Delivery:
+        """Record how the run stands; bring MLflow up to date when it is complete.
+
+        Raises:
+            VlmprobeError: not one pair could be answered.
+        """
+        with self._database.transaction() as connection:
+            answered = len(finished_pairs(connection, self.run.run_id))
+        status = "interrupted" if asked.interrupted else "complete" if answered else "failed"
+        if status != self.run.status:
+            self._set_status(status)
+        if status == "failed":
+            raise VlmprobeError(
+                f"no pair could be answered; the first said: {asked.first_failure}; "
+                f"see table failures of run {self.run.run_id}"
             )
-        batch_size = _batch_size(request, run, options, console)
-        batches = plan_batches(dataset.pairs, batch_size)
-        with database.transaction() as connection:
-            config = {**run.config, "batch_size": batch_size, "n_batches": len(batches)}
-            set_status(connection, run.run_id, "running", config=config)
-        try:
-            console.say(f"loading {spec.checkpoint} ({options.dtype} on {options.device})")
-            model = family.load(options)
-        except BaseException:
-            _close(database, run, "failed")
-            raise
-        with database.transaction() as connection:
-            info = model.info
-            versions = info.manifest.get("versions", {})
-            config |= {"manifest": info.manifest, "layers": list(info.layers)}
-            set_status(
-                connection,
-                run.run_id,
-                "running",
-                config=config,
-                versions=versions,
-                n_layers=info.n_layers,
-                dim=info.dim,
-                dtype=info.dtype,
-            )
-        committer = Committer(database, tracker, run.run_id)
-        extraction = Extraction(settings, dataset, batches, model, committer, console, run, spool, first)
+        if status == "interrupted":
+            return self._delivery
+        return deliver_run(self._settings, self._database, self._tracker, self.run, self._console)
+
+    def _go(self, extraction: Extraction, committer: Committer, done: set[str]) -> bool:
+        """Run the loop and wait for its rows; return whether it was interrupted."""
         interrupted = False
         try:
             extraction.go(done)
         except KeyboardInterrupt:
             interrupted = True
-            console.warn("stopping: writing what is done (Ctrl-C again to leave it to the next start)")
+            self._console.warn("stopping: writing what is done (Ctrl-C again to leave it to the next start)")
             extraction.flush()
         except BaseException:
             _abandon(extraction, committer)
-            _close(database, run, "failed")
+            self._set_status("failed")
             raise
-        delivery = _close_committer(committer, console)
-        with database.transaction() as connection:
-            answered = len(finished_pairs(connection, run.run_id))
-        status = _status(interrupted, answered)
-        _close(database, run, status)
-        with database.transaction() as connection:
-            run = get_run(connection, run.run_id)
-        if status == "complete":
-            delivery = deliver_run(settings, database, tracker, run, console)
-    if status == "failed":
-        first_failure = extraction.first_failure
-        raise VlmprobeError(
-            f"no pair could be answered; the first said: {first_failure}; see table failures of run {run.run_id}"
-        )
-    return ExtractResult(
-        run=run,
-        n_pairs=len(dataset.pairs),
-        reused=len(done),
-        asked=extraction.asked,
-        failed=extraction.failed,
-        problems=len(dataset.problems),
-        seconds=time.monotonic() - started,
-        delivery=delivery,
-        interrupted=interrupted,
-        spool=spool,
-        notes=tuple(extraction.notes),
-    )
+        if committer.pending:
+            self._console.say(f"waiting for the rows of shards on disk ({committer.pending})")
+        try:
+            self._delivery = committer.close()
+        except KeyboardInterrupt:
+            if not interrupted:
+                self._set_status("interrupted")
+            raise
+        return interrupted
+
+    def _load(self) -> Family:
+        options = self._prepared.options
+        self._console.say(f"loading {options.checkpoint} ({options.dtype} on {options.device})")
+        try:
+            return self._prepared.family.load(options)
+        except BaseException as error:
+            self._set_status("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            raise
+
+    def _set_status(self, status: str, **values: Any) -> None:
+        with self._database.transaction() as connection:
+            set_status(connection, self.run.run_id, status, **values)
+            self.run = get_run(connection, self.run.run_id)
+
+    def _batch_size(self) -> int:
+        """Return the size of the plan: a run keeps the one it began with, since its batches are redone whole."""
+        begun = self.run.config.get("batch_size")
+        asked = self._request.batch_size
+        if begun is not None:
+            if asked not in (None, begun):
+                self._console.warn(
+                    f"this run began with --batch-size {begun} and keeps it; --new starts another"
+                )
+            return int(begun)
+        kind = self._prepared.options.device.split(":")[0]
+        return asked or DEFAULT_BATCH_SIZE.get(kind, DEFAULT_BATCH_SIZE["cuda"])
+
+    def _batches(self, batch_size: int) -> list[Batch]:
+        """Plan the dataset's own pairs as if there were no quads: boxes given later must change no number."""
+        batches = plan_batches(self._prepared.dataset.pairs, batch_size)
+        return [
+            *batches,
+            *plan_batches(self._prepared.quad_pairs, batch_size, first=len(batches)),
+        ]
 
 
-def _find_scale(request: ExtractRequest) -> ScaleSpec:
-    spec = load_catalog().scale(request.family, request.scale, request.checkpoint, request.processor)
-    return spec if request.revision is None else replace(spec, revision=request.revision)
+def _versions(manifest: dict[str, Any]) -> dict[str, str]:
+    from importlib.metadata import version
 
-
-def _plan(request: ExtractRequest, spec: ScaleSpec, dataset: Dataset, options: LoadOptions) -> RunPlan:
-    mark = fingerprint(spec.checkpoint, spec.revision)
-    processor = None if spec.processor is None else fingerprint(spec.processor, None)
-    identity: dict[str, Any] = {
-        "engine": ENGINE_VERSION,
-        "family": spec.family,
-        "architecture": spec.architecture,
-        "scale": spec.scale,
-        "fingerprint": mark,
-        "processor": processor,
-        "dataset_id": dataset.dataset_id,
-        "template": dataset.template,
-        "layers": "all" if request.layers is None else sorted(set(request.layers)),
-        "dtype": options.dtype,
-        # The last bits differ between kinds of device, and a resumed run must not mix them.
-        "device": options.device.split(":")[0],
+    names = ("python", "torch", "transformers", "numpy")
+    return {
+        "vlmprobe": version("vlmprobe"),
+        **{name: str(manifest[name]) for name in names if name in manifest},
     }
-    return RunPlan(
-        run_key=run_key(identity),
-        dataset_id=dataset.dataset_id,
-        template=dataset.template,
-        family=spec.family,
-        scale=spec.scale,
-        checkpoint=spec.checkpoint,
-        fingerprint=mark,
-        samples_seen=spec.samples_seen,
-        global_steps=spec.global_steps,
-        dtype=options.dtype,
-        device=options.device,
-        config={"identity": identity, "processor": spec.processor, "revision": spec.revision},
-    )
-
-
-def _batch_size(request: ExtractRequest, run: Run, options: LoadOptions, console: Console) -> int:
-    """Return the size of the plan: a run keeps the one it began with, since its batches are redone whole."""
-    begun = run.config.get("batch_size")
-    if begun is not None:
-        if request.batch_size not in (None, begun):
-            console.warn(f"this run began with --batch-size {begun} and keeps it; --new starts another")
-        return int(begun)
-    return request.batch_size or DEFAULT_BATCH_SIZE.get(
-        options.device.split(":")[0], DEFAULT_BATCH_SIZE["cuda"]
-    )
-
-
-def _dataset_lines(dataset: Dataset) -> list[str]:
-    lines = [f"{dataset.name}: {len(dataset.pairs)} pairs from {dataset.n_rows} rows ({dataset.form} form)"]
-    if dataset.problems:
-        first = dataset.problems[0]
-        lines.append(
-            f"{len(dataset.problems)} rows give no pair (line {first.line}: {first.what}: {first.why}); "
-            f"'vlmprobe data check {dataset.path}' lists them"
-        )
-    return lines
 
 
 def _resume_line(run: Run, done: int, total: int, adopted: int) -> str:
@@ -266,23 +270,6 @@ def _resume_line(run: Run, done: int, total: int, adopted: int) -> str:
         return f"{run.name}: complete already, all {total} pairs reused (run {run.run_id}); --new asks again"
     found = f", {adopted} shards of them found in the spool" if adopted else ""
     return f"{run.name}: resuming run {run.run_id}: {done} of {total} pairs reused{found}"
-
-
-def _status(interrupted: bool, answered: int) -> str:
-    if interrupted:
-        return "interrupted"
-    return "complete" if answered else "failed"
-
-
-def _close(database: Database, run: Run, status: str) -> None:
-    with database.transaction() as connection:
-        set_status(connection, run.run_id, status)
-
-
-def _close_committer(committer: Committer, console: Console) -> Delivery:
-    if committer.pending:
-        console.say(f"writing the rows of {committer.pending} shards")
-    return committer.close()
 
 
 def _abandon(extraction: Extraction, committer: Committer) -> None:

@@ -1,0 +1,81 @@
+"""Results go to stdout, in a form that other programs read; everything else goes to stderr."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+
+BY_AXIS = "select family, scale, axis, n, acc_both from accuracy order by 1, 2, 3"
+
+#: Commands on a finished study, and the first column of what they print.
+PRINTING = {
+    "runs": (["runs", "--home", "{home}"], "run_id"),
+    "sql": (["sql", BY_AXIS, "--home", "{home}"], "family"),
+    "query": (["query", "accuracy/by_axis", "--home", "{home}"], "family"),
+    "list of queries": (["query"], "query"),
+    "db check": (["db", "check", "--home", "{home}"], "check"),
+    "sync": (["sync", "--home", "{home}"], "family"),
+}
+
+
+@pytest.mark.parametrize("what", PRINTING)
+def test_json_and_csv_hold_the_same_rows(
+    what: str, study: Any, vlmprobe: Any, mlflow_store: dict[str, str]
+) -> None:
+    """All of stdout is one JSON list, or one CSV table, with the same columns and the same number of rows."""
+    words, first = PRINTING[what]
+    words = [word.format(home=study.home) for word in words]
+
+    as_json = json.loads(vlmprobe(*words, "--json", **mlflow_store).ok().out)
+    as_csv = list(csv.DictReader(io.StringIO(vlmprobe(*words, "--csv", **mlflow_store).ok().out)))
+
+    assert as_json
+    assert next(iter(as_json[0])) == first
+    assert [list(row) for row in as_csv] == [list(row) for row in as_json]
+
+
+def test_numbers_are_printed_in_full(study: Any, vlmprobe: Any, rows: Any) -> None:
+    """Both forms give back the very floats that DuckDB holds."""
+    stored = [value for *_, value in rows(study.home, BY_AXIS)]
+    as_json = json.loads(vlmprobe("sql", BY_AXIS, "--json", "--home", study.home).ok().out)
+    as_csv = csv.DictReader(io.StringIO(vlmprobe("sql", BY_AXIS, "--csv", "--home", study.home).ok().out))
+    assert len(stored) == 8
+    assert [row["acc_both"] for row in as_json] == stored
+    assert [float(row["acc_both"]) for row in as_csv] == stored
+
+
+def test_progress_goes_to_stderr(study: Any) -> None:
+    """``run --json``: stdout is the comparison's JSON, stderr tells what happened."""
+    table = json.loads(study.ran.out)
+    assert {(row["scale"], row["axis"]) for row in table} >= {("vanilla", "horizontal"), ("2m", "overall")}
+    assert "96 pairs from 96 rows (embspatial form)" in study.ran.err
+    assert "report.html" in study.ran.err
+
+
+def test_extract_prints_its_facts_as_json(study: Any, vlmprobe: Any, mlflow_store: dict[str, str]) -> None:
+    """Run, counts and where the hidden states are."""
+    command = ("extract", "tiny", "--scale", "2m", "--data", study.data, "--home", study.home, "--json")
+    facts = json.loads(vlmprobe(*command, **mlflow_store).ok().out)
+    assert (facts["status"], facts["pairs"], facts["reused"], facts["asked"]) == ("complete", 96, 96, 0)
+
+
+def test_data_check_prints_row_problems(vlmprobe: Any, study: Any, tmp_path: Any) -> None:
+    """A good file: an empty list, exit code 0. A row with a wrong category: its line, and exit code 1."""
+    assert json.loads(vlmprobe("data", "check", study.data, "--json").ok().out) == []
+    lines = study.data.read_text().splitlines()[:5]
+    lines[3] = lines[3].replace("\tabove\t", "\tinside\t")
+    (tmp_path / "one.tsv").write_text("\n".join(lines) + "\n")
+    ran = vlmprobe("data", "check", tmp_path / "one.tsv", "--json")
+    assert ran.code == 1
+    assert [(row["line"], row["column"]) for row in json.loads(ran.out)] == [(4, "category")]
+
+
+def test_quiet_says_nothing_that_went_well(study: Any, vlmprobe: Any, mlflow_store: dict[str, str]) -> None:
+    """``--quiet``: no progress, no remark."""
+    command = ("extract", "tiny", "--scale", "2m", "--data", study.data, "--home", study.home, "--quiet")
+    ran = vlmprobe(*command, **mlflow_store).ok()
+    assert (ran.out, ran.err) == ("", "")

@@ -1,0 +1,240 @@
+"""The command line as users run it, the demo's benchmark, and what a home holds afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+#: Two threads would share sums differently from run to run, and a test machine runs tests beside each other.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TERM": "dumb", "COLUMNS": "200"}
+PATIENCE_S = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a command left: its exit code, its stdout, its stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines of stderr that tell an error."""
+        return [line for line in self.err.splitlines() if line.startswith("error:")]
+
+    def ok(self) -> Ran:
+        """Return itself, or fail with what it said."""
+        assert self.code == 0, self.err
+        return self
+
+
+class Shell:
+    """Starts ``python -m vlmprobe`` in a folder of its own, with no setting of the developer's."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        self.folder = folder
+        self._environ = environ
+
+    def environ(self, **more: str) -> dict[str, str]:
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("VLMPROBE_", "MLFLOW_"))
+        }
+        return kept | ENVIRONMENT | self._environ | more
+
+    def __call__(self, *arguments: object, **environ: str) -> Ran:
+        """Run a command to its end."""
+        process = self.start(*arguments, **environ)
+        return self.finish(process)
+
+    def start(self, *arguments: object, **environ: str) -> subprocess.Popen[str]:
+        """Start a command and return at once; ``finish`` collects it."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "vlmprobe", *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environ(**environ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @staticmethod
+    def finish(process: subprocess.Popen[str]) -> Ran:
+        """Wait for a command and return what it left."""
+        try:
+            out, err = process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            pytest.fail(f"still running after {PATIENCE_S:.0f} s: {err}")
+        return Ran(process.returncode, out, err)
+
+
+class InProcess(Shell):
+    """The same face without a new interpreter: the quick tests' way, a tenth of the time."""
+
+    def __call__(self, *arguments: object, **environ: str) -> Ran:
+        from vlmprobe.cli.main import main
+
+        out, err = io.StringIO(), io.StringIO()
+        before, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
+        os.environ.clear()
+        os.environ.update(self.environ(**environ))
+        try:
+            with (
+                contextlib.chdir(self.folder),
+                contextlib.redirect_stdout(out),
+                contextlib.redirect_stderr(err),
+                pytest.raises(SystemExit) as ended,
+            ):
+                main([str(argument) for argument in arguments])
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            signal.signal(signal.SIGTERM, handler)
+        code = ended.value.code
+        return Ran(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty working directory: no mlflow.env, no vlmprobe.toml."""
+    return tmp_path_factory.mktemp("workplace")
+
+
+@pytest.fixture(scope="session")
+def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the setting that names one MLflow store for all homes: making a new one takes seconds."""
+    return {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"}
+
+
+@pytest.fixture(scope="session")
+def shell(workplace: Path) -> Shell:
+    """Run commands as processes."""
+    return Shell(workplace)
+
+
+@pytest.fixture(scope="session", params=["in-process", pytest.param("process", marks=pytest.mark.full)])
+def vlmprobe(request: pytest.FixtureRequest, workplace: Path) -> Shell:
+    """Run commands within the test process; the full tier repeats each test with processes."""
+    return Shell(workplace) if request.param == "process" else InProcess(workplace)
+
+
+@pytest.fixture(scope="session")
+def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Draw the demo's benchmark with so many pairs a category; the same one twice is drawn once."""
+    from vlmprobe.demo import build_benchmark
+
+    drawn: dict[tuple[int, int], Path] = {}
+
+    def draw(pairs_per_category: int, seed: int = 3) -> Path:
+        key = (pairs_per_category, seed)
+        if key not in drawn:
+            folder = tmp_path_factory.mktemp(f"benchmark-{pairs_per_category}-{seed}")
+            drawn[key] = build_benchmark(folder, pairs_per_category=pairs_per_category, seed=seed).tsv
+        return drawn[key]
+
+    return draw
+
+
+def _rows(home: Path, sql: str) -> list[tuple[Any, ...]]:
+    import duckdb
+
+    with _queued(home), duckdb.connect(str(home / "vlmprobe.duckdb"), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+@contextlib.contextmanager
+def _queued(home: Path) -> Iterator[None]:
+    """Stand in the queue of vlmprobe's own processes, so that looking disturbs none."""
+    from vlmprobe.store.engine import file_lock
+
+    with file_lock(home / "vlmprobe.duckdb.lock"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def rows() -> Callable[[Path, str], list[tuple[Any, ...]]]:
+    """Ask a home's database through DuckDB alone, without vlmprobe's code."""
+    return _rows
+
+
+@pytest.fixture(scope="session")
+def committed() -> Callable[[Path], int]:
+    """Count the shards whose rows are in a home's database, which may not be there yet."""
+
+    def count(home: Path) -> int:
+        import duckdb
+
+        try:
+            return int(_rows(home, "SELECT count(*) FROM shards")[0][0])
+        except duckdb.Error:
+            return 0
+
+    return count
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., None]:
+    """Wait for a condition while a process is running, looking at it often."""
+
+    def wait(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline, "waited in vain"
+            assert process is None or process.poll() is None, process.communicate()[1]
+            time.sleep(0.02)
+
+    return wait
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """An undisturbed study: two scales extracted, analyzed and compared by ``vlmprobe run``."""
+
+    home: Path
+    data: Path
+    out: Path
+    ran: Ran
+
+
+@pytest.fixture(scope="session")
+def study_begun(
+    shell: Shell,
+    benchmark: Callable[..., Path],
+    mlflow_store: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Study, subprocess.Popen[str]]]:
+    """Start the study early, so that it is made beside the tests that do not need it."""
+    folder, data = tmp_path_factory.mktemp("study"), benchmark(16)
+    arguments = ("run", "tiny", "--data", data, "--scale", "vanilla", "--scale", "2m", "--batch-size", 8)
+    process = shell.start(
+        *arguments,
+        *("--home", folder / "home", "--out", folder / "report", "--json"),
+        VLMPROBE_SHARD_PAIRS="16",
+        **mlflow_store,
+    )
+    yield Study(folder / "home", data, folder / "report", Ran(-1, "", "")), process
+    if process.poll() is None:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def study(study_begun: tuple[Study, subprocess.Popen[str]]) -> Study:
+    """Run scales vanilla and 2m on 96 pairs, in shards of 16; tests read it and change nothing."""
+    begun, process = study_begun
+    return replace(begun, ran=Shell.finish(process).ok())

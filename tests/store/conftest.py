@@ -1,0 +1,253 @@
+"""Real databases and MLflow stores, copied from one that is made once, and rows made by hand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import vlmprobe
+from vlmprobe.pairs import Category, Side
+from vlmprobe.settings import Settings
+from vlmprobe.store.engine import Database
+from vlmprobe.store.identity import utc_now
+from vlmprobe.store.migrate import ensure_schema
+from vlmprobe.store.queries import list_queries
+from vlmprobe.store.rows import fetch, insert_rows
+from vlmprobe.store.runs import Run, get_run
+from vlmprobe.store.schema import DatasetRow, Prediction, RunRow, SwapPairRow
+from vlmprobe.store.shards import Answer, ShardContent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_REPOSITORY = Path(vlmprobe.__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Migrate one new file, to be copied."""
+    path = tmp_path_factory.mktemp("empty") / "vlmprobe.duckdb"
+    ensure_schema(Database(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make one new MLflow store, to be copied: its own migrations take seconds."""
+    home = tmp_path_factory.mktemp("mlflow")
+    from vlmprobe.store.tracking import Tracker
+
+    Tracker(Settings.load(home, experiment="another study", environ={}, folder=home)).experiment_id()
+    return home / "mlflow.db"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Everything below the test's own folder."""
+    return Settings.load(tmp_path / "home", environ={}, folder=tmp_path)
+
+
+@pytest.fixture
+def database(settings: Settings, empty_database: Path) -> Database:
+    """Open a migrated database without rows."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(empty_database, settings.database_path)
+    return Database(settings.database_path)
+
+
+@pytest.fixture
+def local_mlflow(settings: Settings, empty_mlflow: Path) -> Settings:
+    """Give the settings an MLflow store of their own."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(empty_mlflow, settings.home / "mlflow.db")
+    return settings
+
+
+@pytest.fixture
+def mlflow_away(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Point the settings at a port where nothing listens."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    return replace(settings, tracking_uri="http://127.0.0.1:1")
+
+
+@pytest.fixture
+def study(database: Database) -> Study:
+    """Make rows by hand."""
+    return Study(database)
+
+
+class Study:
+    """The rows of one dataset and its runs."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._position = 0
+        with database.transaction() as connection:
+            insert_rows(
+                connection,
+                DatasetRow,
+                [
+                    {
+                        "dataset_id": "data",
+                        "name": "bench",
+                        "path": "bench.tsv",
+                        "form": "embspatial",
+                        "options": {},
+                        "n_rows": 0,
+                        "created_at": utc_now(),
+                    }
+                ],
+            )
+
+    def pairs(self, categories: Mapping[str, str], **same: Any) -> None:
+        """Add pairs to the dataset: id -> category."""
+        rows = []
+        for pair_id, name in categories.items():
+            category = Category(name)
+            self._position += 1
+            rows.append(
+                {
+                    "dataset_id": "data",
+                    "template": "published",
+                    "pair_id": pair_id,
+                    "origin": "row",
+                    "position": self._position,
+                    "category": str(category),
+                    "axis": str(category.axis),
+                    "orig_expected": str(category),
+                    "orig_opposite": str(category.opposite),
+                    "swap_expected": str(category.opposite),
+                    "swap_opposite": str(category),
+                    **same,
+                }
+            )
+        with self.database.transaction() as connection:
+            insert_rows(connection, SwapPairRow, rows)
+
+    def run(self, run_id: str = "r1", **changed: Any) -> Run:
+        """Add a run."""
+        row = {
+            "run_id": run_id,
+            "run_key": f"key of {run_id}",
+            "dataset_id": "data",
+            "template": "published",
+            "family": "tiny",
+            "scale": "80k",
+            "checkpoint": "somewhere",
+            "samples_seen": 80000,
+            "status": "running",
+            "provenance": "extracted",
+            "created_at": utc_now(),
+            "updated_at": utc_now(),
+        }
+        with self.database.transaction() as connection:
+            insert_rows(connection, RunRow, [row | changed])
+            return get_run(connection, run_id)
+
+    def answers(self, run_id: str, correct: Mapping[str, tuple[bool, ...]]) -> None:
+        """Add answers that no shard holds: pair -> (orig is right, swap is right)."""
+        rows = [
+            {
+                "run_id": run_id,
+                "pair_id": pair_id,
+                "side": str(side),
+                "correct": right,
+                "checker": "published",
+            }
+            for pair_id, sides in correct.items()
+            for side, right in zip(Side, sides, strict=False)
+        ]
+        with self.database.transaction() as connection:
+            insert_rows(connection, Prediction, rows)
+
+    def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Ask the database; rows as tuples."""
+        with self.database.transaction() as connection:
+            return [tuple(row.values()) for row in fetch(connection, sql, parameters)]
+
+    def broken_checks(self) -> list[str]:
+        """Name the checks in queries/ that return a row."""
+        checks = [query for query in list_queries() if query.name.startswith("checks/")]
+        with self.database.transaction() as connection:
+            return [check.name for check in checks if fetch(connection, check.sql)]
+
+
+@pytest.fixture
+def shard_content() -> Callable[..., ShardContent]:
+    """Make what a shard holds: by default two pairs, layers 0 and 5, four dimensions."""
+
+    def make(number: int = 1, pair_ids: tuple[str, ...] = ("1", "2"), **changed: Any) -> ShardContent:
+        text = changed.pop("text", "left")
+        states = np.random.default_rng(number).normal(size=(2, len(pair_ids), 2, 4)).astype(np.float32)
+        answers = tuple(
+            Answer(pair_id, str(side), text, None, text == "left", "published", None, text == "left", 0.5)
+            for pair_id in pair_ids
+            for side in Side
+        )
+        facts: dict[str, Any] = {
+            "run_id": "r1",
+            "states": states,
+            "dtype": "float32",
+            "layers": (0, 5),
+            "answers": answers,
+        }
+        return ShardContent(number=number, pair_ids=pair_ids, **(facts | changed))
+
+    return make
+
+
+class Child:
+    """A Python process of its own, spoken to line by line."""
+
+    def __init__(self, code: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(_REPOSITORY)},
+        )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def read(self) -> str:
+        """Wait for the next line."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def finish(self) -> str:
+        """Let it go on to its end; return the rest of what it printed."""
+        out, err = self.process.communicate("\n", timeout=300)
+        assert self.process.returncode == 0, err
+        return out.strip()
+
+    def kill(self) -> None:
+        """Send SIGKILL: nothing in it can react."""
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def child() -> Iterator[Callable[..., Child]]:
+    """Start Python processes that end with the test."""
+    children: list[Child] = []
+
+    def start(code: str, *arguments: object) -> Child:
+        children.append(Child(code, *map(str, arguments)))
+        return children[-1]
+
+    yield start
+    for each in children:
+        each.kill()

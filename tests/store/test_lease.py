@@ -1,0 +1,104 @@
+"""The lease that keeps a second process off a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vlmprobe.errors import LeaseHeldError
+from vlmprobe.store.lease import LEASE_SECONDS, check_foreign_lease, describe_self, hold_lease
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOLD = """
+import sys
+from pathlib import Path
+from vlmprobe.store.lease import hold_lease
+with hold_lease(Path(sys.argv[1]), "key"):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path, child: Any) -> None:
+    """The message names process and host, and what one can do."""
+    holder = child(HOLD, tmp_path / "x.duckdb")
+    assert holder.read() == "held"
+    who = f"process {holder.pid} on {re.escape(socket.gethostname())}"
+    with (
+        pytest.raises(LeaseHeldError, match=f"extracted by {who}; wait for it, stop it, or .* --new"),
+        hold_lease(tmp_path / "x.duckdb", "key"),
+    ):
+        pass
+    holder.finish()
+    with hold_lease(tmp_path / "x.duckdb", "key"):
+        pass
+
+
+def test_a_killed_holder_holds_nothing(tmp_path: Path, child: Any) -> None:
+    """After SIGKILL the run can be resumed at once."""
+    holder = child(HOLD, tmp_path / "x.duckdb")
+    assert holder.read() == "held"
+    holder.kill()
+    with hold_lease(tmp_path / "x.duckdb", "key"):
+        pass
+
+
+def test_an_exception_releases_the_lease(tmp_path: Path) -> None:
+    """A run that broke can be started again by the same process."""
+    with pytest.raises(KeyError), hold_lease(tmp_path / "x.duckdb", "key"):
+        raise KeyError
+    with hold_lease(tmp_path / "x.duckdb", "key"):
+        pass
+
+
+def test_a_second_run_of_the_same_key_has_a_lease_of_its_own(tmp_path: Path) -> None:
+    """What ``--new`` makes may run beside the first, as the message above says."""
+    key = "0" * 64
+    with (
+        hold_lease(tmp_path / "x.duckdb", key),
+        hold_lease(tmp_path / "x.duckdb", f"{key}#2"),
+        hold_lease(tmp_path / "y.duckdb", key),
+    ):
+        pass
+
+
+def _lease(host: str, age: float) -> str:
+    return json.dumps({"host": host, "pid": 7, "renewed": time.time() - age})
+
+
+def test_another_host_that_renewed_a_moment_ago_is_at_work() -> None:
+    """A flock is local, so the row's heartbeat decides."""
+    with pytest.raises(LeaseHeldError, match="process 7 on elsewhere"):
+        check_foreign_lease(_lease("elsewhere", age=LEASE_SECONDS - 10))
+
+
+@pytest.mark.parametrize(
+    "lease",
+    [
+        None,
+        "",
+        "not JSON",
+        "7",
+        '{"host": "elsewhere"}',
+        _lease("elsewhere", age=LEASE_SECONDS + 10),
+        _lease(socket.gethostname(), age=0),
+    ],
+)
+def test_a_stale_unreadable_or_local_lease_stops_nobody(lease: str | None) -> None:
+    """On this host the flock has decided already."""
+    check_foreign_lease(lease)
+
+
+def test_a_lease_says_who_and_when() -> None:
+    """What the runs row shows to other hosts."""
+    lease = json.loads(describe_self())
+    assert (lease["host"], lease["pid"]) == (socket.gethostname(), os.getpid())
+    assert abs(lease["renewed"] - time.time()) < 5

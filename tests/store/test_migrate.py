@@ -1,0 +1,134 @@
+"""The schema: made by migrations, described by models, checked at every start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import duckdb_sqlalchemy.alembic_impl  # noqa: F401 - registers DuckDB with Alembic
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from vlmprobe.errors import DatabaseError, StaleSchemaError
+from vlmprobe.resources import migrations_folder
+from vlmprobe.store.engine import Database
+from vlmprobe.store.migrate import current_revision, ensure_schema, require_schema, upgrade
+from vlmprobe.store.schema import SCHEMA_REVISION, Base
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _set_revision(database: Database, revision: str) -> None:
+    with database.transaction() as connection:
+        connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision}'"))
+
+
+def test_models_and_migrations_say_the_same(database: Database) -> None:
+    """Alembic finds nothing to change in a migrated file, types and NULLs included."""
+    with database.transaction() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_revision_in_the_code_is_the_newest_migration() -> None:
+    """Reading commands compare with the constant and so need not import Alembic."""
+    assert ScriptDirectory.from_config(_config()).get_current_head() == SCHEMA_REVISION
+
+
+def test_a_database_can_be_downgraded_to_nothing_and_upgraded_again(database: Database) -> None:
+    """Every migration has a way back."""
+    with database.transaction() as connection:
+        command.downgrade(_config(connection), "base")
+    with database.transaction() as connection:
+        assert set(inspect(connection).get_table_names()) <= {"alembic_version"}
+    assert upgrade(database) == (None, SCHEMA_REVISION)
+    require_schema(database)
+
+
+def test_upgrade_makes_a_new_file_and_leaves_a_current_one_alone(tmp_path: Path) -> None:
+    """It tells the revision before and after."""
+    database = Database(tmp_path / "new.duckdb")
+    assert upgrade(database) == (None, SCHEMA_REVISION)
+    assert upgrade(database) == (SCHEMA_REVISION, SCHEMA_REVISION)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables and version come in one transaction, so the next start begins anew."""
+    database = Database(tmp_path / "new.duckdb")
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("interrupted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.read_text", fail)  # views are read after the tables are made
+        with pytest.raises(KeyError, match="interrupted"):
+            ensure_schema(database)
+    with database.transaction() as connection:
+        assert current_revision(connection) is None
+    ensure_schema(database)
+
+
+@pytest.mark.parametrize("check", [ensure_schema, require_schema])
+def test_a_stale_schema_names_the_command_that_upgrades_it(database: Database, check: Any) -> None:
+    """Neither a reading nor a writing command touches an old file."""
+    _set_revision(database, "0000")
+    with pytest.raises(StaleSchemaError) as caught:
+        check(database)
+    assert str(caught.value) == (
+        f"{database.path} has schema 0000, this vlmprobe needs {SCHEMA_REVISION}; run 'vlmprobe db upgrade'"
+    )
+
+
+@pytest.mark.parametrize("check", [ensure_schema, require_schema, upgrade])
+def test_a_newer_schema_asks_for_a_newer_vlmprobe(database: Database, check: Any) -> None:
+    """``db upgrade`` says so too: it cannot help here."""
+    _set_revision(database, "9999")
+    with pytest.raises(
+        StaleSchemaError, match=r"has schema 9999, newer than this vlmprobe .*; upgrade vlmprobe"
+    ):
+        check(database)
+
+
+@pytest.mark.parametrize("check", [ensure_schema, require_schema, upgrade])
+def test_someone_elses_database_is_left_alone(tmp_path: Path, check: Any) -> None:
+    """The error names a table of theirs; none of ours is added."""
+    path = tmp_path / "theirs.duckdb"
+    with duckdb.connect(str(path)) as theirs:
+        theirs.execute("CREATE TABLE recipes (name VARCHAR)")
+    with pytest.raises(DatabaseError, match=r"not a vlmprobe database \(it holds recipes\)"):
+        check(Database(path))
+    with duckdb.connect(str(path)) as theirs:
+        assert theirs.execute("SHOW TABLES").fetchall() == [("recipes",)]
+
+
+def test_reading_from_no_database_names_the_commands_that_make_one(tmp_path: Path) -> None:
+    """And does not leave an empty one there."""
+    database = Database(tmp_path / "none.duckdb")
+    with pytest.raises(DatabaseError, match="make one with 'vlmprobe demo' or 'vlmprobe extract'"):
+        require_schema(database)
+    assert not database.exists()
+
+
+def test_reading_from_an_empty_database_names_the_upgrade(tmp_path: Path) -> None:
+    """A DuckDB file without tables is made ours by ``db upgrade``."""
+    path = tmp_path / "empty.duckdb"
+    duckdb.connect(str(path)).close()
+    with pytest.raises(StaleSchemaError, match="is empty; run 'vlmprobe db upgrade'"):
+        require_schema(Database(path))

@@ -1,0 +1,172 @@
+"""queries/: one SELECT per file, with a header that is checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vlmprobe.errors import InputError, UsageError
+from vlmprobe.store import queries
+from vlmprobe.store.queries import Parameter, Query, list_queries, load_query
+from vlmprobe.store.rows import fetch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = [query.name for query in list_queries()]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make ``accuracy/mine`` the only query there is."""
+    monkeypatch.setattr(queries, "queries_folder", lambda: tmp_path)
+
+    def run(text: str) -> Query:
+        path = tmp_path / "accuracy" / "mine.sql"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return load_query("accuracy/mine")
+
+    return run
+
+
+def test_a_query_is_its_header_and_one_select(write: Any) -> None:
+    """Comments of the header are not part of the SQL."""
+    query = write(
+        "-- question: Which scale gets distance right?\n"
+        "-- grain: one row per run\n"
+        "-- param family text = null: only this family\n"
+        "-- param layer integer: the layer\n"
+        "SELECT *\nFROM runs\nWHERE family = $family AND n_layers > $layer\n"
+    )
+    assert query == Query(
+        name="accuracy/mine",
+        question="Which scale gets distance right?",
+        grain="one row per run",
+        parameters=(
+            Parameter("family", "text", "null", "only this family"),
+            Parameter("layer", "integer", None, "the layer"),
+        ),
+        sql="SELECT *\nFROM runs\nWHERE family = $family AND n_layers > $layer",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("-- grain: g\nSELECT 1", "the header lacks question"),
+        ("SELECT 1", "the header lacks grain and question"),
+        ("-- question: q\n-- grain: g\nSELECT $a", r"parameters undeclared: \['a'\], unused: \[\]"),
+        (
+            "-- question: q\n-- grain: g\n-- param a text: x\nSELECT 1",
+            r"parameters undeclared: \[\], unused: \['a'\]",
+        ),
+        (
+            "-- question: q\n-- param a date: x\n-- grain: g\nSELECT $a",
+            r"mine.sql:2: write '-- param NAME text",
+        ),
+    ],
+)
+def test_a_wrong_header_is_an_error_that_names_the_file(write: Any, text: str, says: str) -> None:
+    """Found when the query is loaded, not when someone needs it."""
+    with pytest.raises(InputError, match=rf"mine\.sql.*{says}|{says}") as caught:
+        write(text)
+    assert "mine.sql" in str(caught.value)
+
+
+@pytest.fixture
+def query(write: Any) -> Query:
+    """Declare one parameter of each kind."""
+    return write(
+        "-- question: q\n-- grain: g\n-- param family text = null: a\n-- param layer integer = 3: b\n"
+        "-- param floor real: the least\nSELECT $family, $layer, $floor"
+    )
+
+
+def test_values_are_read_as_what_they_are_declared(query: Query) -> None:
+    """Defaults for what is not given; the word null is NULL."""
+    assert query.bind({"floor": "0.5"}) == {"family": None, "layer": 3, "floor": 0.5}
+    given = {"family": "tiny", "layer": "null", "floor": "-1"}
+    assert query.bind(given) == {"family": "tiny", "layer": None, "floor": -1.0}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, "query accuracy/mine needs --param floor=REAL: the least"),
+        ({"floor": "x"}, "query accuracy/mine: parameter floor takes real, not 'x'"),
+        ({"floor": "1", "layer": "1.5"}, "query accuracy/mine: parameter layer takes integer, not '1.5'"),
+        ({"familly": "x"}, "unknown parameter of query accuracy/mine 'familly'; known: family, layer, floor"),
+    ],
+)
+def test_a_wrong_parameter_is_an_error(query: Query, given: dict[str, str], says: str) -> None:
+    """Which says what is needed."""
+    with pytest.raises(UsageError) as caught:
+        query.bind(given)
+    assert str(caught.value) == says
+
+
+def test_an_unknown_query_lists_those_there_are() -> None:
+    """A path that leaves the folder is unknown too."""
+    for name in ("accuracy/by_axes", "../queries/accuracy/by_axis"):
+        with pytest.raises(
+            UsageError, match=f"unknown query '{name}'; known: accuracy/by_axis, accuracy/by_category, "
+        ):
+            load_query(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_query_runs_on_a_database_without_rows(database: Any, name: str) -> None:
+    """And returns none: a check finds nothing wrong there."""
+    query = load_query(name)
+    needed = {"text": "x", "integer": "1", "real": "1"}
+    given = {each.name: needed[each.kind] for each in query.parameters if each.default is None}
+    with database.transaction() as connection:
+        assert fetch(connection, query.sql, query.bind(given)) == []
+
+
+def test_there_are_queries_of_every_kind() -> None:
+    """The folders are what the documentation says."""
+    assert {name.split("/")[0] for name in NAMES} == {"accuracy", "consistency", "merge", "checks"}
+
+
+BROKEN = {
+    "checks/answers_have_shards": "INSERT INTO predictions VALUES ('r1','1','orig','','',true,'c','',true,0,9,0)",
+    "checks/both_sides": "INSERT INTO predictions VALUES ('r1','1','orig','','',true,'c','',true,0,9,0)",
+    "checks/pairs_exist": "INSERT INTO predictions VALUES ('r1','none','orig','','',true,'c','',true,0,9,0)",
+    "checks/complete_runs_are_whole": "UPDATE runs SET status = 'complete'",
+    "checks/datasets_exist": "INSERT INTO row_problems VALUES ('nowhere', 1, 'a', 'b', NULL)",
+    "checks/opposite_answers": "UPDATE swap_pairs SET swap_expected = 'left'",
+    "checks/runs_exist": "INSERT INTO failures VALUES ('nobody', '1', 1, 'E', 'm', '2026-01-01')",
+    "checks/shard_rows": (
+        "INSERT INTO shards VALUES ('r1', 1, 'states', 'p', NULL, 'h', 1, 1, '[0]', 4, 'float32', '2026-01-01', NULL)"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("checks/")])
+def test_every_check_finds_what_it_looks_for(study: Any, name: str) -> None:
+    """One row that breaks it, and none before."""
+    study.pairs({"1": "left"})
+    study.run("r1")
+    assert study.broken_checks() == []
+    with study.database.transaction() as connection:
+        connection.exec_driver_sql(BROKEN[name])
+    assert name in study.broken_checks()
+
+
+def test_every_query_answers_for_one_run(study: Any) -> None:
+    """``run_id`` picks one of two, where a query takes it."""
+    study.pairs({"1": "left", "2": "far"}, perspective="counter")
+    for run_id, right in (("r1", True), ("r2", False)):
+        study.run(run_id, status="complete")
+        study.answers(run_id, {"1": (right, right), "2": (right, True)})
+    query = load_query("accuracy/by_axis")
+    with study.database.transaction() as connection:
+        rows = fetch(connection, query.sql, query.bind({"run_id": "r2"}))
+    assert [(row["axis"], row["n"], row["acc_both"]) for row in rows] == [
+        ("horizontal", 1, 0.0),
+        ("distance", 1, 0.0),
+        ("overall", 2, 0.0),
+    ]

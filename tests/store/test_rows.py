@@ -1,0 +1,137 @@
+"""Rows in by Arrow, out as dictionaries."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from vlmprobe.store.rows import chunked, fetch, insert_rows, none_if_nan
+from vlmprobe.store.schema import MetricRow, Prediction, ResultJson, Shard
+
+if TYPE_CHECKING:
+    from vlmprobe.store.engine import Database
+
+WHEN = datetime(2026, 1, 2, 3, 4, 5, 678000)  # noqa: DTZ001 - UTC without a zone, as stored
+ANSWER: dict[str, Any] = {"run_id": "r1", "pair_id": "1", "side": "orig", "correct": True, "checker": "words"}
+
+
+def test_every_type_comes_back_as_it_went_in(database: Database) -> None:
+    """Text, whole numbers past 32 bits, true and false, times, lists and NULL."""
+    shard = {
+        "run_id": "ünï",
+        "shard": 1,
+        "kind": "states",
+        "path": "a b.safetensors",
+        "artifact_uri": None,
+        "sha256": "0" * 64,
+        "n_bytes": 5_000_000_000,
+        "n_pairs": 256,
+        "layers": [0, 5, 27],
+        "dim": 2048,
+        "dtype": "bfloat16",
+        "created_at": WHEN,
+        "synced_at": None,
+    }
+    with database.transaction() as connection:
+        assert insert_rows(connection, Shard, [shard]) == 1
+        assert insert_rows(connection, Prediction, [{**ANSWER, "correct": False, "margin": -0.1}]) == 1
+        (stored,) = fetch(connection, "SELECT * FROM shards")
+        (answer,) = fetch(connection, "SELECT * FROM predictions")
+    assert json.loads(stored.pop("layers")) == shard.pop("layers")
+    assert stored == shard
+    assert (answer["correct"], answer["margin"], answer["text"]) == (False, -0.1, None)
+
+
+def test_json_is_json_to_sql(database: Database) -> None:
+    """Someone with only SQL can look into it."""
+    row = {"run_id": "r1", "name": "pca", "version": 1, "subset": "all", "layer": 3, "computed_at": WHEN}
+    with database.transaction() as connection:
+        insert_rows(connection, ResultJson, [{**row, "value": {"explained": [0.5, 0.25], "why": 'ß "x"'}}])
+        rows = fetch(
+            connection, "SELECT value->'explained'->>1 AS second, value->>'why' AS why FROM results_json"
+        )
+    assert rows == [{"second": "0.25", "why": 'ß "x"'}]
+
+
+def test_a_row_whose_key_is_there_is_left_alone(database: Database) -> None:
+    """In the table or twice in one call: the first one stays, and only new rows are counted."""
+    with database.transaction() as connection:
+        assert (
+            insert_rows(connection, Prediction, [ANSWER | {"text": "left"}, ANSWER | {"text": "right"}]) == 1
+        )
+        more = [ANSWER | {"text": "up"}, ANSWER | {"side": "swap"}]
+        assert insert_rows(connection, Prediction, more) == 1
+        assert fetch(connection, "SELECT side, text FROM predictions ORDER BY side") == [
+            {"side": "orig", "text": "left"},
+            {"side": "swap", "text": None},
+        ]
+
+
+def test_no_rows_are_no_statement(database: Database) -> None:
+    """An empty list is fine."""
+    with database.transaction() as connection:
+        assert insert_rows(connection, Prediction, []) == 0
+
+
+def test_a_missing_value_that_must_be_there_is_an_error(database: Database) -> None:
+    """The column is named, nothing is written, and the next transaction works."""
+    with (
+        pytest.raises(IntegrityError, match=r"NOT NULL constraint failed: predictions.correct"),
+        database.transaction() as connection,
+    ):
+        insert_rows(connection, Prediction, [ANSWER, ANSWER | {"side": "swap", "correct": None}])
+    with database.transaction() as connection:
+        assert fetch(connection, "SELECT * FROM predictions") == []
+
+
+def test_a_query_takes_named_parameters(database: Database) -> None:
+    """NULL and lists among them; nothing is pasted into the SQL."""
+    with database.transaction() as connection:
+        sql = "SELECT $text AS a, $nothing IS NULL AS b, list_contains($names, 'x') AS c"
+        assert fetch(connection, sql, {"text": "'; DROP TABLE runs", "nothing": None, "names": ["x"]}) == [
+            {"a": "'; DROP TABLE runs", "b": True, "c": True}
+        ]
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        (0.0, 0.0),
+        (-1.5, -1.5),
+        (None, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (-float("inf"), None),
+    ],
+)
+def test_no_data_is_null(value: float | None, stored: float | None) -> None:
+    """NaN, infinite and None are NULL, so that an average in SQL skips them; 0 is 0."""
+    assert none_if_nan(value) == stored
+
+
+def test_a_sql_average_skips_what_is_no_data(database: Database) -> None:
+    """Which it would not, were NaN stored as NaN."""
+    row = {
+        "run_id": "r1",
+        "name": "m",
+        "version": 1,
+        "subset": "all",
+        "target": "t",
+        "n": 1,
+        "computed_at": WHEN,
+    }
+    rows = [
+        row | {"layer": layer, "value": none_if_nan(v)} for layer, v in enumerate([1.0, float("nan"), 2.0])
+    ]
+    with database.transaction() as connection:
+        insert_rows(connection, MetricRow, rows)
+        assert fetch(connection, "SELECT avg(value) AS mean FROM metrics") == [{"mean": 1.5}]
+
+
+def test_chunks_hold_everything_once() -> None:
+    """The last one may be shorter."""
+    assert list(chunked([1, 2, 3, 4, 5], 2)) == [[1, 2], [3, 4], [5]]

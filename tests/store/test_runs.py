@@ -1,0 +1,165 @@
+"""Datasets and runs: registered once, found by their key, leased and finished."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vlmprobe.errors import LeaseHeldError
+from vlmprobe.pairs import Category, Dataset, Question, RowProblem, SwapPair
+from vlmprobe.store import runs
+from vlmprobe.store.runs import (
+    RunPlan,
+    complete_runs,
+    find_run,
+    list_runs,
+    open_run,
+    register_dataset,
+    set_status,
+)
+
+PLAN = RunPlan(
+    "key", "data", "published", "tiny", "80k", "folder", "abc", 80000, None, "float32", "cpu", {"a": [1]}
+)
+LEFT, RIGHT = Category("left"), Category("right")
+
+
+def _pair(pair_id: str) -> SwapPair:
+    orig = Question("Is the cup to the left or right of the book?", LEFT, RIGHT)
+    swap = Question("Is the book to the left or right of the cup?", RIGHT, LEFT)
+    return SwapPair(pair_id, LEFT, "cup", "book", orig, swap, "ab" * 32, 640, 480, 2, (10, 20))
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    """Make two pairs and a row that gives none."""
+    return Dataset(
+        path=Path("bench.tsv"),
+        name="bench",
+        form="embspatial",
+        template="published",
+        dataset_id="d1",
+        pairs=(_pair("7"), _pair("3")),
+        problems=(RowProblem(4, "image", "not an image", "image"),),
+        n_rows=3,
+        n_made={LEFT: 2},
+        options={"max_per_category": 200},
+        image_field=4,
+    )
+
+
+def test_a_dataset_is_registered_once(study: Any, dataset: Dataset) -> None:
+    """With its pairs in their order and the rows that give none; again it changes nothing."""
+    for _ in range(2):
+        with study.database.transaction() as connection:
+            register_dataset(connection, dataset)
+    assert study.rows(
+        "SELECT name, n_rows, options->>'max_per_category' FROM datasets WHERE dataset_id = 'd1'"
+    ) == [("bench", 3, "200")]
+    assert study.rows(
+        "SELECT pair_id, position, axis, orig_expected, swap_expected, orig_question, image_width "
+        "FROM swap_pairs ORDER BY position"
+    ) == [
+        ("7", 0, "horizontal", "left", "right", "Is the cup to the left or right of the book?", 640),
+        ("3", 1, "horizontal", "left", "right", "Is the cup to the left or right of the book?", 640),
+    ]
+    assert study.rows("SELECT line, what, why, column_name FROM row_problems") == [
+        (4, "image", "not an image", "image")
+    ]
+    assert study.broken_checks() == []
+
+
+def test_the_same_plan_finds_its_run(study: Any) -> None:
+    """Extract again, and it goes on where it was."""
+    with study.database.transaction() as connection:
+        made, was_there = open_run(connection, PLAN, new=False)
+        again, is_there = open_run(connection, PLAN, new=False)
+    assert (was_there, is_there) == (False, True)
+    assert again == made
+    assert (made.name, made.dataset, made.status, made.config) == (
+        "tiny @ 80k",
+        "bench",
+        "created",
+        {"a": [1]},
+    )
+
+
+def test_new_makes_another_run_and_the_newest_is_found(study: Any) -> None:
+    """Keys stay unique; a key that begins alike is another plan's."""
+    with study.database.transaction() as connection:
+        for key in ("key", "key", "key", "keyhole"):
+            open_run(connection, replace(PLAN, run_key=key), new=True)
+            time.sleep(0.002)
+        found = find_run(connection, "key")
+    assert study.rows("SELECT run_key FROM runs ORDER BY run_id") == [
+        ("key",),
+        ("key#2",),
+        ("key#3",),
+        ("keyhole",),
+    ]
+    assert found is not None
+    assert found.run_key == "key#3"
+
+
+def test_a_run_that_another_host_works_on_is_refused(study: Any) -> None:
+    """Until its heartbeat is old; ``--new`` is free to start another."""
+    with study.database.transaction() as connection:
+        run, _ = open_run(connection, PLAN, new=False)
+        lease = json.dumps({"host": "elsewhere", "pid": 7, "renewed": time.time()})
+        set_status(connection, run.run_id, "running", lease=lease)
+    with study.database.transaction() as connection:
+        with pytest.raises(LeaseHeldError, match="process 7 on elsewhere"):
+            open_run(connection, PLAN, new=False)
+        assert open_run(connection, PLAN, new=True)[1] is False
+        set_status(connection, run.run_id, "interrupted")
+    assert study.rows("SELECT lease, finished_at IS NOT NULL FROM runs WHERE status = 'interrupted'") == [
+        (None, True)
+    ]
+
+
+def test_statuses_carry_what_was_learnt(study: Any) -> None:
+    """A running run shows who holds it."""
+    run = study.run("r1", status="created")
+    with study.database.transaction() as connection:
+        set_status(connection, run.run_id, "running", n_layers=4, versions={"torch": "2"})
+        found = runs.get_run(connection, "r1")
+    assert (found.status, found.n_layers, found.versions) == ("running", 4, {"torch": "2"})
+    assert study.rows("SELECT lease->>'pid' IS NOT NULL FROM runs") == [(True,)]
+
+
+def test_runs_are_listed_with_their_counts(study: Any) -> None:
+    """A pair that failed first and was answered later has not failed."""
+    study.pairs({"1": "left", "2": "left"})
+    study.run("r1", scale="80k")
+    study.answers("r1", {"1": (True, True)})
+    with study.database.transaction() as connection:
+        for pair_id in ("1", "2"):
+            connection.exec_driver_sql(
+                f"INSERT INTO failures VALUES ('r1', '{pair_id}', 1, 'E', 'm', '2026-01-01')"
+            )
+        (row,) = list_runs(connection)
+    assert (row["run_id"], row["dataset"], row["pairs"], row["failed"]) == ("r1", "bench", 1, 1)
+
+
+def test_complete_runs_come_in_the_order_of_training(study: Any) -> None:
+    """Filtered by what is given; unfinished runs are never among them."""
+    study.run("r1", scale="800k", samples_seen=800_000, status="complete")
+    study.run("r2", scale="80k", samples_seen=80_000, status="complete")
+    study.run("r3", scale="roborefer", samples_seen=None, status="complete")
+    study.run("r4", scale="2m", samples_seen=2_000_000, status="interrupted")
+    study.run("r5", family="molmo", scale="80k", status="complete")
+
+    def scales(**filters: Any) -> list[str]:
+        with study.database.transaction() as connection:
+            return [run.name for run in complete_runs(connection, **filters)]
+
+    everything = ["molmo @ 80k", "tiny @ 80k", "tiny @ 800k", "tiny @ roborefer"]
+    assert scales() == everything
+    assert scales(families=["tiny"], scales=["800k", "80k"]) == ["tiny @ 80k", "tiny @ 800k"]
+    assert scales(dataset_id="data") == everything
+    assert scales(dataset_id="another") == []

@@ -1,0 +1,209 @@
+"""The documents are a reference: every command, option, setting, metric, table and column is in them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+from vlmprobe.analysis import METRIC_VERSIONS
+from vlmprobe.cli.main import app
+from vlmprobe.families import load_catalog
+from vlmprobe.pairs import read_dataset
+from vlmprobe.store.engine import Database
+from vlmprobe.store.migrate import ensure_schema
+from vlmprobe.store.queries import list_queries
+from vlmprobe.store.schema import Base
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+COMMANDS_MD = TEXTS["docs/commands.md"]
+IN_COMMON = "## Options that most commands take"
+TABLES = Base.metadata.tables
+
+
+def _leaves(group: Any, prefix: str = "vlmprobe") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _leaves(command, f"{prefix} {name}")
+        else:
+            yield f"{prefix} {name}", command
+
+
+COMMANDS = dict(_leaves(typer.main.get_command(app)))
+#: Lines of code blocks, printed output apart, that run vlmprobe.
+SHELL_LINES = [
+    (name, line)
+    for name, text in TEXTS.items()
+    for block in re.findall(r"^```\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("vlmprobe ")
+]
+
+
+def _options(name: str) -> set[str]:
+    """Return every spelling of every option that the command's --help names."""
+    spellings = {spelling for parameter in COMMANDS[name].params for spelling in parameter.opts}
+    return {spelling for spelling in spellings if spelling.startswith("-")} | {"--help", "-h"}
+
+
+def _section(text: str, heading: str) -> str:
+    """Return the text from one heading to the next of its level or above."""
+    level = len(heading.split()[0])
+    return re.split(rf"\n#{{1,{level}}} ", text.partition(f"\n{heading}\n")[2])[0]
+
+
+def _cells(text: str) -> list[list[str]]:
+    """Return the rows of the tables in a text, header rules left out."""
+    rows = [line for line in text.splitlines() if re.match(r"\| (?!---)", line)]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_each_of_its_options_is_documented(name: str) -> None:
+    """docs/commands.md has a section for the command; its options are there or among the common ones."""
+    own = _section(COMMANDS_MD, f"## {name}")
+    assert own, f"docs/commands.md lacks '## {name}'"
+    documented = own + _section(COMMANDS_MD, IN_COMMON)
+    assert [option for option in _options(name) if not re.search(rf"`{option}[ `]", documented)] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_option_is_documented_that_the_command_does_not_take(name: str) -> None:
+    """A command's table lists options that it has."""
+    first_column = " ".join(row[0] for row in _cells(_section(COMMANDS_MD, f"## {name}")))
+    documented = set(re.findall(r"`(--[a-z-]+)", first_column))
+    assert documented <= _options(name)
+
+
+def test_common_options_name_the_commands_without_them() -> None:
+    """The last column of their table says which commands refuse the option, and no others do."""
+    for option, _, without in _cells(_section(COMMANDS_MD, IN_COMMON))[1:]:
+        spelled = re.findall(r"`(--[a-z]+)", option)[0]
+        named = tuple(f"vlmprobe {words} " for words in re.findall(r"`([^`]+)`", without))
+        refused = {name for name in COMMANDS if f"{name} ".startswith(named)}
+        assert refused == {name for name in COMMANDS if spelled not in _options(name)}, spelled
+
+
+@pytest.mark.parametrize(("file", "line"), SHELL_LINES)
+def test_every_command_in_a_block_parses(file: str, line: str) -> None:
+    """Its arguments and options are such as the command line takes."""
+    words = shlex.split(line)
+    length = 3 if " ".join(words[:3]) in COMMANDS else 2
+    COMMANDS[" ".join(words[:length])].make_context(line, words[length:])
+
+
+def test_every_setting_is_documented() -> None:
+    """Variables that the settings, MLflow's defaults or the sample file name are in docs/commands.md."""
+    sources = [ROOT / "vlmprobe/settings.py", ROOT / "vlmprobe/store/tracking.py", ROOT / "mlflow.env"]
+    text = "\n".join(source.read_text(encoding="utf-8") for source in sources)
+    named = set(re.findall(r"\b(?:VLMPROBE|MLFLOW)_[A-Z_]*[A-Z]\b", text))
+    assert "VLMPROBE_HOME" in named
+    assert sorted(name for name in named if f"`{name}`" not in COMMANDS_MD) == []
+
+
+def test_every_metric_is_documented_with_its_version() -> None:
+    """docs/metrics.md lists what analysis stores; those of a whole run are version 1."""
+    whole_run = (
+        *("accuracy.orig", "accuracy.swap", "accuracy.both"),
+        *("axis_coherence.peak", "axis_coherence.peak_layer"),
+    )
+    listed = {row[0].strip("`"): row[1] for row in _cells(TEXTS["docs/metrics.md"]) if row[1].isdigit()}
+    assert listed == {name: str(n) for name, n in METRIC_VERSIONS.items()} | dict.fromkeys(whole_run, "1")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_and_column_is_documented(table: str) -> None:
+    """docs/database.md has a section for the table that names each of its columns."""
+    text = _section(TEXTS["docs/database.md"], f"### {table}")
+    assert [column.name for column in TABLES[table].columns if f"`{column.name}`" not in text] == []
+
+
+def test_every_view_and_column_is_documented(tmp_path: Path) -> None:
+    """docs/database.md lists each view with its columns; 'the same numbers' are those of accuracy."""
+    import duckdb
+
+    database = Database(tmp_path / "vlmprobe.duckdb")
+    ensure_schema(database)
+    with duckdb.connect(str(database.path), read_only=True) as connection:
+        columns = connection.execute(
+            "SELECT view_name, column_name FROM duckdb_views() JOIN duckdb_columns() ON view_name = table_name "
+            "WHERE NOT duckdb_views.internal"
+        ).fetchall()
+    text = _section(TEXTS["docs/database.md"], "## Views")
+    described = {row[0].strip("`"): row[2] for row in _cells(text)[1:]}
+    shared = text.partition("| view |")[0]
+    assert {view for view, _ in columns} == set(described)
+    for view, column in columns:
+        own = described[view].replace("the same numbers", described["accuracy"])
+        assert f"`{column}`" in shared + own, f"{view}.{column}"
+
+
+def test_every_row_problem_is_documented() -> None:
+    """The kinds that read_dataset names are the table of docs/data.md."""
+    kinds = re.findall(r"``([a-z ]+)``", str(read_dataset.__doc__).partition("whose ``what``")[2])
+    table = _cells(_section(TEXTS["docs/data.md"], "## Row problems"))[1:]
+    assert {row[0].strip("`") for row in table} == {kind for kind in kinds if kind != "max_per_category"}
+
+
+def test_the_table_of_checkpoints_is_the_catalogue() -> None:
+    """docs/scales.md lists the scales of qwen25 as they ship."""
+    rows = [row for row in _cells(TEXTS["docs/scales.md"]) if row[0] == "`qwen25`" and len(row) == 4]
+    catalog = load_catalog(ROOT / "vlmprobe/families/checkpoints.toml")
+    specs = [catalog.scale("qwen25", scale) for scale in catalog.scale_names("qwen25")]
+    assert [row[1:] for row in rows] == [
+        [f"`{spec.scale}`", spec.checkpoint, spec.processor or "its own"] for spec in specs
+    ]
+
+
+def test_queries_are_called_by_their_names() -> None:
+    """What the documents call a shipped query is one."""
+    named = set(re.findall(r"\b(?:accuracy|consistency|merge|checks)/[a-z_]+\b", "".join(TEXTS.values())))
+    assert "accuracy/by_axis" in named
+    assert named <= {query.name for query in list_queries()}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_relative_links_lead_somewhere(name: str) -> None:
+    """The file is there, and so is the heading that an anchor names."""
+    text = re.sub(r"^```.*?^```$", "", TEXTS[name], flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
+        path, _, anchor = link.partition("#")
+        target = ((ROOT / name).parent / path).resolve() if path else ROOT / name
+        assert target.is_file(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, link
+
+
+def test_no_file_names_a_path_of_the_machine_it_was_written_on() -> None:
+    """Nothing in the repository points into a developer's folders."""
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    if listing.returncode != 0:
+        pytest.skip("not a git checkout")
+    # Put together here, so that this file does not name them.
+    private = [f"/{folder}/".encode() for folder in ("work", "tmp/dev", "root")]
+    files = [ROOT / name for name in listing.stdout.decode().split("\0") if name]
+    found = {
+        str(file.relative_to(ROOT))
+        for file in files
+        if file.is_file() and any(path in file.read_bytes() for path in private)
+    }
+    assert found == set()

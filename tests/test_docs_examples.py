@@ -1,0 +1,233 @@
+"""The documents are run: their SQL, their examples, and (full tier) the output they print."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vlmprobe.analysis import layer_metrics
+from vlmprobe.cli.main import app
+from vlmprobe.demo import build_benchmark
+from vlmprobe.families import load_catalog
+from vlmprobe.pairs import Side, read_dataset
+from vlmprobe.store.engine import Database
+from vlmprobe.store.metrics import store_metrics
+from vlmprobe.store.migrate import ensure_schema
+from vlmprobe.store.rows import insert_rows
+from vlmprobe.store.runs import RunPlan, open_run, register_dataset, set_status
+from vlmprobe.store.schema import Prediction
+
+if TYPE_CHECKING:
+    from vlmprobe.pairs import Dataset
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+
+
+def _blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+#: SQL and the output that a document prints below it.
+SQL_BLOCKS = [
+    (sql, _blocks(text.partition(sql)[2], "text")[0])
+    for text in TEXTS.values()
+    for sql in _blocks(text, "sql")
+]
+#: Each `vlmprobe sql "..."` and `vlmprobe query NAME ...`, in a sentence, a block or printed output.
+ASKING = sorted(
+    {
+        " ".join(line.split())
+        for text in TEXTS.values()
+        for line in re.findall(r'vlmprobe (?:sql "[^"]+"|query \w+/\w+(?:\s--\S+(?: \S+=\w+)?)*)', text)
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home with three runs whose answers and states are made up: quick, and enough to be asked."""
+    folder = tmp_path_factory.mktemp("docs")
+    dataset = read_dataset(build_benchmark(folder, pairs_per_category=2).tsv)
+    database = Database(folder / "vlmprobe.duckdb")
+    ensure_schema(database)
+    for place, scale in enumerate(("vanilla", "80k", "400k")):
+        _made_up_run(database, dataset, scale, place)
+    return folder
+
+
+def _made_up_run(database: Database, dataset: Dataset, scale: str, place: int) -> None:
+    plan = RunPlan(
+        run_key=scale,
+        dataset_id=dataset.dataset_id,
+        template=dataset.template,
+        family="tiny",
+        scale=scale,
+        checkpoint=scale,
+        fingerprint=scale,
+        samples_seen=place,
+        global_steps=place,
+        dtype="float32",
+        device="cpu",
+    )
+    states = np.random.default_rng(place).normal(size=(2, len(dataset.pairs), 4))
+    categories = [pair.category for pair in dataset.pairs]
+    images = [pair.image_sha256 for pair in dataset.pairs]
+    metrics = [
+        m
+        for layer in (4, 5)
+        for m in layer_metrics(states[0], states[1], categories, images, layer=layer, n_resamples=4)
+    ]
+    with database.transaction() as connection:
+        register_dataset(connection, dataset)
+        run, _ = open_run(connection, plan, new=False)
+        answers = [
+            {
+                **{
+                    "run_id": run.run_id,
+                    "pair_id": pair.pair_id,
+                    "side": str(side),
+                    "text": str(question.expected),
+                },
+                **{
+                    "correct": place > number % 3,
+                    "checker": "published",
+                    "correct_words": True,
+                    "margin": 1.0,
+                },
+            }
+            for number, pair in enumerate(dataset.pairs)
+            for side, question in zip(Side, pair.questions, strict=True)
+        ]
+        insert_rows(connection, Prediction, answers)
+        store_metrics(connection, run.run_id, metrics)
+        set_status(connection, run.run_id, "complete")
+
+
+def _vlmprobe(home: Path, *words: str) -> str:
+    """Run a command in this process; return what it printed."""
+    ran = CliRunner().invoke(app, [*words, "--home", str(home)])
+    assert ran.exit_code == 0, ran.output
+    return ran.stdout
+
+
+@pytest.mark.parametrize(("sql", "output"), SQL_BLOCKS)
+def test_every_sql_block_runs_and_gives_the_columns_shown(sql: str, output: str, home: Path) -> None:
+    """The output printed below a block begins with the names of its columns (or says that there are no rows)."""
+    columns = _vlmprobe(home, "sql", sql, "--csv").splitlines()[0].split(",")
+    assert output.splitlines()[0].split() in (columns, ["no", "rows"])
+
+
+@pytest.mark.parametrize("line", ASKING)
+def test_every_question_to_the_database_runs(line: str, home: Path) -> None:
+    """`vlmprobe sql "..."` and `vlmprobe query NAME` work as they are written."""
+    assert _vlmprobe(home, *shlex.split(line)[1:])
+
+
+def test_the_example_rows_give_the_questions_shown(tmp_path: Path) -> None:
+    """The literal rows in the tables of docs/data.md are read without a problem."""
+    text = TEXTS["docs/data.md"]
+    asked = []
+    for heading in ("## The EmbSpatial-Bench form", "## The ready-made form"):
+        table = re.findall(r"(?:^\|.*\n)+", text.partition(heading)[2], flags=re.MULTILINE)[0]
+        rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+        names, _, *examples = zip(*rows[2:], strict=True)
+        file = tmp_path / "example.tsv"
+        file.write_text("".join("\t".join(row) + "\n" for row in (names, *examples)), encoding="utf-8")
+        dataset = read_dataset(file)
+        assert dataset.problems == ()
+        asked += [question.text for pair in dataset.pairs for question in pair.questions]
+    assert asked == [
+        *_blocks(text, "text")[0].splitlines(),
+        "Is the lamp above or below the desk? Answer with only one word.",
+        "Is the desk above or below the lamp? Answer with only one word.",
+    ]
+
+
+def test_the_example_catalogue_loads(tmp_path: Path) -> None:
+    """vlmprobe.toml of docs/scales.md adds a scale, pins another and adds a family."""
+    file = tmp_path / "vlmprobe.toml"
+    file.write_text(_blocks(TEXTS["docs/scales.md"], "toml")[0], encoding="utf-8")
+    catalog = load_catalog(file)
+    assert catalog.scale("qwen25", "1m").global_steps == 15_625
+    assert catalog.scale("qwen25", "vanilla").revision == "0123456789abcdef0123456789abcdef01234567"
+    assert catalog.scale_names("qwen25-7b") == ["vanilla", "robot"]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Run the demo as a reader does; return the folder and what the terminal showed last."""
+    folder = tmp_path_factory.mktemp("reader")
+    ran = _run(folder, "-m", "vlmprobe", "demo")
+    shown = ran.stdout + ran.stderr[ran.stderr.index("acc_both:") :]
+    return folder, shown.replace(f"{folder.resolve()}/", "")
+
+
+def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("VLMPROBE_", "MLFLOW_"))}
+    ran = subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran
+
+
+def _assert_alike(shown: str, real: str) -> None:
+    """Compare word by word; another processor may round otherwise, so numbers by 0.02 or 2 %."""
+    expected, found = ([w for w in text.split() if "─" not in w] for text in (shown, real))
+    assert len(expected) == len(found)
+    for word, real_word in zip(expected, found, strict=True):
+        try:
+            assert float(real_word) == pytest.approx(float(word), abs=0.02, rel=0.02)
+        except ValueError:
+            assert real_word == word
+
+
+@pytest.mark.full
+def test_readme_shows_what_the_demo_prints(demo: tuple[Path, str]) -> None:
+    """The table and the closing lines are those of a real demo."""
+    _assert_alike(_blocks(TEXTS["README.md"], "text")[0], demo[1])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("sql", "output"),
+    [
+        *SQL_BLOCKS,
+        (
+            "select family, scale, axis, acc_both from accuracy order by 1,2,3",
+            _blocks(TEXTS["README.md"], "text")[1],
+        ),
+    ],
+)
+def test_sql_output_is_that_of_the_demo(sql: str, output: str, demo: tuple[Path, str]) -> None:
+    """What the documents print below a query is the demo's answer."""
+    shown = "\n".join(line for line in output.splitlines() if not line.startswith("$ "))
+    _assert_alike(shown, _vlmprobe(demo[0] / "vlmprobe-data", "sql", sql))
+
+
+@pytest.mark.full
+def test_readmes_python_prints_the_coherence_of_three_axes(demo: tuple[Path, str]) -> None:
+    """The block runs where the demo ran, and its intervals hold its values."""
+    printed = _run(demo[0], "-c", _blocks(TEXTS["README.md"], "python")[0]).stdout
+    found = re.findall(r"^(\w+) +(-?[\d.]+) \[(-?[\d.]+), (-?[\d.]+)\]$", printed, flags=re.MULTILINE)
+    assert [axis for axis, *_ in found] == ["horizontal", "vertical", "distance"]
+    assert all(float(low) <= float(value) <= float(high) for _, value, low, high in found)

@@ -1,0 +1,75 @@
+"""Someone's DuckDB session holds the database: extraction goes on, and the rows follow."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+#: Opens the file as soon as vlmprobe lets go of it for a moment, says so, and keeps it.
+HOLD = """
+import sys, time, duckdb
+while True:
+    try:
+        connection = duckdb.connect(sys.argv[1])
+        break
+    except duckdb.Error:
+        time.sleep(0.001)
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+connection.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "per_category"),
+    [pytest.param(6, 16, id="6s"), pytest.param(120, 100, id="120s", marks=pytest.mark.full)],
+)
+def test_extraction_goes_on_while_a_shell_holds_the_database(
+    seconds: int,
+    per_category: int,
+    shell: Any,
+    benchmark: Callable[..., Path],
+    rows: Any,
+    committed: Callable[[Path], int],
+    wait_until: Any,
+    mlflow_store: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """Shards pile up in the spool, the holder's PID is told once, the rows come after the release."""
+    data = benchmark(per_category)
+    command = ("extract", "tiny", "--scale", "2m", "--data", data, "--batch-size", 8, "--home", tmp_path)
+    process = shell.start(*command, VLMPROBE_SHARD_PAIRS="16", **mlflow_store)
+    wait_until(lambda: committed(tmp_path) >= 1, process)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path / "vlmprobe.duckdb", str(seconds)], stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    released = time.monotonic() + seconds
+
+    spooled = [len(list(tmp_path.glob("spool/*/*.safetensors")))]
+    while time.monotonic() < released - 1:
+        time.sleep(0.5)
+        spooled.append(len(list(tmp_path.glob("spool/*/*.safetensors"))))
+    assert process.poll() is None  # it waits to write the rows
+    holder.wait()
+    ran = shell.finish(process).ok()
+
+    assert spooled[-1] > spooled[0]
+    told = [line for line in ran.err.splitlines() if re.search(rf"process {holder.pid}\b", line)]
+    assert len(told) == 1
+    n_pairs = 6 * per_category
+    assert rows(tmp_path, "SELECT status FROM runs") == [("complete",)]
+    assert rows(tmp_path, "SELECT count(*), count(DISTINCT pair_id) FROM predictions") == [
+        (2 * n_pairs, n_pairs)
+    ]
+    shell("db", "check", "--home", tmp_path).ok()

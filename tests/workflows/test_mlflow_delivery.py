@@ -1,0 +1,101 @@
+"""MLflow shows what the database holds: late if it was away, once however often it is told."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Port 1 refuses at once; without retries the tests need not wait for what does not come.
+AWAY = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A home with one analyzed run, and a run of a command on it."""
+
+    path: Path
+    ran: Any
+
+    def points(self) -> list[tuple[Any, ...]]:
+        """Return every point of every metric history in the home's MLflow store."""
+        with contextlib.closing(sqlite3.connect(self.path / "mlflow.db")) as store:
+            return store.execute(
+                "SELECT run_uuid, key, step, timestamp, value FROM metrics ORDER BY 1, 2, 3, 4"
+            ).fetchall()
+
+    def runs(self) -> list[tuple[Any, ...]]:
+        with contextlib.closing(sqlite3.connect(self.path / "mlflow.db")) as store:
+            return store.execute("SELECT name, status, lifecycle_stage FROM runs").fetchall()
+
+    def spool(self) -> list[str]:
+        return sorted(path.name for path in self.path.glob("spool/*/*"))
+
+
+@pytest.fixture(scope="module")
+def undelivered(
+    vlmprobe: Any, benchmark: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Home:
+    """Extract and analyze 24 pairs while no MLflow answers."""
+    home = tmp_path_factory.mktemp("home")
+    command = ("extract", "tiny", "--scale", "2m", "--data", benchmark(4), "--batch-size", 8, "--home", home)
+    extracted = vlmprobe(*command, VLMPROBE_SHARD_PAIRS="8", **AWAY)
+    analyzed = vlmprobe("analyze", "--home", home, **AWAY)
+    assert (extracted.code, analyzed.code) == (0, 0)
+    for ran in (extracted, analyzed):
+        assert ran.err.count("'vlmprobe sync' delivers it later") == 1
+        assert ran.errors == []
+    return Home(home, extracted)
+
+
+@pytest.fixture(scope="module")
+def delivered(undelivered: Home, vlmprobe: Any) -> Home:
+    """Sync it to the home's own store."""
+    return Home(undelivered.path, vlmprobe("sync", "--json", "--home", undelivered.path).ok())
+
+
+def test_a_run_without_mlflow_is_whole(undelivered: Home, rows: Any, vlmprobe: Any) -> None:
+    """MLflow away: rows, metrics and hidden states are all there, and exit code 0 with a note."""
+    assert rows(undelivered.path, "SELECT status, count(*) OVER () FROM runs") == [("complete", 1)]
+    assert rows(undelivered.path, "SELECT count(*) FROM predictions") == [(48,)]
+    assert rows(undelivered.path, "SELECT count(*) > 100 FROM metrics") == [(True,)]
+    assert undelivered.spool() == ["00001.safetensors", "00002.safetensors", "00003.safetensors"]
+    vlmprobe("db", "check", "--home", undelivered.path).ok()
+
+
+def test_sync_delivers_what_waited(delivered: Home, rows: Any) -> None:
+    """Every number of the database is in MLflow, and every shard is an artifact."""
+    (told,) = json.loads(delivered.ran.out)
+    assert (told["shards_uploaded"], told["shards_waiting"], told["state"]) == (3, 0, "in MLflow")
+    assert delivered.runs() == [("tiny @ 2m", "FINISHED", "active")]
+    values = sorted(value for *_, value in delivered.points())
+    stored = rows(delivered.path, "SELECT value FROM metrics WHERE value IS NOT NULL ORDER BY value")
+    assert values == [value for (value,) in stored]
+    for uri, n_bytes in rows(delivered.path, "SELECT artifact_uri, n_bytes FROM shards"):
+        assert Path(uri.removeprefix("file://")).stat().st_size == n_bytes
+    assert rows(delivered.path, "SELECT count(*) FROM metrics WHERE synced_at IS NULL") == [(0,)]
+
+
+def test_sync_again_adds_nothing(delivered: Home, vlmprobe: Any) -> None:
+    """A replay writes the same points with the same times, which MLflow keeps once."""
+    before = delivered.points()
+    vlmprobe("sync", "--home", delivered.path).ok()
+    assert delivered.points() == before
+    assert delivered.runs() == [("tiny @ 2m", "FINISHED", "active")]
+
+
+def test_prune_frees_the_spool_and_analyze_goes_on_from_the_artifacts(delivered: Home, vlmprobe: Any) -> None:
+    """After ``sync --prune`` no shard is left in the spool, and every metric comes out as it was."""
+    vlmprobe("sync", "--prune", "--home", delivered.path).ok()
+    assert delivered.spool() == []
+    (told,) = json.loads(vlmprobe("analyze", "--json", "--home", delivered.path).ok().out)
+    assert (told["pairs"], told["new"], told["changed"]) == (24, 0, 0)
+    assert told["unchanged"] > 100

@@ -1,0 +1,259 @@
+"""Do the vertical and the distance delta of the same two objects point the same way? One layer, over quads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import nan, sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmprobe.analysis.deltas import signs, unit
+from vlmprobe.analysis.quad_statistics import (
+    SHUFFLE_SEED,
+    Quads,
+    cosines_of_means,
+    flipped_statistics,
+    shuffled_means,
+)
+from vlmprobe.analysis.resampling import bootstrap_weights, percentile_interval
+from vlmprobe.analysis.results import Metric
+from vlmprobe.analysis.sign_flips import random_signs, sign_flip_p_value
+from vlmprobe.pairs.axes import Axis, Subset, parse_category
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from vlmprobe.analysis.deltas import FloatArray
+
+__all__ = ["ALIGNMENT_VERSIONS", "alignment_metrics"]
+
+_PUBLISHED = "cross_axis_alignment.published"
+_CANONICAL = "cross_axis_alignment.canonical"
+_ZERO_QUADS = "zero_quads"
+
+#: Raised when a definition changes, so that old and new numbers are told apart.
+ALIGNMENT_VERSIONS = {_PUBLISHED: 1, _CANONICAL: 1, _ZERO_QUADS: 1}
+
+
+def alignment_metrics(
+    vertical_deltas: npt.NDArray[Any],
+    distance_deltas: npt.NDArray[Any],
+    vertical_categories: Sequence[str] | None,
+    distance_categories: Sequence[str] | None,
+    images: Sequence[str] | None,
+    *,
+    layer: int,
+    both_correct: npt.NDArray[np.bool_] | None = None,
+    n_resamples: int = 1000,
+    n_flips: int = 10_000,
+    seed: int = 42,
+    weights: npt.NDArray[Any] | None = None,
+    flips: npt.NDArray[np.int8] | None = None,
+) -> list[Metric]:
+    """Compute both forms of cross-axis alignment of one layer, in float64.
+
+    ``cross_axis_alignment.published`` takes the deltas as they are, so it follows the share of consistent
+    quads. ``cross_axis_alignment.canonical`` negates the deltas of ``below`` and of ``close`` first. With v_i
+    and d_i the two deltas of quad i (out of n), their targets are::
+
+        per_sample      mean and std (ddof 0) over i of cos(v_i, d_i)
+        of_means        cos(sum_i v_i, sum_i d_i)
+        shuffled        mean and std over 100 shuffles of the d_i among the quads, by RandomState(42), of
+                        the mean cosine; NaN for n < 2
+        random_signs    canonical only: mean (0) and std, in closed form, of ``per_sample`` under random signs
+
+    ``.canonical`` has each also for the quads of one perspective: ``per_sample/consistent``,
+    ``per_sample/counter`` and so on. A quad is consistent when the farther object is the higher one, that is,
+    (above, far) or (below, close).
+
+    The null of ``.canonical`` is one fair random sign e_g per image g on its distance deltas, B draws,
+    p = (1 + #{|T_b| >= |T|}) / (B + 1). Either T is linear in the signs, T = T_b with all e_g = 1:
+
+    * ``per_sample``: T_b = sum_g e_g C_g / n, where C_g sums the image's cosines; its mean is 0, its std
+      sqrt(sum_g C_g^2) / n.
+    * ``of_means``: T_b = mean(v) . sum_g e_g D_g / n, where D_g sums the image's distance deltas: the inner
+      product of which the value is the cosine. (The cosine itself would hardly vary: random signs shorten the
+      sum of coherent deltas but leave its direction.)
+
+    ``zero_quads`` (target ``vertical/distance``) counts the quads of which a delta is zero; the rest of the
+    metrics leave them out of all sums and counts, as the reference does.
+
+    The old ``cross_alignment_{scale}.json`` is ``.published`` of subset ``all``: ``per_sample_mean``,
+    ``per_sample_std`` and ``n_samples`` are value, std and n of ``per_sample``, ``mean_delta_alignment`` the
+    value of ``of_means``, ``permutation_mean`` and ``permutation_std`` value and std of ``shuffled``.
+
+    Every target is present: without data its value is NaN and its n 0. The interval (bootstrap over images)
+    is NaN where the quads come from fewer than two images or where fewer than half of the resamples define
+    the value.
+
+    Args:
+        vertical_deltas: (N, D) deltas of the vertical halves, any float dtype.
+        distance_deltas: (N, D) deltas of the distance halves, row for row.
+        vertical_categories: N of above, below; None if unknown, then ``.canonical`` has no data.
+        distance_categories: N of far, close; None if unknown.
+        images: N image names or hashes; None if unknown, then intervals and p-values are None.
+        layer: the layer's number, 0 = the first; goes into the result.
+        both_correct: (N,) mask of the quads with all four answers right; without it only ``all``.
+        n_resamples: bootstrap resamples, unless ``weights`` are given; 0 leaves the intervals None.
+        n_flips: B of the null, unless ``flips`` are given; 0 leaves the p-values None.
+        seed: of bootstrap and null; goes into the result.
+        weights: (R, N) from ``bootstrap_weights(images, R, seed)``, to draw once for all layers.
+        flips: (B, N) from ``random_signs(images, B, seed)``, to draw once for all layers.
+
+    Raises:
+        ValueError: a delta is not finite, shapes or lengths differ, or a category is not of its axis.
+    """
+    vertical, distance = _checked(vertical_deltas, distance_deltas, layer)
+    n = len(vertical)
+    known = vertical_categories is not None and distance_categories is not None
+    vertical_signs = _signs_on(Axis.VERTICAL, vertical_categories, n)
+    distance_signs = _signs_on(Axis.DISTANCE, distance_categories, n)
+    for name, column in (("images", images), ("both_correct", both_correct)):
+        if column is not None and len(column) != n:
+            raise ValueError(f"{n} quads need as many {name}, got {len(column)}")
+    if images is None:
+        images, n_resamples, n_flips = [""] * n, 0, 0
+    if weights is None:
+        weights = bootstrap_weights(images, n_resamples, seed)
+    if flips is None:
+        flips = random_signs(images, n_flips, seed)
+    for name, drawn in (("weights", weights), ("flips", flips)):
+        if drawn.ndim != 2 or drawn.shape[1] != n:
+            raise ValueError(f"{name} must be (B, {n}) for {n} quads, got {drawn.shape}")
+
+    numbers = np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)[1]
+    everything = Quads(vertical, distance, vertical_signs, distance_signs, numbers, weights, flips)
+    subsets = {Subset.ALL: everything}
+    if both_correct is not None:
+        subsets[Subset.BOTH_CORRECT] = everything.take(np.asarray(both_correct, dtype=bool))
+    return [
+        metric
+        for subset, quads in subsets.items()
+        for metric in _subset_metrics(quads, known, _Maker(str(subset), layer, seed))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """What the metrics of one subset have in common."""
+
+    subset: str
+    layer: int
+    seed: int
+
+    def metric(
+        self,
+        name: str,
+        target: str,
+        value: float,
+        n: int,
+        *,
+        std: float | None = None,
+        interval: tuple[float, float] | None = None,
+        p_value: float | None = None,
+        seed: int | None = None,
+    ) -> Metric:
+        """Make a metric; its seed is the study's as soon as it has an interval or a p-value."""
+        low, high = interval if interval is not None else (None, None)
+        if seed is None and (interval is not None or p_value is not None):
+            seed = self.seed
+        version = ALIGNMENT_VERSIONS[name]
+        return Metric(name, version, self.subset, target, self.layer, value, std, n, low, high, p_value, seed)
+
+
+def _subset_metrics(quads: Quads, known: bool, maker: _Maker) -> Iterator[Metric]:
+    directed = (quads.vertical != 0).any(axis=1) & (quads.distance != 0).any(axis=1)
+    n = len(directed)
+    yield maker.metric(_ZERO_QUADS, "vertical/distance", float((~directed).sum()) if n else nan, n)
+    quads = quads.take(directed).in_fewer_dimensions()
+    yield from _set_metrics(_PUBLISHED, "", quads, maker)
+    consistent = quads.vertical_signs == quads.distance_signs
+    canonical = quads.sign_corrected()
+    for suffix, rows in (
+        ("", np.ones_like(consistent)),
+        ("/consistent", consistent),
+        ("/counter", ~consistent),
+    ):
+        yield from _set_metrics(_CANONICAL, suffix, canonical.take(rows & known), maker)
+
+
+def _set_metrics(name: str, suffix: str, quads: Quads, maker: _Maker) -> Iterator[Metric]:
+    """Compute the targets of one set of quads, of which no delta is zero."""
+    n = len(quads.images)
+    vertical_units, distance_units = unit(quads.vertical)[0], unit(quads.distance)[0]
+    cosine_of_quad = np.einsum("ij,ij->i", vertical_units, distance_units)
+    weights = np.vstack([np.ones((1, n)), quads.weights])
+    totals = weights.sum(axis=1)
+    per_sample = np.divide(weights @ cosine_of_quad, totals, out=np.full(len(totals), nan), where=totals > 0)
+    of_means = cosines_of_means(quads, weights)
+    p_values: list[float | None] = [None, None]
+    if name == _CANONICAL and len(quads.flips):
+        p_values = [
+            sign_flip_p_value(column[0], column[1:]) for column in flipped_statistics(quads, cosine_of_quad).T
+        ]
+
+    yield maker.metric(
+        name,
+        f"per_sample{suffix}",
+        float(per_sample[0]),
+        n,
+        std=float(cosine_of_quad.std()) if n else nan,
+        interval=_interval(per_sample, quads),
+        p_value=p_values[0],
+    )
+    yield maker.metric(
+        name,
+        f"of_means{suffix}",
+        float(of_means[0]),
+        n,
+        interval=_interval(of_means, quads),
+        p_value=p_values[1],
+    )
+    mean, std = shuffled_means(vertical_units, distance_units)
+    yield maker.metric(name, f"shuffled{suffix}", mean, n, std=std, seed=SHUFFLE_SEED)
+    if name == _CANONICAL:
+        of_image = np.bincount(quads.images, weights=cosine_of_quad)
+        value, std = (0.0, sqrt(float(of_image @ of_image)) / n) if n else (nan, nan)
+        yield maker.metric(name, f"random_signs{suffix}", value, n, std=std)
+
+
+def _interval(values: FloatArray, quads: Quads) -> tuple[float, float] | None:
+    """Reduce an estimate's resamples, which follow it; None if there are none."""
+    if len(values) == 1:
+        return None
+    if np.isnan(values[0]) or len(np.unique(quads.images)) < 2:
+        return nan, nan
+    return percentile_interval(values[1:])
+
+
+def _signs_on(axis: Axis, categories: Sequence[str] | None, n: int) -> FloatArray:
+    if categories is None:
+        return np.ones(n)
+    if len(categories) != n:
+        raise ValueError(f"{n} quads need as many {axis} categories, got {len(categories)}")
+    strange = sorted({str(name) for name in categories if parse_category(name).axis is not axis})
+    if strange:
+        known = " and ".join(axis.categories)
+        raise ValueError(f"the {axis} half of a quad is one of {known}, not {', '.join(strange)}")
+    return signs(categories)
+
+
+def _checked(
+    vertical: npt.NDArray[Any], distance: npt.NDArray[Any], layer: int
+) -> tuple[FloatArray, FloatArray]:
+    if np.ndim(vertical) != 2 or np.shape(vertical) != np.shape(distance):
+        raise ValueError(
+            "vertical and distance deltas must be (N, D) arrays of one shape, "
+            f"got {np.shape(vertical)} and {np.shape(distance)}"
+        )
+    first, second = np.asarray(vertical, dtype=np.float64), np.asarray(distance, dtype=np.float64)
+    broken = int((~(np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1))).sum())
+    if broken:
+        raise ValueError(
+            f"layer {layer}: {broken} of {len(first)} quads have hidden states that are not finite; "
+            "extract them again in float32 or bfloat16 (float16 overflows)"
+        )
+    return first, second

@@ -1,0 +1,172 @@
+"""Distance pairs by perspective: whether far and close look the same where height in the image misleads."""
+
+from __future__ import annotations
+
+from math import nan
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmprobe.analysis.coherence import PairwiseCosine, pairwise_cosine, weighted_pairwise_cosine
+from vlmprobe.analysis.deltas import sign_corrected, unit
+from vlmprobe.analysis.entanglement import cosines
+from vlmprobe.analysis.resampling import bootstrap_weights, percentile_interval
+from vlmprobe.analysis.results import Metric
+from vlmprobe.pairs.axes import Axis, Subset, parse_category
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from vlmprobe.analysis.deltas import BoolArray, FloatArray
+
+__all__ = ["PERSPECTIVE_VERSIONS", "perspective_metrics"]
+
+_COHERENCE = "axis_coherence.perspective"
+_COSINE = "perspective_cosine"
+
+#: Raised when a definition changes, so that old and new numbers are told apart.
+PERSPECTIVE_VERSIONS = {_COHERENCE: 1, _COSINE: 1}
+
+#: The two halves that are compared.
+_HALVES = ("consistent", "counter")
+_PERSPECTIVES = (*_HALVES, "ambiguous", None)
+
+
+def perspective_metrics(
+    deltas: npt.NDArray[Any],
+    categories: Sequence[str],
+    perspectives: Sequence[str | None],
+    images: Sequence[str],
+    *,
+    layer: int,
+    both_correct: npt.NDArray[np.bool_] | None = None,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    weights: npt.NDArray[Any] | None = None,
+) -> list[Metric]:
+    """Compare the distance pairs of the two perspectives in one layer, in float64.
+
+    A pair is consistent when the farther object is the higher one in the image, counter when it is the lower.
+    With s the sign-corrected deltas::
+
+        axis_coherence.perspective    mean and std (ddof 0) of cos(s_i, s_j) over pairs i < j of one half;
+                                      targets distance/consistent, distance/counter; zero deltas left out
+        perspective_cosine            cosine of the two halves' mean s; target consistent/counter
+
+    Every target is present: without data its value is NaN and its n 0; ``perspective_cosine`` needs both
+    halves, and its n counts both. The interval (bootstrap over images) is NaN where a half's pairs come from
+    fewer than two images or where fewer than half of the resamples define the value, and None if there are
+    no resamples.
+
+    Args:
+        deltas: (N, D) deltas of distance pairs, any float dtype, not sign-corrected.
+        categories: N of far, close.
+        perspectives: N of consistent, counter, ambiguous or None (no boxes); the last two are left out.
+        images: N image names or hashes: the units of the bootstrap.
+        layer: the layer's number, 0 = the first; goes into the result.
+        both_correct: (N,) mask of the pairs with both answers right; without it only ``all`` is computed.
+        n_resamples: B, unless ``weights`` are given.
+        seed: of the bootstrap; goes into the result.
+        weights: (B, N) from ``bootstrap_weights(images, B, seed)``, to draw once for all layers.
+
+    Raises:
+        ValueError: a delta is not finite, lengths differ, or a category or perspective is none of these.
+    """
+    signed = _checked(deltas, categories, perspectives, layer)
+    n = len(signed)
+    for name, column in (("images", images), ("both_correct", both_correct)):
+        if column is not None and len(column) != n:
+            raise ValueError(f"{n} pairs need as many {name}, got {len(column)}")
+    if weights is None:
+        weights = bootstrap_weights(images, n_resamples, seed)
+    if weights.ndim != 2 or weights.shape[1] != n:
+        raise ValueError(f"weights must be (B, {n}) for {n} pairs, got {weights.shape}")
+    # The data itself is the resample in which every pair occurs once.
+    weights = np.vstack([np.ones((1, n)), weights])
+
+    halves = [np.array([name == half for name in perspectives], dtype=bool) for half in _HALVES]
+    subsets = {Subset.ALL: np.ones(n, dtype=bool)}
+    if both_correct is not None:
+        subsets[Subset.BOTH_CORRECT] = np.asarray(both_correct, dtype=bool)
+    names = np.asarray(images, dtype=np.str_)
+    found = []
+    for subset, members in subsets.items():
+        for name, target, values, std, count, few in _values(
+            signed, [half & members for half in halves], names, weights
+        ):
+            low: float | None = None
+            high: float | None = None
+            if len(values) > 1:
+                low, high = (nan, nan) if few or np.isnan(values[0]) else percentile_interval(values[1:])
+            found.append(
+                Metric(
+                    name,
+                    PERSPECTIVE_VERSIONS[name],
+                    str(subset),
+                    target,
+                    layer,
+                    float(values[0]),
+                    std,
+                    count,
+                    low,
+                    high,
+                    seed=seed if len(values) > 1 else None,
+                )
+            )
+    return found
+
+
+def _values(
+    signed: FloatArray, halves: Sequence[BoolArray], images: npt.NDArray[np.str_], weights: FloatArray
+) -> Iterator[tuple[str, str, FloatArray, float | None, int, bool]]:
+    """Yield name, target, (R,) values, std, n, and whether the images are too few for an interval."""
+    sums, lengths, few = [], [], []
+    for half, rows in zip(_HALVES, halves, strict=True):
+        drawn, deltas = weights[:, rows], signed[rows]
+        sums.append(drawn @ deltas)
+        lengths.append(drawn @ np.linalg.norm(deltas, axis=1))
+        few.append(len(np.unique(images[rows])) < 2)
+        means, cosine = _coherence(deltas, drawn)
+        directed = rows & (signed != 0).any(axis=1)
+        lone = len(np.unique(images[directed])) < 2
+        yield _COHERENCE, f"{Axis.DISTANCE}/{half}", means, cosine.std, cosine.n, lone
+    grams = np.stack([[np.einsum("ij,ij->i", first, second) for second in sums] for first in sums])
+    values = cosines(grams.transpose(2, 0, 1), np.stack(lengths, axis=1))[:, 0, 1]
+    counts = [int(rows.sum()) for rows in halves]
+    yield _COSINE, "/".join(_HALVES), values, None, sum(counts) if min(counts) else 0, any(few)
+
+
+def _coherence(deltas: FloatArray, weights: FloatArray) -> tuple[FloatArray, PairwiseCosine]:
+    units, kept = unit(deltas)
+    drawn = weights[:, kept]
+    sums = drawn @ units
+    means = weighted_pairwise_cosine(
+        np.einsum("ij,ij->i", sums, sums), drawn.sum(axis=1), np.square(drawn).sum(axis=1)
+    )
+    return means, pairwise_cosine(units)
+
+
+def _checked(
+    deltas: npt.NDArray[Any], categories: Sequence[str], perspectives: Sequence[str | None], layer: int
+) -> FloatArray:
+    """Return the sign-corrected deltas of what is fit to use."""
+    signed = sign_corrected(deltas, categories)
+    if len(perspectives) != len(signed):
+        raise ValueError(f"{len(signed)} pairs need as many perspectives, got {len(perspectives)}")
+    strange = sorted({str(name) for name in categories if parse_category(name).axis is not Axis.DISTANCE})
+    if strange:
+        raise ValueError(f"only distance pairs (far, close) have a perspective, not {', '.join(strange)}")
+    unknown = sorted({str(name) for name in perspectives if name not in _PERSPECTIVES})
+    if unknown:
+        raise ValueError(
+            f"unknown perspective {', '.join(unknown)}; known: consistent, counter, ambiguous, None"
+        )
+    broken = int((~np.isfinite(signed).all(axis=1)).sum())
+    if broken:
+        raise ValueError(
+            f"layer {layer}: {broken} of {len(signed)} pairs have hidden states that are not finite; "
+            "extract them again in float32 or bfloat16 (float16 overflows)"
+        )
+    return signed

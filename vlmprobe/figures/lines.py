@@ -1,0 +1,227 @@
+"""What figures with decoder layers on x share: a line and its band, a control's band, and the y range."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import UsageError
+from vlmprobe.figures import frame, theme
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+    from vlmprobe.analysis.results import LayerCurve
+    from vlmprobe.figures.theme import Look, Mark
+
+__all__ = ["shared_limits"]
+
+_MARKS_A_LINE = 6
+_MARK_EVERY_LAYER_UP_TO = 12
+#: Norms that grow more than this over the layers leave a flat line on a linear axis.
+_LOG_FROM_RATIO = 30.0
+_BAND_OPACITY = 0.16
+_MARGIN = 0.05
+
+
+def shared_limits(curves: Sequence[LayerCurve]) -> tuple[float, float] | None:
+    """Return the y range that shows every value and bound of these curves, with a margin of 5 %.
+
+    Pass it as ``limits`` to the figures of several scales, so that heights can be compared across them. A
+    cosine's range holds 0. For norms that are drawn on a log axis the margin is one of ratios. None: there
+    is nothing to show.
+    """
+    values = finite(value for curve in curves for value in (*curve.values, *curve.low, *curve.high))
+    if not values:
+        return None
+    low, high = min(values), max(values)
+    if wants_log(curves):
+        factor = (high / low) ** _MARGIN
+        return low / factor, high * factor
+    low, high = min(low, 0.0), max(high, 0.0)
+    margin = _MARGIN * ((high - low) or 1.0)
+    return low - margin, high + margin
+
+
+def check(what: str, curves: Sequence[LayerCurve]) -> None:
+    """Refuse what does not belong in one figure: no curves, several metrics or subsets, a line twice."""
+    if not curves:
+        raise UsageError(f"{what}: no curves to draw; run `vlmprobe analyze` first")
+    kinds = {(curve.metric, curve.subset) for curve in curves}
+    if len(kinds) > 1:
+        listed = ", ".join(f"{metric} of {subset}" for metric, subset in sorted(kinds))
+        raise UsageError(f"{what}: one figure shows one metric of one subset, not {listed}")
+    seen = set()
+    for curve in curves:
+        line = (curve.family, curve.scale, curve.target)
+        if line in seen:
+            name = f"{curve.family} @ {curve.scale}, {curve.target}"
+            raise UsageError(f"{what}: two curves for {name}; pass one run a scale")
+        seen.add(line)
+
+
+def prepare(panels: Sequence[Axes], curves: Sequence[LayerCurve], limits: tuple[float, float] | None) -> None:
+    """Set both axes of panels that share them: whole layers on x, zero or a log scale on y, the range."""
+    from matplotlib.ticker import MaxNLocator
+
+    logarithmic = wants_log(curves, limits)
+    for panel in panels:
+        if logarithmic:
+            panel.set_yscale("log")
+        else:
+            panel.axhline(0.0, color=theme.FAINT, linewidth=0.9, zorder=1.5)
+        panel.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    layers = [layer for curve in curves for layer in curve.layers] or [0]
+    margin = max(0.3, 0.02 * (max(layers) - min(layers)))
+    panels[0].set_xlim(min(layers) - margin, max(layers) + margin)
+    if limits is not None:
+        panels[0].set_ylim(*limits)
+
+
+def draw(
+    panel: Axes,
+    curve: LayerCurve,
+    look: Look | Mark,
+    *,
+    shift: int = 0,
+    many: bool = False,
+    faded: bool = False,
+    markersize: float = 3.8,
+) -> None:
+    """Draw one curve with its bootstrap band.
+
+    Args:
+        panel: to draw into.
+        curve: NaN is a gap, a value between two gaps a mark.
+        look: colour, marker and line.
+        shift: which of several curves this is, so that marks of lines that run together stand apart.
+        many: there are so many curves that the bands must be lighter.
+        faded: drawn pale and marked with crosses.
+        markersize: of the marks, in points.
+    """
+    label = f"{curve.family} @ {curve.scale}"
+    color = theme.pale(look.color) if faded else look.color
+    if finite(curve.low) and finite(curve.high):
+        panel.fill_between(
+            curve.layers,
+            curve.low,
+            curve.high,
+            color=color,
+            alpha=_BAND_OPACITY / 2 if many else _BAND_OPACITY,
+            linewidth=0.0,
+            zorder=2.0,
+            label=f"_{label}",
+        )
+    panel.plot(
+        curve.layers,
+        curve.values,
+        color=color,
+        linestyle=look.linestyle,
+        linewidth=1.6,
+        marker="x" if faded else look.marker,
+        markersize=markersize + 1.0 if faded else markersize,
+        markeredgewidth=1.2 if faded else 0.0,
+        markevery=_marked(curve.values, shift),
+        zorder=2.8 if faded else 3.0,
+        label=label,
+    )
+
+
+def draw_control(panel: Axes, controls: Sequence[LayerCurve]) -> None:
+    """Draw the band between the lowest and the highest bound of some controls, and each one's mean."""
+    ends: dict[int, tuple[float, float]] = {}
+    for control in controls:
+        for layer, low, high in zip(control.layers, control.low, control.high, strict=True):
+            lowest, highest = ends.get(layer, (math.inf, -math.inf))
+            if math.isfinite(low) and math.isfinite(high):
+                ends[layer] = min(lowest, low), max(highest, high)
+    if ends:
+        layers = sorted(ends)
+        panel.fill_between(
+            layers,
+            [ends[layer][0] for layer in layers],
+            [ends[layer][1] for layer in layers],
+            color=theme.CONTROL_COLOR,
+            alpha=0.28,
+            linewidth=0.0,
+            zorder=1.6,
+            label="_control",
+        )
+    for control in controls:
+        panel.plot(
+            control.layers,
+            control.values,
+            color=theme.CONTROL_COLOR,
+            linewidth=1.1,
+            linestyle="--",
+            zorder=1.8,
+            label="_control",
+        )
+
+
+def control_handle(label: str) -> Artist:
+    """Return what stands for a control's band in a legend."""
+    from matplotlib.patches import Patch
+
+    return Patch(facecolor=theme.CONTROL_COLOR, alpha=0.4, linewidth=0.0, label=label)
+
+
+def handle(look: Look | Mark, label: str, *, faded: bool = False) -> Artist:
+    """Return what stands for a line in a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D(
+        [],
+        [],
+        color=theme.pale(look.color) if faded else look.color,
+        linestyle=look.linestyle,
+        marker="x" if faded else look.marker,
+        markersize=5.0 if faded else 4.5,
+        markeredgewidth=1.2 if faded else 0.0,
+        linewidth=1.6,
+        label=label,
+    )
+
+
+def count_note(curves: Sequence[LayerCurve]) -> str:
+    """Return how many vectors the values of a panel are made of."""
+    counts = [curve.n for curve in curves]
+    if not counts:
+        return ""
+    low, high = min(counts), max(counts)
+    return f"n = {low}" if low == high else f"n = {low}\N{EN DASH}{high}"
+
+
+def wants_log(curves: Sequence[LayerCurve], limits: tuple[float, float] | None = None) -> bool:
+    """Whether this is a norm that grows by orders of magnitude over the layers, or over the given range."""
+    if curves[0].metric != "delta_norm":
+        return False
+    values = list(limits) if limits else finite(v for curve in curves for v in (*curve.values, *curve.low))
+    return bool(values) and min(values) > 0 and max(values) > _LOG_FROM_RATIO * min(values)
+
+
+def say_if_empty(panel: Axes, curves: Sequence[LayerCurve]) -> None:
+    """Write "no data" where no curve has a value."""
+    if not any(finite(curve.values) for curve in curves):
+        frame.say_no_data(panel)
+
+
+def finite(values: Iterable[float]) -> list[float]:
+    """Drop NaN and infinities."""
+    return [value for value in values if math.isfinite(value)]
+
+
+def _marked(values: Sequence[float], shift: int) -> list[int]:
+    """Which points get a mark: all of a short line, some of a long one, and each that no line reaches."""
+    n = len(values)
+    if n <= _MARK_EVERY_LAYER_UP_TO:
+        return list(range(n))
+    step = max(1, n // _MARKS_A_LINE)
+    # Each scale starts elsewhere, so that the marks of lines that run together do not cover each other.
+    regular = set(range(shift % step, n, step))
+    padded = [math.nan, *values, math.nan]
+    lone = {i for i in range(n) if math.isnan(padded[i]) and math.isnan(padded[i + 2])}
+    return sorted(regular | lone)

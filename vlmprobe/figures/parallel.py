@@ -1,0 +1,182 @@
+"""Many figures at once: each drawn and written by one of several processes.
+
+The processes are started afresh (``spawn``), never forked: a fork would copy locks that threads hold, and a
+GPU's context. Drawing takes its time in Python, so threads would not help.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.errors import UsageError, VlmprobeError, unknown_name
+from vlmprobe.figures.encode import FORMATS, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+
+    from matplotlib.figure import Figure
+
+__all__ = ["Job", "draw_all"]
+
+#: The figure functions that a job can name.
+FUNCTIONS = (
+    "ablation",
+    "accuracy_bars",
+    "accuracy_over_scales",
+    "accuracy_trajectory",
+    "alignment_over_layers",
+    "category_validity_bars",
+    "layer_curves",
+    "pca_3d",
+    "pca_panels",
+    "peaks_over_scales",
+    "scale_curves",
+    "similarity_heatmap",
+    "vd_ei_over_layers",
+)
+#: Below this many figures for each, another process takes longer to start than it saves.
+_FIGURES_A_PROCESS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One figure to draw and where to write it."""
+
+    function: str
+    """A figure function of ``vlmprobe.figures``."""
+    arguments: Mapping[str, Any]
+    """Its arguments by name; results are picklable."""
+    path: Path
+    """The file; its folder is made, an older file replaced."""
+    file_format: str = "png"
+    """png, pdf or svg."""
+    dpi: float = 110
+    """Dots an inch, of PNG."""
+
+
+def draw_all(
+    jobs: Sequence[Job],
+    *,
+    processes: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Path]:
+    """Draw every figure and write it, in parallel processes; the bytes do not depend on how many.
+
+    A file appears whole or not at all. On the first error, and on Ctrl-C, nothing more is begun; the figures
+    already written stay.
+
+    Args:
+        jobs: any order; it is the order of the paths returned.
+        processes: at most so many; None = the processors that this process may use. Few figures are drawn
+            here, without another process.
+        progress: called with 1 after each figure, in this thread.
+
+    Returns:
+        The files' paths.
+
+    Raises:
+        UsageError: an unknown function or format, two figures for one file, or fewer than one process.
+        VlmprobeError: a figure cannot be drawn or written; names its file and function, and keeps the class
+            of an error that is one already.
+    """
+    _check(jobs, processes)
+    workers = min(_processors() if processes is None else processes, len(jobs) // _FIGURES_A_PROCESS)
+    done = progress or (lambda _: None)
+    if workers <= 1:
+        for job in jobs:
+            _draw(job)
+            done(1)
+    else:
+        _draw_in_processes(jobs, workers, done)
+    return [job.path for job in jobs]
+
+
+def _check(jobs: Sequence[Job], processes: int | None) -> None:
+    if processes is not None and processes < 1:
+        raise UsageError(f"drawing needs at least one process, not {processes}")
+    paths: set[Path] = set()
+    for job in jobs:
+        if job.function not in FUNCTIONS:
+            raise unknown_name("figure function", job.function, list(FUNCTIONS))
+        if job.file_format not in FORMATS:
+            raise unknown_name("figure format", job.file_format, list(FORMATS))
+        if job.path in paths:
+            raise UsageError(f"two figures for one file: {job.path}")
+        paths.add(job.path)
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _draw_in_processes(jobs: Sequence[Job], workers: int, done: Callable[[int], None]) -> None:
+    executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin)
+    try:
+        # Processes start while jobs are handed over, and inherit the mask: from then on Ctrl-C is for us alone.
+        with _interrupts_held():
+            futures = {executor.submit(_draw, job): job for job in jobs}
+        for future in as_completed(futures):
+            _result(future, futures[future])
+            done(1)
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _result(future: Future[None], job: Job) -> None:
+    try:
+        future.result()
+    except BrokenProcessPool as error:
+        raise VlmprobeError(
+            f"{job.path}: a process that draws figures ended without a word (out of memory?); "
+            "draw again with fewer processes"
+        ) from error
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin() -> None:
+    """Load in advance what every figure needs."""
+    import_module("matplotlib.figure")
+    import_module("matplotlib.backends.backend_agg")
+
+
+def _draw(job: Job) -> None:
+    try:
+        function: Callable[..., Figure] = getattr(import_module("vlmprobe.figures"), job.function)
+        _write(job.path, encode(function(**job.arguments), job.file_format, dpi=job.dpi))
+    except VlmprobeError as error:
+        raise type(error)(f"{job.path} ({job.function}): {error}") from error
+    except Exception as error:
+        raise VlmprobeError(
+            f"{job.path} ({job.function}): the figure cannot be drawn: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

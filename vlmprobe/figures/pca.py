@@ -1,0 +1,268 @@
+"""Where states and deltas of one layer lie on their principal components."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmprobe.analysis.results import PointCloud
+from vlmprobe.errors import UsageError, unknown_name
+from vlmprobe.figures import frame, theme, validity
+from vlmprobe.pairs.axes import AXES, CATEGORIES, Category, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from vlmprobe.figures.validity import Unreliable
+
+__all__ = ["pca_3d", "pca_panels"]
+
+_OPACITY = 0.6
+#: Square points; a cloud of some thousand points should not become a blot.
+_AREA, _SMALL_AREA = 13.0, 7.0
+_SMALL_FROM = 800
+_STATES_NOTE = "filled: original question\nhollow: swapped question"
+
+
+def pca_panels(
+    states: PointCloud,
+    deltas: PointCloud,
+    *,
+    unreliable: Unreliable | None = None,
+    title: str | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw three panels: states by category, deltas by axis, deltas by category; PC1 on x, PC2 on y.
+
+    The axis labels hold the explained variance. Both axes of a panel have one unit, so distances can be
+    compared in every direction. States of the swapped questions are hollow.
+
+    Args:
+        states: of both sides, with ``sides``, or of one.
+        deltas: of the same layer; not sign-corrected, so that opposite categories lie on opposite sides.
+        unreliable: (family, scale) -> categories whose points are drawn pale, as crosses.
+        title: above the panels; None = what is shown, empty = nothing.
+        figure: emptied and drawn into; None = a new one.
+
+    Raises:
+        UsageError: points that are not (N, 2 or more), labels that are not N categories, or two layers.
+    """
+    for cloud in (states, deltas):
+        _check("pca_panels", cloud, 2)
+    if (states.family, states.scale, states.layer) != (deltas.family, deltas.scale, deltas.layer):
+        raise UsageError(
+            f"pca_panels: states of {_name(states)} beside deltas of {_name(deltas)}; pass one layer of one scale"
+        )
+    figure = frame.blank(figure, frame.FULL_WIDTH + 1.6, 3.9)
+    panels = figure.subplots(1, 3, squeeze=False)[0]
+    faded = validity.faded_categories(unreliable, deltas.family, deltas.scale)
+    for panel, cloud, what, by_axis in zip(
+        panels,
+        (states, deltas, deltas),
+        ("states by category", "deltas by axis", "deltas by category"),
+        (False, True, False),
+        strict=True,
+    ):
+        frame.dress(panel, what, f"n = {len(cloud.points)}")
+        _scatter(panel, cloud, by_axis=by_axis, faded=faded)
+        frame.label_x(panel, _component(cloud, 0))
+        frame.label_y(panel, _component(cloud, 1))
+        panel.set_aspect("equal", adjustable="datalim")
+        _few_ticks(panel)
+    handles = _handles([states, deltas], faded)
+    if Side.SWAP in states.sides:
+        handles.append(_note_handle(_STATES_NOTE))
+    frame.legend(figure, handles, "category")
+    frame.head(
+        figure, f"Principal components: {_name(deltas)}, {_subset(deltas)}" if title is None else title
+    )
+    return figure
+
+
+def pca_3d(
+    clouds: PointCloud | Sequence[PointCloud],
+    *,
+    unreliable: Unreliable | None = None,
+    title: str | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw the deltas of one layer, or of several to compare (three a row), on three principal components.
+
+    The axis labels hold the explained variance. A category's colour and its axis's mark say what a point is.
+
+    Args:
+        clouds: one, or several in the order given.
+        unreliable: (family, scale) -> categories whose points are drawn pale, as crosses.
+        title: above the panels; None = what is shown, empty = nothing.
+        figure: emptied and drawn into; None = a new one.
+
+    Raises:
+        UsageError: no cloud, points that are not (N, 3 or more), or labels that are not N categories.
+    """
+    shown = [clouds] if isinstance(clouds, PointCloud) else list(clouds)
+    if not shown:
+        raise UsageError("pca_3d: no points to draw; run `vlmprobe analyze` first")
+    for cloud in shown:
+        _check("pca_3d", cloud, 3)
+    columns = min(3, len(shown))
+    rows = math.ceil(len(shown) / columns)
+    width = {1: 6.4, 2: 8.8, 3: frame.FULL_WIDTH + 1.6}[columns]
+    figure = frame.blank(figure, width, 0.6 + rows * {1: 4.6, 2: 3.6, 3: 3.4}[columns])
+    panels = figure.subplots(rows, columns, squeeze=False, subplot_kw={"projection": "3d"}).ravel()
+    for panel, cloud in zip(panels, shown, strict=False):
+        faded = validity.faded_categories(unreliable, cloud.family, cloud.scale)
+        _space(panel, cloud, faded, columns)
+    for panel in panels[len(shown) :]:
+        panel.set_axis_off()
+    every = frozenset[str]().union(
+        *(validity.faded_categories(unreliable, cloud.family, cloud.scale) for cloud in shown)
+    )
+    frame.legend(figure, _handles(shown, every), "category")
+    default = f"Principal components of the deltas: {' / '.join(sorted({_subset(cloud) for cloud in shown}))}"
+    frame.head(figure, default if title is None else title)
+    return figure
+
+
+def _check(what: str, cloud: PointCloud, components: int) -> None:
+    shape = cloud.points.shape
+    if len(shape) != 2 or shape[1] < components or len(cloud.explained) < components:
+        raise UsageError(
+            f"{what}: the points of {_name(cloud)} are {shape} with {len(cloud.explained)} shares of the variance, "
+            f"not (N, {components}) and {components}; project on {components} components"
+        )
+    if len(cloud.labels) != shape[0] or len(cloud.sides) not in {0, shape[0]}:
+        raise UsageError(
+            f"{what}: {shape[0]} points of {_name(cloud)} with {len(cloud.labels)} labels and "
+            f"{len(cloud.sides)} sides; pass one of each a point"
+        )
+    for label in sorted(set(cloud.labels) - set(CATEGORIES)):
+        raise unknown_name("category", label, [str(category) for category in CATEGORIES])
+
+
+def _scatter(panel: Axes, cloud: PointCloud, *, by_axis: bool, faded: frozenset[str]) -> None:
+    """Draw the first two components, the pale ones below."""
+    labels, sides = np.asarray(cloud.labels, dtype=np.str_), np.asarray(cloud.sides, dtype=np.str_)
+    area = _AREA if len(labels) < _SMALL_FROM else _SMALL_AREA
+    if not np.isfinite(cloud.points[:, :2]).any():
+        frame.say_no_data(panel)
+    for category in CATEGORIES:
+        rows = labels == category
+        hollow = rows & (sides == Side.SWAP) if len(sides) else np.zeros(len(rows), dtype=bool)
+        for part, is_hollow in ((rows & ~hollow, False), (hollow, True)):
+            x, y = cloud.points[part, 0], cloud.points[part, 1]
+            if len(x):
+                panel.scatter(x, y, s=area, **_look(category, category in faded, is_hollow, by_axis=by_axis))
+    panel.axhline(0.0, color=theme.GRID, linewidth=0.9, zorder=1.0)
+    panel.axvline(0.0, color=theme.GRID, linewidth=0.9, zorder=1.0)
+    panel.grid(visible=False)
+
+
+def _look(category: str, pale: bool, hollow: bool, *, by_axis: bool = False) -> dict[str, Any]:
+    axis = Category(category).axis
+    color = theme.AXIS_COLORS[axis] if by_axis else theme.CATEGORY_COLORS[category]
+    if pale:
+        return {"color": theme.pale(color), "marker": "x", "linewidths": 0.9, "zorder": 2.0}
+    look = {"marker": theme.AXIS_MARKERS[axis], "alpha": _OPACITY, "zorder": 3.0}
+    if hollow:
+        return {**look, "facecolors": "none", "edgecolors": color, "linewidths": 0.8}
+    return {**look, "color": color, "linewidths": 0.0}
+
+
+def _space(panel: Any, cloud: PointCloud, faded: frozenset[str], columns: int) -> None:
+    """Draw three components into a panel of the 3-D projection, which matplotlib leaves untyped."""
+    from matplotlib.ticker import MaxNLocator
+
+    labels = np.asarray(cloud.labels, dtype=np.str_)
+    area = _AREA if len(labels) < _SMALL_FROM else _SMALL_AREA
+    for category in CATEGORIES:
+        x, y, z = cloud.points[labels == category, :3].T
+        if len(x):
+            # Shading by depth would turn one category's tint into the other's.
+            panel.scatter(
+                x, y, z, s=area, depthshade=False, **_look(category, category in faded, hollow=False)
+            )
+    panel.set_title(
+        f"{_name(cloud)}\nn = {len(labels)}",
+        fontsize=theme.LABEL_SIZE,
+        fontfamily=theme.FONT,
+        fontweight="bold",
+        color=theme.INK,
+        pad=0.0,
+    )
+    for number, axis in enumerate((panel.xaxis, panel.yaxis, panel.zaxis)):
+        axis.set_major_locator(MaxNLocator(nbins=4))
+        axis.set_pane_color((0.975, 0.975, 0.975, 1.0))
+        axis.line.set_color(theme.FAINT)
+        axis.set_label_text(
+            _component(cloud, number),
+            fontsize=theme.LABEL_SIZE if columns < 3 else theme.TICK_SIZE,
+            fontfamily=theme.FONT,
+            color=theme.INK,
+        )
+        axis.labelpad = -1.0
+        axis.set_tick_params(labelsize=theme.SMALL_SIZE, labelfontfamily=theme.FONT, pad=-1.0)
+    panel.view_init(elev=22.0, azim=-58.0)
+    # Room for the labels, which the layout does not see.
+    panel.set_box_aspect((1.0, 1.0, 0.85), zoom=0.86)
+    if not np.isfinite(cloud.points[:, :3]).any():
+        panel.text2D(
+            0.5, 0.5, "no data", transform=panel.transAxes, ha="center", va="center", color=theme.FAINT
+        )
+
+
+def _component(cloud: PointCloud, number: int) -> str:
+    share = cloud.explained[number]
+    return f"PC{number + 1} ({100 * share:.1f} %)" if math.isfinite(share) else f"PC{number + 1}"
+
+
+def _few_ticks(panel: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    panel.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    panel.yaxis.set_major_locator(MaxNLocator(nbins=5))
+
+
+def _handles(clouds: Sequence[PointCloud], faded: frozenset[str]) -> list[Artist]:
+    from matplotlib.lines import Line2D
+
+    given = {label for cloud in clouds for label in cloud.labels}
+    handles: list[Artist] = []
+    for axis in AXES:
+        for category in axis.categories:
+            if category in given:
+                pale = category in faded
+                color = theme.CATEGORY_COLORS[category]
+                handles.append(
+                    Line2D(
+                        [],
+                        [],
+                        linestyle="none",
+                        marker="x" if pale else theme.AXIS_MARKERS[axis],
+                        color=theme.pale(color) if pale else color,
+                        markersize=6.0,
+                        label=f"{category} {validity.CROSS}" if pale else str(category),
+                    )
+                )
+    if faded & given:
+        handles.append(validity.handle(line=False))
+    return handles
+
+
+def _note_handle(text: str) -> Artist:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], linestyle="none", label=text)
+
+
+def _name(cloud: PointCloud) -> str:
+    return f"{cloud.family} @ {cloud.scale}, layer {cloud.layer}"
+
+
+def _subset(cloud: PointCloud) -> str:
+    return theme.subset_title(cloud.subset)

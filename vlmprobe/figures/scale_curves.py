@@ -1,0 +1,149 @@
+"""Curves over decoder layers the other way round: one panel a scale, one line a category, axis or statistic."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import UsageError
+from vlmprobe.figures import frame, lines, theme, validity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+    from vlmprobe.analysis.results import LayerCurve
+    from vlmprobe.figures.validity import Unreliable
+
+__all__ = ["alignment_over_layers", "scale_curves"]
+
+_CONTROL = "control (mean\nand 95 % band)"
+
+
+def scale_curves(
+    curves: Sequence[LayerCurve],
+    *,
+    limits: tuple[float, float] | None = None,
+    unreliable: Unreliable | None = None,
+    title: str | None = None,
+    ylabel: str | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw one metric of one subset over layers: a panel a scale, a line and its band a target, one y range.
+
+    For one scale this is its own figure; for several, small multiples in the order of training.
+
+    Args:
+        curves: any mix of families, scales and targets, but one metric and one subset.
+        limits: y range; None = that of these curves.
+        unreliable: (family, scale) -> categories whose lines are drawn pale, with crosses, as are those of
+            their axes.
+        title: above the panels; None = the metric and the subset, empty = nothing.
+        ylabel: None = what the metric measures.
+        figure: emptied and drawn into; None = a new one.
+
+    Raises:
+        UsageError: no curves, several metrics or subsets, two curves for one line, or an unknown category.
+    """
+    lines.check("scale_curves", curves)
+    return _draw(curves, (), limits, unreliable, title, ylabel, figure, legend=_legend_title(curves))
+
+
+def alignment_over_layers(
+    curves: Sequence[LayerCurve],
+    controls: Sequence[LayerCurve] = (),
+    *,
+    limits: tuple[float, float] | None = None,
+    title: str | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw the cross-axis alignment of quads over layers with its control: a panel a scale, a line a statistic.
+
+    A line that stays inside the grey band says no more than deltas that do not belong together.
+
+    Args:
+        curves: one alignment metric of one subset; targets such as ``per_sample`` and ``of_means``.
+        controls: at most one a scale; values are the control's mean, low and high the ends of its band.
+        limits: y range; None = that of these curves.
+        title: above the panels; None = the metric and the subset, empty = nothing.
+        figure: emptied and drawn into; None = a new one.
+
+    Raises:
+        UsageError: no curves, several metrics or subsets, two curves for one line, two controls for one
+            scale, or a control of a scale without a curve.
+    """
+    lines.check("alignment_over_layers", curves)
+    scales = {(curve.family, curve.scale) for curve in curves}
+    seen: set[tuple[str, str]] = set()
+    for control in controls:
+        scale = (control.family, control.scale)
+        if scale in seen or scale not in scales:
+            problem = "two controls" if scale in seen else "a control and no curve"
+            raise UsageError(f"alignment_over_layers: {problem} for {' @ '.join(scale)}; pass one of each")
+        seen.add(scale)
+    return _draw(curves, controls, limits, None, title, None, figure, legend="alignment")
+
+
+def _draw(
+    curves: Sequence[LayerCurve],
+    controls: Sequence[LayerCurve],
+    limits: tuple[float, float] | None,
+    unreliable: Unreliable | None,
+    title: str | None,
+    ylabel: str | None,
+    figure: Figure | None,
+    *,
+    legend: str,
+) -> Figure:
+    ordered = sorted(curves, key=theme.scale_order)
+    scales = list(dict.fromkeys((curve.family, curve.scale) for curve in ordered))
+    looks = theme.target_looks(theme.sort_targets(curve.target for curve in curves))
+    columns = min(3, len(scales)) if len(scales) != 4 else 2
+    rows = math.ceil(len(scales) / columns)
+    width = {1: 6.6, 2: 8.4, 3: frame.FULL_WIDTH}[columns]
+    figure = frame.blank(figure, width, 0.7 + (2.9 if rows == 1 else 2.4 * rows))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    panels, spare = list(grid[: len(scales)]), list(grid[len(scales) :])
+    for panel in spare:
+        panel.set_axis_off()
+    lines.prepare(panels, [*curves, *controls], limits)
+    any_faded = False
+    for scale, panel in zip(scales, panels, strict=True):
+        shown = [curve for curve in curves if (curve.family, curve.scale) == scale]
+        frame.dress(panel, " @ ".join(scale), lines.count_note(shown))
+        lines.say_if_empty(panel, shown)
+        lines.draw_control(panel, [one for one in controls if (one.family, one.scale) == scale])
+        by_target = {curve.target: curve for curve in shown}
+        for place, (target, look) in enumerate(looks.items()):
+            if target in by_target:
+                faded = validity.is_faded(unreliable, *scale, target)
+                any_faded |= faded
+                lines.draw(panel, by_target[target], look, shift=place, many=len(looks) > 3, faded=faded)
+    for panel in panels[::columns]:
+        frame.label_y(panel, theme.metric_label(curves[0].metric) if ylabel is None else ylabel)
+    for panel in panels[-columns:]:
+        panel.tick_params(axis="x", labelbottom=True)
+        frame.label_x(panel, "decoder layer")
+    with_data = {curve.target for curve in curves if lines.finite(curve.values)}
+    handles = []
+    for target, look in looks.items():
+        label = theme.target_title(target).replace(" (", "\n(").replace(", ", ",\n")
+        handles.append(lines.handle(look, label if target in with_data else f"{label} (no data)"))
+    if controls:
+        handles.append(lines.control_handle(_CONTROL))
+    if any_faded:
+        handles.append(validity.handle())
+    frame.legend(figure, handles, legend)
+    default = theme.metric_title(curves[0].metric, curves[0].subset)
+    frame.head(figure, default if title is None else title)
+    return figure
+
+
+def _legend_title(curves: Sequence[LayerCurve]) -> str:
+    from vlmprobe.pairs.axes import AXES, CATEGORIES
+
+    targets = {curve.target for curve in curves}
+    if targets <= set(AXES):
+        return "axis"
+    return "category" if targets <= set(CATEGORIES) else "pair of axes"

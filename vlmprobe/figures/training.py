@@ -1,0 +1,200 @@
+"""Figures with training on x: where a scale stands, what is written below it, and the series above it.
+
+The axis is symmetric-logarithmic in the samples seen: linear from the untrained checkpoint at 0 to the
+smallest number, which is one decade, and logarithmic from there on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from vlmprobe.figures import frame, theme
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.typing import LineStyleType
+
+    from vlmprobe.figures.theme import Look, Named
+
+__all__ = ["LABEL", "Reading", "draw", "handle", "positions"]
+
+LABEL = "training samples seen (log scale)"
+#: Decades of the x axis between neighbours that no number of samples tells apart.
+_STEP = 0.45
+_THOUSANDS = (("m", 1_000_000), ("k", 1_000))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One number of one scale, ready to draw; NaN is a gap, and NaN bounds are no bar."""
+
+    family: str
+    scale: str
+    samples_seen: int | None
+    series: str
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    hollow: bool = False
+    """Marked as not to be read too closely."""
+
+
+def positions(items: Iterable[Named]) -> dict[str, float]:
+    """Place each scale of one family on x, in decades; scales that share a number stand side by side."""
+    ordered = sorted({item.scale: item for item in items}.values(), key=theme.scale_order)
+    smallest = min((item.samples_seen for item in ordered if item.samples_seen), default=1)
+    places: dict[str, float] = {}
+    last = -math.inf
+    for item in ordered:
+        if item.samples_seen is None:
+            place = last + _STEP if places else 0.0
+        elif item.samples_seen == 0:
+            place = 0.0
+        else:
+            place = 1.0 + math.log10(item.samples_seen / smallest)
+        if place <= last:
+            place = last + _STEP / 2
+        places[item.scale] = last = place
+    return places
+
+
+def draw(panel: Axes, readings: Sequence[Reading], looks: Mapping[str, Look], *, brief: bool = False) -> None:
+    """Draw the series of one family with their bars, and the x axis below them.
+
+    Checkpoints whose samples are unknown stand right of a dotted line, unconnected. The series of one scale
+    are set a little apart, so that their bars can be told apart.
+
+    Args:
+        panel: dressed, and without readings of another family.
+        readings: a value a (scale, series); at least one.
+        looks: how each series looks, in the order in which they stand side by side.
+        brief: write the scales' names only, for a panel too narrow for more.
+    """
+    places = positions(readings)
+    span = max(places.values()) - min(places.values())
+    shift = 0.011 * (span or 1.0)
+    for number, (series, look) in enumerate(looks.items()):
+        ordered = sorted((one for one in readings if one.series == series), key=theme.scale_order)
+        offset = (number - (len(looks) - 1) / 2) * shift
+        trained = [one for one in ordered if one.samples_seen is not None]
+        aside = [one for one in ordered if one.samples_seen is None]
+        for part, linestyle in ((trained, look.linestyle), (aside, "none")):
+            if part:
+                _series(panel, [places[one.scale] + offset for one in part], part, look, linestyle)
+    if not any(math.isfinite(one.value) for one in readings):
+        frame.say_no_data(panel)
+    samples = {one.scale: one.samples_seen for one in readings}
+    for left, right in pairwise(places):
+        if samples[left] is not None and samples[right] is None:
+            middle = (places[left] + places[right]) / 2
+            panel.axvline(middle, color=theme.FAINT, linewidth=0.9, linestyle=":")
+    labels = [scale if brief else _tick_label(scale, samples[scale]) for scale in places]
+    panel.set_xticks(list(places.values()), labels, linespacing=1.15)
+    margin = 0.06 * (span or 5.0)
+    panel.set_xlim(min(places.values()) - margin, max(places.values()) + margin)
+    panel.grid(visible=False, axis="x")
+
+
+def handle(look: Look, label: str) -> Artist:
+    """Return what stands for a series in a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D(
+        [],
+        [],
+        color=look.color,
+        linestyle=look.linestyle,
+        marker=look.marker,
+        markersize=5.0,
+        linewidth=1.5,
+        label=label.replace(" (", "\n("),
+    )
+
+
+def hollow_handle(label: str) -> Artist:
+    """Return what explains hollow marks in a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D(
+        [],
+        [],
+        color=theme.FAINT,
+        linestyle="none",
+        marker="o",
+        markersize=5.0,
+        markerfacecolor="white",
+        label=label,
+    )
+
+
+def guess_handle(label: str) -> Artist:
+    """Return what explains the dotted line of a model that guesses."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=theme.FAINT, linestyle=":", linewidth=0.9, label=label)
+
+
+def _series(
+    panel: Axes,
+    places: list[float],
+    readings: Sequence[Reading],
+    look: Look,
+    linestyle: LineStyleType,
+) -> None:
+    # Wilson bounds of 0 or all right may fall on the wrong side of the value by rounding.
+    below = [max(0.0, one.value - one.low) for one in readings]
+    above = [max(0.0, one.high - one.value) for one in readings]
+    below, above = (
+        [
+            bar if math.isfinite(one.high - one.low) else math.nan
+            for bar, one in zip(bars, readings, strict=True)
+        ]
+        for bars in (below, above)
+    )
+    barred = any(math.isfinite(one.low) and math.isfinite(one.high) for one in readings)
+    panel.errorbar(
+        places,
+        [one.value for one in readings],
+        yerr=[below, above] if barred else None,
+        color=look.color,
+        linestyle=linestyle,
+        linewidth=1.5,
+        marker=look.marker,
+        markersize=5.0,
+        elinewidth=1.1,
+        capsize=2.5,
+        capthick=1.1,
+        label=readings[0].series,
+        zorder=3.0,
+    )
+    hollow = [(x, one.value) for x, one in zip(places, readings, strict=True) if one.hollow]
+    if hollow:
+        panel.plot(
+            [x for x, _ in hollow],
+            [value for _, value in hollow],
+            linestyle="none",
+            color=look.color,
+            marker=look.marker,
+            markersize=5.0,
+            markerfacecolor="white",
+            zorder=3.2,
+            label=f"_{readings[0].series}",
+        )
+
+
+def _tick_label(scale: str, samples: int | None) -> str:
+    """Name the scale, and how much training that is where the name does not say so."""
+    if samples is None:
+        return f"{scale}\n(unknown)"
+    short = str(samples)
+    for letter, size in _THOUSANDS:
+        if samples >= size:
+            short = f"{samples / size:g}{letter}"
+            break
+    return scale if scale.lower() == short else f"{scale}\n({short})"

@@ -1,0 +1,272 @@
+"""Numbers of one layer, or of none, against training: accuracy on either question, peaks, the two together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmprobe.analysis.results import AccuracyPoint, CategoryPoint
+from vlmprobe.errors import UsageError, unknown_name
+from vlmprobe.figures import frame, theme, training, validity
+from vlmprobe.figures.training import Reading
+from vlmprobe.pairs.axes import AXES, CATEGORIES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.figure import Figure
+
+    from vlmprobe.analysis.results import PeakPoint
+    from vlmprobe.figures.theme import Look
+    from vlmprobe.figures.validity import Unreliable
+
+__all__ = ["ablation", "accuracy_trajectory", "peaks_over_scales"]
+
+_ACCURACY_SERIES = (*(str(axis) for axis in AXES), "overall")
+_SIDES = (
+    ("acc_orig", "original question right", 0.5),
+    ("acc_swap", "swapped question right", 0.5),
+    ("acc_both", "both right", 0.25),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One column of panels, which has one row a family."""
+
+    title: str
+    ylabel: str
+    readings: Sequence[Reading]
+    ylim: tuple[float, float] | None = None
+    guess: float | None = None
+
+
+def accuracy_trajectory(
+    points: Sequence[AccuracyPoint] | Sequence[CategoryPoint],
+    *,
+    title: str | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw accuracy on the original question, the swapped one and both against training, by axis or by category.
+
+    Families are rows. x as in ``accuracy_over_scales``. By axis each value has its Wilson 95 % bounds; by
+    category, where six bars would cover each other, it has none, and a hollow mark stands for a category that
+    is not reliable. The dotted line is a guess.
+
+    Args:
+        points: all by axis (and ``overall``) or all by category, one a (family, scale, name).
+        title: above the panels; None = what is shown, empty = nothing.
+        figure: emptied and drawn into; None = a new one.
+
+    Raises:
+        UsageError: no points, axes mixed with categories, an unknown name, or two points for one mark.
+    """
+    readings = {side: [_accuracy(point, side) for point in points] for side, _, _ in _SIDES}
+    if len({type(point) for point in points}) > 1:
+        raise UsageError("accuracy_trajectory: axes and categories in one figure; pass points of one kind")
+    kind = "category" if points and isinstance(points[0], CategoryPoint) else "axis"
+    known = [str(name) for name in CATEGORIES] if kind == "category" else list(_ACCURACY_SERIES)
+    _check("accuracy_trajectory", readings["acc_both"], kind, known)
+    looks = _looks(readings["acc_both"], known)
+    figure = _draw(
+        figure,
+        [
+            _Column(name, "share of pairs", readings[side], (-0.03, 1.03), guess)
+            for side, name, guess in _SIDES
+        ],
+        looks,
+        note=_counts(points),
+    )
+    handles = [training.handle(look, theme.target_title(name)) for name, look in looks.items()]
+    handles.append(training.guess_handle("guessed (0.5; both: 0.25)"))
+    if any(one.hollow for one in readings["acc_both"]):
+        handles.append(training.hollow_handle("a side right less\nthan half of the time"))
+    frame.legend(figure, handles, kind)
+    frame.head(figure, f"Accuracy over scales by {kind}" if title is None else title)
+    return _staggered(figure)
+
+
+def peaks_over_scales(
+    peaks: Sequence[PeakPoint],
+    *,
+    limits: tuple[float, float] | None = None,
+    unreliable: Unreliable | None = None,
+    title: str | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw the largest value of a metric over the layers against training, and beside it the layer where it is.
+
+    Families are rows. x as in ``accuracy_over_scales``; bars are the intervals of the values.
+
+    Args:
+        peaks: of one metric and subset, one a (family, scale, target).
+        limits: y range of the values; None = that of these peaks.
+        unreliable: (family, scale) -> categories whose marks, and those of their axes, are hollow.
+        title: above the panels; None = the metric and the subset, empty = nothing.
+        figure: emptied and drawn into; None = a new one.
+
+    Raises:
+        UsageError: no peaks, several metrics or subsets, two peaks for one mark, or an unknown category.
+    """
+    readings = [_peak(peak, unreliable) for peak in peaks]
+    _check("peaks_over_scales", readings, "target", None)
+    _check_kind("peaks_over_scales", peaks)
+    looks = _looks(readings, theme.sort_targets(peak.target for peak in peaks))
+    layers = [
+        Reading(
+            peak.family,
+            peak.scale,
+            peak.samples_seen,
+            peak.target,
+            float(peak.layer) if peak.layer >= 0 else math.nan,
+            hollow=one.hollow,
+        )
+        for peak, one in zip(peaks, readings, strict=True)
+    ]
+    figure = _draw(
+        figure,
+        [
+            _Column("largest value", theme.metric_label(peaks[0].metric), readings, limits),
+            _Column("where it is", "decoder layer", layers),
+        ],
+        looks,
+    )
+    handles = [training.handle(look, theme.target_title(name)) for name, look in looks.items()]
+    if any(one.hollow for one in readings):
+        handles.append(training.hollow_handle("answered right less\nthan half of the time"))
+    frame.legend(figure, handles, "target")
+    default = f"Peak over layers: {theme.metric_title(peaks[0].metric, peaks[0].subset)}"
+    frame.head(figure, default if title is None else title)
+    return _staggered(figure)
+
+
+def ablation(
+    points: Sequence[AccuracyPoint],
+    peaks: Sequence[PeakPoint],
+    *,
+    limits: tuple[float, float] | None = None,
+    title: str | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw samples seen against the accuracy on both questions and against the peak of a metric, side by side.
+
+    Families are rows. x is symmetric-logarithmic: the untrained checkpoint at 0, logarithmic from the smallest
+    number on. Checkpoints whose samples are unknown, such as other people's, stand right of a dotted line.
+
+    Args:
+        points: one a (family, scale, axis); axes and ``overall``.
+        peaks: of one metric and subset (axis coherence, say), one a (family, scale, axis).
+        limits: y range of the peaks; None = that of these.
+        title: above the panels; None = what is shown, empty = nothing.
+        figure: emptied and drawn into; None = a new one.
+
+    Raises:
+        UsageError: nothing to draw, an unknown axis, several metrics or subsets, or two values for one mark.
+    """
+    accuracies, values = [_accuracy(point, "acc_both") for point in points], [_peak(peak) for peak in peaks]
+    _check("ablation", accuracies, "axis", _ACCURACY_SERIES)
+    _check("ablation", values, "axis", [str(axis) for axis in AXES])
+    _check_kind("ablation", peaks)
+    looks = _looks([*accuracies, *values], _ACCURACY_SERIES)
+    name = theme.metric_title(peaks[0].metric, peaks[0].subset)
+    figure = _draw(
+        figure,
+        [
+            _Column("accuracy, both right", "share of pairs", accuracies, (-0.03, 1.03), 0.25),
+            _Column("peak over layers", theme.metric_label(peaks[0].metric), values, limits),
+        ],
+        looks,
+    )
+    handles = [training.handle(look, theme.target_title(series)) for series, look in looks.items()]
+    frame.legend(figure, [*handles, training.guess_handle("both guessed (0.25)")], "axis")
+    frame.head(figure, f"Training against accuracy, and against {name}" if title is None else title)
+    return _staggered(figure)
+
+
+def _accuracy(point: AccuracyPoint | CategoryPoint, side: str) -> Reading:
+    by_category = isinstance(point, CategoryPoint)
+    return Reading(
+        point.family,
+        point.scale,
+        point.samples_seen,
+        point.category if isinstance(point, CategoryPoint) else point.axis,
+        getattr(point, side),
+        math.nan if by_category else getattr(point, f"{side}_low"),
+        math.nan if by_category else getattr(point, f"{side}_high"),
+        hollow=isinstance(point, CategoryPoint) and point.reliable is False,
+    )
+
+
+def _peak(peak: PeakPoint, unreliable: Unreliable | None = None) -> Reading:
+    return Reading(
+        peak.family,
+        peak.scale,
+        peak.samples_seen,
+        peak.target,
+        peak.value,
+        peak.ci_low,
+        peak.ci_high,
+        hollow=validity.is_faded(unreliable, peak.family, peak.scale, peak.target),
+    )
+
+
+def _check(what: str, readings: Sequence[Reading], kind: str, known: Sequence[str] | None) -> None:
+    if not readings:
+        raise UsageError(f"{what}: nothing to draw; run `vlmprobe extract` and `vlmprobe analyze` first")
+    seen = set()
+    for one in readings:
+        if known is not None and one.series not in known:
+            raise unknown_name(kind, one.series, list(known))
+        mark = (one.family, one.scale, one.series)
+        if mark in seen:
+            name = f"{one.family} @ {one.scale}, {one.series}"
+            raise UsageError(f"{what}: two values for {name}; pass one run a scale")
+        seen.add(mark)
+
+
+def _check_kind(what: str, peaks: Sequence[PeakPoint]) -> None:
+    kinds = sorted({f"{peak.metric} of {peak.subset}" for peak in peaks})
+    if len(kinds) > 1:
+        raise UsageError(f"{what}: one figure shows one metric of one subset, not {', '.join(kinds)}")
+
+
+def _looks(readings: Sequence[Reading], order: Sequence[str]) -> dict[str, Look]:
+    given = {one.series for one in readings}
+    return theme.target_looks(name for name in order if name in given)
+
+
+def _draw(
+    figure: Figure | None, columns: Sequence[_Column], looks: Mapping[str, Look], note: str = ""
+) -> Figure:
+    families = sorted({one.family for column in columns for one in column.readings})
+    wide = frame.FULL_WIDTH + (1.6 if len(columns) > 2 else 0.0)
+    figure = frame.blank(figure, wide, 0.8 + 3.0 * len(families))
+    grid = figure.subplots(len(families), len(columns), sharey="col", squeeze=False)
+    for family, panels in zip(families, grid, strict=True):
+        for column, panel in zip(columns, panels, strict=True):
+            shown = [one for one in column.readings if one.family == family]
+            frame.dress(panel, f"{family}: {column.title}" if len(families) > 1 else column.title, note)
+            if column.guess is not None:
+                panel.axhline(column.guess, color=theme.FAINT, linewidth=0.9, linestyle=":", zorder=1.5)
+            if shown:
+                training.draw(panel, shown, looks, brief=len(columns) > 2)
+            else:
+                frame.say_no_data(panel)
+            if column.ylim is not None:
+                panel.set_ylim(*column.ylim)
+            frame.label_y(panel, column.ylabel)
+            if panel in grid[-1]:
+                frame.label_x(panel, training.LABEL)
+    return figure
+
+
+def _staggered(figure: Figure) -> Figure:
+    for panel in figure.axes:
+        frame.stagger_tick_labels(figure, panel)
+    return figure
+
+
+def _counts(points: Sequence[AccuracyPoint] | Sequence[CategoryPoint]) -> str:
+    counts = sorted({point.n for point in points})
+    return f"n = {counts[0]}" if counts[0] == counts[-1] else f"n = {counts[0]}\N{EN DASH}{counts[-1]}"

@@ -1,0 +1,64 @@
+"""Which categories of which scale are answered too badly to read anything into their states.
+
+The variant ``all_with_validity`` of a figure draws them pale and marks them, with a line in the legend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import unknown_name
+from vlmprobe.figures import theme
+from vlmprobe.pairs.axes import AXES, CATEGORIES, Axis
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+
+__all__ = ["Unreliable"]
+
+#: (family, scale) -> the categories of which a side is right less than half of the time.
+Unreliable = Mapping[tuple[str, str], Collection[str]]
+
+#: Written behind a name, and the shape of a mark.
+CROSS = "\N{MULTIPLICATION SIGN}"
+NOTE = f"pale, {CROSS}: answered right\nless than half of the time"
+
+
+def faded_categories(unreliable: Unreliable | None, family: str, scale: str) -> frozenset[str]:
+    """Return the categories of one scale that are drawn pale.
+
+    Raises:
+        UsageError: a name among them is no category.
+    """
+    names = frozenset(str(name) for name in (unreliable or {}).get((family, scale), ()))
+    for name in sorted(names - set(CATEGORIES)):
+        raise unknown_name("category", name, [str(category) for category in CATEGORIES])
+    return names
+
+
+def is_faded(unreliable: Unreliable | None, family: str, scale: str, target: str) -> bool:
+    """Whether a target is such a category, an axis with one, or made of several targets with one."""
+    names = faded_categories(unreliable, family, scale)
+    for part in target.split("/"):
+        members = {str(category) for category in Axis(part).categories} if part in AXES else {part}
+        if members & names:
+            return True
+    return False
+
+
+def handle(*, line: bool = True) -> Artist:
+    """Return what explains pale lines, or pale marks, in a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D(
+        [],
+        [],
+        color=theme.pale(theme.INK),
+        linewidth=1.6,
+        linestyle="-" if line else "none",
+        marker="x",
+        markersize=5.0,
+        markeredgewidth=1.2,
+        label=NOTE,
+    )

@@ -1,0 +1,31 @@
+"""The old results layout (``results/{model}/csv|json|npz``), written and read. Knows no database."""
+
+from vlmprobe.interop.documents import prediction_stats
+from vlmprobe.interop.old_layout import (
+    TAGS,
+    AnsweredPair,
+    ImportedRun,
+    QuadDeltas,
+    ScaleData,
+    ScaleResults,
+    safe_name,
+)
+from vlmprobe.interop.read import read_results
+from vlmprobe.interop.write import write_results, write_scale, write_summary
+from vlmprobe.interop.write_arrays import write_arrays
+
+__all__ = [
+    "TAGS",
+    "AnsweredPair",
+    "ImportedRun",
+    "QuadDeltas",
+    "ScaleData",
+    "ScaleResults",
+    "prediction_stats",
+    "read_results",
+    "safe_name",
+    "write_arrays",
+    "write_results",
+    "write_scale",
+    "write_summary",
+]

@@ -1,0 +1,136 @@
+"""The old results layout: what one scale leaves there, and how its files are called.
+
+::
+
+    results/{model}/                                   or saved_data/{model}_{scale}/
+      csv/  predictions_{scale}_{tag}.csv, delta_similarity_{scale}_L{n}_{tag}.csv, delta_norm_..., summary.csv
+      json/ pred_stats_{scale}.json, category_validity_{scale}.json, axis_coherence_{scale}_{tag}.json, ...
+      npz/  vectors_{scale}.npz, cross_group_vectors_{scale}.npz
+
+``{tag}`` is ``all_pairs`` or ``both_correct``; the newest files of the reference implementation have none, and
+mean all pairs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vlmprobe.errors import UsageError
+from vlmprobe.pairs.axes import Subset
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from vlmprobe.analysis.candidates import LayerCandidates
+    from vlmprobe.analysis.results import Metric
+    from vlmprobe.pairs.axes import Axis, Category
+
+__all__ = [
+    "TAGS",
+    "AnsweredPair",
+    "ImportedRun",
+    "QuadDeltas",
+    "ScaleData",
+    "ScaleResults",
+    "safe_name",
+]
+
+Float32Array = npt.NDArray[np.float32]
+
+#: What the old file names call a subset.
+TAGS: dict[Subset, str] = {Subset.ALL: "all_pairs", Subset.BOTH_CORRECT: "both_correct"}
+
+_NAME = re.compile(r"\w[\w.+@ -]*")
+_MAX_NAME = 100
+
+
+def safe_name(name: str, what: str) -> str:
+    """Return a family's or scale's name if it can be part of a file name.
+
+    Raises:
+        UsageError: it is empty, too long, or holds anything but letters, digits and ``_ . + @ -`` or a space.
+    """
+    if len(name) > _MAX_NAME or not _NAME.fullmatch(name) or name != name.strip():
+        raise UsageError(
+            f"{what} {name[:60]!r} cannot be part of a file name; "
+            f"use at most {_MAX_NAME} letters, digits and '_ . + @ -', the first a letter or digit"
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredPair:
+    """One swap pair of one run with its answers; the questions are not part of the old layout."""
+
+    pair_id: str
+    category: Category
+    pred_orig: str | None
+    """The answer to the original question; None where only its verdict is known."""
+    pred_swap: str | None
+    correct_orig: bool
+    correct_swap: bool
+
+    @property
+    def axis(self) -> Axis:
+        """The axis of the pair's category."""
+        return self.category.axis
+
+    @property
+    def both_correct(self) -> bool:
+        """Whether the pair belongs to the subset ``both_correct``."""
+        return self.correct_orig and self.correct_swap
+
+
+@dataclass(frozen=True, slots=True)
+class QuadDeltas:
+    """The quads of a scale, of which the old layout keeps the deltas only: row r is quad ``quad/{r}``."""
+
+    n: int
+    layers: Mapping[int, tuple[Float32Array, Float32Array]]
+    """Layer -> (M, D) vertical deltas and (M, D) distance deltas, row for row; may read on access."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The names of the quads, in the order of the rows."""
+        return tuple(f"quad/{row}" for row in range(self.n))
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleData:
+    """What was extracted for one scale."""
+
+    family: str
+    scale: str
+    pairs: tuple[AnsweredPair, ...]
+    """N pairs."""
+    layers: Mapping[int, Float32Array]
+    """Layer -> (N, 2, D) states, orig then swap, row for row with the pairs; may read on access."""
+    quads: QuadDeltas | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleResults:
+    """What was computed for one scale; a file of which nothing is known is not written."""
+
+    metrics: Sequence[Metric] = ()
+    """Of every layer and both subsets, as ``layer_metrics`` and ``alignment_metrics`` give them; names that the
+    old layout does not know are passed over."""
+    candidates: LayerCandidates | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedRun:
+    """One scale of a folder in the old layout, checked."""
+
+    data: ScaleData
+    folder: Path
+    """The model's folder, the one with csv, json and npz in it."""
+    stored: Mapping[str, Any]
+    """File -> content of the metrics found there: ``json/vd_ei_400k.json`` as parsed, CSV as row -> column
+    -> number (NaN for an empty cell). To compare with; nothing is taken from them."""

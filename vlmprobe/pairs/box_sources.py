@@ -1,0 +1,115 @@
+"""Where rows of boxes come from, unchecked: a JSON list, a parquet file, or a dataset in the hub's layout."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.errors import InputError, MissingPackageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["BOX_COLUMNS", "raw_rows"]
+
+#: The columns that are read; a file's others, such as its images, stay where they are.
+BOX_COLUMNS = ("question_id", "objects")
+
+_PARQUET_MAGIC = b"PAR1"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_FILE_ENDINGS = frozenset((".json", ".jsonl", ".parquet", ".csv", ".tsv", ".txt"))
+
+
+def raw_rows(source: str) -> Iterator[object]:
+    """Yield the rows of a source as they are; a well-formed one is a dict.
+
+    Args:
+        source: a JSON or parquet file, told apart by its content; a folder in the hub's layout; or, where
+            there is no such path, a hub dataset id such as ``FlagEval/EmbSpatial-Bench``.
+
+    Raises:
+        InputError: it is not there, cannot be read, or is something else.
+        MissingPackageError: a folder or a hub id needs the ``datasets`` package.
+    """
+    path = Path(source)
+    if path.is_dir() or (not path.exists() and _may_be_hub_id(path, source)):
+        return _hub_rows(source, is_folder=path.is_dir())
+    try:
+        with path.open("rb") as file:
+            is_parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+    except OSError as error:
+        raise InputError(_unreadable(path, error)) from None
+    return _parquet_rows(path) if is_parquet else _json_rows(path)
+
+
+def _may_be_hub_id(path: Path, source: str) -> bool:
+    return path.suffix.lower() not in _FILE_ENDINGS and _HUB_ID.fullmatch(source) is not None
+
+
+def _json_rows(path: Path) -> Iterator[object]:
+    try:
+        rows = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(_unreadable(path, error)) from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: neither JSON nor parquet ({_one_line(error)}); give boxes in one of the two"
+        ) from None
+    if not isinstance(rows, list):
+        raise InputError(f"{path}: the JSON is no list; give a list of rows with {' and '.join(BOX_COLUMNS)}")
+    return iter(rows)
+
+
+def _parquet_rows(path: Path) -> Iterator[object]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            _check_columns(path, file.schema_arrow.names)
+            for batch in file.iter_batches(columns=list(BOX_COLUMNS)):
+                yield from batch.to_pylist()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(
+            f"{path}: damaged or unreadable parquet ({_one_line(error)}); make the file again"
+        ) from None
+
+
+def _hub_rows(source: str, *, is_folder: bool) -> Iterator[object]:
+    where = f"folder {source}" if is_folder else f"no file {source!r}; as a hub dataset it"
+    try:
+        import datasets
+    except ImportError:
+        raise MissingPackageError(
+            f"{where} needs the package 'datasets', which is not installed; "
+            "run: pip install datasets, or give a JSON or parquet file"
+        ) from None
+    try:
+        loaded = datasets.load_dataset(source)
+    except Exception as error:  # noqa: BLE001  (the package and its HTTP client share no error class)
+        raise InputError(
+            f"{where} cannot be loaded ({_one_line(error)}); check the name and the network, "
+            "or give a JSON or parquet file"
+        ) from None
+    # Without the other columns no image is decoded.
+    for split in loaded.values():
+        _check_columns(source, split.column_names)
+        yield from split.select_columns(list(BOX_COLUMNS))
+
+
+def _check_columns(where: object, columns: list[str]) -> None:
+    missing = [name for name in BOX_COLUMNS if name not in columns]
+    if missing:
+        raise InputError(
+            f"{where}: no column {' and '.join(missing)} (it has {', '.join(columns[:12])}); give a file of boxes"
+        )
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"cannot read {path}: {error.strerror or error}; check the path given as boxes"
+
+
+def _one_line(error: Any) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__

@@ -1,0 +1,208 @@
+"""Where the objects of a question are in its image, read once and checked here.
+
+A row is ``{"question_id": ..., "objects": {"name": [...], "bbox": [[x, y, width, height], ...]}}`` as
+FlagEval/EmbSpatial-Bench has it; ``objects`` may also be a list of ``{"name", "bbox"}``, or either of the two
+as JSON text. Other columns (``relation``, ``data_source``, images) are not looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import InputError
+from vlmprobe.pairs.box_sources import raw_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Box", "BoxProblem", "Boxes", "normalise_name", "read_boxes"]
+
+_SIDES = ("x", "y", "width", "height")
+#: No image has a side near this; a larger number is damage, and its sums would not be finite for sure.
+_LARGEST = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels of the stored image; (0, 0) is the upper left corner, y grows downwards."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """The centre (x, y)."""
+        return self.x + self.width / 2, self.y + self.height / 2
+
+
+@dataclass(frozen=True, slots=True)
+class BoxProblem:
+    """A row that gives no boxes, and why."""
+
+    row: int
+    """1-based, as the rows come."""
+    what: str
+    """``row``, ``question_id``, ``objects``, ``name`` or ``bbox``."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """The boxes of all questions of one source."""
+
+    source: str
+    """The path or hub id as it was given."""
+    by_question: Mapping[str, Mapping[str, tuple[Box, ...]]]
+    """Question id, then normalised name, to the different boxes that carry this name."""
+    problems: tuple[BoxProblem, ...]
+    n_rows: int
+    """Rows, good and bad."""
+
+    def find(self, question_id: str | None, name: str) -> tuple[Box, ...]:
+        """Return the boxes of an object: none where it is unknown, several where the name is ambiguous."""
+        if question_id is None:
+            return ()
+        return self.by_question.get(question_id, {}).get(normalise_name(name), ())
+
+
+def normalise_name(name: str) -> str:
+    """Return the name that objects are compared by: no case, outer or doubled space, final stop, leading "the"."""
+    bare = " ".join(name.split()).casefold().rstrip(" .")
+    while bare.startswith("the "):
+        bare = bare[4:]
+    return bare
+
+
+def read_boxes(source: str | os.PathLike[str]) -> Boxes:
+    """Read the boxes of a benchmark's objects.
+
+    A row that is wrong in any part gives no box at all, since half of its objects could make a name look
+    unique that is not. Rows with the same question id add up; a box that is there twice counts once.
+
+    Args:
+        source: a JSON list, a parquet file, a folder in the hub's layout, or a hub dataset id. The last two
+            need the ``datasets`` package. All splits are read.
+
+    Raises:
+        InputError: it is missing, unreadable or no file of boxes, or no row of it gives boxes.
+        MissingPackageError: ``datasets`` is needed and not installed.
+    """
+    source = os.fspath(source)
+    gathered: dict[str, dict[str, dict[Box, None]]] = {}
+    problems: list[BoxProblem] = []
+    n_rows = 0
+    for n_rows, row in enumerate(raw_rows(source), start=1):
+        try:
+            question_id, found = _read_row(row)
+        except _BadRowError as bad:
+            problems.append(BoxProblem(n_rows, bad.what, str(bad)))
+            continue
+        of_question = gathered.setdefault(question_id, {})
+        for name, box in found:
+            of_question.setdefault(name, {})[box] = None
+    if not gathered:
+        raise InputError(_no_box(source, n_rows, problems))
+    return Boxes(
+        source=source,
+        by_question={
+            question_id: {name: tuple(boxes) for name, boxes in names.items()}
+            for question_id, names in gathered.items()
+        },
+        problems=tuple(problems),
+        n_rows=n_rows,
+    )
+
+
+class _BadRowError(Exception):
+    """Becomes a ``BoxProblem`` once its row's number is known."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(why)
+        self.what = what
+
+
+def _read_row(row: object) -> tuple[str, list[tuple[str, Box]]]:
+    if not isinstance(row, dict):
+        raise _BadRowError("row", f"{_short(row)} where an object with question_id and objects is needed")
+    question_id = _question_id(row.get("question_id"))
+    return question_id, [(_name(name), _box(bbox)) for name, bbox in _named_boxes(row.get("objects"))]
+
+
+def _question_id(value: object) -> str:
+    # A TSV has text where JSON may have a number, and pandas makes 7.0 of a 7 beside an empty cell.
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    raise _BadRowError("question_id", "missing" if value is None else f"{_short(value)} is no id")
+
+
+def _named_boxes(objects: object) -> list[tuple[object, object]]:
+    if isinstance(objects, str):
+        try:
+            objects = json.loads(objects)
+        except (ValueError, RecursionError):
+            raise _BadRowError("objects", f"text that is no JSON: {_short(objects)}") from None
+    if isinstance(objects, dict):
+        names, boxes = objects.get("name"), objects.get("bbox")
+        if not isinstance(names, list) or not isinstance(boxes, list):
+            raise _BadRowError("objects", "not two lists, name and bbox")
+        if len(names) != len(boxes):
+            raise _BadRowError("objects", f"{len(names)} names and {len(boxes)} boxes")
+        named = list(zip(names, boxes, strict=True))
+    elif isinstance(objects, list):
+        if not all(isinstance(each, dict) for each in objects):
+            raise _BadRowError("objects", "a list whose members are not all {name, bbox}")
+        named = [(each.get("name"), each.get("bbox")) for each in objects]
+    else:
+        raise _BadRowError(
+            "objects", "missing" if objects is None else f"{_short(objects)} is no list of objects"
+        )
+    if not named:
+        raise _BadRowError("objects", "the row has no object")
+    return named
+
+
+def _name(value: object) -> str:
+    name = normalise_name(value) if isinstance(value, str) else ""
+    if not name:
+        raise _BadRowError("name", f"{_short(value)} is no name")
+    return name
+
+
+def _box(value: object) -> Box:
+    if not isinstance(value, list | tuple) or len(value) != len(_SIDES):
+        raise _BadRowError("bbox", f"{_short(value)} is not the four numbers x, y, width, height")
+    for side, number in zip(_SIDES, value, strict=True):
+        if not isinstance(number, int | float) or isinstance(number, bool):
+            raise _BadRowError("bbox", f"{side} is {_short(number)}, not a number")
+        if not abs(number) <= _LARGEST:  # so that NaN fails too
+            raise _BadRowError("bbox", f"{side} is {_short(number)}, not a number of pixels")
+        if number < 0 and side in ("width", "height"):
+            raise _BadRowError("bbox", f"{side} is {_short(number)}, and must not be negative")
+    x, y, width, height = (float(number) for number in value)
+    return Box(x, y, width, height)
+
+
+def _short(value: object) -> str:
+    try:
+        return repr(value)[:60]
+    except (ValueError, RecursionError):  # an integer or a nesting too long to be written out
+        return f"a {type(value).__name__}"
+
+
+def _no_box(source: str, n_rows: int, problems: list[BoxProblem]) -> str:
+    if not problems:
+        return f"{source} has no rows; give a file with at least one question's boxes"
+    first = problems[0]
+    return (
+        f"{source}: none of its {n_rows} rows gives boxes; correct the file, "
+        f"first row {first.row}: {first.what}: {first.why}"
+    )

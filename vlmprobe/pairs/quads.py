@@ -1,0 +1,150 @@
+"""Quads: a distance pair and a vertical pair about the same two objects of one image, linked by their boxes.
+
+Pictures of a ground plane show what is farther higher up. Where the boxes agree with that the distance pair
+is ``consistent``, where they contradict it ``counter``, and where the two centres are about level
+``ambiguous`` (arXiv 2605.30161).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from vlmprobe.pairs.axes import Axis, Category
+from vlmprobe.pairs.drafts import RowRejectedError
+from vlmprobe.pairs.prompts import get_template
+from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vlmprobe.pairs.boxes import Box, Boxes
+    from vlmprobe.pairs.dataset import Dataset
+
+__all__ = ["OUTCOMES", "PERSPECTIVES", "QuadLink", "QuadSet", "link_quads"]
+
+#: What a distance pair's boxes say about it.
+PERSPECTIVES = ("consistent", "counter", "ambiguous")
+#: What becomes of a distance pair: the keys of ``QuadSet.counts``.
+OUTCOMES = ("matched", "ambiguous", "no_box", "no_objects")
+
+#: Centres are level when their heights differ by less than this share of the image's height.
+_LEVEL_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class QuadLink:
+    """A quad, by the ids of its two pairs."""
+
+    distance_pair_id: str
+    vertical_pair_id: str
+    """``{distance_pair_id}/v``."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuadSet:
+    """The quads of a dataset, and what is to be asked for them besides the dataset's own pairs."""
+
+    links: tuple[QuadLink, ...]
+    """In file order of the distance pairs."""
+    pairs: tuple[SwapPair, ...]
+    """Pairs of origin ``quad``, in file order: of each quad its distance pair where that is outside the
+    dataset's sample (with its perspective), then its vertical pair."""
+    perspectives: Mapping[str, str]
+    """One of ``PERSPECTIVES`` for every distance pair that has boxes, sampled or not, by pair id."""
+    counts: Mapping[str, int]
+    """Distance pairs by outcome; every one of ``OUTCOMES`` has an entry, and together they are all."""
+    problems: tuple[RowProblem, ...] = field(default=())
+    """By the dataset's line, at most one each. ``no_box`` and ``no_objects`` say why a pair has no boxes;
+    ``box`` that a centre lies outside the image, which drops nothing."""
+
+
+def link_quads(dataset: Dataset, boxes: Boxes) -> QuadSet:
+    """Link every distance pair made from a file, inside and outside its sample, to its vertical partner.
+
+    A box is looked up by question id and object name. A pair is ``no_objects`` where its form names no
+    objects, ``no_box`` unless both objects have exactly one box, and ``ambiguous`` where the centres' heights
+    differ by less than 5 % of the image's; exactly 5 % is a match. The vertical pair asks about the same
+    subject and reference with the dataset's template: above where the subject's centre is the higher one.
+    """
+    sampled = {pair.pair_id for pair in dataset.pairs}
+    counts = dict.fromkeys(OUTCOMES, 0)
+    links: list[QuadLink] = []
+    pairs: list[SwapPair] = []
+    perspectives: dict[str, str] = {}
+    problems: list[RowProblem] = []
+    for pair in dataset.made:
+        if pair.axis is not Axis.DISTANCE:
+            continue
+        try:
+            subject, reference = _objects(pair)
+            subject_box, reference_box = _only_box(pair, subject, boxes), _only_box(pair, reference, boxes)
+        except RowRejectedError as rejected:
+            counts[rejected.what] += 1
+            problems.append(RowProblem(pair.line, rejected.what, rejected.why, rejected.column))
+            continue
+        problems.extend(_outside(pair, {subject: subject_box, reference: reference_box}))
+        vertical = _vertical_category(subject_box, reference_box, pair.image_height)
+        if vertical is None:
+            counts["ambiguous"] += 1
+            perspectives[pair.pair_id] = "ambiguous"
+            continue
+        counts["matched"] += 1
+        # The subject is the farther one of a far pair, and the higher one of an above pair.
+        agree = pair.category.is_canonical == vertical.is_canonical
+        perspectives[pair.pair_id] = "consistent" if agree else "counter"
+        partner = _partner(pair, vertical, subject, reference, dataset.template)
+        links.append(QuadLink(pair.pair_id, partner.pair_id))
+        if pair.pair_id not in sampled:
+            pairs.append(replace(pair, origin="quad", perspective=perspectives[pair.pair_id]))
+        pairs.append(partner)
+    return QuadSet(tuple(links), tuple(pairs), perspectives, counts, tuple(problems))
+
+
+def _objects(pair: SwapPair) -> tuple[str, str]:
+    if pair.subject is None or pair.reference is None:
+        raise RowRejectedError("no_objects", "the row spells its questions out and names no objects")
+    return pair.subject, pair.reference
+
+
+def _only_box(pair: SwapPair, name: str, boxes: Boxes) -> Box:
+    if pair.question_id is None:
+        raise RowRejectedError("no_box", "the row has no question_id", "question_id")
+    found = boxes.find(pair.question_id, name)
+    if len(found) != 1:
+        how_many = f"{len(found)} different boxes are" if found else "no box is"
+        why = f"{how_many} named {name[:60]!r} for question_id {pair.question_id[:60]!r}"
+        raise RowRejectedError("no_box", why)
+    return found[0]
+
+
+def _outside(pair: SwapPair, boxes: Mapping[str, Box]) -> list[RowProblem]:
+    """Say where boxes look like those of another image, or of this one at another size."""
+    width, height = pair.image_width, pair.image_height
+    for name, box in boxes.items():
+        x, y = box.centre
+        if not (0 <= x <= width and 0 <= y <= height):
+            why = f"the centre of {name[:60]!r}, ({x:g}, {y:g}), is outside the {width} x {height} image"
+            return [RowProblem(pair.line, "box", f"{why}; boxes must be in its pixels")]
+    return []
+
+
+def _vertical_category(subject: Box, reference: Box, image_height: int) -> Category | None:
+    """Return what the subject is to the reference, None where their centres are about level."""
+    lower_by = subject.centre[1] - reference.centre[1]
+    if abs(lower_by) < _LEVEL_SHARE * image_height:
+        return None
+    return Category.ABOVE if lower_by < 0 else Category.BELOW
+
+
+def _partner(pair: SwapPair, category: Category, subject: str, reference: str, template: str) -> SwapPair:
+    orig, swap = get_template(template).ask(category, subject, reference)
+    return replace(
+        pair,
+        pair_id=f"{pair.pair_id}/v",
+        category=category,
+        orig=orig,
+        swap=swap,
+        origin="quad",
+        perspective=None,
+    )
