@@ -127,6 +127,12 @@ def shell(workplace: Path) -> Shell:
     return Shell(workplace)
 
 
+@pytest.fixture(scope="session")
+def inside(workplace: Path) -> Shell:
+    """Run commands within the test process, beside others that run as processes."""
+    return InProcess(workplace)
+
+
 @pytest.fixture(scope="session", params=["in-process", pytest.param("process", marks=pytest.mark.full)])
 def vlmprobe(request: pytest.FixtureRequest, workplace: Path) -> Shell:
     """Run commands within the test process; the full tier repeats each test with processes."""

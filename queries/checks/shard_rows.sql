@@ -3,5 +3,6 @@
 SELECT shards.run_id, shards.shard, shards.n_pairs, count(DISTINCT predictions.shard_row) AS places
 FROM shards
 LEFT JOIN predictions ON shards.run_id = predictions.run_id AND shards.shard = predictions.shard
+WHERE shards.kind = 'states'
 GROUP BY shards.run_id, shards.shard, shards.n_pairs
 HAVING count(DISTINCT predictions.shard_row) <> shards.n_pairs OR count(predictions.pair_id) <> 2 * shards.n_pairs

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from vlmprobe.analysis.results import AccuracyPoint, LayerCurve
+from vlmprobe.analysis.results import AccuracyPoint, CategoryPoint, LayerCurve, PeakPoint, PointCloud
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +53,64 @@ def make_point(axis: str, both: float, scale: str = "80k", *, family: str = "tin
     bounds = (max(0.0, both - 0.05), min(1.0, both + 0.05)) if math.isfinite(both) else (math.nan, math.nan)
     three = (both, *bounds)
     return AccuracyPoint(family, scale, SCALES.get(scale), axis, 40, *three, *three, *three)
+
+
+def make_category_point(
+    category: str, side: float, scale: str = "80k", *, family: str = "tiny"
+) -> CategoryPoint:
+    """Return a point whose three accuracies are one number, with bounds 0.05 below and above."""
+    three = (side, side - 0.05, side + 0.05)
+    reliable = side >= 0.5 if math.isfinite(side) else None
+    return CategoryPoint(family, scale, SCALES.get(scale), category, 40, *three, *three, *three, reliable)
+
+
+def make_peak(
+    target: str,
+    value: float,
+    scale: str = "80k",
+    *,
+    layer: int = 3,
+    metric: str = "axis_coherence",
+    subset: str = "all",
+    family: str = "tiny",
+) -> PeakPoint:
+    """Return a peak whose interval is 0.1 wide on both sides."""
+    samples = SCALES.get(scale)
+    return PeakPoint(
+        family, scale, samples, metric, target, subset, layer, value, value - 0.1, value + 0.1, 40
+    )
+
+
+def make_cloud(
+    labels: tuple[str, ...],
+    *,
+    components: int = 3,
+    sides: tuple[str, ...] = (),
+    scale: str = "80k",
+    layer: int = 4,
+) -> PointCloud:
+    """Return points (0, 0, 0), (1, 10, 100), (2, 20, 200) and so on, one a label."""
+    steps = np.array([1.0, 10.0, 100.0])[:components]
+    points = np.arange(len(labels), dtype=np.float64)[:, None] * steps
+    return PointCloud("tiny", scale, layer, "all", points, labels, (0.5, 0.25, math.nan)[:components], sides)
+
+
+@pytest.fixture
+def category_point() -> Callable[..., CategoryPoint]:
+    """Make a point of one category."""
+    return make_category_point
+
+
+@pytest.fixture
+def peak() -> Callable[..., PeakPoint]:
+    """Make a peak."""
+    return make_peak
+
+
+@pytest.fixture
+def cloud() -> Callable[..., PointCloud]:
+    """Make points on principal components."""
+    return make_cloud
 
 
 @pytest.fixture

@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from vlmprobe.figures import layer_curves, scale_marks, to_png, to_svg
+import pytest
+
+from vlmprobe.errors import UsageError
+from vlmprobe.figures import encode, layer_curves, scale_marks, to_pdf, to_png, to_svg
 
 
 def test_the_same_result_gives_the_same_bytes(curve):
@@ -16,6 +19,7 @@ def test_the_same_result_gives_the_same_bytes(curve):
 
     assert to_png(draw()) == to_png(draw())
     assert to_svg(draw()) == to_svg(draw())
+    assert to_pdf(draw()) == to_pdf(draw())
 
 
 def test_bytes_are_of_the_kind_they_say(curve):
@@ -29,6 +33,19 @@ def test_bytes_are_of_the_kind_they_say(curve):
     assert width == round(figure.get_figwidth() * 50)
     assert b"<svg" in svg
     assert b"dc:date" not in svg
+    pdf = to_pdf(figure)
+    assert pdf.startswith(b"%PDF-")
+    assert b"CreationDate" not in pdf
+
+
+def test_a_format_is_named_png_pdf_or_svg(curve):
+    """Another one is answered with those."""
+    figure = layer_curves([curve("vertical", (0.1, 0.4))])
+
+    assert encode(figure, "png", dpi=50) == to_png(figure, 50)
+    assert encode(figure, "svg") == to_svg(figure)
+    with pytest.raises(UsageError, match="unknown figure format 'jpg'; known: png, pdf, svg"):
+        encode(figure, "jpg")
 
 
 def test_more_training_is_darker_and_none_is_grey(curve):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vlmprobe.errors import VlmprobeError
-from vlmprobe.store.artifacts import RunArrays, local_shard
+from vlmprobe.store.arrays import RunArrays
+from vlmprobe.store.artifacts import local_shard
 from vlmprobe.store.committer import Committer
 from vlmprobe.store.predictions import shard_places
 from vlmprobe.store.shards import write_shard

@@ -88,7 +88,7 @@ def test_the_file_is_free_between_transactions(notes: Database, child: Any) -> N
     ],
 )
 def test_a_file_of_another_kind_is_one_clear_line(tmp_path: Path, content: bytes, says: str) -> None:
-    """The error names the file and how to name another; nothing is downloaded to read it."""
+    """The error names the file and how to name another, and leaves it as it is."""
     path = tmp_path / "file"
     path.write_bytes(content)
     with pytest.raises(DatabaseError) as caught:
@@ -98,6 +98,13 @@ def test_a_file_of_another_kind_is_one_clear_line(tmp_path: Path, content: bytes
     assert "VLMPROBE_DATABASE_URL" in line
     assert "\n" not in line
     assert path.read_bytes() == content
+
+
+def test_opening_a_file_downloads_nothing(notes: Database) -> None:
+    """DuckDB would otherwise fetch an extension for a file of another kind."""
+    with notes.transaction() as connection:
+        setting = text("SELECT current_setting('autoinstall_known_extensions')")
+        assert connection.execute(setting).scalar_one() is False
 
 
 def test_a_folder_is_no_database(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def test_extraction_goes_on_while_a_shell_holds_the_database(
     seconds: int,
     per_category: int,
     shell: Any,
+    inside: Any,
     benchmark: Callable[..., Path],
     rows: Any,
     committed: Callable[[Path], int],
@@ -72,4 +73,51 @@ def test_extraction_goes_on_while_a_shell_holds_the_database(
     assert rows(tmp_path, "SELECT count(*), count(DISTINCT pair_id) FROM predictions") == [
         (2 * n_pairs, n_pairs)
     ]
-    shell("db", "check", "--home", tmp_path).ok()
+    inside("db", "check", "--home", tmp_path).ok()
+
+
+@pytest.mark.full
+def test_shards_without_rows_are_adopted_by_the_next_start(
+    study: Any,
+    shell: Any,
+    inside: Any,
+    left: Any,
+    committed: Callable[[Path], int],
+    wait_until: Any,
+    mlflow_store: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """Killed while a shell held the database: the spool's shards become rows, their pairs are not asked again."""
+    command = (
+        "extract",
+        "tiny",
+        "--scale",
+        "2m",
+        "--data",
+        study.data,
+        "--batch-size",
+        8,
+        "--home",
+        tmp_path,
+    )
+    settings = {"VLMPROBE_SHARD_PAIRS": "16", **mlflow_store}
+    process = shell.start(*command, **settings)
+    wait_until(lambda: committed(tmp_path) >= 1, process)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path / "vlmprobe.duckdb", "600"], stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    wait_until(lambda: len(list(tmp_path.glob("spool/*/*.safetensors"))) == 6, process)
+    process.kill()
+    shell.finish(process)
+    holder.kill()
+    holder.wait()
+    kept = committed(tmp_path)
+    assert kept < 6
+
+    resumed = shell(*command, **settings).ok()
+
+    assert f"96 of 96 pairs reused, {6 - kept} shards of them found in the spool" in resumed.err
+    assert left(tmp_path) == left(study.home)
+    inside("db", "check", "--home", tmp_path).ok()

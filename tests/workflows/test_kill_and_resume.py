@@ -50,6 +50,7 @@ def _assert_stopped(stopped: Any, home: Path, rows: Any) -> int:
 def test_a_run_killed_and_then_stopped_ends_bit_equal(
     study: Any,
     shell: Any,
+    inside: Any,
     left: Any,
     rows: Any,
     committed: Callable[[Path], int],
@@ -78,7 +79,7 @@ def test_a_run_killed_and_then_stopped_ends_bit_equal(
     assert _reused(resumed.err) == pairs
     assert rows(tmp_path, "SELECT status FROM runs") == [("complete",)]
     _assert_whole(left(tmp_path), left(study.home))
-    shell("db", "check", "--home", tmp_path).ok()
+    inside("db", "check", "--home", tmp_path).ok()
 
 
 def test_a_run_that_was_finished_asks_nothing(
@@ -98,6 +99,7 @@ def test_a_stopped_run_keeps_whole_batches_and_resumes_bit_equal(
     stop: signal.Signals,
     study: Any,
     shell: Any,
+    inside: Any,
     left: Any,
     rows: Any,
     committed: Callable[[Path], int],
@@ -124,7 +126,7 @@ def test_a_stopped_run_keeps_whole_batches_and_resumes_bit_equal(
 
     shell(*command, **SHARD_PAIRS, **mlflow_store).ok()
     _assert_whole(left(tmp_path), left(study.home))
-    shell("db", "check", "--home", tmp_path).ok()
+    inside("db", "check", "--home", tmp_path).ok()
 
 
 def _is_running(rows: Any, home: Path) -> bool:
@@ -139,6 +141,7 @@ def _is_running(rows: Any, home: Path) -> bool:
 @pytest.mark.full
 def test_ten_kills_at_random_moments(
     shell: Any,
+    inside: Any,
     left: Any,
     benchmark: Callable[..., Path],
     committed: Callable[[Path], int],
@@ -170,7 +173,7 @@ def test_ten_kills_at_random_moments(
         table.append((f"{seconds:.2f} s after {shards} shards", kept, spooled, reused))
         assert reused >= 32 * kept
         _assert_whole(left(home), undisturbed)
-        shell("db", "check", "--home", home).ok()
+        inside("db", "check", "--home", home).ok()
     with capsys.disabled():
         print(f"\n{'killed':<22} {'shards committed':>16} {'in the spool':>12} {'pairs reused':>12}")
         for moment, kept, spooled, reused in table:

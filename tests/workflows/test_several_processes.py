@@ -7,6 +7,7 @@ import fcntl
 import signal
 import sqlite3
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,6 @@ import pytest
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def _extract(home: Path, scale: str, data: Path, *more: object) -> tuple[object, ...]:
@@ -52,12 +52,13 @@ def _check_each(rows: Any, home: Path, runs: list[tuple[str, str, int]]) -> None
     assert found == sorted(runs)
     shards = rows(home, "SELECT artifact_uri, n_bytes FROM shards")
     for uri, n_bytes in shards:
-        assert (home.__class__(uri.removeprefix("file://"))).stat().st_size == n_bytes
+        assert Path(uri.removeprefix("file://")).stat().st_size == n_bytes
     assert {status for _, status in _mlflow_runs(home)} == {"FINISHED"}
 
 
 def test_two_at_once_on_a_new_home_and_a_third_of_the_same_run(
     shell: Any,
+    inside: Any,
     benchmark: Callable[..., Path],
     rows: Any,
     committed: Callable[[Path], int],
@@ -71,7 +72,7 @@ def test_two_at_once_on_a_new_home_and_a_third_of_the_same_run(
     second = shell.start(*_extract(tmp_path, "80k", data), **settings)
     wait_until(lambda: committed(tmp_path) >= 1, first)
     _pause(first, tmp_path)
-    third = shell(*_extract(tmp_path, "2m", data))
+    third = inside(*_extract(tmp_path, "2m", data))
     first.send_signal(signal.SIGCONT)
 
     assert third.code == 1
@@ -81,12 +82,12 @@ def test_two_at_once_on_a_new_home_and_a_third_of_the_same_run(
         shell.finish(process).ok()
     _check_each(rows, tmp_path, [("2m", "complete", 48), ("80k", "complete", 48)])
     assert [name for name, _ in _mlflow_runs(tmp_path)] == ["tiny @ 2m", "tiny @ 80k"]
-    shell("db", "check", "--home", tmp_path).ok()
+    inside("db", "check", "--home", tmp_path).ok()
 
 
 @pytest.mark.full
 def test_six_at_once_on_a_new_home(
-    shell: Any, benchmark: Callable[..., Path], rows: Any, wait_until: Any, tmp_path: Path
+    shell: Any, inside: Any, benchmark: Callable[..., Path], rows: Any, tmp_path: Path
 ) -> None:
     """Six runs started at once on no database and no MLflow store: all end well, nothing is lost."""
     asked = [("vanilla", 8), ("80k", 8), ("400k", 8), ("800k", 8), ("2m", 8), ("2m", 10)]
@@ -99,4 +100,4 @@ def test_six_at_once_on_a_new_home(
     _check_each(rows, tmp_path, [(scale, "complete", 6 * size) for scale, size in asked])
     assert len(_mlflow_runs(tmp_path)) == 6
     assert rows(tmp_path, "SELECT count(*), count(DISTINCT run_id) FROM shards") == [(5 * 6 + 8, 6)]
-    shell("db", "check", "--home", tmp_path).ok()
+    inside("db", "check", "--home", tmp_path).ok()

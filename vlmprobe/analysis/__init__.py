@@ -5,13 +5,22 @@ from vlmprobe.analysis.alignment import ALIGNMENT_VERSIONS, alignment_metrics
 from vlmprobe.analysis.candidates import CANDIDATES_VERSION, LayerCandidates, layer_candidates
 from vlmprobe.analysis.coherence import PairwiseCosine, pairwise_cosine
 from vlmprobe.analysis.deltas import deltas, sign_corrected, unit
+from vlmprobe.analysis.depth import representative_layers
 from vlmprobe.analysis.entanglement import AXIS_PAIRS, CATEGORY_PAIRS
 from vlmprobe.analysis.layers import METRIC_VERSIONS as _LAYER_VERSIONS
 from vlmprobe.analysis.layers import layer_metrics
 from vlmprobe.analysis.perspective import PERSPECTIVE_VERSIONS, perspective_metrics
 from vlmprobe.analysis.projection import PCA_VERSION, Projection, project_deltas, project_states
 from vlmprobe.analysis.resampling import bootstrap_weights, percentile_interval
-from vlmprobe.analysis.results import AccuracyPoint, LayerCurve, Metric, SimilarityMatrix
+from vlmprobe.analysis.results import (
+    AccuracyPoint,
+    CategoryPoint,
+    LayerCurve,
+    Metric,
+    PeakPoint,
+    PointCloud,
+    SimilarityMatrix,
+)
 from vlmprobe.analysis.sign_flips import random_signs, sign_flip_p_value
 
 __all__ = [
@@ -21,11 +30,14 @@ __all__ = [
     "METRIC_VERSIONS",
     "PCA_VERSION",
     "AccuracyPoint",
+    "CategoryPoint",
     "CategoryValidity",
     "LayerCandidates",
     "LayerCurve",
     "Metric",
     "PairwiseCosine",
+    "PeakPoint",
+    "PointCloud",
     "Projection",
     "SimilarityMatrix",
     "alignment_metrics",
@@ -40,6 +52,7 @@ __all__ = [
     "project_deltas",
     "project_states",
     "random_signs",
+    "representative_layers",
     "sign_corrected",
     "sign_flip_p_value",
     "unit",

@@ -165,7 +165,7 @@ class _Maker:
 
 
 def _subset_metrics(quads: Quads, known: bool, maker: _Maker) -> Iterator[Metric]:
-    directed = (quads.vertical != 0).any(axis=1) & (quads.distance != 0).any(axis=1)
+    directed = unit(quads.vertical)[1] & unit(quads.distance)[1]
     n = len(directed)
     yield maker.metric(_ZERO_QUADS, "vertical/distance", float((~directed).sum()) if n else nan, n)
     quads = quads.take(directed).in_fewer_dimensions()

@@ -129,7 +129,7 @@ def _values(
         lengths.append(drawn @ np.linalg.norm(deltas, axis=1))
         few.append(len(np.unique(images[rows])) < 2)
         means, cosine = _coherence(deltas, drawn)
-        directed = rows & (signed != 0).any(axis=1)
+        directed = rows & unit(signed)[1]
         lone = len(np.unique(images[directed])) < 2
         yield _COHERENCE, f"{Axis.DISTANCE}/{half}", means, cosine.std, cosine.n, lone
     grams = np.stack([[np.einsum("ij,ij->i", first, second) for second in sums] for first in sums])

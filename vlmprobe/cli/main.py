@@ -9,7 +9,22 @@ from typing import Any
 import typer
 
 from vlmprobe import __version__
-from vlmprobe.cli import analyze, data, db, demo, extract, merge, query, run, runs, sql, sync, ui
+from vlmprobe.cli import (
+    analyze,
+    data,
+    db,
+    demo,
+    export,
+    extract,
+    import_,
+    merge,
+    query,
+    run,
+    runs,
+    sql,
+    sync,
+    ui,
+)
 
 __all__ = ["app", "main"]
 
@@ -40,7 +55,7 @@ def _options(
     pass
 
 
-for module in (demo, extract, analyze, merge, run, runs, sql, query, ui, sync):
+for module in (demo, extract, analyze, merge, run, runs, sql, query, ui, export, import_, sync):
     module.register(app)
 app.add_typer(data.app, name="data")
 app.add_typer(db.app, name="db")

@@ -140,6 +140,11 @@ class Catalog:
             global_steps=chosen.global_steps,
         )
 
+    def training_of(self, scale: str) -> tuple[int | None, int | None]:
+        """Return the samples and steps that a scale's name alone stands for; None where it says nothing."""
+        meaning = self._meanings.get(scale, _Entry())
+        return meaning.samples_seen, meaning.global_steps
+
     def _family(self, name: str) -> _FamilyEntry:
         if name in self._families:
             return self._families[name]

@@ -65,8 +65,7 @@ def accuracy_over_scales(
     ]
     frame.legend(figure, [*handles, training.guess_handle("both guessed (0.25)")], "axis")
     frame.head(figure, "Accuracy over scales, with 95 % Wilson bounds" if title is None else title)
-    for panel in panels[: len(families)]:
-        frame.stagger_tick_labels(figure, panel)
+    frame.stagger_tick_labels(figure, *panels[: len(families)])
     return figure
 
 

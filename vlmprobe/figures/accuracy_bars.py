@@ -36,8 +36,8 @@ class _Kind(NamedTuple):
 
 
 _KINDS = (
-    _Kind("acc_orig", "original question", 0.3, None),
-    _Kind("acc_swap", "swapped question", 0.62, "////"),
+    _Kind("acc_orig", "original question", 0.5, None),
+    _Kind("acc_swap", "swapped question", 0.8, "////"),
     _Kind("acc_both", "both", 0.0, None),
 )
 
@@ -72,7 +72,8 @@ def accuracy_bars(
             shown = sorted((p for p in points if (p.family, p.axis) == (family, axis)), key=theme.scale_order)
             name = theme.target_title(axis)
             frame.dress(panel, f"{family}: {name}" if len(families) > 1 else name, _counts(shown))
-            color = theme.target_look(axis).color
+            # On black no error bar could be seen.
+            color = theme.target_look(axis).color if axis in AXES else theme.FAINT
             for number, point in enumerate(shown):
                 _group(panel, number, point, _KINDS, color)
             _finish(panel, [point.scale for point in shown])
@@ -84,8 +85,7 @@ def accuracy_bars(
     frame.legend(figure, [*_kind_handles(_KINDS), _guess_handle()], "questions")
     default = f"Accuracy by axis and scale{'' if len(families) > 1 else f': {families[0]}'}"
     frame.head(figure, default if title is None else title)
-    for panel in used:
-        frame.stagger_tick_labels(figure, panel)
+    frame.stagger_tick_labels(figure, *used)
     return figure
 
 
@@ -110,10 +110,9 @@ def category_validity_bars(
     _check("category_validity_bars", groups, "category", known)
     ordered = sorted(points, key=lambda point: (point.family, theme.scale_order(point)))
     scales = list(dict.fromkeys((point.family, point.scale) for point in ordered))
-    columns = min(3, len(scales)) if len(scales) != 4 else 2
+    columns = min(2, len(scales))
     rows = math.ceil(len(scales) / columns)
-    width = {1: 6.8, 2: 9.0, 3: frame.FULL_WIDTH + 1.0}[columns]
-    figure = frame.blank(figure, width, 0.7 + 2.5 * rows)
+    figure = frame.blank(figure, 6.8 if columns == 1 else frame.FULL_WIDTH, 0.7 + 2.2 * rows)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for scale, panel in zip(scales, panels, strict=False):
         of_scale = {point.category: point for point in points if (point.family, point.scale) == scale}
@@ -134,8 +133,7 @@ def category_validity_bars(
         handles.append(validity.handle(line=False))
     frame.legend(figure, handles, "questions")
     frame.head(figure, "Category validity: accuracy on either question" if title is None else title)
-    for panel in panels[: len(scales)]:
-        frame.stagger_tick_labels(figure, panel)
+    frame.stagger_tick_labels(figure, *panels[: len(scales)])
     return figure
 
 

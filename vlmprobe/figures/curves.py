@@ -41,7 +41,7 @@ def layer_curves(
     Args:
         curves: any mix of families, scales and targets, but one metric and one subset.
         controls: curves of a control, whose ``target`` names the panel they belong to: the grey band covers the
-            bounds of all of them, the grey lines are their values.
+            bounds of all of them.
         limits: y range; None = that of these curves.
         unreliable: (family, scale) -> categories whose lines are drawn pale, with crosses, as are those of
             their axes.

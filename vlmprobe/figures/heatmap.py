@@ -71,10 +71,8 @@ def similarity_heatmap(
         bar = figure.colorbar(mesh, ax=list(panels), ticks=[-1, -0.5, 0, 0.5, 1], shrink=min(1.0, 1.4 / rows))
         bar.ax.tick_params(labelsize=theme.TICK_SIZE, labelfontfamily=theme.FONT, color=theme.FAINT)
         bar.outline.set_visible(False)
-        note = (
-            f"hatched: no data; {validity.CROSS}: right < half the time" if any_faded else "hatched: no data"
-        )
-        frame.label_y(bar.ax, f"cosine of mean deltas ({note})")
+        note = f";\npale, {validity.CROSS}: answered right less than half of the time" if any_faded else ""
+        frame.label_y(bar.ax, f"cosine of mean deltas (hatched: no data{note})")
     subsets = sorted({one.subset for one in matrices})
     default = theme.metric_title("Similarity of mean deltas", " / ".join(subsets))
     frame.head(figure, default if title is None else title)

@@ -131,7 +131,7 @@ def draw(
 
 
 def draw_control(panel: Axes, controls: Sequence[LayerCurve]) -> None:
-    """Draw the band between the lowest and the highest bound of some controls, and each one's mean."""
+    """Draw the band between the lowest and the highest bound of some controls; of a single one, its mean too."""
     ends: dict[int, tuple[float, float]] = {}
     for control in controls:
         for layer, low, high in zip(control.layers, control.low, control.high, strict=True):
@@ -150,10 +150,10 @@ def draw_control(panel: Axes, controls: Sequence[LayerCurve]) -> None:
             zorder=1.6,
             label="_control",
         )
-    for control in controls:
+    if len(controls) == 1:
         panel.plot(
-            control.layers,
-            control.values,
+            controls[0].layers,
+            controls[0].values,
             color=theme.CONTROL_COLOR,
             linewidth=1.1,
             linestyle="--",

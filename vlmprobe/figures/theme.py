@@ -84,11 +84,11 @@ _METRICS = {
     "vd_ei.eq3": ("Vertical-distance entanglement (VD-EI, Eq. 3)", "VD-EI"),
     "vd_ei.pooled": ("Vertical-distance entanglement (VD-EI, pooled)", "cosine of the mean deltas"),
     "cross_axis_alignment.published": (
-        "Alignment of vertical and distance over quads (as published)",
-        "cosine of vertical and distance deltas",
+        "Vertical-distance alignment over quads (as published)",
+        "cosine of vertical\nand distance deltas",
     ),
     "cross_axis_alignment.canonical": (
-        "Alignment of vertical and distance over quads (sign-corrected)",
+        "Vertical-distance alignment over quads (sign-corrected)",
         "cosine of sign-corrected vertical\nand distance deltas",
     ),
 }
@@ -223,7 +223,7 @@ def target_look(target: str, place: int = 0) -> Look:
         return Look(AXIS_COLORS[target], AXIS_MARKERS[target], "-")
     if target in CATEGORIES:
         category = Category(target)
-        linestyle = "-" if category.is_canonical else "--"
+        linestyle: LineStyleType = "-" if category.is_canonical else "--"
         return Look(CATEGORY_COLORS[target], AXIS_MARKERS[category.axis], linestyle)
     if target == "overall":
         return Look(OVERALL_COLOR, "D", "--")

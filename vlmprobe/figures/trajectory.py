@@ -40,6 +40,8 @@ class _Column:
     readings: Sequence[Reading]
     ylim: tuple[float, float] | None = None
     guess: float | None = None
+    whole: bool = False
+    """Whether only whole numbers make sense."""
 
 
 def accuracy_trajectory(
@@ -72,11 +74,10 @@ def accuracy_trajectory(
     figure = _draw(
         figure,
         [
-            _Column(name, "share of pairs", readings[side], (-0.03, 1.03), guess)
+            _Column(name, f"share of pairs ({_counts(points)})", readings[side], (-0.03, 1.03), guess)
             for side, name, guess in _SIDES
         ],
         looks,
-        note=_counts(points),
     )
     handles = [training.handle(look, theme.target_title(name)) for name, look in looks.items()]
     handles.append(training.guess_handle("guessed (0.5; both: 0.25)"))
@@ -128,7 +129,7 @@ def peaks_over_scales(
         figure,
         [
             _Column("largest value", theme.metric_label(peaks[0].metric), readings, limits),
-            _Column("where it is", "decoder layer", layers),
+            _Column("where it is", "decoder layer", layers, whole=True),
         ],
         looks,
     )
@@ -236,9 +237,9 @@ def _looks(readings: Sequence[Reading], order: Sequence[str]) -> dict[str, Look]
     return theme.target_looks(name for name in order if name in given)
 
 
-def _draw(
-    figure: Figure | None, columns: Sequence[_Column], looks: Mapping[str, Look], note: str = ""
-) -> Figure:
+def _draw(figure: Figure | None, columns: Sequence[_Column], looks: Mapping[str, Look]) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
     families = sorted({one.family for column in columns for one in column.readings})
     wide = frame.FULL_WIDTH + (1.6 if len(columns) > 2 else 0.0)
     figure = frame.blank(figure, wide, 0.8 + 3.0 * len(families))
@@ -246,7 +247,7 @@ def _draw(
     for family, panels in zip(families, grid, strict=True):
         for column, panel in zip(columns, panels, strict=True):
             shown = [one for one in column.readings if one.family == family]
-            frame.dress(panel, f"{family}: {column.title}" if len(families) > 1 else column.title, note)
+            frame.dress(panel, f"{family}: {column.title}" if len(families) > 1 else column.title)
             if column.guess is not None:
                 panel.axhline(column.guess, color=theme.FAINT, linewidth=0.9, linestyle=":", zorder=1.5)
             if shown:
@@ -255,6 +256,8 @@ def _draw(
                 frame.say_no_data(panel)
             if column.ylim is not None:
                 panel.set_ylim(*column.ylim)
+            if column.whole:
+                panel.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             frame.label_y(panel, column.ylabel)
             if panel in grid[-1]:
                 frame.label_x(panel, training.LABEL)
@@ -262,8 +265,7 @@ def _draw(
 
 
 def _staggered(figure: Figure) -> Figure:
-    for panel in figure.axes:
-        frame.stagger_tick_labels(figure, panel)
+    frame.stagger_tick_labels(figure, *figure.axes)
     return figure
 
 

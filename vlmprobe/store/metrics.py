@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import tuple_, update
+from sqlalchemy import delete, tuple_, update
 
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.rows import fetch, insert_rows, none_if_nan
-from vlmprobe.store.schema import MetricRow
+from vlmprobe.store.schema import MetricRow, ResultJson
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
 
     from vlmprobe.analysis import Metric
 
-__all__ = ["MetricsUpdate", "mark_metrics_synced", "read_metrics", "store_metrics"]
+__all__ = [
+    "MetricsUpdate",
+    "mark_metrics_synced",
+    "read_metrics",
+    "read_results_json",
+    "store_metrics",
+    "store_results",
+]
 
 _KEY = ("name", "version", "subset", "target", "layer")
 _VALUES = ("value", "std", "n", "ci_low", "ci_high", "p_value", "seed")
@@ -77,6 +85,49 @@ def read_metrics(connection: Connection, run_id: str) -> list[dict[str, Any]]:
     )
 
 
+def read_results_json(connection: Connection, run_id: str, name: str, subset: str) -> dict[str, Any] | None:
+    """Return the newest version of a whole-run result that is no number."""
+    rows = fetch(
+        connection,
+        "SELECT value FROM results_json WHERE run_id = $id AND name = $name AND subset = $subset AND layer = -1 "
+        "ORDER BY version DESC LIMIT 1",
+        {"id": run_id, "name": name, "subset": subset},
+    )
+    if not rows:
+        return None
+    value = rows[0]["value"]
+    loaded: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
+    return loaded
+
+
+def store_results(connection: Connection, run_id: str, results: Sequence[Mapping[str, Any]]) -> None:
+    """Make the stored results of a run that are no number equal to ``results``; the same value keeps its time."""
+    stored = {
+        (row["name"], row["version"], row["subset"], row["layer"]): row["value"]
+        for row in fetch(connection, "SELECT * FROM results_json WHERE run_id = $id", {"id": run_id})
+    }
+    now = utc_now()
+    for result in results:
+        key = (result["name"], result["version"], result["subset"], result["layer"])
+        value = json.loads(json.dumps(result["value"]))
+        before = stored.get(key)
+        if before is not None and (json.loads(before) if isinstance(before, str) else before) == value:
+            continue
+        name, version, subset, layer = key
+        connection.execute(
+            delete(ResultJson).where(
+                ResultJson.run_id == run_id,
+                ResultJson.name == name,
+                ResultJson.version == version,
+                ResultJson.subset == subset,
+                ResultJson.layer == layer,
+            )
+        )
+        insert_rows(
+            connection, ResultJson, [{"run_id": run_id, "computed_at": now, **result, "value": value}]
+        )
+
+
 def mark_metrics_synced(connection: Connection, run_id: str, when: datetime | None) -> None:
     """Record that MLflow shows the metrics of a run (or, with None, that it does not)."""
     connection.execute(update(MetricRow).where(MetricRow.run_id == run_id).values(synced_at=when))
@@ -87,8 +138,6 @@ def _key(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _delete(connection: Connection, run_id: str, keys: Sequence[tuple[Any, ...]]) -> None:
-    from sqlalchemy import delete
-
     columns = tuple_(*(getattr(MetricRow, name) for name in _KEY))
     for start in range(0, len(keys), 500):
         batch = list(keys[start : start + 500])

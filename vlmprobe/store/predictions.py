@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ShardPlace",
+    "answered_pairs",
     "commit_failures",
     "commit_shard",
     "forget_artifacts",
+    "has_failed_certificate",
     "mark_synced",
     "next_shard_number",
     "shard_places",
@@ -53,11 +55,11 @@ def commit_shard(connection: Connection, shard: ShardFile) -> int:
     shard_row = {
         "run_id": shard.run_id,
         "shard": shard.number,
-        "kind": "states",
+        "kind": shard.kind,
         "path": str(shard.path),
         "sha256": shard.sha256,
         "n_bytes": shard.n_bytes,
-        "n_pairs": _n_pairs(connection, shard),
+        "n_pairs": _n_pairs(connection, shard) if shard.kind == "states" else len(shard.pair_ids),
         "layers": list(shard.layers),
         "dim": shard.dim,
         "dtype": shard.dtype,
@@ -162,3 +164,18 @@ def mark_synced(connection: Connection, run_id: str, shard: int, artifact_uri: s
 def forget_artifacts(connection: Connection, run_id: str) -> None:
     """Record that MLflow has no shard of a run any more."""
     connection.execute(update(Shard).where(Shard.run_id == run_id).values(artifact_uri=None, synced_at=None))
+
+
+def has_failed_certificate(connection: Connection, run_id: str) -> bool:
+    """Return whether the fast path was found wanting in this run."""
+    rows = fetch(
+        connection, "SELECT count(*) AS n FROM certificates WHERE run_id = $id AND NOT passed", {"id": run_id}
+    )
+    return bool(rows[0]["n"])
+
+
+def answered_pairs(connection: Connection, run_id: str) -> list[dict[str, Any]]:
+    """Return the run's own pairs with both answers (view ``pair_answers``)."""
+    return fetch(
+        connection, "SELECT * FROM pair_answers WHERE run_id = $id AND origin = 'row'", {"id": run_id}
+    )

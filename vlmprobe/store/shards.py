@@ -39,12 +39,12 @@ class Answer:
 
     pair_id: str
     side: str
-    text: str
+    text: str | None
     parsed: str | None
     correct: bool
     checker: str
     parsed_words: str | None
-    correct_words: bool
+    correct_words: bool | None
     margin: float | None
 
 
@@ -72,6 +72,8 @@ class ShardContent:
     certificates: tuple[dict[str, Any], ...] = ()
     replaces: bool = False
     """Whether these pairs were answered before and the earlier rows give way (a certificate failed)."""
+    kind: str = "states"
+    """``states``: orig and swap; ``deltas``: a quad's vertical and distance delta, which have no rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class ShardFile:
     answers: tuple[Answer, ...]
     certificates: tuple[dict[str, Any], ...] = ()
     replaces: bool = False
+    kind: str = "states"
 
 
 def write_shard(folder: Path, content: ShardContent) -> ShardFile:
@@ -111,6 +114,7 @@ def write_shard(folder: Path, content: ShardContent) -> ShardFile:
         "answers": [asdict(answer) for answer in content.answers],
         "certificates": content.certificates,
         "replaces": content.replaces,
+        "kind": content.kind,
     }
     # NumPy has no bfloat16, so safetensors' own NumPy face cannot say it; the planes must outlive the specs.
     planes = [np.ascontiguousarray(plane) for plane in content.states]
@@ -146,6 +150,7 @@ def write_shard(folder: Path, content: ShardContent) -> ShardFile:
         answers=content.answers,
         certificates=content.certificates,
         replaces=content.replaces,
+        kind=content.kind,
     )
 
 
@@ -174,6 +179,7 @@ def read_header(path: Path) -> ShardFile:
             answers=tuple(Answer(**answer) for answer in meta["answers"]),
             certificates=tuple(meta["certificates"]),
             replaces=meta["replaces"],
+            kind=meta["kind"],
         )
     except _BROKEN as error:
         raise InputError(f"{path}: not a readable shard ({type(error).__name__})") from error

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmprobe.analysis import Metric, bootstrap_weights, layer_metrics
+from vlmprobe.analysis import Metric
 from vlmprobe.errors import UsageError, VlmprobeError
 from vlmprobe.pairs import Subset
-from vlmprobe.store.artifacts import RunArrays
+from vlmprobe.store.arrays import RunArrays
 from vlmprobe.store.engine import Database
-from vlmprobe.store.metrics import MetricsUpdate, store_metrics
+from vlmprobe.store.metrics import MetricsUpdate, store_metrics, store_results
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch
 from vlmprobe.store.runs import OUTDATED, Run, complete_runs, get_run, list_runs, set_config
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.deliver import deliver_run
+from vlmprobe.workflows.layer_analysis import candidates_of, candidates_result, peaks, run_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +28,9 @@ if TYPE_CHECKING:
     from vlmprobe.settings import Settings
     from vlmprobe.workflows.console import Console
 
-__all__ = ["BOOTSTRAP_SEED", "N_RESAMPLES", "AnalyzeResult", "analyze", "find_runs"]
+__all__ = ["AnalyzeResult", "analyze", "find_runs"]
 
-BOOTSTRAP_SEED = 0
-N_RESAMPLES = 1000
 _ACCURACY_VERSION = 1
-_PEAK_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,52 +95,22 @@ def _analyze_run(
     arrays = RunArrays(database, tracker, run.run_id, settings.home / "cache")
     if not arrays.layers:
         raise VlmprobeError(f"{run.name} has no hidden states; extract it again with --new")
-    # Drawn once: the same images for every layer, so that layers can be compared.
-    weights = bootstrap_weights(arrays.images, N_RESAMPLES, BOOTSTRAP_SEED)
-    metrics: list[Metric] = []
     with console.track(f"{run.name}: metrics", len(arrays.layers)) as advance:
-        for layer in arrays.layers:
-            states = arrays.layer(layer)
-            try:
-                metrics += layer_metrics(
-                    states[:, 0],
-                    states[:, 1],
-                    arrays.categories,
-                    arrays.images,
-                    layer=layer,
-                    both_correct=arrays.both_correct,
-                    seed=BOOTSTRAP_SEED,
-                    weights=weights,
-                )
-            except ValueError as error:
-                raise VlmprobeError(f"{run.name}: {error}") from error
-            advance(1)
-    metrics += _peaks(metrics)
+        try:
+            metrics = run_metrics(arrays, advance)
+        except ValueError as error:
+            raise VlmprobeError(f"{run.name}: {error}") from error
+    results = [candidates_result(candidates_of(metrics, run.n_layers, subset), subset) for subset in Subset]
+    metrics += peaks(metrics)
     with database.transaction() as connection:
         metrics += _accuracy(connection, run)
         update = store_metrics(connection, run.run_id, metrics)
+        store_results(connection, run.run_id, results)
         if update.outdated:
             set_config(connection, run.run_id, {**run.config, OUTDATED: True})
         run = get_run(connection, run.run_id)
     deliver_run(settings, database, tracker, run, console)
     return AnalyzeResult(run, len(arrays.pair_ids), update, time.monotonic() - started)
-
-
-def _peaks(metrics: Sequence[Metric]) -> list[Metric]:
-    """Reduce each axis's coherence over layers to its highest value (its interval is the layer's own)."""
-    best: dict[tuple[str, str], Metric] = {}
-    for metric in metrics:
-        if metric.name != "axis_coherence" or metric.value != metric.value:
-            continue
-        key = (metric.subset, metric.target)
-        if key not in best or metric.value > best[key].value:
-            best[key] = metric
-    peaks = []
-    for metric in best.values():
-        peak = replace(metric, name="axis_coherence.peak", version=_PEAK_VERSION, layer=-1)
-        where = replace(peak, name="axis_coherence.peak_layer", value=float(metric.layer), std=None)
-        peaks += [peak, replace(where, ci_low=None, ci_high=None, seed=None)]
-    return peaks
 
 
 def _accuracy(connection: Connection, run: Run) -> list[Metric]:

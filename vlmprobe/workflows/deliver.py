@@ -14,9 +14,6 @@ from vlmprobe.store.runs import OUTDATED, get_run, set_config, set_mlflow_run
 from vlmprobe.store.tracking import metric_points
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from vlmprobe.settings import Settings
     from vlmprobe.store.engine import Database
     from vlmprobe.store.runs import Run
@@ -52,11 +49,14 @@ def deliver_run(
     try:
         if run.config.get(OUTDATED):
             # The shards are artifacts of the run that is about to go: each needs a copy here first.
-            paths: Sequence[Path] = [local_shard(place, tracker, cache) for place in places]
-            run = _replace(database, tracker, run)
-        mlflow_run_id = tracker.ensure_run(run)
+            for place in places:
+                local_shard(place, tracker, cache)
+            mlflow_run_id = tracker.replace_run(run)
+        else:
+            mlflow_run_id = tracker.ensure_run(run)
+        if mlflow_run_id != run.mlflow_run_id:
+            run = _begin_anew(database, run, mlflow_run_id)
         with database.transaction() as connection:
-            set_mlflow_run(connection, run.run_id, mlflow_run_id)
             waiting = shard_places(connection, run.run_id, unsynced_only=True)
             metrics = read_metrics(connection, run.run_id)
         paths = [local_shard(place, tracker, cache) for place in waiting]
@@ -75,12 +75,16 @@ def deliver_run(
     return delivery
 
 
-def _replace(database: Database, tracker: Tracker, run: Run) -> Run:
-    """Give changed values a fresh MLflow run: a chart would draw old and new points as one line."""
-    fresh = tracker.replace_run(run)
+def _begin_anew(database: Database, run: Run, mlflow_run_id: str) -> Run:
+    """Note that another MLflow run shows this run from now on: it has none of the metrics and shards yet.
+
+    That is so for changed values, since a chart would draw old and new points as one line, and for a run that
+    someone deleted in MLflow.
+    """
     with database.transaction() as connection:
-        set_mlflow_run(connection, run.run_id, fresh)
-        set_config(connection, run.run_id, {**run.config, OUTDATED: False})
-        mark_metrics_synced(connection, run.run_id, None)
-        forget_artifacts(connection, run.run_id)
+        set_mlflow_run(connection, run.run_id, mlflow_run_id)
+        if run.mlflow_run_id is not None:
+            set_config(connection, run.run_id, {**run.config, OUTDATED: False})
+            mark_metrics_synced(connection, run.run_id, None)
+            forget_artifacts(connection, run.run_id)
         return get_run(connection, run.run_id)

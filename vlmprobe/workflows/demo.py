@@ -54,6 +54,7 @@ def demo(
         family=DEMO_FAMILY,
         scales=scales or DEMO_SCALES,
         data=files.tsv,
+        boxes=str(files.boxes),
         out=folder,
     )
     return DemoResult(merged, files.tsv)

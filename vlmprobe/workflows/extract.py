@@ -11,7 +11,7 @@ from vlmprobe.store.committer import Committer, Delivery, adopt_orphans
 from vlmprobe.store.engine import Database
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.migrate import ensure_schema
-from vlmprobe.store.predictions import next_shard_number
+from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
 from vlmprobe.store.quads import register_quads
 from vlmprobe.store.runs import Run, finished_pairs, get_run, open_run, register_dataset, set_status
 from vlmprobe.store.tracking import Tracker
@@ -141,12 +141,14 @@ class _Work:
         batch_size = self._batch_size()
         batches = self._batches(batch_size)
         config = {**self.run.config, "batch_size": batch_size, "n_batches": len(batches)}
+        before = self.run.status
         self._set_status("running", config=config)
-        model = self._load()
+        model = self._load(before)
         info = model.info
         config |= {"manifest": info.manifest, "layers": list(info.layers)}
         with self._database.transaction() as connection:
             first_shard = next_shard_number(connection, self.run.run_id)
+            plain = has_failed_certificate(connection, self.run.run_id)
         self._set_status(
             "running",
             config=config,
@@ -166,6 +168,7 @@ class _Work:
             self.run,
             self.spool,
             first_shard,
+            plain=plain,
         )
         interrupted = self._go(extraction, committer, done)
         return _Asked(
@@ -219,13 +222,15 @@ class _Work:
             raise
         return interrupted
 
-    def _load(self) -> Family:
+    def _load(self, before: str) -> Family:
         options = self._prepared.options
         self._console.say(f"loading {options.checkpoint} ({options.dtype} on {options.device})")
         try:
             return self._prepared.family.load(options)
         except BaseException as error:
-            self._set_status("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            # A complete run whose failed pairs were to be tried again is as complete as it was.
+            ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            self._set_status(before if before == "complete" else ended)
             raise
 
     def _set_status(self, status: str, **values: Any) -> None:

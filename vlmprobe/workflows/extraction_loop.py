@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vlmprobe.settings import Settings
     from vlmprobe.store.committer import Committer
     from vlmprobe.store.runs import Run
+    from vlmprobe.store.shards import FailureRecord
     from vlmprobe.workflows.batches import Batch
     from vlmprobe.workflows.console import Console
 
@@ -38,14 +39,16 @@ class Extraction:
         run: Run,
         spool: Path,
         first_shard: int,
+        *,
+        plain: bool,
     ) -> None:
-        """Prepare; nothing is asked yet."""
+        """Prepare; nothing is asked yet. ``plain``: an earlier start found the fast path wanting."""
         self._dataset, self._batches, self._model = dataset, batches, model
         self._committer, self._console, self._run = committer, console, run
         self._builder = ShardBuilder(settings, spool, run.run_id, model.info.layers, first_shard)
         self._certified = certified_batches([batch.pixels for batch in batches])
         self._last_passed = -1
-        self._plain = False
+        self._plain = plain
         self.asked = 0
         self.failed = 0
         self.first_failure: str | None = None
@@ -84,13 +87,16 @@ class Extraction:
             asked, certificate = self._certify(batch, items, asked)
         if asked is not None:
             failures = [*failures, *asked.failures]
+        self._report(failures)
+        if asked is not None and asked.output is not None:
+            self._keep(asked.output, pairs, certificate)
+
+    def _report(self, failures: Sequence[FailureRecord]) -> None:
         for failure in failures:
             self.failed += 1
             self.first_failure = self.first_failure or f"{failure.error}: {failure.message}"
             self._console.warn(f"pair {failure.pair_id} failed: {failure.error}: {failure.message}")
         self._committer.submit_failures(failures)
-        if asked is not None and asked.output is not None:
-            self._keep(asked.output, pairs, certificate)
 
     def _keep(
         self,
@@ -152,6 +158,9 @@ class Extraction:
         for batch in suspects:
             items, _ = make_items(self._dataset, batch.pairs)
             again = ask_batch(self._model.run_plain, items) if items else None
-            if again is not None and again.output is not None:
+            if again is None:
+                continue
+            if again.output is not None:
                 self._keep(again.output, batch.pairs, replaces=True)
+            self._report(again.failures)
         self.flush()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vlmprobe.errors import VlmprobeError
+from vlmprobe.store.committer import Delivery
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.predictions import shard_places
@@ -14,7 +16,6 @@ from vlmprobe.workflows.deliver import deliver_run
 
 if TYPE_CHECKING:
     from vlmprobe.settings import Settings
-    from vlmprobe.store.committer import Delivery
     from vlmprobe.store.runs import Run
     from vlmprobe.workflows.console import Console
 
@@ -36,7 +37,13 @@ def sync(settings: Settings, console: Console, *, prune: bool = False) -> list[t
         runs = complete_runs(connection)
     delivered = []
     for run in runs:
-        delivery = deliver_run(settings, database, tracker, run, console, replay=True)
+        try:
+            delivery = deliver_run(settings, database, tracker, run, console, replay=True)
+        except VlmprobeError as error:
+            # A shard that is lost keeps its own run back, not the others.
+            console.warn(f"{run.name}: {error}")
+            delivered.append((run, Delivery(0, 0, str(error))))
+            continue
         delivered.append((run, delivery))
         if delivery.problem is not None:
             break  # the next one would wait for the same server

@@ -1,0 +1,135 @@
+"""Many figures at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vlmprobe.errors import UsageError, VlmprobeError
+from vlmprobe.figures import Job, draw_all, layer_curves, to_png
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def jobs(tmp_path, curve):
+    """Return eight small figures to draw, enough for two processes."""
+    return [
+        Job(
+            "layer_curves",
+            {"curves": [curve("vertical", (0.1, n / 10))]},
+            tmp_path / "deep" / f"{n}.png",
+            dpi=40,
+        )
+        for n in range(8)
+    ]
+
+
+def test_two_processes_write_the_bytes_that_one_writes(jobs):
+    """Folders are made, paths come back in the order of the jobs, each figure is counted."""
+    counted = []
+    paths = draw_all(jobs, processes=2, progress=counted.append)
+
+    assert paths == [job.path for job in jobs]
+    assert counted == [1] * 8
+    here = [to_png(layer_curves(**job.arguments), dpi=40) for job in jobs]
+    assert [path.read_bytes() for path in paths] == here
+    assert sorted(path.name for path in paths[0].parent.iterdir()) == [f"{n}.png" for n in range(8)]
+
+
+def test_few_figures_are_drawn_here(jobs, monkeypatch):
+    """Another process would take longer to start than to draw seven figures."""
+    monkeypatch.setattr("vlmprobe.figures.parallel.ProcessPoolExecutor", None)
+
+    assert len(draw_all(jobs[:7], processes=2)) == 7
+    assert draw_all([]) == []
+
+
+def test_a_figure_that_cannot_be_drawn_is_named(jobs, tmp_path):
+    """In a process of its own, an error keeps its class and gains the file and the function."""
+    broken = Job("layer_curves", {"curves": []}, tmp_path / "broken.svg", "svg")
+    with pytest.raises(UsageError, match=r"broken\.svg \(layer_curves\): layer_curves: no curves to draw"):
+        draw_all([broken, *jobs], processes=2)
+
+    assert not broken.path.exists()
+
+
+def test_a_surprise_while_drawing_is_one_line(tmp_path):
+    """An argument that no figure has is an error of ours to show, not a traceback of Python's."""
+    with pytest.raises(
+        VlmprobeError, match=r"x\.png \(layer_curves\): the figure cannot be drawn: TypeError"
+    ):
+        draw_all([Job("layer_curves", {"colour": 1}, tmp_path / "x.png")])
+
+
+def test_an_older_file_is_replaced_or_kept_whole(jobs, tmp_path):
+    """A file that cannot be replaced stays as it was, and nothing half-written stays beside it."""
+    jobs[0].path.parent.mkdir()
+    jobs[0].path.write_bytes(b"old")
+    draw_all(jobs[:1])
+    assert jobs[0].path.read_bytes().startswith(b"\x89PNG")
+
+    blocked = tmp_path / "folder.png"
+    blocked.mkdir()
+    with pytest.raises(VlmprobeError, match=r"folder\.png"):
+        draw_all([Job("layer_curves", jobs[0].arguments, blocked)])
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_jobs_are_checked_before_anything_is_drawn(jobs, tmp_path):
+    """A wrong function or format, or one file twice, is found at once."""
+    with pytest.raises(UsageError, match="unknown figure function 'pie'; known: ablation, "):
+        draw_all([*jobs, Job("pie", {}, tmp_path / "pie.png")])
+    with pytest.raises(UsageError, match="unknown figure format 'jpg'"):
+        draw_all([Job("layer_curves", {}, tmp_path / "x.jpg", "jpg")])
+    with pytest.raises(UsageError, match="two figures for one file"):
+        draw_all([*jobs, jobs[0]])
+    with pytest.raises(UsageError, match="at least one process, not 0"):
+        draw_all(jobs, processes=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_ends_all_processes_without_their_tracebacks(tmp_path):
+    """The whole group is interrupted, as by a terminal: the caller alone answers, and nothing half-written stays."""
+    script = tmp_path / "draw.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from vlmprobe.analysis.results import LayerCurve\n"
+        "from vlmprobe.figures import Job, draw_all\n"
+        "if __name__ == '__main__':\n"
+        "    values = (0.1,) * 6\n"
+        "    curves = [LayerCurve('tiny', '2m', 9, 'm', t, 'all', tuple(range(6)), values, values, values, 4)\n"
+        "              for t in ('left', 'right', 'above', 'below', 'far', 'close')]\n"
+        "    jobs = [Job('layer_curves', {'curves': curves}, Path(sys.argv[1], f'{n}.png')) for n in range(400)]\n"
+        "    try:\n"
+        "        draw_all(jobs, processes=2, progress=lambda n: print(n, flush=True))\n"
+        "    except KeyboardInterrupt:\n"
+        "        sys.exit(130)\n"
+    )
+    out = tmp_path / "figures"
+    done = subprocess.Popen(
+        [sys.executable, str(script), str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+    assert done.stdout.readline() == "1\n"
+    started = time.monotonic()
+    os.killpg(done.pid, signal.SIGINT)
+    _, errors = done.communicate(timeout=30)
+
+    assert done.returncode == 130
+    assert errors == ""
+    assert time.monotonic() - started < 10
+    assert 0 < len(list(out.glob("*.png"))) < 400
+    assert list(out.glob(".*")) == []

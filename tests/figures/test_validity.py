@@ -1,0 +1,89 @@
+"""The variant of a figure in which unreliable categories are pale and marked."""
+
+from __future__ import annotations
+
+import pytest
+from matplotlib.patches import Rectangle
+
+from vlmprobe.analysis.results import SimilarityMatrix
+from vlmprobe.errors import UsageError
+from vlmprobe.figures import CATEGORY_COLORS, layer_curves, pca_panels, scale_curves, similarity_heatmap
+
+CLOSE = {("tiny", "80k"): {"close"}}
+CATEGORIES = ("left", "right", "above", "below", "far", "close")
+
+
+def markers(panel):
+    """Return the marker of each line of data by its colour."""
+    return [line.get_marker() for line in panel.lines if not line.get_label().startswith("_")]
+
+
+def legend(figure):
+    """Return what the legend says."""
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_an_unreliable_category_is_a_pale_line_with_crosses(curve):
+    """Close is paler than its own colour and marked; far is not touched; the legend says why."""
+    figure = scale_curves([curve(name, (0.1, 0.2)) for name in ("far", "close")], unreliable=CLOSE)
+
+    panel = figure.axes[0]
+    assert markers(panel) == ["^", "x"]
+    far, close = (line.get_color() for line in panel.lines if not line.get_label().startswith("_"))
+    assert far == CATEGORY_COLORS["far"]
+    assert close != CATEGORY_COLORS["close"]
+    assert legend(figure)[-1] == "pale, \N{MULTIPLICATION SIGN}: answered right\nless than half of the time"
+
+
+def test_an_axis_with_an_unreliable_category_is_pale_too(curve):
+    """The distance axis holds close; the vertical axis does not; another scale is another matter."""
+    figure = layer_curves(
+        [curve(axis, (0.1, 0.2), scale) for axis in ("vertical", "distance") for scale in ("80k", "2m")],
+        unreliable=CLOSE,
+    )
+
+    assert [markers(panel) for panel in figure.axes] == [["o", "s"], ["x", "s"]]
+
+
+def test_without_unreliable_categories_nothing_changes(curve):
+    """No cross and no line in the legend."""
+    figure = scale_curves([curve("far", (0.1, 0.2))], unreliable={("tiny", "80k"): set()})
+
+    assert legend(figure) == ["far"]
+
+
+def test_rows_and_columns_of_the_heatmap_are_veiled():
+    """One category of six veils 11 of 36 cells and has a cross at its names."""
+    matrix = SimilarityMatrix("tiny", "80k", 4, "all", ((0.5,) * 6,) * 6)
+    panel = similarity_heatmap(matrix, unreliable=CLOSE).axes[0]
+
+    assert sum(isinstance(patch, Rectangle) for patch in panel.patches) == 11
+    names = [label.get_text() for label in panel.get_yticklabels()]
+    assert names == ["left", "right", "above", "below", "far", "close \N{MULTIPLICATION SIGN}"]
+
+
+def test_points_are_pale_crosses(cloud):
+    """In the legend an unreliable category has a cross behind its name."""
+    figure = pca_panels(cloud(CATEGORIES), cloud(CATEGORIES), unreliable=CLOSE)
+
+    assert "close \N{MULTIPLICATION SIGN}" in legend(figure)
+    assert "far" in legend(figure)
+
+
+def test_labels_of_a_veiled_comparison_can_be_read(badly_set_text):
+    """Five scales, each with its own names at its axes."""
+    matrices = [
+        SimilarityMatrix("tiny", scale, 35, "both_correct", ((-0.5,) * 6,) * 6)
+        for scale in ("vanilla", "80k", "400k", "800k", "2m")
+    ]
+    figure = similarity_heatmap(matrices, unreliable={("tiny", "vanilla"): CATEGORIES})
+
+    assert badly_set_text(figure) == []
+
+
+def test_a_wrong_category_is_answered_with_the_right_ones(curve):
+    """An axis is no category."""
+    with pytest.raises(
+        UsageError, match="unknown category 'distance'; known: left, right, above, below, far, cl"
+    ):
+        scale_curves([curve("far", (0.1, 0.2))], unreliable={("tiny", "80k"): {"distance"}})

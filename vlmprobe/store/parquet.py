@@ -1,0 +1,32 @@
+"""Every table as a parquet file, for people who would rather not open a database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vlmprobe.store.schema import Base
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vlmprobe.store.engine import Database
+
+__all__ = ["write_tables"]
+
+
+def write_tables(database: Database, folder: Path) -> list[Path]:
+    """Write ``folder/{table}.parquet`` for every table; return the files."""
+    import pyarrow.parquet as pq
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    with database.transaction() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None  # noqa: S101 - an open connection has one
+        for name in sorted(Base.metadata.tables):
+            path = folder / f"{name}.parquet"
+            partial = path.with_suffix(".partial")
+            pq.write_table(driver.execute(f'SELECT * FROM "{name}"').to_arrow_table(), partial)  # noqa: S608 - our names
+            partial.replace(path)
+            written.append(path)
+    return written

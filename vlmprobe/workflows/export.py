@@ -1,0 +1,155 @@
+"""Export: runs as the old results layout, or every table as parquet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.analysis import LayerCandidates, Metric, representative_layers
+from vlmprobe.errors import UsageError
+from vlmprobe.interop import AnsweredPair, QuadDeltas, ScaleData, ScaleResults, write_results
+from vlmprobe.pairs import Category, Subset
+from vlmprobe.store.arrays import RunArrays
+from vlmprobe.store.engine import Database
+from vlmprobe.store.metrics import read_metrics, read_results_json
+from vlmprobe.store.migrate import require_schema
+from vlmprobe.store.parquet import write_tables
+from vlmprobe.store.predictions import answered_pairs
+from vlmprobe.store.tracking import Tracker
+from vlmprobe.workflows.analyze import find_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from vlmprobe.settings import Settings
+    from vlmprobe.store.runs import Run
+    from vlmprobe.workflows.console import Console
+
+__all__ = ["export_parquet", "export_results"]
+
+#: How many layers the NPZ files hold unless all are asked for.
+N_LAYERS = 5
+
+
+def export_results(
+    settings: Settings,
+    console: Console,
+    out: Path,
+    *,
+    families: Sequence[str] = (),
+    scales: Sequence[str] = (),
+    layers: Sequence[int] | None = None,
+    all_layers: bool = False,
+    compress: bool = False,
+) -> list[Path]:
+    """Write the newest complete run of every scale in the old layout; return the files.
+
+    CSV and JSON hold every layer; the NPZ files and the per-layer CSV files hold ``layers``, five that are spread
+    evenly over the depth when None, or all with ``all_layers``.
+
+    Raises:
+        UsageError: no run matches, or one has no metrics yet, or has not the layers asked for.
+    """
+    database = Database(settings.database_path, tell=console.warn)
+    require_schema(database)
+    tracker = Tracker(settings)
+    runs = {(run.family, run.scale): run for run in find_runs(database, families=families, scales=scales)}
+    studies = []
+    for run in runs.values():
+        arrays = RunArrays(database, tracker, run.run_id, settings.home / "cache")
+        chosen = _chosen_layers(run, arrays, layers, all_layers=all_layers)
+        studies.append((_data(database, run, arrays, chosen), _results(database, run, chosen)))
+    with console.track("exporting", 1) as advance:
+        written = write_results(out, studies, compress=compress)
+        advance(1)
+    return written
+
+
+def export_parquet(settings: Settings, console: Console, out: Path) -> list[Path]:
+    """Write every table as ``out/{table}.parquet``; return the files."""
+    database = Database(settings.database_path, tell=console.warn)
+    require_schema(database)
+    return write_tables(database, out)
+
+
+def _chosen_layers(
+    run: Run, arrays: RunArrays, layers: Sequence[int] | None, *, all_layers: bool
+) -> tuple[int, ...]:
+    if all_layers:
+        return tuple(arrays.layers)
+    if layers is None:
+        return representative_layers(arrays.layers, N_LAYERS)
+    missing = sorted(set(layers) - set(arrays.layers))
+    if missing:
+        raise UsageError(f"{run.name} has no layer {', '.join(map(str, missing))}; it has {arrays.layers}")
+    return tuple(sorted(set(layers)))
+
+
+class _Lazy(Mapping[int, Any]):
+    """Layer -> arrays, read on access: one layer is in memory at a time."""
+
+    def __init__(self, layers: Sequence[int], read: Callable[[int], Any]) -> None:
+        self._layers, self._read = tuple(layers), read
+
+    def __getitem__(self, layer: int) -> Any:
+        if layer not in self._layers:
+            raise KeyError(layer)
+        return self._read(layer)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+
+def _data(database: Database, run: Run, arrays: RunArrays, layers: Sequence[int]) -> ScaleData:
+    with database.transaction() as connection:
+        rows = {row["pair_id"]: row for row in answered_pairs(connection, run.run_id)}
+    pairs = tuple(
+        AnsweredPair(
+            pair_id=pair_id,
+            category=Category(rows[pair_id]["category"]),
+            pred_orig=rows[pair_id]["orig_text"],
+            pred_swap=rows[pair_id]["swap_text"],
+            correct_orig=rows[pair_id]["orig_correct"],
+            correct_swap=rows[pair_id]["swap_correct"],
+        )
+        for pair_id in arrays.pair_ids
+    )
+    quads = None
+    if arrays.quads.ids:
+        quads = QuadDeltas(len(arrays.quads.ids), _Lazy(layers, arrays.quad_deltas))
+    return ScaleData(run.family, run.scale, pairs, _Lazy(layers, arrays.layer), quads)
+
+
+def _results(database: Database, run: Run, layers: Sequence[int]) -> ScaleResults:
+    with database.transaction() as connection:
+        rows = read_metrics(connection, run.run_id)
+        stored = read_results_json(connection, run.run_id, "layer_candidates", str(Subset.ALL))
+    if not rows:
+        raise UsageError(f"{run.name}: no metrics yet; run 'vlmprobe analyze {run.family}' first")
+    kept = set(layers) | {-1}
+    per_layer_files = {"delta_similarity", "delta_norm"}
+    metrics = [_metric(row) for row in rows if row["layer"] in kept or row["name"] not in per_layer_files]
+    candidates = LayerCandidates(**stored) if stored else None
+    return ScaleResults(metrics, candidates)
+
+
+def _metric(row: Mapping[str, Any]) -> Metric:
+    return Metric(
+        name=row["name"],
+        version=row["version"],
+        subset=row["subset"],
+        target=row["target"],
+        layer=row["layer"],
+        value=math.nan if row["value"] is None else row["value"],
+        std=row["std"],
+        n=row["n"],
+        ci_low=row["ci_low"],
+        ci_high=row["ci_high"],
+        p_value=row["p_value"],
+        seed=row["seed"],
+    )

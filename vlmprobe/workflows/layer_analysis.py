@@ -1,0 +1,139 @@
+"""Every metric of a run from its arrays: layer by layer, then what is reduced over layers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmprobe.analysis import (
+    CANDIDATES_VERSION,
+    LayerCandidates,
+    Metric,
+    alignment_metrics,
+    bootstrap_weights,
+    layer_candidates,
+    layer_metrics,
+    perspective_metrics,
+    random_signs,
+)
+from vlmprobe.pairs import Axis, Subset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vlmprobe.store.arrays import RunArrays
+
+__all__ = ["candidates_of", "candidates_result", "peaks", "run_metrics"]
+
+BOOTSTRAP_SEED = 0
+#: Of the quads' bootstrap and null; the published control uses 42 too.
+QUAD_SEED = 42
+N_RESAMPLES = 1000
+N_FLIPS = 10_000
+_PEAK_VERSION = 1
+
+
+def run_metrics(arrays: RunArrays, advance: Callable[[int], None]) -> list[Metric]:
+    """Compute the per-layer metrics of a run, one layer in memory at a time.
+
+    Raises:
+        ValueError: a hidden state is not finite.
+    """
+    # Drawn once: the same images for every layer, so that layers can be compared.
+    weights = bootstrap_weights(arrays.images, N_RESAMPLES, BOOTSTRAP_SEED)
+    far_close = np.array([axis == Axis.DISTANCE for axis in arrays.axes], dtype=bool)
+    asks_perspective = any(perspective is not None for perspective in arrays.perspectives)
+    images = arrays.quads.images
+    quad_weights = bootstrap_weights(images, N_RESAMPLES, QUAD_SEED) if images else None
+    flips = random_signs(images, N_FLIPS, QUAD_SEED) if images else None
+    metrics: list[Metric] = []
+    for layer in arrays.layers:
+        states = arrays.layer(layer)
+        if len(states):
+            metrics += layer_metrics(
+                states[:, 0],
+                states[:, 1],
+                arrays.categories,
+                arrays.images,
+                layer=layer,
+                both_correct=arrays.both_correct,
+                seed=BOOTSTRAP_SEED,
+                weights=weights,
+            )
+        if asks_perspective:
+            metrics += perspective_metrics(
+                states[far_close, 1] - states[far_close, 0],
+                _chosen(arrays.categories, far_close),
+                _chosen(arrays.perspectives, far_close),
+                _chosen(arrays.images, far_close),
+                layer=layer,
+                both_correct=arrays.both_correct[far_close],
+                seed=BOOTSTRAP_SEED,
+                weights=weights[:, far_close],
+            )
+        if arrays.quads.ids:
+            vertical, distance = arrays.quad_deltas(layer)
+            metrics += alignment_metrics(
+                vertical,
+                distance,
+                arrays.quads.vertical_categories,
+                arrays.quads.distance_categories,
+                images,
+                layer=layer,
+                both_correct=arrays.quads.both_correct,
+                seed=QUAD_SEED,
+                weights=quad_weights,
+                flips=flips,
+            )
+        advance(1)
+    return metrics
+
+
+def peaks(metrics: Sequence[Metric]) -> list[Metric]:
+    """Reduce each axis's coherence over layers to its highest value (its interval is that layer's own)."""
+    best: dict[tuple[str, str], Metric] = {}
+    for metric in metrics:
+        if metric.name != "axis_coherence" or metric.value != metric.value:
+            continue
+        key = (metric.subset, metric.target)
+        if key not in best or metric.value > best[key].value:
+            best[key] = metric
+    reduced = []
+    for metric in best.values():
+        peak = replace(metric, name="axis_coherence.peak", version=_PEAK_VERSION, layer=-1)
+        where = replace(peak, name="axis_coherence.peak_layer", value=float(metric.layer), std=None)
+        reduced += [peak, replace(where, ci_low=None, ci_high=None, seed=None)]
+    return reduced
+
+
+def candidates_of(
+    metrics: Sequence[Metric], n_layers: int | None, subset: Subset = Subset.ALL
+) -> LayerCandidates:
+    """Short-list the layers worth analysing."""
+    coherence: dict[str, dict[int, float]] = {str(axis): {} for axis in Axis}
+    vd_ei: dict[int, float] = {}
+    for metric in metrics:
+        if metric.subset != subset or metric.layer < 0:
+            continue
+        if metric.name == "axis_coherence":
+            coherence[metric.target][metric.layer] = metric.value
+        elif metric.name == "vd_ei.pooled" and metric.target == "vertical/distance":
+            vd_ei[metric.layer] = metric.value
+    return layer_candidates(coherence, vd_ei, n_layers)
+
+
+def candidates_result(candidates: LayerCandidates, subset: Subset) -> dict[str, Any]:
+    """Return the row of ``results_json`` that keeps the short list."""
+    return {
+        "name": "layer_candidates",
+        "version": CANDIDATES_VERSION,
+        "subset": str(subset),
+        "layer": -1,
+        "value": asdict(candidates),
+    }
+
+
+def _chosen(values: Sequence[Any], mask: np.ndarray[Any, np.dtype[np.bool_]]) -> list[Any]:
+    return [value for value, keep in zip(values, mask, strict=True) if keep]
