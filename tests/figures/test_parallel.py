@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -95,8 +96,9 @@ def test_jobs_are_checked_before_anything_is_drawn(jobs, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_ends_all_processes_without_their_tracebacks(tmp_path):
-    """The whole group is interrupted, as by a terminal: the caller alone answers, and nothing half-written stays."""
+@pytest.fixture
+def drawing(tmp_path):
+    """Start a program that draws 400 figures with two processes, in a process group of its own."""
     script = tmp_path / "draw.py"
     script.write_text(
         "import sys\n"
@@ -105,17 +107,16 @@ def test_ctrl_c_ends_all_processes_without_their_tracebacks(tmp_path):
         "from vlmprobe.figures import Job, draw_all\n"
         "if __name__ == '__main__':\n"
         "    values = (0.1,) * 6\n"
-        "    curves = [LayerCurve('tiny', '2m', 9, 'm', t, 'all', tuple(range(6)), values, values, values, 4)\n"
-        "              for t in ('left', 'right', 'above', 'below', 'far', 'close')]\n"
+        "    curves = [LayerCurve('tiny', '2m', 9, 'm', 'far', 'all', tuple(range(6)), values, values, values, 4)]\n"
         "    jobs = [Job('layer_curves', {'curves': curves}, Path(sys.argv[1], f'{n}.png')) for n in range(400)]\n"
+        "    print('begun', flush=True)\n"
         "    try:\n"
         "        draw_all(jobs, processes=2, progress=lambda n: print(n, flush=True))\n"
         "    except KeyboardInterrupt:\n"
         "        sys.exit(130)\n"
     )
-    out = tmp_path / "figures"
-    done = subprocess.Popen(
-        [sys.executable, str(script), str(out)],
+    program = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "figures")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -123,13 +124,35 @@ def test_ctrl_c_ends_all_processes_without_their_tracebacks(tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         start_new_session=True,
     )
-    assert done.stdout.readline() == "1\n"
-    started = time.monotonic()
-    os.killpg(done.pid, signal.SIGINT)
-    _, errors = done.communicate(timeout=30)
+    assert program.stdout.readline() == "begun\n"
+    yield program
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(program.pid, signal.SIGKILL)
+    program.communicate()
 
-    assert done.returncode == 130
+
+@pytest.mark.parametrize("when", ["while the processes start", "while they draw"])
+def test_ctrl_c_ends_all_processes_without_their_tracebacks(drawing, tmp_path, when):
+    """The whole group is interrupted, as by a terminal: the caller alone answers; no figure is half-written."""
+    if when == "while they draw":
+        assert drawing.stdout.readline() == "1\n"
+    else:
+        time.sleep(0.3)
+    os.killpg(drawing.pid, signal.SIGINT)
+    _, errors = drawing.communicate(timeout=20)
+
+    assert drawing.returncode == 130
     assert errors == ""
-    assert time.monotonic() - started < 10
-    assert 0 < len(list(out.glob("*.png"))) < 400
-    assert list(out.glob(".*")) == []
+    figures = list((tmp_path / "figures").glob("*"))
+    assert len(figures) < 100
+    assert all(path.suffix == ".png" and path.read_bytes().endswith(b"IEND\xaeB`\x82") for path in figures)
+
+
+def test_no_process_outlives_the_one_that_asked(drawing):
+    """Killed outright, the program leaves nobody behind that waits for the next figure."""
+    assert drawing.stdout.readline() == "1\n"
+    os.kill(drawing.pid, signal.SIGKILL)
+
+    # The pipe ends when the last process that holds it does.
+    drawing.communicate(timeout=10)
+    assert drawing.returncode == -signal.SIGKILL

@@ -13,7 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import UsageError, VlmprobeError, unknown_name
@@ -154,9 +155,18 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _begin() -> None:
-    """Load in advance what every figure needs."""
+    """Load in advance what every figure needs, and see to it that no process outlives the one that asked."""
+    Thread(target=_end_with_parent, daemon=True).start()
     import_module("matplotlib.figure")
     import_module("matplotlib.backends.backend_agg")
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        # A worker waits for its next figure for ever: it holds both ends of the queue.
+        os._exit(1)
 
 
 def _draw(job: Job) -> None:
