@@ -4,7 +4,10 @@
 -- param run_id text = null: only this run
 SELECT
     family, scale, samples_seen, dataset, axis, category, n,
-    acc_orig, acc_swap, acc_both, acc_both_low, acc_both_high, reliable, run_id
+    acc_orig, acc_orig_low, acc_orig_high,
+    acc_swap, acc_swap_low, acc_swap_high,
+    acc_both, acc_both_low, acc_both_high,
+    reliable, run_id
 FROM accuracy_by_category
 WHERE ($family IS NULL OR family = $family)
     AND ($run_id IS NULL OR run_id = $run_id)

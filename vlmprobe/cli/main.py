@@ -18,6 +18,7 @@ from vlmprobe.cli import (
     extract,
     import_,
     merge,
+    plot,
     query,
     run,
     runs,
@@ -55,7 +56,7 @@ def _options(
     pass
 
 
-for module in (demo, extract, analyze, merge, run, runs, sql, query, ui, export, import_, sync):
+for module in (demo, extract, analyze, merge, plot, run, runs, sql, query, ui, export, import_, sync):
     module.register(app)
 app.add_typer(data.app, name="data")
 app.add_typer(db.app, name="db")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.analysis import LayerCandidates, Metric, representative_layers
+from vlmprobe.analysis import LayerCandidates, Metric
 from vlmprobe.errors import UsageError
 from vlmprobe.interop import AnsweredPair, QuadDeltas, ScaleData, ScaleResults, write_results
 from vlmprobe.pairs import Category, Subset
@@ -18,6 +18,8 @@ from vlmprobe.store.parquet import write_tables
 from vlmprobe.store.predictions import answered_pairs
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.analyze import find_runs
+from vlmprobe.workflows.choosing import choose_layers, newest_of_each_scale
+from vlmprobe.workflows.plot import draw_plots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
     from vlmprobe.workflows.console import Console
 
 __all__ = ["export_parquet", "export_results"]
-
-#: How many layers the NPZ files hold unless all are asked for.
-N_LAYERS = 5
 
 
 def export_results(
@@ -43,6 +42,7 @@ def export_results(
     layers: Sequence[int] | None = None,
     all_layers: bool = False,
     compress: bool = False,
+    plots: bool = True,
 ) -> list[Path]:
     """Write the newest complete run of every scale in the old layout; return the files.
 
@@ -55,15 +55,19 @@ def export_results(
     database = Database(settings.database_path, tell=console.warn)
     require_schema(database)
     tracker = Tracker(settings)
-    runs = {(run.family, run.scale): run for run in find_runs(database, families=families, scales=scales)}
+    runs, _ = newest_of_each_scale(find_runs(database, families=families, scales=scales))
     studies = []
-    for run in runs.values():
+    for run in runs:
         arrays = RunArrays(database, tracker, run.run_id, settings.home / "cache")
-        chosen = _chosen_layers(run, arrays, layers, all_layers=all_layers)
+        chosen = choose_layers(run, arrays, layers, all_layers=all_layers)
         studies.append((_data(database, run, arrays, chosen), _results(database, run, chosen)))
     with console.track("exporting", 1) as advance:
         written = write_results(out, studies, compress=compress)
         advance(1)
+    if plots:
+        written += draw_plots(
+            settings, database, console, runs, out / "results", layers=layers, all_layers=all_layers
+        )
     return written
 
 
@@ -72,19 +76,6 @@ def export_parquet(settings: Settings, console: Console, out: Path) -> list[Path
     database = Database(settings.database_path, tell=console.warn)
     require_schema(database)
     return write_tables(database, out)
-
-
-def _chosen_layers(
-    run: Run, arrays: RunArrays, layers: Sequence[int] | None, *, all_layers: bool
-) -> tuple[int, ...]:
-    if all_layers:
-        return tuple(arrays.layers)
-    if layers is None:
-        return representative_layers(arrays.layers, N_LAYERS)
-    missing = sorted(set(layers) - set(arrays.layers))
-    if missing:
-        raise UsageError(f"{run.name} has no layer {', '.join(map(str, missing))}; it has {arrays.layers}")
-    return tuple(sorted(set(layers)))
 
 
 class _Lazy(Mapping[int, Any]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,6 +15,7 @@ from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.analyze import find_runs
+from vlmprobe.workflows.choosing import newest_of_each_scale
 from vlmprobe.workflows.drawing import draw_study
 from vlmprobe.workflows.study import Study
 
@@ -62,7 +62,9 @@ def merge(
     database = Database(settings.database_path, tell=console.warn)
     require_schema(database)
     dataset_id = None if data is None else read_dataset(data, max_per_category=max_per_category).dataset_id
-    runs, notes = _choose(find_runs(database, families=families, scales=scales, dataset_id=dataset_id))
+    runs, notes = newest_of_each_scale(
+        find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
+    )
     study = Study(database, runs)
     if study.missing:
         names = ", ".join(run.name for run in study.missing)
@@ -97,22 +99,6 @@ def merge(
         summary=folder / "summary.csv",
         figures=tuple(path for path in paths if path.suffix == ".png"),
     )
-
-
-def _choose(found: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """Keep the newest run of each scale, on the one dataset there may be."""
-    datasets = sorted({(run.dataset, run.dataset_id[:12], run.template) for run in found})
-    if len(datasets) > 1:
-        listed = ", ".join(f"{name} ({mark}, {template})" for name, mark, template in datasets)
-        raise UsageError(f"runs on several datasets match: {listed}; choose one with --data FILE")
-    newest = {(run.family, run.scale): run for run in found}
-    older = Counter((run.family, run.scale) for run in found)
-    notes = [
-        f"{family} @ {scale}: {n} complete runs; the newest is shown"
-        for (family, scale), n in older.items()
-        if n > 1
-    ]
-    return list(newest.values()), notes
 
 
 def _queries(runs: Sequence[Run]) -> dict[str, str]:

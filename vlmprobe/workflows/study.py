@@ -6,7 +6,7 @@ import math
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.analysis import AccuracyPoint, LayerCurve, SimilarityMatrix
+from vlmprobe.analysis import AccuracyPoint, CategoryPoint, LayerCurve, PeakPoint, SimilarityMatrix
 from vlmprobe.pairs import CATEGORIES, Subset
 from vlmprobe.reports import DatasetFacts, PeakRow, RunFacts
 from vlmprobe.store.queries import load_query
@@ -22,16 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Study"]
 
-#: The per-layer metrics that figures and tables are made of.
-METRICS = (
-    "axis_coherence",
-    "within_category_consistency",
-    "delta_ratio",
-    "delta_norm",
-    "delta_similarity",
-    "vd_ei.eq3",
-    "vd_ei.pooled",
-)
+#: Controls are a mean and a spread: their band is what 95 % of a normal with these would fill.
+_CONTROLS = ("shuffled", "random_signs")
+_Z = 1.959963984540054
 
 
 class Study:
@@ -51,8 +44,9 @@ class Study:
             self.disagreements = len(self._rows(connection, "accuracy/checkers_disagree"))
             self.dataset = self._read_dataset(connection)
             self.facts = [self._facts(connection, run) for run in self.runs]
-            self._unsure = [
-                row for row in self._rows(connection, "accuracy/by_category") if not row["reliable"]
+            self.categories = [
+                CategoryPoint(**{field.name: row[field.name] for field in fields(CategoryPoint)})
+                for row in self._rows(connection, "accuracy/by_category")
             ]
         analyzed = {curve_run for curve_run, _ in self.curves}
         self.missing = [run for run in self.runs if run.run_id not in analyzed]
@@ -67,14 +61,16 @@ class Study:
         return sorted(rows, key=lambda row: self._order[row["run_id"]])
 
     def _read_curves(self, connection: Connection) -> list[tuple[str, LayerCurve]]:
-        curves = []
-        for metric in METRICS:
-            grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
-            for subset in Subset:
-                for row in self._rows(connection, "consistency/by_layer", metric=metric, subset=str(subset)):
-                    grouped.setdefault((row["run_id"], f"{subset}\0{row['target']}"), []).append(row)
-            curves += [(run_id, _curve(rows)) for (run_id, _), rows in grouped.items()]
-        return curves
+        rows = fetch(
+            connection,
+            "SELECT * FROM consistency WHERE list_contains($ids, run_id) AND layer >= 0 "
+            "ORDER BY run_id, metric, version, subset, target, layer",
+            {"ids": [run.run_id for run in self.runs]},
+        )
+        grouped: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for row in rows:
+            grouped.setdefault((row["run_id"], row["metric"], row["subset"], row["target"]), []).append(row)
+        return [(key[0], _curve(members)) for key, members in grouped.items()]
 
     def _read_peaks(self, connection: Connection) -> list[PeakRow]:
         return [
@@ -140,45 +136,94 @@ class Study:
             **counts,
         )
 
-    def select(self, metric: str, subset: Subset = Subset.ALL) -> list[LayerCurve]:
-        """Return the curves of one metric, in the runs' order."""
+    def select(
+        self,
+        metric: str,
+        subset: Subset = Subset.ALL,
+        *,
+        run: Run | None = None,
+        targets: Sequence[str] | None = None,
+    ) -> list[LayerCurve]:
+        """Return the curves of one metric, in the runs' order; those without one number are left out."""
         return [
             curve
             for run_id, curve in sorted(self.curves, key=lambda pair: self._order[pair[0]])
-            if curve.metric == metric and curve.subset == subset
+            if curve.metric == metric
+            and curve.subset == subset
+            and (run is None or run_id == run.run_id)
+            and (targets is None or curve.target in targets)
+            and any(math.isfinite(value) for value in curve.values)
         ]
 
     def similarity(self, subset: Subset = Subset.ALL) -> list[SimilarityMatrix]:
         """Return each run's 6x6 cosines at the layer where its axes are most coherent on average."""
-        matrices = []
-        for run in self.runs:
-            mine = [curve for run_id, curve in self.curves if run_id == run.run_id and curve.subset == subset]
-            layer = _most_coherent([curve for curve in mine if curve.metric == "axis_coherence"])
-            cosines = {
-                curve.target: curve.values[curve.layers.index(layer)]
-                for curve in mine
-                if curve.metric == "delta_similarity"
-            }
-            matrices.append(
-                SimilarityMatrix(
-                    family=run.family,
-                    scale=run.scale,
-                    layer=layer,
-                    subset=str(subset),
-                    values=tuple(tuple(_cosine(cosines, a, b) for b in CATEGORIES) for a in CATEGORIES),
-                )
+        return [
+            self.similarity_at(
+                run, _most_coherent(self.select("axis_coherence", subset, run=run), run), subset
             )
-        return matrices
+            for run in self.runs
+        ]
+
+    def similarity_at(self, run: Run, layer: int, subset: Subset = Subset.ALL) -> SimilarityMatrix:
+        """Return the 6x6 cosines of one run's mean deltas in one layer."""
+        cosines = {
+            curve.target: curve.values[curve.layers.index(layer)]
+            for run_id, curve in self.curves
+            if run_id == run.run_id
+            and curve.subset == subset
+            and curve.metric == "delta_similarity"
+            and layer in curve.layers
+        }
+        return SimilarityMatrix(
+            family=run.family,
+            scale=run.scale,
+            layer=layer,
+            subset=str(subset),
+            values=tuple(tuple(_cosine(cosines, a, b) for b in CATEGORIES) for a in CATEGORIES),
+        )
+
+    def peak_points(self, subset: Subset = Subset.ALL) -> list[PeakPoint]:
+        """Return the peak of each axis's coherence, ready to draw."""
+        samples = {run.run_id: run.samples_seen for run in self.runs}
+        return [
+            PeakPoint(
+                family=peak.family,
+                scale=peak.scale,
+                samples_seen=samples[peak.run_id],
+                metric="axis_coherence",
+                target=peak.axis,
+                subset=peak.subset,
+                layer=-1 if peak.layer is None else peak.layer,
+                value=peak.value,
+                ci_low=_nan(peak.ci_low),
+                ci_high=_nan(peak.ci_high),
+                n=peak.n,
+            )
+            for peak in self.peaks
+            if peak.subset == subset
+        ]
+
+    @property
+    def unreliable(self) -> dict[tuple[str, str], set[str]]:
+        """Per scale the categories that are answered right less than half of the time."""
+        found: dict[tuple[str, str], set[str]] = {}
+        for point in self.categories:
+            if not point.reliable:
+                found.setdefault((point.family, point.scale), set()).add(point.category)
+        return found
 
     def notes(self) -> list[str]:
         """Say what a reader must know before trusting a number."""
         notes = [
-            f"{row['family']} @ {row['scale']}: {row['category']} is unreliable (right in {row['acc_orig']:.0%} of the "
-            f"original and {row['acc_swap']:.0%} of the swapped questions; half of each is asked for)"
-            for row in self._unsure
+            f"{point.family} @ {point.scale}: {point.category} is unreliable (right in {point.acc_orig:.0%} of the "
+            f"original and {point.acc_swap:.0%} of the swapped questions; half of each is asked for)"
+            for point in self.categories
+            if not point.reliable
         ]
         counted: dict[tuple[str, str], set[str]] = {}
-        for curve in self.select("axis_coherence", Subset.BOTH_CORRECT):
+        for _, curve in self.curves:
+            if curve.metric != "axis_coherence" or curve.subset != Subset.BOTH_CORRECT:
+                continue
             if all(math.isnan(value) for value in curve.values):
                 counted.setdefault((curve.family, curve.scale), set()).add(curve.target)
         notes += [
@@ -198,6 +243,7 @@ def _nan(value: float | None) -> float:
 
 def _curve(rows: Sequence[dict[str, Any]]) -> LayerCurve:
     first = rows[0]
+    is_control = first["target"].split("/")[0] in _CONTROLS
     return LayerCurve(
         family=first["family"],
         scale=first["scale"],
@@ -207,14 +253,20 @@ def _curve(rows: Sequence[dict[str, Any]]) -> LayerCurve:
         subset=first["subset"],
         layers=tuple(row["layer"] for row in rows),
         values=tuple(_nan(row["value"]) for row in rows),
-        low=tuple(_nan(row["ci_low"]) for row in rows),
-        high=tuple(_nan(row["ci_high"]) for row in rows),
+        low=tuple(_end(row, -_Z) if is_control else _nan(row["ci_low"]) for row in rows),
+        high=tuple(_end(row, _Z) if is_control else _nan(row["ci_high"]) for row in rows),
         n=first["n"],
     )
 
 
-def _most_coherent(curves: Sequence[LayerCurve]) -> int:
+def _end(row: dict[str, Any], z: float) -> float:
+    return _nan(row["value"]) + z * _nan(row["std"])
+
+
+def _most_coherent(curves: Sequence[LayerCurve], run: Run) -> int:
     """Return the layer with the highest mean coherence over the axes that have one; the last without any."""
+    if not curves:
+        return (run.n_layers or 1) - 1
     layers = curves[0].layers
     means = []
     for place in range(len(layers)):

@@ -1,0 +1,58 @@
+"""Which of the runs that match are compared, and which of their layers are shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from vlmprobe.analysis import representative_layers
+from vlmprobe.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmprobe.store.arrays import RunArrays
+    from vlmprobe.store.runs import Run
+
+__all__ = ["choose_layers", "newest_of_each_scale"]
+
+#: Layers that stand for all where no others are asked for.
+N_LAYERS = 5
+
+
+def newest_of_each_scale(found: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Keep the newest run of each scale, on the one dataset there may be; say where there were several.
+
+    Raises:
+        UsageError: the runs are on several datasets; the message names them.
+    """
+    datasets = sorted({(run.dataset, run.dataset_id[:12], run.template) for run in found})
+    if len(datasets) > 1:
+        listed = ", ".join(f"{name} ({mark}, {template})" for name, mark, template in datasets)
+        raise UsageError(f"runs on several datasets match: {listed}; choose one with --data FILE")
+    newest = {(run.family, run.scale): run for run in found}
+    counts = Counter((run.family, run.scale) for run in found)
+    notes = [
+        f"{family} @ {scale}: {n} complete runs; the newest is shown"
+        for (family, scale), n in counts.items()
+        if n > 1
+    ]
+    return list(newest.values()), notes
+
+
+def choose_layers(
+    run: Run, arrays: RunArrays, layers: Sequence[int] | None, *, all_layers: bool
+) -> tuple[int, ...]:
+    """Return the layers to show: those asked for, all, or five spread evenly over the depth.
+
+    Raises:
+        UsageError: the run has not a layer asked for.
+    """
+    if all_layers:
+        return tuple(arrays.layers)
+    if layers is None:
+        return representative_layers(arrays.layers, N_LAYERS)
+    missing = sorted(set(layers) - set(arrays.layers))
+    if missing:
+        raise UsageError(f"{run.name} has no layer {', '.join(map(str, missing))}; it has {arrays.layers}")
+    return tuple(sorted(set(layers)))

@@ -1,0 +1,98 @@
+"""Plot: redraws any figure from the database and the stored arrays, without a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import UsageError, unknown_name
+from vlmprobe.figures import FORMATS, draw_all
+from vlmprobe.pairs import read_dataset
+from vlmprobe.store.arrays import RunArrays
+from vlmprobe.store.engine import Database
+from vlmprobe.store.migrate import require_schema
+from vlmprobe.store.tracking import Tracker
+from vlmprobe.workflows.analyze import find_runs
+from vlmprobe.workflows.choosing import choose_layers, newest_of_each_scale
+from vlmprobe.workflows.plot_jobs import VARIANTS, PlotOptions, plan_plots
+from vlmprobe.workflows.study import Study
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from vlmprobe.settings import Settings
+    from vlmprobe.store.runs import Run
+    from vlmprobe.workflows.console import Console
+
+__all__ = ["PlotOptions", "draw_plots", "plot"]
+
+
+def plot(
+    settings: Settings,
+    console: Console,
+    *,
+    families: Sequence[str] = (),
+    scales: Sequence[str] = (),
+    data: Path | None = None,
+    max_per_category: int = 200,
+    layers: Sequence[int] | None = None,
+    all_layers: bool = False,
+    out: Path | None = None,
+    options: PlotOptions | None = None,
+) -> list[Path]:
+    """Draw every figure of the newest complete run of each scale; return the files, a folder a family.
+
+    Raises:
+        UsageError: no run matches, several datasets do, a run has no metrics or no such layer, or an option is wrong.
+    """
+    options = options or PlotOptions()
+    if options.file_format not in FORMATS:
+        raise unknown_name("format", options.file_format, list(FORMATS))
+    for variant in options.variants:
+        if variant not in VARIANTS:
+            raise unknown_name("variant", variant, list(VARIANTS))
+    database = Database(settings.database_path, tell=console.warn)
+    require_schema(database)
+    dataset_id = None if data is None else read_dataset(data, max_per_category=max_per_category).dataset_id
+    found = find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
+    runs, _ = newest_of_each_scale(found)
+    folder = out or settings.home / "plots"
+    return draw_plots(
+        settings, database, console, runs, folder, layers=layers, all_layers=all_layers, options=options
+    )
+
+
+def draw_plots(
+    settings: Settings,
+    database: Database,
+    console: Console,
+    runs: Sequence[Run],
+    folder: Path,
+    *,
+    layers: Sequence[int] | None = None,
+    all_layers: bool = False,
+    options: PlotOptions | None = None,
+) -> list[Path]:
+    """Draw every figure of these runs into ``folder/{family}/plots``, in parallel processes.
+
+    Raises:
+        UsageError: a run has no metrics, or has not a layer asked for.
+    """
+    tracker = Tracker(settings)
+    jobs = []
+    for family in dict.fromkeys(run.family for run in runs):
+        mine = [run for run in runs if run.family == family]
+        study = Study(database, mine)
+        if study.missing:
+            raise UsageError(
+                f"{study.missing[0].name}: no metrics yet; run 'vlmprobe analyze {family}' first"
+            )
+        arrays = {
+            run.run_id: RunArrays(database, tracker, run.run_id, settings.home / "cache") for run in mine
+        }
+        chosen = {
+            run.run_id: choose_layers(run, arrays[run.run_id], layers, all_layers=all_layers) for run in mine
+        }
+        jobs += plan_plots(study, arrays, chosen, folder / family / "plots", options or PlotOptions())
+    with console.track("plots", len(jobs)) as advance:
+        return draw_all(jobs, progress=advance)

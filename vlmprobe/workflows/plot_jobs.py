@@ -1,0 +1,231 @@
+"""Which figure goes into which file: the old layout's ``plots/`` folder, from stored results."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.analysis import PointCloud, project_deltas, project_states
+from vlmprobe.figures import Job, shared_limits
+from vlmprobe.pairs import Subset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from vlmprobe.analysis import LayerCurve
+    from vlmprobe.store.arrays import RunArrays
+    from vlmprobe.store.runs import Run
+    from vlmprobe.workflows.study import Study
+
+__all__ = ["VARIANTS", "PlotOptions", "plan_plots"]
+
+#: Folder of ``plots/`` -> which pairs, and whether unreliable categories are drawn pale.
+VARIANTS: dict[str, tuple[Subset, bool]] = {
+    "all": (Subset.ALL, False),
+    "both_correct": (Subset.BOTH_CORRECT, False),
+    "all_with_validity": (Subset.ALL, True),
+}
+_ALIGNMENT = {
+    "alignment": ("cross_axis_alignment.canonical", "random_signs"),
+    "alignment_published": ("cross_axis_alignment.published", "shuffled"),
+}
+_STATISTICS = ("per_sample", "of_means")
+_COMPONENTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PlotOptions:
+    """How figures are drawn."""
+
+    file_format: str = "png"
+    dpi: float = 110
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    free_y: bool = False
+
+
+def plan_plots(
+    study: Study,
+    arrays: Mapping[str, RunArrays],
+    layers: Mapping[str, Sequence[int]],
+    folder: Path,
+    options: PlotOptions,
+) -> list[Job]:
+    """List every figure of the runs of one family, under ``folder``.
+
+    Args:
+        study: the runs and their results.
+        arrays: per run id its hidden states, for the projections.
+        layers: per run id the layers that get a heatmap and projections.
+        folder: the ``plots`` folder.
+        options: format, resolution, variants, and whether each scale has a y range of its own.
+    """
+    planner = _Planner(study, folder, options)
+    planner.accuracy()
+    for name in options.variants:
+        subset, marks_validity = VARIANTS[name]
+        variant = _Variant(name, subset, study.unreliable if marks_validity else None)
+        planner.across_scales(variant)
+        for run in study.runs:
+            planner.of_scale(variant, run)
+            for layer in layers[run.run_id]:
+                planner.of_layer(variant, run, layer)
+    for run in study.runs:
+        for layer in layers[run.run_id]:
+            planner.projections(run, layer, arrays[run.run_id])
+    return planner.jobs
+
+
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    name: str
+    subset: Subset
+    unreliable: dict[tuple[str, str], set[str]] | None
+
+
+class _Planner:
+    """Collects jobs; a figure without one number to show is left out."""
+
+    def __init__(self, study: Study, folder: Path, options: PlotOptions) -> None:
+        self._study, self._folder, self._options = study, folder, options
+        self.jobs: list[Job] = []
+
+    def _add(self, function: str, name: str, **arguments: Any) -> None:
+        path = self._folder / f"{name}.{self._options.file_format}"
+        self.jobs.append(Job(function, arguments, path, self._options.file_format, self._options.dpi))
+
+    def _limits(self, curves: Sequence[LayerCurve]) -> tuple[float, float] | None:
+        return None if self._options.free_y else shared_limits(curves)
+
+    def accuracy(self) -> None:
+        """Plan the figures about answers alone."""
+        study = self._study
+        self._add("accuracy_bars", "accuracy/accuracy_bars", points=study.accuracy)
+        self._add("accuracy_over_scales", "accuracy/accuracy_over_scales", points=study.accuracy)
+        self._add("accuracy_trajectory", "accuracy/accuracy_trajectory", points=study.accuracy)
+        self._add("accuracy_trajectory", "accuracy/accuracy_trajectory_by_category", points=study.categories)
+        self._add("category_validity_bars", "accuracy/category_validity", points=study.categories)
+        if peaks := study.peak_points():
+            self._add("ablation", "accuracy/ablation", points=study.accuracy, peaks=peaks)
+
+    def across_scales(self, variant: _Variant) -> None:
+        """Plan the figures that compare scales."""
+        study, subset = self._study, variant.subset
+        for metric in ("axis_coherence", "within_category_consistency"):
+            if curves := study.select(metric, subset):
+                self._add(
+                    "layer_curves",
+                    f"{variant.name}/compare/{metric}",
+                    curves=curves,
+                    unreliable=variant.unreliable,
+                )
+        for metric in ("vd_ei.eq3", "vd_ei.pooled"):
+            if curves := study.select(metric, subset):
+                name = metric.replace(".", "_")
+                self._add("vd_ei_over_layers", f"{variant.name}/compare/{name}", curves=curves)
+        for name, (metric, control) in _ALIGNMENT.items():
+            if curves := study.select(metric, subset, targets=("per_sample",)):
+                controls = [
+                    _named(curve, "per_sample") for curve in study.select(metric, subset, targets=(control,))
+                ]
+                self._add("layer_curves", f"{variant.name}/compare/{name}", curves=curves, controls=controls)
+        if peaks := study.peak_points(subset):
+            self._add(
+                "peaks_over_scales",
+                f"{variant.name}/compare/peak_coherence",
+                peaks=peaks,
+                unreliable=variant.unreliable,
+            )
+
+    def of_scale(self, variant: _Variant, run: Run) -> None:
+        """Plan the layer curves of one scale, with the y range of all scales."""
+        study, subset = self._study, variant.subset
+        for metric, folder in (
+            ("axis_coherence", "axis_coherence"),
+            ("within_category_consistency", "within_category_consistency"),
+            ("vd_ei.eq3", "vd_ei_eq3"),
+            ("vd_ei.pooled", "vd_ei_pooled"),
+        ):
+            curves = study.select(metric, subset, run=run)
+            if not curves:
+                continue
+            name = f"{variant.name}/{folder}/{folder}_{run.scale}"
+            limits = self._limits(study.select(metric, subset))
+            if metric.startswith("vd_ei"):
+                self._add("vd_ei_over_layers", name, curves=curves, limits=limits)
+            else:
+                self._add("scale_curves", name, curves=curves, limits=limits, unreliable=variant.unreliable)
+        for name, (metric, control) in _ALIGNMENT.items():
+            if curves := study.select(metric, subset, run=run, targets=_STATISTICS):
+                every = study.select(metric, subset, targets=(*_STATISTICS, control))
+                self._add(
+                    "alignment_over_layers",
+                    f"{variant.name}/{name}/{name}_{run.scale}",
+                    curves=curves,
+                    controls=study.select(metric, subset, run=run, targets=(control,)),
+                    limits=self._limits(every),
+                )
+
+    def of_layer(self, variant: _Variant, run: Run, layer: int) -> None:
+        """Plan the heatmap of one layer."""
+        matrix = self._study.similarity_at(run, layer, variant.subset)
+        if any(math.isfinite(value) for row in matrix.values for value in row if value != 1.0):
+            self._add(
+                "similarity_heatmap",
+                f"{variant.name}/heatmap/heatmap_{run.scale}_L{layer}",
+                matrix=matrix,
+                unreliable=variant.unreliable,
+            )
+
+    def projections(self, run: Run, layer: int, arrays: RunArrays) -> None:
+        """Plan the projections of one layer, whose states are read once for all variants."""
+        states = arrays.layer(layer)
+        clouds: dict[Subset, tuple[PointCloud, PointCloud]] = {}
+        for name in self._options.variants:
+            subset, marks_validity = VARIANTS[name]
+            if subset not in clouds:
+                rows = arrays.both_correct if subset is Subset.BOTH_CORRECT else slice(None)
+                categories = [
+                    category
+                    for category, keep in zip(arrays.categories, arrays.both_correct, strict=True)
+                    if keep or subset is Subset.ALL
+                ]
+                clouds[subset] = tuple(_clouds(run, layer, subset, states[rows], categories))  # type: ignore[assignment]
+            unreliable = self._study.unreliable if marks_validity else None
+            of_states, of_deltas = clouds[subset]
+            if not len(of_deltas.points):
+                continue
+            self._add(
+                "pca_panels",
+                f"{name}/pca/pca_{run.scale}_L{layer}",
+                states=of_states,
+                deltas=of_deltas,
+                unreliable=unreliable,
+            )
+            self._add(
+                "pca_3d", f"{name}/pca_3d/pca_{run.scale}_L{layer}", clouds=of_deltas, unreliable=unreliable
+            )
+
+
+def _clouds(
+    run: Run, layer: int, subset: Subset, states: Any, categories: Sequence[str]
+) -> Iterator[PointCloud]:
+    for project in (project_states, project_deltas):
+        projection = project(states[:, 0], states[:, 1], categories, _COMPONENTS)
+        yield PointCloud(
+            family=run.family,
+            scale=run.scale,
+            layer=layer,
+            subset=str(subset),
+            points=projection.points,
+            labels=projection.categories,
+            explained=projection.explained,
+            sides=projection.sides,
+        )
+
+
+def _named(curve: LayerCurve, target: str) -> LayerCurve:
+    from dataclasses import replace
+
+    return replace(curve, target=target)
