@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmprobe.cli.console import print_rows
+from vlmprobe.settings import Settings
 
 if TYPE_CHECKING:
     from vlmprobe.cli.console import TerminalConsole
-    from vlmprobe.settings import Settings
     from vlmprobe.workflows.merge import MergeResult
 
 __all__ = ["print_merged"]
@@ -42,7 +42,8 @@ def print_merged(
             }
         )
     print_rows(rows, as_json=as_json, as_csv=as_csv)
-    home = "" if settings.home.name == "vlmprobe-data" else f" --home {settings.home}"
+    # What the next command would find by itself need not be said.
+    home = "" if settings.home == Settings.load().home else f" --home {settings.home}"
     console.say("")
     console.say(
         "acc_both: both questions of a pair right, 95 % Wilson bounds; coherence: its peak over layers"

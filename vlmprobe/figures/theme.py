@@ -108,13 +108,14 @@ class Look:
     linestyle: LineStyleType
 
 
-#: Lines that are neither a category nor an axis: no hue of either, and each with a line of its own.
+#: Lines that are neither a category nor an axis: no hue of either, and each with a line of its own. Black and grey
+#: come last: their bands look like a control's.
 _OTHER_LOOKS = (
-    Look("#000000", "o", "-"),
-    Look("#AA3377", "D", "--"),
-    Look("#6b6b6b", "v", ":"),
-    Look("#8C6D00", "P", "-."),
-    Look("#6A51A3", "X", "-"),
+    Look("#6A51A3", "o", "-"),
+    Look("#8C6D00", "D", "--"),
+    Look("#AA3377", "P", "-."),
+    Look("#000000", "v", ":"),
+    Look("#6b6b6b", "X", "-"),
 )
 
 

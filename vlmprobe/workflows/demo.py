@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.demo import DEMO_SCALES, build_benchmark
 from vlmprobe.errors import unknown_name
+from vlmprobe.store.engine import Database
+from vlmprobe.workflows.plot import draw_plots
 from vlmprobe.workflows.run import run_study
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class DemoResult:
 
     merged: MergeResult
     benchmark: Path
+    plots: tuple[Path, ...]
 
 
 def demo(
@@ -57,4 +60,6 @@ def demo(
         boxes=str(files.boxes),
         out=folder,
     )
-    return DemoResult(merged, files.tsv)
+    database = Database(settings.database_path, tell=console.warn)
+    plots = draw_plots(settings, database, console, merged.runs, folder)
+    return DemoResult(merged, files.tsv, tuple(plots))
