@@ -64,7 +64,9 @@ def test_every_bad_row_is_recorded_with_its_line_and_reason(tsv: Any) -> None:
     )
     with path.open("ab") as file:
         file.write(b'too\tfew\n\n"never closed\n' + b"\xff\t" * 9 + b"\n")
-    problems = [(p.line, p.what, p.column) for p in read_dataset(path, decode=True).problems]
+    dataset = read_dataset(path, decode=True)
+    assert dataset.dataset_id != read_dataset(path).dataset_id  # the cut-off image costs a pair
+    problems = [(p.line, p.what, p.column) for p in dataset.problems]
     assert problems == [
         (3, "index", "index"),
         (4, "duplicate index", "index"),
@@ -163,10 +165,11 @@ def test_the_id_follows_content_and_options_only(tsv: Any, tmp_path: Path) -> No
     copy.write_bytes(path.read_bytes())
     first = read_dataset(path)
     assert read_dataset(copy).dataset_id == first.dataset_id
-    others = [{"max_per_category": 3}, {"seed": 1}, {"decode": True}]
+    assert read_dataset(path, decode=True).dataset_id == first.dataset_id
+    others = [{"max_per_category": 3}, {"seed": 1}]
     ids = {first.dataset_id} | {read_dataset(path, **options).dataset_id for options in others}
     copy.write_bytes(path.read_bytes() + b"\n")
-    assert len(ids | {read_dataset(copy).dataset_id}) == 5
+    assert len(ids | {read_dataset(copy).dataset_id}) == 4
 
 
 def test_progress_ends_at_the_size_of_the_file(tsv: Any) -> None:

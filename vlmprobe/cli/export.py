@@ -24,6 +24,7 @@ def export(
     ] = None,
     layers: Layers = "",
     compress: Annotated[bool, typer.Option("--compress", help="Compress the NPZ files (slow).")] = False,
+    plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Whether figures are drawn too.")] = True,
     layout: Annotated[
         str, typer.Option("--format", help="results (the old layout) or parquet (every table).")
     ] = "results",
@@ -56,6 +57,7 @@ def export(
                 layers=layer_list(layers) if layers else None,
                 all_layers=layers.strip().lower() == "all",
                 compress=compress,
+                plots=plots,
             )
         if as_json or as_csv:
             print_rows([{"file": str(path)} for path in written], as_json=as_json, as_csv=as_csv)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.cli.console import print_rows
@@ -49,6 +53,15 @@ def print_merged(
         "acc_both: both questions of a pair right, 95 % Wilson bounds; coherence: its peak over layers"
     )
     console.say(f"report      {result.report}")
-    console.say(f"MLflow UI   vlmprobe ui{home}")
+    console.say(f"MLflow UI   {_program()} ui{home}")
     example = '"select family, scale, axis, acc_both from accuracy order by 1,2,3"'
-    console.say(f"SQL         vlmprobe sql {example}{home}")
+    console.say(f"SQL         {_program()} sql {example}{home}")
+
+
+def _program() -> str:
+    """Return what to type for ``vlmprobe`` here: an environment that is not activated needs its path."""
+    found = shutil.which("vlmprobe")
+    running = Path(sys.argv[0])
+    if found is None and running.name == "vlmprobe":
+        return os.path.relpath(running)
+    return "vlmprobe"

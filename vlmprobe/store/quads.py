@@ -24,7 +24,7 @@ __all__ = ["register_quads"]
 def register_quads(connection: Connection, dataset: Dataset, quads: QuadSet) -> None:
     """Store the quads of a registered dataset: their pairs, links, perspectives and counts.
 
-    The same boxes again change nothing.
+    The same boxes again change nothing. Boxes that fitted no pair (of another benchmark, say) give way to others.
 
     Raises:
         UsageError: other boxes were given for this dataset before; finished runs hold answers made with those.
@@ -34,7 +34,7 @@ def register_quads(connection: Connection, dataset: Dataset, quads: QuadSet) -> 
         select(DatasetRow.boxes).where(DatasetRow.dataset_id == dataset.dataset_id)
     ).one()
     before: dict[str, Any] | None = json.loads(row[0]) if isinstance(row[0], str) else row[0]
-    if before:
+    if before and _fitted(before["counts"]):
         if before.get("digest") != digest:
             raise UsageError(
                 f"the boxes give other quads for {dataset.name} than those of an earlier command "
@@ -84,6 +84,10 @@ def _digest(quads: QuadSet) -> str:
         "perspectives": sorted(quads.perspectives.items()),
     }
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _fitted(counts: Any) -> bool:
+    return any(dict(counts).get(outcome) for outcome in ("matched", "ambiguous"))
 
 
 def _counts(counts: Any) -> str:

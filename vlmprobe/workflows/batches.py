@@ -25,6 +25,11 @@ class Batch:
         """How much image there is to look at: what decides the batch's size on the device."""
         return sum(pair.image_width * pair.image_height for pair in self.pairs)
 
+    @property
+    def for_quads(self) -> bool:
+        """Whether its pairs are asked for the quads' sake alone."""
+        return self.pairs[0].origin == "quad"
+
 
 def plan_batches(pairs: Sequence[SwapPair], batch_size: int, first: int = 0) -> list[Batch]:
     """Cut the pairs into batches of ``batch_size``, those about one image side by side.

@@ -46,7 +46,7 @@ class Extraction:
         self._dataset, self._batches, self._model = dataset, batches, model
         self._committer, self._console, self._run = committer, console, run
         self._builder = ShardBuilder(settings, spool, run.run_id, model.info.layers, first_shard)
-        self._certified = certified_batches([batch.pixels for batch in batches])
+        self._certified = _certified(batches)
         self._last_passed = -1
         self._plain = plain
         self.asked = 0
@@ -146,7 +146,12 @@ class Extraction:
     def _redo(self, failed: Batch) -> None:
         """Ask the batches since the last certificate again, the plain way, and go on that way."""
         self._plain = True
-        suspects = [batch for batch in self._batches if self._last_passed < batch.number < failed.number]
+        # Boxes given later must change no number that was there: what a quad's batch shows is said of quads alone.
+        suspects = [
+            batch
+            for batch in self._batches
+            if self._last_passed < batch.number < failed.number and batch.for_quads == failed.for_quads
+        ]
         note = (
             f"the fast path disagreed with plain forwards at batch {failed.number}: {len(suspects) + 1} batches "
             "redone and the rest asked the plain, slower way (table certificates has the numbers)"
@@ -164,3 +169,13 @@ class Extraction:
                 self._keep(again.output, batch.pairs, replaces=True)
             self._report(again.failures)
         self.flush()
+
+
+def _certified(batches: Sequence[Batch]) -> dict[int, str]:
+    """Choose the batches to certify among the dataset's own and among the quads', as if each were all."""
+    chosen: dict[int, str] = {}
+    for for_quads in (False, True):
+        group = [batch for batch in batches if batch.for_quads == for_quads]
+        reasons = certified_batches([batch.pixels for batch in group])
+        chosen |= {group[place].number: reason for place, reason in reasons.items()}
+    return chosen
