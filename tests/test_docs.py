@@ -6,22 +6,35 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import typer
 
-from vlmprobe.analysis import METRIC_VERSIONS
+from vlmprobe.analysis import (
+    METRIC_VERSIONS,
+    LayerCurve,
+    SimilarityMatrix,
+    alignment_metrics,
+    layer_candidates,
+    layer_metrics,
+)
 from vlmprobe.cli.main import app
 from vlmprobe.families import load_catalog
-from vlmprobe.pairs import read_dataset
+from vlmprobe.interop import AnsweredPair, QuadDeltas, ScaleData, ScaleResults, write_results
+from vlmprobe.pairs import AXES, CATEGORIES, read_dataset
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.queries import list_queries
 from vlmprobe.store.schema import Base
+from vlmprobe.workflows.plot_jobs import VARIANTS, PlotOptions, plan_plots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from vlmprobe.figures import Job
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = {
@@ -54,7 +67,8 @@ SHELL_LINES = [
 
 def _options(name: str) -> set[str]:
     """Return every spelling of every option that the command's --help names."""
-    spellings = {spelling for parameter in COMMANDS[name].params for spelling in parameter.opts}
+    parameters = COMMANDS[name].params
+    spellings = {spelling for each in parameters for spelling in (*each.opts, *each.secondary_opts)}
     return {spelling for spelling in spellings if spelling.startswith("-")} | {"--help", "-h"}
 
 
@@ -157,6 +171,80 @@ def test_every_row_problem_is_documented() -> None:
     assert {row[0].strip("`") for row in table} == {kind for kind in kinds if kind != "max_per_category"}
 
 
+def _planned() -> list[Job]:
+    """Return the figures of a run of scale 80k, layer 7, that has every metric."""
+    curve = LayerCurve("qwen25", "80k", 80_000, "any", "per_sample", "all", (7,), (0.5,), (0.4,), (0.6,), 3)
+    matrix = SimilarityMatrix("qwen25", "80k", 7, "all", ((0.5,) * 6,) * 6)
+    study = SimpleNamespace(
+        runs=[SimpleNamespace(run_id="r", family="qwen25", scale="80k")],
+        accuracy=["a point"],
+        categories=["a point"],
+        unreliable={},
+        peak_points=lambda *_: ["a peak"],
+        select=lambda *_, **__: [curve],
+        similarity_at=lambda *_: matrix,
+    )
+    states = np.random.default_rng(0).normal(size=(6, 2, 8))
+    arrays = SimpleNamespace(
+        layer=lambda _: states, categories=list(CATEGORIES), both_correct=np.ones(6, dtype=bool)
+    )
+    planned: Any = plan_plots  # the stand-ins have what the planner asks for and no more
+    return list(planned(study, {"r": arrays}, {"r": [7]}, Path("plots"), PlotOptions()))
+
+
+def test_every_plot_is_documented_with_its_function() -> None:
+    """docs/plots.md lists the files that vlmprobe plot writes, no others, and what draws each."""
+    figures = {}
+    for job in _planned():
+        folder, _, rest = job.path.relative_to("plots").as_posix().partition("/")
+        name = f"{'{variant}' if folder in VARIANTS else folder}/{rest}"
+        figures[f"`{name.replace('80k', '{scale}').replace('L7', 'L{n}')}`"] = f"`{job.function}`"
+    listed = {row[0]: row[1] for row in _cells(TEXTS["docs/plots.md"]) if row[0].endswith(".png`")}
+    assert listed == figures
+    folders = _cells(_section(TEXTS["docs/plots.md"], "## Folders"))[1:]
+    assert [row[0] for row in folders] == [f"`{name}`" for name in ("accuracy", *VARIANTS)]
+
+
+def _exported(out: Path) -> list[Path]:
+    """Export made-up results of scale 80k, layer 7, in which no file of the old layout is empty."""
+    states = np.random.default_rng(0).normal(size=(12, 2, 8)).astype(np.float32)
+    deltas = states[:, 1], states[:, 0]
+    pairs = tuple(AnsweredPair(str(i), c, "left", "left", True, True) for i, c in enumerate(CATEGORIES * 2))
+    data = ScaleData("qwen25", "80k", pairs, {7: states}, QuadDeltas(12, {7: deltas}))
+    both_correct = np.ones(12, dtype=bool)
+    metrics = layer_metrics(
+        *deltas, CATEGORIES * 2, ["i"] * 12, layer=7, both_correct=both_correct, n_resamples=0
+    )
+    metrics += alignment_metrics(*deltas, None, None, None, layer=7)
+    results = ScaleResults(metrics, layer_candidates({axis: {7: 0.5} for axis in AXES}, {7: 0.1}, 8))
+    return write_results(out, [(data, results)])
+
+
+def test_every_exported_file_and_key_is_documented(tmp_path: Path) -> None:
+    """docs/exchange.md lists the files that vlmprobe export writes, no others, and the keys of the NPZ files."""
+    written = _exported(tmp_path)
+    names = [path.relative_to(tmp_path / "results" / "qwen25").as_posix() for path in written]
+    generic = {
+        re.sub("all_pairs|both_correct", "{tag}", name.replace("80k", "{scale}").replace("L7", "L{n}"))
+        for name in names
+    }
+    text = _section(TEXTS["docs/exchange.md"], "## Export")
+    listed = {row[0].strip("`") for row in _cells(text) if "." in row[0] and not row[0].startswith("key")}
+    assert listed == generic
+    for path in written:
+        if path.suffix == ".npz":
+            keys = {f"`{key.replace('L7', 'L{n}')}`" for key in np.load(path).files}
+            table = text.partition(f"| key in `{path.name.replace('80k', '{scale}')}`")[2].partition("\n\n")[
+                0
+            ]
+            assert {cell for row in _cells(table) for cell in row[0].split(", ")} == keys, path.name
+
+
+def test_every_parquet_file_is_documented() -> None:
+    """docs/exchange.md names the tables that --format parquet writes."""
+    assert set(re.findall("`([a-z_]+)`", _section(TEXTS["docs/exchange.md"], "## Parquet"))) == set(TABLES)
+
+
 def test_the_table_of_checkpoints_is_the_catalogue() -> None:
     """docs/scales.md lists the scales of qwen25 as they ship."""
     rows = [row for row in _cells(TEXTS["docs/scales.md"]) if row[0] == "`qwen25`" and len(row) == 4]
@@ -169,7 +257,9 @@ def test_the_table_of_checkpoints_is_the_catalogue() -> None:
 
 def test_queries_are_called_by_their_names() -> None:
     """What the documents call a shipped query is one."""
-    named = set(re.findall(r"\b(?:accuracy|consistency|merge|checks)/[a-z_]+\b", "".join(TEXTS.values())))
+    named = set(
+        re.findall(r"\b(?:accuracy|consistency|merge|checks)/[a-z_]+\b(?!\.png)", "".join(TEXTS.values()))
+    )
     assert "accuracy/by_axis" in named
     assert named <= {query.name for query in list_queries()}
 

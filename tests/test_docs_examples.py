@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -18,7 +19,7 @@ from vlmprobe.analysis import layer_metrics
 from vlmprobe.cli.main import app
 from vlmprobe.demo import build_benchmark
 from vlmprobe.families import load_catalog
-from vlmprobe.pairs import Side, read_dataset
+from vlmprobe.pairs import Side, link_quads, read_boxes, read_dataset
 from vlmprobe.store.engine import Database
 from vlmprobe.store.metrics import store_metrics
 from vlmprobe.store.migrate import ensure_schema
@@ -52,6 +53,7 @@ ASKING = sorted(
         " ".join(line.split())
         for text in TEXTS.values()
         for line in re.findall(r'vlmprobe (?:sql "[^"]+"|query \w+/\w+(?:\s--\S+(?: \S+=\w+)?)*)', text)
+        if "..." not in line
     }
 )
 
@@ -154,6 +156,30 @@ def test_the_example_rows_give_the_questions_shown(tmp_path: Path) -> None:
         "Is the lamp above or below the desk? Answer with only one word.",
         "Is the desk above or below the lamp? Answer with only one word.",
     ]
+
+
+def test_the_example_boxes_make_a_quad_of_the_example_row(tmp_path: Path) -> None:
+    """Both forms of boxes in docs/data.md link the far row to the vertical questions shown."""
+    text = TEXTS["docs/data.md"]
+    (example,) = _blocks(text, "json")
+    rows = json.loads(example)
+    other = json.loads("{" + re.findall(r'`("objects": \[.*?\])`', text)[0] + "}")
+    boxes = [tmp_path / "boxes.json", tmp_path / "other.json"]
+    boxes[0].write_text(example, encoding="utf-8")
+    boxes[1].write_text(json.dumps([rows[0] | other]), encoding="utf-8")
+    table = re.findall(
+        r"(?:^\|.*\n)+", text.partition("## The EmbSpatial-Bench form")[2], flags=re.MULTILINE
+    )[0]
+    columns = [[line.split("|")[place].strip(" `") for line in table.splitlines()[2:]] for place in (1, -2)]
+    benchmark = tmp_path / "example.tsv"
+    benchmark.write_text("".join("\t".join(column) + "\n" for column in columns), encoding="utf-8")
+    for file in boxes:
+        quads = link_quads(read_dataset(benchmark), read_boxes(file))
+        assert quads.perspectives == {"18": "consistent"}
+        (partner,) = quads.pairs
+        assert partner.pair_id == "18/v"
+        shown = _blocks(text.partition("## Object boxes")[2], "text")[0].splitlines()
+        assert [question.text for question in partner.questions] == shown
 
 
 def test_the_example_catalogue_loads(tmp_path: Path) -> None:

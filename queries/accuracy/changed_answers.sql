@@ -13,5 +13,5 @@ INNER JOIN pair_answers AS later
     ON before.family = later.family AND before.dataset = later.dataset
     AND before.template = later.template AND before.pair_id = later.pair_id
 WHERE before.family = $family AND before.scale = $from_scale AND later.scale = $to_scale
-    AND before.both_correct <> later.both_correct
+    AND before.origin = 'row' AND before.both_correct <> later.both_correct
 ORDER BY before.axis, before.category, before.pair_id

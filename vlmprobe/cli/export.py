@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vlmprobe.cli.options import Layers
+from vlmprobe.cli.options import Layers, MaxPerCategory
 from vlmprobe.cli.session import AsCsv, AsJson, Debug, Home, Quiet, session
 from vlmprobe.errors import UsageError
 
@@ -22,6 +22,10 @@ def export(
     scales: Annotated[
         list[str] | None, typer.Option("--scale", help="Only this scale; may be repeated.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Only runs on this benchmark.", metavar="FILE")
+    ] = None,
+    max_per_category: MaxPerCategory = 200,
     layers: Layers = "",
     compress: Annotated[bool, typer.Option("--compress", help="Compress the NPZ files (slow).")] = False,
     plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Whether figures are drawn too.")] = True,
@@ -54,6 +58,8 @@ def export(
                 folder,
                 families=families or (),
                 scales=scales or (),
+                data=data,
+                max_per_category=max_per_category,
                 layers=layer_list(layers) if layers else None,
                 all_layers=layers.strip().lower() == "all",
                 compress=compress,

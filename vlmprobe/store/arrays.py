@@ -131,7 +131,8 @@ class RunArrays:
         """Return one layer's vertical and distance deltas of the quads, each (M, dim)."""
         if self._deltas:
             both = np.concatenate([read_layer(self._places[number], layer) for number in self._deltas])
-            return both[:, 0], both[:, 1]
+            # Contiguous, as those that are computed: sums over strided rows may end in other last bits.
+            return np.ascontiguousarray(both[:, 0]), np.ascontiguousarray(both[:, 1])
         vertical, distance = self._states(layer, self._vertical), self._states(layer, self._distance)
         return vertical[:, 1] - vertical[:, 0], distance[:, 1] - distance[:, 0]
 

@@ -107,25 +107,26 @@ def store_results(connection: Connection, run_id: str, results: Sequence[Mapping
         for row in fetch(connection, "SELECT * FROM results_json WHERE run_id = $id", {"id": run_id})
     }
     now = utc_now()
+    fresh = []
     for result in results:
         key = (result["name"], result["version"], result["subset"], result["layer"])
         value = json.loads(json.dumps(result["value"]))
         before = stored.get(key)
         if before is not None and (json.loads(before) if isinstance(before, str) else before) == value:
             continue
-        name, version, subset, layer = key
-        connection.execute(
-            delete(ResultJson).where(
-                ResultJson.run_id == run_id,
-                ResultJson.name == name,
-                ResultJson.version == version,
-                ResultJson.subset == subset,
-                ResultJson.layer == layer,
+        if before is not None:
+            name, version, subset, layer = key
+            connection.execute(
+                delete(ResultJson).where(
+                    ResultJson.run_id == run_id,
+                    ResultJson.name == name,
+                    ResultJson.version == version,
+                    ResultJson.subset == subset,
+                    ResultJson.layer == layer,
+                )
             )
-        )
-        insert_rows(
-            connection, ResultJson, [{"run_id": run_id, "computed_at": now, **result, "value": value}]
-        )
+        fresh.append({"run_id": run_id, "computed_at": now, **result, "value": value})
+    insert_rows(connection, ResultJson, fresh)
 
 
 def mark_metrics_synced(connection: Connection, run_id: str, when: datetime | None) -> None:

@@ -97,10 +97,10 @@ def _analyze_run(
         raise VlmprobeError(f"{run.name} has no hidden states; extract it again with --new")
     with console.track(f"{run.name}: metrics", len(arrays.layers)) as advance:
         try:
-            metrics = run_metrics(arrays, advance)
+            metrics, results = run_metrics(arrays, advance)
         except ValueError as error:
             raise VlmprobeError(f"{run.name}: {error}") from error
-    results = [candidates_result(candidates_of(metrics, run.n_layers, subset), subset) for subset in Subset]
+    results += [candidates_result(candidates_of(metrics, run.n_layers, subset), subset) for subset in Subset]
     metrics += peaks(metrics)
     with database.transaction() as connection:
         metrics += _accuracy(connection, run)

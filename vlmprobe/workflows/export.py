@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vlmprobe.analysis import LayerCandidates, Metric
 from vlmprobe.errors import UsageError
 from vlmprobe.interop import AnsweredPair, QuadDeltas, ScaleData, ScaleResults, write_results
-from vlmprobe.pairs import Category, Subset
+from vlmprobe.pairs import Category, Subset, read_dataset
 from vlmprobe.store.arrays import RunArrays
 from vlmprobe.store.engine import Database
 from vlmprobe.store.metrics import read_metrics, read_results_json
@@ -39,6 +39,8 @@ def export_results(
     *,
     families: Sequence[str] = (),
     scales: Sequence[str] = (),
+    data: Path | None = None,
+    max_per_category: int = 200,
     layers: Sequence[int] | None = None,
     all_layers: bool = False,
     compress: bool = False,
@@ -55,7 +57,9 @@ def export_results(
     database = Database(settings.database_path, tell=console.warn)
     require_schema(database)
     tracker = Tracker(settings)
-    runs, _ = newest_of_each_scale(find_runs(database, families=families, scales=scales))
+    dataset_id = None if data is None else read_dataset(data, max_per_category=max_per_category).dataset_id
+    found = find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
+    runs, _ = newest_of_each_scale(found)
     studies = []
     for run in runs:
         arrays = RunArrays(database, tracker, run.run_id, settings.home / "cache")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vlmprobe.analysis import (
     CANDIDATES_VERSION,
+    PCA_VERSION,
     LayerCandidates,
     Metric,
     alignment_metrics,
@@ -16,6 +18,8 @@ from vlmprobe.analysis import (
     layer_candidates,
     layer_metrics,
     perspective_metrics,
+    project_deltas,
+    project_states,
     random_signs,
 )
 from vlmprobe.pairs import Axis, Subset
@@ -35,8 +39,10 @@ N_FLIPS = 10_000
 _PEAK_VERSION = 1
 
 
-def run_metrics(arrays: RunArrays, advance: Callable[[int], None]) -> list[Metric]:
-    """Compute the per-layer metrics of a run, one layer in memory at a time.
+def run_metrics(
+    arrays: RunArrays, advance: Callable[[int], None]
+) -> tuple[list[Metric], list[dict[str, Any]]]:
+    """Compute the per-layer metrics of a run and its rows of ``results_json``, one layer in memory at a time.
 
     Raises:
         ValueError: a hidden state is not finite.
@@ -49,6 +55,8 @@ def run_metrics(arrays: RunArrays, advance: Callable[[int], None]) -> list[Metri
     quad_weights = bootstrap_weights(images, N_RESAMPLES, QUAD_SEED) if images else None
     flips = random_signs(images, N_FLIPS, QUAD_SEED) if images else None
     metrics: list[Metric] = []
+    results: list[dict[str, Any]] = []
+    right = arrays.both_correct
     for layer in arrays.layers:
         states = arrays.layer(layer)
         if len(states):
@@ -62,6 +70,9 @@ def run_metrics(arrays: RunArrays, advance: Callable[[int], None]) -> list[Metri
                 seed=BOOTSTRAP_SEED,
                 weights=weights,
             )
+            results.append(explained_variance(states, arrays.categories, layer, Subset.ALL))
+            of_right = _chosen(arrays.categories, right)
+            results.append(explained_variance(states[right], of_right, layer, Subset.BOTH_CORRECT))
         if asks_perspective:
             metrics += perspective_metrics(
                 states[far_close, 1] - states[far_close, 0],
@@ -88,7 +99,7 @@ def run_metrics(arrays: RunArrays, advance: Callable[[int], None]) -> list[Metri
                 flips=flips,
             )
         advance(1)
-    return metrics
+    return metrics, results
 
 
 def peaks(metrics: Sequence[Metric]) -> list[Metric]:
@@ -122,6 +133,25 @@ def candidates_of(
         elif metric.name == "vd_ei.pooled" and metric.target == "vertical/distance":
             vd_ei[metric.layer] = metric.value
     return layer_candidates(coherence, vd_ei, n_layers)
+
+
+def explained_variance(states: Any, categories: Sequence[str], layer: int, subset: Subset) -> dict[str, Any]:
+    """Return the row of ``results_json`` that keeps a layer's explained variances; null for too few pairs.
+
+    Args:
+        states: (N, 2, D) states of the subset, orig then swap.
+        categories: N category names.
+        layer: the layer's number.
+        subset: which pairs these are.
+    """
+    shares = {
+        name: [
+            share if isfinite(share) else None
+            for share in project(states[:, 0], states[:, 1], categories, 3).explained
+        ]
+        for name, project in (("states", project_states), ("deltas", project_deltas))
+    }
+    return {"name": "pca", "version": PCA_VERSION, "subset": str(subset), "layer": layer, "value": shares}
 
 
 def candidates_result(candidates: LayerCandidates, subset: Subset) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vlmprobe.analysis import PointCloud, project_deltas, project_states
 from vlmprobe.figures import Job, shared_limits
 from vlmprobe.pairs import Subset
@@ -194,18 +196,21 @@ class _Planner:
                 clouds[subset] = tuple(_clouds(run, layer, subset, states[rows], categories))  # type: ignore[assignment]
             unreliable = self._study.unreliable if marks_validity else None
             of_states, of_deltas = clouds[subset]
-            if not len(of_deltas.points):
-                continue
-            self._add(
-                "pca_panels",
-                f"{name}/pca/pca_{run.scale}_L{layer}",
-                states=of_states,
-                deltas=of_deltas,
-                unreliable=unreliable,
-            )
-            self._add(
-                "pca_3d", f"{name}/pca_3d/pca_{run.scale}_L{layer}", clouds=of_deltas, unreliable=unreliable
-            )
+            if np.isfinite(of_states.points).any():
+                self._add(
+                    "pca_panels",
+                    f"{name}/pca/pca_{run.scale}_L{layer}",
+                    states=of_states,
+                    deltas=of_deltas,
+                    unreliable=unreliable,
+                )
+            if np.isfinite(of_deltas.points).any():
+                self._add(
+                    "pca_3d",
+                    f"{name}/pca_3d/pca_{run.scale}_L{layer}",
+                    clouds=of_deltas,
+                    unreliable=unreliable,
+                )
 
 
 def _clouds(

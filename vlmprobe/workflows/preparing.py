@@ -80,7 +80,8 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
     quads = None
     if request.boxes is not None:
         quads = link_quads(dataset, read_boxes(request.boxes))
-        console.say("boxes: " + ", ".join(f"{count} {what}" for what, count in quads.counts.items()))
+        for line in _quad_lines(quads):
+            console.say(line)
     family = load_family_class(spec.architecture)
     options = family.resolve(
         LoadOptions(
@@ -129,6 +130,16 @@ def _plan(request: ExtractRequest, spec: ScaleSpec, dataset: Dataset, options: L
         device=options.device,
         config={"identity": identity, "processor": spec.processor, "revision": spec.revision},
     )
+
+
+def _quad_lines(quads: QuadSet) -> list[str]:
+    lines = ["boxes: " + ", ".join(f"{count} {what}" for what, count in quads.counts.items())]
+    if quads.problems:
+        first = quads.problems[0]
+        lines.append(
+            f"boxes of {len(quads.problems)} rows do not fit (line {first.line}: {first.what}: {first.why})"
+        )
+    return lines
 
 
 def _dataset_lines(dataset: Dataset) -> list[str]:

@@ -220,6 +220,7 @@ class Study:
             for point in self.categories
             if not point.reliable
         ]
+        notes += self._too_few_quads()
         counted: dict[tuple[str, str], set[str]] = {}
         for _, curve in self.curves:
             if curve.metric != "axis_coherence" or curve.subset != Subset.BOTH_CORRECT:
@@ -235,6 +236,16 @@ class Study:
             f"{run.family} @ {run.scale}: {run.n_failed} pairs failed" for run in self.facts if run.n_failed
         ]
         return notes
+
+    def _too_few_quads(self) -> list[str]:
+        return [
+            f"{curve.family} @ {curve.scale}: too few quads with all four answers right: cross-axis alignment over "
+            "both_correct is n/a there"
+            for _, curve in self.curves
+            if (curve.metric, curve.target) == ("cross_axis_alignment.canonical", "per_sample")
+            and curve.subset == Subset.BOTH_CORRECT
+            and all(math.isnan(value) for value in curve.values)
+        ]
 
 
 def _nan(value: float | None) -> float:
