@@ -80,7 +80,12 @@ def quad_study(
         return run("extract", "tiny", "--scale", scale, *options, *more)
 
     def look() -> Snapshot:
-        tables = ("* FROM predictions", "* EXCLUDE (synced_at) FROM metrics", "* FROM accuracy", "* FROM consistency")
+        tables = (
+            "* FROM predictions",
+            "* EXCLUDE (synced_at) FROM metrics",
+            "* FROM accuracy",
+            "* FROM consistency",
+        )
         return Snapshot(*(rows(home, f"SELECT {table} ORDER BY ALL") for table in tables))
 
     extract("2m")

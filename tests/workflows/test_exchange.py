@@ -134,7 +134,9 @@ def test_an_imported_run_says_what_is_not_known(home: Path, rows: Any) -> None:
     assert rows(home, "SELECT family, scale, provenance, samples_seen FROM runs") == [
         ("molmo", "400k", "imported", 400000)
     ]
-    unknown = "SELECT count(*) FROM swap_pairs WHERE coalesce(orig_question, swap_question, image_sha256) IS NULL"
+    unknown = (
+        "SELECT count(*) FROM swap_pairs WHERE coalesce(orig_question, swap_question, image_sha256) IS NULL"
+    )
     assert rows(home, unknown) == [(134,)]
     assert rows(home, "SELECT checker, count(*), count(margin) FROM predictions GROUP BY 1") == [
         ("stored", 268, 0)
@@ -160,9 +162,7 @@ def test_importing_twice_adds_nothing(command: Any, home: Path, rows: Any) -> No
     assert rows(home, "SELECT * FROM metrics ORDER BY ALL") == metrics
 
 
-def test_the_scales_of_an_imported_study_share_their_dataset(
-    command: Any, tmp_path: Path, rows: Any
-) -> None:
+def test_the_scales_of_an_imported_study_share_their_dataset(command: Any, tmp_path: Path, rows: Any) -> None:
     """Two scales with the same pairs are compared pair by pair; the report names both."""
     for old, new in (("400k", "80k"), ("400k", "2m")):
         for name in (name for name in FILES if "vectors" in name or "predictions_400k_all" in name):

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from vlmprobe.reports.html import render_report
 from vlmprobe.reports.markdown import render_markdown
-from vlmprobe.reports.report import DatasetFacts, PeakRow, Report, ReportFigure, RunFacts
+from vlmprobe.reports.report import (
+    ChangeRow,
+    DatasetFacts,
+    LayerRange,
+    PeakRow,
+    Report,
+    ReportFigure,
+    RunFacts,
+)
 from vlmprobe.reports.summary import summary_rows, write_summary_csv
 
 __all__ = [
+    "ChangeRow",
     "DatasetFacts",
+    "LayerRange",
     "PeakRow",
     "Report",
     "ReportFigure",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.results import AccuracyPoint
 
-__all__ = ["DatasetFacts", "PeakRow", "Report", "ReportFigure", "RunFacts"]
+__all__ = ["ChangeRow", "DatasetFacts", "LayerRange", "PeakRow", "Report", "ReportFigure", "RunFacts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,34 @@ class ReportFigure:
     title: str
     caption: str
     png: bytes
+    section: str = ""
+    """Figures of one section stand together under its name; the family, where there are several."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRange:
+    """The layers of one run that are worth reading: near the peak of an axis, and not too late."""
+
+    family: str
+    scale: str
+    candidates: tuple[int, ...]
+    recommended: int | None
+    """The best of them; None without any."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """What changed between two neighbouring scales on the same pairs of one axis."""
+
+    family: str
+    from_scale: str
+    to_scale: str
+    axis: str
+    n: int
+    gained: int
+    """Pairs with both answers right at the later scale alone."""
+    lost: int
+    """Pairs with both answers right at the earlier scale alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +113,10 @@ class Report:
     accuracy: Sequence[AccuracyPoint]
     """In the order to be shown in; one a (family, scale, axis), axes and ``overall``."""
     peaks: Sequence[PeakRow] = ()
+    layer_ranges: Sequence[LayerRange] = ()
+    changes: Sequence[ChangeRow] = ()
     figures: Sequence[ReportFigure] = ()
+    """Those of one section follow each other."""
     disagreements: int | None = None
     """Answers on which the two checkers differ; None = not counted."""
     notes: Sequence[str] = ()

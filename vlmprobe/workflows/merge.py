@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import TrackingError, UsageError
 from vlmprobe.pairs import read_dataset
-from vlmprobe.reports import Report, render_report, summary_rows, write_summary_csv
+from vlmprobe.reports import ChangeRow, Report, render_report, summary_rows, write_summary_csv
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.queries import load_query
+from vlmprobe.store.rows import fetch
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.analyze import find_runs
 from vlmprobe.workflows.choosing import newest_of_each_scale
-from vlmprobe.workflows.drawing import draw_study
+from vlmprobe.workflows.drawing import draw_studies
 from vlmprobe.workflows.study import Study
 
 if TYPE_CHECKING:
@@ -69,15 +71,22 @@ def merge(
     if study.missing:
         names = ", ".join(run.name for run in study.missing)
         raise UsageError(f"{names}: no metrics yet; run 'vlmprobe analyze {' '.join(families)}' first")
-    folder = out or settings.reports / f"{'-'.join(sorted({run.family for run in runs}))}-{runs[0].dataset}"
-    figures = draw_study(study, console)
+    title = ", ".join(sorted({run.family for run in runs}))
+    folder = out or settings.reports / f"{title.replace(', ', '-')}-{runs[0].dataset}"
+    parts = [
+        Study(database, [run for run in runs if run.family == family])
+        for family in dict.fromkeys(run.family for run in runs)
+    ]
+    figures = draw_studies(study, parts, console)
     report = Report(
-        title=f"{', '.join(sorted({run.family for run in runs}))} on {runs[0].dataset}",
+        title=f"{title} on {runs[0].dataset}",
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         dataset=study.dataset,
         runs=study.facts,
         accuracy=study.accuracy,
         peaks=study.peaks,
+        layer_ranges=study.layer_ranges,
+        changes=_changes(database, runs),
         figures=figures,
         disagreements=study.disagreements,
         notes=[*notes, *study.notes()],
@@ -99,6 +108,22 @@ def merge(
         summary=folder / "summary.csv",
         figures=tuple(path for path in paths if path.suffix == ".png"),
     )
+
+
+def _changes(database: Database, runs: Sequence[Run]) -> list[ChangeRow]:
+    """Compare each scale with the one trained next less, on the same pairs; unknown amounts stand apart."""
+    query = load_query("merge/changes")
+    changes = []
+    with database.transaction() as connection:
+        for family in dict.fromkeys(run.family for run in runs):
+            known = [run for run in runs if run.family == family and run.samples_seen is not None]
+            known.sort(key=lambda run: run.samples_seen or 0)
+            for before, later in pairwise(known):
+                rows = fetch(
+                    connection, query.sql, query.bind({"from_run": before.run_id, "to_run": later.run_id})
+                )
+                changes += [ChangeRow(family, before.scale, later.scale, **row) for row in rows]
+    return changes
 
 
 def _queries(runs: Sequence[Run]) -> dict[str, str]:

@@ -128,9 +128,7 @@ class _Planner:
                 self._add("vd_ei_over_layers", f"{variant.name}/compare/{name}", curves=curves)
         for name, (metric, control) in _ALIGNMENT.items():
             if curves := study.select(metric, subset, targets=("per_sample",)):
-                controls = [
-                    _named(curve, "per_sample") for curve in study.select(metric, subset, targets=(control,))
-                ]
+                controls = study.controls(metric, control, subset, panel="per_sample")
                 self._add("layer_curves", f"{variant.name}/compare/{name}", curves=curves, controls=controls)
         if peaks := study.peak_points(subset):
             self._add(
@@ -228,9 +226,3 @@ def _clouds(
             explained=projection.explained,
             sides=projection.sides,
         )
-
-
-def _named(curve: LayerCurve, target: str) -> LayerCurve:
-    from dataclasses import replace
-
-    return replace(curve, target=target)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.analysis import AccuracyPoint, CategoryPoint, LayerCurve, PeakPoint, SimilarityMatrix
 from vlmprobe.pairs import CATEGORIES, Subset
-from vlmprobe.reports import DatasetFacts, PeakRow, RunFacts
+from vlmprobe.reports import DatasetFacts, LayerRange, PeakRow, RunFacts
+from vlmprobe.store.metrics import read_results_json
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch
 
@@ -43,6 +44,7 @@ class Study:
             self.peaks = self._read_peaks(connection)
             self.disagreements = len(self._rows(connection, "accuracy/checkers_disagree"))
             self.dataset = self._read_dataset(connection)
+            self.layer_ranges = [self._layer_range(connection, run) for run in self.runs]
             self.facts = [self._facts(connection, run) for run in self.runs]
             self.categories = [
                 CategoryPoint(**{field.name: row[field.name] for field in fields(CategoryPoint)})
@@ -105,6 +107,12 @@ class Study:
         )[0]
         return DatasetFacts(dataset_id=run.dataset_id, template=run.template, **row)
 
+    def _layer_range(self, connection: Connection, run: Run) -> LayerRange:
+        stored = read_results_json(connection, run.run_id, "layer_candidates", str(Subset.ALL)) or {}
+        return LayerRange(
+            run.family, run.scale, tuple(stored.get("candidate_range", ())), stored.get("recommended")
+        )
+
     def _facts(self, connection: Connection, run: Run) -> RunFacts:
         counts = fetch(
             connection,
@@ -154,6 +162,12 @@ class Study:
             and (targets is None or curve.target in targets)
             and any(math.isfinite(value) for value in curve.values)
         ]
+
+    def controls(
+        self, metric: str, target: str, subset: Subset = Subset.ALL, *, panel: str
+    ) -> list[LayerCurve]:
+        """Return the controls of a metric under the name of the target that they are drawn behind."""
+        return [replace(curve, target=panel) for curve in self.select(metric, subset, targets=(target,))]
 
     def similarity(self, subset: Subset = Subset.ALL) -> list[SimilarityMatrix]:
         """Return each run's 6x6 cosines at the layer where its axes are most coherent on average."""
