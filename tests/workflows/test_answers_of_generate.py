@@ -55,6 +55,8 @@ def _generate(checkpoint: Path, questions: list[tuple[Image, str]]) -> Iterator[
         yield tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True).strip()
 
 
+# The words to choose from are in the question, so a mild penalty weighs on both; a heavy one changes every answer.
+@pytest.mark.parametrize("penalty", [1.3, 10.0])
 @pytest.mark.parametrize("scale", ["vanilla", "2m"])
 @pytest.mark.parametrize(
     "per_category", [pytest.param(2, id="24-questions"), pytest.param(20, id="240", marks=pytest.mark.full)]
@@ -62,19 +64,20 @@ def _generate(checkpoint: Path, questions: list[tuple[Image, str]]) -> Iterator[
 def test_a_repetition_penalty_changes_answers_as_it_does_in_generate(
     per_category: int,
     scale: str,
+    penalty: float,
     vlmprobe: Any,
     benchmark: Callable[..., Path],
     rows: Any,
     mlflow_store: dict[str, str],
     tmp_path: Path,
 ) -> None:
-    """With ``repetition_penalty`` 1.3 in its generation_config.json, every answer is that of ``generate``."""
+    """With a ``repetition_penalty`` in its generation_config.json, every answer is that of ``generate``."""
     from vlmprobe.demo import checkpoint_folder
 
     checkpoint, data = tmp_path / "penalised", benchmark(per_category)
     shutil.copytree(checkpoint_folder(scale), checkpoint)
     config = json.loads((checkpoint / "generation_config.json").read_text())
-    (checkpoint / "generation_config.json").write_text(json.dumps(config | {"repetition_penalty": 1.3}))
+    (checkpoint / "generation_config.json").write_text(json.dumps(config | {"repetition_penalty": penalty}))
 
     vlmprobe(
         *("extract", "tiny", "--scale", scale, "--checkpoint", checkpoint, "--data", data),
@@ -93,6 +96,10 @@ def test_a_repetition_penalty_changes_answers_as_it_does_in_generate(
     expected = _generate(checkpoint, [(images[pair_id], question) for pair_id, question, _ in asked])
     assert len(asked) == 12 * per_category
     assert [text for _, _, text in asked] == list(expected)
+    one_word = sum(text in {"left", "right", "above", "below", "far", "close"} for _, _, text in asked)
+    assert one_word == len(asked) if penalty == 1.3 else one_word < len(asked) / 2
+    # The fast path itself gave them: nothing was redone the plain way.
+    assert rows(tmp_path / "home", "SELECT DISTINCT passed FROM certificates") == [(True,)]
     ((recorded,),) = rows(
         tmp_path / "home", "SELECT json_extract_string(config, '$.manifest.logits_processors') FROM runs"
     )

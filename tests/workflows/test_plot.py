@@ -130,7 +130,7 @@ def test_the_y_range_is_shared_across_scales(planned: Any) -> None:
 
 
 def test_unreliable_categories_are_marked_in_one_variant_alone(planned: Any) -> None:
-    """vanilla answers none of the six categories right from both sides; all are drawn pale there."""
+    """Scale vanilla answers none of the six categories right from both sides; all are drawn pale there."""
     jobs = planned("--layers", "5")
     assert jobs["all/heatmap/heatmap_vanilla_L5.png"].arguments["unreliable"] is None
     pale = jobs["all_with_validity/heatmap/heatmap_vanilla_L5.png"].arguments["unreliable"]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from vlmprobe.pairs.ready_made import ReadyMadeForm
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -125,6 +127,22 @@ def test_other_boxes_later_are_refused_in_a_line(
     assert rows(quad_study.home, "SELECT count(*) FROM quads") == [(16,)]
 
 
+@pytest.mark.full
+def test_boxes_that_fit_no_pair_give_way_to_the_right_ones(
+    benchmark: Callable[..., Path], extract: Callable[..., Any], tmp_path: Path, rows: Any
+) -> None:
+    """The file of another benchmark was given by mistake: nothing was asked for it, so nothing stands in the way."""
+    data, home, wrong = benchmark(4), tmp_path / "home", tmp_path / "wrong.json"
+    boxes = json.loads((data.parent / "boxes.json").read_text())
+    wrong.write_text(json.dumps([{**row, "question_id": f"other-{row['question_id']}"} for row in boxes]))
+    first = extract(home, data, "--boxes", wrong).ok()
+    assert "boxes: 0 matched, 0 ambiguous, 8 no_box, 0 no_objects" in first.err
+    second = extract(home, data, "--boxes", data.parent / "boxes.json").ok()
+    assert "boxes: 8 matched, 0 ambiguous, 0 no_box, 0 no_objects" in second.err
+    assert "8 pairs asked, 24 reused" in second.err
+    assert rows(home, "SELECT count(*) FROM quads") == [(8,)]
+
+
 @pytest.fixture
 def extract(inside: Any, mlflow_store: dict[str, str]) -> Callable[..., Any]:
     """Extract scale 2m."""
@@ -144,14 +162,14 @@ def test_a_certificate_that_fails_for_quads_leaves_the_runs_own_answers_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Only batches of quads are asked again the plain way: no number that was there may change."""
-    import vlmprobe.workflows.extraction_loop as loop
+    from vlmprobe.families import compare
 
     data, home = benchmark(4), tmp_path / "home"
     everything = "SELECT * FROM predictions WHERE pair_id NOT LIKE '%/v' ORDER BY ALL"
     extract(home, data).ok()
     before = rows(home, everything)
-    compare = loop.compare
-    monkeypatch.setattr(loop, "compare", lambda *a: replace(compare(*a), passed=False))
+    failing = "vlmprobe.workflows.extraction_loop.compare"
+    monkeypatch.setattr(failing, lambda *found: replace(compare(*found), passed=False))
     later = extract(home, data, "--boxes", data.parent / "boxes.json").ok()
     assert "1 batches redone" in later.err
     assert rows(home, everything) == before
@@ -161,11 +179,10 @@ def test_a_certificate_that_fails_for_quads_leaves_the_runs_own_answers_alone(
 def _ready_made(data: Path, out: Path) -> Path:
     """Rewrite a benchmark with both questions spelled out."""
     csv.field_size_limit(10**8)
-    columns = "index image_base64 original_question swapped_question original_answer swapped_answer".split()
     opposite = {"far": "close", "close": "far", "above": "below"}
     opposite |= {"below": "above", "left": "right", "right": "left"}
     with data.open(newline="") as source, out.open("w", newline="") as target:
-        writer = csv.DictWriter(target, [*columns, "category", "group", "question_id"], delimiter="\t")
+        writer = csv.DictWriter(target, ReadyMadeForm.columns, delimiter="\t")
         writer.writeheader()
         for row in csv.DictReader(source, delimiter="\t"):
             category = {"under": "below"}.get(row["category"], row["category"])
