@@ -182,6 +182,7 @@ def _planned() -> list[Job]:
         unreliable={},
         peak_points=lambda *_: ["a peak"],
         select=lambda *_, **__: [curve],
+        controls=lambda *_, **__: [curve],
         similarity_at=lambda *_: matrix,
     )
     states = np.random.default_rng(0).normal(size=(6, 2, 8))

@@ -78,6 +78,8 @@ class Settings:
         merged = {**dotenv, **env}
         chosen = home or Path(merged.get("VLMPROBE_HOME") or "vlmprobe-data")
         root = (folder / chosen.expanduser()).resolve()
+        if root.exists() and not root.is_dir():
+            raise UsageError(f"{root} is a file; --home (or VLMPROBE_HOME) names a folder")
         # --home moves everything: a database named by the dotenv file must not pull it back.
         named = env if home is not None else merged
         return cls(

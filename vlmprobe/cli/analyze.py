@@ -21,7 +21,7 @@ def analyze(
         list[str] | None, typer.Option("--scale", help="Only this scale; may be repeated.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Only runs on this benchmark.", metavar="FILE")
+        Path | None, typer.Option("--data", help="Only runs on this benchmark.", metavar="FILE|NAME")
     ] = None,
     max_per_category: MaxPerCategory = 200,
     as_json: AsJson = False,
@@ -34,18 +34,15 @@ def analyze(
     """Compute every metric of the complete runs that match, store it and log it to MLflow. No model is loaded."""
     with session(home, quiet=quiet, debug=debug, experiment=experiment) as current:
         from vlmprobe.cli.console import print_rows
-        from vlmprobe.pairs import read_dataset
         from vlmprobe.workflows.analyze import analyze as run_analysis
 
-        dataset_id = (
-            None if data is None else read_dataset(data, max_per_category=max_per_category).dataset_id
-        )
         results = run_analysis(
             current.settings,
             current.console,
             families=families or (),
             scales=scales or (),
-            dataset_id=dataset_id,
+            data=data,
+            max_per_category=max_per_category,
         )
         rows = [
             {

@@ -21,7 +21,7 @@ def plot(
         list[str] | None, typer.Option("--scale", help="Only this scale; may be repeated.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Only runs on this benchmark.", metavar="FILE")
+        Path | None, typer.Option("--data", help="Only runs on this benchmark.", metavar="FILE|NAME")
     ] = None,
     max_per_category: MaxPerCategory = 200,
     layers: Layers = "",

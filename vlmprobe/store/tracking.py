@@ -168,9 +168,11 @@ class Tracker:
             for start in range(0, len(entities), _BATCH):
                 client.log_batch(mlflow_run_id, metrics=entities[start : start + _BATCH])
 
-    def finish(self, mlflow_run_id: str, status: str) -> None:
-        """Set the run's status: ``FINISHED``, ``KILLED`` or ``FAILED``."""
+    def finish(self, mlflow_run_id: str, status: str, *, color: str | None = None) -> None:
+        """Set the run's status (``FINISHED``, ``KILLED`` or ``FAILED``) and, if given, its colour in charts."""
         with self._connected() as (client, _):
+            if color is not None:
+                client.set_tag(mlflow_run_id, "mlflow.runColor", color)
             client.set_terminated(mlflow_run_id, status)
 
     def download(self, artifact_uri: str, folder: Path) -> Path:

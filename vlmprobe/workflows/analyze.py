@@ -17,11 +17,13 @@ from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch
 from vlmprobe.store.runs import OUTDATED, Run, complete_runs, get_run, list_runs, set_config
 from vlmprobe.store.tracking import Tracker
+from vlmprobe.workflows.choosing import dataset_of
 from vlmprobe.workflows.deliver import deliver_run
 from vlmprobe.workflows.layer_analysis import candidates_of, candidates_result, peaks, run_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -49,7 +51,8 @@ def analyze(
     *,
     families: Sequence[str] = (),
     scales: Sequence[str] = (),
-    dataset_id: str | None = None,
+    data: Path | None = None,
+    max_per_category: int = 200,
 ) -> list[AnalyzeResult]:
     """Compute, store and log the metrics of the complete runs that match; empty filters take all.
 
@@ -59,6 +62,7 @@ def analyze(
     database = Database(settings.database_path, tell=console.warn)
     require_schema(database)
     tracker = Tracker(settings)
+    dataset_id = dataset_of(database, data, max_per_category)
     runs = find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
     return [_analyze_run(settings, database, tracker, run, console) for run in runs]
 

@@ -7,17 +7,46 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import representative_layers
 from vlmprobe.errors import UsageError
+from vlmprobe.pairs import read_dataset
+from vlmprobe.store.rows import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from vlmprobe.store.arrays import RunArrays
+    from vlmprobe.store.engine import Database
     from vlmprobe.store.runs import Run
 
-__all__ = ["choose_layers", "newest_of_each_scale"]
+__all__ = ["choose_layers", "dataset_of", "newest_of_each_scale"]
 
 #: Layers that stand for all where no others are asked for.
 N_LAYERS = 5
+
+
+def dataset_of(database: Database, data: Path | None, max_per_category: int) -> str | None:
+    """Return the id of the dataset that ``--data`` names: a file, or the name or id (its beginning) of one here.
+
+    Raises:
+        InputError: there is no such file and no such dataset.
+        UsageError: several datasets have that name.
+    """
+    if data is None:
+        return None
+    if not data.exists():
+        with database.transaction() as connection:
+            found = fetch(
+                connection,
+                "SELECT dataset_id FROM datasets "
+                "WHERE name = $text OR (len($text) >= 6 AND starts_with(dataset_id, $text))",
+                {"text": str(data)},
+            )
+        if len(found) == 1:
+            return str(found[0]["dataset_id"])
+        if found:
+            ids = ", ".join(row["dataset_id"][:12] for row in found)
+            raise UsageError(f"several datasets are called {data}: {ids}; give the beginning of an id")
+    return read_dataset(data, max_per_category=max_per_category).dataset_id
 
 
 def newest_of_each_scale(found: Sequence[Run]) -> tuple[list[Run], list[str]]:
@@ -29,7 +58,7 @@ def newest_of_each_scale(found: Sequence[Run]) -> tuple[list[Run], list[str]]:
     datasets = sorted({(run.dataset, run.dataset_id[:12], run.template) for run in found})
     if len(datasets) > 1:
         listed = ", ".join(f"{name} ({mark}, {template})" for name, mark, template in datasets)
-        raise UsageError(f"runs on several datasets match: {listed}; choose one with --data FILE")
+        raise UsageError(f"runs on several datasets match: {listed}; choose one with --data FILE or NAME")
     newest = {(run.family, run.scale): run for run in found}
     counts = Counter((run.family, run.scale) for run in found)
     notes = [

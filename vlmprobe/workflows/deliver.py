@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import TrackingError
+from vlmprobe.figures import scale_marks
 from vlmprobe.store.artifacts import local_shard
 from vlmprobe.store.committer import Delivery, upload_shards
 from vlmprobe.store.identity import utc_now
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
     from vlmprobe.store.tracking import Tracker
     from vlmprobe.workflows.console import Console
 
-__all__ = ["deliver_run"]
+__all__ = ["deliver_end", "deliver_run"]
+
+#: Samples seen at the scales of the published study.
+_USUAL = (0, 80_000, 400_000, 800_000, 2_000_000)
 
 
 def deliver_run(
@@ -66,13 +71,39 @@ def deliver_run(
             tracker.log_points(mlflow_run_id, metric_points(metrics))
             with database.transaction() as connection:
                 mark_metrics_synced(connection, run.run_id, utc_now())
-        tracker.finish(mlflow_run_id, "FINISHED")
+        tracker.finish(mlflow_run_id, "FINISHED", color=_color(run))
     except TrackingError as error:
         console.warn(
             f"{error}; everything is in the database and the spool, 'vlmprobe sync' delivers it later"
         )
         return Delivery(0, n_waiting, str(error))
     return delivery
+
+
+def deliver_end(tracker: Tracker, run: Run, console: Console) -> None:
+    """Tell MLflow that a run was stopped, if it knows of it."""
+    if run.mlflow_run_id is None:
+        return
+    try:
+        tracker.finish(run.mlflow_run_id, "KILLED")
+    except TrackingError as error:
+        console.warn(str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One of the usual amounts of training."""
+
+    family: str
+    scale: str
+    samples_seen: int | None
+
+
+def _color(run: Run) -> str | None:
+    """Return the colour that figures give this amount of training; MLflow's own choice makes two scales alike."""
+    usual = [_Step(run.family, str(samples), samples) for samples in _USUAL]
+    mark = scale_marks(usual).get((run.family, str(run.samples_seen)))
+    return None if mark is None else mark.color
 
 
 def _begin_anew(database: Database, run: Run, mlflow_run_id: str) -> Run:

@@ -16,7 +16,7 @@ from vlmprobe.store.quads import register_quads
 from vlmprobe.store.runs import Run, finished_pairs, get_run, open_run, register_dataset, set_status
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.batches import Batch, plan_batches
-from vlmprobe.workflows.deliver import deliver_run
+from vlmprobe.workflows.deliver import deliver_end, deliver_run
 from vlmprobe.workflows.extraction_loop import Extraction
 from vlmprobe.workflows.preparing import ExtractRequest, Prepared, prepare
 
@@ -196,6 +196,7 @@ class _Work:
                 f"see table failures of run {self.run.run_id}"
             )
         if status == "interrupted":
+            deliver_end(self._tracker, self.run, self._console)
             return self._delivery
         return deliver_run(self._settings, self._database, self._tracker, self.run, self._console)
 

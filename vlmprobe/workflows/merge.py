@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import TrackingError, UsageError
-from vlmprobe.pairs import read_dataset
 from vlmprobe.reports import ChangeRow, Report, render_report, summary_rows, write_summary_csv
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import require_schema
@@ -17,7 +16,7 @@ from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.analyze import find_runs
-from vlmprobe.workflows.choosing import newest_of_each_scale
+from vlmprobe.workflows.choosing import dataset_of, newest_of_each_scale
 from vlmprobe.workflows.drawing import draw_studies
 from vlmprobe.workflows.study import Study
 
@@ -63,7 +62,7 @@ def merge(
     """
     database = Database(settings.database_path, tell=console.warn)
     require_schema(database)
-    dataset_id = None if data is None else read_dataset(data, max_per_category=max_per_category).dataset_id
+    dataset_id = dataset_of(database, data, max_per_category)
     runs, notes = newest_of_each_scale(
         find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
     )

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError, unknown_name
 from vlmprobe.figures import FORMATS, draw_all
-from vlmprobe.pairs import read_dataset
 from vlmprobe.store.arrays import RunArrays
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.analyze import find_runs
-from vlmprobe.workflows.choosing import choose_layers, newest_of_each_scale
+from vlmprobe.workflows.choosing import choose_layers, dataset_of, newest_of_each_scale
 from vlmprobe.workflows.plot_jobs import VARIANTS, PlotOptions, plan_plots
 from vlmprobe.workflows.study import Study
 
@@ -53,7 +52,7 @@ def plot(
             raise unknown_name("variant", variant, list(VARIANTS))
     database = Database(settings.database_path, tell=console.warn)
     require_schema(database)
-    dataset_id = None if data is None else read_dataset(data, max_per_category=max_per_category).dataset_id
+    dataset_id = dataset_of(database, data, max_per_category)
     found = find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
     runs, _ = newest_of_each_scale(found)
     folder = out or settings.home / "plots"

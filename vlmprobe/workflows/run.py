@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import UsageError
 from vlmprobe.families import load_catalog
-from vlmprobe.pairs import read_dataset
 from vlmprobe.workflows.analyze import analyze
 from vlmprobe.workflows.extract import ExtractRequest, extract
 from vlmprobe.workflows.merge import MergeResult, merge
@@ -46,14 +45,20 @@ def run_study(
         raise UsageError(f"family {family!r} has no scale with a checkpoint; see 'vlmprobe extract --help'")
     for scale in chosen:
         catalog.scale(family, scale)  # a wrong name is told before the first scale's night
-    dataset_id = read_dataset(data, max_per_category=max_per_category).dataset_id
     for scale in chosen:
         request = ExtractRequest(
             family=family, scale=scale, data=data, max_per_category=max_per_category, **options
         )
         if extract(settings, request, console).interrupted:
             raise KeyboardInterrupt
-        analyze(settings, console, families=[family], scales=[scale], dataset_id=dataset_id)
+        analyze(
+            settings,
+            console,
+            families=[family],
+            scales=[scale],
+            data=data,
+            max_per_category=max_per_category,
+        )
     return merge(
         settings,
         console,
