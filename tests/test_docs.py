@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -23,7 +24,16 @@ from vlmprobe.analysis import (
 )
 from vlmprobe.cli.main import app
 from vlmprobe.families import load_catalog
-from vlmprobe.interop import AnsweredPair, QuadDeltas, ScaleData, ScaleResults, write_results
+from vlmprobe.interop import (
+    AnsweredPair,
+    PairFacts,
+    Quad,
+    QuadDeltas,
+    ScaleData,
+    ScaleResults,
+    write_results,
+    write_scale,
+)
 from vlmprobe.pairs import AXES, CATEGORIES, read_dataset
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import ensure_schema
@@ -210,7 +220,10 @@ def _exported(out: Path) -> list[Path]:
     """Export made-up results of scale 80k, layer 7, in which no file of the old layout is empty."""
     states = np.random.default_rng(0).normal(size=(12, 2, 8)).astype(np.float32)
     deltas = states[:, 1], states[:, 0]
-    pairs = tuple(AnsweredPair(str(i), c, "left", "left", True, True) for i, c in enumerate(CATEGORIES * 2))
+    facts = PairFacts(image_sha256="a")
+    pairs = tuple(
+        AnsweredPair(str(i), c, "left", "left", True, True, facts) for i, c in enumerate(CATEGORIES * 2)
+    )
     data = ScaleData("qwen25", "80k", pairs, {7: states}, QuadDeltas(12, {7: deltas}))
     both_correct = np.ones(12, dtype=bool)
     metrics = layer_metrics(
@@ -239,6 +252,17 @@ def test_every_exported_file_and_key_is_documented(tmp_path: Path) -> None:
                 0
             ]
             assert {cell for row in _cells(table) for cell in row[0].split(", ")} == keys, path.name
+
+
+def test_every_key_of_the_sidecar_is_documented(tmp_path: Path) -> None:
+    """docs/exchange.md has a table of what is known of a pair, and of what a quad's pair has besides."""
+    pair = AnsweredPair("1", CATEGORIES[0], None, None, True, True, PairFacts(image_sha256="a"))
+    data = ScaleData("qwen25", "80k", (pair,), {}, QuadDeltas(1, {}, (Quad(pair, pair),)))
+    write_scale(tmp_path, data, ScaleResults())
+    content = json.loads((tmp_path / "json" / "pairs_80k.json").read_text())
+    keys = {*content, *content["pairs"][0], *content["quads"][0], *content["quads"][0]["vertical"]}
+    table = TEXTS["docs/exchange.md"].partition("| key in `pairs_{scale}.json`")[2].partition("\n\n")[0]
+    assert {cell.strip("`") for row in _cells(table) for cell in row[0].split(", ")} == keys
 
 
 def test_every_parquet_file_is_documented() -> None:

@@ -5,7 +5,7 @@ from math import isnan
 import numpy as np
 import pytest
 
-from vlmprobe.analysis import layer_metrics
+from vlmprobe.analysis import alignment_metrics, layer_metrics, perspective_metrics
 
 
 def left_metrics(deltas, images):
@@ -71,3 +71,25 @@ def test_pairs_of_one_image_do_not_count_as_independent():
     alone = width(deltas, images)
     assert width(copies, images * 4) == pytest.approx(alone)
     assert width(copies, [str(i) for i in range(120)]) < 0.7 * alone
+
+
+@pytest.mark.parametrize("n_resamples", [1, 7, 300])
+def test_an_estimate_does_not_depend_on_how_many_resamples_there_are(n_resamples):
+    """To the last bit: products of many rows and of one may be summed in another order."""
+
+    def estimates(n_resamples):
+        vectors = np.random.default_rng(3).normal(size=(2, 120, 40))
+        images = [str(i // 2) for i in range(120)]
+        right = np.arange(120) % 7 > 0
+        drawn = {"both_correct": right, "layer": 0, "n_resamples": n_resamples}
+        categories = ["left", "right", "above", "below", "far", "close"] * 20
+        vertical, distance = ["above", "below", "above"] * 40, ["far", "close"] * 60
+        perspectives = ["consistent", "consistent", "counter"] * 40
+        metrics = [
+            *layer_metrics(*vectors, categories, images, **drawn),
+            *alignment_metrics(*vectors, vertical, distance, images, **drawn, n_flips=0),
+            *perspective_metrics(vectors[0], distance, perspectives, images, **drawn),
+        ]
+        return {(each.name, each.subset, each.target): (each.value, each.std) for each in metrics}
+
+    assert estimates(n_resamples) == estimates(0)

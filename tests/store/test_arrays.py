@@ -109,9 +109,29 @@ def test_imported_quads_are_deltas_and_nothing_else(commit: Any, arrays: Any, st
     assert run.pair_ids == ["1", "2"]
     assert run.quads.ids == ("quad/0", "quad/1", "quad/2")
     assert (run.quads.images, run.quads.vertical_categories, run.quads.both_correct) == (None, None, None)
+    assert run.quads.vertical_ids is None
     vertical, distance = run.quad_deltas(5)
     np.testing.assert_array_equal(vertical, deltas[:, 0])
     np.testing.assert_array_equal(distance, deltas[:, 1])
     assert study.rows("SELECT distance_pair_id, vertical_pair_id FROM quads ORDER BY 1") == [
         (f"quad/{row}", None) for row in range(3)
     ]
+
+
+def test_imported_quads_whose_pairs_are_known_are_like_any_others(
+    commit: Any, link: Any, arrays: Any, shard_content: Any, study: Any
+) -> None:
+    """Their shard brings the answers of the pairs that have no states; the rows follow the shard, not the dataset."""
+    link(_1="1/v", _2="2/v")
+    commit(1, ("1", "2", "3"), text="left")
+    answers = shard_content(2, ("1/v", "2/v"), text="left").answers
+    deltas = commit(2, ("2", "1"), kind="deltas", answers=answers)[5]
+    run = arrays()
+    assert run.pair_ids == ["1", "2", "3"]
+    assert (run.quads.ids, run.quads.vertical_ids) == (("2", "1"), ("2/v", "1/v"))
+    assert run.quads.vertical_categories == ("below", "above")
+    assert run.quads.distance_categories == ("close", "far")
+    assert run.quads.both_correct.tolist() == [True, True]
+    np.testing.assert_array_equal(run.quad_deltas(5)[0], deltas[:, 0])
+    placed = "SELECT DISTINCT pair_id, shard, shard_row FROM predictions WHERE pair_id LIKE '%/v' ORDER BY 1"
+    assert study.rows(placed) == [("1/v", None, None), ("2/v", None, None)]

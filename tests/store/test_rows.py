@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from vlmprobe.store.rows import chunked, fetch, insert_rows, none_if_nan
+from vlmprobe.store.rows import chunked, fetch, fill_nulls, insert_rows, none_if_nan
 from vlmprobe.store.schema import MetricRow, Prediction, ResultJson, Shard
 
 if TYPE_CHECKING:
@@ -44,6 +44,25 @@ def test_every_type_comes_back_as_it_went_in(database: Database) -> None:
     assert json.loads(stored.pop("layers")) == shard.pop("layers")
     assert stored == shard
     assert (answer["correct"], answer["margin"], answer["text"]) == (False, -0.1, None)
+
+
+def test_nulls_are_filled_and_the_rest_is_left_alone(database: Database) -> None:
+    """A value that is there stays; so do columns that are not named, rows that are not given, and unknown keys."""
+    there = [{**ANSWER, "text": "left"}, {**ANSWER, "pair_id": "2"}, {**ANSWER, "pair_id": "3"}]
+    more = [
+        {**ANSWER, "text": "right", "margin": 0.5, "parsed": "left"},
+        {**ANSWER, "pair_id": "2", "text": "above", "margin": None},
+        {**ANSWER, "pair_id": "4", "text": "far"},
+    ]
+    with database.transaction() as connection:
+        insert_rows(connection, Prediction, there)
+        fill_nulls(connection, Prediction, ["text", "margin"], more)
+        rows = fetch(connection, "SELECT pair_id, text, margin, parsed FROM predictions ORDER BY pair_id")
+    assert [tuple(row.values()) for row in rows] == [
+        ("1", "left", 0.5, None),
+        ("2", "above", None, None),
+        ("3", None, None, None),
+    ]
 
 
 def test_json_is_json_to_sql(database: Database) -> None:

@@ -20,14 +20,6 @@ METRICS = """
     SELECT family, scale, name, version, subset, target, layer, value, std, n, ci_low, ci_high, p_value, seed
     FROM metrics JOIN runs USING (run_id) ORDER BY ALL
 """
-#: What stands for an import of a demo run: the old layout has no place for images and quads' categories.
-PLAIN = """
-    SELECT scale, name, metrics.version, subset, target, layer, value, std, n
-    FROM metrics JOIN runs USING (run_id)
-    WHERE name NOT IN ('axis_coherence.perspective', 'perspective_cosine', 'cross_axis_alignment.canonical')
-        AND NOT (subset = 'both_correct' AND (name LIKE 'cross_axis%' OR name = 'zero_quads'))
-    ORDER BY ALL
-"""
 
 
 @pytest.fixture(scope="module")
@@ -232,34 +224,6 @@ def test_the_golden_study_survives_the_round_trip(
     command(tmp_path, "analyze").ok()
     assert rows(tmp_path, METRICS) == rows(home, METRICS)
     assert len(rows(home, METRICS)) == 342
-
-
-def test_a_demo_study_survives_the_round_trip_but_for_what_the_old_layout_lacks(
-    command: Any, quad_study: Any, tmp_path: Path, rows: Any
-) -> None:
-    """Values, spreads and counts over pairs are equal to the bit; the layout holds no image, no quad's answers.
-
-    So the intervals are over pairs where they were over images, and what needs the quads' categories is not there.
-    """
-    command(quad_study.home, "export", tmp_path / "out", "--layers", "all", "--no-plots").ok()
-    command(tmp_path / "home", "import", tmp_path / "out").ok()
-    command(tmp_path / "home", "analyze").ok()
-    before, after = rows(quad_study.home, PLAIN), rows(tmp_path / "home", PLAIN)
-    over_quads = "cross_axis_alignment.published"
-    assert [row for row in after if row[1] != over_quads] == [row for row in before if row[1] != over_quads]
-    for ours, theirs in zip(_numbers(before, over_quads), _numbers(after, over_quads), strict=True):
-        # Summed beside a thousand resamples or alone: the last bit may differ.
-        assert theirs == (
-            *ours[:6],
-            pytest.approx(ours[6], rel=1e-12),
-            pytest.approx(ours[7], rel=1e-12),
-            ours[8],
-        )
-
-
-def _numbers(found: list[tuple[Any, ...]], name: str) -> list[tuple[Any, ...]]:
-    """Take one metric's rows; its null spread, which pytest cannot compare, becomes -1."""
-    return [tuple(-1 if cell is None else cell for cell in row) for row in found if row[1] == name]
 
 
 def test_parquet_holds_every_table(command: Any, home: Path, tmp_path: Path, rows: Any) -> None:

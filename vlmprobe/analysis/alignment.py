@@ -16,7 +16,7 @@ from vlmprobe.analysis.quad_statistics import (
     flipped_statistics,
     shuffled_means,
 )
-from vlmprobe.analysis.resampling import bootstrap_weights, percentile_interval
+from vlmprobe.analysis.resampling import apart, bootstrap_weights, percentile_interval
 from vlmprobe.analysis.results import Metric
 from vlmprobe.analysis.sign_flips import random_signs, sign_flip_p_value
 from vlmprobe.pairs.axes import Axis, Subset, parse_category
@@ -187,8 +187,9 @@ def _set_metrics(name: str, suffix: str, quads: Quads, maker: _Maker) -> Iterato
     cosine_of_quad = np.einsum("ij,ij->i", vertical_units, distance_units)
     weights = np.vstack([np.ones((1, n)), quads.weights])
     totals = weights.sum(axis=1)
-    per_sample = np.divide(weights @ cosine_of_quad, totals, out=np.full(len(totals), nan), where=totals > 0)
-    of_means = cosines_of_means(quads, weights)
+    sums = apart(lambda rows: rows @ cosine_of_quad, weights)
+    per_sample = np.divide(sums, totals, out=np.full(len(totals), nan), where=totals > 0)
+    of_means = apart(lambda rows: cosines_of_means(quads, rows), weights)
     p_values: list[float | None] = [None, None]
     if name == _CANONICAL and len(quads.flips):
         p_values = [

@@ -12,6 +12,7 @@ from vlmprobe.analysis.coherence import pairwise_cosine, weighted_pairwise_cosin
 from vlmprobe.analysis.deltas import category_codes, deltas, signs, unit
 from vlmprobe.analysis.entanglement import AXIS_PAIRS, CATEGORY_PAIRS, cosines, vd_ei_eq3, vd_ei_pooled
 from vlmprobe.analysis.resampling import (
+    apart,
     bootstrap_weights,
     percentile_interval,
     weighted_grams,
@@ -180,7 +181,8 @@ def _blocks(sample: _Sample) -> Iterator[_Block]:
 
 
 def _direction_blocks(sample: _Sample, units: FloatArray, weights: npt.NDArray[Any]) -> Iterator[_Block]:
-    squared_norms = np.diagonal(weighted_grams(units, weights, sample.codes), axis1=1, axis2=2)
+    grams = apart(lambda rows: weighted_grams(units, rows, sample.codes), weights)
+    squared_norms = np.diagonal(grams, axis1=1, axis2=2)
     totals, squares = (
         weighted_totals(weights, sample.codes),
         weighted_totals(np.square(weights, dtype=np.float64), sample.codes),
@@ -197,8 +199,10 @@ def _direction_blocks(sample: _Sample, units: FloatArray, weights: npt.NDArray[A
 
 
 def _mean_blocks(sample: _Sample, weights: npt.NDArray[Any]) -> Iterator[_Block]:
-    grams = weighted_grams(sample.deltas, weights, sample.codes)
-    similarity = cosines(grams, weighted_totals(weights * _norms(sample.deltas), sample.codes))
+    grams = apart(lambda rows: weighted_grams(sample.deltas, rows, sample.codes), weights)
+    norms = _norms(sample.deltas)
+    lengths = apart(lambda rows: weighted_totals(rows * norms, sample.codes), weights)
+    similarity = cosines(grams, lengths)
     support = _support(sample)
 
     places = [(CATEGORIES.index(first), CATEGORIES.index(second)) for first, second in CATEGORY_PAIRS]
@@ -225,12 +229,16 @@ def _length_blocks(sample: _Sample, weights: npt.NDArray[Any]) -> Iterator[_Bloc
     ):
         members, drawn = sample.take(rows), weights[:, rows]
         counts = weighted_totals(drawn, members.codes)[:, :_N_CATEGORIES]
-        sums = weighted_totals(drawn * lengths, members.codes)[:, :_N_CATEGORIES]
+        sums = _sums_of_categories(drawn, lengths, members.codes)
         means = np.divide(sums, counts, out=np.full(sums.shape, nan), where=counts > 0)
         of_category = _rows_of_targets(members.codes)[:_N_CATEGORIES]
         std = [float(lengths[rows].std()) if rows.any() else nan for rows in of_category]
         n, n_images = _support(members)
         yield _Block(name, CATEGORIES, means, n[:_N_CATEGORIES], n_images[:_N_CATEGORIES], std)
+
+
+def _sums_of_categories(weights: npt.NDArray[Any], lengths: FloatArray, codes: IntArray) -> FloatArray:
+    return apart(lambda rows: weighted_totals(rows * lengths, codes)[:, :_N_CATEGORIES], weights)
 
 
 def _zero_block(sample: _Sample, directed: BoolArray) -> _Block:

@@ -10,7 +10,7 @@ import numpy as np
 from vlmprobe.analysis.coherence import PairwiseCosine, pairwise_cosine, weighted_pairwise_cosine
 from vlmprobe.analysis.deltas import sign_corrected, unit
 from vlmprobe.analysis.entanglement import cosines
-from vlmprobe.analysis.resampling import bootstrap_weights, percentile_interval
+from vlmprobe.analysis.resampling import apart, bootstrap_weights, percentile_interval
 from vlmprobe.analysis.results import Metric
 from vlmprobe.pairs.axes import Axis, Subset, parse_category
 
@@ -122,29 +122,30 @@ def _values(
     signed: FloatArray, halves: Sequence[BoolArray], images: npt.NDArray[np.str_], weights: FloatArray
 ) -> Iterator[tuple[str, str, FloatArray, float | None, int, bool]]:
     """Yield name, target, (R,) values, std, n, and whether the images are too few for an interval."""
-    sums, lengths, few = [], [], []
+    few = []
     for half, rows in zip(_HALVES, halves, strict=True):
-        drawn, deltas = weights[:, rows], signed[rows]
-        sums.append(drawn @ deltas)
-        lengths.append(drawn @ np.linalg.norm(deltas, axis=1))
         few.append(len(np.unique(images[rows])) < 2)
-        means, cosine = _coherence(deltas, drawn)
+        means, cosine = _coherence(signed[rows], weights[:, rows])
         directed = rows & unit(signed)[1]
         lone = len(np.unique(images[directed])) < 2
         yield _COHERENCE, f"{Axis.DISTANCE}/{half}", means, cosine.std, cosine.n, lone
-    grams = np.stack([[np.einsum("ij,ij->i", first, second) for second in sums] for first in sums])
-    values = cosines(grams.transpose(2, 0, 1), np.stack(lengths, axis=1))[:, 0, 1]
+    values = apart(lambda drawn: _cosines_of_means(signed, halves, drawn), weights)
     counts = [int(rows.sum()) for rows in halves]
     yield _COSINE, "/".join(_HALVES), values, None, sum(counts) if min(counts) else 0, any(few)
+
+
+def _cosines_of_means(signed: FloatArray, halves: Sequence[BoolArray], weights: FloatArray) -> FloatArray:
+    sums = [weights[:, rows] @ signed[rows] for rows in halves]
+    lengths = [weights[:, rows] @ np.linalg.norm(signed[rows], axis=1) for rows in halves]
+    grams = np.stack([[np.einsum("ij,ij->i", first, second) for second in sums] for first in sums])
+    return cosines(grams.transpose(2, 0, 1), np.stack(lengths, axis=1))[:, 0, 1]
 
 
 def _coherence(deltas: FloatArray, weights: FloatArray) -> tuple[FloatArray, PairwiseCosine]:
     units, kept = unit(deltas)
     drawn = weights[:, kept]
-    sums = drawn @ units
-    means = weighted_pairwise_cosine(
-        np.einsum("ij,ij->i", sums, sums), drawn.sum(axis=1), np.square(drawn).sum(axis=1)
-    )
+    squared_norms = apart(lambda rows: np.square(rows @ units).sum(axis=1), drawn)
+    means = weighted_pairwise_cosine(squared_norms, drawn.sum(axis=1), np.square(drawn).sum(axis=1))
     return means, pairwise_cosine(units)
 
 

@@ -2,7 +2,7 @@
 
 Pairs about one image are not independent, so images are drawn, not pairs. A resample is a row of
 multiplicities; weighted sums stand in for copies of vectors. A row of ones is the data itself, so an estimate
-and its interval come out of the same code.
+and its interval come out of the same code, called once for each (:func:`apart`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 from vlmprobe.pairs.axes import AXES, CATEGORIES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
     from vlmprobe.analysis.deltas import FloatArray, IntArray
 
-__all__ = ["bootstrap_weights", "percentile_interval", "weighted_grams", "weighted_totals"]
+__all__ = ["apart", "bootstrap_weights", "percentile_interval", "weighted_grams", "weighted_totals"]
 
 #: (9, 6): the sum of a category is its own; that of an axis is canonical minus opposite.
 _SIGNED = np.array(
@@ -59,6 +59,23 @@ def bootstrap_weights(images: Sequence[str], n_resamples: int, seed: int) -> npt
     for row in weights:
         row[:] = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[image_of_pair]
     return weights
+
+
+def apart(reduce: Callable[[npt.NDArray[Any]], FloatArray], weights: npt.NDArray[Any]) -> FloatArray:
+    """Reduce the data, which is the first row of weights, by itself, and the resamples after it.
+
+    A product of many rows may end in other last bits than that of one: this way an estimate does not depend on
+    how many resamples there are.
+
+    Args:
+        reduce: takes (R, N) weights, R of 0 or more, and returns (R, ...) values.
+        weights: (1 + B, N), of which the first row is all ones.
+
+    Returns:
+        (1 + B, ...) values.
+    """
+    # Copied, since a row of a larger array may lie there in strides.
+    return np.concatenate([reduce(np.ascontiguousarray(rows)) for rows in (weights[:1], weights[1:])])
 
 
 def percentile_interval(resampled: FloatArray) -> tuple[float, float]:

@@ -5,6 +5,7 @@
     results/{model}/                                   or saved_data/{model}_{scale}/
       csv/  predictions_{scale}_{tag}.csv, delta_similarity_{scale}_L{n}_{tag}.csv, delta_norm_..., summary.csv
       json/ pred_stats_{scale}.json, category_validity_{scale}.json, axis_coherence_{scale}_{tag}.json, ...
+            pairs_{scale}.json (ours: what the layout has no place for)
       npz/  vectors_{scale}.npz, cross_group_vectors_{scale}.npz
 
 ``{tag}`` is ``all_pairs`` or ``both_correct``; the newest files of the reference implementation have none, and
@@ -14,7 +15,7 @@ mean all pairs.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,8 @@ __all__ = [
     "TAGS",
     "AnsweredPair",
     "ImportedRun",
+    "PairFacts",
+    "Quad",
     "QuadDeltas",
     "ScaleData",
     "ScaleResults",
@@ -65,8 +68,29 @@ def safe_name(name: str, what: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class PairFacts:
+    """What the old layout has no place for of a pair; None where it is not known."""
+
+    question_id: str | None = None
+    subject: str | None = None
+    reference: str | None = None
+    orig_question: str | None = None
+    swap_question: str | None = None
+    image_sha256: str | None = None
+    image_width: int | None = None
+    """Pixels."""
+    image_height: int | None = None
+    perspective: str | None = None
+    """consistent, counter or ambiguous."""
+
+    def __bool__(self) -> bool:
+        """Whether anything is known."""
+        return any(getattr(self, each.name) is not None for each in fields(self))
+
+
+@dataclass(frozen=True, slots=True)
 class AnsweredPair:
-    """One swap pair of one run with its answers; the questions are not part of the old layout."""
+    """One swap pair of one run with its answers."""
 
     pair_id: str
     category: Category
@@ -75,6 +99,8 @@ class AnsweredPair:
     pred_swap: str | None
     correct_orig: bool
     correct_swap: bool
+    # Left out of repr, from which the fingerprint of an import is made: one without facts keeps its own.
+    facts: PairFacts = field(default=PairFacts(), repr=False)
 
     @property
     def axis(self) -> Axis:
@@ -88,16 +114,28 @@ class AnsweredPair:
 
 
 @dataclass(frozen=True, slots=True)
+class Quad:
+    """The two pairs of a quad; either may be one of the scale's own pairs."""
+
+    distance: AnsweredPair
+    vertical: AnsweredPair
+
+
+@dataclass(frozen=True, slots=True)
 class QuadDeltas:
-    """The quads of a scale, of which the old layout keeps the deltas only: row r is quad ``quad/{r}``."""
+    """The quads of a scale, M of them, of which the old layout itself keeps the deltas only."""
 
     n: int
     layers: Mapping[int, tuple[Float32Array, Float32Array]]
     """Layer -> (M, D) vertical deltas and (M, D) distance deltas, row for row; may read on access."""
+    known: tuple[Quad, ...] | None = None
+    """M, row for row; None where nothing but the deltas is known."""
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The names of the quads, in the order of the rows."""
+        """The names of the quads, in the order of the rows: their distance pairs', or else ``quad/{row}``."""
+        if self.known is not None:
+            return tuple(quad.distance.pair_id for quad in self.known)
         return tuple(f"quad/{row}" for row in range(self.n))
 
 

@@ -14,6 +14,7 @@ from vlmprobe.interop.npz import MAX_BYTES
 from vlmprobe.interop.old_layout import TAGS, AnsweredPair, ImportedRun, ScaleData, safe_name
 from vlmprobe.interop.predictions import read_predictions, text_of
 from vlmprobe.interop.read_arrays import read_quads, read_vectors
+from vlmprobe.interop.sidecar import add_known
 from vlmprobe.pairs.axes import Subset
 
 if TYPE_CHECKING:
@@ -136,6 +137,9 @@ def _read_scale(model: Path, family: str, scale: str, *, alone: bool, max_bytes:
         layers=vectors.layers,
         quads=read_quads(quads, max_bytes) if quads.is_file() else None,
     )
+    known = model / "json" / f"pairs_{scale}.json"
+    if known.is_file():
+        data = add_known(known, data)
     return ImportedRun(data=data, folder=model, stored=_stored(model, scale, alone=alone))
 
 

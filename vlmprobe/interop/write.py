@@ -15,6 +15,7 @@ from vlmprobe.interop.documents import (
     validity,
 )
 from vlmprobe.interop.old_layout import TAGS, safe_name
+from vlmprobe.interop.sidecar import sidecar_json
 from vlmprobe.interop.write_arrays import write_arrays
 from vlmprobe.pairs.axes import Subset
 
@@ -134,6 +135,8 @@ def _scale_files(
     if data.pairs:
         yield f"json/pred_stats_{scale}.json", to_json(prediction_stats(scale, data.pairs))
         yield f"json/category_validity_{scale}.json", to_json(validity(data.pairs))
+    if (known := sidecar_json(data)) is not None:
+        yield f"json/pairs_{scale}.json", known
     if alignment := table.cross_alignment():
         yield f"json/cross_alignment_{scale}.json", to_json(alignment)
     if pooled := table.entanglement("vd_ei.pooled"):

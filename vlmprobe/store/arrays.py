@@ -11,7 +11,7 @@ import numpy as np
 from vlmprobe.store.artifacts import local_shard
 from vlmprobe.store.predictions import shard_places
 from vlmprobe.store.rows import fetch
-from vlmprobe.store.shards import read_layer
+from vlmprobe.store.shards import read_layer, read_pair_ids
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,6 @@ FROM (
 INNER JOIN runs ON runs.run_id = $run_id
 INNER JOIN swap_pairs AS pairs
     ON pairs.dataset_id = runs.dataset_id AND pairs.template = runs.template AND pairs.pair_id = answers.pair_id
-WHERE answers.shard IS NOT NULL
 ORDER BY pairs.position
 """
 _QUADS_SQL = """
@@ -52,10 +51,11 @@ ORDER BY quads.distance_pair_id
 class Quads:
     """The quads of a run, M of them: what is known of each besides its deltas.
 
-    Imported quads come as deltas only: they have no categories, no images and no answers.
+    Imported quads come as deltas. Unless more was imported with them, they have no categories, images and answers.
     """
 
     ids: tuple[str, ...]
+    vertical_ids: tuple[str, ...] | None
     vertical_categories: tuple[str, ...] | None
     distance_categories: tuple[str, ...] | None
     images: tuple[str, ...] | None
@@ -73,13 +73,15 @@ class RunArrays:
             VlmprobeError: a shard is neither in the spool nor in MLflow.
         """
         with database.transaction() as connection:
-            rows = fetch(connection, _PAIRS_SQL, {"run_id": run_id})
+            answered = fetch(connection, _PAIRS_SQL, {"run_id": run_id})
             links = fetch(connection, _QUADS_SQL, {"run_id": run_id})
             shards = shard_places(connection, run_id)
         self._places = {shard["shard"]: local_shard(shard, tracker, cache) for shard in shards}
         self._deltas = [shard["shard"] for shard in shards if shard["kind"] == "deltas"]
         self.layers: list[int] = sorted({layer for shard in shards for layer in _layers(shard)})
         self._dim = int(shards[0]["dim"]) if shards else 0
+        # Those of imported quads have answers, but no states.
+        rows = [row for row in answered if row["shard"] is not None]
         self._shard = np.array([row["shard"] for row in rows], dtype=np.int64)
         self._row = np.array([row["shard_row"] for row in rows], dtype=np.int64)
 
@@ -91,14 +93,23 @@ class RunArrays:
         self.images: list[str] = [rows[place]["image_sha256"] or rows[place]["pair_id"] for place in mine]
         self.perspectives: list[str | None] = [rows[place]["perspective"] for place in mine]
         self.both_correct = np.array([rows[place]["both_correct"] for place in mine], dtype=bool)
-        self.quads, self._vertical, self._distance = self._link(rows, links)
+        if self._deltas:
+            self.quads = self._imported_quads(answered, links)
+            self._vertical = self._distance = np.empty(0, dtype=np.int64)
+        else:
+            self.quads, self._vertical, self._distance = self._link(rows, links)
+
+    def _imported_quads(self, answered: list[dict[str, Any]], links: list[dict[str, Any]]) -> Quads:
+        """Find what is known of the quads whose deltas are stored: all of it, or their ids alone."""
+        ids = tuple(name for number in self._deltas for name in read_pair_ids(self._places[number]))
+        row_of = {row["pair_id"]: row for row in answered}
+        vertical_of = {link["distance_pair_id"]: link["vertical_pair_id"] for link in links}
+        if not all(name in row_of and vertical_of.get(name) in row_of for name in ids):
+            return Quads(ids, None, None, None, None, None)
+        return _quads([row_of[vertical_of[name]] for name in ids], [row_of[name] for name in ids])
 
     def _link(self, rows: list[dict[str, Any]], links: list[dict[str, Any]]) -> tuple[Quads, Places, Places]:
         """Find both halves of each quad among the answered pairs; a quad that lacks one is left out."""
-        if self._deltas:
-            n = sum(len(read_layer(self._places[number], self.layers[0])) for number in self._deltas)
-            nowhere = np.empty(0, dtype=np.int64)
-            return Quads(tuple(f"quad/{row}" for row in range(n)), None, None, None, None), nowhere, nowhere
         place_of = {row["pair_id"]: place for place, row in enumerate(rows)}
         whole = [
             link
@@ -108,19 +119,7 @@ class RunArrays:
         whole.sort(key=lambda link: place_of[link["distance_pair_id"]])
         vertical = [place_of[link["vertical_pair_id"]] for link in whole]
         distance = [place_of[link["distance_pair_id"]] for link in whole]
-        quads = Quads(
-            ids=tuple(link["distance_pair_id"] for link in whole),
-            vertical_categories=tuple(rows[place]["category"] for place in vertical),
-            distance_categories=tuple(rows[place]["category"] for place in distance),
-            images=tuple(rows[place]["image_sha256"] or rows[place]["pair_id"] for place in distance),
-            both_correct=np.array(
-                [
-                    rows[v]["both_correct"] and rows[d]["both_correct"]
-                    for v, d in zip(vertical, distance, strict=True)
-                ],
-                dtype=bool,
-            ),
-        )
+        quads = _quads([rows[place] for place in vertical], [rows[place] for place in distance])
         return quads, np.array(vertical, dtype=np.int64), np.array(distance, dtype=np.int64)
 
     def layer(self, layer: int) -> Floats:
@@ -143,6 +142,21 @@ class RunArrays:
             here = np.flatnonzero(shard == number)
             states[here] = read_layer(self._places[int(number)], layer, row[here].tolist())
         return states
+
+
+def _quads(vertical: list[dict[str, Any]], distance: list[dict[str, Any]]) -> Quads:
+    """Join the rows of both halves, quad for quad."""
+    return Quads(
+        ids=tuple(row["pair_id"] for row in distance),
+        vertical_ids=tuple(row["pair_id"] for row in vertical),
+        vertical_categories=tuple(row["category"] for row in vertical),
+        distance_categories=tuple(row["category"] for row in distance),
+        images=tuple(row["image_sha256"] or row["pair_id"] for row in distance),
+        both_correct=np.array(
+            [v["both_correct"] and d["both_correct"] for v, d in zip(vertical, distance, strict=True)],
+            dtype=bool,
+        ),
+    )
 
 
 def _layers(place: ShardPlace) -> list[int]:

@@ -1,24 +1,25 @@
-"""Imported studies in the database: pairs of which only index and category are known, quads as deltas."""
+"""Imported studies in the database: index and category of each pair, what else came with it, quads as deltas."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select
 
+from vlmprobe.errors import UsageError
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.predictions import commit_shard
-from vlmprobe.store.rows import insert_rows
+from vlmprobe.store.rows import fetch, fill_nulls, insert_rows
 from vlmprobe.store.schema import DatasetRow, QuadRow, SwapPairRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection
 
-    from vlmprobe.pairs import Category
+    from vlmprobe.pairs import Category, Origin
     from vlmprobe.store.shards import ShardFile
 
 __all__ = ["ImportedPair", "commit_import", "register_imported_dataset"]
@@ -26,53 +27,56 @@ __all__ = ["ImportedPair", "commit_import", "register_imported_dataset"]
 
 @dataclass(frozen=True, slots=True)
 class ImportedPair:
-    """What the old layout says of a pair."""
+    """What the old layout says of a pair, and what came along with it."""
 
     pair_id: str
     category: Category
     position: int
+    origin: Origin = "row"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Further columns of ``swap_pairs``; None where unknown."""
 
 
 def register_imported_dataset(
-    connection: Connection, dataset_id: str, template: str, folder: Path, pairs: Sequence[ImportedPair]
+    connection: Connection,
+    dataset_id: str,
+    template: str,
+    folder: Path,
+    pairs: Sequence[ImportedPair],
+    links: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Store the pairs of an imported study once; its scales share them."""
+    """Store the pairs and quads of an imported study once; its scales share them.
+
+    A scale that comes later adds what was not known before.
+
+    Args:
+        connection: in a transaction, which an error must undo.
+        dataset_id: the study's.
+        template: goes into every row.
+        folder: where the study came from.
+        pairs: those of origin ``row`` are the same for every scale.
+        links: the known quads: distance pair, vertical pair.
+
+    Raises:
+        UsageError: an earlier scale says something else of a pair or quad.
+    """
     known = connection.execute(
         select(DatasetRow.dataset_id).where(DatasetRow.dataset_id == dataset_id)
     ).first()
-    if known is not None:
-        return
-    connection.execute(
-        insert(DatasetRow).values(
-            dataset_id=dataset_id,
-            name=f"imported-{dataset_id[:8]}",
-            path=str(folder),
-            form="imported",
-            options={},
-            n_rows=len(pairs),
-            created_at=utc_now(),
+    if known is None:
+        connection.execute(
+            insert(DatasetRow).values(
+                dataset_id=dataset_id,
+                name=f"imported-{dataset_id[:8]}",
+                path=str(folder),
+                form="imported",
+                options={},
+                n_rows=sum(pair.origin == "row" for pair in pairs),
+                created_at=utc_now(),
+            )
         )
-    )
-    insert_rows(
-        connection,
-        SwapPairRow,
-        [
-            {
-                "dataset_id": dataset_id,
-                "template": template,
-                "pair_id": pair.pair_id,
-                "origin": "row",
-                "position": pair.position,
-                "category": str(pair.category),
-                "axis": str(pair.category.axis),
-                "orig_expected": str(pair.category),
-                "orig_opposite": str(pair.category.opposite),
-                "swap_expected": str(pair.category.opposite),
-                "swap_opposite": str(pair.category),
-            }
-            for pair in pairs
-        ],
-    )
+    _add_pairs(connection, folder, [_row(dataset_id, template, pair) for pair in pairs])
+    _add_links(connection, folder, dataset_id, template, links)
 
 
 def commit_import(
@@ -91,3 +95,84 @@ def commit_import(
                     for quad in shard.pair_ids
                 ],
             )
+
+
+def _row(dataset_id: str, template: str, pair: ImportedPair) -> dict[str, Any]:
+    category, opposite = str(pair.category), str(pair.category.opposite)
+    return {
+        "dataset_id": dataset_id,
+        "template": template,
+        "pair_id": pair.pair_id,
+        "origin": pair.origin,
+        "position": pair.position,
+        "category": category,
+        "axis": str(pair.category.axis),
+        "orig_expected": category,
+        "orig_opposite": opposite,
+        "swap_expected": opposite,
+        "swap_opposite": category,
+        **pair.facts,
+    }
+
+
+def _add_pairs(connection: Connection, folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    place = {"id": rows[0]["dataset_id"], "template": rows[0]["template"]}
+    before = {
+        row["pair_id"]: row
+        for row in fetch(
+            connection, "SELECT * FROM swap_pairs WHERE dataset_id = $id AND template = $template", place
+        )
+    }
+    more: list[Mapping[str, Any]] = []
+    columns: set[str] = set()
+    for row in rows:
+        there = before.get(row["pair_id"], row)
+        for column, value in row.items():
+            # The order of quads' pairs may differ from scale to scale.
+            if value is None or column == "position" or there[column] == value:
+                continue
+            if there[column] is not None:
+                raise _other(folder, f"pair {row['pair_id'][:40]!r}", column, there[column], value)
+            columns.add(column)
+            if not more or more[-1] is not row:
+                more.append(row)
+    insert_rows(connection, SwapPairRow, rows)
+    fill_nulls(connection, SwapPairRow, sorted(columns), more)
+
+
+def _add_links(
+    connection: Connection, folder: Path, dataset_id: str, template: str, links: Sequence[tuple[str, str]]
+) -> None:
+    before = {
+        row["distance_pair_id"]: row["vertical_pair_id"]
+        for row in fetch(
+            connection,
+            "SELECT * FROM quads WHERE dataset_id = $id AND template = $template",
+            {"id": dataset_id, "template": template},
+        )
+    }
+    for distance, vertical in links:
+        if before.get(distance, vertical) != vertical:
+            raise _other(folder, f"quad {distance[:40]!r}", "vertical_pair_id", before[distance], vertical)
+    insert_rows(
+        connection,
+        QuadRow,
+        [
+            {
+                "dataset_id": dataset_id,
+                "template": template,
+                "distance_pair_id": distance,
+                "vertical_pair_id": vertical,
+            }
+            for distance, vertical in links
+        ],
+    )
+
+
+def _other(folder: Path, what: str, column: str, before: object, now: object) -> UsageError:
+    return UsageError(
+        f"{folder}: {what}: {column} is {str(now)[:40]!r}, but {str(before)[:40]!r} in a study with the same pairs "
+        "that was imported before; keep the two apart with --home"
+    )

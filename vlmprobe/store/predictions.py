@@ -35,16 +35,19 @@ __all__ = [
 def commit_shard(connection: Connection, shard: ShardFile) -> int:
     """Write a shard's predictions, certificates and its own row; return the pairs that were new.
 
+    Answers that come with quads' deltas have no place in a shard: their states are not known.
+
     The same shard again adds nothing. A pair that another shard answered keeps that answer, unless this one
     replaces it.
     """
     places = {pair_id: row for row, pair_id in enumerate(shard.pair_ids)}
+    has_states = shard.kind == "states"
     rows = [
         {
             "run_id": shard.run_id,
             **asdict(answer),
-            "shard": shard.number,
-            "shard_row": places[answer.pair_id],
+            "shard": shard.number if has_states else None,
+            "shard_row": places[answer.pair_id] if has_states else None,
         }
         for answer in shard.answers
     ]
@@ -59,7 +62,7 @@ def commit_shard(connection: Connection, shard: ShardFile) -> int:
         "path": str(shard.path),
         "sha256": shard.sha256,
         "n_bytes": shard.n_bytes,
-        "n_pairs": _n_pairs(connection, shard) if shard.kind == "states" else len(shard.pair_ids),
+        "n_pairs": _n_pairs(connection, shard) if has_states else len(shard.pair_ids),
         "layers": list(shard.layers),
         "dim": shard.dim,
         "dtype": shard.dtype,
@@ -175,7 +178,20 @@ def has_failed_certificate(connection: Connection, run_id: str) -> bool:
 
 
 def answered_pairs(connection: Connection, run_id: str) -> list[dict[str, Any]]:
-    """Return the run's own pairs with both answers (view ``pair_answers``)."""
+    """Return the pairs of either origin with both answers: view ``pair_answers``, and what is known of each pair."""
     return fetch(
-        connection, "SELECT * FROM pair_answers WHERE run_id = $id AND origin = 'row'", {"id": run_id}
+        connection,
+        """
+        SELECT pair_answers.*, swap_pairs.question_id, swap_pairs.subject, swap_pairs.reference,
+            swap_pairs.orig_question, swap_pairs.swap_question,
+            swap_pairs.image_sha256, swap_pairs.image_width, swap_pairs.image_height
+        FROM pair_answers
+        INNER JOIN runs ON pair_answers.run_id = runs.run_id
+        INNER JOIN swap_pairs
+            ON runs.dataset_id = swap_pairs.dataset_id
+            AND runs.template = swap_pairs.template
+            AND pair_answers.pair_id = swap_pairs.pair_id
+        WHERE pair_answers.run_id = $id
+        """,
+        {"id": run_id},
     )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from vlmprobe.store.schema import Base
 
-__all__ = ["fetch", "insert_rows", "none_if_nan"]
+__all__ = ["fetch", "fill_nulls", "insert_rows", "none_if_nan"]
 
 
 def insert_rows(connection: Connection, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> int:
@@ -22,6 +23,31 @@ def insert_rows(connection: Connection, table: type[Base], rows: Sequence[Mappin
     """
     if not rows:
         return 0
+    with _incoming(connection, table, rows):
+        result = connection.exec_driver_sql(
+            f"INSERT INTO {table.__tablename__} BY NAME SELECT * FROM incoming_rows ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
+        )
+        first = result.first()
+    return int(first[0]) if first else 0
+
+
+def fill_nulls(
+    connection: Connection, table: type[Base], columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write columns of rows that are there, found by their primary key, where they are NULL."""
+    if not rows:
+        return
+    name = table.__tablename__
+    filled = ", ".join(f"{column} = coalesce({name}.{column}, incoming_rows.{column})" for column in columns)
+    keys = [column.name for column in table.__table__.columns if column.primary_key]
+    same = " AND ".join(f"{name}.{key} = incoming_rows.{key}" for key in keys)
+    with _incoming(connection, table, rows):
+        connection.exec_driver_sql(f"UPDATE {name} SET {filled} FROM incoming_rows WHERE {same}")  # noqa: S608 - our own names
+
+
+@contextmanager
+def _incoming(connection: Connection, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+    """Let SQL see rows as the table ``incoming_rows``, with all of its columns."""
     import json
 
     import pyarrow as pa
@@ -37,13 +63,9 @@ def insert_rows(connection: Connection, table: type[Base], rows: Sequence[Mappin
     assert driver is not None  # noqa: S101 - an open connection has one
     driver.register("incoming_rows", pa.table(columns))
     try:
-        result = connection.exec_driver_sql(
-            f"INSERT INTO {table.__tablename__} BY NAME SELECT * FROM incoming_rows ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
-        )
-        first = result.first()
+        yield
     finally:
         driver.unregister("incoming_rows")
-    return int(first[0]) if first else 0
 
 
 def _arrow_type(python_type: type) -> Any:

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Answer", "FailureRecord", "ShardContent", "ShardFile", "read_header", "read_layer", "write_shard"]
+__all__ = [
+    "Answer",
+    "FailureRecord",
+    "ShardContent",
+    "ShardFile",
+    "read_header",
+    "read_layer",
+    "read_pair_ids",
+    "write_shard",
+]
 
 _SAFETENSORS_DTYPE = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _NUMPY_DTYPE: dict[str, type[np.generic]] = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
@@ -69,11 +78,12 @@ class ShardContent:
     dtype: str
     layers: tuple[int, ...]
     answers: tuple[Answer, ...]
+    """Two a pair; of deltas, those of the quads' pairs, if they are known and in no other shard."""
     certificates: tuple[dict[str, Any], ...] = ()
     replaces: bool = False
     """Whether these pairs were answered before and the earlier rows give way (a certificate failed)."""
     kind: str = "states"
-    """``states``: orig and swap; ``deltas``: a quad's vertical and distance delta, which have no rows."""
+    """``states``: orig and swap; ``deltas``: a quad's vertical and distance delta, at which no answer's row points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +191,19 @@ def read_header(path: Path) -> ShardFile:
             replaces=meta["replaces"],
             kind=meta["kind"],
         )
+    except _BROKEN as error:
+        raise InputError(f"{path}: not a readable shard ({type(error).__name__})") from error
+
+
+def read_pair_ids(path: Path) -> tuple[str, ...]:
+    """Read what a shard's rows are called.
+
+    Raises:
+        InputError: the file is not a whole shard of ours.
+    """
+    header, _ = _open(path)
+    try:
+        return tuple(json.loads(header["__metadata__"][_HEADER_KEY])["pair_ids"])
     except _BROKEN as error:
         raise InputError(f"{path}: not a readable shard ({type(error).__name__})") from error
 

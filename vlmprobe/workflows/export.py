@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.analysis import LayerCandidates, Metric
 from vlmprobe.errors import UsageError
-from vlmprobe.interop import AnsweredPair, QuadDeltas, ScaleData, ScaleResults, write_results
-from vlmprobe.pairs import Category, Subset, read_dataset
+from vlmprobe.interop import (
+    AnsweredPair,
+    PairFacts,
+    Quad,
+    QuadDeltas,
+    ScaleData,
+    ScaleResults,
+    write_results,
+)
+from vlmprobe.pairs import Category, Subset
 from vlmprobe.store.arrays import RunArrays
 from vlmprobe.store.engine import Database
 from vlmprobe.store.metrics import read_metrics, read_results_json
@@ -18,7 +27,7 @@ from vlmprobe.store.parquet import write_tables
 from vlmprobe.store.predictions import answered_pairs
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.analyze import find_runs
-from vlmprobe.workflows.choosing import choose_layers, newest_of_each_scale
+from vlmprobe.workflows.choosing import choose_layers, dataset_of, newest_of_each_scale
 from vlmprobe.workflows.plot import draw_plots
 
 if TYPE_CHECKING:
@@ -57,7 +66,7 @@ def export_results(
     database = Database(settings.database_path, tell=console.warn)
     require_schema(database)
     tracker = Tracker(settings)
-    dataset_id = None if data is None else read_dataset(data, max_per_category=max_per_category).dataset_id
+    dataset_id = dataset_of(database, data, max_per_category)
     found = find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
     runs, _ = newest_of_each_scale(found)
     studies = []
@@ -103,21 +112,27 @@ class _Lazy(Mapping[int, Any]):
 def _data(database: Database, run: Run, arrays: RunArrays, layers: Sequence[int]) -> ScaleData:
     with database.transaction() as connection:
         rows = {row["pair_id"]: row for row in answered_pairs(connection, run.run_id)}
-    pairs = tuple(
-        AnsweredPair(
-            pair_id=pair_id,
-            category=Category(rows[pair_id]["category"]),
-            pred_orig=rows[pair_id]["orig_text"],
-            pred_swap=rows[pair_id]["swap_text"],
-            correct_orig=rows[pair_id]["orig_correct"],
-            correct_swap=rows[pair_id]["swap_correct"],
-        )
-        for pair_id in arrays.pair_ids
-    )
+    pairs = tuple(_answered(rows[pair_id]) for pair_id in arrays.pair_ids)
     quads = None
-    if arrays.quads.ids:
-        quads = QuadDeltas(len(arrays.quads.ids), _Lazy(layers, arrays.quad_deltas))
+    if ids := arrays.quads.ids:
+        known = None
+        if (vertical_ids := arrays.quads.vertical_ids) is not None:
+            halves = zip(ids, vertical_ids, strict=True)
+            known = tuple(Quad(_answered(rows[d]), _answered(rows[v])) for d, v in halves)
+        quads = QuadDeltas(len(ids), _Lazy(layers, arrays.quad_deltas), known)
     return ScaleData(run.family, run.scale, pairs, _Lazy(layers, arrays.layer), quads)
+
+
+def _answered(row: Mapping[str, Any]) -> AnsweredPair:
+    return AnsweredPair(
+        pair_id=row["pair_id"],
+        category=Category(row["category"]),
+        pred_orig=row["orig_text"],
+        pred_swap=row["swap_text"],
+        correct_orig=row["orig_correct"],
+        correct_swap=row["swap_correct"],
+        facts=PairFacts(**{each.name: row[each.name] for each in fields(PairFacts)}),
+    )
 
 
 def _results(database: Database, run: Run, layers: Sequence[int]) -> ScaleResults:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from vlmprobe.interop import ImportedRun
+    from vlmprobe.interop import AnsweredPair, ImportedRun
+    from vlmprobe.pairs import Origin
     from vlmprobe.settings import Settings
     from vlmprobe.store.shards import ShardFile
     from vlmprobe.workflows.console import Console
@@ -57,11 +58,13 @@ def import_results(
 ) -> list[ImportResult]:
     """Read every scale in a folder of the old layout; importing the same again adds nothing.
 
-    What the layout does not hold stays null: questions, images, checkpoints. Answers keep the correctness that was
+    What is not said stays null: checkpoints, and questions, images and quads' pairs but for ``pairs_{scale}.json``,
+    which our own exports have. Answers keep the correctness that was
     stored with them (checker ``stored``).
 
     Raises:
         InputError: a file is missing, damaged, at odds with another, or needs a pickle.
+        UsageError: another scale of the study, imported before, says something else of a pair.
     """
     imported = read_results(folder, family=family, scales=list(scales) or None)
     database = Database(settings.database_path, tell=console.warn)
@@ -74,14 +77,17 @@ def _import_run(
     settings: Settings, database: Database, tracker: Tracker, imported: ImportedRun, console: Console
 ) -> ImportResult:
     data = imported.data
-    pairs = [ImportedPair(pair.pair_id, pair.category, position) for position, pair in enumerate(data.pairs)]
-    dataset_id = _dataset_id(pairs)
+    own = [_imported(pair, position) for position, pair in enumerate(data.pairs)]
+    of_quads = [_imported(pair, len(own) + k, "quad") for k, pair in enumerate(_more_pairs(imported))]
+    known = data.quads.known if data.quads is not None else None
+    links = [(quad.distance.pair_id, quad.vertical.pair_id) for quad in known or ()]
+    dataset_id = _dataset_id(own)
     plan = _plan(imported, dataset_id)
     with database.transaction() as connection:
-        register_imported_dataset(connection, dataset_id, TEMPLATE, imported.folder, pairs)
+        register_imported_dataset(connection, dataset_id, TEMPLATE, imported.folder, [*own, *of_quads], links)
         run, there = open_run(connection, plan, new=False)
     layers = sorted(data.layers)
-    result = ImportResult(run, len(pairs), data.quads.n if data.quads else 0, len(layers), there)
+    result = ImportResult(run, len(own), data.quads.n if data.quads else 0, len(layers), there)
     if not (there and run.status == "complete"):
         shards = _write_shards(settings, imported, run.run_id)
         with database.transaction() as connection:
@@ -98,6 +104,18 @@ def _import_run(
         run = get_run(connection, run.run_id)
     deliver_run(settings, database, tracker, run, console)
     return ImportResult(run, result.n_pairs, result.n_quads, result.n_layers, there)
+
+
+def _imported(pair: AnsweredPair, position: int, origin: Origin = "row") -> ImportedPair:
+    return ImportedPair(pair.pair_id, pair.category, position, origin, asdict(pair.facts))
+
+
+def _more_pairs(imported: ImportedRun) -> list[AnsweredPair]:
+    """Return the pairs of the quads that are none of the scale's own."""
+    quads = imported.data.quads
+    own = {pair.pair_id for pair in imported.data.pairs}
+    halves = [half for quad in (quads and quads.known) or () for half in (quad.distance, quad.vertical)]
+    return [half for half in halves if half.pair_id not in own]
 
 
 def _dataset_id(pairs: Sequence[ImportedPair]) -> str:
@@ -134,13 +152,18 @@ def _plan(imported: ImportedRun, dataset_id: str) -> RunPlan:
 
 
 def _fingerprint(imported: ImportedRun) -> str:
-    """Hash what was read: pairs, answers, verdicts, states and quads."""
+    """Hash what was read: pairs, answers, verdicts, states and quads, and what came along with them."""
     digest = hashlib.sha256()
     for pair in imported.data.pairs:
         digest.update(repr(pair).encode())
+        if pair.facts:
+            digest.update(repr(pair.facts).encode())
     for layer in sorted(imported.data.layers):
         digest.update(np.ascontiguousarray(imported.data.layers[layer]).tobytes())
     if imported.data.quads is not None:
+        for quad in imported.data.quads.known or ():
+            for half in (quad.distance, quad.vertical):
+                digest.update(repr((half, half.facts)).encode())
         for layer in sorted(imported.data.quads.layers):
             for deltas in imported.data.quads.layers[layer]:
                 digest.update(np.ascontiguousarray(deltas).tobytes())
@@ -162,14 +185,7 @@ def _write_shards(settings: Settings, imported: ImportedRun, run_id: str) -> lis
             states=np.stack([data.layers[layer][start : start + step] for layer in layers]),
             dtype="float32",
             layers=layers,
-            answers=tuple(
-                answer
-                for pair in pairs
-                for answer in (
-                    _answer(pair.pair_id, Side.ORIG, pair.pred_orig, correct=pair.correct_orig),
-                    _answer(pair.pair_id, Side.SWAP, pair.pred_swap, correct=pair.correct_swap),
-                )
-            ),
+            answers=_answers(pairs),
         )
         shards.append(write_shard(folder, content))
     if data.quads is not None:
@@ -182,11 +198,22 @@ def _write_shards(settings: Settings, imported: ImportedRun, run_id: str) -> lis
             states=np.stack([np.stack(data.quads.layers[layer], axis=1) for layer in quad_layers]),
             dtype="float32",
             layers=quad_layers,
-            answers=(),
+            answers=_answers(_more_pairs(imported)),
             kind="deltas",
         )
         shards.append(write_shard(folder, content))
     return shards
+
+
+def _answers(pairs: Sequence[AnsweredPair]) -> tuple[Answer, ...]:
+    return tuple(
+        answer
+        for pair in pairs
+        for answer in (
+            _answer(pair.pair_id, Side.ORIG, pair.pred_orig, correct=pair.correct_orig),
+            _answer(pair.pair_id, Side.SWAP, pair.pred_swap, correct=pair.correct_swap),
+        )
+    )
 
 
 def _answer(pair_id: str, side: Side, text: str | None, *, correct: bool) -> Answer:
