@@ -20,11 +20,12 @@ from vlmprobe.cli.main import app
 from vlmprobe.demo import build_benchmark
 from vlmprobe.families import load_catalog
 from vlmprobe.pairs import Side, link_quads, read_boxes, read_dataset
+from vlmprobe.store.datasets import register_dataset
 from vlmprobe.store.engine import Database
 from vlmprobe.store.metrics import store_metrics
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.rows import insert_rows
-from vlmprobe.store.runs import RunPlan, open_run, register_dataset, set_status
+from vlmprobe.store.runs import RunPlan, open_run, set_status
 from vlmprobe.store.schema import Prediction
 
 if TYPE_CHECKING:

@@ -13,15 +13,8 @@ import pytest
 from vlmprobe.errors import LeaseHeldError
 from vlmprobe.pairs import Category, Dataset, Question, RowProblem, SwapPair
 from vlmprobe.store import runs
-from vlmprobe.store.runs import (
-    RunPlan,
-    complete_runs,
-    find_run,
-    list_runs,
-    open_run,
-    register_dataset,
-    set_status,
-)
+from vlmprobe.store.datasets import register_dataset
+from vlmprobe.store.runs import RunPlan, complete_runs, find_run, list_runs, open_run, set_status
 
 PLAN = RunPlan(
     "key", "data", "published", "tiny", "80k", "folder", "abc", 80000, None, "float32", "cpu", {"a": [1]}

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from vlmprobe.cli.options import MaxPerCategory
+from vlmprobe.cli.options import Families, MaxPerCategory, OnData, Scales
 from vlmprobe.cli.session import AsCsv, AsJson, Debug, Experiment, Home, Quiet, session
 
 __all__ = ["register"]
 
 
 def analyze(
-    families: Annotated[
-        list[str] | None, typer.Argument(help="Only these families.", metavar="[FAMILY]...")
-    ] = None,
-    scales: Annotated[
-        list[str] | None, typer.Option("--scale", help="Only this scale; may be repeated.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Only runs on this benchmark.", metavar="FILE|NAME")
-    ] = None,
+    families: Families = None,
+    scales: Scales = None,
+    data: OnData = None,
     max_per_category: MaxPerCategory = 200,
     as_json: AsJson = False,
     as_csv: AsCsv = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vlmprobe.cli.options import Layers, MaxPerCategory
+from vlmprobe.cli.options import Families, Layers, MaxPerCategory, OnData, Scales
 from vlmprobe.cli.session import AsCsv, AsJson, Debug, Home, Quiet, session
 from vlmprobe.errors import UsageError
 
@@ -16,15 +16,9 @@ __all__ = ["register"]
 
 def export(
     folder: Annotated[Path, typer.Argument(help="Where to write.", metavar="DIR")],
-    families: Annotated[
-        list[str] | None, typer.Argument(help="Only these families.", metavar="[FAMILY]...")
-    ] = None,
-    scales: Annotated[
-        list[str] | None, typer.Option("--scale", help="Only this scale; may be repeated.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Only runs on this benchmark.", metavar="FILE|NAME")
-    ] = None,
+    families: Families = None,
+    scales: Scales = None,
+    data: OnData = None,
     max_per_category: MaxPerCategory = 200,
     layers: Layers = "",
     compress: Annotated[bool, typer.Option("--compress", help="Compress the NPZ files (slow).")] = False,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vlmprobe.cli.options import MaxPerCategory, Out
+from vlmprobe.cli.options import MaxPerCategory, OnData, Out, Scales
 from vlmprobe.cli.session import AsCsv, AsJson, Debug, Experiment, Home, Quiet, session
 
 __all__ = ["register"]
@@ -15,12 +14,8 @@ __all__ = ["register"]
 
 def merge(
     families: Annotated[list[str], typer.Argument(help="Families to compare.", metavar="FAMILY...")],
-    scales: Annotated[
-        list[str] | None, typer.Option("--scale", help="Only this scale; may be repeated.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Only runs on this benchmark.", metavar="FILE|NAME")
-    ] = None,
+    scales: Scales = None,
+    data: OnData = None,
     max_per_category: MaxPerCategory = 200,
     out: Out = None,
     as_json: AsJson = False,

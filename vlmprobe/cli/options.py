@@ -15,16 +15,24 @@ __all__ = [
     "Data",
     "Device",
     "Dtype",
+    "Families",
     "Layers",
     "MaxPerCategory",
     "New",
+    "OnData",
     "Out",
+    "Scales",
     "batch_size",
     "layer_list",
 ]
 
 Data = Annotated[
     Path, typer.Option("--data", help="Benchmark: a TSV in one of the two forms.", metavar="FILE")
+]
+Families = Annotated[list[str] | None, typer.Argument(help="Only these families.", metavar="[FAMILY]...")]
+Scales = Annotated[list[str] | None, typer.Option("--scale", help="Only this scale; may be repeated.")]
+OnData = Annotated[
+    Path | None, typer.Option("--data", help="Only runs on this benchmark.", metavar="FILE|NAME")
 ]
 Boxes = Annotated[
     str | None,

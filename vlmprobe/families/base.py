@@ -129,5 +129,9 @@ class Family(ABC):
         """Answer the same pairs with one plain, unpadded forward pass per question: the reference."""
 
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
-        """Return the prompt text and token ids of a pair's original question, for the manifest."""
-        raise NotImplementedError
+        """Return the prompt text and token ids of a pair's original question, for the run's config.
+
+        A family that has nothing to show returns nothing.
+        """
+        del item
+        return {}

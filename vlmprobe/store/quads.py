@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, update
 
 from vlmprobe.errors import UsageError
+from vlmprobe.store.datasets import pair_row
 from vlmprobe.store.rows import insert_rows
-from vlmprobe.store.runs import pair_row
 from vlmprobe.store.schema import DatasetRow, QuadRow, SwapPairRow
 
 if TYPE_CHECKING:

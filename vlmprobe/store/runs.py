@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
-from vlmprobe.pairs import Side
 from vlmprobe.store.identity import new_run_id, utc_now
 from vlmprobe.store.lease import check_foreign_lease, describe_self
-from vlmprobe.store.rows import fetch, insert_rows
-from vlmprobe.store.schema import DatasetRow, RowProblemRow, RunRow, SwapPairRow
+from vlmprobe.store.rows import fetch
+from vlmprobe.store.schema import RunRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-    from vlmprobe.pairs import Dataset, SwapPair
 
 __all__ = [
     "OUTDATED",
@@ -31,8 +29,6 @@ __all__ = [
     "get_run",
     "list_runs",
     "open_run",
-    "pair_row",
-    "register_dataset",
     "renew_lease",
     "set_config",
     "set_mlflow_run",
@@ -95,65 +91,6 @@ _RUN_SQL = """
 SELECT runs.*, datasets.name AS dataset
 FROM runs INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
 """
-
-
-def register_dataset(connection: Connection, dataset: Dataset) -> None:
-    """Store a dataset, its pairs and its row problems; the same dataset again changes nothing."""
-    known = connection.execute(
-        select(DatasetRow.dataset_id).where(DatasetRow.dataset_id == dataset.dataset_id)
-    ).first()
-    if known is not None:
-        return
-    connection.execute(
-        insert(DatasetRow).values(
-            dataset_id=dataset.dataset_id,
-            name=dataset.name,
-            path=str(dataset.path),
-            form=dataset.form,
-            options=dict(dataset.options),
-            n_rows=dataset.n_rows,
-            created_at=utc_now(),
-        )
-    )
-    pairs = [pair_row(dataset, position, pair) for position, pair in enumerate(dataset.pairs)]
-    insert_rows(connection, SwapPairRow, pairs)
-    problems = [
-        {
-            "dataset_id": dataset.dataset_id,
-            "line": problem.line,
-            "what": problem.what,
-            "why": problem.why,
-            "column_name": problem.column,
-        }
-        for problem in dataset.problems
-    ]
-    insert_rows(connection, RowProblemRow, problems)
-
-
-def pair_row(dataset: Dataset, position: int, pair: SwapPair) -> dict[str, Any]:
-    """Return the row of one pair; ``position`` is its place in the order of asking."""
-    row: dict[str, Any] = {
-        "dataset_id": dataset.dataset_id,
-        "template": dataset.template,
-        "pair_id": pair.pair_id,
-        "origin": pair.origin,
-        "position": position,
-        "category": str(pair.category),
-        "axis": str(pair.axis),
-        "subject": pair.subject,
-        "reference": pair.reference,
-        "image_sha256": pair.image_sha256,
-        "image_width": pair.image_width,
-        "image_height": pair.image_height,
-        "question_id": pair.question_id,
-        "line": pair.line,
-        "perspective": pair.perspective,
-    }
-    for side, question in zip(Side, pair.questions, strict=True):
-        row[f"{side}_question"] = question.text
-        row[f"{side}_expected"] = str(question.expected)
-        row[f"{side}_opposite"] = str(question.opposite)
-    return row
 
 
 def find_run(connection: Connection, key: str) -> Run | None:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import UsageError, VlmprobeError
 from vlmprobe.store.committer import Committer, Delivery, adopt_orphans
+from vlmprobe.store.datasets import register_dataset
 from vlmprobe.store.engine import Database
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
 from vlmprobe.store.quads import register_quads
-from vlmprobe.store.runs import Run, finished_pairs, get_run, open_run, register_dataset, set_status
+from vlmprobe.store.runs import Run, finished_pairs, get_run, open_run, set_status
 from vlmprobe.store.tracking import Tracker
+from vlmprobe.workflows.asking import make_items
 from vlmprobe.workflows.batches import Batch, plan_batches
 from vlmprobe.workflows.deliver import deliver_end, deliver_run
 from vlmprobe.workflows.extraction_loop import Extraction
@@ -145,7 +147,9 @@ class _Work:
         self._set_status("running", config=config)
         model = self._load(before)
         info = model.info
-        config |= {"manifest": info.manifest, "layers": list(info.layers)}
+        first, _ = make_items(self._prepared.dataset, self._prepared.dataset.pairs[:1])
+        prompt = model.first_prompt(first[0]) if first else {}
+        config |= {"manifest": info.manifest, "layers": list(info.layers), "first_prompt": prompt}
         with self._database.transaction() as connection:
             first_shard = next_shard_number(connection, self.run.run_id)
             plain = has_failed_certificate(connection, self.run.run_id)

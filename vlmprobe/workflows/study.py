@@ -12,6 +12,7 @@ from vlmprobe.reports import DatasetFacts, LayerRange, PeakRow, RunFacts
 from vlmprobe.store.metrics import read_results_json
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch
+from vlmprobe.workflows.study_values import cosine_of, curve_from, most_coherent_layer, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from vlmprobe.store.runs import Run
 
 __all__ = ["Study"]
-
-#: Controls are a mean and a spread: their band is what 95 % of a normal with these would fill.
-_CONTROLS = ("shuffled", "random_signs")
-_Z = 1.959963984540054
 
 
 class Study:
@@ -72,7 +69,7 @@ class Study:
         grouped: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for row in rows:
             grouped.setdefault((row["run_id"], row["metric"], row["subset"], row["target"]), []).append(row)
-        return [(key[0], _curve(members)) for key, members in grouped.items()]
+        return [(key[0], curve_from(members)) for key, members in grouped.items()]
 
     def _read_peaks(self, connection: Connection) -> list[PeakRow]:
         return [
@@ -83,7 +80,7 @@ class Study:
                 axis=row["axis"],
                 subset=str(subset),
                 layer=row["layer"],
-                value=_nan(row["value"]),
+                value=number_of(row["value"]),
                 ci_low=row["ci_low"],
                 ci_high=row["ci_high"],
                 n=row["n"],
@@ -173,7 +170,7 @@ class Study:
         """Return each run's 6x6 cosines at the layer where its axes are most coherent on average."""
         return [
             self.similarity_at(
-                run, _most_coherent(self.select("axis_coherence", subset, run=run), run), subset
+                run, most_coherent_layer(self.select("axis_coherence", subset, run=run), run), subset
             )
             for run in self.runs
         ]
@@ -193,7 +190,7 @@ class Study:
             scale=run.scale,
             layer=layer,
             subset=str(subset),
-            values=tuple(tuple(_cosine(cosines, a, b) for b in CATEGORIES) for a in CATEGORIES),
+            values=tuple(tuple(cosine_of(cosines, a, b) for b in CATEGORIES) for a in CATEGORIES),
         )
 
     def peak_points(self, subset: Subset = Subset.ALL) -> list[PeakPoint]:
@@ -209,8 +206,8 @@ class Study:
                 subset=peak.subset,
                 layer=-1 if peak.layer is None else peak.layer,
                 value=peak.value,
-                ci_low=_nan(peak.ci_low),
-                ci_high=_nan(peak.ci_high),
+                ci_low=number_of(peak.ci_low),
+                ci_high=number_of(peak.ci_high),
                 n=peak.n,
             )
             for peak in self.peaks
@@ -260,47 +257,3 @@ class Study:
             and curve.subset == Subset.BOTH_CORRECT
             and all(math.isnan(value) for value in curve.values)
         ]
-
-
-def _nan(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _curve(rows: Sequence[dict[str, Any]]) -> LayerCurve:
-    first = rows[0]
-    is_control = first["target"].split("/")[0] in _CONTROLS
-    return LayerCurve(
-        family=first["family"],
-        scale=first["scale"],
-        samples_seen=first["samples_seen"],
-        metric=first["metric"],
-        target=first["target"],
-        subset=first["subset"],
-        layers=tuple(row["layer"] for row in rows),
-        values=tuple(_nan(row["value"]) for row in rows),
-        low=tuple(_end(row, -_Z) if is_control else _nan(row["ci_low"]) for row in rows),
-        high=tuple(_end(row, _Z) if is_control else _nan(row["ci_high"]) for row in rows),
-        n=first["n"],
-    )
-
-
-def _end(row: dict[str, Any], z: float) -> float:
-    return _nan(row["value"]) + z * _nan(row["std"])
-
-
-def _most_coherent(curves: Sequence[LayerCurve], run: Run) -> int:
-    """Return the layer with the highest mean coherence over the axes that have one; the last without any."""
-    if not curves:
-        return (run.n_layers or 1) - 1
-    layers = curves[0].layers
-    means = []
-    for place in range(len(layers)):
-        values = [curve.values[place] for curve in curves if not math.isnan(curve.values[place])]
-        means.append(sum(values) / len(values) if values else -math.inf)
-    return layers[max(range(len(layers)), key=lambda place: (means[place], place))]
-
-
-def _cosine(cosines: dict[str, float], first: str, second: str) -> float:
-    if first == second:
-        return 1.0
-    return cosines.get(f"{first}/{second}", cosines.get(f"{second}/{first}", math.nan))
