@@ -26,10 +26,18 @@ def _mlflow_runs(home: Path) -> list[tuple[Any, ...]]:
         return store.execute("SELECT name, status FROM runs ORDER BY name").fetchall()
 
 
+def _is_stopped(pid: int) -> bool:
+    tasks = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(task.read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
+
+
 def _pause(process: subprocess.Popen[str], home: Path) -> None:
     """Stop a process at a moment at which it does not hold the database's lock."""
     while True:
         process.send_signal(signal.SIGSTOP)
+        # The signal takes a moment to reach every thread, and one may take the lock in it.
+        while not _is_stopped(process.pid):
+            time.sleep(0.01)
         with (home / "vlmprobe.duckdb.lock").open("r+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
