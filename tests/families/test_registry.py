@@ -31,7 +31,7 @@ def test_the_families_of_the_package_are_known_without_installing_it():
 
 def test_a_plug_in_adds_a_family(installed):
     """An installed entry point is listed beside the package's own."""
-    installed(other="vlmprobe.families.qwen25:Qwen25")
+    installed(other="vlmprobe.families.worker.qwen:Qwen25")
     assert family_names() == ["other", "qwen25", "tiny"]
     assert load_family_class("other").__name__ == "Qwen25"
 

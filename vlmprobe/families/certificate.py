@@ -12,7 +12,7 @@ from vlmprobe.analysis.arrays import to_float32
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmprobe.families.base import BatchOutput
+    from vlmprobe.families.worker import BatchOutput
 
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import ModelError
+from vlmprobe.families.worker.places import is_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["fingerprint", "is_local"]
+__all__ = ["fingerprint"]
 
 _WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth"})
 _SETTINGS = frozenset({".json", ".jinja", ".yaml", ".yml", ".model", ".py"})
@@ -23,18 +24,6 @@ _TRAINING = re.compile(
 )
 _TRAINING_FOLDER = re.compile(r"^(\.|checkpoint-|global_step|runs$|logs$|__pycache__$)")
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
-
-
-def is_local(checkpoint: str) -> bool:
-    """Return whether a checkpoint is meant as a folder of this machine and not as a hub id.
-
-    A hub id is ``name`` or ``owner/name``; what exists here, or is written like a path, is a folder.
-    """
-    path = Path(checkpoint).expanduser()
-    written_as_path = (
-        checkpoint.startswith(("/", ".", "~")) or checkpoint.count("/") > 1 or checkpoint.endswith("/")
-    )
-    return written_as_path or path.exists()
 
 
 def fingerprint(checkpoint: str, revision: str | None = None, cache_dir: Path | None = None) -> str:

@@ -7,16 +7,16 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 
 from vlmprobe.errors import MissingPackageError, ModelError, unknown_name
-from vlmprobe.families.base import Family
+from vlmprobe.families.worker import Family
 
-__all__ = ["family_names", "load_family_class"]
+__all__ = ["family_names", "family_target", "load_family_class"]
 
 GROUP = "vlmprobe.families"
 
 #: The families of this package once more: a checkout on the PYTHONPATH has no metadata to find them in.
 _OWN = {
-    "qwen25": "vlmprobe.families.qwen25:Qwen25",
-    "tiny": "vlmprobe.families.qwen25:Tiny",
+    "qwen25": "vlmprobe.families.worker.qwen:Qwen25",
+    "tiny": "vlmprobe.families.worker.qwen:Tiny",
 }
 #: Packages whose install name is not their import name.
 _INSTALL_NAMES = {"PIL": "pillow", "yaml": "pyyaml", "cv2": "opencv-python", "olmo": "ai2-olmo"}
@@ -27,6 +27,18 @@ def family_names() -> list[str]:
     return sorted(_registered())
 
 
+def family_target(name: str) -> str:
+    """Return where the code of a family is, ``module:class``, without importing it.
+
+    Raises:
+        UsageError: no family has this name; the message lists them.
+    """
+    registered = _registered()
+    if name not in registered:
+        raise unknown_name("family", name, sorted(registered))
+    return registered[name]
+
+
 def load_family_class(name: str) -> type[Family]:
     """Import the class of a family.
 
@@ -35,10 +47,7 @@ def load_family_class(name: str) -> type[Family]:
         MissingPackageError: a package that the family needs is not installed.
         ModelError: the entry point does not lead to a family.
     """
-    registered = _registered()
-    if name not in registered:
-        raise unknown_name("family", name, sorted(registered))
-    target = registered[name]
+    target = family_target(name)
     module_name, _, attribute = target.partition(":")
     try:
         loaded = getattr(import_module(module_name), attribute)
@@ -49,7 +58,7 @@ def load_family_class(name: str) -> type[Family]:
             f"family {name!r}: {module_name} has no {attribute!r}; reinstall its package"
         ) from error
     if not (isinstance(loaded, type) and issubclass(loaded, Family)):
-        raise ModelError(f"family {name!r}: {target} is no subclass of vlmprobe.families.Family")
+        raise ModelError(f"family {name!r}: {target} is no subclass of vlmprobe.families.worker.Family")
     for package in loaded.requires:
         if find_spec(package) is None:
             raise _missing(name, package)

@@ -23,9 +23,10 @@ from vlmprobe.workflows.extraction_loop import Extraction
 from vlmprobe.workflows.preparing import ExtractRequest, Prepared, prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from vlmprobe.families import Family
+    from vlmprobe.families import Model
     from vlmprobe.settings import Settings
     from vlmprobe.workflows.console import Console
 
@@ -76,6 +77,15 @@ def extract(settings: Settings, request: ExtractRequest, console: Console) -> Ex
         raise UsageError(f"--batch-size must be 1 or more, not {request.batch_size}")
     started = time.monotonic()
     prepared = prepare(request, console)
+    try:
+        return _extract(settings, request, prepared, console, started)
+    finally:
+        prepared.family.close()
+
+
+def _extract(
+    settings: Settings, request: ExtractRequest, prepared: Prepared, console: Console, started: float
+) -> ExtractResult:
     database = Database(settings.database_path, tell=console.warn)
     ensure_schema(database)
     with database.transaction() as connection:
@@ -145,7 +155,10 @@ class _Work:
         config = {**self.run.config, "batch_size": batch_size, "n_batches": len(batches)}
         before = self.run.status
         self._set_status("running", config=config)
-        model = self._load(before)
+        with self._load(before) as model:
+            return self._ask(model, batches, config, done)
+
+    def _ask(self, model: Model, batches: Sequence[Batch], config: dict[str, Any], done: set[str]) -> _Asked:
         info = model.info
         first, _ = make_items(self._prepared.dataset, self._prepared.dataset.pairs[:1])
         prompt = model.first_prompt(first[0]) if first else {}
@@ -227,7 +240,7 @@ class _Work:
             raise
         return interrupted
 
-    def _load(self, before: str) -> Family:
+    def _load(self, before: str) -> Model:
         options = self._prepared.options
         self._console.say(f"loading {options.checkpoint} ({options.dtype} on {options.device})")
         try:

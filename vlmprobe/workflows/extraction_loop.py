@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence, Set
     from pathlib import Path
 
-    from vlmprobe.families import BatchItem, BatchOutput, Family
+    from vlmprobe.families import BatchItem, BatchOutput, Model
     from vlmprobe.pairs import Dataset, SwapPair
     from vlmprobe.settings import Settings
     from vlmprobe.store.committer import Committer
@@ -33,7 +33,7 @@ class Extraction:
         settings: Settings,
         dataset: Dataset,
         batches: Sequence[Batch],
-        model: Family,
+        model: Model,
         committer: Committer,
         console: Console,
         run: Run,

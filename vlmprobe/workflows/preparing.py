@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.families import LoadOptions, fingerprint, is_local, load_catalog, load_family_class
+from vlmprobe.families import LoadOptions, fingerprint, is_local, load_catalog, open_family
 from vlmprobe.pairs import link_quads, read_boxes, read_dataset
 from vlmprobe.store.identity import run_key
 from vlmprobe.store.runs import RunPlan
@@ -13,7 +13,7 @@ from vlmprobe.store.runs import RunPlan
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vlmprobe.families import Family, ScaleSpec
+    from vlmprobe.families import OpenFamily, ScaleSpec
     from vlmprobe.pairs import Dataset, QuadSet, SwapPair
     from vlmprobe.workflows.console import Console
 
@@ -49,7 +49,7 @@ class Prepared:
 
     dataset: Dataset
     quads: QuadSet | None
-    family: type[Family]
+    family: OpenFamily
     options: LoadOptions
     plan: RunPlan
 
@@ -82,7 +82,7 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
         quads = link_quads(dataset, read_boxes(request.boxes))
         for line in _quad_lines(quads):
             console.say(line)
-    family = load_family_class(spec.architecture)
+    family = open_family(spec.architecture)
     options = family.resolve(
         LoadOptions(
             checkpoint=spec.checkpoint,

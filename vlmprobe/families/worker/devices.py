@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from vlmprobe.errors import UsageError, unknown_name
-from vlmprobe.families.base import OutOfMemoryError
+from vlmprobe.families.worker.faults import OutOfMemoryError, UsageFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,19 +23,19 @@ def pick_device(name: str) -> torch.device:
     """Return the device of this name; ``auto`` is the first CUDA GPU, else the CPU.
 
     Raises:
-        UsageError: there is no such device here.
+        UsageFault: there is no such device here.
     """
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"unknown device {name!r}; give auto, cpu, cuda or cuda:N") from error
+        raise UsageFault(f"unknown device {name!r}; give auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise UsageError(f"device {name!r}: PyTorch finds no CUDA GPU here; use --device cpu")
+            raise UsageFault(f"device {name!r}: PyTorch finds no CUDA GPU here; use --device cpu")
         if (device.index or 0) >= torch.cuda.device_count():
-            raise UsageError(f"device {name!r}: there are {torch.cuda.device_count()} GPUs, counted from 0")
+            raise UsageFault(f"device {name!r}: there are {torch.cuda.device_count()} GPUs, counted from 0")
     return device
 
 
@@ -44,12 +43,13 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     """Return the number format of this name; ``auto`` is bfloat16, on a CPU float32.
 
     Raises:
-        UsageError: there is no such format; the message lists them.
+        UsageFault: there is no such format; the message lists them.
     """
     if name == "auto":
         return torch.float32 if device.type == "cpu" else torch.bfloat16
     if name not in _DTYPES:
-        raise unknown_name("dtype", name, ["auto", *_DTYPES])
+        known = ", ".join(["auto", *_DTYPES])
+        raise UsageFault(f"unknown dtype {name!r}; known: {known}")
     return _DTYPES[name]
 
 

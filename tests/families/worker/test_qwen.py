@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from vlmprobe.analysis.arrays import to_float32
-from vlmprobe.errors import ModelError, UsageError
 from vlmprobe.families import BatchItem, LoadOptions, OutOfMemoryError, compare
-from vlmprobe.families.devices import reporting_full_memory
-from vlmprobe.families.qwen25 import Qwen25, Tiny
+from vlmprobe.families.worker import ModelFault, UsageFault
+from vlmprobe.families.worker.devices import reporting_full_memory
+from vlmprobe.families.worker.qwen import Qwen25, Tiny
 
-from .conftest import CHECKPOINTS, checkpoint_with
+from ..conftest import CHECKPOINTS, checkpoint_with
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +233,7 @@ def broken(tmp_path, **changes):
 )
 def test_a_broken_checkpoint_is_one_clear_line(tmp_path, changes, message):
     """What is wrong, and where."""
-    with pytest.raises(ModelError, match=message) as caught:
+    with pytest.raises(ModelFault, match=message) as caught:
         Qwen25.load(LoadOptions(broken(tmp_path, **changes)))
     assert "\n" not in str(caught.value)
     assert "broken" in str(caught.value)
@@ -242,7 +242,7 @@ def test_a_broken_checkpoint_is_one_clear_line(tmp_path, changes, message):
 def test_a_truncated_weight_file_is_damaged(tmp_path):
     """A copy that stopped half-way."""
     weights = (CHECKPOINTS / "2m" / "model.safetensors").read_bytes()
-    with pytest.raises(ModelError, match=r"a weight file is damaged .*; copy the checkpoint again"):
+    with pytest.raises(ModelFault, match=r"a weight file is damaged .*; copy the checkpoint again"):
         Qwen25.load(LoadOptions(broken(tmp_path, model__safetensors=weights[: len(weights) // 2])))
 
 
@@ -250,7 +250,7 @@ def test_weights_of_another_size_are_an_error(tmp_path):
     """A config that does not belong to the weights."""
     config = json.loads((CHECKPOINTS / "2m" / "config.json").read_text())
     config["text_config"]["intermediate_size"] = 256
-    with pytest.raises(ModelError, match="cannot load the model: ") as caught:
+    with pytest.raises(ModelFault, match="cannot load the model: ") as caught:
         Qwen25.load(LoadOptions(broken(tmp_path, config__json=json.dumps(config).encode())))
     assert "\n" not in str(caught.value)
 
@@ -272,11 +272,11 @@ def test_the_processor_may_come_from_elsewhere(tmp_path):
 )
 def test_a_wrong_option_lists_the_right_ones(options, message):
     """Before anything runs."""
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageFault, match=message):
         Qwen25.load(LoadOptions(str(CHECKPOINTS / "2m"), **options))
 
 
 def test_a_folder_that_is_not_there(tmp_path):
     """A path is never looked up on the hub."""
-    with pytest.raises(ModelError, match="no such folder; give a checkpoint's folder or a hub id"):
+    with pytest.raises(ModelFault, match="no such folder; give a checkpoint's folder or a hub id"):
         Qwen25.load(LoadOptions(str(tmp_path / "nowhere")))

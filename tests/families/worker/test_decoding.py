@@ -10,9 +10,9 @@ from transformers import AutoTokenizer, Qwen2_5_VLConfig, Qwen2_5_VLForCondition
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 
 from vlmprobe.families import LoadOptions
-from vlmprobe.families.qwen25 import PillowImageProcessor, Qwen25
+from vlmprobe.families.worker.qwen import PillowImageProcessor, Qwen25
 
-from .conftest import CHECKPOINTS, checkpoint_with
+from ..conftest import CHECKPOINTS, checkpoint_with
 
 
 class PillowProcessor(Qwen2_5_VLProcessor):

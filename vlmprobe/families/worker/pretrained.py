@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.errors import ModelError
-from vlmprobe.families.fingerprint import is_local
+from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.places import is_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def load_model(
         device: where to put it.
 
     Raises:
-        ModelError: no such folder, no or damaged config or weights, weights that do not fill the model,
+        ModelFault: no such folder, no or damaged config or weights, weights that do not fill the model,
             another architecture, or too little memory on the device.
     """
     from safetensors import SafetensorError
@@ -70,26 +70,26 @@ def load_model(
             )
             missing = sorted(report["missing_keys"])
             if missing:
-                raise ModelError(
+                raise ModelFault(
                     f"{source}: the weights lack {len(missing)} tensors of the model, {missing[0]} for one; "
                     "is it a full checkpoint and not only an adapter?"
                 )
             return model.to(device).eval().requires_grad_(requires_grad=False)
     except SafetensorError as error:
-        raise ModelError(
+        raise ModelFault(
             f"{source}: a weight file is damaged ({_line(error)}); copy the checkpoint again"
         ) from error
     except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
         if "out of memory" in str(error):
-            raise ModelError(f"{source}: the model does not fit into the memory of {device}") from error
-        raise ModelError(f"{source}: cannot load the model: {_line(error)}") from error
+            raise ModelFault(f"{source}: the model does not fit into the memory of {device}") from error
+        raise ModelFault(f"{source}: cannot load the model: {_line(error)}") from error
 
 
 def load_tokenizer(source: str, revision: str | None) -> Any:
     """Load the tokenizer of a checkpoint.
 
     Raises:
-        ModelError: it holds none.
+        ModelFault: it holds none.
     """
     from transformers import AutoTokenizer
 
@@ -100,7 +100,7 @@ def load_image_processor(processor_class: Any, source: str, revision: str | None
     """Load the image processor of a checkpoint.
 
     Raises:
-        ModelError: it holds none.
+        ModelFault: it holds none.
     """
     return _load_part(processor_class, "image processor", source, revision)
 
@@ -109,7 +109,7 @@ def load_chat_template(source: str, revision: str | None, tokenizer: Any) -> str
     """Return the chat template: that of the processor's own file, else the tokenizer's.
 
     Raises:
-        ModelError: the checkpoint holds none.
+        ModelFault: the checkpoint holds none.
     """
     text = _read(source, "chat_template.jinja", revision)
     if text is None:
@@ -118,7 +118,7 @@ def load_chat_template(source: str, revision: str | None, tokenizer: Any) -> str
     if isinstance(text, dict):
         text = text.get("default")
     if not isinstance(text, str):
-        raise ModelError(
+        raise ModelFault(
             f"{source}: no chat template (chat_template.jinja); pass --processor with the base model's"
             " folder or id"
         )
@@ -129,21 +129,21 @@ def _check_architecture(source: str, revision: str | None, model_type: str) -> N
     if is_local(source):
         folder = Path(source).expanduser()
         if not folder.is_dir():
-            raise ModelError(f"{source}: no such folder; give a checkpoint's folder or a hub id")
+            raise ModelFault(f"{source}: no such folder; give a checkpoint's folder or a hub id")
         if not (folder / "config.json").is_file():
             adapter = (folder / "adapter_config.json").is_file()
             hint = (
                 "it is an adapter; merge it into its base model first" if adapter else "is it a checkpoint?"
             )
-            raise ModelError(f"{source}: no config.json in this folder; {hint}")
+            raise ModelFault(f"{source}: no config.json in this folder; {hint}")
     text = _read(source, "config.json", revision, required=True)
     try:
         config = json.loads(text or "")
     except json.JSONDecodeError as error:
-        raise ModelError(f"{source}: config.json is no JSON: {error}") from error
+        raise ModelFault(f"{source}: config.json is no JSON: {error}") from error
     found = config.get("model_type") if isinstance(config, dict) else None
     if found != model_type:
-        raise ModelError(
+        raise ModelFault(
             f"{source}: this is a checkpoint of {found or 'no known architecture'}, not {model_type}"
         )
 
@@ -156,24 +156,24 @@ def _check_weights(folder: Path) -> None:
             try:
                 parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ModelError(f"{index}: damaged; copy the checkpoint again") from error
+                raise ModelFault(f"{index}: damaged; copy the checkpoint again") from error
             lost = [part for part in parts if not (folder / part).is_file()]
             if lost:
-                raise ModelError(
+                raise ModelFault(
                     f"{folder}: {len(lost)} of {len(parts)} weight files are missing, {lost[0]} for one"
                 )
             return
-    raise ModelError(f"{folder}: no weights in this folder ({' or '.join(_WEIGHTS)})")
+    raise ModelFault(f"{folder}: no weights in this folder ({' or '.join(_WEIGHTS)})")
 
 
 def _load_part(part_class: Any, what: str, source: str, revision: str | None) -> Any:
     if is_local(source) and not Path(source).expanduser().is_dir():
-        raise ModelError(f"{source}: no such folder; give --processor a checkpoint's folder or a hub id")
+        raise ModelFault(f"{source}: no such folder; give --processor a checkpoint's folder or a hub id")
     try:
         with quiet():
             return part_class.from_pretrained(_place(source), revision=revision)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
+        raise ModelFault(
             f"{source}: cannot load its {what} ({_line(error)}); pass --processor with the base model's"
             " folder or id"
         ) from error
@@ -194,7 +194,7 @@ def _read(source: str, name: str, revision: str | None, *, required: bool = Fals
             )
         return None if path is None else Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise ModelError(
+        raise ModelFault(
             f"{source!r} is neither a checkpoint folder here nor a hub id that can be reached: {_line(error)}"
         ) from error
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from vlmprobe.families.base import BatchItem
+    from vlmprobe.families.worker.family import BatchItem
 
 __all__ = ["ImagePrompts", "PreparedImages", "distinct_images", "pad_left"]
 

@@ -17,27 +17,27 @@ from __future__ import annotations
 
 import inspect
 import platform
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import transformers
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from vlmprobe.errors import ModelError
-from vlmprobe.families.base import BatchItem, BatchOutput, Family, LoadOptions, ModelInfo
-from vlmprobe.families.capture import LastTokenCapture, decoder_layers, kept_layers, to_numpy
-from vlmprobe.families.decoding import GreedyDecoder, greedy_options
-from vlmprobe.families.devices import pick_device, pick_dtype, reporting_full_memory
-from vlmprobe.families.image_prompts import ImagePrompts, distinct_images, pad_left
-from vlmprobe.families.margins import MarginReader
-from vlmprobe.families.pretrained import (
+from vlmprobe.families.worker.capture import LastTokenCapture, decoder_layers, kept_layers, to_numpy
+from vlmprobe.families.worker.decoding import GreedyDecoder, greedy_options
+from vlmprobe.families.worker.devices import pick_device, pick_dtype, reporting_full_memory
+from vlmprobe.families.worker.family import BatchItem, BatchOutput, Family, LoadOptions, ModelInfo
+from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.margins import MarginReader
+from vlmprobe.families.worker.pretrained import (
     load_chat_template,
     load_image_processor,
     load_model,
     load_tokenizer,
     quiet,
 )
+from vlmprobe.families.worker.prompts import ImagePrompts, distinct_images, pad_left
 
 try:  # The Pillow backend got a module and a name of its own in the course of transformers 5.
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
@@ -50,11 +50,12 @@ except ImportError:
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
     from PIL.Image import Image
     from torch import Tensor
 
-    from vlmprobe.families.image_prompts import PreparedImages
+    from vlmprobe.families.worker.prompts import PreparedImages
 
 __all__ = ["Qwen25", "Tiny"]
 
@@ -102,7 +103,7 @@ class Qwen25(Family):
         revision = options.revision if options.processor is None else None
         tokenizer = load_tokenizer(source, revision)
         if tokenizer.convert_tokens_to_ids(_IMAGE_TOKEN) != model.config.image_token_id:
-            raise ModelError(
+            raise ModelFault(
                 f"{source}: its tokenizer does not have {_IMAGE_TOKEN} where the model of "
                 f"{options.checkpoint} expects it; pass --processor with the model it was fine-tuned from"
             )

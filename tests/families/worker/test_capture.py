@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from vlmprobe.errors import UsageError
-from vlmprobe.families.capture import LastTokenCapture, kept_layers, to_numpy
+from vlmprobe.families.worker import UsageFault
+from vlmprobe.families.worker.capture import LastTokenCapture, kept_layers, to_numpy
 
 
 class AddOne(nn.Module):
@@ -84,7 +84,7 @@ def test_which_layers_are_kept():
     """All by default; otherwise those asked for, ascending, each once."""
     assert kept_layers(None, 3) == (0, 1, 2)
     assert kept_layers((5, 0, 5), 6) == (0, 5)
-    with pytest.raises(UsageError, match="--layers: layer 6 does not exist; this model has layers 0 to 5"):
+    with pytest.raises(UsageFault, match="--layers: layer 6 does not exist; this model has layers 0 to 5"):
         kept_layers((0, 6), 6)
-    with pytest.raises(UsageError, match="no layer was asked for"):
+    with pytest.raises(UsageFault, match="no layer was asked for"):
         kept_layers((), 6)

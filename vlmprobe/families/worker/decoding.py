@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import StoppingCriteriaList, StopStringCriteria
 
-from vlmprobe.families.base import MAX_NEW_TOKENS
+from vlmprobe.families.worker.family import MAX_NEW_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vlmprobe.errors import ModelError, UsageError
+from vlmprobe.families.worker.faults import ModelFault, UsageFault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
+    from typing import Self
 
     import numpy as np
     from torch import Tensor, nn
@@ -93,13 +94,13 @@ def decoder_layers(model: Any, checkpoint: str) -> Any:
     """Return the decoder layers, checked against the number that the config names.
 
     Raises:
-        ModelError: they are not where this family looks for them, or not as many.
+        ModelFault: they are not where this family looks for them, or not as many.
     """
     expected = model.config.get_text_config().num_hidden_layers
     inner = getattr(model.model, "language_model", model.model)
     layers = getattr(inner, "layers", ())
     if len(layers) != expected:
-        raise ModelError(f"{checkpoint}: found {len(layers)} decoder layers, config.json says {expected}")
+        raise ModelFault(f"{checkpoint}: found {len(layers)} decoder layers, config.json says {expected}")
     return layers
 
 
@@ -107,12 +108,12 @@ def kept_layers(asked: tuple[int, ...] | None, n_layers: int) -> tuple[int, ...]
     """Return the layers to keep, ascending; all when None is asked.
 
     Raises:
-        UsageError: the model has no such layer, or none was asked for.
+        UsageFault: the model has no such layer, or none was asked for.
     """
     if asked is None:
         return tuple(range(n_layers))
     beyond = [layer for layer in asked if not 0 <= layer < n_layers]
     if beyond or not asked:
         said = f"layer {beyond[0]} does not exist" if beyond else "no layer was asked for"
-        raise UsageError(f"--layers: {said}; this model has layers 0 to {n_layers - 1}")
+        raise UsageFault(f"--layers: {said}; this model has layers 0 to {n_layers - 1}")
     return tuple(sorted(set(asked)))

@@ -1,0 +1,136 @@
+"""What every model family offers: load a checkpoint, answer swap pairs, hand out hidden states.
+
+A family is code for one architecture; a scale is a checkpoint of it. This module imports no torch, so that
+listing families and parsing options stays quick.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    import numpy as np
+    from PIL.Image import Image
+
+__all__ = ["MAX_NEW_TOKENS", "BatchItem", "BatchOutput", "Family", "LoadOptions", "ModelInfo"]
+
+#: Greedy decoding stops here when no end token came (DESIGN 6).
+MAX_NEW_TOKENS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """Where a checkpoint is and how to load it."""
+
+    checkpoint: str
+    """A local folder or a hub id."""
+    processor: str | None = None
+    """Where tokenizer and image processor are; the checkpoint itself when None."""
+    revision: str | None = None
+    dtype: str = "auto"
+    """``auto`` (bfloat16 on a GPU, float32 on a CPU), ``float32``, ``bfloat16`` or ``float16``."""
+    device: str = "auto"
+    layers: tuple[int, ...] | None = None
+    """Decoder layers to keep, 0-based; all when None."""
+    trust_remote_code: bool = False
+    """Whether Python files that a checkpoint brings along may be run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What was loaded, for the run's manifest."""
+
+    n_layers: int
+    """Decoder layers of the model (not of the selection)."""
+    layers: tuple[int, ...]
+    """The layers whose hidden states are kept, ascending."""
+    dim: int
+    dtype: str
+    device: str
+    manifest: dict[str, Any] = field(default_factory=dict)
+    """Anything JSON: versions, image backend, attention kernel, end tokens, logits processors, revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """One swap pair as a model sees it."""
+
+    pair_id: str
+    image: Image
+    questions: tuple[str, str]
+    """The original and the swapped question, as plain text."""
+    answers: tuple[tuple[str, str], tuple[str, str]]
+    """Per side the expected word and its opposite, for the margin."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutput:
+    """What a model said to a batch of N pairs.
+
+    ``states`` has shape (layers, N, 2, dim) in the model's own dtype; NumPy has no bfloat16, so there it is
+    uint16 holding the bits, and ``dtype`` says ``bfloat16``.
+    """
+
+    pair_ids: tuple[str, ...]
+    states: np.ndarray[Any, Any]
+    dtype: str
+    texts: tuple[tuple[str, str], ...]
+    margins: np.ndarray[Any, np.dtype[np.float64]]
+    """(N, 2); NaN where the first tokens of the two words meet."""
+
+
+class Family(ABC):
+    """One loaded checkpoint of an architecture."""
+
+    requires: ClassVar[tuple[str, ...]] = ()
+    """Import names of packages this family needs beyond vlmprobe's own."""
+
+    info: ModelInfo
+
+    @classmethod
+    def resolve(cls, options: LoadOptions) -> LoadOptions:
+        """Say which device and dtype ``auto`` means here, before anything is loaded.
+
+        Raises:
+            UsageFault: there is no such device or dtype.
+        """
+        from vlmprobe.families.worker.devices import pick_device, pick_dtype
+
+        device = pick_device(options.device)
+        dtype = pick_dtype(options.dtype, device)
+        return replace(options, device=str(device), dtype=str(dtype).removeprefix("torch."))
+
+    @classmethod
+    @abstractmethod
+    def load(cls, options: LoadOptions) -> Self:
+        """Load a checkpoint.
+
+        Raises:
+            ModelFault: the checkpoint is missing, incomplete or of another architecture.
+            PackageFault: a package this family needs is not installed.
+        """
+
+    @abstractmethod
+    def run_batch(self, items: Sequence[BatchItem]) -> BatchOutput:
+        """Answer N pairs in one batch, the way this family does it fastest.
+
+        Raises:
+            OutOfMemoryError: the batch is too large for the device.
+        """
+
+    @abstractmethod
+    def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
+        """Answer the same pairs with one plain, unpadded forward pass per question: the reference."""
+
+    def first_prompt(self, item: BatchItem) -> dict[str, Any]:
+        """Return the prompt text and token ids of a pair's original question, for the run's config.
+
+        A family that has nothing to show returns nothing.
+        """
+        del item
+        return {}
