@@ -49,7 +49,7 @@ def test_a_batch_keeps_pairs_in_order(batch, items):
 
 def test_states_are_the_decoder_layers_outputs_before_the_final_norm(model, batch, items):
     """Against transformers' hidden_states of a plain forward, whose last entry is after the norm."""
-    inputs = model._plain_inputs(items[1].image, items[1].questions[1])
+    inputs = model.plain_inputs(items[1].image, items[1].questions[1])
     with torch.inference_mode():
         hidden = model._model(**inputs, output_hidden_states=True).hidden_states
         last = torch.from_numpy(batch.states[5, 1, 1])
@@ -139,7 +139,7 @@ def test_the_margin_is_read_from_the_raw_logits(tmp_path, items):
     tokens = {word: family._tokenizer.encode(word)[0] for word in ("left", "Left", " left", " Left", "right")}
     tokens |= {word: family._tokenizer.encode(word)[0] for word in ("Right", " right", " Right")}
     with torch.inference_mode():
-        logits = family._model(**family._plain_inputs(items[0].image, items[0].questions[0])).logits[0, -1]
+        logits = family._model(**family.plain_inputs(items[0].image, items[0].questions[0])).logits[0, -1]
     p = np.exp(logits.numpy().astype(np.float64))
     expected = np.log(sum(p[token] for word, token in tokens.items() if word.strip().lower() == "left"))
     expected -= np.log(sum(p[token] for word, token in tokens.items() if word.strip().lower() == "right"))
