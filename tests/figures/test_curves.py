@@ -166,7 +166,7 @@ def test_vd_ei_has_a_main_panel_and_two_controls_about_one_zero_line(curve, laye
     figure = vd_ei_over_layers([curve(t, values, s, metric="vd_ei.pooled") for t in VD for s in SCALES])
 
     assert [panel.get_title(loc="left") for panel in figure.axes] == list(VD)
-    assert [panel.get_title(loc="right") for panel in figure.axes] == ["n = 40"] + ["control, n = 40"] * 2
+    assert [panel.get_title(loc="right") for panel in figure.axes] == ["n = 40"] + ["control\nn = 40"] * 2
     assert all([0.0, 0.0] in [list(line.get_ydata()) for line in panel.lines] for panel in figure.axes)
     assert len({panel.get_ylim() for panel in figure.axes}) == 1
     assert badly_set_text(figure) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,24 @@ def test_more_training_is_darker_and_none_is_grey(curve):
     assert by_scale["vanilla"][1:3] == by_scale["vanilla"][3:5] == by_scale["vanilla"][5:7]
     assert light(by_scale["80k"]) > light(by_scale["400k"]) > light(by_scale["2m"])
     assert len(set(by_scale.values())) == 5
+
+
+def test_a_scale_has_one_colour_whatever_is_drawn_beside_it(curve):
+    """Alone, beside some scales or beside all: a reader who turns from figure to figure finds it again."""
+    scales = ("vanilla", "80k", "400k", "800k", "2m")
+    together = scale_marks([curve("vertical", (0.1,), scale) for scale in scales])
+    for count in range(1, len(scales)):
+        some = scale_marks([curve("vertical", (0.1,), scale) for scale in scales[-count:]])
+        assert {key: mark.color for key, mark in some.items()} == {key: together[key].color for key in some}
+
+
+def test_trainings_of_nearly_one_length_are_told_apart(curve):
+    """Where the usual ramp would give look-alikes, the colours are spread evenly."""
+    close = [
+        replace(curve("vertical", (0.1,), name), samples_seen=n) for name, n in (("a", 9_000), ("b", 9_900))
+    ]
+    marks = scale_marks(close)
+    assert len({mark.color for mark in marks.values()}) == 2
 
 
 def test_one_scale_of_two_families_has_one_colour_and_two_lines(curve):

@@ -139,7 +139,8 @@ def _draw(
     any_faded = False
     for target, panel in panels.items():
         shown = [curve for curve in curves if curve.target == target]
-        note = "control, " if target in _CONTROLS else ""
+        # On a line of its own: beside a range of counts it would run into the title.
+        note = "control\n" if target in _CONTROLS else ""
         frame.dress(panel, theme.target_title(target), note + lines.count_note(shown))
         lines.say_if_empty(panel, shown)
         lines.draw_control(panel, [control for control in controls if control.target == target])

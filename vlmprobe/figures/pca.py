@@ -112,7 +112,7 @@ def pca_3d(
         _check("pca_3d", cloud, 3)
     columns = min(3, len(shown))
     rows = math.ceil(len(shown) / columns)
-    width = {1: 6.4, 2: 8.8, 3: frame.FULL_WIDTH + 1.6}[columns]
+    width = {1: 6.8, 2: 8.8, 3: frame.FULL_WIDTH + 1.6}[columns]
     figure = frame.blank(figure, width, 0.6 + rows * {1: 4.6, 2: 3.5, 3: 3.1}[columns])
     panels = figure.subplots(rows, columns, squeeze=False, subplot_kw={"projection": "3d"}).ravel()
     for panel, cloud in zip(panels, shown, strict=False):
@@ -209,7 +209,7 @@ def _space(panel: Any, cloud: PointCloud, faded: frozenset[str], columns: int) -
         axis.set_tick_params(labelsize=theme.SMALL_SIZE, labelfontfamily=theme.FONT, pad=-1.0)
     panel.view_init(elev=22.0, azim=-58.0)
     # Room for the labels, which the layout does not see.
-    panel.set_box_aspect((1.0, 1.0, 0.85), zoom=1.08 if columns == 1 else 0.95)
+    panel.set_box_aspect((1.0, 1.0, 0.85), zoom=0.98 if columns == 1 else 0.95)
     # Else it covers the label at the right edge of the panel before.
     panel.patch.set_visible(False)
     if not np.isfinite(cloud.points[:, :3]).any():

@@ -75,6 +75,10 @@ _SCALE_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _FAMILY_LINES: tuple[LineStyleType, ...] = ("-", "--", ":", "-.")
 #: Stretch of viridis that stands out on white; from light (little training) to dark (much).
 _RAMP = (0.78, 0.0)
+#: Samples seen and their place on the ramp: a scale has one colour in every figure, whatever is drawn beside it.
+_RAMP_STEPS = {80_000: 0.0, 400_000: 1 / 3, 800_000: 2 / 3, 2_000_000: 1.0}
+#: Places nearer to each other than this look alike.
+_RAMP_GAP = 0.1
 
 _METRICS = {
     "within_category_consistency": ("Within-category consistency", "mean pairwise cosine of deltas"),
@@ -155,8 +159,8 @@ def scale_order(item: Named) -> tuple[bool, int, str, str]:
 def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
     """Give each (family, scale) its look, in the order of training.
 
-    Colour says how much training: grey for none, then an even ramp from light to dark, and hues of their own
-    for checkpoints that are no step of it. With several families the line style says which.
+    Colour says how much training: grey for none, then a ramp from light to dark, and hues of their own for
+    checkpoints that are no step of it. With several families the line style says which.
     """
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
@@ -164,7 +168,7 @@ def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
     ordered = sorted({(item.family, item.scale): item for item in items}.values(), key=scale_order)
     families = list(dict.fromkeys(sorted(item.family for item in ordered)))
     scales = list(dict.fromkeys((item.samples_seen, item.scale) for item in ordered))
-    trained = [scale for scale in scales if scale[0]]
+    places = _ramp_places([scale[0] for scale in scales if scale[0]])
     aside = [scale for scale in scales if scale[0] is None]
 
     def color(scale: tuple[int | None, str]) -> str:
@@ -173,8 +177,7 @@ def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
         if scale[0] == 0:
             return _VANILLA
         first, last = _RAMP
-        share = trained.index(scale) / (len(trained) - 1) if len(trained) > 1 else 0.5
-        return to_hex(colormaps["viridis"](first + (last - first) * share))
+        return to_hex(colormaps["viridis"](first + (last - first) * places[scale[0]]))
 
     marks = {}
     for index, item in enumerate(ordered):
@@ -187,6 +190,18 @@ def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
             index=index,
         )
     return marks
+
+
+def _ramp_places(samples_seen: Iterable[int]) -> dict[int, float]:
+    """Return each training's place on the ramp: among the usual steps by its logarithm; evenly if two look alike."""
+    import numpy as np
+
+    counts = sorted(set(samples_seen))
+    steps = np.log([float(step) for step in _RAMP_STEPS])
+    places = np.interp(np.log([float(count) for count in counts]), steps, list(_RAMP_STEPS.values()))
+    if len(counts) > 1 and np.diff(places).min() < _RAMP_GAP:
+        places = np.linspace(0.0, 1.0, len(counts))
+    return dict(zip(counts, places.tolist(), strict=True))
 
 
 def metric_title(metric: str, subset: str) -> str:
