@@ -25,20 +25,20 @@ def installed(monkeypatch):
 
 def test_the_families_of_the_package_are_known_without_installing_it():
     """A checkout on the PYTHONPATH offers its own families."""
-    assert family_names()[:2] == ["qwen25", "tiny"]
+    assert family_names()[:2] == ["auto", "qwen25"]
     assert issubclass(load_family_class("tiny"), Family)
 
 
 def test_a_plug_in_adds_a_family(installed):
     """An installed entry point is listed beside the package's own."""
     installed(other="vlmprobe.families.worker.qwen:Qwen25")
-    assert family_names() == ["other", "qwen25", "tiny"]
+    assert family_names() == ["auto", "other", "qwen25", "tiny"]
     assert load_family_class("other").__name__ == "Qwen25"
 
 
 def test_an_unknown_family_lists_the_known_ones():
     """A wrong name is answered with the right ones."""
-    with pytest.raises(UsageError, match=r"^unknown family 'qwen'; known: qwen25, tiny$"):
+    with pytest.raises(UsageError, match=r"^unknown family 'qwen'; known: auto, qwen25, tiny$"):
         load_family_class("qwen")
 
 

@@ -135,7 +135,10 @@ def test_a_lost_bundled_checkpoint_is_named(catalog):
             "[families.tiny.scales.80k]\ncheckpiont = 'x'\n",
             r"unknown key 'checkpiont' in \[families.tiny.scales.80k\]; known: checkpoint, ",
         ),
-        ("[families.mine]\narchitecture = 'qwen9'\n", "unknown architecture 'qwen9'; known: qwen25, tiny"),
+        (
+            "[families.mine]\narchitecture = 'qwen9'\n",
+            "unknown architecture 'qwen9'; known: auto, qwen25, tiny",
+        ),
         ("[families.mine.scales.80k]\n", "set architecture; there is no family 'mine'"),
         ("[scales.80k]\nsamples_seen = -1\n", "samples_seen in .* must be a whole number from 0, not -1"),
         ("[scales.80k]\nsamples_seen = true\n", "must be a whole number from 0, not True"),

@@ -15,6 +15,7 @@ GROUP = "vlmprobe.families"
 
 #: The families of this package once more: a checkout on the PYTHONPATH has no metadata to find them in.
 _OWN = {
+    "auto": "vlmprobe.families.worker.auto:Auto",
     "qwen25": "vlmprobe.families.worker.qwen:Qwen25",
     "tiny": "vlmprobe.families.worker.qwen:Tiny",
 }

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
     import torch
 
-__all__ = ["load_chat_template", "load_image_processor", "load_model", "load_tokenizer", "quiet"]
+__all__ = [
+    "load_chat_template",
+    "load_image_processor",
+    "load_model",
+    "load_tokenizer",
+    "place_of",
+    "quiet",
+    "read_text",
+]
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
@@ -38,21 +46,24 @@ def quiet() -> Iterator[None]:
 
 def load_model(
     model_class: Any,
-    model_type: str,
+    model_type: str | None,
     source: str,
     revision: str | None,
     dtype: torch.dtype,
     device: torch.device,
+    *,
+    trust: bool = False,
 ) -> Any:
     """Load a transformers model for inference.
 
     Args:
         model_class: the transformers class.
-        model_type: what the checkpoint's config.json must call its architecture.
+        model_type: what the checkpoint's config.json must call its architecture; None = whatever the class takes.
         source: a folder or a hub id.
         revision: commit, branch or tag of a hub id.
         dtype: the number format to run in.
         device: where to put it.
+        trust: whether Python files that the checkpoint brings along may be run.
 
     Raises:
         ModelFault: no such folder, no or damaged config or weights, weights that do not fill the model,
@@ -66,7 +77,11 @@ def load_model(
     try:
         with quiet():
             model, report = model_class.from_pretrained(
-                _place(source), revision=revision, dtype=dtype, output_loading_info=True
+                place_of(source),
+                revision=revision,
+                dtype=dtype,
+                output_loading_info=True,
+                **({"trust_remote_code": True} if trust else {}),
             )
             missing = sorted(report["missing_keys"])
             if missing:
@@ -85,7 +100,7 @@ def load_model(
         raise ModelFault(f"{source}: cannot load the model: {_line(error)}") from error
 
 
-def load_tokenizer(source: str, revision: str | None) -> Any:
+def load_tokenizer(source: str, revision: str | None, *, trust: bool = False) -> Any:
     """Load the tokenizer of a checkpoint.
 
     Raises:
@@ -93,7 +108,7 @@ def load_tokenizer(source: str, revision: str | None) -> Any:
     """
     from transformers import AutoTokenizer
 
-    return _load_part(AutoTokenizer, "tokenizer", source, revision)
+    return _load_part(AutoTokenizer, "tokenizer", source, revision, trust=trust)
 
 
 def load_image_processor(processor_class: Any, source: str, revision: str | None) -> Any:
@@ -111,9 +126,9 @@ def load_chat_template(source: str, revision: str | None, tokenizer: Any) -> str
     Raises:
         ModelFault: the checkpoint holds none.
     """
-    text = _read(source, "chat_template.jinja", revision)
+    text = read_text(source, "chat_template.jinja", revision)
     if text is None:
-        legacy = _read(source, "chat_template.json", revision)
+        legacy = read_text(source, "chat_template.json", revision)
         text = json.loads(legacy).get("chat_template") if legacy is not None else tokenizer.chat_template
     if isinstance(text, dict):
         text = text.get("default")
@@ -125,7 +140,7 @@ def load_chat_template(source: str, revision: str | None, tokenizer: Any) -> str
     return text
 
 
-def _check_architecture(source: str, revision: str | None, model_type: str) -> None:
+def _check_architecture(source: str, revision: str | None, model_type: str | None) -> None:
     if is_local(source):
         folder = Path(source).expanduser()
         if not folder.is_dir():
@@ -136,13 +151,13 @@ def _check_architecture(source: str, revision: str | None, model_type: str) -> N
                 "it is an adapter; merge it into its base model first" if adapter else "is it a checkpoint?"
             )
             raise ModelFault(f"{source}: no config.json in this folder; {hint}")
-    text = _read(source, "config.json", revision, required=True)
+    text = read_text(source, "config.json", revision, required=True)
     try:
         config = json.loads(text or "")
     except json.JSONDecodeError as error:
         raise ModelFault(f"{source}: config.json is no JSON: {error}") from error
     found = config.get("model_type") if isinstance(config, dict) else None
-    if found != model_type:
+    if model_type is not None and found != model_type:
         raise ModelFault(
             f"{source}: this is a checkpoint of {found or 'no known architecture'}, not {model_type}"
         )
@@ -166,12 +181,13 @@ def _check_weights(folder: Path) -> None:
     raise ModelFault(f"{folder}: no weights in this folder ({' or '.join(_WEIGHTS)})")
 
 
-def _load_part(part_class: Any, what: str, source: str, revision: str | None) -> Any:
+def _load_part(part_class: Any, what: str, source: str, revision: str | None, *, trust: bool = False) -> Any:
     if is_local(source) and not Path(source).expanduser().is_dir():
         raise ModelFault(f"{source}: no such folder; give --processor a checkpoint's folder or a hub id")
     try:
         with quiet():
-            return part_class.from_pretrained(_place(source), revision=revision)
+            more = {"trust_remote_code": True} if trust else {}
+            return part_class.from_pretrained(place_of(source), revision=revision, **more)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFault(
             f"{source}: cannot load its {what} ({_line(error)}); pass --processor with the base model's"
@@ -179,14 +195,14 @@ def _load_part(part_class: Any, what: str, source: str, revision: str | None) ->
         ) from error
 
 
-def _read(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:
+def read_text(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:
     """Return the text of a small file of the checkpoint; None when it has none of this name."""
     from transformers.utils import cached_file
 
     try:
         with quiet():
             path = cached_file(
-                _place(source),
+                place_of(source),
                 name,
                 revision=revision,
                 _raise_exceptions_for_missing_entries=required,
@@ -199,7 +215,8 @@ def _read(source: str, name: str, revision: str | None, *, required: bool = Fals
         ) from error
 
 
-def _place(source: str) -> str:
+def place_of(source: str) -> str:
+    """Return what transformers is to look for: a folder's path, written out, or the hub id."""
     return str(Path(source).expanduser()) if is_local(source) else source
 
 

@@ -117,6 +117,7 @@ class SharedPrefixFamily(Family):
         decoding = {
             "end_tokens": sorted(self._decoder.end_tokens),
             "logits_processors": list(self._decoder.processor_names),
+            "shared_prefix": self.causal,
         }
         self.info = ModelInfo(
             n_layers=len(layers),
