@@ -270,14 +270,17 @@ def test_every_parquet_file_is_documented() -> None:
     assert set(re.findall("`([a-z_]+)`", _section(TEXTS["docs/exchange.md"], "## Parquet"))) == set(TABLES)
 
 
-def test_the_table_of_checkpoints_is_the_catalogue() -> None:
-    """docs/scales.md lists the scales of qwen25 as they ship."""
-    rows = [row for row in _cells(TEXTS["docs/scales.md"]) if row[0] == "`qwen25`" and len(row) == 4]
+@pytest.mark.parametrize("family", ["qwen25", "molmo", "nvila"])
+def test_the_table_of_checkpoints_is_the_catalogue(family: str) -> None:
+    """docs/scales.md lists the scales that have a checkpoint as they ship, and names the others."""
+    rows = [row for row in _cells(TEXTS["docs/scales.md"]) if row[0] == f"`{family}`" and len(row) == 4]
     catalog = load_catalog(ROOT / "vlmprobe/families/checkpoints.toml")
-    specs = [catalog.scale("qwen25", scale) for scale in catalog.scale_names("qwen25")]
-    assert [row[1:] for row in rows] == [
+    specs = [catalog.scale(family, scale) for scale in catalog.scale_names(family)]
+    assert [row[1:] for row in rows if not row[2].startswith("no public id")] == [
         [f"`{spec.scale}`", spec.checkpoint, spec.processor or "its own"] for spec in specs
     ]
+    named = re.findall("`([^`]+)`", " ".join(row[1] for row in rows))
+    assert set(named) == set(catalog.listed_scales(family))
 
 
 def test_queries_are_called_by_their_names() -> None:

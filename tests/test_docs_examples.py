@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from vlmprobe.analysis import layer_metrics
 from vlmprobe.cli.main import app
 from vlmprobe.demo import build_benchmark
-from vlmprobe.families import load_catalog
+from vlmprobe.families import Environment, load_catalog
 from vlmprobe.pairs import Side, link_quads, read_boxes, read_dataset
 from vlmprobe.store.datasets import register_dataset
 from vlmprobe.store.engine import Database
@@ -191,6 +191,17 @@ def test_the_example_catalogue_loads(tmp_path: Path) -> None:
     assert catalog.scale("qwen25", "1m").global_steps == 15_625
     assert catalog.scale("qwen25", "vanilla").revision == "0123456789abcdef0123456789abcdef01234567"
     assert catalog.scale_names("qwen25-7b") == ["vanilla", "robot"]
+    assert catalog.architecture("internvl") == "auto"
+
+
+def test_the_example_environment_loads(tmp_path: Path) -> None:
+    """The second vlmprobe.toml of docs/scales.md names another Python, seen from the file."""
+    file = tmp_path / "vlmprobe.toml"
+    file.write_text(_blocks(TEXTS["docs/scales.md"], "toml")[1], encoding="utf-8")
+    environment = load_catalog(file).scale("nvila", "80k").environment
+    assert environment is not None
+    assert environment.python == str(tmp_path / "envs/llava/bin/python")
+    assert environment.timeout == Environment("python").timeout
 
 
 @pytest.fixture(scope="module")

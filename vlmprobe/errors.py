@@ -14,6 +14,7 @@ __all__ = [
     "UsageError",
     "VlmprobeError",
     "VlmprobeWarning",
+    "WorkerError",
     "unknown_name",
 ]
 
@@ -64,6 +65,10 @@ class ModelError(InputError):
 
 class TrackingError(VlmprobeError):
     """MLflow did not answer or refused."""
+
+
+class WorkerError(VlmprobeError):
+    """The process in which a family's model runs died, hung, or could not be started."""
 
 
 class VlmprobeWarning(UserWarning):

@@ -53,6 +53,19 @@ def test_place_date_and_what_training_left_do_not_count(folder, tmp_path):
     assert fingerprint(str(moved)) == before
 
 
+def test_a_processor_is_told_by_its_settings_alone(folder):
+    """Its folder needs no weights, and those that are there do not count; an empty one is an error."""
+    before = fingerprint(str(folder), weights=False)
+    (folder / "model.safetensors").unlink()
+    assert fingerprint(str(folder), weights=False) == before
+    (folder / "tokenizer.json").write_text("[]")
+    assert fingerprint(str(folder), weights=False) != before
+    for name in ("tokenizer.json", "config.json"):
+        (folder / name).unlink()
+    with pytest.raises(ModelError, match="no tokenizer or image processor in it; give --processor another"):
+        fingerprint(str(folder), weights=False)
+
+
 def test_a_hub_id_in_the_cache_is_its_commit(tmp_path, monkeypatch):
     """Without a network the cached snapshot of the branch counts."""
 

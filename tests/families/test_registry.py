@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -25,28 +27,53 @@ def installed(monkeypatch):
 
 def test_the_families_of_the_package_are_known_without_installing_it():
     """A checkout on the PYTHONPATH offers its own families."""
-    assert family_names()[:2] == ["auto", "qwen25"]
+    assert {"auto", "molmo", "nvila", "qwen25", "tiny"} <= set(family_names())
     assert issubclass(load_family_class("tiny"), Family)
 
 
 def test_a_plug_in_adds_a_family(installed):
     """An installed entry point is listed beside the package's own."""
     installed(other="vlmprobe.families.worker.qwen:Qwen25")
-    assert family_names() == ["auto", "other", "qwen25", "tiny"]
+    assert family_names() == ["auto", "molmo", "nvila", "other", "qwen25", "tiny"]
     assert load_family_class("other").__name__ == "Qwen25"
 
 
 def test_an_unknown_family_lists_the_known_ones():
     """A wrong name is answered with the right ones."""
-    with pytest.raises(UsageError, match=r"^unknown family 'qwen'; known: auto, qwen25, tiny$"):
+    with pytest.raises(UsageError, match=r"^unknown family 'qwen'; known: auto, molmo, nvila, "):
         load_family_class("qwen")
 
 
 def test_a_missing_package_names_the_command_that_installs_it(installed):
     """The install name is given, not the import name."""
     installed(other="olmo.nowhere:Model")
-    with pytest.raises(MissingPackageError, match=r"needs the package 'olmo', .* run: pip install ai2-olmo$"):
+    with pytest.raises(
+        MissingPackageError, match=r"needs the package 'olmo', .* run: pip install git\+\S+/molmo$"
+    ):
         load_family_class("other")
+
+
+def test_a_package_that_cannot_live_here_is_not_offered_to_pip(installed):
+    """The answer to a missing llava is an environment of its own."""
+    installed(other="llava.nowhere:Model")
+    with pytest.raises(
+        MissingPackageError, match=r"needs the package 'llava', .* environment of its own"
+    ) as caught:
+        load_family_class("other")
+    assert "pip" not in str(caught.value)
+
+
+def test_a_module_lost_from_an_installed_package_is_no_missing_package(installed):
+    """Installing the package that is there would not help."""
+    installed(other="vlmprobe.nowhere:Model")
+    with pytest.raises(ModelError, match=r"^family 'other': there is no module vlmprobe.nowhere; reinstall"):
+        load_family_class("other")
+
+
+def test_an_installation_registers_the_families_that_a_checkout_knows():
+    """The entry points of pyproject.toml and the registry's own list are the same."""
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    assert tomllib.loads(text)["project"]["entry-points"][registry.GROUP] == registry._OWN
 
 
 def test_a_package_that_a_family_declares_is_looked_for_before_loading(installed, monkeypatch):
@@ -69,6 +96,18 @@ def test_naming_families_and_scales_imports_no_torch():
     """Listing stays quick."""
     code = (
         "import sys, vlmprobe.families as f; f.family_names(); f.load_catalog().scale('tiny', '2m');"
-        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+        "sys.exit(bool({'torch', 'transformers', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_family_whose_code_is_not_there_yet_is_said_to_be(monkeypatch):
+    """Its scales are listed and its results imported; asking it is one line, wherever it would run."""
+    monkeypatch.setitem(registry._OWN, "later", "vlmprobe.families.worker.later:Later")
+    assert not registry.has_code("later")
+    assert registry.has_code("tiny")
+    for ask in (load_family_class, registry.family_target):
+        with pytest.raises(
+            UsageError, match="'later': this version of vlmprobe knows its scales, but has no code"
+        ):
+            ask("later")

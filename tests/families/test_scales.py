@@ -37,15 +37,69 @@ def test_a_published_scale(catalog):
     )
 
 
-@pytest.mark.parametrize("family", ["qwen25", "tiny"])
+@pytest.mark.parametrize("family", ["qwen25", "nvila", "tiny"])
 @pytest.mark.parametrize(
     ("scale", "samples", "steps"),
-    [("vanilla", 0, 0), ("80k", 80_000, 1_250), ("400k", 400_000, 6_250), ("800k", 800_000, 12_500)],
+    [
+        ("vanilla", 0, 0),
+        ("80k", 80_000, 1_250),
+        ("400k", 400_000, 6_250),
+        ("800k", 800_000, 12_500),
+        ("2m", 2_000_000, 31_250),
+    ],
 )
 def test_every_scale_says_how_much_training_it_saw(catalog, family, scale, samples, steps):
     """Samples and steps of batches of 64."""
     spec = catalog().scale(family, scale)
     assert (spec.samples_seen, spec.global_steps) == (samples, steps)
+
+
+@pytest.mark.parametrize(
+    ("family", "base"),
+    [
+        ("qwen25", "Qwen/Qwen2.5-VL-3B-Instruct"),
+        ("molmo", "allenai/Molmo-7B-O-0924"),
+        ("nvila", "Efficient-Large-Model/NVILA-Lite-2B"),
+    ],
+)
+def test_a_family_begins_at_its_base_model(catalog, family, base):
+    """Scale vanilla is the model before any fine-tuning."""
+    assert catalog().scale(family, "vanilla").checkpoint == base
+
+
+def test_how_much_training_is_not_known_of_everything(catalog):
+    """RoboRefer is NVILA fine-tuned by others: no number of samples, which is not 0."""
+    spec = catalog().scale("nvila", "roborefer")
+    assert (spec.checkpoint, spec.samples_seen, spec.global_steps) == ("Zhoues/RoboRefer-2B-SFT", None, None)
+
+
+def test_scales_without_a_public_checkpoint_are_listed_all_the_same(catalog):
+    """Molmo's fine-tunings: what they saw is known, where they are is the user's to say."""
+    read = catalog()
+    listed = read.listed_scales("molmo")
+    assert [(name, entry.samples_seen) for name, entry in listed.items()] == [
+        ("vanilla", 0),
+        ("80k", 80_000),
+        ("400k", 400_000),
+        ("800k", 800_000),
+        ("2m", 2_000_000),
+    ]
+    assert read.scale_names("molmo") == ["vanilla"]
+    with pytest.raises(UsageError, match="'80k' of family 'molmo'; pass --checkpoint DIR_OR_ID to "):
+        read.scale("molmo", "80k")
+    assert read.scale("molmo", "80k", "/mine").samples_seen == 80_000
+
+
+def test_any_model_runs_under_a_name_of_the_users_own(catalog):
+    """Family auto brings no scales; a user's file makes families of it."""
+    read = catalog(
+        '[families.mine]\narchitecture = "auto"\n[families.mine.scales.base]\ncheckpoint = "me/mine"'
+    )
+    assert read.listed_scales("auto") == {}
+    assert read.scale("auto", "anything", "me/mine").checkpoint == "me/mine"
+    assert read.scale("mine", "base").architecture == "auto"
+    with pytest.raises(UsageError, match=r"^unknown scale 'anything' of family 'auto'; known: none; "):
+        read.scale("auto", "anything")
 
 
 def test_bundled_checkpoints_are_folders_of_the_package(catalog):
@@ -89,6 +143,20 @@ def test_an_explicit_checkpoint_goes_before_the_catalogue(catalog):
     assert (spec.checkpoint, spec.revision, spec.samples_seen) == ("me/other", None, 80_000)
     assert spec.processor == "Qwen/Qwen2.5-VL-3B-Instruct"
     assert read.scale("qwen25", "80k", "me/other", "me/processor").processor == "me/processor"
+
+
+def test_a_processors_revision_belongs_to_that_processor(catalog):
+    """It goes with the catalogue's processor and not with one that was given."""
+    read = catalog('[families.qwen25.scales.80k]\nprocessor_revision = "v3"')
+    assert read.scale("qwen25", "80k").processor_revision == "v3"
+    assert read.scale("qwen25", "80k", processor="me/other").processor_revision is None
+
+
+def test_a_processor_that_is_the_checkpoint_is_no_other_one(catalog):
+    """Named twice it is still one repository, at the checkpoint's revision."""
+    text = '[families.tiny.scales.x]\ncheckpoint = "me/x"\nprocessor = "me/x"\nrevision = "v2"'
+    spec = catalog(text).scale("tiny", "x")
+    assert (spec.processor, spec.revision) == (None, "v2")
 
 
 def test_an_explicit_folder_with_a_tokenizer_brings_its_own_processor(catalog):
@@ -137,13 +205,25 @@ def test_a_lost_bundled_checkpoint_is_named(catalog):
         ),
         (
             "[families.mine]\narchitecture = 'qwen9'\n",
-            "unknown architecture 'qwen9'; known: auto, qwen25, tiny",
+            "unknown architecture 'qwen9'; known: auto, molmo, nvila, qwen25, tiny",
         ),
         ("[families.mine.scales.80k]\n", "set architecture; there is no family 'mine'"),
         ("[scales.80k]\nsamples_seen = -1\n", "samples_seen in .* must be a whole number from 0, not -1"),
         ("[scales.80k]\nsamples_seen = true\n", "must be a whole number from 0, not True"),
         ("[families.tiny.scales.80k]\ncheckpoint = 5\n", "checkpoint in .* must be a text, not 5"),
         ("[families]\ntiny = 3\n", r"\[families.tiny\] must be a table, not 3"),
+        ("[families.tiny]\ntrust_remote_code = true\n", "unknown key 'trust_remote_code' in "),
+        ("[families.tiny.scales.80k]\ntrust_remote_code = true\n", "unknown key 'trust_remote_code' in "),
+        ("[families.nvila]\ntimeout = 5\n", "timeout belongs to another Python; name it too: python = "),
+        ("[families.nvila]\npython = 3\n", r"python in \[families.nvila\] must be a text, not 3"),
+        (
+            "[families.nvila]\npython = 'p'\ntimeout = 0\n",
+            "timeout in .* must be a number of seconds above 0, not 0",
+        ),
+        ("[families.nvila]\npython = 'p'\ntimeout = nan\n", "a number of seconds above 0, not nan"),
+        ("[families.nvila]\npython = 'p'\ntimeout = true\n", "a number of seconds above 0, not True"),
+        ("[families.nvila]\npython = 'p'\npythonpath = 'v'\n", "pythonpath in .* must be a list of texts"),
+        ("[families.nvila]\npython = 'p'\npythonpath = [1]\n", "pythonpath in .* must be a text, not 1"),
     ],
 )
 def test_a_mistake_in_the_file_is_one_line_that_says_where(catalog, text, message):

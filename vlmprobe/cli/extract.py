@@ -15,6 +15,7 @@ from vlmprobe.cli.options import (
     Layers,
     MaxPerCategory,
     New,
+    TrustRemoteCode,
     batch_size,
     layer_list,
 )
@@ -50,6 +51,7 @@ def extract(
     device: Device = "auto",
     batch: BatchSize = "auto",
     new: New = False,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
     experiment: Experiment = None,
     home: Home = None,
@@ -75,6 +77,7 @@ def extract(
             device=device,
             batch_size=batch_size(batch),
             new=new,
+            trust_remote_code=trust_remote_code,
         )
         result = run_extraction(current.settings, request, current.console)
         for line in _summary(result):

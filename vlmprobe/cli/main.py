@@ -16,6 +16,7 @@ from vlmprobe.cli import (
     demo,
     export,
     extract,
+    families,
     import_,
     merge,
     plot,
@@ -56,7 +57,22 @@ def _options(
     pass
 
 
-for module in (demo, extract, analyze, merge, plot, run, runs, sql, query, ui, export, import_, sync):
+for module in (
+    demo,
+    extract,
+    analyze,
+    merge,
+    plot,
+    run,
+    runs,
+    families,
+    sql,
+    query,
+    ui,
+    export,
+    import_,
+    sync,
+):
     module.register(app)
 app.add_typer(data.app, name="data")
 app.add_typer(db.app, name="db")

@@ -22,6 +22,7 @@ __all__ = [
     "OnData",
     "Out",
     "Scales",
+    "TrustRemoteCode",
     "batch_size",
     "layer_list",
 ]
@@ -54,6 +55,10 @@ Dtype = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 BatchSize = Annotated[str, typer.Option("--batch-size", help="Pairs a batch, or auto.", metavar="N|auto")]
 New = Annotated[bool, typer.Option("--new", help="Start another run even if one with the same key exists.")]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Let Python files that the checkpoint brings along run here."),
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for the report.", metavar="DIR")]
 
 

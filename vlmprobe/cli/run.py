@@ -16,6 +16,7 @@ from vlmprobe.cli.options import (
     MaxPerCategory,
     New,
     Out,
+    TrustRemoteCode,
     batch_size,
     layer_list,
 )
@@ -38,6 +39,7 @@ def run(
     device: Device = "auto",
     batch: BatchSize = "auto",
     new: New = False,
+    trust_remote_code: TrustRemoteCode = False,
     out: Out = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
@@ -65,6 +67,7 @@ def run(
             device=device,
             batch_size=batch_size(batch),
             new=new,
+            trust_remote_code=trust_remote_code,
         )
         print_merged(result, current.settings, current.console, as_json=as_json, as_csv=as_csv)
 

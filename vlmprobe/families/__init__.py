@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from vlmprobe.families.base import Model, OpenFamily
-from vlmprobe.families.certificate import Comparison, certified_batches, compare
+from vlmprobe.families.environments import Environment
 from vlmprobe.families.fingerprint import fingerprint
 from vlmprobe.families.opening import open_family
-from vlmprobe.families.registry import family_names, load_family_class
-from vlmprobe.families.scales import USER_FILE, Catalog, ScaleSpec, load_catalog
+from vlmprobe.families.registry import family_names, has_code, load_family_class, missing_packages
+from vlmprobe.families.scales import USER_FILE, Catalog, Needs, ScaleSpec, load_catalog
 from vlmprobe.families.worker import (
     BatchItem,
     BatchOutput,
@@ -18,16 +20,21 @@ from vlmprobe.families.worker import (
 )
 from vlmprobe.families.worker.places import is_local
 
+if TYPE_CHECKING:
+    from vlmprobe.families.certificate import Comparison, certified_batches, compare
+
 __all__ = [
     "USER_FILE",
     "BatchItem",
     "BatchOutput",
     "Catalog",
     "Comparison",
+    "Environment",
     "Family",
     "LoadOptions",
     "Model",
     "ModelInfo",
+    "Needs",
     "OpenFamily",
     "OutOfMemoryError",
     "ScaleSpec",
@@ -35,8 +42,19 @@ __all__ = [
     "compare",
     "family_names",
     "fingerprint",
+    "has_code",
     "is_local",
     "load_catalog",
     "load_family_class",
+    "missing_packages",
     "open_family",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The certificate needs NumPy, whose import would be half the time of `vlmprobe families`.
+    if name in {"Comparison", "certified_batches", "compare"}:
+        from vlmprobe.families import certificate
+
+        return getattr(certificate, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

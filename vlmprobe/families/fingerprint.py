@@ -26,13 +26,16 @@ _TRAINING_FOLDER = re.compile(r"^(\.|checkpoint-|global_step|runs$|logs$|__pycac
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
-def fingerprint(checkpoint: str, revision: str | None = None, cache_dir: Path | None = None) -> str:
-    """Identify the content of a checkpoint.
+def fingerprint(
+    checkpoint: str, revision: str | None = None, cache_dir: Path | None = None, *, weights: bool = True
+) -> str:
+    """Identify the content of a checkpoint, or of what stands in for its tokenizer and image processor.
 
     Args:
         checkpoint: a folder or a hub id.
         revision: branch, tag or commit of a hub id; a folder has none.
         cache_dir: the hub's cache folder, when it is not the usual one.
+        weights: whether weight files of a folder count and must be there; a processor needs none.
 
     Returns:
         For a folder the sha256 (64 hex digits) over name and content of its settings, tokenizer, processor
@@ -42,22 +45,27 @@ def fingerprint(checkpoint: str, revision: str | None = None, cache_dir: Path | 
         ModelError: there is no such folder, it holds nothing to identify, or the hub does not know the id.
     """
     if is_local(checkpoint):
-        return _of_folder(Path(checkpoint).expanduser())
+        return _of_folder(Path(checkpoint).expanduser(), weights=weights)
     return _of_hub(checkpoint, revision, cache_dir)
 
 
-def _of_folder(folder: Path) -> str:
+def _of_folder(folder: Path, *, weights: bool) -> str:
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such folder; give a checkpoint's folder or a hub id")
+    parts = sorted(
+        (path.relative_to(folder).as_posix(), path)
+        for path in _files(folder)
+        if weights or path.suffix not in _WEIGHTS
+    )
+    if weights and not any(path.suffix in _WEIGHTS for _, path in parts):
+        raise ModelError(f"{folder}: no weight file in it (*.safetensors, *.bin, *.pt)")
+    if not parts:
+        raise ModelError(f"{folder}: no tokenizer or image processor in it; give --processor another folder")
     total = hashlib.sha256()
-    weights = 0
-    for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in _files(folder)):
+    for name, path in parts:
         with path.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         total.update(f"{name}\0{content}\n".encode())
-        weights += path.suffix in _WEIGHTS
-    if not weights:
-        raise ModelError(f"{folder}: no weight file in it (*.safetensors, *.bin, *.pt)")
     return total.hexdigest()
 
 

@@ -5,16 +5,18 @@ Scales are data: ``checkpoints.toml`` beside this file, extended by a user's ``v
 
 from __future__ import annotations
 
-import re
-import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from vlmprobe.errors import InputError, ModelError, UsageError, unknown_name
+from vlmprobe.errors import ModelError, UsageError, unknown_name
+from vlmprobe.families.catalog_file import FamilyEntry, ScaleEntry, read_catalog_file
 from vlmprobe.families.registry import family_names
 
-__all__ = ["USER_FILE", "Catalog", "ScaleSpec", "load_catalog"]
+if TYPE_CHECKING:
+    from vlmprobe.families.environments import Environment
+
+__all__ = ["USER_FILE", "Catalog", "Needs", "ScaleSpec", "load_catalog"]
 
 #: A user's own scales, looked for in the working directory.
 USER_FILE = "vlmprobe.toml"
@@ -23,9 +25,6 @@ _BUNDLED_FILE = Path(__file__).with_name("checkpoints.toml")
 _BUNDLED_PREFIX = "bundled:"
 # Families may not import the demo, whose data these are: they share only this folder's place.
 _BUNDLED_FOLDER = Path(__file__).parent.parent / "demo" / "checkpoints"
-
-_TEXT_KEYS = ("checkpoint", "processor", "revision")
-_COUNT_KEYS = ("samples_seen", "global_steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,45 +40,31 @@ class ScaleSpec:
     processor: str | None
     """Where tokenizer and image processor are; the checkpoint itself when None."""
     revision: str | None
+    """Commit, branch or tag of the checkpoint's hub id."""
     samples_seen: int | None
     global_steps: int | None
+    processor_revision: str | None = None
+    """Commit, branch or tag of the processor's hub id, where that is another one."""
+    environment: Environment | None = None
+    """The Python that runs it; this one when None."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """What a file says about a scale; None where it says nothing."""
+class Needs:
+    """What a family's code needs installed where it runs."""
 
-    checkpoint: str | None = None
-    processor: str | None = None
-    revision: str | None = None
-    samples_seen: int | None = None
-    global_steps: int | None = None
-
-    def over(self, base: _Entry) -> _Entry:
-        """Lay this entry over another one, field by field."""
-        # A revision names a commit of one checkpoint; it must not outlive the checkpoint it came with.
-        revision = self.revision if self.checkpoint is not None else self.revision or base.revision
-        return _Entry(
-            checkpoint=base.checkpoint if self.checkpoint is None else self.checkpoint,
-            processor=base.processor if self.processor is None else self.processor,
-            revision=revision,
-            samples_seen=base.samples_seen if self.samples_seen is None else self.samples_seen,
-            global_steps=base.global_steps if self.global_steps is None else self.global_steps,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _FamilyEntry:
-    architecture: str
-    scales: dict[str, _Entry]
+    text: str | None
+    """For a reader; None where the files do not say."""
+    packages: tuple[str, ...]
+    """Import names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """All families and scales that are known here; made by :func:`load_catalog`."""
 
-    _families: dict[str, _FamilyEntry] = field(default_factory=dict)
-    _meanings: dict[str, _Entry] = field(default_factory=dict)
+    _families: dict[str, FamilyEntry] = field(default_factory=dict)
+    _meanings: dict[str, ScaleEntry] = field(default_factory=dict)
 
     def family_names(self) -> list[str]:
         """Return the catalogue's families and the installed ones without an entry, in alphabetical order."""
@@ -101,6 +86,34 @@ class Catalog:
         """
         return [name for name, entry in self._family(family).scales.items() if entry.checkpoint is not None]
 
+    def listed_scales(self, family: str) -> dict[str, ScaleEntry]:
+        """Return what is known of each of the family's scales, those without a checkpoint included.
+
+        Raises:
+            UsageError: no family has this name; the message lists them.
+        """
+        known = self._family(family).scales
+        return {name: self._named(name, entry) for name, entry in known.items()}
+
+    def environment(self, family: str) -> Environment | None:
+        """Return the Python that runs the family: its own, else its architecture's; None is this one.
+
+        Raises:
+            UsageError: no family has this name; the message lists them.
+        """
+        known = self._family(family)
+        return known.environment or self._family(known.architecture).environment
+
+    def needs(self, family: str) -> Needs:
+        """Return what the family's code needs installed: its own entry's word, else its architecture's.
+
+        Raises:
+            UsageError: no family has this name; the message lists them.
+        """
+        known = self._family(family)
+        of_code = self._family(known.architecture)
+        return Needs(known.needs or of_code.needs, known.packages or of_code.packages)
+
     def scale(
         self, family: str, scale: str, checkpoint: str | None = None, processor: str | None = None
     ) -> ScaleSpec:
@@ -115,20 +128,15 @@ class Catalog:
         """
         known = self._family(family)
         # The name alone says how much training a scale saw, also where the family does not list it.
-        named = known.scales.get(scale, _Entry()).over(self._meanings.get(scale, _Entry()))
-        if checkpoint is None and named.checkpoint is None:
-            if scale in known.scales or scale in self._meanings:
-                raise UsageError(
-                    f"no checkpoint is known for scale {scale!r} of family {family!r}; pass "
-                    f"--checkpoint DIR_OR_ID or set it in {USER_FILE}: [families.{family}.scales.{scale}]"
-                )
-            valid = ", ".join(self.scale_names(family)) or "none"
-            raise UsageError(
-                f"unknown scale {scale!r} of family {family!r}; known: {valid}; "
-                "for a checkpoint of your own pass --checkpoint DIR_OR_ID"
-            )
-        chosen = replace(named, processor=None) if _brings_processor(checkpoint) else named
-        chosen = _Entry(checkpoint=checkpoint, processor=processor).over(chosen)
+        chosen = self._named(scale, known.scales.get(scale, ScaleEntry()))
+        if checkpoint is None and chosen.checkpoint is None:
+            raise self._without_checkpoint(family, scale)
+        if _brings_processor(checkpoint):
+            chosen = replace(chosen, processor=None, processor_revision=None)
+        chosen = ScaleEntry(checkpoint=checkpoint, processor=processor).over(chosen)
+        if chosen.processor == chosen.checkpoint and chosen.processor_revision is None:
+            # Said twice it is still one repository, at one revision.
+            chosen = replace(chosen, processor=None)
         return ScaleSpec(
             family=family,
             architecture=known.architecture,
@@ -138,18 +146,35 @@ class Catalog:
             revision=chosen.revision,
             samples_seen=chosen.samples_seen,
             global_steps=chosen.global_steps,
+            processor_revision=chosen.processor_revision,
+            environment=self.environment(family),
         )
 
     def training_of(self, scale: str) -> tuple[int | None, int | None]:
         """Return the samples and steps that a scale's name alone stands for; None where it says nothing."""
-        meaning = self._meanings.get(scale, _Entry())
+        meaning = self._meanings.get(scale, ScaleEntry())
         return meaning.samples_seen, meaning.global_steps
 
-    def _family(self, name: str) -> _FamilyEntry:
+    def _named(self, scale: str, entry: ScaleEntry) -> ScaleEntry:
+        return entry.over(self._meanings.get(scale, ScaleEntry()))
+
+    def _without_checkpoint(self, family: str, scale: str) -> UsageError:
+        listed = self._family(family).scales
+        if scale in listed or scale in self._meanings:
+            return UsageError(
+                f"no checkpoint is known for scale {scale!r} of family {family!r}; pass --checkpoint DIR_OR_ID to "
+                f"'vlmprobe extract', or set checkpoint of [families.{family}.scales.{scale}] in {USER_FILE}"
+            )
+        return UsageError(
+            f"unknown scale {scale!r} of family {family!r}; known: {', '.join(listed) or 'none'}; "
+            "for a checkpoint of your own pass --checkpoint DIR_OR_ID to 'vlmprobe extract'"
+        )
+
+    def _family(self, name: str) -> FamilyEntry:
         if name in self._families:
             return self._families[name]
         if name in family_names():
-            return _FamilyEntry(architecture=name, scales={})
+            return FamilyEntry(architecture=name)
         raise unknown_name("family", name, self.family_names())
 
 
@@ -164,97 +189,12 @@ def load_catalog(user_file: Path | None = None) -> Catalog:
     """
     if user_file is None and Path(USER_FILE).is_file():
         user_file = Path(USER_FILE)
-    families: dict[str, _FamilyEntry] = {}
-    meanings: dict[str, _Entry] = {}
+    families: dict[str, FamilyEntry] = {}
+    meanings: dict[str, ScaleEntry] = {}
     for file in (_BUNDLED_FILE, user_file):
         if file is not None:
-            _read_into(families, meanings, file)
+            read_catalog_file(file, families, meanings)
     return Catalog(families, meanings)
-
-
-def _read_into(families: dict[str, _FamilyEntry], meanings: dict[str, _Entry], file: Path) -> None:
-    top = _table(_parse(file), "the top level", ("scales", "families"), file)
-    for name, value in _table(top.get("scales", {}), "[scales]", None, file).items():
-        meanings[name] = _entry(value, f"[scales.{name}]", file, _COUNT_KEYS).over(
-            meanings.get(name, _Entry())
-        )
-    for name, value in _table(top.get("families", {}), "[families]", None, file).items():
-        where = f"[families.{name}]"
-        table = _table(value, where, ("architecture", "scales"), file)
-        before = families.get(name) or _FamilyEntry(architecture=name, scales={})
-        architecture = _text(table.get("architecture", before.architecture), f"architecture in {where}", file)
-        if architecture not in family_names():
-            known = ", ".join(family_names())
-            said = (
-                "unknown architecture" if "architecture" in table else "set architecture; there is no family"
-            )
-            raise InputError(f"{file}: {where}: {said} {architecture!r}; known: {known}")
-        scales = dict(before.scales)
-        for scale, fields in _table(table.get("scales", {}), f"[families.{name}.scales]", None, file).items():
-            entry = _entry(fields, f"[families.{name}.scales.{scale}]", file, (*_TEXT_KEYS, *_COUNT_KEYS))
-            scales[scale] = entry.over(scales.get(scale, _Entry()))
-        families[name] = _FamilyEntry(architecture, scales)
-
-
-def _parse(file: Path) -> dict[str, Any]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"{file}: cannot read it: {reason}") from error
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(_syntax_message(file, text, str(error))) from error
-
-
-def _syntax_message(file: Path, text: str, said: str) -> str:
-    """Put file and line first and name a key that is there twice, which the parser's message does not."""
-    place = re.search(r"\(at line (\d+), column \d+\)", said)
-    if place is None:
-        return f"{file}: no valid TOML: {said}"
-    number = int(place.group(1))
-    line = text.splitlines()[number - 1].strip() if number <= len(text.splitlines()) else ""
-    what = said[: place.start()].strip()
-    if what.startswith(("Cannot overwrite", "Cannot declare")):
-        key = line if line.startswith("[") else line.partition("=")[0].strip()
-        return f"{file}: line {number}: {key} is there twice; keep one"
-    return f"{file}: line {number}: no valid TOML: {what}"
-
-
-def _table(value: Any, where: str, allowed: tuple[str, ...] | None, file: Path) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"{file}: {where} must be a table, not {value!r}")
-    for key in value:
-        if allowed is not None and key not in allowed:
-            raise InputError(f"{file}: unknown key {key!r} in {where}; known: {', '.join(allowed)}")
-    return value
-
-
-def _entry(value: Any, where: str, file: Path, allowed: tuple[str, ...]) -> _Entry:
-    table = _table(value, where, allowed, file)
-    fields: dict[str, Any] = {}
-    for key in _TEXT_KEYS:
-        if key in table:
-            fields[key] = _text(table[key], f"{key} in {where}", file)
-    for key in _COUNT_KEYS:
-        count = table.get(key, 0)
-        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise InputError(f"{file}: {key} in {where} must be a whole number from 0, not {count!r}")
-        if key in table:
-            fields[key] = count
-    for key in ("checkpoint", "processor"):
-        # A path in a file means what it means to a reader of that file, wherever the command runs.
-        path = file.parent / Path(fields.get(key, "")).expanduser()
-        if key in fields and path.is_dir():
-            fields[key] = str(path.resolve())
-    return _Entry(**fields)
-
-
-def _text(value: Any, where: str, file: Path) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{file}: {where} must be a text, not {value!r}")
-    return value
 
 
 def _brings_processor(checkpoint: str | None) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmprobe.errors import ImageError, InputError
+from vlmprobe.errors import ImageError, InputError, WorkerError
 from vlmprobe.families import BatchItem, BatchOutput, OutOfMemoryError
 from vlmprobe.pairs import CHECKERS, Side, check_answer
 from vlmprobe.store.shards import Answer, FailureRecord
@@ -61,6 +61,7 @@ def ask_batch(ask: Ask, items: Sequence[BatchItem]) -> Asked:
 
     Raises:
         InputError: the model itself is at fault, not a pair.
+        WorkerError: the process that the model ran in is gone.
     """
     try:
         return Asked(ask(items), (), halved=False)
@@ -70,7 +71,7 @@ def ask_batch(ask: Ask, items: Sequence[BatchItem]) -> Asked:
         middle = len(items) // 2
         parts = [ask_batch(ask, items[:middle]), ask_batch(ask, items[middle:])]
         return _join(parts, halved=True)
-    except InputError:
+    except (InputError, WorkerError):
         raise
     except Exception as error:  # noqa: BLE001 - whatever a model raises is recorded with its pair
         if len(items) == 1:

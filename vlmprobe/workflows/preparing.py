@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families import LoadOptions, fingerprint, is_local, load_catalog, open_family
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ExtractRequest", "Prepared", "prepare"]
 
 #: Raised when extraction would give other numbers for the same model and dataset.
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class ExtractRequest:
     device: str = "auto"
     batch_size: int | None = None
     new: bool = False
+    trust_remote_code: bool = False
+    """Whether Python files that a checkpoint brings along may be run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,33 +84,69 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
         quads = link_quads(dataset, read_boxes(request.boxes))
         for line in _quad_lines(quads):
             console.say(line)
-    family = open_family(spec.architecture)
-    options = family.resolve(
-        LoadOptions(
-            checkpoint=spec.checkpoint,
-            processor=spec.processor,
-            revision=spec.revision,
-            dtype=request.dtype,
-            device=request.device,
-            layers=request.layers,
+    if spec.environment is not None:
+        spec.environment.check(spec.family)
+    family = open_family(spec.architecture, spec.environment)
+    try:
+        options = family.resolve(_load_options(request, spec))
+        marks = _Marks.of(spec)
+        options = marks.pin(options)
+    except BaseException:
+        family.close()
+        raise
+    return Prepared(dataset, quads, family, options, _plan(request, spec, dataset, options, marks))
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """What tells checkpoint and processor apart from others: a commit, or the hash of a folder."""
+
+    checkpoint: str
+    processor: str | None
+    """None where the checkpoint brings its own."""
+
+    @classmethod
+    def of(cls, spec: ScaleSpec) -> _Marks:
+        processor = spec.processor
+        return cls(
+            fingerprint(spec.checkpoint, spec.revision),
+            None if processor is None else fingerprint(processor, spec.processor_revision, weights=False),
         )
+
+    def pin(self, options: LoadOptions) -> LoadOptions:
+        """Ask for the very commits that the run's key names: a branch may move between two starts."""
+        if not is_local(options.checkpoint):
+            options = replace(options, revision=self.checkpoint)
+        if options.processor is not None and not is_local(options.processor):
+            options = replace(options, processor_revision=self.processor)
+        return options
+
+
+def _load_options(request: ExtractRequest, spec: ScaleSpec) -> LoadOptions:
+    return LoadOptions(
+        checkpoint=spec.checkpoint,
+        processor=spec.processor,
+        revision=spec.revision,
+        processor_revision=spec.processor_revision,
+        dtype=request.dtype,
+        device=request.device,
+        layers=request.layers,
+        trust_remote_code=request.trust_remote_code,
     )
-    plan = _plan(request, spec, dataset, options)
-    if not is_local(spec.checkpoint):
-        # A branch may move between two starts: what is loaded is the commit that the run's key names.
-        options = replace(options, revision=plan.fingerprint)
-    return Prepared(dataset, quads, family, options, plan)
 
 
-def _plan(request: ExtractRequest, spec: ScaleSpec, dataset: Dataset, options: LoadOptions) -> RunPlan:
-    mark = fingerprint(spec.checkpoint, spec.revision)
+def _plan(
+    request: ExtractRequest, spec: ScaleSpec, dataset: Dataset, options: LoadOptions, marks: _Marks
+) -> RunPlan:
     identity: dict[str, Any] = {
         "engine": ENGINE_VERSION,
         "family": spec.family,
         "architecture": spec.architecture,
         "scale": spec.scale,
-        "fingerprint": mark,
-        "processor": None if spec.processor is None else fingerprint(spec.processor),
+        "fingerprint": marks.checkpoint,
+        "processor": marks.processor,
+        # Not only a permission: a checkpoint's own code may compute otherwise than the library's of the same name.
+        "trust_remote_code": options.trust_remote_code,
         "dataset_id": dataset.dataset_id,
         "template": dataset.template,
         "layers": "all" if request.layers is None else sorted(set(request.layers)),
@@ -123,12 +161,21 @@ def _plan(request: ExtractRequest, spec: ScaleSpec, dataset: Dataset, options: L
         family=spec.family,
         scale=spec.scale,
         checkpoint=spec.checkpoint,
-        fingerprint=mark,
+        fingerprint=marks.checkpoint,
         samples_seen=spec.samples_seen,
         global_steps=spec.global_steps,
         dtype=options.dtype,
         device=options.device,
-        config={"identity": identity, "processor": spec.processor, "revision": spec.revision},
+        config={
+            "identity": identity,
+            "processor": spec.processor,
+            # As asked for, a branch say, and the commits that it was; a folder has neither.
+            "asked_revision": spec.revision,
+            "revision": options.revision,
+            "processor_revision": options.processor_revision,
+            "trust_remote_code": options.trust_remote_code,
+            "environment": None if spec.environment is None else asdict(spec.environment),
+        },
     )
 
 

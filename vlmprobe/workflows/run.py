@@ -33,18 +33,30 @@ def run_study(
 ) -> MergeResult:
     """Extract and analyze every scale (all that have a checkpoint, when none is named), then compare them.
 
-    ``options`` go to ``ExtractRequest``: dtype, device, batch_size, layers, new.
+    ``options`` go to ``ExtractRequest``: boxes, dtype, device, batch_size, layers, new, trust_remote_code.
 
     Raises:
         UsageError: family or scale is unknown, or the family has no scale with a checkpoint.
+        InputError: the Python that the family is to run in is not there.
         KeyboardInterrupt: it was stopped; what is done is kept.
     """
     catalog = load_catalog()
     chosen = list(scales) or catalog.scale_names(family)
     if not chosen:
-        raise UsageError(f"family {family!r} has no scale with a checkpoint; see 'vlmprobe extract --help'")
+        raise UsageError(
+            f"family {family!r} has no scale with a checkpoint; name one in vlmprobe.toml "
+            f"([families.{family}.scales.NAME]), or extract checkpoint by checkpoint: "
+            f"vlmprobe extract {family} --scale NAME --checkpoint DIR_OR_ID"
+        )
     for scale in chosen:
-        catalog.scale(family, scale)  # a wrong name is told before the first scale's night
+        spec = catalog.scale(family, scale)  # what is wrong is told before the first scale's night
+        if spec.environment is not None:
+            spec.environment.check(family)
+    left_out = [] if scales else [name for name in catalog.listed_scales(family) if name not in chosen]
+    if left_out:
+        console.warn(
+            f"no checkpoint is known for {family} @ {', '.join(left_out)}: left out; see 'vlmprobe families'"
+        )
     for scale in chosen:
         request = ExtractRequest(
             family=family, scale=scale, data=data, max_per_category=max_per_category, **options

@@ -39,6 +39,15 @@ class LoadOptions:
     """Decoder layers to keep, 0-based; all when None."""
     trust_remote_code: bool = False
     """Whether Python files that a checkpoint brings along may be run."""
+    processor_revision: str | None = None
+    """Commit, branch or tag of the processor's hub id, where that is another one than the checkpoint's."""
+
+    @property
+    def processor_place(self) -> tuple[str, str | None]:
+        """Where tokenizer and image processor are, and at which revision of it."""
+        if self.processor is None:
+            return self.checkpoint, self.revision
+        return self.processor, self.processor_revision
 
 
 @dataclass(frozen=True, slots=True)

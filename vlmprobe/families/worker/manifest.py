@@ -43,6 +43,7 @@ def describe_run(model: Any, options: LoadOptions, device: torch.device, dtype: 
         "image_backend": "pil",
         "processor": options.processor or options.checkpoint,
         "revision": getattr(config, "_commit_hash", None) or options.revision,
+        "processor_revision": options.processor_place[1],
         "remote_code": options.trust_remote_code,
         "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "decoding": "greedy",

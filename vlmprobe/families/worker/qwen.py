@@ -80,8 +80,7 @@ class Qwen25(SharedPrefixFamily):
             dtype,
             device,
         )
-        source = options.processor or options.checkpoint
-        revision = options.revision if options.processor is None else None
+        source, revision = options.processor_place
         tokenizer = load_tokenizer(source, revision)
         if tokenizer.convert_tokens_to_ids(_IMAGE_TOKEN) != model.config.image_token_id:
             raise ModelFault(

@@ -1,0 +1,189 @@
+"""A family in a process of another Python: the same numbers, and one line for whatever goes wrong there."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vlmprobe.errors import MissingPackageError, ModelError, WorkerError
+from vlmprobe.families import LoadOptions, OutOfMemoryError, open_family, registry
+from vlmprobe.families.environments import Environment
+from vlmprobe.families.worker import protocol
+
+from .conftest import CHECKPOINTS
+
+HERE = Environment(sys.executable)
+PLUGINS = Path(__file__).parent / "plugins"
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """Open the tiny family in another process of the same Python, its checkpoint loaded."""
+    family = open_family("tiny", HERE)
+    with family.load(family.resolve(LoadOptions(str(CHECKPOINTS / "2m")))) as model:
+        yield model
+
+
+@pytest.fixture
+def odd(monkeypatch):
+    """Load a plug-in that misbehaves as asked, from a package that vlmprobe's own Python has on its path."""
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    points = [
+        EntryPoint("odd", "odd_family:Odd", registry.GROUP),
+        EntryPoint("lacking", "odd_family:Lacking", registry.GROUP),
+    ]
+    monkeypatch.setattr(registry, "entry_points", lambda **_group: points)
+    families = []
+
+    def load(does, name="odd", timeout=30.0):
+        family = open_family(name, Environment(sys.executable, timeout=timeout))
+        families.append(family)
+        return family.load(LoadOptions(does))
+
+    yield load
+    for family in families:
+        family.close()
+
+
+def test_the_numbers_are_those_of_this_process_bit_for_bit(opened, items):
+    """States, texts, margins and prompts; the same code and the same packages run."""
+    family = open_family("tiny")
+    local = family.load(family.resolve(LoadOptions(str(CHECKPOINTS / "2m"))))
+    for ours, theirs in (
+        (opened.run_batch(items), local.run_batch(items)),
+        (opened.run_plain(items[:2]), local.run_plain(items[:2])),
+    ):
+        np.testing.assert_array_equal(ours.states, theirs.states)
+        np.testing.assert_array_equal(ours.margins, theirs.margins)
+        assert (ours.pair_ids, ours.texts, ours.dtype) == (theirs.pair_ids, theirs.texts, theirs.dtype)
+    assert opened.first_prompt(items[0]) == local.first_prompt(items[0])
+
+
+def test_the_manifest_says_where_it_ran(opened):
+    """The versions are those of the other environment."""
+    assert opened.info.manifest["own_environment"] is True
+    assert opened.info.manifest["torch"]
+
+
+def test_nothing_else_of_vlmprobe_is_there():
+    """What is imported there beyond the worker's folder is not found: an environment need not have it."""
+    bootstrap = str(Path(protocol.__file__).with_name("bootstrap.py"))
+    script = (
+        f"import runpy; runpy.run_path({bootstrap!r}, run_name='boot')['_make_importable']()\n"
+        "import vlmprobe.families.worker\n"
+        "try:\n    import vlmprobe.errors\nexcept ModuleNotFoundError:\n    print('alone')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "alone"
+
+
+def test_what_a_library_prints_does_not_break_the_protocol(odd, items):
+    """Standard output is not the pipe of the answers; images arrive with their size, as RGB."""
+    output = odd("fine").run_batch(items[:2])
+    assert output.texts == (("(140, 140)", "RGB"), ("(84, 196)", "RGB"))
+    assert output.states.shape == (1, 2, 2, 2)
+
+
+def test_a_worker_that_dies_is_one_line_with_its_last_words(odd, items):
+    """What it was doing, how it ended, what to do."""
+    with pytest.raises(WorkerError) as caught:
+        odd("die").run_batch(items)
+    assert "ended with exit code 9 while answering a batch; its last words: Segmentation fault, or so" in str(
+        caught.value
+    )
+    assert str(caught.value).endswith("start the same command again to go on")
+
+
+def test_a_worker_that_is_killed_is_one_line(opened, items):
+    """Whoever kills it; the memory's guard is the likely one."""
+    family = open_family("tiny", HERE)
+    model = family.load(family.resolve(LoadOptions(str(CHECKPOINTS / "vanilla"))))
+    os.kill(model._worker._process.pid, signal.SIGKILL)
+    with pytest.raises(WorkerError, match=r"was ended by SIGKILL \(out of memory, perhaps\)"):
+        model.run_batch(items)
+
+
+def test_a_worker_that_hangs_is_ended(odd, items):
+    """After the time that the user's file gives it."""
+    model = odd("hang", timeout=3.0)
+    process = model._worker._process
+    with pytest.raises(
+        WorkerError, match=r"gave no answer for 3 s and was ended \(timeout of \[families.odd\]\)"
+    ):
+        model.run_batch(items)
+    assert process.poll() is not None
+
+
+def test_faults_keep_their_kind(odd, items):
+    """A full device asks for a smaller batch, a bad checkpoint is the user's, the rest fails its pairs."""
+    with pytest.raises(OutOfMemoryError, match="too many"):
+        odd("full").run_batch(items)
+    with pytest.raises(RuntimeError, match="RuntimeError: shapes do not match"):
+        odd("raise").run_batch(items)
+    with pytest.raises(ModelError, match="broken: this is no checkpoint"):
+        odd("broken")
+
+
+def test_a_missing_package_names_the_environments_own_pip(odd):
+    """Not this Python's."""
+    with pytest.raises(MissingPackageError) as caught:
+        odd("fine", name="lacking")
+    assert f"run: {sys.executable} -m pip install a_package_of_nobody" in str(caught.value)
+
+
+def test_a_python_that_cannot_be_started_is_one_line(tmp_path):
+    """A file that is no program."""
+    python = tmp_path / "python"
+    python.write_text("no program")
+    python.chmod(0o755)
+    with pytest.raises(WorkerError, match=r"cannot start .*; correct python of \[families.tiny\]"):
+        open_family("tiny", Environment(str(python))).resolve(LoadOptions("x"))
+
+
+def test_a_worker_ends_with_its_parent(tmp_path):
+    """Also in the middle of a batch, and when the parent is killed without a word."""
+    code = (
+        "import sys; from vlmprobe.families import *; from vlmprobe.families.environments import Environment\n"
+        "from vlmprobe.families import LoadOptions, open_family\n"
+        "family = open_family('tiny', Environment(sys.executable)); family.resolve(LoadOptions('x'))\n"
+        "print(family._worker._process.pid, flush=True); import time; time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{worker}").exists()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"Traceback (most recent call last)",
+        b"vlm",
+        struct.pack(">4sBI", b"vlmp", 2, 2) + b"{}",
+        struct.pack(">4sBI", b"vlmp", 1, 2**31),
+        struct.pack(">4sBI", b"vlmp", 1, 40) + b"{}",
+        struct.pack(">4sBI", b"vlmp", 1, 2) + b"[]",
+        struct.pack(">4sBI", b"vlmp", 1, 13) + b'{"blobs":[-1]',
+        struct.pack(">4sBI", b"vlmp", 1, 14) + b'{"blobs":[-1]}',
+        struct.pack(">4sBI", b"vlmp", 1, 13) + b'{"blobs":[5]}' + b"four",
+    ],
+)
+def test_a_stream_that_is_no_frame_is_told_from_its_end(data):
+    """Nothing is guessed, and nothing large is waited for."""
+    with pytest.raises(protocol.ProtocolError):
+        protocol.receive(io.BytesIO(data))
+    assert protocol.receive(io.BytesIO()) is None

@@ -1,0 +1,126 @@
+"""What a run is to be loaded from is settled before it is loaded: commits, and whether foreign code may run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import huggingface_hub
+import huggingface_hub.constants
+import pytest
+
+import vlmprobe
+from vlmprobe.workflows.console import Silent
+from vlmprobe.workflows.preparing import ExtractRequest, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Rows = Callable[[Path, str], list[tuple[Any, ...]]]
+
+BUNDLED = Path(vlmprobe.__file__).parent / "demo" / "checkpoints" / "2m"
+MODEL, OLD_MODEL, PROCESSOR, OLD_PROCESSOR = (digit * 40 for digit in "abcd")
+OF_A_PROCESSOR = ("tokenizer", "chat_template", "preprocessor")
+
+
+def _snapshot(
+    hub: Path, repository: str, commit: str, *, main: bool, leave_out: tuple[str, ...] = ()
+) -> None:
+    """Put a commit of a repository into the hub's cache, its files those of a bundled checkpoint."""
+    folder = hub / f"models--{repository.replace('/', '--')}"
+    snapshot = folder / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    for file in BUNDLED.iterdir():
+        if not file.name.startswith(leave_out or ("-",)):
+            (snapshot / file.name).symlink_to(file)
+    if main:
+        (folder / "refs").mkdir()
+        (folder / "refs" / "main").write_text(commit)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a hub's cache whose newest processor would not load, and no hub behind it."""
+    folder = tmp_path / "hub"
+    _snapshot(folder, "me/mine", MODEL, main=True, leave_out=OF_A_PROCESSOR)
+    _snapshot(folder, "me/mine", OLD_MODEL, main=False, leave_out=("model",))
+    _snapshot(folder, "me/base", PROCESSOR, main=True, leave_out=OF_A_PROCESSOR)
+    _snapshot(folder, "me/base", OLD_PROCESSOR, main=False)
+    (tmp_path / "vlmprobe.toml").write_text(
+        '[families.tiny.scales.mine]\ncheckpoint = "me/mine"\nprocessor = "me/base"\n'
+        f'processor_revision = "{OLD_PROCESSOR}"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return folder
+
+
+def test_what_is_loaded_are_the_commits_that_are_recorded(hub: Path, benchmark: Callable[..., Path]) -> None:
+    """The newest commit of the checkpoint, the pinned one of the processor, in config and manifest alike."""
+    prepared = prepare(ExtractRequest("tiny", "mine", benchmark(2), dtype="float32"), Silent())
+    assert prepared.plan.fingerprint == MODEL
+    config = prepared.plan.config
+    assert (config["asked_revision"], config["revision"], config["processor_revision"]) == (
+        None,
+        MODEL,
+        OLD_PROCESSOR,
+    )
+    assert config["identity"]["processor"] == OLD_PROCESSOR
+    # The branch moves on, to a commit that has nothing to load.
+    (hub / "models--me--mine" / "refs" / "main").write_text(OLD_MODEL)
+    with prepared.family.load(prepared.options) as model:
+        manifest = model.info.manifest
+    assert (manifest["revision"], manifest["processor_revision"]) == (MODEL, OLD_PROCESSOR)
+
+
+@pytest.mark.full
+def test_a_run_keeps_commits_and_trust(
+    hub: Path, shell: Any, benchmark: Callable[..., Path], mlflow_store: dict[str, str], rows: Rows
+) -> None:
+    """The whole command: what was loaded and allowed stands in the run's config."""
+    here, home = type(shell)(hub.parent), hub.parent / "home"
+    here(
+        *(
+            "extract",
+            "tiny",
+            "--scale",
+            "mine",
+            "--data",
+            benchmark(2),
+            "--home",
+            home,
+            "--trust-remote-code",
+        ),
+        HF_HUB_CACHE=str(hub),
+        **mlflow_store,
+    ).ok()
+    ((mark, text),) = rows(home, "SELECT fingerprint, config FROM runs")
+    config = json.loads(text)
+    assert (mark, config["revision"], config["processor_revision"]) == (MODEL, MODEL, OLD_PROCESSOR)
+    assert (config["manifest"]["revision"], config["manifest"]["processor_revision"]) == (
+        MODEL,
+        OLD_PROCESSOR,
+    )
+    assert (config["trust_remote_code"], config["manifest"]["remote_code"]) == (True, True)
+
+
+def test_a_run_that_may_run_foreign_code_is_another_run(benchmark: Callable[..., Path]) -> None:
+    """With the flag a checkpoint's own code may compute in the library's place, so the two are never mixed."""
+    plain, trusting = (
+        prepare(ExtractRequest("tiny", "2m", benchmark(2), trust_remote_code=trust), Silent())
+        for trust in (False, True)
+    )
+    assert (plain.options.trust_remote_code, trusting.options.trust_remote_code) == (False, True)
+    assert plain.plan.run_key != trusting.plan.run_key
+
+
+def test_a_folder_has_no_commit(benchmark: Callable[..., Path], tmp_path: Path) -> None:
+    """Its content tells it apart; a processor's folder needs no weights."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
+        (tmp_path / name).symlink_to(BUNDLED / name)
+    request = ExtractRequest("tiny", "2m", benchmark(2), processor=str(tmp_path))
+    prepared = prepare(request, Silent())
+    assert (prepared.options.revision, prepared.options.processor_revision) == (None, None)
+    assert len(prepared.plan.config["identity"]["processor"]) == 64

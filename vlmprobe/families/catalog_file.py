@@ -1,0 +1,195 @@
+"""Read a catalogue: the ``checkpoints.toml`` of this package, or a user's ``vlmprobe.toml`` of the same form."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vlmprobe.errors import InputError
+from vlmprobe.families.environments import DEFAULT_TIMEOUT_S, Environment
+from vlmprobe.families.registry import family_names
+
+__all__ = ["FamilyEntry", "ScaleEntry", "read_catalog_file"]
+
+_PLACE_KEYS = ("checkpoint", "processor")
+_TEXT_KEYS = ("checkpoint", "processor", "revision", "processor_revision")
+_COUNT_KEYS = ("samples_seen", "global_steps")
+_ENVIRONMENT_KEYS = ("python", "pythonpath", "timeout")
+_FAMILY_KEYS = ("architecture", "needs", "packages", *_ENVIRONMENT_KEYS, "scales")
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleEntry:
+    """What a file says about a scale; None where it says nothing."""
+
+    checkpoint: str | None = None
+    processor: str | None = None
+    revision: str | None = None
+    processor_revision: str | None = None
+    samples_seen: int | None = None
+    global_steps: int | None = None
+
+    def over(self, base: ScaleEntry) -> ScaleEntry:
+        """Lay this entry over another one, field by field."""
+        # A revision names a commit of one repository; it must not outlive the one it came with.
+        return ScaleEntry(
+            checkpoint=base.checkpoint if self.checkpoint is None else self.checkpoint,
+            processor=base.processor if self.processor is None else self.processor,
+            revision=self.revision if self.checkpoint is not None else self.revision or base.revision,
+            processor_revision=self.processor_revision
+            if self.processor is not None
+            else self.processor_revision or base.processor_revision,
+            samples_seen=base.samples_seen if self.samples_seen is None else self.samples_seen,
+            global_steps=base.global_steps if self.global_steps is None else self.global_steps,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyEntry:
+    """What the files say about a family."""
+
+    architecture: str
+    scales: dict[str, ScaleEntry] = field(default_factory=dict)
+    needs: str | None = None
+    """What its code needs installed, for a reader."""
+    packages: tuple[str, ...] = ()
+    """Import names of what it needs, to see whether it is there."""
+    environment: Environment | None = None
+
+
+def read_catalog_file(file: Path, families: dict[str, FamilyEntry], meanings: dict[str, ScaleEntry]) -> None:
+    """Lay what a file says over what is known.
+
+    Args:
+        file: the TOML file.
+        families: the families so far, by name; changed in place.
+        meanings: what a scale's name stands for in every family; changed in place.
+
+    Raises:
+        InputError: the file is missing, is no TOML, or has an unknown key or a value of the wrong kind.
+    """
+    top = _table(_parse(file), "the top level", ("scales", "families"), file)
+    for name, value in _table(top.get("scales", {}), "[scales]", None, file).items():
+        entry = _scale(value, f"[scales.{name}]", file, _COUNT_KEYS)
+        meanings[name] = entry.over(meanings.get(name, ScaleEntry()))
+    for name, value in _table(top.get("families", {}), "[families]", None, file).items():
+        families[name] = _family(name, value, families.get(name), file)
+
+
+def _family(name: str, value: Any, known: FamilyEntry | None, file: Path) -> FamilyEntry:
+    where = f"[families.{name}]"
+    table = _table(value, where, _FAMILY_KEYS, file)
+    before = known or FamilyEntry(architecture=name)
+    architecture = _text(table.get("architecture", before.architecture), f"architecture in {where}", file)
+    if architecture not in family_names():
+        said = "unknown architecture" if "architecture" in table else "set architecture; there is no family"
+        raise InputError(f"{file}: {where}: {said} {architecture!r}; known: {', '.join(family_names())}")
+    scales = dict(before.scales)
+    for scale, fields in _table(table.get("scales", {}), f"[families.{name}.scales]", None, file).items():
+        entry = _scale(fields, f"[families.{name}.scales.{scale}]", file, (*_TEXT_KEYS, *_COUNT_KEYS))
+        scales[scale] = entry.over(scales.get(scale, ScaleEntry()))
+    # Other code has other needs.
+    kept = before if architecture == before.architecture else FamilyEntry(architecture)
+    needs, packages = kept.needs, kept.packages
+    if "needs" in table:
+        needs = _text(table["needs"], f"needs in {where}", file)
+    if "packages" in table:
+        packages = _texts(table["packages"], f"packages in {where}", file)
+    environment = _environment(table, where, file) or kept.environment
+    return FamilyEntry(architecture, scales, needs, packages, environment)
+
+
+def _environment(table: dict[str, Any], where: str, file: Path) -> Environment | None:
+    """Read which Python runs the family; whether it is there is asked when the family is opened."""
+    given = [key for key in _ENVIRONMENT_KEYS if key in table]
+    if not given:
+        return None
+    if "python" not in table:
+        raise InputError(
+            f'{file}: {where}: {given[0]} belongs to another Python; name it too: python = "/path/to/bin/python"'
+        )
+    timeout = table.get("timeout", DEFAULT_TIMEOUT_S)
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
+        raise InputError(f"{file}: timeout in {where} must be a number of seconds above 0, not {timeout!r}")
+    folders = _texts(table.get("pythonpath", []), f"pythonpath in {where}", file)
+    return Environment(
+        python=_absolute(_text(table["python"], f"python in {where}", file), file),
+        pythonpath=tuple(_absolute(folder, file) for folder in folders),
+        timeout=float(timeout),
+    )
+
+
+def _absolute(path: str, file: Path) -> str:
+    """Return a path of the file as seen from the file, symbolic links kept."""
+    return os.path.abspath(file.parent / os.path.expanduser(path))  # noqa: PTH100, PTH111  (resolve() follows links)
+
+
+def _scale(value: Any, where: str, file: Path, allowed: tuple[str, ...]) -> ScaleEntry:
+    table = _table(value, where, allowed, file)
+    fields: dict[str, Any] = {
+        key: _text(table[key], f"{key} in {where}", file) for key in _TEXT_KEYS if key in table
+    }
+    for key in _COUNT_KEYS:
+        count = table.get(key, 0)
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise InputError(f"{file}: {key} in {where} must be a whole number from 0, not {count!r}")
+        if key in table:
+            fields[key] = count
+    for key in _PLACE_KEYS:
+        # A path in a file means what it means to a reader of that file, wherever the command runs.
+        path = file.parent / Path(fields.get(key, "")).expanduser()
+        if key in fields and path.is_dir():
+            fields[key] = str(path.resolve())
+    return ScaleEntry(**fields)
+
+
+def _table(value: Any, where: str, allowed: tuple[str, ...] | None, file: Path) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"{file}: {where} must be a table, not {value!r}")
+    for key in value:
+        if allowed is not None and key not in allowed:
+            raise InputError(f"{file}: unknown key {key!r} in {where}; known: {', '.join(allowed)}")
+    return value
+
+
+def _texts(value: Any, where: str, file: Path) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise InputError(f"{file}: {where} must be a list of texts, not {value!r}")
+    return tuple(_text(each, where, file) for each in value)
+
+
+def _text(value: Any, where: str, file: Path) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{file}: {where} must be a text, not {value!r}")
+    return value
+
+
+def _parse(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"{file}: cannot read it: {reason}") from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(_syntax_message(file, text, str(error))) from error
+
+
+def _syntax_message(file: Path, text: str, said: str) -> str:
+    """Put file and line first and name a key that is there twice, which the parser's message does not."""
+    place = re.search(r"\(at line (\d+), column \d+\)", said)
+    if place is None:
+        return f"{file}: no valid TOML: {said}"
+    number = int(place.group(1))
+    line = text.splitlines()[number - 1].strip() if number <= len(text.splitlines()) else ""
+    what = said[: place.start()].strip()
+    if what.startswith(("Cannot overwrite", "Cannot declare")):
+        key = line if line.startswith("[") else line.partition("=")[0].strip()
+        return f"{file}: line {number}: {key} is there twice; keep one"
+    return f"{file}: line {number}: no valid TOML: {what}"

@@ -1,0 +1,238 @@
+"""A family whose model runs in a process of another Python environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+from collections import deque
+from contextlib import suppress
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.errors import WorkerError
+from vlmprobe.families.base import Model, OpenFamily
+from vlmprobe.families.local import error_of
+from vlmprobe.families.registry import family_target
+from vlmprobe.families.worker import OutOfMemoryError, protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmprobe.families.environments import Environment
+    from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions
+
+__all__ = ["RemoteFamily"]
+
+_BOOTSTRAP = Path(protocol.__file__).with_name("bootstrap.py")
+#: What this process's Python is told by its environment must not reach the other one.
+_OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+_LAST_WORDS = 50
+_GRACE_S = 5.0
+_DOING = {
+    "resolve": "starting",
+    "load": "loading the checkpoint",
+    "first_prompt": "writing the first prompt",
+    "run_batch": "answering a batch",
+    "run_plain": "answering a batch for its certificate",
+}
+
+
+class RemoteFamily(OpenFamily):
+    """A family in an environment of its own; the process starts with the first call."""
+
+    def __init__(self, name: str, environment: Environment) -> None:
+        """Remember what to start.
+
+        Raises:
+            UsageError: no family has this name; the message lists them.
+        """
+        self._worker = _Worker(name, family_target(name), environment)
+
+    def resolve(self, options: LoadOptions) -> LoadOptions:
+        """See :meth:`OpenFamily.resolve`."""
+        said, _ = self._worker.call("resolve", {"options": protocol.write_options(options)})
+        return protocol.read_options(said["options"])
+
+    def load(self, options: LoadOptions) -> _RemoteModel:
+        """See :meth:`OpenFamily.load`."""
+        said, _ = self._worker.call("load", {"options": protocol.write_options(options)})
+        return _RemoteModel(self._worker, said["info"])
+
+    def close(self) -> None:
+        """End the process; a second call does nothing."""
+        self._worker.close()
+
+
+class _RemoteModel(Model):
+    """A checkpoint loaded in a worker."""
+
+    def __init__(self, worker: _Worker, info: dict[str, Any]) -> None:
+        self._worker = worker
+        known = protocol.read_info(info)
+        self.info = replace(known, manifest={**known.manifest, "own_environment": True})
+
+    def run_batch(self, items: Sequence[BatchItem]) -> BatchOutput:
+        return protocol.read_output(*self._worker.call("run_batch", *protocol.write_items(items)))
+
+    def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
+        return protocol.read_output(*self._worker.call("run_plain", *protocol.write_items(items)))
+
+    def first_prompt(self, item: BatchItem) -> dict[str, Any]:
+        said, _ = self._worker.call("first_prompt", *protocol.write_items([item]))
+        prompt: dict[str, Any] = said["prompt"]
+        return prompt
+
+    def close(self) -> None:
+        self._worker.close()
+
+
+class _Worker:
+    """The process, its pipes, and the last lines it wrote to stderr."""
+
+    def __init__(self, family: str, target: str, environment: Environment) -> None:
+        self._family, self._target, self._environment = family, target, environment
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answers: queue.Queue[tuple[dict[str, Any], list[bytes]] | None] = queue.Queue()
+        self._words: deque[str] = deque(maxlen=_LAST_WORDS)
+        self._threads: list[threading.Thread] = []
+
+    def call(
+        self, name: str, header: dict[str, Any], blobs: Sequence[bytes] = ()
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        """Ask the worker and wait for its answer.
+
+        Raises:
+            WorkerError: it died, hung, or its answer cannot be read.
+            VlmprobeError: the fault that the family's code reported.
+            OutOfMemoryError: the batch is too large for the device.
+            RuntimeError: anything else that the model raised.
+        """
+        process = self._process or self._start()
+        assert process.stdin is not None  # noqa: S101  (it was opened as a pipe)
+        try:
+            protocol.send(process.stdin, {"call": name, **header}, blobs)
+            answer = self._answers.get(timeout=self._environment.timeout)
+        except queue.Empty:
+            self.close()
+            raise self._lost(
+                name,
+                f"gave no answer for {self._environment.timeout:g} s and was ended "
+                f"(timeout of [families.{self._family}])",
+            ) from None
+        except OSError:
+            answer = None
+        if answer is None:
+            raise self._lost(name, _how_it_ended(self._wait()))
+        said, out = answer
+        if said.get("fault") == "memory":
+            raise OutOfMemoryError(said["message"])
+        if "fault" in said:
+            raise error_of(said["fault"], said["message"])
+        if "error" in said:
+            raise RuntimeError(f"{said['error']}: {said['message']}")
+        return said, out
+
+    def close(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            # It may be gone already, with what was still to be written.
+            with suppress(OSError):
+                process.stdin.close()
+        try:
+            process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for thread in self._threads:
+            thread.join(_GRACE_S)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        said = {
+            "target": self._target,
+            "pythonpath": list(self._environment.pythonpath),
+            "plugin": _plugin(self._target),
+        }
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  (the interpreter that the user's own file names)
+                [self._environment.python, "-s", str(_BOOTSTRAP), json.dumps(said)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={name: value for name, value in os.environ.items() if name not in _OURS},
+                # Ctrl-C in the terminal is the parent's to handle: a batch under way is finished, then all ends.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise WorkerError(
+                f"family {self._family!r}: cannot start {self._environment.python}: {error.strerror}; "
+                f"correct python of [families.{self._family}] in vlmprobe.toml"
+            ) from error
+        self._threads = [
+            threading.Thread(target=work, args=(self._process,), daemon=True)
+            for work in (self._listen, self._note)
+        ]
+        for thread in self._threads:
+            thread.start()
+        return self._process
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None  # noqa: S101  (it was opened as a pipe)
+        while True:
+            try:
+                answer = protocol.receive(process.stdout)
+            except (protocol.ProtocolError, OSError, ValueError):
+                answer = None
+            self._answers.put(answer)
+            if answer is None:
+                return
+
+    def _note(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stderr is not None  # noqa: S101  (it was opened as a pipe)
+        for line in process.stderr:
+            text = line.decode("utf-8", "replace").strip()
+            if text:
+                self._words.append(text)
+
+    def _wait(self) -> int:
+        process = self._process
+        assert process is not None  # noqa: S101  (a call is under way)
+        try:
+            return process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+        finally:
+            self.close()
+
+    def _lost(self, call: str, how: str) -> WorkerError:
+        words = f"; its last words: {self._words[-1][:300]}" if self._words else ""
+        error = WorkerError(
+            f"family {self._family!r}: the process of {self._environment.python} {how} while {_DOING[call]}{words}; "
+            "what was answered is kept: start the same command again to go on"
+        )
+        for line in self._words:
+            error.add_note(line)
+        return error
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name
+    perhaps = " (out of memory, perhaps)" if name == "SIGKILL" else ""
+    return f"was ended by {name}{perhaps}"
+
+
+def _plugin(target: str) -> tuple[str, str] | None:
+    """Return name and file of the package that a plug-in's code is in; vlmprobe's own travels anyway."""
+    package = target.partition(":")[0].partition(".")[0]
+    spec = None if package == "vlmprobe" else find_spec(package)
+    return None if spec is None or spec.origin is None else (package, spec.origin)

@@ -1,0 +1,99 @@
+"""A worker's loop: one call in, one answer out, until the parent is gone."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.families.worker import protocol
+from vlmprobe.families.worker.faults import Fault, OutOfMemoryError, PackageFault
+
+if TYPE_CHECKING:
+    from typing import IO
+
+    from vlmprobe.families.worker.family import Family
+
+__all__ = ["serve"]
+
+Answer = tuple[dict[str, Any], list[bytes]]
+
+
+def serve(target: str, calls: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer calls of the family at ``module:class``; end with the parent, also in the middle of a batch."""
+    waiting: queue.Queue[Answer] = queue.Queue()
+    threading.Thread(target=_listen, args=(calls, waiting), daemon=True).start()
+    worker = _Worker(target)
+    while True:
+        said, blobs = waiting.get()
+        try:
+            header, out = worker.answer(said, blobs)
+        except Fault as fault:
+            header, out = {"fault": fault.kind, "message": str(fault)}, []
+        except OutOfMemoryError as error:
+            header, out = {"fault": error.kind, "message": str(error)}, []
+        except Exception as error:  # noqa: BLE001  (whatever a model raises is the parent's to judge)
+            header, out = {"error": type(error).__name__, "message": str(error)}, []
+        protocol.send(answers, header, out)
+
+
+def _listen(calls: IO[bytes], waiting: queue.Queue[Answer]) -> None:
+    while True:
+        try:
+            frame = protocol.receive(calls)
+        except (protocol.ProtocolError, OSError):
+            frame = None
+        if frame is None:
+            # The parent is gone; nobody will read an answer.
+            os._exit(0)
+        waiting.put(frame)
+
+
+class _Worker:
+    """One family's code and, once loaded, its model."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._code: type[Family] | None = None
+        self._model: Family | None = None
+
+    def answer(self, said: dict[str, Any], blobs: list[bytes]) -> Answer:
+        call = said["call"]
+        if call == "resolve":
+            options = self._family().resolve(protocol.read_options(said["options"]))
+            return {"options": protocol.write_options(options)}, []
+        if call == "load":
+            self._model = self._family().load(protocol.read_options(said["options"]))
+            return {"info": protocol.write_info(self._model.info)}, []
+        if self._model is None:
+            raise ValueError(f"{call} before a model is loaded")
+        items = protocol.read_items(said, blobs)
+        if call == "first_prompt":
+            return {"prompt": self._model.first_prompt(items[0])}, []
+        run = {"run_batch": self._model.run_batch, "run_plain": self._model.run_plain}[call]
+        return protocol.write_output(run(items))
+
+    def _family(self) -> type[Family]:
+        if self._code is None:
+            module, _, name = self._target.partition(":")
+            try:
+                code: type[Family] = getattr(import_module(module), name)
+            except ModuleNotFoundError as error:
+                raise _missing(error.name or module) from error
+            for package in code.requires:
+                if find_spec(package.partition(".")[0]) is None:
+                    raise _missing(package)
+            self._code = code
+        return self._code
+
+
+def _missing(module: str) -> PackageFault:
+    package = module.partition(".")[0]
+    return PackageFault(
+        f"the environment of {sys.executable} lacks the package {package!r}; "
+        f"run: {sys.executable} -m pip install {package}"
+    )
