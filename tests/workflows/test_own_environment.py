@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,6 +26,7 @@ def _worker_of(process: Any) -> int:
     return int(worker)
 
 
+@pytest.mark.full
 def test_a_worker_killed_twice_costs_no_row(
     study: Any,
     shell: Any,
