@@ -280,3 +280,10 @@ def test_a_folder_that_is_not_there(tmp_path):
     """A path is never looked up on the hub."""
     with pytest.raises(ModelFault, match="no such folder; give a checkpoint's folder or a hub id"):
         Qwen25.load(LoadOptions(str(tmp_path / "nowhere")))
+
+
+def test_float32_is_float32_in_convolutions_too():
+    """On a GPU PyTorch would round them to TF32, and an image's features would depend on the images beside it."""
+    torch.backends.cudnn.allow_tf32 = True
+    Qwen25.load(LoadOptions(str(CHECKPOINTS / "2m"), dtype="float32"))
+    assert torch.backends.cudnn.allow_tf32 is False

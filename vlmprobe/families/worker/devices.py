@@ -12,7 +12,7 @@ from vlmprobe.families.worker.faults import OutOfMemoryError, UsageFault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["pick_device", "pick_dtype", "reporting_full_memory"]
+__all__ = ["exact_float32", "pick_device", "pick_dtype", "reporting_full_memory"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -51,6 +51,16 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
         known = ", ".join(["auto", *_DTYPES])
         raise UsageFault(f"unknown dtype {name!r}; known: {known}")
     return _DTYPES[name]
+
+
+def exact_float32() -> None:
+    """Make float32 mean float32 on a GPU, for the whole process.
+
+    PyTorch lets convolutions round to TF32 unless told otherwise. A vision tower's first layer is one: what it gave
+    depended on the number of images beside it, by 2e-4 of a hidden state's length.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def reporting_full_memory(work: Callable[[], Result]) -> Result:

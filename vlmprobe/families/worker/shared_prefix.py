@@ -22,7 +22,7 @@ import torch
 
 from vlmprobe.families.worker.capture import LastTokenCapture, kept_layers, to_numpy
 from vlmprobe.families.worker.decoding import GreedyDecoder, greedy_options
-from vlmprobe.families.worker.devices import reporting_full_memory
+from vlmprobe.families.worker.devices import exact_float32, reporting_full_memory
 from vlmprobe.families.worker.family import BatchItem, BatchOutput, Family, LoadOptions, ModelInfo
 from vlmprobe.families.worker.manifest import describe_run
 from vlmprobe.families.worker.margins import MarginReader
@@ -113,6 +113,8 @@ class SharedPrefixFamily(Family):
         with torch.inference_mode(), quiet():
             self._decoder = self._make_decoder()
         dtype = str(parameter.dtype).removeprefix("torch.")
+        if dtype == "float32":
+            exact_float32()
         described = describe_run(model, options, self._device, dtype)
         decoding = {
             "end_tokens": sorted(self._decoder.end_tokens),
