@@ -41,6 +41,8 @@ class LoadOptions:
     """Whether Python files that a checkpoint brings along may be run."""
     processor_revision: str | None = None
     """Commit, branch or tag of the processor's hub id, where that is another one than the checkpoint's."""
+    compile: bool = True
+    """Whether layers are compiled where that helps (on a GPU); it takes a minute and pays in long runs."""
 
     @property
     def processor_place(self) -> tuple[str, str | None]:
@@ -131,6 +133,17 @@ class Family(ABC):
         Raises:
             OutOfMemoryError: the batch is too large for the device.
         """
+
+    def prepare(self, items: Sequence[BatchItem]) -> Any:
+        """Do what N pairs need before the model sees them: resizing, tokens, positions.
+
+        It may run in another thread while the model answers an earlier batch.
+        """
+        return items
+
+    def run_prepared(self, prepared: Any) -> BatchOutput:
+        """Answer what :meth:`prepare` returned; see :meth:`run_batch`."""
+        return self.run_batch(prepared)
 
     @abstractmethod
     def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
