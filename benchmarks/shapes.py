@@ -89,7 +89,9 @@ def random_model(shape: str, device: str, dtype: torch.dtype, seed: int = 0) -> 
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1:
                 fan_in = parameter[0].numel()
-                parameter.normal_(0.0, 1.0 if "embed_tokens" in name else 0.7 / fan_in**0.5, generator=generator)
+                parameter.normal_(
+                    0.0, 1.0 if "embed_tokens" in name else 0.7 / fan_in**0.5, generator=generator
+                )
             elif "norm" in name or "ln_q" in name:
                 parameter.fill_(1.0)
             else:
@@ -135,14 +137,17 @@ def words_of(number: int) -> tuple[str, str]:
     things = ("red circle", "blue square", "green triangle", "yellow star", "purple mug")
     one, other = things[number % 5], things[(number + 2) % 5]
     return tuple(  # type: ignore[return-value]
-        f"Is the {a} to the left or right of the {b}? Answer with only one word." for a, b in ((one, other), (other, one))
+        f"Is the {a} to the left or right of the {b}? Answer with only one word."
+        for a, b in ((one, other), (other, one))
     )
 
 
 def _frequencies(module: Any) -> torch.Tensor:
-    found: torch.Tensor = module.compute_default_rope_parameters(module.config)[0] if hasattr(
-        module, "compute_default_rope_parameters"
-    ) else _vision_frequencies(module)
+    found: torch.Tensor = (
+        module.compute_default_rope_parameters(module.config)[0]
+        if hasattr(module, "compute_default_rope_parameters")
+        else _vision_frequencies(module)
+    )
     return found.float()
 
 
