@@ -14,7 +14,16 @@ from vlmprobe.families.worker import BatchItem, LoadOptions
 from vlmprobe.families.worker.prompts import ImagePrompts
 from vlmprobe.families.worker.qwen import PillowImageProcessor, Qwen25
 
-__all__ = ["SHAPES", "family_of", "pairs_of", "random_model", "words_of"]
+__all__ = [
+    "BUNDLED",
+    "SHAPES",
+    "family_of",
+    "image_processor",
+    "pairs_of",
+    "prompts_of",
+    "random_model",
+    "words_of",
+]
 
 #: Where tokenizer, chat template and settings come from: the bundled ones are Qwen's in miniature.
 BUNDLED = Path(vlmprobe.__file__).parent / "demo" / "checkpoints" / "2m"
@@ -105,17 +114,26 @@ def random_model(shape: str, device: str, dtype: torch.dtype, seed: int = 0) -> 
     return model.eval().requires_grad_(requires_grad=False)
 
 
+def image_processor() -> Any:
+    """Return the published settings: an image of 640x480 stays about that size."""
+    return PillowImageProcessor.from_pretrained(BUNDLED, min_pixels=3136, max_pixels=12845056)
+
+
+def prompts_of(model: Any) -> ImagePrompts:
+    """Return what writes prompts for a model, with the bundled tokenizer and chat template."""
+    from transformers import AutoTokenizer
+
+    template = (BUNDLED / "chat_template.jinja").read_text()
+    tokenizer = AutoTokenizer.from_pretrained(BUNDLED)
+    return ImagePrompts(tokenizer, image_processor(), template, model.config.image_token_id)
+
+
 def family_of(model: Any, device: str, *, compiled: bool = True) -> Qwen25:
     """Wrap a model as its family does after loading it."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(BUNDLED)
-    # The published settings: an image of 640x480 stays about that size.
-    images = PillowImageProcessor.from_pretrained(BUNDLED, min_pixels=3136, max_pixels=12845056)
-    template = (BUNDLED / "chat_template.jinja").read_text()
-    prompts = ImagePrompts(tokenizer, images, template, model.config.image_token_id)
     options = LoadOptions(str(BUNDLED), device=device, compile=compiled)
-    return Qwen25(options, model, tokenizer, prompts)
+    return Qwen25(options, model, AutoTokenizer.from_pretrained(BUNDLED), prompts_of(model))
 
 
 def pairs_of(n: int, size: tuple[int, int] = (640, 480), seed: int = 0) -> list[BatchItem]:

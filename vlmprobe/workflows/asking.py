@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vlmprobe.families import Model
     from vlmprobe.pairs import SwapPair
 
-__all__ = ["Asked", "Asker", "Begun", "join_outputs", "make_answers", "make_items"]
+__all__ = ["Asked", "Asker", "Begun", "join_outputs", "make_answers", "make_items", "pick_pairs"]
 
 #: Batches in a row that must fit before a larger one is tried again.
 _FIT_BEFORE_GROWING = 16
@@ -149,6 +149,19 @@ def join_outputs(outputs: Sequence[BatchOutput]) -> BatchOutput:
         dtype=outputs[0].dtype,
         texts=tuple(text for output in outputs for text in output.texts),
         margins=np.concatenate([output.margins for output in outputs]),
+    )
+
+
+def pick_pairs(output: BatchOutput, pair_ids: Sequence[str]) -> BatchOutput:
+    """Return the part of an output that is about these pairs, in their order."""
+    place = {pair_id: row for row, pair_id in enumerate(output.pair_ids)}
+    rows = [place[pair_id] for pair_id in pair_ids]
+    return BatchOutput(
+        pair_ids=tuple(pair_ids),
+        states=output.states[:, rows],
+        dtype=output.dtype,
+        texts=tuple(output.texts[row] for row in rows),
+        margins=output.margins[rows],
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families import certified_batches, compare
-from vlmprobe.workflows.asking import Asked, Asker, make_answers, make_items
+from vlmprobe.workflows.asking import Asked, Asker, make_answers, make_items, pick_pairs
 from vlmprobe.workflows.images_ahead import ImagesAhead
 from vlmprobe.workflows.shard_builder import ShardBuilder
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Extraction"]
 
+#: Pairs of a batch that are asked plainly too, evenly spread: a plain forward costs as much as dozens of batched ones.
+_CERTIFIED_PAIRS = 8
 #: Batches whose images are decoded before the model can take them.
 _DECODED_AHEAD = 2
 
@@ -145,7 +147,7 @@ class Extraction:
         given.begun = self._asker.begin(given.items, plain=self._plain)
         given.reference = None
         if given.batch.number in self._certified and not self._plain:
-            given.reference = self._asker.begin(given.items, plain=True)
+            given.reference = self._asker.begin(_spread(given.items, _CERTIFIED_PAIRS), plain=True)
 
     def _take(self, under_way: deque[_UnderWay], advance: Callable[[int], None]) -> None:
         """Keep what the model said to the first batch under way."""
@@ -197,12 +199,12 @@ class Extraction:
         if plain.output is None or plain.failures:
             return asked, None
         info = self._model.info
-        comparison = compare(asked.output, plain.output, info.layers)
+        comparison = compare(pick_pairs(asked.output, plain.output.pair_ids), plain.output, info.layers)
         cosine = comparison.median_delta_cos
         row = {
             "batch": given.batch.number,
             "reason": self._certified[given.batch.number],
-            "n_questions": 2 * len(given.items),
+            "n_questions": 2 * len(plain.output.pair_ids),
             "dtype": info.dtype,
             "max_rel_dh": comparison.max_rel_dh if math.isfinite(comparison.max_rel_dh) else None,
             "median_delta_cosine": cosine if math.isfinite(cosine) else None,
@@ -216,7 +218,7 @@ class Extraction:
             self._last_passed = given.batch.number
             return asked, row
         self._redo(given.batch)
-        return plain, row
+        return self._asker.finish(self._asker.begin(given.items, plain=True)), row
 
     def _redo(self, failed: Batch) -> None:
         """Ask the batches since the last certificate again, the plain way, and go on that way."""
@@ -245,6 +247,12 @@ class Extraction:
                 self._keep(again.output, batch.pairs, replaces=True)
             self._report(again.failures)
         self.flush()
+
+
+def _spread(items: Sequence[BatchItem], most: int) -> list[BatchItem]:
+    """Return at most so many, the first and the last among them."""
+    n = min(len(items), most)
+    return [items[round(place * (len(items) - 1) / max(n - 1, 1))] for place in range(n)]
 
 
 def _certified(batches: Sequence[Batch]) -> dict[int, str]:
