@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe import __version__
 from vlmprobe.errors import UsageError, VlmprobeError
 from vlmprobe.store.committer import Committer, Delivery, adopt_orphans
 from vlmprobe.store.datasets import register_dataset
@@ -295,11 +296,9 @@ class _Work:
 
 
 def _versions(manifest: dict[str, Any]) -> dict[str, str]:
-    from importlib.metadata import version
-
     names = ("python", "torch", "transformers", "numpy")
     return {
-        "vlmprobe": version("vlmprobe"),
+        "vlmprobe": __version__,
         **{name: str(manifest[name]) for name in names if name in manifest},
     }
 
