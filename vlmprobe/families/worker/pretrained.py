@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import ModelFault
 from vlmprobe.families.worker.places import is_local
+from vlmprobe.families.worker.versions import (
+    config_in_older_form,
+    dtype_argument,
+    tokenizer_in_older_form,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +76,7 @@ def load_model(
     """
     from safetensors import SafetensorError
 
-    _check_architecture(source, revision, model_type)
+    config = _check_architecture(source, revision, model_type)
     if is_local(source):
         _check_weights(Path(source).expanduser())
     try:
@@ -79,8 +84,9 @@ def load_model(
             model, report = model_class.from_pretrained(
                 place_of(source),
                 revision=revision,
-                dtype=dtype,
                 output_loading_info=True,
+                **dtype_argument(dtype),
+                **_older_config(model_class, config),
                 **({"trust_remote_code": True} if trust else {}),
             )
             missing = sorted(report["missing_keys"])
@@ -108,6 +114,11 @@ def load_tokenizer(source: str, revision: str | None, *, trust: bool = False) ->
     """
     from transformers import AutoTokenizer
 
+    older = tokenizer_in_older_form(
+        read_text(source, "tokenizer_config.json", revision), _path_of(source, "tokenizer.json", revision)
+    )
+    if older is not None:
+        return older
     return _load_part(AutoTokenizer, "tokenizer", source, revision, trust=trust)
 
 
@@ -140,7 +151,13 @@ def load_chat_template(source: str, revision: str | None, tokenizer: Any) -> str
     return text
 
 
-def _check_architecture(source: str, revision: str | None, model_type: str | None) -> None:
+def _older_config(model_class: Any, config: dict[str, Any]) -> dict[str, Any]:
+    older = config_in_older_form(config)
+    config_class = getattr(model_class, "config_class", None)
+    return {} if older is None or config_class is None else {"config": config_class.from_dict(older)}
+
+
+def _check_architecture(source: str, revision: str | None, model_type: str | None) -> dict[str, Any]:
     if is_local(source):
         folder = Path(source).expanduser()
         if not folder.is_dir():
@@ -161,6 +178,7 @@ def _check_architecture(source: str, revision: str | None, model_type: str | Non
         raise ModelFault(
             f"{source}: this is a checkpoint of {found or 'no known architecture'}, not {model_type}"
         )
+    return config if isinstance(config, dict) else {}
 
 
 def _check_weights(folder: Path) -> None:
@@ -197,22 +215,27 @@ def _load_part(part_class: Any, what: str, source: str, revision: str | None, *,
 
 def read_text(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:
     """Return the text of a small file of the checkpoint; None when it has none of this name."""
+    path = _path_of(source, name, revision, required=required)
+    return None if path is None else Path(path).read_text(encoding="utf-8")
+
+
+def _path_of(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:
     from transformers.utils import cached_file
 
     try:
         with quiet():
-            path = cached_file(
+            path: str | None = cached_file(
                 place_of(source),
                 name,
                 revision=revision,
                 _raise_exceptions_for_missing_entries=required,
                 _raise_exceptions_for_connection_errors=required,
             )
-        return None if path is None else Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ModelFault(
             f"{source!r} is neither a checkpoint folder here nor a hub id that can be reached: {_line(error)}"
         ) from error
+    return path
 
 
 def place_of(source: str) -> str:

@@ -9,13 +9,14 @@
           norm                      final norm, after the last hidden state kept
       lm_head
 
+transformers before 4.52 has the layers at model.layers, and vision tower and positions beside the model.
+
 Positions are three-dimensional (M-RoPE): an image takes fewer positions than tokens. They are computed from
 the full prompts and always passed; the model's own guess without them is silently wrong.
 """
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +33,7 @@ from vlmprobe.families.worker.pretrained import (
 )
 from vlmprobe.families.worker.prompts import ImagePrompts, distinct_images, pad_left
 from vlmprobe.families.worker.shared_prefix import Prompts, Rows, SharedPrefixFamily
+from vlmprobe.families.worker.versions import accepted, last_logits_only
 
 try:  # The Pillow backend got a module and a name of its own in the course of transformers 5.
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
@@ -64,6 +66,9 @@ class Qwen25(SharedPrefixFamily):
         self._prompts = prompts
         self._image_token: int = model.config.image_token_id
         layers = decoder_layers(model, options.checkpoint)
+        # What knows images: before 4.52 the whole model itself.
+        self._multimodal = model.model if hasattr(model.model, "visual") else model
+        self._one_logit = last_logits_only(model.forward)
         dim = model.config.get_text_config().hidden_size
         super().__init__(options, model, tokenizer, layers, dim)
 
@@ -124,7 +129,7 @@ class Qwen25(SharedPrefixFamily):
             position_ids=rows.positions,
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=1,
+            **self._one_logit,
         )
         return output.logits[:, -1], output.past_key_values
 
@@ -140,9 +145,9 @@ class Qwen25(SharedPrefixFamily):
 
     def _positions(self, ids: Tensor, mask: Tensor, grids: Tensor) -> Tensor:
         """Return M-RoPE positions, shape (3, rows, length); on the host, where its loops are quick."""
-        positions: Tensor = self._model.model.get_rope_index(
-            **_accepted(
-                self._model.model.get_rope_index,
+        positions: Tensor = self._multimodal.get_rope_index(
+            **accepted(
+                self._multimodal.get_rope_index,
                 input_ids=ids,
                 mm_token_type_ids=(ids == self._image_token).int(),
                 image_grid_thw=grids,
@@ -153,11 +158,17 @@ class Qwen25(SharedPrefixFamily):
 
     def _embed(self, ids: Tensor, images: PreparedImages, image_of_row: Sequence[int]) -> Tensor:
         """Embed the prompts with each image's features in the place of its tokens."""
-        features = self._model.model.get_image_features(
-            images.pixels.to(self._device), images.grids.to(self._device)
-        )
-        # Early releases of transformers 5 return the features themselves.
-        per_image = getattr(features, "pooler_output", features)
+        pixels, grids = images.pixels.to(self._device), images.grids.to(self._device)
+        if hasattr(self._multimodal, "get_image_features"):
+            features = self._multimodal.get_image_features(pixels, grids)
+            # Early releases of transformers 5, and 4.x, return the features themselves.
+            per_image = getattr(features, "pooler_output", features)
+        else:
+            visual = self._multimodal.visual
+            per_image = visual(pixels.type(visual.dtype), grid_thw=grids)
+        if isinstance(per_image, torch.Tensor):
+            # Some releases return all images in one piece.
+            per_image = per_image.split(list(images.tokens))
         embeddings: Tensor = self._model.get_input_embeddings()(ids)
         flat = torch.cat([per_image[image] for image in image_of_row]).to(embeddings.dtype)
         places = (ids == self._image_token).unsqueeze(-1).expand_as(embeddings)
@@ -175,15 +186,10 @@ class Qwen25(SharedPrefixFamily):
             "image_grid_thw": images.grids,
         }
         return {
-            name: tensor.to(self._device) for name, tensor in _accepted(self._model.forward, **inputs).items()
+            name: tensor.to(self._device) for name, tensor in accepted(self._model.forward, **inputs).items()
         }
 
 
 class Tiny(Qwen25):
     """The demo's tiny checkpoints: Qwen2.5-VL in miniature, so the code is the same."""
 
-
-def _accepted(function: Any, **arguments: Any) -> dict[str, Any]:
-    """Keep the arguments that this version of transformers knows."""
-    known = inspect.signature(function).parameters
-    return {name: value for name, value in arguments.items() if name in known}
