@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "check_weights",
     "load_chat_template",
     "load_image_processor",
     "load_model",
     "load_tokenizer",
+    "loading_faults",
     "place_of",
     "quiet",
     "read_text",
+    "weight_names",
 ]
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -74,28 +77,38 @@ def load_model(
         ModelFault: no such folder, no or damaged config or weights, weights that do not fill the model,
             another architecture, or too little memory on the device.
     """
-    from safetensors import SafetensorError
-
     config = _check_architecture(source, revision, model_type)
     if is_local(source):
-        _check_weights(Path(source).expanduser())
-    try:
-        with quiet():
-            model, report = model_class.from_pretrained(
-                place_of(source),
-                revision=revision,
-                output_loading_info=True,
-                **dtype_argument(dtype),
-                **_older_config(model_class, config),
-                **({"trust_remote_code": True} if trust else {}),
+        check_weights(Path(source).expanduser())
+    with quiet(), loading_faults(source, device):
+        model, report = model_class.from_pretrained(
+            place_of(source),
+            revision=revision,
+            output_loading_info=True,
+            **dtype_argument(dtype),
+            **_older_config(model_class, config),
+            **({"trust_remote_code": True} if trust else {}),
+        )
+        missing = sorted(report["missing_keys"])
+        if missing:
+            raise ModelFault(
+                f"{source}: the weights lack {len(missing)} tensors of the model, {missing[0]} for one; "
+                "is it a full checkpoint and not only an adapter?"
             )
-            missing = sorted(report["missing_keys"])
-            if missing:
-                raise ModelFault(
-                    f"{source}: the weights lack {len(missing)} tensors of the model, {missing[0]} for one; "
-                    "is it a full checkpoint and not only an adapter?"
-                )
-            return model.to(device).eval().requires_grad_(requires_grad=False)
+        return model.to(device).eval().requires_grad_(requires_grad=False)
+
+
+@contextmanager
+def loading_faults(source: str, device: torch.device) -> Iterator[None]:
+    """Turn what goes wrong while weights are loaded into one line.
+
+    Raises:
+        ModelFault: a file is damaged or does not fit the model, or the device has too little memory.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
     except SafetensorError as error:
         raise ModelFault(
             f"{source}: a weight file is damaged ({_line(error)}); copy the checkpoint again"
@@ -181,7 +194,12 @@ def _check_architecture(source: str, revision: str | None, model_type: str | Non
     return config if isinstance(config, dict) else {}
 
 
-def _check_weights(folder: Path) -> None:
+def check_weights(folder: Path) -> None:
+    """Make sure that a folder holds weights, all files that its index names.
+
+    Raises:
+        ModelFault: it does not.
+    """
     if any((folder / name).is_file() for name in _WEIGHTS):
         return
     for index in (folder / f"{name}.index.json" for name in _WEIGHTS):
@@ -197,6 +215,22 @@ def _check_weights(folder: Path) -> None:
                 )
             return
     raise ModelFault(f"{folder}: no weights in this folder ({' or '.join(_WEIGHTS)})")
+
+
+def weight_names(folder: Path) -> set[str]:
+    """Return the names of the tensors in a folder that :func:`check_weights` let pass."""
+    for index in (folder / f"{name}.index.json" for name in _WEIGHTS):
+        if index.is_file():
+            return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+    safe, old = (folder / name for name in _WEIGHTS)
+    if safe.is_file():
+        from safetensors import safe_open
+
+        with safe_open(safe, framework="pt") as file:
+            return set(file.keys())
+    import torch
+
+    return set(torch.load(old, map_location="meta", weights_only=True, mmap=True))
 
 
 def _load_part(part_class: Any, what: str, source: str, revision: str | None, *, trust: bool = False) -> Any:
