@@ -1,4 +1,4 @@
-"""Build a tiny random NVILA-Lite checkpoint with VILA's own classes; run by the Python of the environment that has them.
+"""Build a tiny random NVILA-Lite checkpoint with VILA's own classes; run by the Python of an environment with them.
 
     python nvila_checkpoint.py FOLDER [--form llava|preview] [--images dynamic|dynamic_s2|resize] [--vila CLONE]
 
@@ -48,9 +48,9 @@ def build(folder: Path, form: str, images: str, clone: Path | None) -> None:
     """Save a random model of three decoder layers; the weights come from a fixed seed."""
     # The worker's modules by their own name, without the rest of vlmprobe: this environment has not its packages.
     runpy.run_path(str(WORKER / "bootstrap.py"), run_name="bootstrap")["_make_importable"]()
-    from vlmprobe.families.worker.vila_code import _import_llava
+    from vlmprobe.families.worker.vila_code import import_llava
 
-    _import_llava()
+    import_llava()
     from llava.model.language_model.llava_llama import LlavaLlamaConfig
     from llava.model.multimodal_encoder.siglip import SiglipVisionModel
     from llava.model.multimodal_projector.base_projector import MultimodalProjector, MultimodalProjectorConfig
@@ -98,15 +98,23 @@ def build(folder: Path, form: str, images: str, clone: Path | None) -> None:
         "vision_tower": SiglipVisionModel(vision_config),
         "mm_projector": projector,
     }
-    for part, model in parts.items():
+    for model in parts.values():
         _make_random(model)
+    with torch.no_grad():
+        # Answers in letters: bytes that are none would all read alike.
+        letters = {tokenizer.convert_tokens_to_ids(chr(code)) for code in range(ord("!"), 127)}
+        letters.add(llm_config.eos_token_id)
+        parts["llm"].lm_head.weight[[place for place in range(len(tokenizer)) if place not in letters]] = 0
+    for part, model in parts.items():
         model.save_pretrained(folder / part)
     # What a chat model's generation config brings, and llava's generate_content does not use.
     (folder / "llm" / "generation_config.json").write_text(
         json.dumps({"do_sample": True, "temperature": 0.7, "repetition_penalty": 1.3})
     )
     tokenizer.save_pretrained(folder / "llm")
-    processor = SiglipImageProcessor(size={"height": 56, "width": 56}, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    processor = SiglipImageProcessor(
+        size={"height": 56, "width": 56}, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
     processor.save_pretrained(folder / "vision_tower")
     root.save_pretrained(folder)
     said = json.loads((folder / "config.json").read_text())
@@ -132,7 +140,7 @@ def _make_random(model: Any) -> None:
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1:
                 # The usual 0.02 would leave the residual stream, and every delta, to the embeddings alone.
-                parameter.normal_(0.0, 0.6 / parameter.shape[-1] ** 0.5)
+                parameter.normal_(0.0, 1.5 / parameter.shape[-1] ** 0.5)
             elif "norm" not in name:
                 parameter.normal_(0.0, 0.1)
 
@@ -165,7 +173,9 @@ def _bring_code(folder: Path, clone: Path) -> None:
 
 def main() -> None:
     """Read the command line and build."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--form", choices=("llava", "preview"), default="llava")
     parser.add_argument("--images", choices=("dynamic", "dynamic_s2", "resize"), default="dynamic")

@@ -163,7 +163,9 @@ class GreedyDecoder:
             by_length.setdefault(len(prompt), []).append(row)
         groups = []
         for length, rows in by_length.items():
-            ids = torch.tensor([list(prompts[row]) for row in rows], dtype=torch.long, device=self._model.device)
+            ids = torch.tensor(
+                [list(prompts[row]) for row in rows], dtype=torch.long, device=self._model.device
+            )
             key = (len(rows), length)
             rules = self._prepared.get(key) or self._prepare(ids)
             if _REUSABLE.issuperset(rules.processor_names):
@@ -177,9 +179,7 @@ class GreedyDecoder:
         """Let ``generate`` prepare everything for these prompts and hand it over instead of decoding."""
         found: list[_Rules] = []
 
-        def hand_over(
-            *places: Any, logits_processor: Any, stopping_criteria: Any, **_: Any
-        ) -> Tensor:
+        def hand_over(*places: Any, logits_processor: Any, stopping_criteria: Any, **_: Any) -> Tensor:
             ends = {
                 int(token)
                 for criterion in stopping_criteria

@@ -1,10 +1,10 @@
 """What an NVILA checkpoint's folder holds, checked before its code is imported and after its weights are loaded.
 
-    config.json                 model_type, llm_cfg, vision_tower_cfg, mm_projector_cfg, how images are cut
-    llm/                        config.json, weights, tokenizer
-    vision_tower/               config.json, weights, preprocessor_config.json
-    mm_projector/               config.json, weights
-    *.py                        its own code: the Hugging Face preview form
+config.json                 model_type, llm_cfg, vision_tower_cfg, mm_projector_cfg, how images are cut
+llm/                        config.json, weights, tokenizer
+vision_tower/               config.json, weights, preprocessor_config.json
+mm_projector/               config.json, weights
+*.py                        its own code: the Hugging Face preview form
 """
 
 from __future__ import annotations
@@ -152,7 +152,8 @@ def _fetched(source: str, revision: str | None) -> Path:
 
     try:
         return Path(snapshot_download(source, revision=revision))
-    except Exception as error:  # noqa: BLE001  (the hub's client changes its exceptions with its version)
+    # The hub's client changes its exceptions with its version.
+    except Exception as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise ModelFault(
             f"{source!r} is neither a checkpoint folder here nor a hub id that can be reached: {line}"

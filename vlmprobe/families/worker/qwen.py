@@ -168,7 +168,7 @@ class Qwen25(SharedPrefixFamily):
             per_image = visual(pixels.type(visual.dtype), grid_thw=grids)
         if isinstance(per_image, torch.Tensor):
             # Some releases return all images in one piece.
-            per_image = per_image.split(list(images.tokens))
+            per_image = torch.split(per_image, list(images.tokens))
         embeddings: Tensor = self._model.get_input_embeddings()(ids)
         flat = torch.cat([per_image[image] for image in image_of_row]).to(embeddings.dtype)
         places = (ids == self._image_token).unsqueeze(-1).expand_as(embeddings)
@@ -192,4 +192,3 @@ class Qwen25(SharedPrefixFamily):
 
 class Tiny(Qwen25):
     """The demo's tiny checkpoints: Qwen2.5-VL in miniature, so the code is the same."""
-

@@ -46,7 +46,8 @@ class _Finder:
         self, name: str, path: Sequence[str] | None = None, target: Any = None
     ) -> ModuleSpec | None:
         del path, target
-        return ModuleSpec(name, self, is_package=True) if name.partition(".")[0] in self.names else None
+        loader: Any = self
+        return ModuleSpec(name, loader, is_package=True) if name.partition(".")[0] in self.names else None
 
     def create_module(self, spec: ModuleSpec) -> types.ModuleType:
         return _StandInModule(spec.name)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-__all__ = ["HOW_TO_GET_LLAVA", "load_with_llava", "load_with_own_code"]
+__all__ = ["HOW_TO_GET_LLAVA", "import_llava", "load_with_llava", "load_with_own_code"]
 
 HOW_TO_GET_LLAVA = (
-    "NVILA needs the code of VILA (package 'llava') and transformers 4.46: clone https://github.com/NVlabs/VILA, make an "
-    'environment for it, and name both in vlmprobe.toml, [families.nvila] python = ".../bin/python", '
+    "NVILA needs the code of VILA (package 'llava') and transformers 4.46: clone https://github.com/NVlabs/VILA, "
+    'make an environment for it, and name both in vlmprobe.toml, [families.nvila] python = ".../bin/python", '
     'pythonpath = [".../VILA"] (docs/scales.md)'
 )
 #: What VILA imports on the way to a model and does not use to answer about an image.
@@ -75,12 +76,18 @@ def load_with_llava(
         PackageFault: llava or a package that it needs is not there.
         ModelFault: the environment's transformers is not one that llava can use.
     """
-    stood_in = _import_llava()
-    import llava
-    import llava.conversation as conversation
-    from llava.model import builder, llava_arch
-    from llava.model.multimodal_encoder import siglip_encoder
-
+    stood_in = import_llava()
+    modules: Iterator[Any] = (
+        import_module(name)
+        for name in (
+            "llava",
+            "llava.conversation",
+            "llava.model.builder",
+            "llava.model.llava_arch",
+            "llava.model.multimodal_encoder.siglip_encoder",
+        )
+    )
+    llava, conversation, builder, llava_arch, siglip_encoder = modules
     # A template that an earlier checkpoint's name switched on stays on otherwise.
     conversation.default_conversation = conversation.conv_auto
     choose = conversation.auto_set_conversation_mode
@@ -117,13 +124,20 @@ def load_with_own_code(
 
     Raises:
         PackageFault: a package that its code needs is not there.
+        ModelFault: its folder's name keeps Python from importing it.
     """
+    _check_version("the preview form of NVILA")
     from transformers import AutoConfig, AutoModel
     from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
+    if "." in folder.name:
+        raise ModelFault(
+            f"{folder}: transformers cannot import code from a folder with a dot in its name; rename the folder"
+        )
+    with _as_faults():
+        # It looks for deepspeed when it is first imported: before the stand-in.
+        import_module("accelerate")
     with standing_in(_UNUSED) as stood_in, _as_faults():
-        import accelerate  # noqa: F401  (it looks for deepspeed when it is first imported: before the stand-in)
-
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=True)
         code = get_class_from_dynamic_module(config.auto_map["AutoModel"], str(folder))
         module = sys.modules[code.__module__]
@@ -138,12 +152,28 @@ def load_with_own_code(
             )
     model.mm_projector.to(device)
     model.vision_tower.to(device)
-    said = {"form": "preview", "conversation": _mode(sys.modules[f"{module.__package__}.conversation"]), "stand_ins": stood_in}
+    said = {
+        "form": "preview",
+        "conversation": _mode(sys.modules[f"{module.__package__}.conversation"]),
+        "stand_ins": stood_in,
+    }
     return model.eval(), module, said
 
 
-def _import_llava() -> list[str]:
+def _check_version(what: str) -> None:
+    import transformers
+
+    if int(transformers.__version__.partition(".")[0]) >= 5:
+        raise PackageFault(
+            f"{what} cannot run on transformers {transformers.__version__} of {sys.executable}; {HOW_TO_GET_LLAVA}"
+        )
+
+
+def import_llava() -> list[str]:
     """Import the package; return what was stood in for."""
+    _check_version("NVILA's code")
+    if find_spec("llava") is None:
+        raise PackageFault(f"{sys.executable} finds no package 'llava'; {HOW_TO_GET_LLAVA}")
     # transformers and accelerate ask which packages there are when they are imported: before the stand-ins.
     with _as_faults():
         import_module("transformers")
@@ -161,9 +191,8 @@ def _as_faults() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "llava").partition(".")[0]
-        if package == "llava":
-            raise PackageFault(f"{sys.executable} finds no package 'llava'; {HOW_TO_GET_LLAVA}") from error
-        if package in ("transformers", "vlmprobe"):
+        # One of its own modules, or one that this transformers does not have.
+        if package in ("llava", "transformers", "transformers_modules"):
             raise ModelFault(_unfit(error)) from error
         install = _INSTALL_NAMES.get(package, package)
         raise PackageFault(
