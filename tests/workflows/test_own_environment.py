@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ..model_code import model_code
+from ..nvila_environment import build_nvila, nvila_settings
 from ..older_environment import EnvironmentFailed, older_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHARD_PAIRS = {"VLMPROBE_SHARD_PAIRS": "16"}
-NVILA_CHECKPOINT = Path(__file__).parents[1] / "nvila_checkpoint.py"
 
 
 def _worker_of(process: Any) -> int:
@@ -131,10 +129,8 @@ def test_nvila_killed_twice_ends_as_undisturbed(
     tmp_path: Path,
 ) -> None:
     """In llava's environment, its code on the path: the rows and the bits of a run that nobody disturbed."""
-    clone, python, checkpoint = model_code("vila"), _environment("llava"), tmp_path / "checkpoint"
-    build = [str(python), str(NVILA_CHECKPOINT), str(checkpoint), "--vila", str(clone)]
-    subprocess.run(build, check=True, capture_output=True)
-    settings = f'[families.nvila]\npython = "{python}"\npythonpath = ["{clone}"]\n'
+    settings, checkpoint = nvila_settings(), tmp_path / "checkpoint"
+    build_nvila(checkpoint)
     command = ("extract", "nvila", "--scale", "tiny", "--checkpoint", checkpoint, "--data", benchmark(16))
     home = killed_twice(settings, *command)
     undisturbed = tmp_path / "undisturbed"

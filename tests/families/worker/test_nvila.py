@@ -16,8 +16,7 @@ from vlmprobe.errors import MissingPackageError, ModelError, UsageError
 from vlmprobe.families import LoadOptions, open_family
 from vlmprobe.families.environments import Environment
 
-from ..model_code import model_code
-from ..older_environment import EnvironmentFailed, older_environment
+from ...nvila_environment import build_nvila, nvila_environment
 
 HERE = Path(__file__).parent
 FORMS = {
@@ -109,27 +108,19 @@ def test_this_environment_cannot_run_it(hollow):
 @pytest.fixture(scope="module")
 def elsewhere():
     """Return NVILA's environment, a clone of VILA on its path."""
-    clone = model_code("vila")
-    try:
-        return Environment(str(older_environment("llava")), (str(clone),))
-    except EnvironmentFailed as error:
-        pytest.skip(str(error))
+    python, clone = nvila_environment()
+    return Environment(str(python), (str(clone),))
 
 
 @pytest.fixture(scope="module")
-def build(elsewhere, tmp_path_factory):
+def build(tmp_path_factory):
     """Build a tiny random checkpoint of a form; the same one twice is built once."""
     built = {}
 
     def make(form):
         if form not in built:
             folder = tmp_path_factory.mktemp("nvila") / "checkpoint"
-            kind, images = FORMS[form]
-            script = HERE.parent / "nvila_checkpoint.py"
-            options = ("--form", kind, "--images", images, "--vila", elsewhere.pythonpath[0])
-            subprocess.run(
-                [elsewhere.python, str(script), str(folder), *options], check=True, capture_output=True
-            )
+            build_nvila(folder, *FORMS[form])
             built[form] = folder
         return built[form]
 
