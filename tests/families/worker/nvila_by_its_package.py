@@ -1,8 +1,8 @@
 """Ask a tiny NVILA through its package's own ``generate_content``, and through vlmprobe's family; print both as JSON.
 
-    python nvila_by_its_package.py CHECKPOINT CLONE_OF_VILA
+    python nvila_by_its_package.py CHECKPOINT CLONE_OF_VILA [DEVICE]
 
-Run by the Python of NVILA's environment. The package moves its inputs to a GPU, which is mocked away here.
+Run by the Python of NVILA's environment. The package moves its inputs to a GPU: without one, that is a mock.
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ QUESTIONS = (
 
 def main() -> None:
     """Load in float16, the package's only format, and in float32; compare."""
-    checkpoint, clone = sys.argv[1:]
+    checkpoint, clone = sys.argv[1:3]
+    device = sys.argv[3] if len(sys.argv) > 3 else "cpu"
     sys.path.append(clone)
     runpy.run_path(str(WORKER / "bootstrap.py"), run_name="bootstrap")["_make_importable"]()
     from vlmprobe.families.worker import BatchItem, LoadOptions
     from vlmprobe.families.worker.nvila import Nvila
 
-    torch.Tensor.cuda = lambda self, *_, **__: self
-    options = LoadOptions(checkpoint, device="cpu", dtype="float16", trust_remote_code=True)
+    if device == "cpu":
+        torch.Tensor.cuda = lambda self, *_, **__: self
+    options = LoadOptions(checkpoint, device=device, dtype="float16", trust_remote_code=True)
     family = Nvila.load(options)
     answers = (("left", "right"), ("far", "close"))
     image = Image.linear_gradient("L").resize((200, 90)).convert("RGB")
@@ -41,7 +43,7 @@ def main() -> None:
     ours = [family.plain_inputs(image, question) for question in QUESTIONS]
     item = BatchItem("p", image, QUESTIONS, answers)
 
-    exact = Nvila.load(LoadOptions(checkpoint, device="cpu", dtype="float32", trust_remote_code=True))
+    exact = Nvila.load(LoadOptions(checkpoint, device=device, dtype="float32", trust_remote_code=True))
     print(
         json.dumps(
             {
@@ -96,7 +98,7 @@ def _as_stored(model: Any, folder: Path) -> bool:
         "mm_projector": model.mm_projector,
     }
     return all(
-        torch.equal(module.state_dict()[name], tensor)
+        torch.equal(module.state_dict()[name].cpu(), tensor)
         for part, module in parts.items()
         for name, tensor in load_file(folder / part / "model.safetensors").items()
     )
