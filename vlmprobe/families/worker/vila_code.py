@@ -197,7 +197,7 @@ def _as_faults() -> Iterator[None]:
         install = _INSTALL_NAMES.get(package, package)
         raise PackageFault(
             f"NVILA's code needs the package {package!r}, which the environment of {sys.executable} lacks; "
-            f"run: {sys.executable} -m pip install {install}"
+            f"run: {sys.executable} -m pip install {install} (docs/scales.md has the versions that were tried)"
         ) from error
     except ImportError as error:
         raise ModelFault(_unfit(error)) from error
