@@ -12,8 +12,10 @@ from vlmprobe.errors import UsageError
 __all__ = [
     "BatchSize",
     "Boxes",
+    "Compile",
     "Data",
     "Device",
+    "Devices",
     "Dtype",
     "Families",
     "Layers",
@@ -24,6 +26,7 @@ __all__ = [
     "Scales",
     "TrustRemoteCode",
     "batch_size",
+    "device_list",
     "layer_list",
 ]
 
@@ -53,6 +56,18 @@ Dtype = Annotated[
     typer.Option("--dtype", help="auto (bfloat16 on a GPU, float32 on a CPU), float32, bfloat16, float16."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Devices = Annotated[
+    str,
+    typer.Option(
+        "--devices", help="GPUs that share the work, by number: 0,1. All, when left out.", metavar="0,1,..."
+    ),
+]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile/--no-compile", help="Compile layers on a GPU: a minute that long runs earn back."
+    ),
+]
 BatchSize = Annotated[str, typer.Option("--batch-size", help="Pairs a batch, or auto.", metavar="N|auto")]
 New = Annotated[bool, typer.Option("--new", help="Start another run even if one with the same key exists.")]
 TrustRemoteCode = Annotated[
@@ -94,3 +109,17 @@ def batch_size(text: str) -> int | None:
     if size < 1:
         raise UsageError(f"--batch-size {text!r}: write 'auto' or a number of pairs from 1")
     return size
+
+
+def device_list(text: str) -> tuple[str, ...]:
+    """Read numbers of GPUs, or names of devices, with commas between; nothing means all.
+
+    Raises:
+        UsageError: a part is empty.
+    """
+    if text.strip().lower() in {"", "all"}:
+        return ()
+    devices = tuple(part.strip() for part in text.split(","))
+    if not all(devices):
+        raise UsageError(f"--devices {text!r}: write 'all' or numbers of GPUs, like 0,1")
+    return devices

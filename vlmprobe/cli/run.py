@@ -9,8 +9,10 @@ import typer
 from vlmprobe.cli.options import (
     BatchSize,
     Boxes,
+    Compile,
     Data,
     Device,
+    Devices,
     Dtype,
     Layers,
     MaxPerCategory,
@@ -18,6 +20,7 @@ from vlmprobe.cli.options import (
     Out,
     TrustRemoteCode,
     batch_size,
+    device_list,
     layer_list,
 )
 from vlmprobe.cli.session import AsCsv, AsJson, Debug, Experiment, Home, Quiet, session
@@ -37,6 +40,8 @@ def run(
     layers: Layers = "all",
     dtype: Dtype = "auto",
     device: Device = "auto",
+    devices: Devices = "all",
+    compile_layers: Compile = True,
     batch: BatchSize = "auto",
     new: New = False,
     trust_remote_code: TrustRemoteCode = False,
@@ -65,6 +70,8 @@ def run(
             layers=layer_list(layers),
             dtype=dtype,
             device=device,
+            devices=device_list(devices),
+            compile=compile_layers,
             batch_size=batch_size(batch),
             new=new,
             trust_remote_code=trust_remote_code,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vlmprobe.families.base import Model, OpenFamily
 from vlmprobe.families.environments import Environment
 from vlmprobe.families.fingerprint import fingerprint
-from vlmprobe.families.opening import open_family
+from vlmprobe.families.opening import open_family, open_on_devices
 from vlmprobe.families.registry import family_names, has_code, load_family_class, missing_packages
 from vlmprobe.families.scales import USER_FILE, Catalog, Needs, ScaleSpec, load_catalog
 from vlmprobe.families.worker import (
@@ -48,6 +48,7 @@ __all__ = [
     "load_family_class",
     "missing_packages",
     "open_family",
+    "open_on_devices",
 ]
 
 

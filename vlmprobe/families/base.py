@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
     from types import TracebackType
     from typing import Self
 
@@ -19,18 +20,35 @@ class Model(ABC):
     """A loaded checkpoint; used as a context manager, so that its process or its memory is let go."""
 
     info: ModelInfo
+    tell: Callable[[str], None] = staticmethod(lambda _: None)
+    """Takes a line that a user should read, such as that a process was started again."""
+    #: How many batches keep it busy: one that is answered and one that is made ready, for each device.
+    depth: int = 2
 
     @abstractmethod
-    def run_batch(self, items: Sequence[BatchItem]) -> BatchOutput:
-        """Answer N pairs in one batch, the fastest way.
+    def begin(self, items: Sequence[BatchItem], *, plain: bool = False) -> Future[BatchOutput]:
+        """Queue N pairs as one batch; it is made ready while earlier ones are answered.
 
-        Raises:
-            OutOfMemoryError: the batch is too large for the device.
+        Args:
+            items: pairs; those about one image share its object.
+            plain: answer each question alone, by one plain forward pass: the reference.
+
+        Returns:
+            What gives the output, or raises what went wrong: OutOfMemoryError where the batch is too large for the
+            device, WorkerError where the model's process is gone, anything else that the model raised.
         """
 
-    @abstractmethod
+    def run_batch(self, items: Sequence[BatchItem]) -> BatchOutput:
+        """Answer N pairs in one batch, the fastest way; see :meth:`begin`."""
+        return self.begin(items).result()
+
     def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
         """Answer the same pairs with one plain, unpadded forward pass per question: the reference."""
+        return self.begin(items, plain=True).result()
+
+    @abstractmethod
+    def fitting_batch(self, items: Sequence[BatchItem]) -> int:
+        """Return how many pairs like these a batch should hold; asks them, to see what they take."""
 
     @abstractmethod
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vlmprobe.errors import MissingPackageError, ModelError, UsageError, VlmprobeError
 from vlmprobe.families.base import Model, OpenFamily
 from vlmprobe.families.worker import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from vlmprobe.families.worker import BatchItem, BatchOutput, Family, LoadOptions
 
 __all__ = ["LocalFamily", "LocalModel", "error_of"]
+
+Result = TypeVar("Result")
 
 _ERRORS: dict[str, type[VlmprobeError]] = {
     "model": ModelError,
@@ -58,31 +62,45 @@ class LocalFamily(OpenFamily):
 
 
 class LocalModel(Model):
-    """A checkpoint loaded in this process."""
+    """A checkpoint loaded in this process: one thread makes batches ready, one asks the model."""
 
     def __init__(self, family: Family) -> None:
         self._family: Family | None = family
         self.info = family.info
+        self._preparing = ThreadPoolExecutor(1, "vlmprobe-prepare")
+        self._asking = ThreadPoolExecutor(1, "vlmprobe-model")
 
-    def run_batch(self, items: Sequence[BatchItem]) -> BatchOutput:
-        """See :meth:`Model.run_batch`."""
-        with _as_errors():
-            return self._loaded.run_batch(items)
-
-    def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
-        """See :meth:`Model.run_plain`."""
-        with _as_errors():
-            return self._loaded.run_plain(items)
+    def begin(self, items: Sequence[BatchItem], *, plain: bool = False) -> Future[BatchOutput]:
+        """See :meth:`Model.begin`."""
+        family = self._loaded
+        if plain:
+            return self._ask(lambda: family.run_plain(items))
+        ready = self._preparing.submit(family.prepare, items)
+        return self._ask(lambda: family.run_prepared(ready.result()))
 
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         """See :meth:`Model.first_prompt`."""
-        with _as_errors():
-            return self._loaded.first_prompt(item)
+        family = self._loaded
+        return self._ask(lambda: family.first_prompt(item)).result()
+
+    def fitting_batch(self, items: Sequence[BatchItem]) -> int:
+        """See :meth:`Model.fitting_batch`."""
+        family = self._loaded
+        return self._ask(lambda: family.fitting_batch(items)).result()
 
     def close(self) -> None:
-        """Drop the model, so that the next scale finds its memory free."""
+        """Drop the model, so that the next scale finds its memory free; a batch under way is finished."""
+        for threads in (self._preparing, self._asking):
+            threads.shutdown(cancel_futures=True)
         self._family = None
         gc.collect()
+
+    def _ask(self, work: Callable[[], Result]) -> Future[Result]:
+        def with_errors() -> Result:
+            with _as_errors():
+                return work()
+
+        return self._asking.submit(with_errors)
 
     @property
     def _loaded(self) -> Family:

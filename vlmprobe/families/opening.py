@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from vlmprobe.families.local import LocalFamily
@@ -12,7 +13,22 @@ if TYPE_CHECKING:
     from vlmprobe.families.base import OpenFamily
     from vlmprobe.families.environments import Environment
 
-__all__ = ["open_family"]
+__all__ = ["open_family", "open_on_devices"]
+
+
+def open_on_devices(name: str, environment: Environment | None, family: OpenFamily) -> OpenFamily:
+    """Return a family that is loaded on several devices, in a process each.
+
+    Args:
+        name: the family.
+        environment: the Python that it runs in; this one, when None.
+        family: as it was opened to resolve options.
+    """
+    from vlmprobe.families.environments import Environment
+    from vlmprobe.families.pool import SpreadFamily
+
+    place = environment or Environment(sys.executable)
+    return SpreadFamily(family, lambda: RemoteFamily(name, place))
 
 
 def open_family(name: str, environment: Environment | None = None) -> OpenFamily:

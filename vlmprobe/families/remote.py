@@ -8,12 +8,14 @@ import queue
 import signal
 import subprocess
 import threading
+import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vlmprobe.errors import WorkerError
 from vlmprobe.families.base import Model, OpenFamily
@@ -22,12 +24,16 @@ from vlmprobe.families.registry import family_target
 from vlmprobe.families.worker import OutOfMemoryError, protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from vlmprobe.families.environments import Environment
     from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions
 
 __all__ = ["RemoteFamily"]
+
+Answer = tuple[dict[str, Any], list[bytes]]
+Result = TypeVar("Result")
 
 _BOOTSTRAP = Path(protocol.__file__).with_name("bootstrap.py")
 #: What this process's Python is told by its environment must not reach the other one.
@@ -40,6 +46,7 @@ _DOING = {
     "first_prompt": "writing the first prompt",
     "run_batch": "answering a batch",
     "run_plain": "answering a batch for its certificate",
+    "fitting_batch": "finding a batch's size",
 }
 
 
@@ -77,11 +84,14 @@ class _RemoteModel(Model):
         known = protocol.read_info(info)
         self.info = replace(known, manifest={**known.manifest, "own_environment": True})
 
-    def run_batch(self, items: Sequence[BatchItem]) -> BatchOutput:
-        return protocol.read_output(*self._worker.call("run_batch", *protocol.write_items(items)))
+    def begin(self, items: Sequence[BatchItem], *, plain: bool = False) -> Future[BatchOutput]:
+        """See :meth:`Model.begin`."""
+        call = "run_plain" if plain else "run_batch"
+        return self._worker.begin(call, *protocol.write_items(items), read=protocol.read_output)
 
-    def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
-        return protocol.read_output(*self._worker.call("run_plain", *protocol.write_items(items)))
+    def fitting_batch(self, items: Sequence[BatchItem]) -> int:
+        said, _ = self._worker.call("fitting_batch", *protocol.write_items(items))
+        return int(said["pairs"])
 
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         said, _ = self._worker.call("first_prompt", *protocol.write_items([item]))
@@ -93,42 +103,73 @@ class _RemoteModel(Model):
 
 
 class _Worker:
-    """The process, its pipes, and the last lines it wrote to stderr."""
+    """The process, its pipes, and the last lines it wrote to stderr.
+
+    Calls are answered in the order in which they are sent. One thread sends them, so that a batch goes on its way
+    while the model is at work on another; each answer is waited for from the moment that it is the next one.
+    """
 
     def __init__(self, family: str, target: str, environment: Environment) -> None:
         self._family, self._target, self._environment = family, target, environment
         self._process: subprocess.Popen[bytes] | None = None
-        self._answers: queue.Queue[tuple[dict[str, Any], list[bytes]] | None] = queue.Queue()
+        self._answers: queue.Queue[Answer | None] = queue.Queue()
         self._words: deque[str] = deque(maxlen=_LAST_WORDS)
         self._threads: list[threading.Thread] = []
+        self._sending = ThreadPoolExecutor(1, "vlmprobe-send")
+        self._reading = ThreadPoolExecutor(1, "vlmprobe-read")
+        self._ended: str | None = None
+        """How the process ended, once it did."""
 
-    def call(
-        self, name: str, header: dict[str, Any], blobs: Sequence[bytes] = ()
-    ) -> tuple[dict[str, Any], list[bytes]]:
-        """Ask the worker and wait for its answer.
+    def call(self, name: str, header: dict[str, Any], blobs: Sequence[bytes] = ()) -> Answer:
+        """Ask the worker and wait for its answer; see :meth:`begin` for what it raises."""
+        return self.begin(name, header, blobs, read=lambda said, out: (said, out)).result()
 
-        Raises:
-            WorkerError: it died, hung, or its answer cannot be read.
+    def begin(
+        self,
+        name: str,
+        header: dict[str, Any],
+        blobs: Sequence[bytes] = (),
+        *,
+        read: Callable[[dict[str, Any], list[bytes]], Result],
+    ) -> Future[Result]:
+        """Ask the worker; the future gives ``read`` of its answer.
+
+        It raises instead:
+            WorkerError: the process died, hung, or its answer cannot be read.
             VlmprobeError: the fault that the family's code reported.
             OutOfMemoryError: the batch is too large for the device.
             RuntimeError: anything else that the model raised.
         """
+        sent = self._sending.submit(self._send, {"call": name, **header}, blobs)
+        return self._reading.submit(lambda: read(*self._receive(name, sent)))
+
+    def _send(self, header: dict[str, Any], blobs: Sequence[bytes]) -> None:
+        if self._ended is not None:
+            return
         process = self._process or self._start()
         assert process.stdin is not None  # noqa: S101  (it was opened as a pipe)
-        try:
-            protocol.send(process.stdin, {"call": name, **header}, blobs)
-            answer = self._answers.get(timeout=self._environment.timeout)
-        except queue.Empty:
-            self.close()
-            raise self._lost(
-                name,
-                f"gave no answer for {self._environment.timeout:g} s and was ended "
-                f"(timeout of [families.{self._family}])",
-            ) from None
-        except OSError:
-            answer = None
+        # A process that is gone is noticed where its answer is missing.
+        with suppress(OSError, ValueError):
+            protocol.send(process.stdin, header, blobs)
+
+    def _receive(self, name: str, sent: Future[None]) -> Answer:
+        deadline = time.monotonic() + self._environment.timeout
+        answer: Answer | None = None
+        if self._ended is None:
+            try:
+                # A large frame does not leave for a process that reads no more.
+                sent.result(timeout=self._environment.timeout)
+                answer = self._answers.get(timeout=max(deadline - time.monotonic(), 0.0))
+            except (queue.Empty, TimeoutError):
+                self._ended = (
+                    f"gave no answer for {self._environment.timeout:g} s and was ended "
+                    f"(timeout of [families.{self._family}])"
+                )
+                self.close(kill=True)
         if answer is None:
-            raise self._lost(name, _how_it_ended(self._wait()))
+            if self._ended is None:
+                self._ended = _how_it_ended(self._wait())
+            raise self._lost(name, self._ended)
         said, out = answer
         if said.get("fault") == "memory":
             raise OutOfMemoryError(said["message"])
@@ -138,10 +179,14 @@ class _Worker:
             raise RuntimeError(f"{said['error']}: {said['message']}")
         return said, out
 
-    def close(self) -> None:
+    def close(self, *, kill: bool = False) -> None:
+        for threads in (self._sending, self._reading):
+            threads.shutdown(wait=False, cancel_futures=True)
         process, self._process = self._process, None
         if process is None:
             return
+        if kill:
+            process.kill()
         if process.stdin is not None:
             # It may be gone already, with what was still to be written.
             with suppress(OSError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,13 +14,18 @@ from vlmprobe.pairs import CHECKERS, Side, check_answer
 from vlmprobe.store.shards import Answer, FailureRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
 
-    from vlmprobe.pairs import Dataset, SwapPair
+    from PIL.Image import Image
 
-    Ask = Callable[[Sequence[BatchItem]], BatchOutput]
+    from vlmprobe.families import Model
+    from vlmprobe.pairs import SwapPair
 
-__all__ = ["Asked", "ask_batch", "join_outputs", "make_answers", "make_items"]
+__all__ = ["Asked", "Asker", "Begun", "join_outputs", "make_answers", "make_items"]
+
+#: Batches in a row that must fit before a larger one is tried again.
+_FIT_BEFORE_GROWING = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +37,40 @@ class Asked:
     halved: bool
 
 
-def make_items(dataset: Dataset, pairs: Sequence[SwapPair]) -> tuple[list[BatchItem], list[FailureRecord]]:
-    """Decode each image once and pose both questions about it; a damaged image fails its pairs alone."""
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A batch that the model has been given, in one part or several."""
+
+    parts: tuple[tuple[Sequence[BatchItem], Future[BatchOutput]], ...]
+    plain: bool
+
+    def cancel(self) -> None:
+        """Drop what is not under way yet."""
+        for _, promised in self.parts:
+            promised.cancel()
+
+
+def make_items(
+    pairs: Sequence[SwapPair], images: Mapping[str, Image | ImageError]
+) -> tuple[list[BatchItem], list[FailureRecord]]:
+    """Pose both questions about each pair's image; a damaged image fails its pairs alone.
+
+    Args:
+        pairs: what to ask.
+        images: by image_sha256 the decoded image, or why there is none.
+    """
     items: list[BatchItem] = []
     failures: list[FailureRecord] = []
-    images = {}
     for pair in pairs:
-        try:
-            if pair.image_sha256 not in images:
-                images[pair.image_sha256] = dataset.image(pair)
-        except ImageError as error:
-            failures.append(_failure(pair.pair_id, error))
+        image = images[pair.image_sha256]
+        if isinstance(image, ImageError):
+            failures.append(_failure(pair.pair_id, image))
             continue
         orig, swap = pair.questions
         items.append(
             BatchItem(
                 pair_id=pair.pair_id,
-                image=images[pair.image_sha256],
+                image=image,
                 questions=(orig.text, swap.text),
                 answers=((orig.expected, orig.opposite), (swap.expected, swap.opposite)),
             )
@@ -56,33 +78,67 @@ def make_items(dataset: Dataset, pairs: Sequence[SwapPair]) -> tuple[list[BatchI
     return items, failures
 
 
-def ask_batch(ask: Ask, items: Sequence[BatchItem]) -> Asked:
-    """Answer items, halving on out-of-memory; any other error fails single pairs, never the run.
+class Asker:
+    """Asks batches: whole if they fit, in halves if they do not, pair by pair if something breaks.
 
-    Raises:
-        InputError: the model itself is at fault, not a pair.
-        WorkerError: the process that the model ran in is gone.
+    What did not fit makes the next batches smaller from the start; after some that fit, a larger one is tried again.
     """
-    try:
-        return Asked(ask(items), (), halved=False)
-    except OutOfMemoryError as error:
-        if len(items) == 1:
-            return Asked(None, (_failure(items[0].pair_id, error),), halved=True)
-        middle = len(items) // 2
-        parts = [ask_batch(ask, items[:middle]), ask_batch(ask, items[middle:])]
-        return _join(parts, halved=True)
-    except (InputError, WorkerError):
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a model raises is recorded with its pair
-        if len(items) == 1:
-            return Asked(None, (_failure(items[0].pair_id, error),), halved=False)
-        return _join([ask_batch(ask, [item]) for item in items], halved=False)
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._most: int | None = None
+        self._fitted = 0
+
+    def begin(self, items: Sequence[BatchItem], *, plain: bool = False) -> Begun:
+        """Give a batch to the model, in parts no larger than what fitted last."""
+        size = min(self._most or len(items), len(items))
+        parts = [items[start : start + size] for start in range(0, len(items), size)]
+        return Begun(tuple((part, self._model.begin(part, plain=plain)) for part in parts), plain)
+
+    def finish(self, begun: Begun) -> Asked:
+        """Wait for a batch; any other error than one of the model as such fails single pairs, never the run.
+
+        Raises:
+            InputError: the model itself is at fault, not a pair.
+            WorkerError: the process that the model ran in is gone.
+        """
+        return _join([self._finish(items, promised, begun.plain) for items, promised in begun.parts])
+
+    def _finish(self, items: Sequence[BatchItem], promised: Future[BatchOutput], plain: bool) -> Asked:
+        try:
+            output = promised.result()
+        except OutOfMemoryError as error:
+            if len(items) == 1:
+                return Asked(None, (_failure(items[0].pair_id, error),), halved=True)
+            # Plain forwards take one question at a time: the size of a batch is not what filled the memory.
+            half = len(items) // 2
+            if not plain:
+                self._most, self._fitted = half, 0
+            parts = [items[:half], items[half:]]
+            again = [self._finish(part, self._model.begin(part, plain=plain), plain) for part in parts]
+            return replace(_join(again), halved=True)
+        except (InputError, WorkerError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a model raises is recorded with its pair
+            if len(items) == 1:
+                return Asked(None, (_failure(items[0].pair_id, error),), halved=False)
+            single = [self._finish([item], self._model.begin([item], plain=plain), plain) for item in items]
+            return _join(single)
+        self._grow(len(items))
+        return Asked(output, (), halved=False)
+
+    def _grow(self, size: int) -> None:
+        if self._most is None or size < self._most:
+            return
+        self._fitted += 1
+        if self._fitted >= _FIT_BEFORE_GROWING:
+            self._most, self._fitted = 2 * self._most, 0
 
 
-def _join(parts: Sequence[Asked], *, halved: bool) -> Asked:
+def _join(parts: Sequence[Asked]) -> Asked:
     outputs = [part.output for part in parts if part.output is not None]
     failures = tuple(failure for part in parts for failure in part.failures)
-    return Asked(join_outputs(outputs) if outputs else None, failures, halved)
+    return Asked(join_outputs(outputs) if outputs else None, failures, any(part.halved for part in parts))
 
 
 def join_outputs(outputs: Sequence[BatchOutput]) -> BatchOutput:

@@ -20,20 +20,22 @@ from vlmprobe.workflows.asking import make_items
 from vlmprobe.workflows.batches import Batch, plan_batches
 from vlmprobe.workflows.deliver import deliver_end, deliver_run
 from vlmprobe.workflows.extraction_loop import Extraction
+from vlmprobe.workflows.images_ahead import ImagesAhead
 from vlmprobe.workflows.preparing import ExtractRequest, Prepared, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from vlmprobe.families import Model
+    from vlmprobe.families import BatchItem, Model
+    from vlmprobe.pairs import SwapPair
     from vlmprobe.settings import Settings
     from vlmprobe.workflows.console import Console
 
 __all__ = ["ExtractRequest", "ExtractResult", "extract"]
 
-#: Pairs a batch where nothing else is said.
-DEFAULT_BATCH_SIZE = {"cpu": 16, "cuda": 32}
+#: Pairs that are asked to find out how many fit.
+_PROBED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +152,26 @@ class _Work:
 
     def ask(self, done: set[str]) -> _Asked:
         """Load the model and ask; Ctrl-C ends it cleanly, any other error after keeping what is done."""
-        batch_size = self._batch_size()
-        batches = self._batches(batch_size)
-        config = {**self.run.config, "batch_size": batch_size, "n_batches": len(batches)}
         before = self.run.status
-        self._set_status("running", config=config)
+        self._set_status("running")
         with self._load(before) as model:
-            return self._ask(model, batches, config, done)
+            model.tell = self._console.warn
+            return self._ask(model, done)
 
-    def _ask(self, model: Model, batches: Sequence[Batch], config: dict[str, Any], done: set[str]) -> _Asked:
+    def _ask(self, model: Model, done: set[str]) -> _Asked:
         info = model.info
-        first, _ = make_items(self._prepared.dataset, self._prepared.dataset.pairs[:1])
+        batch_size = self._batch_size(model)
+        batches = self._batches(batch_size)
+        first = self._items(self._prepared.dataset.pairs[:1])
         prompt = model.first_prompt(first[0]) if first else {}
-        config |= {"manifest": info.manifest, "layers": list(info.layers), "first_prompt": prompt}
+        config = {
+            **self.run.config,
+            "batch_size": batch_size,
+            "n_batches": len(batches),
+            "manifest": info.manifest,
+            "layers": list(info.layers),
+            "first_prompt": prompt,
+        }
         with self._database.transaction() as connection:
             first_shard = next_shard_number(connection, self.run.run_id)
             plain = has_failed_certificate(connection, self.run.run_id)
@@ -256,7 +265,7 @@ class _Work:
             set_status(connection, self.run.run_id, status, **values)
             self.run = get_run(connection, self.run.run_id)
 
-    def _batch_size(self) -> int:
+    def _batch_size(self, model: Model) -> int:
         """Return the size of the plan: a run keeps the one it began with, since its batches are redone whole."""
         begun = self.run.config.get("batch_size")
         asked = self._request.batch_size
@@ -266,8 +275,15 @@ class _Work:
                     f"this run began with --batch-size {begun} and keeps it; --new starts another"
                 )
             return int(begun)
-        kind = self._prepared.options.device.split(":")[0]
-        return asked or DEFAULT_BATCH_SIZE.get(kind, DEFAULT_BATCH_SIZE["cuda"])
+        if asked is not None:
+            return asked
+        largest = sorted(self._prepared.pairs, key=lambda pair: -pair.image_width * pair.image_height)
+        return model.fitting_batch(self._items(largest[:_PROBED]))
+
+    def _items(self, pairs: Sequence[SwapPair]) -> list[BatchItem]:
+        with ImagesAhead(self._prepared.dataset, len(pairs), beside_gpus=0) as images:
+            items, _ = make_items(pairs, images.finish(images.begin(pairs)))
+        return items
 
     def _batches(self, batch_size: int) -> list[Batch]:
         """Plan the dataset's own pairs as if there were no quads: boxes given later must change no number."""

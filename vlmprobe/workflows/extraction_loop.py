@@ -1,16 +1,24 @@
-"""The loop over batches: ask, check against plain forwards now and then, gather into shards."""
+"""The loop over batches: ask, check against plain forwards now and then, gather into shards.
+
+Three things go on at once: images of coming batches are decoded, the model answers one batch while the next is made
+ready, and what is answered goes into shards. Batches are taken from the model in the order of the plan, so what is
+written does not depend on how fast each of the three is.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families import certified_batches, compare
-from vlmprobe.workflows.asking import Asked, ask_batch, make_answers, make_items
+from vlmprobe.workflows.asking import Asked, Asker, make_answers, make_items
+from vlmprobe.workflows.images_ahead import ImagesAhead
 from vlmprobe.workflows.shard_builder import ShardBuilder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Set
+    from collections.abc import Callable, Iterator, Sequence, Set
     from pathlib import Path
 
     from vlmprobe.families import BatchItem, BatchOutput, Model
@@ -19,10 +27,33 @@ if TYPE_CHECKING:
     from vlmprobe.store.committer import Committer
     from vlmprobe.store.runs import Run
     from vlmprobe.store.shards import FailureRecord
+    from vlmprobe.workflows.asking import Begun
     from vlmprobe.workflows.batches import Batch
     from vlmprobe.workflows.console import Console
 
 __all__ = ["Extraction"]
+
+#: Batches whose images are decoded before the model can take them.
+_DECODED_AHEAD = 2
+
+
+@dataclass
+class _UnderWay:
+    """A batch that the model has been given."""
+
+    batch: Batch
+    pairs: Sequence[SwapPair]
+    items: Sequence[BatchItem]
+    failures: Sequence[FailureRecord]
+    begun: Begun | None
+    """None where no pair of it has an image."""
+    reference: Begun | None
+    """The same by plain forwards, where it is to be certified."""
+
+    def cancel(self) -> None:
+        for begun in (self.begun, self.reference):
+            if begun is not None:
+                begun.cancel()
 
 
 class Extraction:
@@ -44,6 +75,7 @@ class Extraction:
     ) -> None:
         """Prepare; nothing is asked yet. ``plain``: an earlier start found the fast path wanting."""
         self._dataset, self._batches, self._model = dataset, batches, model
+        self._asker = Asker(model)
         self._committer, self._console, self._run = committer, console, run
         self._builder = ShardBuilder(settings, spool, run.run_id, model.info.layers, first_shard)
         self._certified = _certified(batches)
@@ -60,13 +92,23 @@ class Extraction:
             (batch, [pair for pair in batch.pairs if pair.pair_id not in done]) for batch in self._batches
         ]
         total = sum(len(batch.pairs) for batch in self._batches)
-        with self._console.track(
-            self._run.name, total, total - sum(len(pairs) for _, pairs in open_batches)
-        ) as advance:
-            for batch, pairs in open_batches:
-                if pairs:
-                    self._do(batch, pairs)
-                    advance(len(pairs))
+        left = [(batch, pairs) for batch, pairs in open_batches if pairs]
+        n_left = sum(len(pairs) for _, pairs in left)
+        under_way: deque[_UnderWay] = deque()
+        with (
+            self._console.track(self._run.name, total, total - n_left) as advance,
+            self._images(left) as images,
+        ):
+            try:
+                for given in self._given(images, left):
+                    under_way.append(given)
+                    if len(under_way) >= self._model.depth:
+                        self._take(under_way, advance)
+                while under_way:
+                    self._take(under_way, advance)
+            finally:
+                for given in under_way:
+                    given.cancel()
         self.flush()
 
     def flush(self) -> None:
@@ -75,21 +117,55 @@ class Extraction:
         if shard is not None:
             self._committer.submit(shard)
 
-    def _do(self, batch: Batch, pairs: Sequence[SwapPair]) -> None:
-        items, failures = make_items(self._dataset, pairs)
-        asked = (
-            ask_batch(self._model.run_plain if self._plain else self._model.run_batch, items)
-            if items
-            else None
-        )
+    def _images(self, left: Sequence[tuple[Batch, Sequence[SwapPair]]]) -> ImagesAhead:
+        n_images = len({pair.image_sha256 for _, pairs in left for pair in pairs})
+        on_gpus = self._model.depth // 2 if self._model.info.device.startswith("cuda") else 0
+        return ImagesAhead(self._dataset, n_images, beside_gpus=on_gpus)
+
+    def _given(
+        self, images: ImagesAhead, left: Sequence[tuple[Batch, Sequence[SwapPair]]]
+    ) -> Iterator[_UnderWay]:
+        """Decode some batches ahead; give one after the other to the model."""
+        ahead: deque[tuple[Batch, Sequence[SwapPair], Any]] = deque()
+        for batch, pairs in left:
+            ahead.append((batch, pairs, images.begin(pairs)))
+            if len(ahead) > _DECODED_AHEAD:
+                yield self._give(images, *ahead.popleft())
+        while ahead:
+            yield self._give(images, *ahead.popleft())
+
+    def _give(self, images: ImagesAhead, batch: Batch, pairs: Sequence[SwapPair], begun: Any) -> _UnderWay:
+        items, failures = make_items(pairs, images.finish(begun))
+        given = _UnderWay(batch, pairs, items, failures, None, None)
+        if items:
+            self._begin(given)
+        return given
+
+    def _begin(self, given: _UnderWay) -> None:
+        given.begun = self._asker.begin(given.items, plain=self._plain)
+        given.reference = None
+        if given.batch.number in self._certified and not self._plain:
+            given.reference = self._asker.begin(given.items, plain=True)
+
+    def _take(self, under_way: deque[_UnderWay], advance: Callable[[int], None]) -> None:
+        """Keep what the model said to the first batch under way."""
+        given = under_way[0]
+        asked = None if given.begun is None else self._asker.finish(given.begun)
         certificate: dict[str, Any] | None = None
-        if asked is not None and batch.number in self._certified and not self._plain:
-            asked, certificate = self._certify(batch, items, asked)
-        if asked is not None:
-            failures = [*failures, *asked.failures]
+        if asked is not None and given.reference is not None:
+            asked, certificate = self._certify(given, asked)
+        under_way.popleft()
+        failures = given.failures if asked is None else [*given.failures, *asked.failures]
         self._report(failures)
         if asked is not None and asked.output is not None:
-            self._keep(asked.output, pairs, certificate)
+            self._keep(asked.output, given.pairs, certificate)
+        if certificate is not None and not certificate["passed"]:
+            # Those after it were begun the fast way.
+            for later in under_way:
+                later.cancel()
+                if later.items:
+                    self._begin(later)
+        advance(len(given.pairs))
 
     def _report(self, failures: Sequence[FailureRecord]) -> None:
         for failure in failures:
@@ -112,22 +188,21 @@ class Extraction:
         if self._builder.is_full:
             self.flush()
 
-    def _certify(
-        self, batch: Batch, items: Sequence[BatchItem], asked: Asked
-    ) -> tuple[Asked, dict[str, Any] | None]:
+    def _certify(self, given: _UnderWay, asked: Asked) -> tuple[Asked, dict[str, Any] | None]:
         """Compare a batch with plain forwards; if it fails, everything since the last that passed is redone."""
+        assert given.reference is not None  # noqa: S101  (the caller looked)
+        plain = self._asker.finish(given.reference)
         if asked.output is None or asked.failures:
             return asked, None
-        plain = ask_batch(self._model.run_plain, items)
         if plain.output is None or plain.failures:
             return asked, None
         info = self._model.info
         comparison = compare(asked.output, plain.output, info.layers)
         cosine = comparison.median_delta_cos
         row = {
-            "batch": batch.number,
-            "reason": self._certified[batch.number],
-            "n_questions": 2 * len(items),
+            "batch": given.batch.number,
+            "reason": self._certified[given.batch.number],
+            "n_questions": 2 * len(given.items),
             "dtype": info.dtype,
             "max_rel_dh": comparison.max_rel_dh if math.isfinite(comparison.max_rel_dh) else None,
             "median_delta_cosine": cosine if math.isfinite(cosine) else None,
@@ -138,9 +213,9 @@ class Extraction:
             "action": "kept" if comparison.passed else "redone plainly",
         }
         if comparison.passed:
-            self._last_passed = batch.number
+            self._last_passed = given.batch.number
             return asked, row
-        self._redo(batch)
+        self._redo(given.batch)
         return plain, row
 
     def _redo(self, failed: Batch) -> None:
@@ -161,10 +236,11 @@ class Extraction:
         # A pair may not be replaced by a shard that also holds its first answer.
         self.flush()
         for batch in suspects:
-            items, _ = make_items(self._dataset, batch.pairs)
-            again = ask_batch(self._model.run_plain, items) if items else None
-            if again is None:
+            with ImagesAhead(self._dataset, len(batch.pairs), beside_gpus=0) as images:
+                items, _ = make_items(batch.pairs, images.finish(images.begin(batch.pairs)))
+            if not items:
                 continue
+            again = self._asker.finish(self._asker.begin(items, plain=True))
             if again.output is not None:
                 self._keep(again.output, batch.pairs, replaces=True)
             self._report(again.failures)

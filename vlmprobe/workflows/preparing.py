@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.families import LoadOptions, fingerprint, is_local, load_catalog, open_family
+from vlmprobe.families import LoadOptions, fingerprint, is_local, load_catalog, open_family, open_on_devices
 from vlmprobe.pairs import link_quads, read_boxes, read_dataset
 from vlmprobe.store.identity import run_key
 from vlmprobe.store.runs import RunPlan
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ExtractRequest", "Prepared", "prepare"]
 
 #: Raised when extraction would give other numbers for the same model and dataset.
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,9 @@ class ExtractRequest:
     layers: tuple[int, ...] | None = None
     dtype: str = "auto"
     device: str = "auto"
+    devices: tuple[str, ...] = ()
+    """Several devices that share the batches; GPUs by number."""
+    compile: bool = True
     batch_size: int | None = None
     new: bool = False
     trust_remote_code: bool = False
@@ -94,6 +97,9 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
     except BaseException:
         family.close()
         raise
+    if len(options.devices) > 1:
+        console.say(f"{len(options.devices)} devices share the batches: {', '.join(options.devices)}")
+        family = open_on_devices(spec.architecture, spec.environment, family)
     return Prepared(dataset, quads, family, options, _plan(request, spec, dataset, options, marks))
 
 
@@ -130,6 +136,8 @@ def _load_options(request: ExtractRequest, spec: ScaleSpec) -> LoadOptions:
         processor_revision=spec.processor_revision,
         dtype=request.dtype,
         device=request.device,
+        devices=request.devices,
+        compile=request.compile,
         layers=request.layers,
         trust_remote_code=request.trust_remote_code,
     )

@@ -180,7 +180,7 @@ def test_a_full_device_is_told_from_other_errors(model, items, monkeypatch, erro
     def fail(*_args, **_kwargs):
         raise error
 
-    monkeypatch.setattr(model, "_embed", fail)
+    monkeypatch.setattr(model, "_features", fail)
     with pytest.raises(OutOfMemoryError):
         model.run_batch(items)
 

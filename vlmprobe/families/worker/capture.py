@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.utils.hooks import RemovableHandle
 
-__all__ = ["LastTokenCapture", "decoder_layers", "kept_layers", "to_numpy"]
+__all__ = ["HostStates", "LastTokenCapture", "decoder_layers", "kept_layers", "to_numpy"]
 
 
 class LastTokenCapture:
@@ -88,6 +88,51 @@ def to_numpy(states: Tensor) -> np.ndarray[Any, Any]:
     if host.dtype == torch.bfloat16:
         return host.view(torch.int16).cpu().numpy().view(np.uint16)
     return host.cpu().numpy()
+
+
+class HostStates:
+    """States of a batch on the host, copied while the device works on; bfloat16 as its bits in uint16."""
+
+    def __init__(self, layers: int, rows: int, dim: int) -> None:
+        """Nothing is there yet."""
+        self._shape = (layers, rows, dim)
+        self._host: Tensor | None = None
+        self._stream: Any = None
+
+    def take(self, rows: Sequence[int], states: Tensor) -> None:
+        """Start copying the states of some rows, (layers, rows, dim), in one transfer."""
+        source = states.detach()
+        if source.dtype == torch.bfloat16:
+            # NumPy has no bfloat16.
+            source = source.view(torch.int16)
+        whole = len(rows) == self._shape[1] and list(rows) == list(range(len(rows)))
+        if not source.is_cuda:
+            if whole:
+                self._host = source
+                return
+            self._room(source)[:, list(rows)] = source
+            return
+        self._stream = torch.cuda.current_stream(source.device)
+        if whole:
+            self._room(source).copy_(source, non_blocking=True)
+        else:
+            self._room(source)[:, list(rows)] = source.cpu()
+
+    def array(self) -> np.ndarray[Any, Any]:
+        """Wait for the copies; return (layers, rows, dim)."""
+        import numpy as np
+
+        if self._stream is not None:
+            self._stream.synchronize()
+        if self._host is None:
+            return np.empty(0, dtype=np.float32)
+        found = self._host.numpy()
+        return found.view(np.uint16) if found.dtype == np.int16 else found
+
+    def _room(self, like: Tensor) -> Tensor:
+        if self._host is None:
+            self._host = torch.empty(self._shape, dtype=like.dtype, pin_memory=like.is_cuda)
+        return self._host
 
 
 def decoder_layers(model: Any, checkpoint: str) -> Any:

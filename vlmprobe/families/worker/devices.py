@@ -10,9 +10,9 @@ import torch
 from vlmprobe.families.worker.faults import OutOfMemoryError, UsageFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-__all__ = ["exact_float32", "pick_device", "pick_dtype", "reporting_full_memory"]
+__all__ = ["exact_float32", "pick_device", "pick_devices", "pick_dtype", "reporting_full_memory"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -37,6 +37,31 @@ def pick_device(name: str) -> torch.device:
         if (device.index or 0) >= torch.cuda.device_count():
             raise UsageFault(f"device {name!r}: there are {torch.cuda.device_count()} GPUs, counted from 0")
     return device
+
+
+def pick_devices(name: str, several: Sequence[str]) -> list[torch.device]:
+    """Return the devices that share the work.
+
+    Args:
+        name: one device; ``auto`` and ``cuda`` are all GPUs here.
+        several: devices, which go before ``name``; a number is a GPU. The same one may be named again, on a CPU.
+
+    Raises:
+        UsageError: there is no such device here, they are of different kinds, or a GPU is named twice.
+    """
+    if several:
+        devices = [pick_device(f"cuda:{each}" if each.isdecimal() else each) for each in several]
+        kinds = {device.type for device in devices}
+        if len(kinds) > 1:
+            raise UsageFault(
+                f"--devices {','.join(several)}: these are of different kinds; the numbers would differ"
+            )
+        if kinds == {"cuda"} and len(set(devices)) < len(devices):
+            raise UsageFault(f"--devices {','.join(several)}: a GPU is named twice")
+        return devices
+    if name in {"auto", "cuda"} and torch.cuda.device_count() > 1:
+        return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    return [pick_device(name)]
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:

@@ -41,6 +41,10 @@ class LoadOptions:
     """Whether Python files that a checkpoint brings along may be run."""
     processor_revision: str | None = None
     """Commit, branch or tag of the processor's hub id, where that is another one than the checkpoint's."""
+    devices: tuple[str, ...] = ()
+    """Devices that share the work, as asked for; after :meth:`Family.resolve` those that there are."""
+    compile: bool = True
+    """Whether layers are compiled where that helps (on a GPU); it takes a minute and pays in long runs."""
 
     @property
     def processor_place(self) -> tuple[str, str | None]:
@@ -108,11 +112,16 @@ class Family(ABC):
         Raises:
             UsageFault: there is no such device or dtype.
         """
-        from vlmprobe.families.worker.devices import pick_device, pick_dtype
+        from vlmprobe.families.worker.devices import pick_devices, pick_dtype
 
-        device = pick_device(options.device)
-        dtype = pick_dtype(options.dtype, device)
-        return replace(options, device=str(device), dtype=str(dtype).removeprefix("torch."))
+        devices = pick_devices(options.device, options.devices)
+        dtype = pick_dtype(options.dtype, devices[0])
+        return replace(
+            options,
+            device=str(devices[0]),
+            devices=tuple(str(device) for device in devices),
+            dtype=str(dtype).removeprefix("torch."),
+        )
 
     @classmethod
     @abstractmethod
@@ -132,9 +141,26 @@ class Family(ABC):
             OutOfMemoryError: the batch is too large for the device.
         """
 
+    def prepare(self, items: Sequence[BatchItem]) -> Any:
+        """Do what N pairs need before the model sees them: resizing, tokens, positions.
+
+        It may run in another thread while the model answers an earlier batch.
+        """
+        return items
+
+    def run_prepared(self, prepared: Any) -> BatchOutput:
+        """Answer what :meth:`prepare` returned; see :meth:`run_batch`."""
+        return self.run_batch(prepared)
+
     @abstractmethod
     def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
         """Answer the same pairs with one plain, unpadded forward pass per question: the reference."""
+
+    def fitting_batch(self, items: Sequence[BatchItem]) -> int:
+        """Return how many pairs like these a batch should hold; on a GPU it asks them, to see what they take."""
+        from vlmprobe.families.worker.sizing import fitting_batch
+
+        return fitting_batch(self, items)
 
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         """Return the prompt text and token ids of a pair's original question, for the run's config.

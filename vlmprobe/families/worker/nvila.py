@@ -57,11 +57,14 @@ class _Tiles:
     """One image as the vision tower gets it."""
 
     pixels: Tensor
-    """(tiles, 3, height, width)."""
+    """(tiles, 3, height, width), on the host."""
     placeholders: int
     """How many ``<image>`` tokens stand for it in a prompt: one a tile, or one for all."""
     settings: dict[str, Any]
     """What llava calls the media's config: how the tiles of a scale lie."""
+
+    blocks: int = 1
+    """How many tiles' features one placeholder stands for."""
 
 
 class Nvila(SharedPrefixFamily):
@@ -107,6 +110,8 @@ class Nvila(SharedPrefixFamily):
                 "images": self._config.image_aspect_ratio,
             },
         )
+        with torch.inference_mode():
+            self._ends, self._tile_tokens = self._measure()
 
     @classmethod
     def load(cls, options: LoadOptions) -> Self:
@@ -131,35 +136,29 @@ class Nvila(SharedPrefixFamily):
         check_filled(options.checkpoint, found.folder, parts)
         return cls(options, model.eval().requires_grad_(requires_grad=False), code, found, manifest)
 
-    @torch.inference_mode()
     def prompts(self, items: Sequence[BatchItem]) -> Prompts:
-        """Cut and encode each distinct image once; write its token as often as it has features."""
+        """Cut each distinct image once, on the host; write its token as often as it will have features."""
         distinct, image_of_row = distinct_images(items)
         tiles = [self._tiles(image) for image in distinct]
-        features = self._encode(tiles)
         questions = [question for item in items for question in item.questions]
-        ids = []
-        for question, image in zip(questions, image_of_row, strict=True):
-            lengths = iter([len(each) for each in features[image]])
-            ids.append(
-                [
-                    token
-                    for written in self._write(distinct[image], question, tiles[image])
-                    for token in [written] * (next(lengths) if written == self._image_token else 1)
-                ]
-            )
+        ids = [
+            self._expand(self._write(distinct[image], question, tiles[image]), tiles[image])
+            for question, image in zip(questions, image_of_row, strict=True)
+        ]
         return Prompts(
             ids=ids,
             image_of_row=image_of_row,
             image_end=[len(row) - row[::-1].index(self._image_token) for row in ids],
-            images=[torch.cat(each) for each in features],
+            images=tiles,
         )
 
-    def forward(self, rows: Rows, images: Sequence[Tensor], cache: Any) -> tuple[Tensor, Any]:
+    def forward(self, rows: Rows, images: Sequence[_Tiles], cache: Any) -> tuple[Tensor, Any]:
         """Run the language model; each image's features take the place of its tokens."""
         embeddings: Tensor = self._llm.get_input_embeddings()(rows.ids)
         if rows.images is not None:
-            features = torch.cat([images[image] for image in rows.images]).to(embeddings.dtype)
+            distinct = sorted(set(rows.images))
+            encoded = dict(zip(distinct, self._encode([images[place] for place in distinct]), strict=True))
+            features = torch.cat([encoded[image] for image in rows.images]).to(embeddings.dtype)
             places = (rows.ids == self._image_token).unsqueeze(-1).expand_as(embeddings)
             embeddings = embeddings.masked_scatter(places, features)
         output = self._llm(
@@ -179,7 +178,7 @@ class Nvila(SharedPrefixFamily):
         ids = torch.tensor([self._write(image, question, tiles)], device=self._device)
         return {
             "input_ids": ids,
-            "media": {"image": list(tiles.pixels)},
+            "media": {"image": list(self._on_device(tiles.pixels))},
             "media_config": {"image": tiles.settings},
             "attention_mask": torch.ones_like(ids, dtype=torch.bool),
         }
@@ -198,7 +197,7 @@ class Nvila(SharedPrefixFamily):
         written = self._write(item.image, item.questions[0], tiles)
         return {
             "text": self._tokenizer.decode(written),
-            "token_ids": list(self.prompts([item]).ids[0]),
+            "token_ids": self._expand(written, tiles),
             "tiles": len(tiles.pixels),
         }
 
@@ -206,11 +205,12 @@ class Nvila(SharedPrefixFamily):
         return GreedyDecoder(self._llm, self._tokenizer, embedded=True)
 
     def _tiles(self, image: Image) -> _Tiles:
-        """Cut one image as ``generate_content`` does; pixels go straight to the model's number format."""
+        """Cut one image as ``generate_content`` does."""
         config, tower = self._config, self._model.vision_tower
         # llava's functions look for the processor in the config.
         config.image_processor = tower.image_processor
         settings: dict[str, Any] = {}
+        joined = 1
         if config.image_aspect_ratio == "dynamic":
             pixels = self._code.process_image(image, config, None, enable_dynamic_res=True)
         elif config.image_aspect_ratio == "dynamic_s2":
@@ -218,11 +218,14 @@ class Nvila(SharedPrefixFamily):
                 config.s2_scales = [int(scale) for scale in config.s2_scales.split(",")]
             pixels, blocks = self._code.process_image(image, config, None, enable_dynamic_s2=True)
             settings = {"block_sizes": [blocks]}
+            # The scales' features are brought to the size of one of them; only the last has the image's own shape.
+            chosen = tower.resize_output_to_scale_idx % len(tower.scales)
+            last = chosen == len(tower.scales) - 1
+            joined = blocks[0] * blocks[1] if last else (tower.scales[chosen] // tower.scales[0]) ** 2
         else:
             pixels = self._code.process_images([image], tower.image_processor, config)
         one_each = config.image_aspect_ratio == "dynamic"
-        parameter = next(self._llm.parameters())
-        return _Tiles(pixels.to(parameter.device, parameter.dtype), len(pixels) if one_each else 1, settings)
+        return _Tiles(pixels, len(pixels) if one_each else 1, settings, joined)
 
     def _write(self, image: Image, question: str, tiles: _Tiles) -> list[int]:
         """Return the prompt's ids: a user's message of an image and a question, up to where the answer begins."""
@@ -237,9 +240,27 @@ class Nvila(SharedPrefixFamily):
         ).tolist()
         return ids
 
-    def _encode(self, images: Sequence[_Tiles]) -> list[list[Tensor]]:
-        """Return per image and placeholder its features, (tokens, dim); several images at once."""
-        features: list[list[Tensor]] = []
+    def _expand(self, written: Sequence[int], tiles: _Tiles) -> list[int]:
+        """Repeat the image's token as often as each placeholder has features."""
+        length = self._ends + tiles.blocks * self._tile_tokens
+        return [token for each in written for token in [each] * (length if each == self._image_token else 1)]
+
+    def _measure(self) -> tuple[int, int]:
+        """Return the embeddings around the features of a placeholder, and how many features a tile has.
+
+        Tiles have one size, so the first image says it for all.
+        """
+        from PIL import Image as Images
+
+        encoder, tiles = self._model.encoders["image"], self._tiles(Images.new("RGB", (64, 64)))
+        around = (text for text in (encoder.start_tokens, encoder.end_tokens) if text is not None)
+        ends = sum(len(self._tokenizer(text)["input_ids"]) for text in around)
+        (encoded,) = self._encode([tiles])
+        return ends, (len(encoded) // tiles.placeholders - ends) // tiles.blocks
+
+    def _encode(self, images: Sequence[_Tiles]) -> list[Tensor]:
+        """Return the features of each image, (tokens, dim); several images at once."""
+        features: list[Tensor] = []
         group: list[_Tiles] = []
         for place, image in enumerate(images):
             group.append(image)
@@ -249,9 +270,14 @@ class Nvila(SharedPrefixFamily):
                 group = []
         return features
 
-    def _encode_together(self, images: Sequence[_Tiles]) -> list[list[Tensor]]:
+    def _encode_together(self, images: Sequence[_Tiles]) -> list[Tensor]:
         blocks = [block for image in images for block in image.settings.get("block_sizes", ())]
         settings = {"block_sizes": blocks} if blocks else {}
-        pixels = [tile for image in images for tile in image.pixels]
-        encoded = iter(self._model.encoders["image"](pixels, settings))
-        return [[next(encoded) for _ in range(image.placeholders)] for image in images]
+        pixels = self._on_device(torch.cat([image.pixels for image in images]))
+        encoded = iter(self._model.encoders["image"](list(pixels), settings))
+        return [torch.cat([next(encoded) for _ in range(image.placeholders)]) for image in images]
+
+    def _on_device(self, pixels: Tensor) -> Tensor:
+        """Bring pixels to the model, straight to its number format."""
+        parameter = next(self._llm.parameters())
+        return pixels.to(parameter.device, parameter.dtype)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from vlmprobe.families.worker.qwen_images import ImagePatches, ResizedImages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,19 +16,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.families.worker.family import BatchItem
 
-__all__ = ["ImagePrompts", "PreparedImages", "distinct_images", "pad_left"]
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedImages:
-    """Images as patches, one image after the other."""
-
-    pixels: Tensor
-    """Shape (patches of all images, values of a patch)."""
-    grids: Tensor
-    """Shape (images, 3): patches in time, height and width."""
-    tokens: tuple[int, ...]
-    """How many prompt tokens each image takes."""
+__all__ = ["ImagePrompts", "distinct_images", "pad_left"]
 
 
 class ImagePrompts:
@@ -41,6 +30,7 @@ class ImagePrompts:
         self._image_processor = image_processor
         self._template = template
         self._image_token = image_token
+        self._patches = ImagePatches.of(image_processor)
 
     def text(self, question: str) -> str:
         """Render one user message, the image and then the question, up to where the answer begins."""
@@ -68,8 +58,24 @@ class ImagePrompts:
         place = ids.index(self._image_token)
         return ids[:place] + [self._image_token] * image_tokens + ids[place + 1 :]
 
-    def prepare(self, images: Sequence[Image]) -> PreparedImages:
-        """Resize, normalise and cut images into patches, as the checkpoint's settings say."""
+    def resize(self, images: Sequence[Image]) -> ResizedImages:
+        """Resize images on the host, as the checkpoint's settings say.
+
+        A processor that does anything else than is known here makes the patches themselves, on the host.
+        """
+        if self._patches is not None:
+            return self._patches.resize(images)
+        pixels, grids, tokens = self.process(images)
+        return ResizedImages(pixels, tuple((height, width) for _, height, width in grids.tolist()), tokens)
+
+    def patches(self, images: ResizedImages, device: torch.device) -> Tensor:
+        """Return resized images as normalised patches on a device, (patches, values of a patch)."""
+        if self._patches is not None:
+            return self._patches.patches(images, device)
+        return images.pixels.to(device, non_blocking=True)
+
+    def process(self, images: Sequence[Image]) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        """Let the checkpoint's own processor make patches, grids (time, height, width) and numbers of tokens."""
         prepared = self._image_processor(
             images=[image.convert("RGB") for image in images],
             return_tensors="pt",
@@ -77,8 +83,7 @@ class ImagePrompts:
         )
         grids: Tensor = prepared["image_grid_thw"]
         per_token = self._image_processor.merge_size**2
-        tokens = tuple((grids.prod(dim=1) // per_token).tolist())
-        return PreparedImages(prepared["pixel_values"], grids, tokens)
+        return prepared["pixel_values"], grids, tuple((grids.prod(dim=1) // per_token).tolist())
 
 
 def distinct_images(items: Sequence[BatchItem]) -> tuple[list[Image], list[int]]:

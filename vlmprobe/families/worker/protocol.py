@@ -92,7 +92,8 @@ def write_options(options: LoadOptions) -> dict[str, Any]:
 def read_options(said: dict[str, Any]) -> LoadOptions:
     """Return load options from JSON."""
     layers = said["layers"]
-    return LoadOptions(**{**said, "layers": None if layers is None else tuple(layers)})
+    lists = {"layers": None if layers is None else tuple(layers), "devices": tuple(said["devices"])}
+    return LoadOptions(**{**said, **lists})
 
 
 def write_info(info: ModelInfo) -> dict[str, Any]:

@@ -24,14 +24,18 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from vlmprobe.families.worker.capture import decoder_layers
 from vlmprobe.families.worker.devices import pick_device, pick_dtype
-from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.faults import ModelFault, OutOfMemoryError
+from vlmprobe.families.worker.fused_layers import Compiled
+from vlmprobe.families.worker.packed_decoder import PackedDecoder
+from vlmprobe.families.worker.packing import pack
 from vlmprobe.families.worker.pretrained import (
     load_chat_template,
     load_image_processor,
     load_model,
     load_tokenizer,
 )
-from vlmprobe.families.worker.prompts import ImagePrompts, distinct_images, pad_left
+from vlmprobe.families.worker.prompts import ImagePrompts, distinct_images
+from vlmprobe.families.worker.qwen_vision import QwenVision
 from vlmprobe.families.worker.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.versions import accepted, last_logits_only
 
@@ -45,14 +49,16 @@ except ImportError:
     )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Self
 
     from PIL.Image import Image
     from torch import Tensor
 
-    from vlmprobe.families.worker.family import BatchItem, LoadOptions
-    from vlmprobe.families.worker.prompts import PreparedImages
+    from vlmprobe.families.worker.family import BatchItem, BatchOutput, LoadOptions
+    from vlmprobe.families.worker.packing import Pack
+    from vlmprobe.families.worker.qwen_images import ResizedImages
+    from vlmprobe.families.worker.shared_prefix import Group, PreparedBatch
 
 __all__ = ["Qwen25", "Tiny"]
 
@@ -71,6 +77,22 @@ class Qwen25(SharedPrefixFamily):
         self._one_logit = last_logits_only(model.forward)
         dim = model.config.get_text_config().hidden_size
         super().__init__(options, model, tokenizer, layers, dim)
+        self._vision: QwenVision | None = None
+        self._packed: PackedDecoder | None = None
+        on_gpu = self._device.type == "cuda"
+        self._compiled = Compiled(wanted=options.compile and on_gpu)
+        visual, text = self._multimodal.visual, getattr(model.model, "language_model", None)
+        with torch.inference_mode():
+            if QwenVision.fits(visual):
+                self._vision = QwenVision(visual, self._compiled, pad=on_gpu)
+            if text is not None and PackedDecoder.fits(text):
+                self._packed = PackedDecoder(text, model.lm_head, self.info.layers, self._compiled)
+        self.info.manifest.update(
+            vision_kernel="transformers" if self._vision is None else self._vision.kernel,
+            decoder_kernel="transformers" if self._packed is None else "packed",
+            compiled=self._compiled.state,
+        )
+        self._known_positions: dict[tuple[int, tuple[int, ...]], Tensor] = {}
 
     @classmethod
     def load(cls, options: LoadOptions) -> Self:
@@ -100,25 +122,58 @@ class Qwen25(SharedPrefixFamily):
         )
 
     def prompts(self, items: Sequence[BatchItem]) -> Prompts:
-        """Cut each distinct image into patches once; positions come from the whole prompts."""
+        """Resize each distinct image once; positions come from the whole prompts."""
         distinct, image_of_row = distinct_images(items)
-        images = self._prompts.prepare(distinct)
+        images = self._prompts.resize(distinct)
         questions = [question for item in items for question in item.questions]
         prompts = [
             self._prompts.ids(question, images.tokens[image])
             for question, image in zip(questions, image_of_row, strict=True)
         ]
-        ids, mask = pad_left(prompts)
-        positions = self._positions(ids, mask, images.grids[image_of_row])
         return Prompts(
             ids=prompts,
             image_of_row=image_of_row,
             image_end=[len(prompt) - prompt[::-1].index(self._image_token) for prompt in prompts],
-            images=images,
-            positions=[positions[:, row, -len(prompt) :] for row, prompt in enumerate(prompts)],
+            images=images.pinned() if self._device.type == "cuda" else images,
+            positions=[
+                self._positions(prompt, images.grids[image])
+                for prompt, image in zip(prompts, image_of_row, strict=True)
+            ],
         )
 
-    def forward(self, rows: Rows, images: PreparedImages, cache: Any) -> tuple[Tensor, Any]:
+    def plan(self, prompts: Prompts, rows: Sequence[int], splits: Sequence[int]) -> Pack | None:
+        """Lay the tokens out for the packed decoder."""
+        if self._packed is None:
+            return None
+        first_row = {prompts.image_of_row[row]: row for row in reversed(rows)}
+        distinct = sorted(first_row)
+        positions = prompts.positions or ()
+        pairs = [(row, splits[prompts.image_of_row[row]]) for row in rows]
+        return pack(
+            [prompts.ids[first_row[image]][: splits[image]] for image in distinct],
+            [prompts.ids[row][split:] for row, split in pairs],
+            [distinct.index(prompts.image_of_row[row]) for row in rows],
+            [positions[first_row[image]][:, : splits[image]] for image in distinct],
+            [positions[row][:, split:] for row, split in pairs],
+            self._image_token,
+        )
+
+    def run_prepared(self, prepared: PreparedBatch) -> BatchOutput:
+        """See :meth:`SharedPrefixFamily.run_prepared`; a full device is given back what was kept on it."""
+        try:
+            return super().run_prepared(prepared)
+        except OutOfMemoryError:
+            if self._packed is not None:
+                self._packed.forget()
+            raise
+
+    def _read(self, prompts: Prompts, group: Group) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+        """Run a group's prompts packed, where this model's layers are those that the packed decoder knows."""
+        if group.plan is None or self._packed is None:
+            return super()._read(prompts, group)
+        return self._packed.read(group.plan.to(self._device), self._features(prompts.images))
+
+    def forward(self, rows: Rows, images: ResizedImages, cache: Any) -> tuple[Tensor, Any]:
         """Run the language model; the image's features take the place of its tokens."""
         inputs: dict[str, Any] = {"input_ids": rows.ids}
         if rows.images is not None:
@@ -135,40 +190,51 @@ class Qwen25(SharedPrefixFamily):
 
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         """Return text, token ids and image size of a pair's original question, as the model gets them."""
-        images = self._prompts.prepare([item.image])
+        images = self._prompts.resize([item.image])
         return {
             "text": self._prompts.text(item.questions[0]),
             "token_ids": self._prompts.ids(item.questions[0], images.tokens[0]),
             "image_tokens": images.tokens[0],
-            "image_grid_thw": images.grids[0].tolist(),
+            "image_grid_thw": [1, *images.grids[0]],
         }
 
-    def _positions(self, ids: Tensor, mask: Tensor, grids: Tensor) -> Tensor:
-        """Return M-RoPE positions, shape (3, rows, length); on the host, where its loops are quick."""
-        positions: Tensor = self._multimodal.get_rope_index(
-            **accepted(
-                self._multimodal.get_rope_index,
-                input_ids=ids,
-                mm_token_type_ids=(ids == self._image_token).int(),
-                image_grid_thw=grids,
-                attention_mask=mask,
-            )
-        )[0]
-        return positions
+    def _positions(self, prompt: Sequence[int], grid: tuple[int, int]) -> Tensor:
+        """Return M-RoPE positions, (3, length), as the model works them out; once an image size and place."""
+        key = (prompt.index(self._image_token), grid)
+        known = self._known_positions.get(key)
+        if known is None or known.shape[1] < len(prompt):
+            # Behind the image each token is one further on every axis, so a longer prompt's are the same.
+            longer = torch.tensor([[*prompt, *[0] * len(prompt)]])
+            known = self._multimodal.get_rope_index(
+                **accepted(
+                    self._multimodal.get_rope_index,
+                    input_ids=longer,
+                    mm_token_type_ids=(longer == self._image_token).int(),
+                    image_grid_thw=torch.tensor([[1, *grid]]),
+                    attention_mask=torch.ones_like(longer),
+                )
+            )[0][:, 0]
+            self._known_positions[key] = known
+        return known[:, : len(prompt)]
 
-    def _embed(self, ids: Tensor, images: PreparedImages, image_of_row: Sequence[int]) -> Tensor:
-        """Embed the prompts with each image's features in the place of its tokens."""
-        pixels, grids = images.pixels.to(self._device), images.grids.to(self._device)
-        if hasattr(self._multimodal, "get_image_features"):
-            features = self._multimodal.get_image_features(pixels, grids)
-            # Early releases of transformers 5, and 4.x, return the features themselves.
-            per_image = getattr(features, "pooler_output", features)
-        else:
+    def _features(self, images: ResizedImages) -> Tensor:
+        """Return the features of some images, one after the other."""
+        patches = self._prompts.patches(images, self._device)
+        if self._vision is not None:
+            return self._vision(patches, images.grids)
+        grids = torch.tensor([[1, *grid] for grid in images.grids], device=self._device)
+        if not hasattr(self._multimodal, "get_image_features"):
             visual = self._multimodal.visual
-            per_image = visual(pixels.type(visual.dtype), grid_thw=grids)
-        if isinstance(per_image, torch.Tensor):
-            # Some releases return all images in one piece.
-            per_image = torch.split(per_image, list(images.tokens))
+            features: Tensor = visual(patches.type(visual.dtype), grid_thw=grids)
+            return features
+        given = self._multimodal.get_image_features(patches, grids)
+        # Early releases of transformers 5, and 4.x, return the features themselves, in one piece or several.
+        per_image = getattr(given, "pooler_output", given)
+        return per_image if isinstance(per_image, torch.Tensor) else torch.cat(list(per_image))
+
+    def _embed(self, ids: Tensor, images: ResizedImages, image_of_row: Sequence[int]) -> Tensor:
+        """Embed the prompts with each image's features in the place of its tokens."""
+        per_image = torch.split(self._features(images), list(images.tokens))
         embeddings: Tensor = self._model.get_input_embeddings()(ids)
         flat = torch.cat([per_image[image] for image in image_of_row]).to(embeddings.dtype)
         places = (ids == self._image_token).unsqueeze(-1).expand_as(embeddings)
@@ -176,14 +242,15 @@ class Qwen25(SharedPrefixFamily):
 
     def plain_inputs(self, image: Image, question: str) -> dict[str, Any]:
         """Return ids, mask and pixels; the model works out the positions itself."""
-        images = self._prompts.prepare([image])
-        ids = torch.tensor([self._prompts.ids(question, images.tokens[0])])
+        # The checkpoint's own image processor: this is what the fast path is held against.
+        pixels, grids, tokens = self._prompts.process([image])
+        ids = torch.tensor([self._prompts.ids(question, tokens[0])])
         inputs = {
             "input_ids": ids,
             "attention_mask": torch.ones_like(ids),
             "mm_token_type_ids": (ids == self._image_token).int(),
-            "pixel_values": images.pixels,
-            "image_grid_thw": images.grids,
+            "pixel_values": pixels,
+            "image_grid_thw": grids,
         }
         return {
             name: tensor.to(self._device) for name, tensor in accepted(self._model.forward, **inputs).items()

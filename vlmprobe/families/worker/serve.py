@@ -6,6 +6,7 @@ import os
 import queue
 import sys
 import threading
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from vlmprobe.families.worker import protocol
 from vlmprobe.families.worker.faults import Fault, OutOfMemoryError, PackageFault
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import IO
 
     from vlmprobe.families.worker.family import Family
@@ -24,14 +26,19 @@ Answer = tuple[dict[str, Any], list[bytes]]
 
 
 def serve(target: str, calls: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer calls of the family at ``module:class``; end with the parent, also in the middle of a batch."""
+    """Answer calls of the family at ``module:class``; end with the parent, also in the middle of a batch.
+
+    A batch is made ready while the model answers the one before.
+    """
     waiting: queue.Queue[Answer] = queue.Queue()
-    threading.Thread(target=_listen, args=(calls, waiting), daemon=True).start()
+    ready: queue.Queue[Callable[[], Answer]] = queue.Queue(maxsize=1)
     worker = _Worker(target)
+    threading.Thread(target=_listen, args=(calls, waiting), daemon=True).start()
+    threading.Thread(target=_make_ready, args=(worker, waiting, ready), daemon=True).start()
     while True:
-        said, blobs = waiting.get()
+        answer = ready.get()
         try:
-            header, out = worker.answer(said, blobs)
+            header, out = answer()
         except Fault as fault:
             header, out = {"fault": fault.kind, "message": str(fault)}, []
         except OutOfMemoryError as error:
@@ -39,6 +46,21 @@ def serve(target: str, calls: IO[bytes], answers: IO[bytes]) -> None:
         except Exception as error:  # noqa: BLE001  (whatever a model raises is the parent's to judge)
             header, out = {"error": type(error).__name__, "message": str(error)}, []
         protocol.send(answers, header, out)
+
+
+def _make_ready(
+    worker: _Worker, waiting: queue.Queue[Answer], ready: queue.Queue[Callable[[], Answer]]
+) -> None:
+    while True:
+        said, blobs = waiting.get()
+        try:
+            ready.put(worker.make_ready(said, blobs))
+        except Exception as error:  # noqa: BLE001  (raised again where its answer is due)
+            ready.put(partial(_raise, error))
+
+
+def _raise(error: Exception) -> Answer:
+    raise error
 
 
 def _listen(calls: IO[bytes], waiting: queue.Queue[Answer]) -> None:
@@ -61,21 +83,33 @@ class _Worker:
         self._code: type[Family] | None = None
         self._model: Family | None = None
 
-    def answer(self, said: dict[str, Any], blobs: list[bytes]) -> Answer:
+    def make_ready(self, said: dict[str, Any], blobs: list[bytes]) -> Callable[[], Answer]:
+        """Do what needs no model; return what gives the answer."""
         call = said["call"]
         if call == "resolve":
-            options = self._family().resolve(protocol.read_options(said["options"]))
-            return {"options": protocol.write_options(options)}, []
+            return lambda: self._resolve(said)
         if call == "load":
-            self._model = self._family().load(protocol.read_options(said["options"]))
-            return {"info": protocol.write_info(self._model.info)}, []
+            return lambda: self._load(said)
         if self._model is None:
             raise ValueError(f"{call} before a model is loaded")
+        model = self._model
         items = protocol.read_items(said, blobs)
         if call == "first_prompt":
-            return {"prompt": self._model.first_prompt(items[0])}, []
-        run = {"run_batch": self._model.run_batch, "run_plain": self._model.run_plain}[call]
-        return protocol.write_output(run(items))
+            return lambda: ({"prompt": model.first_prompt(items[0])}, [])
+        if call == "fitting_batch":
+            return lambda: ({"pairs": model.fitting_batch(items)}, [])
+        if call == "run_plain":
+            return lambda: protocol.write_output(model.run_plain(items))
+        prepared = model.prepare(items)
+        return lambda: protocol.write_output(model.run_prepared(prepared))
+
+    def _resolve(self, said: dict[str, Any]) -> Answer:
+        options = self._family().resolve(protocol.read_options(said["options"]))
+        return {"options": protocol.write_options(options)}, []
+
+    def _load(self, said: dict[str, Any]) -> Answer:
+        self._model = self._family().load(protocol.read_options(said["options"]))
+        return {"info": protocol.write_info(self._model.info)}, []
 
     def _family(self) -> type[Family]:
         if self._code is None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from vlmprobe.families.worker.capture import LastTokenCapture, kept_layers, to_numpy
+from vlmprobe.families.worker.capture import HostStates, LastTokenCapture, kept_layers, to_numpy
 from vlmprobe.families.worker.decoding import GreedyDecoder, greedy_options
 from vlmprobe.families.worker.devices import exact_float32, reporting_full_memory
 from vlmprobe.families.worker.family import BatchItem, BatchOutput, Family, LoadOptions, ModelInfo
@@ -29,14 +29,14 @@ from vlmprobe.families.worker.margins import MarginReader
 from vlmprobe.families.worker.pretrained import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from PIL.Image import Image
     from torch import Tensor, nn
 
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-__all__ = ["Prompts", "Rows", "SharedPrefixFamily"]
+__all__ = ["Group", "PreparedBatch", "Prompts", "Rows", "SharedPrefixFamily"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,26 @@ class Rows:
     """(rows, length), or (axes, rows, length)."""
     images: Sequence[int] | None
     """Which distinct image each row holds; None when all image tokens are in the cache already."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Questions that share their forward passes."""
+
+    rows: list[int]
+    splits: list[int] | None
+    """Where each distinct image's prefix ends; None: nothing is shared."""
+    plan: Any = None
+    """What :meth:`SharedPrefixFamily.plan` returned."""
+
+
+@dataclass(frozen=True)
+class PreparedBatch:
+    """A batch with everything done that needs no model."""
+
+    items: Sequence[BatchItem]
+    prompts: Prompts
+    groups: list[Group]
 
 
 class SharedPrefixFamily(Family):
@@ -174,13 +194,20 @@ class SharedPrefixFamily(Family):
 
     # What all share.
 
-    @torch.inference_mode()
     def run_batch(self, items: Sequence[BatchItem]) -> BatchOutput:
-        """Answer N pairs at once; each image is prepared, encoded and read once.
+        """See :meth:`Family.run_batch`."""
+        return self.run_prepared(self.prepare(items))
 
-        Pairs that hold the same image object share it.
-        """
-        return reporting_full_memory(lambda: self._run_batch(items))
+    @torch.inference_mode()
+    def prepare(self, items: Sequence[BatchItem]) -> PreparedBatch:
+        """Write the prompts of N pairs; each image is prepared once. Pairs that hold the same image object share it."""
+        prompts = self.prompts(items)
+        return PreparedBatch(items, prompts, self._groups(prompts))
+
+    @torch.inference_mode()
+    def run_prepared(self, prepared: PreparedBatch) -> BatchOutput:
+        """Answer N pairs at once; each image is encoded and read once."""
+        return reporting_full_memory(lambda: self._run_prepared(prepared))
 
     @torch.inference_mode()
     def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
@@ -193,36 +220,42 @@ class SharedPrefixFamily(Family):
         ids = list(prompts.ids[0])
         return {"text": self._tokenizer.decode(ids), "token_ids": ids}
 
-    def _run_batch(self, items: Sequence[BatchItem]) -> BatchOutput:
-        prompts = self.prompts(items)
+    def plan(self, prompts: Prompts, rows: Sequence[int], splits: Sequence[int]) -> Any:
+        """Work out ahead, on the host, what :meth:`_read` needs for these questions; most families need nothing."""
+        del prompts, rows, splits
+
+    def _run_prepared(self, prepared: PreparedBatch) -> BatchOutput:
+        items, prompts = prepared.items, prepared.prompts
         answers = [answer for item in items for answer in item.answers]
         n_rows = len(prompts.ids)
-        states = torch.empty(0)
+        states = HostStates(len(self._modules), n_rows, self.info.dim)
         texts = [""] * n_rows
         margins: Floats = np.full(n_rows, np.nan)
-        for group in self._groups(prompts):
+        for group in prepared.groups:
             logits, captured, step = self._read(prompts, group)
-            if not states.numel():
-                states = captured.new_empty((len(self._modules), n_rows, self.info.dim))
-            states[:, group.rows] = captured
+            # The copy goes on while the answers are decoded.
+            states.take(group.rows, captured)
             margins[group.rows] = self._margins.read(logits, [answers[row] for row in group.rows])
             with quiet():
                 new = self._decoder.decode([prompts.ids[row] for row in group.rows], logits, step)
             for row, tokens in zip(group.rows, new, strict=True):
                 texts[row] = self._text(tokens)
-        return self._output(items, states, texts, margins)
+        return self._output(items, states.array(), texts, margins)
 
-    def _groups(self, prompts: Prompts) -> list[_Group]:
+    def _groups(self, prompts: Prompts) -> list[Group]:
         """Put the questions into groups that share their forward passes."""
         splits = _shared_lengths(prompts) if self.causal else None
         if self.pads_prefixes:
-            return [_Group(list(range(len(prompts.ids))), splits)]
+            return [self._group(prompts, list(range(len(prompts.ids))), splits)]
         by_length: dict[int, list[int]] = {}
         for row, (ids, image) in enumerate(zip(prompts.ids, prompts.image_of_row, strict=True)):
             by_length.setdefault(len(ids) if splits is None else splits[image], []).append(row)
-        return [_Group(rows, splits) for rows in by_length.values()]
+        return [self._group(prompts, rows, splits) for rows in by_length.values()]
 
-    def _read(self, prompts: Prompts, group: _Group) -> tuple[Tensor, Tensor, _Step]:
+    def _group(self, prompts: Prompts, rows: list[int], splits: list[int] | None) -> Group:
+        return Group(rows, splits, None if splits is None else self.plan(prompts, rows, splits))
+
+    def _read(self, prompts: Prompts, group: Group) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
         """Run a group's prompts; return logits (rows, vocabulary), states (layers, rows, dim) and what goes on."""
         positions = prompts.positions or [torch.arange(len(ids)) for ids in prompts.ids]
         images = [prompts.image_of_row[row] for row in group.rows]
@@ -288,15 +321,19 @@ class SharedPrefixFamily(Family):
                 with quiet():
                     texts.append(self._text(self.plain_tokens(inputs)))
         stacked = torch.cat(states, dim=1) if states else torch.empty(0)
-        return self._output(items, stacked, texts, np.concatenate([*margins, np.empty(0)]))
+        return self._output(items, to_numpy(stacked), texts, np.concatenate([*margins, np.empty(0)]))
 
     def _output(
-        self, items: Sequence[BatchItem], states: Tensor, texts: Sequence[str], margins: Floats
+        self,
+        items: Sequence[BatchItem],
+        states: np.ndarray[Any, Any],
+        texts: Sequence[str],
+        margins: Floats,
     ) -> BatchOutput:
         n_pairs = len(items)
         return BatchOutput(
             pair_ids=tuple(item.pair_id for item in items),
-            states=to_numpy(states).reshape(len(self._modules), n_pairs, 2, self.info.dim),
+            states=states.reshape(len(self._modules), n_pairs, 2, self.info.dim),
             dtype=self.info.dtype,
             texts=tuple((texts[2 * pair], texts[2 * pair + 1]) for pair in range(n_pairs)),
             margins=margins.reshape(n_pairs, 2),
@@ -304,14 +341,6 @@ class SharedPrefixFamily(Family):
 
     def _text(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(tokens, skip_special_tokens=True)).strip()
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Questions that share their forward passes, and where each image's prefix ends (None: nothing is shared)."""
-
-    rows: list[int]
-    splits: list[int] | None
 
 
 class _Step:

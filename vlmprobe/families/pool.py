@@ -1,0 +1,169 @@
+"""One model on several devices: a process each, batches handed to whichever has least to do."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.errors import WorkerError
+from vlmprobe.families.base import Model, OpenFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions
+
+__all__ = ["SpreadFamily"]
+
+
+class SpreadFamily(OpenFamily):
+    """A family whose model is loaded on each of several devices."""
+
+    def __init__(self, first: OpenFamily, open_one: Callable[[], OpenFamily]) -> None:
+        """Remember how to open it.
+
+        Args:
+            first: what resolves options.
+            open_one: opens the family in a process of its own.
+        """
+        self._first, self._open_one = first, open_one
+
+    def resolve(self, options: LoadOptions) -> LoadOptions:
+        """See :meth:`OpenFamily.resolve`."""
+        return self._first.resolve(options)
+
+    def load(self, options: LoadOptions) -> DevicePool:
+        """Load the checkpoint on every device of ``options.devices`` at once; see :meth:`OpenFamily.load`."""
+        return DevicePool(self._open_one, options)
+
+    def close(self) -> None:
+        """See :meth:`OpenFamily.close`; the processes are the model's to end."""
+        self._first.close()
+
+
+@dataclass
+class _Call:
+    """A batch, what was promised for it, and who is at it."""
+
+    items: Sequence[BatchItem]
+    plain: bool
+    promised: Future[BatchOutput]
+
+
+@dataclass
+class _Device:
+    """One device, its process and what it has been given."""
+
+    name: str
+    family: OpenFamily
+    model: Model
+    calls: list[_Call] = field(default_factory=list)
+    restarts: int = 0
+    starting: bool = False
+
+
+class DevicePool(Model):
+    """The processes; one that dies is started again once, and what it was at is done again."""
+
+    def __init__(self, open_one: Callable[[], OpenFamily], options: LoadOptions) -> None:
+        """Start a process a device and load the checkpoint in all of them at once."""
+        self._open_one, self._options = open_one, options
+        self._lock = threading.RLock()
+        self._closed = False
+        with ThreadPoolExecutor(len(options.devices), "vlmprobe-load") as threads:
+            loading = [threads.submit(self._start, device) for device in options.devices]
+        broken = next((error for each in loading if (error := each.exception()) is not None), None)
+        self._devices = [_Device(*each.result()) for each in loading if each.exception() is None]
+        if broken is not None:
+            self.close()
+            raise broken
+        first = self._devices[0].model.info
+        self.info = replace(first, manifest={**first.manifest, "devices": list(options.devices)})
+        self.depth = sum(device.model.depth for device in self._devices)
+
+    def begin(self, items: Sequence[BatchItem], *, plain: bool = False) -> Future[BatchOutput]:
+        """See :meth:`Model.begin`."""
+        call = _Call(items, plain, Future())
+        with self._lock:
+            device = min(self._devices, key=lambda device: len(device.calls))
+            device.calls.append(call)
+            if not device.starting:
+                self._send(device, call)
+        return call.promised
+
+    def first_prompt(self, item: BatchItem) -> dict[str, Any]:
+        """See :meth:`Model.first_prompt`."""
+        return self._devices[0].model.first_prompt(item)
+
+    def fitting_batch(self, items: Sequence[BatchItem]) -> int:
+        """See :meth:`Model.fitting_batch`; the smallest of all devices."""
+        with ThreadPoolExecutor(len(self._devices)) as threads:
+            found = [threads.submit(device.model.fitting_batch, items) for device in self._devices]
+        return min(each.result() for each in found)
+
+    def close(self) -> None:
+        """End all processes."""
+        with self._lock:
+            self._closed = True
+            devices = list(self._devices)
+        for device in devices:
+            device.model.close()
+            device.family.close()
+
+    def _start(self, device: str) -> tuple[str, OpenFamily, Model]:
+        family = self._open_one()
+        try:
+            return device, family, family.load(replace(self._options, device=device, devices=(device,)))
+        except BaseException:
+            family.close()
+            raise
+
+    def _send(self, device: _Device, call: _Call) -> None:
+        begun = device.model.begin(call.items, plain=call.plain)
+        begun.add_done_callback(lambda done: self._finish(device, call, done))
+
+    def _finish(self, device: _Device, call: _Call, done: Future[BatchOutput]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if isinstance(error, WorkerError) and self._restart(device, error):
+            return
+        with self._lock, suppress(ValueError):
+            device.calls.remove(call)
+        if done.cancelled():
+            call.promised.cancel()
+        elif error is not None:
+            call.promised.set_exception(error)
+        else:
+            call.promised.set_result(done.result())
+
+    def _restart(self, device: _Device, error: WorkerError) -> bool:
+        """Start a process again that is gone; return whether its calls are taken care of."""
+        with self._lock:
+            if self._closed:
+                return False
+            if device.starting:
+                return True
+            if device.restarts:
+                return False
+            device.restarts, device.starting = 1, True
+        self.tell(f"{device.name}: its process is gone and is started again ({str(error).splitlines()[0]})")
+        threading.Thread(target=self._start_again, args=(device,), daemon=True).start()
+        return True
+
+    def _start_again(self, device: _Device) -> None:
+        device.model.close()
+        device.family.close()
+        try:
+            _, device.family, device.model = self._start(device.name)
+        except Exception as error:  # noqa: BLE001  (whoever waits for its batches gets it)
+            with self._lock:
+                lost, device.calls, device.starting = device.calls, [], False
+            for call in lost:
+                call.promised.set_exception(error)
+            return
+        with self._lock:
+            device.starting = False
+            for call in list(device.calls):
+                self._send(device, call)

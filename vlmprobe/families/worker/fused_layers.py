@@ -1,0 +1,220 @@
+"""Parts of a pre-norm transformer layer as functions of tensors, so that one compiled graph serves every layer.
+
+A layer is cut where attention is: what comes after the attention of one layer and before that of the next is one
+function, :meth:`Layers.between`. On a GPU it is compiled, which fuses what lies between the matrix products; the number
+of tokens stays free, so no batch compiles anything again.
+
+Query, key and value, and gate and up, are one matrix product each. Their weights are put into one tensor that the
+model's own modules become views of: nothing is held twice, and the model's own forward goes on working.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor, nn
+
+__all__ = ["Compiled", "LayerWeights", "Layers", "pad_columns", "rms_norm", "stack_rows"]
+
+#: A matrix product whose inner size is no multiple of 8 falls to an old, slow kernel on a GPU.
+_GOOD_SIZE = 128
+#: Graphs of one function, one for each size of model met in this process.
+_MOST_GRAPHS = 64
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """One layer's weights; ``qkv`` and ``gate_up`` are stacked along their outputs."""
+
+    norm_in: Tensor
+    qkv: Tensor
+    qkv_bias: Tensor | None
+    out: Tensor
+    out_bias: Tensor | None
+    norm_mlp: Tensor
+    gate_up: Tensor
+    gate_up_bias: Tensor | None
+    down: Tensor
+    down_bias: Tensor | None
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Root-mean-square norm over the last axis, worked out in float32."""
+    wide = x.float()
+    wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
+    return weight * wide.to(x.dtype)
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding of (tokens, heads, head_dim) by (tokens, head_dim)."""
+    half = x.shape[-1] // 2
+    turned = torch.cat((-x[..., half:], x[..., :half]), dim=-1)
+    return (x * cos[:, None] + turned * sin[:, None]).to(x.dtype)
+
+
+def _before(
+    x: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    norm: Tensor,
+    eps: float,
+    qkv: Tensor,
+    bias: Tensor | None,
+    n_heads: int,
+    n_kv: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    made = functional.linear(rms_norm(x, norm, eps), qkv, bias).view(x.shape[0], -1, cos.shape[-1])
+    query, key, value = torch.split(made, [n_heads, n_kv, n_kv], dim=1)
+    return _rotated(query, cos, sin), _rotated(key, cos, sin), value
+
+
+def _after(
+    x: Tensor,
+    attention: Tensor,
+    out: Tensor,
+    out_bias: Tensor | None,
+    norm: Tensor,
+    eps: float,
+    gate_up: Tensor,
+    gate_up_bias: Tensor | None,
+    down: Tensor,
+    down_bias: Tensor | None,
+) -> Tensor:
+    x = _added(x, attention, out, out_bias)
+    gate, up = functional.linear(rms_norm(x, norm, eps), gate_up, gate_up_bias).chunk(2, dim=-1)
+    return _added(x, functional.silu(gate) * up, down, down_bias)
+
+
+def _between(
+    x: Tensor, attention: Tensor, cos: Tensor, sin: Tensor, *weights: Any
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    *ours, norm, qkv, bias, n_heads, n_kv = weights
+    x = _after(x, attention, *ours)
+    return x, *_before(x, cos, sin, norm, ours[3], qkv, bias, n_heads, n_kv)
+
+
+def _added(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """X + y weight^T (+ bias); without a bias the sum is part of the product."""
+    return torch.addmm(x, y, weight.t()) if bias is None else x + functional.linear(y, weight, bias)
+
+
+class Layers:
+    """What is done before, between and after the attention of a stack of layers; compiled where that is wanted."""
+
+    def __init__(self, eps: float, n_heads: int, n_kv: int, *, compiled: Compiled) -> None:
+        self._eps, self._n_heads, self._n_kv = eps, n_heads, n_kv
+        self._run = compiled
+
+    def before(
+        self, x: Tensor, weights: LayerWeights, cos: Tensor, sin: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return query, key and value of a layer, each (tokens, heads, head_dim), from its input (tokens, dim)."""
+        w = weights
+        found: tuple[Tensor, Tensor, Tensor] = self._run(
+            _before, (x, cos, sin), w.norm_in, self._eps, w.qkv, w.qkv_bias, self._n_heads, self._n_kv
+        )
+        return found
+
+    def between(
+        self,
+        x: Tensor,
+        attention: Tensor,
+        weights: LayerWeights,
+        following: LayerWeights,
+        cos: Tensor,
+        sin: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return a layer's output and the next one's query, key and value."""
+        f = following
+        theirs = (f.norm_in, f.qkv, f.qkv_bias, self._n_heads, self._n_kv)
+        found: tuple[Tensor, Tensor, Tensor, Tensor] = self._run(
+            _between, (x, attention, cos, sin), *self._of(weights), *theirs
+        )
+        return found
+
+    def after(self, x: Tensor, attention: Tensor, weights: LayerWeights) -> Tensor:
+        """Return a layer's output, (tokens, dim), from its input and its attention (tokens, heads * head_dim)."""
+        found: Tensor = self._run(_after, (x, attention), *self._of(weights))
+        return found
+
+    def _of(self, w: LayerWeights) -> tuple[Any, ...]:
+        mlp = (w.norm_mlp, self._eps, w.gate_up, w.gate_up_bias, w.down, w.down_bias)
+        return (w.out, w.out_bias, *mlp)
+
+
+class Compiled:
+    """Runs functions of tensors, compiled when they first run; where that fails, as they are, and says why."""
+
+    def __init__(self, *, wanted: bool) -> None:
+        self.state = "on" if wanted else "off"
+        """``off``, ``on``, or what kept a function from being compiled."""
+        self._made: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+    def __call__(self, function: Callable[..., Any], tensors: tuple[Tensor, ...], *rest: Any) -> Any:
+        """Return ``function(*tensors, *rest)``; the tensors may have any length above one on their first axis."""
+        if self.state != "on" or len(tensors[0]) < 2:
+            return function(*tensors, *rest)
+        if function not in self._made:
+            self._made[function] = torch.compile(function)
+        for tensor in tensors:
+            torch._dynamo.mark_dynamic(tensor, 0)
+        try:
+            # Each stack of layers gets a graph for its own sizes: one for any size runs at half the speed.
+            with torch._dynamo.config.patch(automatic_dynamic_shapes=False, recompile_limit=_MOST_GRAPHS):
+                return self._made[function](*tensors, *rest)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            # A missing compiler, say: nothing about the numbers depends on it.
+            self.state = f"off: {_line(error)}"
+        return function(*tensors, *rest)
+
+
+def stack_rows(linears: Sequence[nn.Linear], pad: bool = False) -> tuple[Tensor, Tensor | None]:
+    """Put the weights of some layers into one tensor, and let the layers look into it.
+
+    Args:
+        linears: layers with the same input; all of them have a bias, or none has.
+        pad: whether each gets rows of zeros up to a good size for a matrix product.
+
+    Returns:
+        Weight (outputs, inputs) and bias, of all layers one after the other.
+    """
+    sizes = [linear.out_features for linear in linears]
+    padded = [_padded(size) if pad else size for size in sizes]
+    like = linears[0].weight
+    weight = like.new_zeros((sum(padded), like.shape[1]))
+    bias = None if linears[0].bias is None else like.new_zeros(sum(padded))
+    start = 0
+    for linear, size, room in zip(linears, sizes, padded, strict=True):
+        weight[start : start + size] = linear.weight
+        linear.weight.data = weight[start : start + size]
+        if bias is not None:
+            bias[start : start + size] = linear.bias
+            linear.bias.data = bias[start : start + size]
+        start += room
+    return weight, bias
+
+
+def pad_columns(linear: nn.Linear) -> Tensor:
+    """Return a layer's weight with columns of zeros up to a good size; the layer looks into it."""
+    outputs, inputs = linear.weight.shape
+    if _padded(inputs) == inputs:
+        return linear.weight.data
+    weight = linear.weight.new_zeros((outputs, _padded(inputs)))
+    weight[:, :inputs] = linear.weight
+    linear.weight.data = weight[:, :inputs]
+    return weight
+
+
+def _padded(size: int) -> int:
+    return size if size % 8 == 0 else -(-size // _GOOD_SIZE) * _GOOD_SIZE
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
