@@ -1,6 +1,6 @@
 """Build a tiny random NVILA-Lite checkpoint with VILA's own classes; run by the Python of an environment with them.
 
-    python nvila_checkpoint.py FOLDER [--form llava|preview] [--images dynamic|dynamic_s2|resize] [--vila CLONE]
+    python nvila_checkpoint.py FOLDER [--form llava|preview] [--images WAY] [--vila CLONE]
 
 The folder is laid out like the published ones: a root config, and llm/, vision_tower/ and mm_projector/ with weights
 and settings of their own. The preview form has the clone's remote-code files beside them.
@@ -78,7 +78,10 @@ def build(folder: Path, form: str, images: str, clone: Path | None) -> None:
         image_size=56,
         patch_size=14,
     )
-    scales = {"s2_scales": "56,112", "s2_max_split_size": 56, "s2_resize_output_to_scale_idx": -1}
+    # The scales' features are brought to the size of the last one, as published, or of the first.
+    chosen = 0 if images == "dynamic_s2_first" else -1
+    images = images.removesuffix("_first")
+    scales = {"s2_scales": "56,112", "s2_max_split_size": 56, "s2_resize_output_to_scale_idx": chosen}
     root: Any = LlavaLlamaConfig(
         architectures=["LlavaLlamaModel"],
         resume_path=str(folder),
@@ -178,7 +181,9 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--form", choices=("llava", "preview"), default="llava")
-    parser.add_argument("--images", choices=("dynamic", "dynamic_s2", "resize"), default="dynamic")
+    parser.add_argument(
+        "--images", choices=("dynamic", "dynamic_s2", "dynamic_s2_first", "resize"), default="dynamic"
+    )
     parser.add_argument("--vila", type=Path, help="a clone of VILA; else llava is on the path")
     said = parser.parse_args()
     if said.vila is not None:

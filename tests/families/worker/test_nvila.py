@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 FORMS = {
     "llava, tiles": ("llava", "dynamic"),
     "llava, scales": ("llava", "dynamic_s2"),
+    "llava, first scale": ("llava", "dynamic_s2_first"),
     "llava, one size": ("llava", "resize"),
     "preview": ("preview", "dynamic"),
 }
