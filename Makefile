@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format clean
+.PHONY: help demo test test-all environments lint format clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,7 +30,10 @@ demo: $(VENV)/installed ## Install, then run five fine-tuning scales of a tiny m
 test: $(VENV)/installed-dev ## Install, then run the tests (under six minutes)
 	$(BIN)/python -m pytest -m "not full"
 
-test-all: $(VENV)/installed-dev ## Every promise at full size: kills, concurrency, a browser, a wheel
+environments: $(VENV)/installed-dev ## Build the older Python environments that some tests run a model in
+	$(BIN)/python tests/older_environment.py
+
+test-all: environments ## Every promise at full size: kills, concurrency, a browser, a wheel
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/installed-dev ## ruff, mypy, import contracts
@@ -44,4 +47,4 @@ format: $(VENV)/installed-dev ## Bring the code into its format
 	$(BIN)/ruff format .
 
 clean: ## Remove environments and caches, not data
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .cache/environments build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

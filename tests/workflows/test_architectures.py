@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from ..architectures import LAYERS, NATIVE
+from ..nvila_environment import build_nvila, nvila_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,20 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parents[2] / "docs" / "families.md"
 BUNDLED = Path(__file__).parents[2] / "vlmprobe" / "demo" / "checkpoints" / "2m"
 #: Architecture -> the family that runs it here.
-MATRIX = {**dict.fromkeys(NATIVE, "auto"), "qwen2_5_vl": "auto", "qwen2_5_vl ": "qwen25"}
+MATRIX = {
+    **dict.fromkeys(NATIVE, "auto"),
+    "qwen2_5_vl": "auto",
+    "qwen2_5_vl ": "qwen25",
+    "llava_llama": "nvila",
+    "vila": "nvila",
+}
+BUILDERS = {
+    **NATIVE,
+    "llava_llama": build_nvila,
+    "vila": lambda folder: build_nvila(folder, "preview"),
+}
+#: Options of those that bring code of their own.
+MORE = {"vila": ["--trust-remote-code"]}
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +57,14 @@ def test_an_architecture_goes_through_the_whole_command(
     checkpoint = BUNDLED if name.startswith("qwen2_5") else tmp_path / "checkpoint"
     if checkpoint is not BUNDLED:
         checkpoint.mkdir()
-        NATIVE[name](checkpoint)
+        BUILDERS[name](checkpoint)
     n_layers, dim = (6, 192) if checkpoint is BUNDLED else (LAYERS, 32)
     home = tmp_path / "home"
-    said = inside(
+    if MATRIX[name] == "nvila":
+        (tmp_path / "vlmprobe.toml").write_text(nvila_settings())
+    said = type(inside)(tmp_path)(
         "extract", MATRIX[name], "--scale", "random", "--checkpoint", checkpoint, "--data", benchmark(2),
-        "--batch-size", 4, "--home", home, **mlflow_store,
+        "--batch-size", 4, "--home", home, *MORE.get(name, []), **mlflow_store,
     ).ok()  # fmt: skip
     assert "complete: 12 pairs asked" in " ".join(str(said.err).split())
 

@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+
+from ..nvila_environment import build_nvila, nvila_settings
+from ..older_environment import EnvironmentFailed, older_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,36 +30,128 @@ def _worker_of(process: Any) -> int:
     return int(worker)
 
 
-@pytest.mark.full
-def test_a_worker_killed_twice_costs_no_row(
-    study: Any,
+def _environment(name: str) -> Path:
+    try:
+        return older_environment(name)
+    except EnvironmentFailed as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def killed_twice(
     shell: Any,
-    left: Any,
     committed: Callable[[Path], int],
     wait_until: Any,
     mlflow_store: dict[str, str],
     tmp_path: Path,
-) -> None:
-    """Each kill is one line and exit code 1; the third start finishes, and all is as in the process of the parent."""
-    elsewhere, home = type(shell)(tmp_path), tmp_path / "home"
-    (tmp_path / "vlmprobe.toml").write_text(f'[families.tiny]\npython = "{sys.executable}"\n')
-    command = ("extract", "tiny", "--scale", "2m", "--data", study.data, "--batch-size", 8, "--home", home)
-    kept = 0
-    for _ in range(2):
-        process = elsewhere.start(*command, **SHARD_PAIRS, **mlflow_store)
-        wait_until(lambda: committed(home) > kept, process)  # noqa: B023  (called before kept changes)
-        os.kill(_worker_of(process), signal.SIGKILL)
-        ended = elsewhere.finish(process)
-        assert ended.code == 1, ended.err
-        (line,) = ended.errors
-        assert "was ended by SIGKILL (out of memory, perhaps) while answering a batch" in line
-        assert line.endswith("what was answered is kept: start the same command again to go on")
-        kept = committed(home)
-    resumed = elsewhere(*command, **SHARD_PAIRS, **mlflow_store).ok()
+) -> Callable[..., Path]:
+    """Run a command whose worker is killed twice in the middle, and a third time to its end; return its home.
 
-    assert "pairs reused" in resumed.err
+    Each kill is one line and exit code 1, and costs none of the shards that were committed.
+    """
+
+    def run(settings: str, *command: object) -> Path:
+        elsewhere, home = type(shell)(tmp_path), tmp_path / "home"
+        (tmp_path / "vlmprobe.toml").write_text(settings)
+        command = (*command, "--batch-size", 8, "--home", home)
+        kept = 0
+        for _ in range(2):
+            process = elsewhere.start(*command, **SHARD_PAIRS, **mlflow_store)
+            wait_until(lambda: committed(home) > kept, process)  # noqa: B023  (called before kept changes)
+            os.kill(_worker_of(process), signal.SIGKILL)
+            ended = elsewhere.finish(process)
+            assert ended.code == 1, ended.err
+            (line,) = ended.errors
+            assert "was ended by SIGKILL (out of memory, perhaps) while answering a batch" in line
+            assert line.endswith("what was answered is kept: start the same command again to go on")
+            kept = committed(home)
+        resumed = elsewhere(*command, **SHARD_PAIRS, **mlflow_store).ok()
+        assert "pairs reused" in resumed.err
+        return home
+
+    return run
+
+
+@pytest.mark.full
+def test_a_worker_killed_twice_costs_no_row(study: Any, left: Any, killed_twice: Callable[..., Path]) -> None:
+    """In a process of the same Python: bit for bit as in the parent's, and every pair in one shard only."""
+    settings = f'[families.tiny]\npython = "{sys.executable}"\n'
+    home = killed_twice(settings, "extract", "tiny", "--scale", "2m", "--data", study.data)
+
     ours, theirs = left(home), left(study.home)
     assert ours.answers == theirs.answers
     assert ours.states == theirs.states
     assert ours.certificates == theirs.certificates
     assert ours.in_shards == theirs.in_shards == sorted(set(ours.in_shards))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["transformers-4.49", "transformers-4.57"])
+def test_an_older_transformers_gives_the_same_rows(
+    name: str, study: Any, rows: Any, left: Any, killed_twice: Callable[..., Path]
+) -> None:
+    """Killed twice, in an environment of its own: rows as in-process on transformers 5, states within 1e-5 of |h|."""
+    settings = f'[families.tiny]\npython = "{_environment(name)}"\n'
+    home = killed_twice(settings, "extract", "tiny", "--scale", "2m", "--data", study.data)
+
+    ((version,),) = rows(home, "SELECT config->>'$.manifest.transformers' FROM runs")
+    assert version.startswith(name.removeprefix("transformers-"))
+    ours, theirs = left(home), left(study.home)
+    columns = [column for (column, *_) in rows(home, "DESCRIBE predictions")]
+    margin = [column for column in columns if column not in ("run_id", "shard", "shard_row")].index("margin")
+    assert [row[:margin] + row[margin + 1 :] for row in ours.answers] == [
+        row[:margin] + row[margin + 1 :] for row in theirs.answers
+    ]
+    np.testing.assert_allclose(
+        *(np.array([row[margin] for row in each.answers]) for each in (ours, theirs)), atol=1e-3
+    )
+    assert ours.in_shards == theirs.in_shards == sorted(set(ours.in_shards))
+    errors = [
+        _relative_error(ours.states[layer][pair], theirs.states[layer][pair])
+        for layer in theirs.states
+        for pair in theirs.states[layer]
+    ]
+    print(f"{name} ({version}): max |dh|/|h| = {max(errors):.1e} over {len(errors)} layers and pairs")
+    assert max(errors) <= 1e-5
+    certificates = rows(home, "SELECT passed, action, max_rel_dh FROM certificates")
+    assert certificates
+    assert all(passed and action == "kept" and worst <= 1e-5 for passed, action, worst in certificates)
+
+
+@pytest.mark.full
+def test_nvila_killed_twice_ends_as_undisturbed(
+    shell: Any,
+    rows: Any,
+    left: Any,
+    benchmark: Callable[..., Path],
+    mlflow_store: dict[str, str],
+    killed_twice: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    """In llava's environment, its code on the path: the rows and the bits of a run that nobody disturbed."""
+    settings, checkpoint = nvila_settings(), tmp_path / "checkpoint"
+    build_nvila(checkpoint)
+    command = ("extract", "nvila", "--scale", "tiny", "--checkpoint", checkpoint, "--data", benchmark(16))
+    home = killed_twice(settings, *command)
+    undisturbed = tmp_path / "undisturbed"
+    type(shell)(tmp_path)(
+        *command, "--batch-size", 8, "--home", undisturbed, **SHARD_PAIRS, **mlflow_store
+    ).ok()
+
+    ours, theirs = left(home, "tiny"), left(undisturbed, "tiny")
+    assert len(ours.answers) == 2 * 96
+    assert ours.answers == theirs.answers
+    assert ours.states == theirs.states
+    assert ours.certificates == theirs.certificates
+    assert ours.in_shards == theirs.in_shards == sorted(set(ours.in_shards))
+    certificates = rows(home, "SELECT passed, action, max_rel_dh FROM certificates")
+    worst = max(worst for _, _, worst in certificates)
+    print(f"nvila: max |dh|/|h| = {worst:.1e} in {len(certificates)} certificates")
+    assert all(passed and action == "kept" for passed, action, _ in certificates)
+    assert worst <= 1e-5
+
+
+def _relative_error(ours: bytes, theirs: bytes) -> float:
+    """Return the larger |dh|/|h| of a pair's two sides."""
+    one, other = (np.frombuffer(each, np.float32).reshape(2, -1) for each in (ours, theirs))
+    return float((np.linalg.norm(one - other, axis=1) / np.linalg.norm(other, axis=1)).max())

@@ -6,10 +6,17 @@ import json
 
 import pytest
 import torch
-from transformers import AutoTokenizer, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import (
+    AutoTokenizer,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 
 from vlmprobe.families import LoadOptions
+from vlmprobe.families.worker.decoding import GreedyDecoder, greedy_options
 from vlmprobe.families.worker.qwen import PillowImageProcessor, Qwen25
 
 from ..conftest import CHECKPOINTS, checkpoint_with
@@ -114,3 +121,41 @@ def test_a_beam_search_in_the_config_is_not_followed(tmp_path, items):
     expected = answers_one_by_one(greedy, items[:2])
     assert list(model.run_batch(items[:2]).texts) == expected
     assert list(model.run_plain(items[:2]).texts) == expected
+
+
+@pytest.mark.parametrize("generation", [{"repetition_penalty": 1.5}, {"no_repeat_ngram_size": 1}, {}])
+def test_a_prompt_given_as_embeddings_is_not_penalised(generation):
+    """``generate`` does not know its ids, so its processors see the answer alone; prompts' lengths do not matter."""
+    torch.manual_seed(5)
+    config = Qwen2Config(
+        vocab_size=40,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.5,
+        eos_token_id=39,
+    )
+    model = Qwen2ForCausalLM(config).eval()
+    model.generation_config.update(**generation, eos_token_id=39, pad_token_id=39)
+    prompts = torch.randint(0, 39, (3, 12))
+    embedded = model.get_input_embeddings()(prompts).detach()
+    seen = prompts
+
+    def step(tokens):
+        nonlocal seen
+        seen = torch.cat([seen, tokens], dim=1)
+        return model(input_ids=seen).logits[:, -1]
+
+    decoder = GreedyDecoder(model, None, embedded=True)
+    ours = decoder.decode(prompts.tolist(), model(input_ids=prompts).logits[:, -1], step)
+    expected = [
+        model.generate(
+            inputs_embeds=row[None],
+            attention_mask=torch.ones(1, 12),
+            **greedy_options(model, None),
+        )[0].tolist()
+        for row in embedded
+    ]
+    assert ours == expected

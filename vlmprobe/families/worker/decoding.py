@@ -14,6 +14,7 @@ import torch
 from transformers import StoppingCriteriaList, StopStringCriteria
 
 from vlmprobe.families.worker.family import MAX_NEW_TOKENS
+from vlmprobe.families.worker.versions import takes_own_decoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,10 +92,27 @@ class _Group:
 class GreedyDecoder:
     """Greedy decoding with one checkpoint's own logits processors, end tokens and stop strings."""
 
-    def __init__(self, model: Any, tokenizer: Any, max_new_tokens: int = MAX_NEW_TOKENS) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        *,
+        embedded: bool = False,
+    ) -> None:
+        """Let transformers prepare the rules once, to see what they are.
+
+        Args:
+            model: what generates.
+            tokenizer: what its stop strings are looked for with.
+            max_new_tokens: where an answer ends when nothing else ends it.
+            embedded: whether the model's own ``generate`` gets its prompts as embeddings: then it knows none of
+                their ids, and no processor may see them here.
+        """
         self._model = model
         self._tokenizer = tokenizer
         self._max_new_tokens = max_new_tokens
+        self._embedded = embedded
         self._prepared: dict[tuple[int, int], _Rules] = {}
         probe = self._prepare(torch.zeros((1, 1), dtype=torch.long, device=model.device))
         self.processor_names = probe.processor_names
@@ -114,7 +132,7 @@ class GreedyDecoder:
         Returns:
             Each row's new ids, its end token included.
         """
-        groups = [] if self._plain else self._groups(prompts)
+        groups = [] if self._plain else self._groups([[] for _ in prompts] if self._embedded else prompts)
         new: list[list[int]] = [[] for _ in prompts]
         going = [True] * len(prompts)
         for count in range(1, self._max_new_tokens + 1):
@@ -145,7 +163,9 @@ class GreedyDecoder:
             by_length.setdefault(len(prompt), []).append(row)
         groups = []
         for length, rows in by_length.items():
-            ids = torch.tensor([list(prompts[row]) for row in rows], device=self._model.device)
+            ids = torch.tensor(
+                [list(prompts[row]) for row in rows], dtype=torch.long, device=self._model.device
+            )
             key = (len(rows), length)
             rules = self._prepared.get(key) or self._prepare(ids)
             if _REUSABLE.issuperset(rules.processor_names):
@@ -159,9 +179,7 @@ class GreedyDecoder:
         """Let ``generate`` prepare everything for these prompts and hand it over instead of decoding."""
         found: list[_Rules] = []
 
-        def hand_over(
-            _model: Any, input_ids: Tensor, logits_processor: Any, stopping_criteria: Any, **_: Any
-        ) -> Tensor:
+        def hand_over(*places: Any, logits_processor: Any, stopping_criteria: Any, **_: Any) -> Tensor:
             ends = {
                 int(token)
                 for criterion in stopping_criteria
@@ -170,14 +188,27 @@ class GreedyDecoder:
             }
             others = [each for each in stopping_criteria if type(each).__name__ not in _OWN_CRITERIA]
             found.append(_Rules(logits_processor, type(stopping_criteria)(others), frozenset(ends)))
-            return input_ids
+            # Called as a method's stand-in without, as custom_generate with the model before the ids.
+            given: Tensor = places[-1]
+            return given
 
         options = greedy_options(self._model, self._tokenizer, self._max_new_tokens)
         # A custom_generate gets no tokenizer, so the one criterion that needs it is made out here.
         if options.pop("tokenizer", None) is not None:
             stop = StopStringCriteria(self._tokenizer, self._model.generation_config.stop_strings)
             options |= {"stop_strings": None, "stopping_criteria": StoppingCriteriaList([stop])}
-        self._model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), custom_generate=hand_over, **options
-        )
+        prompt: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        if self._embedded:
+            words = self._model.get_input_embeddings()
+            zeros = torch.zeros((len(ids), 1), dtype=torch.long, device=ids.device)
+            prompt = {"inputs_embeds": words(zeros), "attention_mask": torch.ones_like(zeros)}
+        if takes_own_decoding(self._model.generate):
+            self._model.generate(**prompt, custom_generate=hand_over, **options)
+        else:
+            # Older releases call this method for a greedy search; the instance's goes before the class's.
+            self._model._sample = hand_over
+            try:
+                self._model.generate(**prompt, **options)
+            finally:
+                del self._model._sample
         return found[0]

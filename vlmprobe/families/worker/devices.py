@@ -109,9 +109,11 @@ def reporting_full_memory(work: Callable[[], Result]) -> Result:
 
 def _is_out_of_memory(error: Exception) -> bool:
     said = str(error).lower()
+    # Before PyTorch 2.5 the class had this name alone.
+    of_the_gpu = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
     # A CPU allocation fails with a plain RuntimeError: "DefaultCPUAllocator: can't allocate memory".
     return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError)
+        isinstance(error, (MemoryError, of_the_gpu))
         or "out of memory" in said
         or "can't allocate memory" in said
     )

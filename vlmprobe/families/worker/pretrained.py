@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import ModelFault
 from vlmprobe.families.worker.places import is_local
+from vlmprobe.families.worker.versions import (
+    config_in_older_form,
+    dtype_argument,
+    tokenizer_in_older_form,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,13 +21,16 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "check_weights",
     "load_chat_template",
     "load_image_processor",
     "load_model",
     "load_tokenizer",
+    "loading_faults",
     "place_of",
     "quiet",
     "read_text",
+    "weight_names",
 ]
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -69,27 +77,38 @@ def load_model(
         ModelFault: no such folder, no or damaged config or weights, weights that do not fill the model,
             another architecture, or too little memory on the device.
     """
+    config = _check_architecture(source, revision, model_type)
+    if is_local(source):
+        check_weights(Path(source).expanduser())
+    with quiet(), loading_faults(source, device):
+        model, report = model_class.from_pretrained(
+            place_of(source),
+            revision=revision,
+            output_loading_info=True,
+            **dtype_argument(dtype),
+            **_older_config(model_class, config),
+            **({"trust_remote_code": True} if trust else {}),
+        )
+        missing = sorted(report["missing_keys"])
+        if missing:
+            raise ModelFault(
+                f"{source}: the weights lack {len(missing)} tensors of the model, {missing[0]} for one; "
+                "is it a full checkpoint and not only an adapter?"
+            )
+        return model.to(device).eval().requires_grad_(requires_grad=False)
+
+
+@contextmanager
+def loading_faults(source: str, device: torch.device) -> Iterator[None]:
+    """Turn what goes wrong while weights are loaded into one line.
+
+    Raises:
+        ModelFault: a file is damaged or does not fit the model, or the device has too little memory.
+    """
     from safetensors import SafetensorError
 
-    _check_architecture(source, revision, model_type)
-    if is_local(source):
-        _check_weights(Path(source).expanduser())
     try:
-        with quiet():
-            model, report = model_class.from_pretrained(
-                place_of(source),
-                revision=revision,
-                dtype=dtype,
-                output_loading_info=True,
-                **({"trust_remote_code": True} if trust else {}),
-            )
-            missing = sorted(report["missing_keys"])
-            if missing:
-                raise ModelFault(
-                    f"{source}: the weights lack {len(missing)} tensors of the model, {missing[0]} for one; "
-                    "is it a full checkpoint and not only an adapter?"
-                )
-            return model.to(device).eval().requires_grad_(requires_grad=False)
+        yield
     except SafetensorError as error:
         raise ModelFault(
             f"{source}: a weight file is damaged ({_line(error)}); copy the checkpoint again"
@@ -108,6 +127,11 @@ def load_tokenizer(source: str, revision: str | None, *, trust: bool = False) ->
     """
     from transformers import AutoTokenizer
 
+    older = tokenizer_in_older_form(
+        read_text(source, "tokenizer_config.json", revision), _path_of(source, "tokenizer.json", revision)
+    )
+    if older is not None:
+        return older
     return _load_part(AutoTokenizer, "tokenizer", source, revision, trust=trust)
 
 
@@ -140,7 +164,13 @@ def load_chat_template(source: str, revision: str | None, tokenizer: Any) -> str
     return text
 
 
-def _check_architecture(source: str, revision: str | None, model_type: str | None) -> None:
+def _older_config(model_class: Any, config: dict[str, Any]) -> dict[str, Any]:
+    older = config_in_older_form(config)
+    config_class = getattr(model_class, "config_class", None)
+    return {} if older is None or config_class is None else {"config": config_class.from_dict(older)}
+
+
+def _check_architecture(source: str, revision: str | None, model_type: str | None) -> dict[str, Any]:
     if is_local(source):
         folder = Path(source).expanduser()
         if not folder.is_dir():
@@ -161,9 +191,15 @@ def _check_architecture(source: str, revision: str | None, model_type: str | Non
         raise ModelFault(
             f"{source}: this is a checkpoint of {found or 'no known architecture'}, not {model_type}"
         )
+    return config if isinstance(config, dict) else {}
 
 
-def _check_weights(folder: Path) -> None:
+def check_weights(folder: Path) -> None:
+    """Make sure that a folder holds weights, all files that its index names.
+
+    Raises:
+        ModelFault: it does not.
+    """
     if any((folder / name).is_file() for name in _WEIGHTS):
         return
     for index in (folder / f"{name}.index.json" for name in _WEIGHTS):
@@ -179,6 +215,22 @@ def _check_weights(folder: Path) -> None:
                 )
             return
     raise ModelFault(f"{folder}: no weights in this folder ({' or '.join(_WEIGHTS)})")
+
+
+def weight_names(folder: Path) -> set[str]:
+    """Return the names of the tensors in a folder that :func:`check_weights` let pass."""
+    for index in (folder / f"{name}.index.json" for name in _WEIGHTS):
+        if index.is_file():
+            return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+    safe, old = (folder / name for name in _WEIGHTS)
+    if safe.is_file():
+        from safetensors import safe_open
+
+        with safe_open(safe, framework="pt") as file:
+            return set(file.keys())
+    import torch
+
+    return set(torch.load(old, map_location="meta", weights_only=True, mmap=True))
 
 
 def _load_part(part_class: Any, what: str, source: str, revision: str | None, *, trust: bool = False) -> Any:
@@ -197,22 +249,27 @@ def _load_part(part_class: Any, what: str, source: str, revision: str | None, *,
 
 def read_text(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:
     """Return the text of a small file of the checkpoint; None when it has none of this name."""
+    path = _path_of(source, name, revision, required=required)
+    return None if path is None else Path(path).read_text(encoding="utf-8")
+
+
+def _path_of(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:
     from transformers.utils import cached_file
 
     try:
         with quiet():
-            path = cached_file(
+            path: str | None = cached_file(
                 place_of(source),
                 name,
                 revision=revision,
                 _raise_exceptions_for_missing_entries=required,
                 _raise_exceptions_for_connection_errors=required,
             )
-        return None if path is None else Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ModelFault(
             f"{source!r} is neither a checkpoint folder here nor a hub id that can be reached: {_line(error)}"
         ) from error
+    return path
 
 
 def place_of(source: str) -> str:

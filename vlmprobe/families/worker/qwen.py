@@ -9,13 +9,14 @@
           norm                      final norm, after the last hidden state kept
       lm_head
 
+transformers before 4.52 has the layers at model.layers, and vision tower and positions beside the model.
+
 Positions are three-dimensional (M-RoPE): an image takes fewer positions than tokens. They are computed from
 the full prompts and always passed; the model's own guess without them is silently wrong.
 """
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,6 +37,7 @@ from vlmprobe.families.worker.pretrained import (
 from vlmprobe.families.worker.prompts import ImagePrompts, distinct_images
 from vlmprobe.families.worker.qwen_vision import QwenVision
 from vlmprobe.families.worker.shared_prefix import Prompts, Rows, SharedPrefixFamily
+from vlmprobe.families.worker.versions import accepted, last_logits_only
 
 try:  # The Pillow backend got a module and a name of its own in the course of transformers 5.
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
@@ -70,13 +72,16 @@ class Qwen25(SharedPrefixFamily):
         self._prompts = prompts
         self._image_token: int = model.config.image_token_id
         layers = decoder_layers(model, options.checkpoint)
+        # What knows images: before 4.52 the whole model itself.
+        self._multimodal = model.model if hasattr(model.model, "visual") else model
+        self._one_logit = last_logits_only(model.forward)
         dim = model.config.get_text_config().hidden_size
         super().__init__(options, model, tokenizer, layers, dim)
         self._vision: QwenVision | None = None
         self._packed: PackedDecoder | None = None
         on_gpu = self._device.type == "cuda"
         self._compiled = Compiled(wanted=options.compile and on_gpu)
-        visual, text = model.model.visual, getattr(model.model, "language_model", None)
+        visual, text = self._multimodal.visual, getattr(model.model, "language_model", None)
         with torch.inference_mode():
             if QwenVision.fits(visual):
                 self._vision = QwenVision(visual, self._compiled, pad=on_gpu)
@@ -179,7 +184,7 @@ class Qwen25(SharedPrefixFamily):
             position_ids=rows.positions,
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=1,
+            **self._one_logit,
         )
         return output.logits[:, -1], output.past_key_values
 
@@ -200,9 +205,9 @@ class Qwen25(SharedPrefixFamily):
         if known is None or known.shape[1] < len(prompt):
             # Behind the image each token is one further on every axis, so a longer prompt's are the same.
             longer = torch.tensor([[*prompt, *[0] * len(prompt)]])
-            known = self._model.model.get_rope_index(
-                **_accepted(
-                    self._model.model.get_rope_index,
+            known = self._multimodal.get_rope_index(
+                **accepted(
+                    self._multimodal.get_rope_index,
                     input_ids=longer,
                     mm_token_type_ids=(longer == self._image_token).int(),
                     image_grid_thw=torch.tensor([[1, *grid]]),
@@ -218,9 +223,14 @@ class Qwen25(SharedPrefixFamily):
         if self._vision is not None:
             return self._vision(patches, images.grids)
         grids = torch.tensor([[1, *grid] for grid in images.grids], device=self._device)
-        features = self._model.model.get_image_features(patches, grids)
-        # Early releases of transformers 5 return the features themselves.
-        return torch.cat(list(getattr(features, "pooler_output", features)))
+        if not hasattr(self._multimodal, "get_image_features"):
+            visual = self._multimodal.visual
+            features: Tensor = visual(patches.type(visual.dtype), grid_thw=grids)
+            return features
+        given = self._multimodal.get_image_features(patches, grids)
+        # Early releases of transformers 5, and 4.x, return the features themselves, in one piece or several.
+        per_image = getattr(given, "pooler_output", given)
+        return per_image if isinstance(per_image, torch.Tensor) else torch.cat(list(per_image))
 
     def _embed(self, ids: Tensor, images: ResizedImages, image_of_row: Sequence[int]) -> Tensor:
         """Embed the prompts with each image's features in the place of its tokens."""
@@ -243,15 +253,9 @@ class Qwen25(SharedPrefixFamily):
             "image_grid_thw": grids,
         }
         return {
-            name: tensor.to(self._device) for name, tensor in _accepted(self._model.forward, **inputs).items()
+            name: tensor.to(self._device) for name, tensor in accepted(self._model.forward, **inputs).items()
         }
 
 
 class Tiny(Qwen25):
     """The demo's tiny checkpoints: Qwen2.5-VL in miniature, so the code is the same."""
-
-
-def _accepted(function: Any, **arguments: Any) -> dict[str, Any]:
-    """Keep the arguments that this version of transformers knows."""
-    known = inspect.signature(function).parameters
-    return {name: value for name, value in arguments.items() if name in known}

@@ -1,0 +1,99 @@
+"""What differs between the versions of transformers that a family may meet, from 4.46 to 5.x.
+
+A checkpoint saved by transformers 5 names its rotary settings and its tokenizer's class in a form that version 4
+does not read: it would take default angles without a word, or find no tokenizer. Both are put into the older form.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "accepted",
+    "config_in_older_form",
+    "dtype_argument",
+    "last_logits_only",
+    "takes_own_decoding",
+    "tokenizer_in_older_form",
+]
+
+#: A tokenizer's class in transformers 5 that version 4 does not have.
+_NEW_TOKENIZER = "TokenizersBackend"
+_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
+
+
+def accepted(function: Any, **arguments: Any) -> dict[str, Any]:
+    """Keep the arguments that this version of a function knows."""
+    known = inspect.signature(function).parameters
+    return {name: value for name, value in arguments.items() if name in known}
+
+
+def last_logits_only(forward: Any) -> dict[str, int]:
+    """Return the argument that spares a forward pass the logits of all tokens but the last; none before 4.45."""
+    return accepted(forward, logits_to_keep=1) or accepted(forward, num_logits_to_keep=1)
+
+
+def dtype_argument(dtype: torch.dtype) -> dict[str, torch.dtype]:
+    """Return ``from_pretrained``'s argument for a number format, which 4.56 renamed."""
+    return {"dtype" if _version() >= (4, 56) else "torch_dtype": dtype}
+
+
+def takes_own_decoding(generate: Any) -> bool:
+    """Return whether ``generate`` lets a function take the place of its search; before 4.56 only a repository's."""
+    parameter = inspect.signature(generate).parameters.get("custom_generate")
+    return parameter is not None and "Callable" in str(parameter.annotation)
+
+
+def config_in_older_form(config: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a config.json of transformers 5 as version 4 wrote it; None where nothing has to be done.
+
+    Version 4 reads text settings at the top (all releases do), ``rope_theta`` beside them and ``rope_scaling``.
+    """
+    text = config.get("text_config", config)
+    rope = text.get("rope_parameters") if isinstance(text, dict) else None
+    if _version() >= (5, 0) or not isinstance(rope, dict):
+        return None
+    older = {**text, **config} if text is not config else dict(config)
+    older.pop("text_config", None)
+    older.pop("rope_parameters", None)
+    scaling = {name: value for name, value in rope.items() if name != "rope_theta"}
+    if "mrope_section" in scaling:
+        # The published checkpoints' own word; "default" alone would drop the sections in some releases.
+        scaling = {"type": "mrope", "mrope_section": scaling["mrope_section"]}
+    older["rope_theta"] = rope.get("rope_theta", 10000.0)
+    older["rope_scaling"] = None if scaling == {"rope_type": "default"} else scaling
+    return older
+
+
+def tokenizer_in_older_form(text: str | None, tokenizer_file: str | None) -> Any:
+    """Return the tokenizer of a checkpoint that transformers 5 saved; None where AutoTokenizer can read it.
+
+    Args:
+        text: of its tokenizer_config.json.
+        tokenizer_file: where its tokenizer.json is.
+    """
+    if _version() >= (5, 0) or text is None or tokenizer_file is None:
+        return None
+    said = json.loads(text)
+    if said.get("tokenizer_class") != _NEW_TOKENIZER:
+        return None
+    from transformers import PreTrainedTokenizerFast
+
+    extra = said.get("extra_special_tokens") or []
+    return PreTrainedTokenizerFast(
+        tokenizer_file=tokenizer_file,
+        additional_special_tokens=list(extra.values() if isinstance(extra, dict) else extra),
+        **{name: said[name] for name in _TOKENS if said.get(name) is not None},
+    )
+
+
+def _version() -> tuple[int, int]:
+    import transformers
+
+    major, minor = transformers.__version__.split(".")[:2]
+    return int(major), int(minor)
