@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,30 @@ import pytest
 from safetensors.numpy import load_file
 
 from ..architectures import LAYERS, NATIVE
+from ..molmo_checkpoints import molmo_code, save_hub, save_native
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Rows = Callable[[Path, str], list[tuple[Any, ...]]]
 
 DOCS = Path(__file__).parents[2] / "docs" / "families.md"
 BUNDLED = Path(__file__).parents[2] / "vlmprobe" / "demo" / "checkpoints" / "2m"
 #: Architecture -> the family that runs it here.
-MATRIX = {**dict.fromkeys(NATIVE, "auto"), "qwen2_5_vl": "auto", "qwen2_5_vl ": "qwen25"}
+MATRIX = {
+    **dict.fromkeys(NATIVE, "auto"),
+    "qwen2_5_vl": "auto",
+    "qwen2_5_vl ": "qwen25",
+    "molmo": "molmo",
+    "molmo_olmo": "molmo",
+}
+BUILDERS = {
+    **NATIVE,
+    "molmo": save_hub,
+    "molmo_olmo": lambda folder: save_native(folder, save_hub(folder.parent / "hub")),
+}
+#: Options of those that bring code of their own.
+MORE = {"molmo": ["--trust-remote-code"]}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +43,15 @@ def table() -> list[tuple[str, ...]]:
     return []
 
 
+@pytest.fixture
+def _code(name: str, tmp_path: Path) -> Iterator[None]:
+    """Find the code of an architecture that is not this project's, or skip."""
+    with molmo_code(tmp_path / "modules") if MATRIX[name] == "molmo" else nullcontext():
+        yield
+
+
 @pytest.mark.full
+@pytest.mark.usefixtures("_code")
 @pytest.mark.parametrize("name", MATRIX)
 def test_an_architecture_goes_through_the_whole_command(
     name: str,
@@ -43,12 +66,12 @@ def test_an_architecture_goes_through_the_whole_command(
     checkpoint = BUNDLED if name.startswith("qwen2_5") else tmp_path / "checkpoint"
     if checkpoint is not BUNDLED:
         checkpoint.mkdir()
-        NATIVE[name](checkpoint)
+        BUILDERS[name](checkpoint)
     n_layers, dim = (6, 192) if checkpoint is BUNDLED else (LAYERS, 32)
     home = tmp_path / "home"
     said = inside(
         "extract", MATRIX[name], "--scale", "random", "--checkpoint", checkpoint, "--data", benchmark(2),
-        "--batch-size", 4, "--home", home, **mlflow_store,
+        "--batch-size", 4, "--home", home, *MORE.get(name, []), **mlflow_store,
     ).ok()  # fmt: skip
     assert "complete: 12 pairs asked" in " ".join(str(said.err).split())
 
