@@ -23,7 +23,7 @@ import numpy as np
 
 from vlmprobe.families.worker.faults import ModelFault, PackageFault
 from vlmprobe.families.worker.molmo_inputs import LoadedMolmo, MolmoInputs, check_blocks
-from vlmprobe.families.worker.molmo_stand_ins import resizing, stand_ins
+from vlmprobe.families.worker.molmo_stand_ins import resizing, stand_ins, tensorflow_stand_in
 from vlmprobe.families.worker.pretrained import load_model, load_tokenizer, place_of, quiet, read_text
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class HubInputs(MolmoInputs):
     def process(self, image: Image, question: str) -> tuple[Sequence[int], Any, Any, Any]:
         """Let the processor cut the image and write the prompt."""
         # Some versions of the code import TensorFlow to resize. A side of 112 pixels divides by zero, harmlessly.
-        with stand_ins(), np.errstate(divide="ignore"):
+        with tensorflow_stand_in(), np.errstate(divide="ignore"):
             made = self._processor.process(images=[image], text=question)
         return made["input_ids"].tolist(), made["images"], made.get("image_masks"), made["image_input_idx"]
 

@@ -14,6 +14,7 @@ white, a fortieth of a grey level, so a run's manifest says what resized its ima
 from __future__ import annotations
 
 import sys
+import threading
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["resizing", "stand_ins"]
+__all__ = ["resizing", "stand_ins", "tensorflow_stand_in"]
 
+#: One thread at a time: images are prepared in one while the model runs in another.
+_IN_USE = threading.RLock()
 _INERT = ("boto3", "botocore", "botocore.config", "botocore.exceptions", "cached_path", "cached_path.schemes")
 _TORCHVISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")
 
@@ -42,7 +45,22 @@ def stand_ins(package: str | None = None) -> Iterator[None]:
         package: the folder of the olmo package, whose ``data`` part is then importable file by file.
     """
     _let_others_look()
-    made = {}
+    with _IN_USE, _importable(_all(package)):
+        yield
+
+
+@contextmanager
+def tensorflow_stand_in() -> Iterator[None]:
+    """Let a function that imports TensorFlow when it is called find the stand-in, where TensorFlow is not installed."""
+    _let_others_look()
+    with _IN_USE:  # looking while another thread has it installed would find it installed
+        made = {"tensorflow": _tensorflow()} if _is_missing("tensorflow") else {}
+        with _importable(made):
+            yield
+
+
+def _all(package: str | None) -> dict[str, ModuleType]:
+    made: dict[str, ModuleType] = {}
     for name in _INERT:
         if _is_missing(name):
             made[name] = _inert(name)
@@ -55,6 +73,11 @@ def stand_ins(package: str | None = None) -> Iterator[None]:
         made["tensorflow"] = _tensorflow()
     if package is not None and "olmo.data" not in sys.modules:
         made["olmo.data"] = _module("olmo.data", path=str(Path(package) / "data"))
+    return made
+
+
+@contextmanager
+def _importable(made: dict[str, ModuleType]) -> Iterator[None]:
     sys.modules.update(made)
     try:
         yield
