@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,18 @@ def molmo_code(modules: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(clone))
         patch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(modules))
-        yield
+        _forget_modules()
+        try:
+            yield
+        finally:
+            _forget_modules()
+
+
+def _forget_modules() -> None:
+    """Drop foreign code that is imported already: the next one to look for it finds it, or not, by itself."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] in {"olmo", "transformers_modules"}:
+            del sys.modules[name]
 
 
 def save_hub(folder: Path, *, dtype: torch.dtype = torch.float32) -> Path:

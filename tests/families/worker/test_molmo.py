@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -186,6 +187,16 @@ def test_each_image_is_cut_and_encoded_once(load, items, monkeypatch):
     monkeypatch.setattr(model, "_encode", lambda image: encoded.append(1) or encode(image))
     model.run_batch([items[0], items[3], items[1]])
     assert (len(cut), len(encoded)) == (2, 2)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_images_are_prepared_in_several_threads_at_once(load, items, form):
+    """The next batch is prepared while this one's certificate prepares its own: no stand-in is taken from the other."""
+    inputs = load(form)._inputs
+    work = [(item.image, item.questions[0]) for item in items] * 8
+    expected = [inputs.prepare(*each).head for each in work[: len(items)]] * 8
+    with ThreadPoolExecutor(4) as pool:
+        assert [each.head for each in pool.map(lambda each: inputs.prepare(*each), work)] == expected
 
 
 @pytest.mark.parametrize("form", FORMS)
