@@ -46,9 +46,18 @@ def test_an_unknown_family_lists_the_known_ones():
 
 def test_a_missing_package_names_the_command_that_installs_it(installed):
     """The install name is given, not the import name."""
+    installed(other="cv2.nowhere:Model")
+    with pytest.raises(
+        MissingPackageError, match=r"needs the package 'cv2', .* run: pip install opencv-python$"
+    ):
+        load_family_class("other")
+
+
+def test_a_package_that_pip_does_not_get_whole_is_cloned(installed):
+    """PyPI's olmo is another model's, and an installed copy of Molmo's lacks its sub-packages."""
     installed(other="olmo.nowhere:Model")
     with pytest.raises(
-        MissingPackageError, match=r"needs the package 'olmo', .* run: pip install git\+\S+/molmo$"
+        MissingPackageError, match=r"'olmo', .* git clone \S+/molmo && pip install --no-deps -e "
     ):
         load_family_class("other")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,11 @@ import pytest
 from safetensors.numpy import load_file
 
 from ..architectures import LAYERS, NATIVE
+from ..molmo_checkpoints import molmo_code, save_hub, save_native
 from ..nvila_environment import build_nvila, nvila_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Rows = Callable[[Path, str], list[tuple[Any, ...]]]
 
@@ -24,16 +26,20 @@ MATRIX = {
     **dict.fromkeys(NATIVE, "auto"),
     "qwen2_5_vl": "auto",
     "qwen2_5_vl ": "qwen25",
+    "molmo": "molmo",
+    "molmo_olmo": "molmo",
     "llava_llama": "nvila",
     "vila": "nvila",
 }
 BUILDERS = {
     **NATIVE,
+    "molmo": save_hub,
+    "molmo_olmo": lambda folder: save_native(folder, save_hub(folder.parent / "hub")),
     "llava_llama": build_nvila,
     "vila": lambda folder: build_nvila(folder, "preview"),
 }
 #: Options of those that bring code of their own.
-MORE = {"vila": ["--trust-remote-code"]}
+MORE = {"molmo": ["--trust-remote-code"], "vila": ["--trust-remote-code"]}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +48,15 @@ def table() -> list[tuple[str, ...]]:
     return []
 
 
+@pytest.fixture
+def _code(name: str, tmp_path: Path) -> Iterator[None]:
+    """Find the code of an architecture that is not this project's, or skip."""
+    with molmo_code(tmp_path / "modules") if MATRIX[name] == "molmo" else nullcontext():
+        yield
+
+
 @pytest.mark.full
+@pytest.mark.usefixtures("_code")
 @pytest.mark.parametrize("name", MATRIX)
 def test_an_architecture_goes_through_the_whole_command(
     name: str,

@@ -20,7 +20,8 @@ _SETTINGS = frozenset({".json", ".jinja", ".yaml", ".yml", ".model", ".py"})
 _TEXTS = frozenset({"merges.txt", "vocab.txt"})
 #: What a training run leaves beside a checkpoint and no model reads.
 _TRAINING = re.compile(
-    r"^(optimizer|scheduler|scaler|rng_state|training_args|trainer_state|train_results|all_results|eval_results)"
+    r"^(optimizer|scheduler|scaler|rng_state|training_args|trainer_state|train_results|all_results|eval_results"
+    r"|(optim|train)\.pt$)"
 )
 _TRAINING_FOLDER = re.compile(r"^(\.|checkpoint-|global_step|runs$|logs$|__pycache__$)")
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")

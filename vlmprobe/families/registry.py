@@ -31,11 +31,11 @@ _INSTALL_NAMES = {
     "PIL": "pillow",
     "yaml": "pyyaml",
     "cv2": "opencv-python",
-    # PyPI's ai2-olmo is another model's.
-    "olmo": "git+https://github.com/allenai/molmo",
 }
-#: Packages that cannot live beside this one's, and what to do instead of installing them here.
+#: Packages that 'pip install' does not get, or that cannot live beside this one's, and what to do instead.
 _ELSEWHERE = {
+    # PyPI's ai2-olmo is another model's, and an installed copy of the right one lacks its sub-packages.
+    "olmo": "run: git clone https://github.com/allenai/molmo && pip install --no-deps -e molmo",
     "llava": "it wants an older transformers: install VILA in an environment of its own and name that in "
     'vlmprobe.toml, [families.nvila] python = "/path/to/bin/python" (docs/scales.md)',
 }

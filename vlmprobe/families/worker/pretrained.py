@@ -233,12 +233,15 @@ def weight_names(folder: Path) -> set[str]:
     return set(torch.load(old, map_location="meta", weights_only=True, mmap=True))
 
 
-def _load_part(part_class: Any, what: str, source: str, revision: str | None, *, trust: bool = False) -> Any:
+def _load_part(
+    part_class: Any, what: str, source: str, revision: str | None, *, trust: bool | None = None
+) -> Any:
     if is_local(source) and not Path(source).expanduser().is_dir():
         raise ModelFault(f"{source}: no such folder; give --processor a checkpoint's folder or a hub id")
     try:
         with quiet():
-            more = {"trust_remote_code": True} if trust else {}
+            # Without a word about it, transformers asks at the keyboard whether to run a checkpoint's code.
+            more = {} if trust is None else {"trust_remote_code": trust}
             return part_class.from_pretrained(place_of(source), revision=revision, **more)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFault(
