@@ -19,6 +19,9 @@ SETTINGS = [{"size": {"height": 56, "width": 56}, "max_crops": 4, "overlap_margi
 @pytest.fixture
 def ours(monkeypatch):
     """Return the class for a machine without torchvision, whether or not this one has it."""
+    # What is imported from now on may not believe it: the library's own processor is compared with.
+    import transformers.models.molmo2.image_processing_molmo2
+
     monkeypatch.setattr(transformers.utils, "is_torchvision_available", lambda: False)
     return without_torchvision(MOLMO2)
 
