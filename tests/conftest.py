@@ -21,6 +21,25 @@ if TYPE_CHECKING:
 #: Two threads would share sums differently from run to run, and a test machine runs tests beside each other.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TERM": "dumb", "COLUMNS": "200"}
 PATIENCE_S = 240.0
+# Read once, when torch and huggingface_hub are imported: too early for what runs commands within this process.
+os.environ.update({name: ENVIRONMENT[name] for name in ("OMP_NUM_THREADS", "HF_HUB_OFFLINE")})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay together when several processes share them (``-n 2 --dist loadgroup``).
+
+    A file's tests do, since they share its fixtures. Files that read the study do, since it is made once a process;
+    they also hold the tests that kill and stop commands at a moment, which disturb each other least one by one.
+    """
+    read_study = {item.path for item in items if "study_begun" in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("study" if item.path in read_study else str(item.path)))
+    # What takes longest begins first; the rest fills up the other processes.
+    items.sort(key=lambda item: item.path not in read_study if _is_shared() else 0)
+
+
+def _is_shared() -> bool:
+    return "PYTEST_XDIST_WORKER" in os.environ
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +89,12 @@ class Shell:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def start_behind(self, *arguments: object, **environ: str) -> subprocess.Popen[str]:
+        """Start a command that gets out of this process's way: on a busy machine, too, it is caught at work."""
+        process = self.start(*arguments, **environ)
+        os.setpriority(os.PRIO_PROCESS, process.pid, 19)
+        return process
 
     @staticmethod
     def finish(process: subprocess.Popen[str]) -> Ran:
@@ -205,6 +230,13 @@ def wait_until() -> Callable[..., None]:
             time.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def early_study(request: pytest.FixtureRequest) -> None:
+    """Start the study beside tests that do not read it, unless another process may be the one that makes it."""
+    if not _is_shared():
+        request.getfixturevalue("study_begun")
 
 
 @dataclass(frozen=True, slots=True)
