@@ -25,7 +25,8 @@ PATIENCE_S = 240.0
 os.environ.update({name: ENVIRONMENT[name] for name in ("OMP_NUM_THREADS", "HF_HUB_OFFLINE")})
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before xdist, which reads the groups in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Say which tests stay together when several processes share them (``-n 2 --dist loadgroup``).
 
     A file's tests do, since they share its fixtures. Files that read the study do, since it is made once a process;
@@ -33,9 +34,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     read_study = {item.path for item in items if "study_begun" in getattr(item, "fixturenames", ())}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("study" if item.path in read_study else str(item.path)))
+        item.add_marker(
+            pytest.mark.xdist_group("study" if item.path in read_study else item.nodeid.partition("::")[0])
+        )
     # What takes longest begins first; the rest fills up the other processes.
     items.sort(key=lambda item: item.path not in read_study if _is_shared() else 0)
+    return (yield)
 
 
 def _is_shared() -> bool:
@@ -93,7 +97,8 @@ class Shell:
     def start_behind(self, *arguments: object, **environ: str) -> subprocess.Popen[str]:
         """Start a command that gets out of this process's way: on a busy machine, too, it is caught at work."""
         process = self.start(*arguments, **environ)
-        os.setpriority(os.PRIO_PROCESS, process.pid, 19)
+        # Not the lowest: beside other people's work it would not come to its turn at all.
+        os.setpriority(os.PRIO_PROCESS, process.pid, min(os.getpriority(os.PRIO_PROCESS, 0) + 5, 19))
         return process
 
     @staticmethod
