@@ -28,7 +28,7 @@ demo: $(VENV)/installed ## Install, then run five fine-tuning scales of a tiny m
 	$(BIN)/vlmprobe demo
 
 test: $(VENV)/installed-dev ## Install, then run the tests (under six minutes)
-	$(BIN)/python -m pytest -m "not full" -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not full" -n 2
 
 test-all: $(VENV)/installed-dev ## Every promise at full size: kills, concurrency, a browser, a wheel
 	$(BIN)/python -m pytest

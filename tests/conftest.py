@@ -25,21 +25,47 @@ PATIENCE_S = 240.0
 os.environ.update({name: ENVIRONMENT[name] for name in ("OMP_NUM_THREADS", "HF_HUB_OFFLINE")})
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # before xdist, which reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Say which tests stay together when several processes share them (``-n 2 --dist loadgroup``).
+#: The files whose tests read the study. It is made once a process, so with several (``-n 2``) one takes them all.
+READ_STUDY = frozenset(
+    {
+        "tests/cli/test_output.py",
+        "tests/cli/test_sql_and_report.py",
+        "tests/workflows/test_foreign_lock.py",
+        "tests/workflows/test_kill_and_resume.py",
+        "tests/workflows/test_own_environment.py",
+    }
+)
 
-    A file's tests do, since they share its fixtures. Files that read the study do, since it is made once a process;
-    they also hold the tests that kill and stop commands at a moment, which disturb each other least one by one.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the study's tests first where processes share the tests: they take longest, the rest fills up."""
+    found = {_file(item.nodeid) for item in items if "study_begun" in getattr(item, "fixturenames", ())}
+    if not found <= READ_STUDY:
+        raise pytest.UsageError(f"add to READ_STUDY of tests/conftest.py: {', '.join(found - READ_STUDY)}")
+    if _is_shared():
+        items.sort(key=lambda item: _file(item.nodeid) not in READ_STUDY)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file together, since they share its fixtures, and those of READ_STUDY's files.
+
+    xdist's own groups (``--dist loadgroup``) are not what they say with pytest 9.2: they are written into an
+    attribute that it no longer reads.
     """
-    read_study = {item.path for item in items if "study_begun" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(
-            pytest.mark.xdist_group("study" if item.path in read_study else item.nodeid.partition("::")[0])
-        )
-    # What takes longest begins first; the rest fills up the other processes.
-    items.sort(key=lambda item: item.path not in read_study if _is_shared() else 0)
-    return (yield)
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "study" if _file(nodeid) in READ_STUDY else _file(nodeid)
+
+    # The order of the tests is ours: xdist would begin with the file that has the most.
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
 
 
 def _is_shared() -> bool:
