@@ -28,7 +28,7 @@ demo: $(VENV)/installed ## Install, then run five fine-tuning scales of a tiny m
 	$(BIN)/vlmprobe demo
 
 test: $(VENV)/installed-dev ## Install, then run the tests (under six minutes)
-	$(BIN)/python -m pytest -m "not full"
+	$(BIN)/python -m pytest -m "not full" -n 2
 
 environments: $(VENV)/installed-dev ## Build the older Python environments that some tests run a model in
 	$(BIN)/python tests/older_environment.py

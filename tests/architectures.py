@@ -18,6 +18,8 @@ from transformers import (
     InternVLForConditionalGeneration,
     LlavaOnevisionConfig,
     LlavaOnevisionForConditionalGeneration,
+    Molmo2Config,
+    Molmo2ForConditionalGeneration,
     PaliGemmaConfig,
     PaliGemmaForConditionalGeneration,
     PreTrainedTokenizerFast,
@@ -409,6 +411,57 @@ def gemma3(folder: Path) -> None:
     )
 
 
+def molmo2(folder: Path) -> None:
+    """Molmo2: overlapping crops whose patches are pooled by attention; image tokens see each other."""
+    parts = ["<im_start>", "<im_end>", "<im_patch>", "<im_col>", "<low_res_im_start>", "<im_low>"]
+    frames = ["<frame_start>", "<frame_end>", "<|video|>"]
+    tokenizer = tokenizer_of(
+        ["<|im_start|>", "<|im_end|>", "<|image|>", *parts, *frames],
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+    )
+    torch.manual_seed(0)
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}
+    config = Molmo2Config(
+        text_config={**_TEXT, "head_dim": 8, "vocab_size": len(tokenizer), "additional_vocab_size": 0},
+        vision_config={
+            **heads,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "image_size": [56, 56],
+            "patch_size": 14,
+        },
+        adapter_config={
+            **heads,
+            "vision_feature_layer": [1, 0],
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "text_hidden_size": _DIM,
+        },
+        **_ids(
+            tokenizer,
+            image_start_token_id="<im_start>",
+            low_res_image_start_token_id="<low_res_im_start>",
+            image_end_token_id="<im_end>",
+            image_patch_id="<im_patch>",
+            frame_start_token_id="<frame_start>",
+            frame_end_token_id="<frame_end>",
+        ),
+        tie_word_embeddings=False,
+    )
+    settings = {
+        "image_processor_type": "Molmo2ImageProcessor",
+        "size": {"height": 56, "width": 56},
+        "max_crops": 4,
+        "overlap_margins": [1, 1],
+        "patch_size": 14,
+        "pooling_size": [2, 2],
+    }
+    model = Molmo2ForConditionalGeneration(config)
+    save_checkpoint(folder, model, tokenizer, "<|image|>", settings, {"processor_class": "Molmo2Processor"})
+
+
 #: What builds a checkpoint of each architecture into an empty folder.
 NATIVE: dict[str, Callable[[Path], None]] = {
     "qwen2_vl": qwen2_vl,
@@ -418,4 +471,5 @@ NATIVE: dict[str, Callable[[Path], None]] = {
     "smolvlm": smolvlm,
     "paligemma": paligemma,
     "gemma3": gemma3,
+    "molmo2": molmo2,
 }

@@ -21,6 +21,55 @@ if TYPE_CHECKING:
 #: Two threads would share sums differently from run to run, and a test machine runs tests beside each other.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TERM": "dumb", "COLUMNS": "200"}
 PATIENCE_S = 240.0
+# Read once, when torch and huggingface_hub are imported: too early for what runs commands within this process.
+os.environ.update({name: ENVIRONMENT[name] for name in ("OMP_NUM_THREADS", "HF_HUB_OFFLINE")})
+
+
+#: The files whose tests read the study. It is made once a process, so with several (``-n 2``) one takes them all.
+READ_STUDY = frozenset(
+    {
+        "tests/cli/test_output.py",
+        "tests/cli/test_sql_and_report.py",
+        "tests/workflows/test_foreign_lock.py",
+        "tests/workflows/test_kill_and_resume.py",
+        "tests/workflows/test_own_environment.py",
+    }
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the study's tests first where processes share the tests: they take longest, the rest fills up."""
+    found = {_file(item.nodeid) for item in items if "study_begun" in getattr(item, "fixturenames", ())}
+    if not found <= READ_STUDY:
+        raise pytest.UsageError(f"add to READ_STUDY of tests/conftest.py: {', '.join(found - READ_STUDY)}")
+    if _is_shared():
+        items.sort(key=lambda item: _file(item.nodeid) not in READ_STUDY)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file together, since they share its fixtures, and those of READ_STUDY's files.
+
+    xdist's own groups (``--dist loadgroup``) are not what they say with pytest 9.2: they are written into an
+    attribute that it no longer reads.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "study" if _file(nodeid) in READ_STUDY else _file(nodeid)
+
+    # The order of the tests is ours: xdist would begin with the file that has the most.
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
+
+
+def _is_shared() -> bool:
+    return "PYTEST_XDIST_WORKER" in os.environ
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +119,13 @@ class Shell:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def start_behind(self, *arguments: object, **environ: str) -> subprocess.Popen[str]:
+        """Start a command that gets out of this process's way: on a busy machine, too, it is caught at work."""
+        process = self.start(*arguments, **environ)
+        # Not the lowest: beside other people's work it would not come to its turn at all.
+        os.setpriority(os.PRIO_PROCESS, process.pid, min(os.getpriority(os.PRIO_PROCESS, 0) + 5, 19))
+        return process
 
     @staticmethod
     def finish(process: subprocess.Popen[str]) -> Ran:
@@ -205,6 +261,13 @@ def wait_until() -> Callable[..., None]:
             time.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def early_study(request: pytest.FixtureRequest) -> None:
+    """Start the study beside tests that do not read it, unless another process may be the one that makes it."""
+    if not _is_shared():
+        request.getfixturevalue("study_begun")
 
 
 @dataclass(frozen=True, slots=True)

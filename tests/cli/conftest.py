@@ -6,5 +6,5 @@ import pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _study_is_made_meanwhile(study_begun: object) -> None:
+def _study_is_made_meanwhile(early_study: None) -> None:
     pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,6 +96,48 @@ def test_a_panel_or_scale_without_data_says_so(curve):
     assert legend == ["vanilla (no data)", "80k"]
 
 
+def test_a_panel_names_the_scales_that_it_lacks(curve, badly_set_text):
+    """Vanilla has no vertical value: it is named there, and its pairs are not among those that are counted."""
+    figure = layer_curves(
+        [
+            replace(curve("vertical", (math.nan, math.nan), "vanilla"), n=7),
+            replace(curve("distance", (0.1, 0.2), "vanilla"), n=7),
+            *(curve(axis, (0.1, 0.2), "2m") for axis in ("vertical", "distance")),
+        ]
+    )
+
+    notes = [panel.get_title(loc="right") for panel in figure.axes]
+    assert notes == ["no data: vanilla\nn = 40", "n = 7\N{EN DASH}40"]
+    assert badly_set_text(figure) == []
+
+
+def test_many_missing_scales_are_counted(curve, badly_set_text):
+    """Where their names would not fit above the panel, and beside the word control."""
+    nothing, families = (math.nan, math.nan), ("qwen25", "molmo")
+    figure = vd_ei_over_layers(
+        [
+            curve(t, nothing if t == VD[1] and s != "2m" else (0.1, 0.2), s, metric="vd_ei.pooled", family=f)
+            for t in VD
+            for s in SCALES
+            for f in families
+        ]
+    )
+
+    assert figure.axes[1].get_title(loc="right") == "control\nno data: 8 scales\nn = 40"
+    assert badly_set_text(figure) == []
+
+
+def test_a_band_has_a_line_around_it(curve):
+    """How far a band goes can be seen where bands lie on each other; these lines are no data of the legend."""
+    panel = layer_curves([curve("vertical", (0.2, 0.4))]).axes[0]
+
+    edges = [line for line in panel.lines if line.get_label() == "_tiny @ 80k"]
+    assert [list(line.get_ydata()) for line in edges] == [
+        pytest.approx([0.1, 0.3]),
+        pytest.approx([0.3, 0.5]),
+    ]
+
+
 def test_norms_that_grow_by_orders_of_magnitude_are_drawn_on_a_log_axis(curve):
     """A norm from 1 to 1,000 is readable at both ends; a cosine never is on a log axis."""
     norm = layer_curves([curve("left", (1.0, 30.0, 1000.0), metric="delta_norm")])
@@ -179,6 +222,13 @@ def test_vd_ei_without_controls_is_one_panel(curve):
     figure = vd_ei_over_layers([curve("vertical/distance", (0.1, 0.2), metric="vd_ei.eq3")])
 
     assert len(figure.axes) == 1
+
+
+def test_vd_ei_with_one_control_says_that_the_other_has_no_data(curve):
+    """A missing control is not left out as if there were none."""
+    figure = vd_ei_over_layers([curve(t, (0.1, 0.2), metric="vd_ei.pooled") for t in VD[:2]])
+
+    assert [[text.get_text() for text in panel.texts] for panel in figure.axes] == [[], [], ["no data"]]
 
 
 def test_vd_ei_names_the_targets_it_knows(curve):

@@ -49,6 +49,11 @@ def test_a_format_is_named_png_pdf_or_svg(curve):
         encode(figure, "jpg")
 
 
+def looks(marks):
+    """Return each scale's colour and marker."""
+    return {key: (mark.color, mark.marker) for key, mark in marks.items()}
+
+
 def test_more_training_is_darker_and_none_is_grey(curve):
     """Colours follow the samples seen, whatever order the curves come in."""
     marks = scale_marks(
@@ -65,13 +70,22 @@ def test_more_training_is_darker_and_none_is_grey(curve):
     assert len(set(by_scale.values())) == 5
 
 
-def test_a_scale_has_one_colour_whatever_is_drawn_beside_it(curve):
+def test_a_scale_looks_the_same_whatever_is_drawn_beside_it(curve):
     """Alone, beside some scales or beside all: a reader who turns from figure to figure finds it again."""
     scales = ("vanilla", "80k", "400k", "800k", "2m")
     together = scale_marks([curve("vertical", (0.1,), scale) for scale in scales])
     for count in range(1, len(scales)):
         some = scale_marks([curve("vertical", (0.1,), scale) for scale in scales[-count:]])
-        assert {key: mark.color for key, mark in some.items()} == {key: together[key].color for key in some}
+        assert looks(some) == {key: look for key, look in looks(together).items() if key in some}
+
+
+def test_no_two_of_ten_scales_look_alike(curve):
+    """The usual five, two trainings of other lengths and three that are none: in a grey print marks tell them apart."""
+    usual = [curve("vertical", (0.1,), scale) for scale in ("vanilla", "80k", "400k", "800k", "2m")]
+    aside = [curve("vertical", (0.1,), scale) for scale in ("roborefer", "other", "third")]
+    more = [replace(usual[0], scale=str(count), samples_seen=count) for count in (150_000, 5_000_000)]
+    marks = scale_marks([*usual, *aside, *more]).values()
+    assert len({mark.marker for mark in marks}) == len({mark.color for mark in marks}) == 10
 
 
 def test_trainings_of_nearly_one_length_are_told_apart(curve):

@@ -16,6 +16,8 @@ from vlmprobe.errors import UsageError, VlmprobeError
 from vlmprobe.figures import Job, draw_all, layer_curves, to_png
 
 ROOT = Path(__file__).parents[2]
+#: Far more than it takes, however busy the machine is.
+PATIENCE_S = 120.0
 
 
 @pytest.fixture
@@ -139,12 +141,13 @@ def test_ctrl_c_ends_all_processes_without_their_tracebacks(drawing, tmp_path, w
     else:
         time.sleep(0.3)
     os.killpg(drawing.pid, signal.SIGINT)
-    _, errors = drawing.communicate(timeout=20)
+    _, errors = drawing.communicate(timeout=PATIENCE_S)
 
     assert drawing.returncode == 130
     assert errors == ""
     figures = list((tmp_path / "figures").glob("*"))
-    assert len(figures) < 100
+    # Not all of them; how many depends on how long the signal waits for its turn on a busy machine.
+    assert len(figures) < 400
     assert all(path.suffix == ".png" and path.read_bytes().endswith(b"IEND\xaeB`\x82") for path in figures)
 
 
@@ -154,5 +157,5 @@ def test_no_process_outlives_the_one_that_asked(drawing):
     os.kill(drawing.pid, signal.SIGKILL)
 
     # The pipe ends when the last process that holds it does.
-    drawing.communicate(timeout=10)
+    drawing.communicate(timeout=PATIENCE_S)
     assert drawing.returncode == -signal.SIGKILL

@@ -27,7 +27,7 @@ def colors(panel):
     return [line.get_color() for line in panel.lines if not line.get_label().startswith("_")]
 
 
-def grey_bands(panel):
+def control_bands(panel):
     """Return the y ranges of the control's bands of a panel."""
     bands = [a for a in panel.collections if isinstance(a, PolyCollection) and a.get_label() == "_control"]
     return [
@@ -95,7 +95,7 @@ def test_figures_of_two_scales_share_a_range_when_told_so(curve, draw):
 
 
 def test_alignment_has_its_control_behind_it(curve):
-    """Each scale's panel holds its own control: a grey band from low to high."""
+    """Each scale's panel holds its own control: a hatched band from low to high."""
     figure = alignment_over_layers(
         [
             curve(t, (0.4, 0.6), s, metric=PUBLISHED)
@@ -108,9 +108,13 @@ def test_alignment_has_its_control_behind_it(curve):
         ],
     )
 
-    assert [grey_bands(panel) for panel in figure.axes] == [[(-0.1, 0.1)], [(0.1, 0.3)]]
+    assert [control_bands(panel) for panel in figure.axes] == [[(-0.1, 0.1)], [(0.1, 0.3)]]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["mean over quads", "cosine of the means", "control (mean\nand 95 % band)"]
+    assert legend == [
+        "mean over quads",
+        "cosine of the means",
+        "shuffled quads (control\nof the mean over quads):\nmean and 95 % band",
+    ]
 
 
 def test_across_scales_the_band_covers_every_scale_s_control(curve):
@@ -127,7 +131,29 @@ def test_across_scales_the_band_covers_every_scale_s_control(curve):
         ],
     )
 
-    assert [grey_bands(panel) for panel in figure.axes] == [[(-0.1, 0.3)], []]
+    assert [control_bands(panel) for panel in figure.axes] == [[(-0.1, 0.3)], []]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend[-1] == "shuffled quads (control\nof the mean over quads):\n95 % bands of all scales"
+
+
+def test_a_control_is_hatched_as_no_other_band_is(curve):
+    """In the panel and in the legend, so that a grey print tells it from the band of a line."""
+    figure = alignment_over_layers(
+        [curve("per_sample", (0.4, 0.6), metric=PUBLISHED)], [curve("x", (0.0, 0.0), metric=PUBLISHED)]
+    )
+
+    bands = [a for a in figure.axes[0].collections if isinstance(a, PolyCollection)]
+    assert {band.get_label(): band.get_hatch() for band in bands} == {"_control": "////", "_tiny @ 80k": None}
+    assert [patch.get_hatch() for patch in figure.legends[0].get_patches()] == ["////"]
+
+
+def test_the_mean_over_quads_goes_before_the_cosine_of_the_means(curve):
+    """Whatever order the curves come in: lines and legend have one order in every figure."""
+    targets = ("of_means", "per_sample")
+    figure = alignment_over_layers([curve(target, (0.4, 0.6), metric=PUBLISHED) for target in targets])
+
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["mean over quads", "cosine of the means"]
 
 
 def test_a_control_belongs_to_one_scale_that_has_a_curve(curve):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from matplotlib.patches import Rectangle
 
@@ -42,7 +44,32 @@ def test_an_axis_with_an_unreliable_category_is_pale_too(curve):
         unreliable=CLOSE,
     )
 
-    assert [markers(panel) for panel in figure.axes] == [["o", "s"], ["x", "s"]]
+    assert [markers(panel) for panel in figure.axes] == [["s", "v"], ["x", "v"]]
+
+
+def handles(figure):
+    """Return the marker of each line in the legend by its label."""
+    return {handle.get_label(): handle.get_marker() for handle in figure.legends[0].legend_handles}
+
+
+def test_in_the_legend_a_scale_is_pale_when_every_line_of_it_is(curve):
+    """Vanilla is unreliable in both panels, 80k in one, 2m in none."""
+    axes, scales = ("vertical", "distance"), ("vanilla", "80k", "2m")
+    figure = layer_curves(
+        [curve(axis, (0.1, 0.2), scale) for axis in axes for scale in scales],
+        unreliable=CLOSE | {("tiny", "vanilla"): CATEGORIES},
+    )
+
+    shown = handles(figure)
+    assert {scale: shown[scale] for scale in scales} == {"vanilla": "x", "80k": "s", "2m": "v"}
+
+
+def test_where_no_pale_line_is_drawn_the_legend_explains_none(curve):
+    """The one unreliable category has no data."""
+    nothing = (math.nan, math.nan)
+    for draw in (layer_curves, scale_curves):
+        figure = draw([curve("far", (0.1, 0.2)), curve("close", nothing)], unreliable=CLOSE)
+        assert not any("pale" in text for text in legend(figure))
 
 
 def test_without_unreliable_categories_nothing_changes(curve):

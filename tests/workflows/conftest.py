@@ -33,7 +33,7 @@ class Left:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _study_is_made_meanwhile(study_begun: object) -> None:
+def _study_is_made_meanwhile(early_study: None) -> None:
     pass
 
 

@@ -60,13 +60,13 @@ def test_a_run_killed_and_then_stopped_ends_bit_equal(
 ) -> None:
     """SIGKILL after the first shard, Ctrl-C after a later one: each start reuses what is there; the end is whole."""
     command = _extract(tmp_path, study.data)
-    process = shell.start(*command, **SHARD_PAIRS, **mlflow_store)
+    process = shell.start_behind(*command, **SHARD_PAIRS, **mlflow_store)
     wait_until(lambda: committed(tmp_path) >= 1, process)
     process.kill()
     assert shell.finish(process).code == -signal.SIGKILL
     kept = committed(tmp_path)
 
-    process = shell.start(*command, **SHARD_PAIRS, **mlflow_store)
+    process = shell.start_behind(*command, **SHARD_PAIRS, **mlflow_store)
     wait_until(lambda: committed(tmp_path) > kept, process)
     process.send_signal(signal.SIGINT)
     stopped = shell.finish(process)
@@ -109,7 +109,7 @@ def test_a_stopped_run_keeps_whole_batches_and_resumes_bit_equal(
 ) -> None:
     """Ctrl-C, or a scheduler's SIGTERM: exit code 130, one line, status ``interrupted``; the next start goes on."""
     command = _extract(tmp_path, study.data)
-    process = shell.start(*command, **SHARD_PAIRS, **mlflow_store)
+    process = shell.start_behind(*command, **SHARD_PAIRS, **mlflow_store)
     if shards:
         wait_until(lambda: committed(tmp_path) >= shards, process)
     else:
@@ -162,7 +162,7 @@ def test_ten_kills_at_random_moments(
     for number, (shards, seconds) in enumerate(moments):
         home = tmp_path / f"home{number}"
         command = _extract(home, data)
-        process = shell.start(*command, **settings)
+        process = shell.start_behind(*command, **settings)
         wait_until(lambda home=home, shards=shards: committed(home) >= shards, process)
         time.sleep(seconds)
         process.kill()

@@ -56,7 +56,7 @@ def killed_twice(
         command = (*command, "--batch-size", 8, "--home", home)
         kept = 0
         for _ in range(2):
-            process = elsewhere.start(*command, **SHARD_PAIRS, **mlflow_store)
+            process = elsewhere.start_behind(*command, **SHARD_PAIRS, **mlflow_store)
             wait_until(lambda: committed(home) > kept, process)  # noqa: B023  (called before kept changes)
             os.kill(_worker_of(process), signal.SIGKILL)
             ended = elsewhere.finish(process)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["layer_curves", "vd_ei_over_layers"]
 
 _ENTANGLED = f"{Axis.VERTICAL}/{Axis.DISTANCE}"
+#: Letters that fit above the narrowest panel, beside "no data: ".
+_MISSING_LETTERS = 26
 _CONTROLS = (f"{Axis.HORIZONTAL}/{Axis.VERTICAL}", f"{Axis.HORIZONTAL}/{Axis.DISTANCE}")
 
 
@@ -36,12 +38,13 @@ def layer_curves(
 ) -> Figure:
     """Draw one metric of one subset over layers: a panel a target, a line and its band a scale, one y range.
 
-    The six categories stand in columns by axis. NaN is a gap; a value between two gaps is a mark.
+    The six categories stand in columns by axis. NaN is a gap; a value between two gaps is a mark. A panel names
+    the scales that have no data in it.
 
     Args:
         curves: any mix of families, scales and targets, but one metric and one subset.
-        controls: curves of a control, whose ``target`` names the panel they belong to: the grey band covers the
-            bounds of all of them.
+        controls: curves of a control, whose ``target`` names the panel they belong to: the hatched band covers
+            the bounds of all of them.
         limits: y range; None = that of these curves.
         unreliable: (family, scale) -> categories whose lines are drawn pale, with crosses, as are those of
             their axes.
@@ -91,7 +94,7 @@ def vd_ei_over_layers(
     """Draw the vertical-distance entanglement of each scale over layers, with its controls beside it.
 
     The wide panel is the target ``vertical/distance``; ``horizontal/vertical`` and ``horizontal/distance``
-    stand beside it on the same y range when there are curves for them. The dark line is zero: not entangled.
+    stand beside it on the same y range when there are curves for either. The dark line is zero: not entangled.
 
     Args:
         curves: one VD-EI metric of one subset.
@@ -108,7 +111,7 @@ def vd_ei_over_layers(
     given = {curve.target for curve in curves}
     for target in sorted(given - set(known)):
         raise unknown_name("VD-EI target", target, known)
-    targets = [target for target in known if target == _ENTANGLED or target in given]
+    targets = known if given & set(_CONTROLS) else [_ENTANGLED]
     figure = frame.blank(figure, frame.FULL_WIDTH if len(targets) > 1 else 6.4, 3.6)
     ratios = [1.2] + [1.0] * (len(targets) - 1)
     panels = figure.subplots(1, len(targets), sharex=True, sharey=True, squeeze=False, width_ratios=ratios)[0]
@@ -135,27 +138,43 @@ def _draw(
 ) -> None:
     """Fill panels that share both axes, and put one legend beside them."""
     marks = theme.scale_marks(curves)
+    with_data = {(curve.family, curve.scale) for curve in curves if lines.finite(curve.values)}
     lines.prepare(list(panels.values()), [*curves, *controls], limits)
-    any_faded = False
+    faded: dict[tuple[str, str], bool] = {}
     for target, panel in panels.items():
         shown = [curve for curve in curves if curve.target == target]
+        drawn = {(curve.family, curve.scale) for curve in shown if lines.finite(curve.values)}
+        missing = [mark.label for key, mark in marks.items() if key in with_data and key not in drawn]
+        notes = ["control"] if target in _CONTROLS else []
+        if drawn and missing:
+            notes.append(_missing_note(missing))
         # On a line of its own: beside a range of counts it would run into the title.
-        note = "control\n" if target in _CONTROLS else ""
-        frame.dress(panel, theme.target_title(target), note + lines.count_note(shown))
+        frame.dress(panel, theme.target_title(target), "\n".join([*notes, lines.count_note(shown)]))
         lines.say_if_empty(panel, shown)
         lines.draw_control(panel, [control for control in controls if control.target == target])
         for curve in sorted(shown, key=theme.scale_order):
-            mark = marks[curve.family, curve.scale]
-            faded = validity.is_faded(unreliable, curve.family, curve.scale, target)
-            any_faded |= faded
-            lines.draw(panel, curve, mark, shift=mark.index, many=len(marks) > 6, faded=faded)
-    with_data = {(curve.family, curve.scale) for curve in curves if lines.finite(curve.values)}
+            key = curve.family, curve.scale
+            is_faded = validity.is_faded(unreliable, *key, target)
+            faded[key] = faded.get(key, True) and (is_faded or key not in drawn)
+            lines.draw(
+                panel, curve, marks[key], shift=marks[key].index, many=len(marks) > lines.FEW, faded=is_faded
+            )
     handles = [
-        lines.handle(mark, mark.label if key in with_data else f"{mark.label} (no data)")
+        lines.handle(
+            mark,
+            mark.label if key in with_data else f"{mark.label} (no data)",
+            faded=key in with_data and faded[key],
+        )
         for key, mark in marks.items()
     ]
     if controls:
-        handles.append(lines.control_handle("controls of all scales"))
-    if any_faded:
+        handles.append(lines.control_handle(theme.control_label(controls[0].metric, several=True)))
+    if validity.any_faded(unreliable, curves):
         handles.append(validity.handle())
     frame.legend(figure, handles, "scale")
+
+
+def _missing_note(labels: Sequence[str]) -> str:
+    """Name the scales without data in a panel, or count them where there is no room for the names."""
+    named = ", ".join(labels)
+    return f"no data: {named if len(named) <= _MISSING_LETTERS else f'{len(labels)} scales'}"

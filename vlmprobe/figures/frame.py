@@ -118,6 +118,9 @@ def say_no_data(axes: Axes) -> None:
         fontsize=theme.LABEL_SIZE,
         fontfamily=theme.FONT,
         color=theme.FAINT,
+        # Else the line at 0 goes through it.
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 2.0},
+        zorder=4.0,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import UsageError
 from vlmprobe.figures import frame, theme
@@ -24,6 +24,17 @@ _MARK_EVERY_LAYER_UP_TO = 12
 #: Norms that grow more than this over the layers leave a flat line on a linear axis.
 _LOG_FROM_RATIO = 30.0
 _BAND_OPACITY = 0.16
+#: Of the line around a band, which shows how far it goes where bands lie on each other.
+_EDGE_OPACITY = 0.4
+#: Bands of more lines than this are drawn lighter, or they would add up to one dark area.
+FEW = 3
+#: Hatched, unlike a band of any line.
+_CONTROL_AREA: dict[str, Any] = {
+    "facecolor": f"{theme.CONTROL_COLOR}30",
+    "edgecolor": f"{theme.CONTROL_COLOR}90",
+    "hatch": "////",
+    "linewidth": 0.0,
+}
 _MARGIN = 0.05
 
 
@@ -115,6 +126,16 @@ def draw(
             zorder=2.0,
             label=f"_{label}",
         )
+        for ends in (curve.low, curve.high):
+            panel.plot(
+                curve.layers,
+                ends,
+                color=color,
+                alpha=_EDGE_OPACITY,
+                linewidth=0.6,
+                zorder=2.0,
+                label=f"_{label}",
+            )
     panel.plot(
         curve.layers,
         curve.values,
@@ -144,9 +165,7 @@ def draw_control(panel: Axes, controls: Sequence[LayerCurve]) -> None:
             layers,
             [ends[layer][0] for layer in layers],
             [ends[layer][1] for layer in layers],
-            color=theme.CONTROL_COLOR,
-            alpha=0.28,
-            linewidth=0.0,
+            **_CONTROL_AREA,
             zorder=1.6,
             label="_control",
         )
@@ -166,7 +185,7 @@ def control_handle(label: str) -> Artist:
     """Return what stands for a control's band in a legend."""
     from matplotlib.patches import Patch
 
-    return Patch(facecolor=theme.CONTROL_COLOR, alpha=0.4, linewidth=0.0, label=label)
+    return Patch(**_CONTROL_AREA, label=label)
 
 
 def handle(look: Look | Mark, label: str, *, faded: bool = False) -> Artist:
@@ -188,7 +207,7 @@ def handle(look: Look | Mark, label: str, *, faded: bool = False) -> Artist:
 
 def count_note(curves: Sequence[LayerCurve]) -> str:
     """Return how many vectors the values of a panel are made of."""
-    counts = [curve.n for curve in curves]
+    counts = [curve.n for curve in curves if finite(curve.values)]
     if not counts:
         return ""
     low, high = min(counts), max(counts)

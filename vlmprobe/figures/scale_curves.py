@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["alignment_over_layers", "scale_curves"]
 
-_CONTROL = "control (mean\nand 95 % band)"
-
 
 def scale_curves(
     curves: Sequence[LayerCurve],
@@ -60,7 +58,7 @@ def alignment_over_layers(
 ) -> Figure:
     """Draw the cross-axis alignment of quads over layers with its control: a panel a scale, a line a statistic.
 
-    A line that stays inside the grey band says no more than deltas that do not belong together.
+    A line that stays inside the hatched band says no more than deltas that do not belong together.
 
     Args:
         curves: one alignment metric of one subset; targets such as ``per_sample`` and ``of_means``.
@@ -108,7 +106,7 @@ def _draw(
     for panel in spare:
         panel.set_axis_off()
     lines.prepare(panels, [*curves, *controls], limits)
-    any_faded = False
+    faded: dict[str, bool] = {}
     for scale, panel in zip(scales, panels, strict=True):
         shown = [curve for curve in curves if (curve.family, curve.scale) == scale]
         frame.dress(panel, " @ ".join(scale), lines.count_note(shown))
@@ -117,9 +115,10 @@ def _draw(
         by_target = {curve.target: curve for curve in shown}
         for place, (target, look) in enumerate(looks.items()):
             if target in by_target:
-                faded = validity.is_faded(unreliable, *scale, target)
-                any_faded |= faded
-                lines.draw(panel, by_target[target], look, shift=place, many=len(looks) > 3, faded=faded)
+                curve = by_target[target]
+                is_faded = validity.is_faded(unreliable, *scale, target)
+                faded[target] = faded.get(target, True) and is_faded
+                lines.draw(panel, curve, look, shift=place, many=len(looks) > lines.FEW, faded=is_faded)
     for panel in panels[::columns]:
         frame.label_y(panel, theme.metric_label(curves[0].metric) if ylabel is None else ylabel)
     for panel in panels[-columns:]:
@@ -129,10 +128,12 @@ def _draw(
     handles = []
     for target, look in looks.items():
         label = theme.target_title(target).replace(" (", "\n(").replace(", ", ",\n")
-        handles.append(lines.handle(look, label if target in with_data else f"{label} (no data)"))
+        if target not in with_data:
+            label += " (no data)"
+        handles.append(lines.handle(look, label, faded=target in with_data and faded[target]))
     if controls:
-        handles.append(lines.control_handle(_CONTROL))
-    if any_faded:
+        handles.append(lines.control_handle(theme.control_label(curves[0].metric, several=False)))
+    if validity.any_faded(unreliable, curves):
         handles.append(validity.handle())
     frame.legend(figure, handles, legend)
     default = theme.metric_title(curves[0].metric, curves[0].subset)

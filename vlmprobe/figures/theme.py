@@ -1,7 +1,8 @@
 """One scheme of colours, marks and words for every figure.
 
-Hues are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which readers with any of the common
-colour deficiencies tell apart; every colour goes with a mark of its own, so that a grey print can be read.
+Axes and categories have the hues of Okabe and Ito (https://jfly.uni-koeln.de/color/), scales a ramp of others.
+Readers with any of the common colour deficiencies tell those of one figure apart; every colour goes with a mark
+of its own, so that a grey print can be read.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = [
     "Look",
     "Mark",
     "Named",
+    "control_label",
     "metric_label",
     "metric_title",
     "pale",
@@ -68,15 +70,21 @@ AXIS_MARKERS: dict[str, str] = {Axis.HORIZONTAL: "o", Axis.VERTICAL: "s", Axis.D
 
 #: The share of white in what is drawn pale.
 _PALE = 0.62
-_VANILLA = "#8a8a8a"
-#: Scales that are no step of the training, such as a checkpoint of other people.
-_ASIDE = ("#D55E00", "#CC79A7", "#E69F00")
-_SCALE_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+#: Far from the ramp in lightness, since to some readers the ramp runs through a grey.
+_VANILLA = "#333333"
+_VANILLA_MARKER = "o"
+#: Scales that are no step of the training, such as a checkpoint of other people: off the ramp, with crosses.
+_ASIDE = ("#33BBEE", "#663D00", "#CC3311")
+_ASIDE_MARKERS = ("P", "X", "*")
+#: Of trainings that are none of the usual steps.
+_OTHER_MARKERS = ("<", ">", "p", "h")
 _FAMILY_LINES: tuple[LineStyleType, ...] = ("-", "--", ":", "-.")
-#: Stretch of viridis that stands out on white; from light (little training) to dark (much).
-_RAMP = (0.78, 0.0)
-#: Samples seen and their place on the ramp: a scale has one colour in every figure, whatever is drawn beside it.
+#: Stretch of plasma that stands out on white; from light (little training) to dark (much).
+_RAMP = (0.78, 0.2)
+#: Samples seen, their place on the ramp and their mark: a scale looks the same in every figure, whatever is drawn
+#: beside it.
 _RAMP_STEPS = {80_000: 0.0, 400_000: 1 / 3, 800_000: 2 / 3, 2_000_000: 1.0}
+_STEP_MARKERS = dict(zip(_RAMP_STEPS, "s^Dv", strict=True))
 #: Places nearer to each other than this look alike.
 _RAMP_GAP = 0.1
 
@@ -100,6 +108,10 @@ _TARGETS = {
     "per_sample": "mean over quads",
     "of_means": "cosine of the means",
 }
+_CONTROLS = {
+    "cross_axis_alignment.published": "shuffled quads (control\nof the mean over quads)",
+    "cross_axis_alignment.canonical": "random signs (control\nof the mean over quads)",
+}
 _SUBSETS = {"all": "all pairs", "both_correct": "pairs with both answers right"}
 
 
@@ -112,14 +124,13 @@ class Look:
     linestyle: LineStyleType
 
 
-#: Lines that are neither a category nor an axis: no hue of either, and each with a line of its own. Black and grey
-#: come last: their bands look like a control's.
+#: Lines that are neither a category nor an axis: no hue of either, and each with a line of its own.
 _OTHER_LOOKS = (
     Look("#6A51A3", "o", "-"),
     Look("#8C6D00", "D", "--"),
     Look("#AA3377", "P", "-."),
     Look("#000000", "v", ":"),
-    Look("#6b6b6b", "X", "-"),
+    Look("#5FB0C9", "X", "-"),
 )
 
 
@@ -159,7 +170,7 @@ def scale_order(item: Named) -> tuple[bool, int, str, str]:
 def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
     """Give each (family, scale) its look, in the order of training.
 
-    Colour says how much training: grey for none, then a ramp from light to dark, and hues of their own for
+    Colour says how much training: dark grey for none, then a ramp from light to dark, and hues of their own for
     checkpoints that are no step of it. With several families the line style says which.
     """
     from matplotlib import colormaps
@@ -170,6 +181,14 @@ def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
     scales = list(dict.fromkeys((item.samples_seen, item.scale) for item in ordered))
     places = _ramp_places([scale[0] for scale in scales if scale[0]])
     aside = [scale for scale in scales if scale[0] is None]
+    others = [scale for scale in scales if scale[0] and scale[0] not in _STEP_MARKERS]
+
+    def marker(scale: tuple[int | None, str]) -> str:
+        if scale[0] is None:
+            return _ASIDE_MARKERS[aside.index(scale) % len(_ASIDE_MARKERS)]
+        if scale in others:
+            return _OTHER_MARKERS[others.index(scale) % len(_OTHER_MARKERS)]
+        return _STEP_MARKERS.get(scale[0], _VANILLA_MARKER)
 
     def color(scale: tuple[int | None, str]) -> str:
         if scale[0] is None:
@@ -177,7 +196,7 @@ def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
         if scale[0] == 0:
             return _VANILLA
         first, last = _RAMP
-        return to_hex(colormaps["viridis"](first + (last - first) * places[scale[0]]))
+        return to_hex(colormaps["plasma"](first + (last - first) * places[scale[0]]))
 
     marks = {}
     for index, item in enumerate(ordered):
@@ -185,7 +204,7 @@ def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
         marks[item.family, item.scale] = Mark(
             label=item.scale if len(families) == 1 else f"{item.family} @ {item.scale}",
             color=color(scale),
-            marker=_SCALE_MARKERS[scales.index(scale) % len(_SCALE_MARKERS)],
+            marker=marker(scale),
             linestyle=_FAMILY_LINES[families.index(item.family) % len(_FAMILY_LINES)],
             index=index,
         )
@@ -213,6 +232,11 @@ def metric_title(metric: str, subset: str) -> str:
 def subset_title(subset: str) -> str:
     """Return what a subset is called above a figure."""
     return _SUBSETS.get(subset, subset)
+
+
+def control_label(metric: str, *, several: bool) -> str:
+    """Return what a control's band, or the one around those of several scales, is called in a legend."""
+    return f"{_CONTROLS.get(metric, 'control')}:\n{'95 % bands of all scales' if several else 'mean and 95 % band'}"
 
 
 def metric_label(metric: str) -> str:
@@ -265,7 +289,7 @@ def pale(color: str, white: float = _PALE) -> str:
 
 
 def sort_targets(targets: Iterable[str]) -> list[str]:
-    """Put targets in the order of axes or categories; others stay in the order they came in."""
-    known = {str(name): place for place, name in enumerate([*AXES, *CATEGORIES])}
+    """Put targets in the order of axes, categories or statistics; others stay in the order they came in."""
+    known = {str(name): place for place, name in enumerate([*AXES, *CATEGORIES, *_TARGETS])}
     unique = list(dict.fromkeys(targets))
     return sorted(unique, key=lambda name: known.get(name, len(known) + unique.index(name)))

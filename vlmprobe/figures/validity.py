@@ -5,7 +5,8 @@ The variant ``all_with_validity`` of a figure draws them pale and marks them, wi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import unknown_name
@@ -14,6 +15,8 @@ from vlmprobe.pairs.axes import AXES, CATEGORIES, Axis
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
+
+    from vlmprobe.analysis.results import LayerCurve
 
 __all__ = ["Unreliable"]
 
@@ -45,6 +48,15 @@ def is_faded(unreliable: Unreliable | None, family: str, scale: str, target: str
         if members & names:
             return True
     return False
+
+
+def any_faded(unreliable: Unreliable | None, curves: Iterable[LayerCurve]) -> bool:
+    """Whether one of these curves is drawn pale: it is of such a target, and has data."""
+    return any(
+        is_faded(unreliable, curve.family, curve.scale, curve.target)
+        and any(math.isfinite(value) for value in curve.values)
+        for curve in curves
+    )
 
 
 def handle(*, line: bool = True) -> Artist:

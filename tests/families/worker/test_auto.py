@@ -104,6 +104,26 @@ def test_the_manifest_says_what_was_found(load):
     json.dumps(manifest)
 
 
+def test_molmo2s_images_are_prepared_with_or_without_torchvision(load):
+    """Its image processor exists for torchvision alone; without it torch does the same."""
+    from transformers.utils import is_torchvision_available
+
+    backend = load("molmo2").info.manifest["image_backend"]
+    assert backend == ("torchvision" if is_torchvision_available() else "torch")
+
+
+def test_code_of_a_checkpoints_own_is_not_asked_for_what_transformers_has(tmp_path, folder):
+    """Published Molmo2 checkpoints name such code in every file; nobody has to trust it."""
+    source = folder("molmo2")
+    said = {
+        name: json.loads((source / name).read_text()) for name in ("processor_config.json", "config.json")
+    }
+    said["processor_config.json"]["auto_map"] = {"AutoProcessor": "mine.Processor"}
+    said["config.json"]["auto_map"] = {"AutoModelForImageTextToText": "mine.Model"}
+    changes = {name.replace(".", "__"): json.dumps(text) for name, text in said.items()}
+    assert Auto.load(LoadOptions(_with(tmp_path, source, **changes))).info.n_layers == LAYERS
+
+
 def test_the_first_prompt_is_on_record(load, items):
     """As the template writes it, and as the model gets it."""
     prompt = load("internvl").first_prompt(items[0])

@@ -9,6 +9,7 @@ from typing import Any
 
 from vlmprobe.families.worker.faults import ModelFault, PackageFault
 from vlmprobe.families.worker.pretrained import load_chat_template, load_tokenizer, place_of, quiet, read_text
+from vlmprobe.families.worker.torch_images import without_torchvision
 
 __all__ = ["load_image_text_processor"]
 
@@ -17,7 +18,7 @@ _FILES = ("processor_config.json", "preprocessor_config.json", "tokenizer_config
 
 
 def load_image_text_processor(source: str, revision: str | None, model_type: str, *, trust: bool) -> Any:
-    """Load image processor (Pillow backend), tokenizer and chat template as one processor.
+    """Load image processor (Pillow backend if it has one), tokenizer and chat template as one processor.
 
     Args:
         source: a folder or a hub id.
@@ -29,9 +30,9 @@ def load_image_text_processor(source: str, revision: str | None, model_type: str
         ModelFault: a part is missing or cannot be read.
         PackageFault: its image processor needs a package that is not installed.
     """
-    from transformers import AutoImageProcessor, AutoProcessor
+    from transformers import AutoProcessor
 
-    base = _processor_class(source, revision, model_type)
+    base = _processor_class(source, revision, model_type, trust=trust)
     if base is None:
         # A class that the checkpoint brings along, or none: transformers decides, and says what is wrong.
         try:
@@ -45,9 +46,7 @@ def load_image_text_processor(source: str, revision: str | None, model_type: str
     template = load_chat_template(source, revision, tokenizer)
     try:
         with quiet():
-            images = AutoImageProcessor.from_pretrained(
-                place_of(source), revision=revision, backend="pil", trust_remote_code=trust
-            )
+            images = _image_processor(source, revision, trust=trust)
             settings, _ = base.get_processor_dict(place_of(source), revision=revision)
             return _images_only(base)(
                 **_settings_of(base, settings), **_parts(base, images, tokenizer), chat_template=template
@@ -56,17 +55,37 @@ def load_image_text_processor(source: str, revision: str | None, model_type: str
         raise _fault(source, error) from error
 
 
-def _processor_class(source: str, revision: str | None, model_type: str) -> Any:
-    from transformers.models.auto import processing_auto
+def _image_processor(source: str, revision: str | None, *, trust: bool) -> Any:
+    from transformers import AutoImageProcessor
 
-    names = []
+    names = [said.get("image_processor_type") for said in _settings(source, revision)]
+    ours = without_torchvision(next((name for name in names if name), None))
+    if ours is not None:
+        return ours.from_pretrained(place_of(source), revision=revision)
+    return AutoImageProcessor.from_pretrained(
+        place_of(source), revision=revision, backend="pil", trust_remote_code=trust
+    )
+
+
+def _settings(source: str, revision: str | None) -> list[dict[str, Any]]:
+    """Return what the files of :data:`_FILES` say, nothing of those that are not there."""
+    found = []
     for file in _FILES:
         text = read_text(source, file, revision)
         try:
-            said = json.loads(text) if text else {}
+            found.append(json.loads(text) if text else {})
         except json.JSONDecodeError as error:
             raise ModelFault(f"{source}: {file} is no JSON: {error}") from error
-        if "AutoProcessor" in (said.get("auto_map") or {}):
+    return found
+
+
+def _processor_class(source: str, revision: str | None, model_type: str, *, trust: bool) -> Any:
+    """Return transformers' class; None where the checkpoint brings one of its own that may be run."""
+    from transformers.models.auto import processing_auto
+
+    names = []
+    for said in _settings(source, revision):
+        if trust and "AutoProcessor" in (said.get("auto_map") or {}):
             return None
         names.append(said.get("processor_class"))
     names.append(processing_auto.PROCESSOR_MAPPING_NAMES.get(model_type))

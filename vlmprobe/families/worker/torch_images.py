@@ -1,0 +1,67 @@
+"""Image processors that transformers has for torchvision alone, where torchvision is not installed.
+
+Of torchvision they use two functions, which torch itself computes in the same way and to the same bits: resizing a
+batch of float images without antialiasing, and subtracting the mean and dividing by the deviation. A processor is
+listed here once its output was found bit-equal to that with torchvision.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+__all__ = ["without_torchvision"]
+
+#: Class -> its module. What else one of them would call of torchvision is no function there, and says so.
+_KNOWN = {"Molmo2ImageProcessor": "transformers.models.molmo2.image_processing_molmo2"}
+
+
+def without_torchvision(name: str | None) -> Any:
+    """Return the image processor of this name made to run without torchvision.
+
+    None where torchvision is installed, or the processor is none of those that were tried.
+    """
+    from transformers.utils import is_torchvision_available
+
+    if name not in _KNOWN or is_torchvision_available():
+        return None
+    base = getattr(import_module(_KNOWN[name]), name)
+    members = {
+        "backend": "torch",
+        "resize": _resize,
+        "normalize": _normalize,
+        "__module__": base.__module__,
+        "__doc__": base.__doc__,
+    }
+    return type(name, (base,), members)
+
+
+def _resize(
+    _self: Any, image: Tensor, size: Any, resample: Any = None, antialias: bool = True, **_: Any
+) -> Tensor:
+    """Resize (..., channels, height, width) as torchvision does.
+
+    Raises:
+        ValueError: in a way that was not compared with torchvision.
+    """
+    from PIL.Image import Resampling
+
+    if resample != Resampling.BILINEAR or antialias or not image.is_floating_point() or not size.height:
+        raise ValueError("without torchvision an image is resized bilinearly, to a height and width, only")
+    shape = (size.height, size.width)
+    if tuple(image.shape[-2:]) == shape:
+        return image
+    return torch.nn.functional.interpolate(image, shape, mode="bilinear", align_corners=False)
+
+
+def _normalize(_self: Any, image: Tensor, mean: Sequence[float], std: Sequence[float], **_: Any) -> Tensor:
+    """Subtract each channel's mean and divide by its deviation."""
+    ours = (torch.as_tensor(values, dtype=image.dtype).view(-1, 1, 1) for values in (mean, std))
+    return image.sub(next(ours)).div_(next(ours))
