@@ -15,13 +15,19 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import usual
 from studies import Clock, MadeUp, machine, make_home, run_vlmprobe, store_states
 
 from vlmprobe.analysis import bootstrap_weights, layer_metrics
+from vlmprobe.workflows.threads import side_by_side
+
+if TYPE_CHECKING:
+    from vlmprobe.analysis import Metric
 
 _TOLERANCE = 1e-6
 _NAMES = {
@@ -31,7 +37,7 @@ _NAMES = {
 }
 
 
-def our_numbers(metrics: list, subset_of: object = None) -> dict[tuple[str, str, str], float]:
+def our_numbers(metrics: list[Metric]) -> dict[tuple[str, str, str], float]:
     """Return our estimates under the names of the usual way's."""
     found = {}
     for metric in metrics:
@@ -43,7 +49,7 @@ def our_numbers(metrics: list, subset_of: object = None) -> dict[tuple[str, str,
     return found
 
 
-def difference(ours: dict, theirs: dict) -> float:
+def difference(ours: dict[tuple[str, str, str], float], theirs: dict[tuple[str, str, str], float]) -> float:
     """Return the largest difference between the same numbers."""
     assert ours.keys() == theirs.keys()
     return max(abs(ours[key] - theirs[key]) for key in ours)
@@ -53,30 +59,42 @@ def arithmetic(pairs: int, args: argparse.Namespace) -> None:
     """Time one size and print its rows."""
     study = MadeUp(pairs, args.dim)
     # So that each size takes about as long; 1,200 pairs in full.
-    usual_layers = min(args.layers, max(1, round(args.layers * (1200 / pairs) ** 2)))
-    our_layers = min(args.layers, max(2, round(args.layers * 1200 / pairs)))
+    our_layers = min(args.layers, args.max_layers, max(2, round(args.layers * 1200 / pairs)))
+    usual_layers = min(our_layers, max(1, round(args.layers * (1200 / pairs) ** 2)))
     categories, images, right = np.array(study.categories), study.images, study.both_correct
     clocks = {name: Clock() for name in ("float32", "float64", "ours", "with intervals")}
+    planes = [study.layer(layer) for layer in range(our_layers)]
+    names = study.categories
+
+    def of_layer(layer: int, weights: np.ndarray | None = None) -> list[Metric]:
+        states = planes[layer]
+        return layer_metrics(
+            states[:, 0],
+            states[:, 1],
+            names,
+            images,
+            layer=layer,
+            both_correct=right,
+            n_resamples=0,
+            weights=weights,
+        )
+
+    # As the workflow calls it: layers side by side, a thread each.
+    size = 6 * planes[0].nbytes
+    with clocks["ours"].running():
+        found = list(side_by_side(of_layer, range(our_layers), bytes_each=size))
     with clocks["with intervals"].running():
         weights = bootstrap_weights(images, 1000, 0)
-    drawn = clocks["with intervals"]
-    clocks["with intervals"] = Clock()
+    drawn, clocks["with intervals"] = clocks["with intervals"], Clock()
+    with clocks["with intervals"].running():
+        list(side_by_side(partial(of_layer, weights=weights), range(our_layers), bytes_each=size))
     apart = {"float32": 0.0, "float64": 0.0}
-    for layer in range(our_layers):
-        states = study.layer(layer)
-        orig, swap = states[:, 0], states[:, 1]
-        known = {"layer": layer, "both_correct": right}
-        with clocks["ours"].running():
-            metrics = layer_metrics(orig, swap, study.categories, images, n_resamples=0, **known)
-        with clocks["with intervals"].running():
-            layer_metrics(orig, swap, study.categories, images, weights=weights, **known)
-        if layer >= usual_layers:
-            continue
-        ours = our_numbers(metrics)
+    for layer in range(usual_layers):
+        ours = our_numbers(found[layer])
         for name, dtype in (("float32", np.float32), ("float64", np.float64)):
-            first, second = orig.astype(dtype), swap.astype(dtype)
+            orig, swap = planes[layer][:, 0].astype(dtype), planes[layer][:, 1].astype(dtype)
             with clocks[name].running():
-                theirs = usual.metrics(first, second, categories, right)
+                theirs = usual.metrics(orig, swap, categories, right)
             apart[name] = max(apart[name], difference(ours, theirs))
     assert apart["float64"] <= _TOLERANCE, apart
     of_ours = {
@@ -168,13 +186,14 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=2048)
     parser.add_argument("--usual-layers", type=int, default=6, help="measured of the usual way's whole")
     parser.add_argument("--no-arithmetic", action="store_true")
+    parser.add_argument("--max-layers", type=int, default=36, help="measured of ours; more are scaled")
     parser.add_argument("--no-whole", action="store_true")
     parser.add_argument("--no-memory", action="store_true")
     args = parser.parse_args()
     if not args.no_arithmetic:
         print(f"Arithmetic of {args.layers} layers x {args.dim}, both subsets, seconds")
         print(
-            f"{'pairs':>6} {'':38}{'wall':>9}{'CPU':>9}{'x f32':>8}{'x f64':>8}{'largest diff':>12}{'CPU/1000':>10}"
+            f"{'pairs':>6} {'':38}{'wall':>9}{'CPU':>9}{'x f32':>8}{'x f64':>8}{'apart':>12}{'CPU/1000':>10}"
         )
         for pairs in args.pairs:
             arithmetic(pairs, args)
