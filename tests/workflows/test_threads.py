@@ -38,7 +38,7 @@ def test_a_thread_an_item_and_then_all_threads_again() -> None:
         assert _blas_threads() == 2
 
 
-@pytest.mark.parametrize(("items", "bytes_each"), [(1, 1), (4, 2**31)])
+@pytest.mark.parametrize(("items", "bytes_each"), [(1, 1), (4, 2**32)])
 def test_one_item_at_a_time_has_all_threads(items: int, bytes_each: int) -> None:
     """There is but one, or they need the memory: called from here, one after the other."""
     with threadpool_limits(2, user_api="blas"):

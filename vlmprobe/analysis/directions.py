@@ -47,16 +47,18 @@ class Directions:
             (k, k): |U_g U_h^T|_F^2 = <U_g^T U_g, U_h^T U_h>.
         """
         k = self._k
+        if self._cosines is None:
+            dim = self._units[0].shape[1]
+            grams = np.empty((k, dim, dim))
+            for place, units in enumerate(self._units):
+                np.matmul(units.T, units, out=grams[place])
+            flat = grams.reshape(k, -1)
+            return np.asarray(flat @ flat.T)
         found = np.zeros((k, k))
-        grams = [units.T @ units for units in self._units] if self._cosines is None else []
         for first in range(k):
             for second in range(first, k):
-                if self._cosines is None:
-                    value = np.vdot(grams[first], grams[second])
-                else:
-                    block = self._block(self._cosines, first, second)
-                    value = np.einsum("ij,ij->", block, block)
-                found[first, second] = found[second, first] = value
+                block = self._block(self._cosines, first, second)
+                found[first, second] = found[second, first] = np.einsum("ij,ij->", block, block)
         return found
 
     def inner_products(self, weights: Sequence[FloatArray]) -> FloatArray:

@@ -14,7 +14,7 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 #: What the layers in work may hold together, whatever their number.
-_MEMORY = 2 * 2**30
+_MEMORY = 4 * 2**30
 
 
 def side_by_side(
