@@ -25,8 +25,9 @@ PCA_VERSION = 1
 
 #: Up to here all eigenvectors take less time than the iteration for the first few.
 _SMALL = 400
-#: Vectors beside the wanted ones, and steps: enough to converge unless the spectrum is nearly flat.
-_SPARE, _STEPS = 8, 12
+#: Vectors in a block, of which a product costs about as much as of a few, and steps: enough to converge unless the
+#: spectrum is nearly flat.
+_BLOCK, _STEPS = 16, 10
 _CONVERGED = 1e-9
 #: Share of the variance that rounding can leave in a direction that has none.
 _NO_VARIANCE = 1e-13
@@ -144,7 +145,7 @@ def _leading(rows: FloatArray, k: int) -> tuple[FloatArray, FloatArray]:
 
 def _krylov(rows: FloatArray, k: int) -> tuple[FloatArray, FloatArray] | None:
     """Do the block Lanczos of ``_leading``; None if it has not converged."""
-    start = np.random.Generator(np.random.PCG64(0)).normal(size=(len(rows), k + _SPARE))
+    start = np.random.Generator(np.random.PCG64(0)).normal(size=(len(rows), max(_BLOCK, k + 5)))
     blocks = [np.linalg.qr(start)[0]]
     images: list[FloatArray] = []
     for _ in range(_STEPS):

@@ -23,14 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["apart", "bootstrap_weights", "grams_of_sums", "percentile_interval"]
 
-#: (9, 6): the sum of a category is its own; that of an axis is canonical minus opposite.
-_SIGNED = np.array(
-    [[float(row is column) for column in CATEGORIES] for row in CATEGORIES]
-    + [
-        [0.0 if column.axis is not axis else 1.0 if column.is_canonical else -1.0 for column in CATEGORIES]
-        for axis in AXES
-    ]
-)
+_CATEGORIES_OF_AXES = [[CATEGORIES.index(name) for name in axis.categories] for axis in AXES]
 _PERCENTILES = (2.5, 97.5)
 
 
@@ -103,6 +96,9 @@ def grams_of_sums(sums: FloatArray) -> FloatArray:
     """
     # Axis sums are formed before the product: taken from a 6 x 6 product they would lose the digits that canonical and
     # opposite have in common.
-    signed = _SIGNED @ sums
+    signed = np.empty((len(sums), len(CATEGORIES) + len(AXES), sums.shape[2]))
+    signed[:, : len(CATEGORIES)] = sums
+    for place, (canonical, opposite) in enumerate(_CATEGORIES_OF_AXES):
+        np.subtract(sums[:, canonical], sums[:, opposite], out=signed[:, len(CATEGORIES) + place])
     grams: FloatArray = signed @ signed.transpose(0, 2, 1)
     return grams
