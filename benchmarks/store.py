@@ -3,8 +3,8 @@
     python benchmarks/store.py [--pairs 4800] [--layers 36] [--dim 2048] [--repeats 5]
 
 Rows: two predictions a pair, in transactions of one shard, each with opening and closing the file, as in an extraction.
-Files: one shard of bfloat16 states as we write it (fsynced and hashed), beside ``np.savez`` and ``np.savez_compressed`` of
-the same states in float32, since NumPy has no bfloat16. All medians.
+Files: one shard of bfloat16 states as we write it (fsynced and hashed), beside ``np.savez`` and
+``np.savez_compressed`` of the same states in float32, since NumPy has no bfloat16. All medians.
 """
 
 from __future__ import annotations

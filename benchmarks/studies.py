@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -196,8 +195,18 @@ def _cpu_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
+#: Starts a command and says at the end how much memory it held. A process of its own: the peak that Linux tells of a
+#: process begins with what its parent held when it was started, and a benchmark holds states.
+_LAUNCHER = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+
+
 def run_vlmprobe(*arguments: object) -> int:
-    """Run a command as a process of its own; return the most memory it held, in MiB (it, not its children).
+    """Run a command as a process of its own; return the most memory that one of its processes held, in MiB.
 
     Raises:
         SystemExit: it failed.
@@ -206,24 +215,16 @@ def run_vlmprobe(*arguments: object) -> int:
         name: value for name, value in os.environ.items() if not name.startswith(("VLMPROBE_", "MLFLOW_"))
     }
     environ["PYTHONPATH"] = str(REPOSITORY)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "vlmprobe", *map(str, arguments)],
+    done = subprocess.run(
+        [sys.executable, "-c", _LAUNCHER, sys.executable, "-m", "vlmprobe", *map(str, arguments)],
         env=environ,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert process.stderr is not None
-    said = process.stderr.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"vlmprobe {' '.join(map(str, arguments))}: {said}")
-    return round(usage.ru_maxrss / 1024)
-
-
-def own_peak_mib() -> int:
-    """Return the most memory that this process has held."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    if done.returncode:
+        sys.exit(f"vlmprobe {' '.join(map(str, arguments))}: {done.stderr}")
+    return round(int(done.stdout) / 1024)
 
 
 def machine(*packages: str) -> str:
