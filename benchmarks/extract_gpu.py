@@ -102,9 +102,8 @@ def on_tensors(shape: str) -> None:
     family._decoder._max_new_tokens = 2
     spent = profile_by_class(lambda: family.run_prepared(prepared))
     total = sum(seconds for _, seconds in spent)
-    print(
-        f"where a batch's {total * 1e3:.0f} ms go (2 new tokens; vision kernel {family.info.manifest['vision_kernel']}):"
-    )
+    kernel = family.info.manifest["vision_kernel"]
+    print(f"where a batch's {total * 1e3:.0f} ms go (2 new tokens; vision kernel {kernel}):")
     table(["", "ms", "share"], [[kind, f"{s * 1e3:.1f}", f"{s / total:.1%}"] for kind, s in spent])
 
 

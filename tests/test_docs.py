@@ -197,7 +197,10 @@ def _planned() -> list[Job]:
     )
     states = np.random.default_rng(0).normal(size=(6, 2, 8))
     arrays = SimpleNamespace(
-        layer=lambda _: states, categories=list(CATEGORIES), both_correct=np.ones(6, dtype=bool)
+        layer=lambda _: states,
+        layer_bytes=states.nbytes,
+        categories=list(CATEGORIES),
+        both_correct=np.ones(6, dtype=bool),
     )
     planned: Any = plan_plots  # the stand-ins have what the planner asks for and no more
     return list(planned(study, {"r": arrays}, {"r": [7]}, Path("plots"), PlotOptions()))

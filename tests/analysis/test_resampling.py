@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from vlmprobe.analysis import bootstrap_weights, percentile_interval
-from vlmprobe.analysis.resampling import weighted_grams, weighted_totals
+from vlmprobe.analysis.groups import totals_of_targets
+from vlmprobe.analysis.resampling import grams_of_sums
 
 
 def test_pairs_of_one_image_are_drawn_together():
@@ -66,15 +67,16 @@ def test_too_few_defined_resamples_give_no_interval(resampled):
 
 
 def test_totals_are_per_category_and_then_per_axis():
-    """Two left, one right, one close: weights 1, 2, 3 and 4."""
-    totals = weighted_totals(np.array([[1, 2, 3, 4]]), np.array([0, 0, 1, 5]))
-
-    assert totals.tolist() == [[3, 3, 0, 0, 0, 4, 6, 0, 4]]
+    """Sums over three left pairs, a right one and a close one."""
+    assert totals_of_targets(np.array([[3, 1, 0, 0, 0, 1]])).tolist() == [[3, 1, 0, 0, 0, 1, 4, 0, 1]]
 
 
 def test_sums_of_an_axis_are_sign_corrected():
-    """Left (1, 0) twice and right (0, 1) once make the horizontal sum (2, -1)."""
-    grams = weighted_grams(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[2, 1]]), np.array([0, 1]))
+    """Left (2, 0) and right (0, 1) make the horizontal sum (2, -1)."""
+    sums = np.zeros((1, 6, 2))
+    sums[0, :2] = [[2.0, 0.0], [0.0, 1.0]]
+
+    grams = grams_of_sums(sums)
 
     left, right, horizontal = 0, 1, 6
     assert grams[0, left, left] == 4
@@ -82,16 +84,3 @@ def test_sums_of_an_axis_are_sign_corrected():
     assert grams[0, horizontal, horizontal] == 5
     assert grams[0, left, horizontal] == 4
     assert grams[0, right, horizontal] == -1
-
-
-def test_many_resamples_are_summed_in_chunks_without_a_seam():
-    """Resamples beyond the first chunk equal those computed alone."""
-    rng = np.random.default_rng(0)
-    vectors, codes = rng.normal(size=(12, 3)), np.arange(12) % 6
-    weights = rng.integers(0, 3, size=(300, 12))
-
-    grams = weighted_grams(vectors, weights, codes)
-
-    for row in (0, 127, 128, 299):
-        alone = weighted_grams(vectors, weights[[row]], codes)[0]
-        assert grams[row] == pytest.approx(alone, abs=1e-12)

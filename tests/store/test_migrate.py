@@ -18,7 +18,9 @@ from vlmprobe.errors import DatabaseError, StaleSchemaError
 from vlmprobe.resources import migrations_folder
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import current_revision, ensure_schema, require_schema, upgrade
-from vlmprobe.store.schema import SCHEMA_REVISION, Base
+from vlmprobe.store.revision import SCHEMA_REVISION
+from vlmprobe.store.sandbox import run_sql
+from vlmprobe.store.schema import Base
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +33,11 @@ def _config(connection: Connection | None = None) -> Config:
     config.set_main_option("script_location", str(migrations_folder()))
     config.attributes["connection"] = connection
     return config
+
+
+def ask(database: Database) -> None:
+    """Check the schema as ad-hoc SQL does: in its own process."""
+    run_sql(database, "SELECT 1")
 
 
 def _set_revision(database: Database, revision: str) -> None:
@@ -85,7 +92,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(
     ensure_schema(database)
 
 
-@pytest.mark.parametrize("check", [ensure_schema, require_schema])
+@pytest.mark.parametrize("check", [ensure_schema, require_schema, ask])
 def test_a_stale_schema_names_the_command_that_upgrades_it(database: Database, check: Any) -> None:
     """Neither a reading nor a writing command touches an old file."""
     _set_revision(database, "0000")
@@ -96,7 +103,7 @@ def test_a_stale_schema_names_the_command_that_upgrades_it(database: Database, c
     )
 
 
-@pytest.mark.parametrize("check", [ensure_schema, require_schema, upgrade])
+@pytest.mark.parametrize("check", [ensure_schema, require_schema, upgrade, ask])
 def test_a_newer_schema_asks_for_a_newer_vlmprobe(database: Database, check: Any) -> None:
     """``db upgrade`` says so too: it cannot help here."""
     _set_revision(database, "9999")
@@ -106,7 +113,7 @@ def test_a_newer_schema_asks_for_a_newer_vlmprobe(database: Database, check: Any
         check(database)
 
 
-@pytest.mark.parametrize("check", [ensure_schema, require_schema, upgrade])
+@pytest.mark.parametrize("check", [ensure_schema, require_schema, upgrade, ask])
 def test_someone_elses_database_is_left_alone(tmp_path: Path, check: Any) -> None:
     """The error names a table of theirs; none of ours is added."""
     path = tmp_path / "theirs.duckdb"
@@ -118,17 +125,28 @@ def test_someone_elses_database_is_left_alone(tmp_path: Path, check: Any) -> Non
         assert theirs.execute("SHOW TABLES").fetchall() == [("recipes",)]
 
 
-def test_reading_from_no_database_names_the_commands_that_make_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("check", [require_schema, ask])
+def test_reading_from_no_database_names_the_commands_that_make_one(tmp_path: Path, check: Any) -> None:
     """And does not leave an empty one there."""
     database = Database(tmp_path / "none.duckdb")
     with pytest.raises(DatabaseError, match="make one with 'vlmprobe demo' or 'vlmprobe extract'"):
-        require_schema(database)
+        check(database)
     assert not database.exists()
 
 
-def test_reading_from_an_empty_database_names_the_upgrade(tmp_path: Path) -> None:
+@pytest.mark.parametrize("check", [require_schema, ask])
+def test_reading_from_an_empty_database_names_the_upgrade(tmp_path: Path, check: Any) -> None:
     """A DuckDB file without tables is made ours by ``db upgrade``."""
     path = tmp_path / "empty.duckdb"
     duckdb.connect(str(path)).close()
     with pytest.raises(StaleSchemaError, match="is empty; run 'vlmprobe db upgrade'"):
-        require_schema(Database(path))
+        check(Database(path))
+
+
+@pytest.mark.parametrize("check", [require_schema, ask])
+def test_reading_from_another_kind_of_file_says_so(tmp_path: Path, check: Any) -> None:
+    """Whichever process opens it."""
+    path = tmp_path / "notes.duckdb"
+    path.write_text("not a database, but longer than its header would be\n" * 500)
+    with pytest.raises(DatabaseError, match="is not a DuckDB database; name another with --home"):
+        check(Database(path))

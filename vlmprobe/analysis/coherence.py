@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from vlmprobe.analysis.deltas import FloatArray
 
-__all__ = ["PairwiseCosine", "pairwise_cosine", "weighted_pairwise_cosine"]
+__all__ = ["PairwiseCosine", "pairwise_cosine", "std_of_pairs", "weighted_pairwise_cosine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,21 @@ def pairwise_cosine(units: FloatArray) -> PairwiseCosine:
     total = units.sum(axis=0)
     mean = (float(total @ total) - n) / ordered_pairs
     gram = units @ units.T if n <= dim else units.T @ units
-    mean_of_squares = (float(np.vdot(gram, gram)) - n) / ordered_pairs
-    return PairwiseCosine(mean, sqrt(max(mean_of_squares - mean * mean, 0.0)), n)
+    return PairwiseCosine(mean, std_of_pairs(mean, float(np.vdot(gram, gram)), n), n)
+
+
+def std_of_pairs(mean: float, squares: float, n: int) -> float:
+    """Take the standard deviation (ddof 0) of the cosine over pairs i < j from the sum of its squares.
+
+    Args:
+        mean: over these pairs.
+        squares: |U U^T|_F^2, over all i and j.
+        n: how many unit vectors; NaN for n < 2.
+    """
+    if n < 2:
+        return nan
+    mean_of_squares = (squares - n) / (n * (n - 1))
+    return sqrt(max(mean_of_squares - mean * mean, 0.0))
 
 
 def weighted_pairwise_cosine(

@@ -66,7 +66,8 @@ def signs(categories: Sequence[str]) -> FloatArray:
     Raises:
         ValueError: a name is no category.
     """
-    return np.array([1.0 if parse_category(name).is_canonical else -1.0 for name in categories])
+    sign_of = {name: 1.0 if parse_category(name).is_canonical else -1.0 for name in set(categories)}
+    return np.array([sign_of[name] for name in categories])
 
 
 def sign_corrected(deltas: FloatArray, categories: Sequence[str]) -> FloatArray:
@@ -100,4 +101,5 @@ def category_codes(categories: Sequence[str]) -> IntArray:
     Raises:
         ValueError: a name is no category.
     """
-    return np.array([CATEGORIES.index(parse_category(name)) for name in categories], dtype=np.int64)
+    code_of = {name: CATEGORIES.index(parse_category(name)) for name in set(categories)}
+    return np.array([code_of[name] for name in categories], dtype=np.int64)

@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmprobe.analysis.coherence import pairwise_cosine, weighted_pairwise_cosine
-from vlmprobe.analysis.deltas import category_codes, deltas, signs, unit
+from vlmprobe.analysis.coherence import std_of_pairs, weighted_pairwise_cosine
+from vlmprobe.analysis.deltas import category_codes, deltas
 from vlmprobe.analysis.entanglement import AXIS_PAIRS, CATEGORY_PAIRS, cosines, vd_ei_eq3, vd_ei_pooled
-from vlmprobe.analysis.resampling import (
-    apart,
-    bootstrap_weights,
-    percentile_interval,
-    weighted_grams,
-    weighted_totals,
-)
+from vlmprobe.analysis.groups import CATEGORIES_OF_AXES, Groups, of_subset, totals_of_targets
+from vlmprobe.analysis.layer_sums import LayerSums, LayerVectors
+from vlmprobe.analysis.resampling import bootstrap_weights, percentile_interval
 from vlmprobe.analysis.results import Metric
 from vlmprobe.pairs.axes import AXES, CATEGORIES, Subset
 
@@ -26,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from vlmprobe.analysis.deltas import BoolArray, FloatArray, IntArray
+    from vlmprobe.analysis.deltas import BoolArray, FloatArray
 
 __all__ = ["METRIC_VERSIONS", "layer_metrics"]
 
@@ -100,38 +96,51 @@ def layer_metrics(
     if weights.ndim != 2 or weights.shape[1] != len(codes):
         raise ValueError(f"weights must be (B, {len(codes)}) for {len(codes)} pairs, got {weights.shape}")
 
-    image_numbers = np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)[1]
-    sample = _Sample(difference, _norms(orig), codes, image_numbers, weights)
-    subsets = {Subset.ALL: sample}
-    if both_correct is not None:
-        subsets[Subset.BOTH_CORRECT] = sample.take(np.asarray(both_correct, dtype=bool))
+    right = np.ones(len(codes), dtype=bool) if both_correct is None else np.asarray(both_correct, dtype=bool)
+    groups = Groups(codes, right, np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)[1])
+    subsets = [Subset.ALL] if both_correct is None else [Subset.ALL, Subset.BOTH_CORRECT]
+    vectors = LayerVectors(difference, _norms(orig), groups, subsets)
+    del difference  # it is in groups now, and at 20,000 pairs 300 MB
+    sums, squares = vectors.sums(weights), vectors.squares()
     return [
         metric
-        for subset, members in subsets.items()
-        for block in _blocks(members)
+        for place, subset in enumerate(subsets)
+        for block in _blocks(_Sample(vectors, groups, subset, sums, squares, sums.grams[place]))
         for metric in block.metrics(subset, layer, seed)
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """The pairs of one subset: (N, D) deltas; (N,) |h(orig)|, category and image numbers; (B, N) weights."""
+    """One subset, and the sums over the groups that it is a union of."""
 
-    deltas: FloatArray
-    orig_norms: FloatArray
-    codes: IntArray
-    images: npt.NDArray[Any]
-    weights: npt.NDArray[Any]
+    vectors: LayerVectors
+    groups: Groups
+    subset: Subset
+    sums: LayerSums
+    squares: FloatArray
+    """(3, 4, 4) squared cosines between the groups of each axis."""
+    grams: FloatArray
+    """(R, 9, 9) of the subset."""
 
-    def take(self, rows: BoolArray) -> _Sample:
-        """Keep some pairs; images were drawn among all, so the size of a subset varies with the resample."""
-        return _Sample(
-            self.deltas[rows],
-            self.orig_norms[rows],
-            self.codes[rows],
-            self.images[rows],
-            self.weights[:, rows],
-        )
+    def totals(self, values: FloatArray) -> FloatArray:
+        """Add (R, 6, 2) sums over groups up to the (R, 9) of the targets."""
+        return totals_of_targets(of_subset(values, self.subset))
+
+    def within(self, products: FloatArray) -> FloatArray:
+        """Add (..., 3, 4, 4) products between the groups of each axis up to the (..., 9) within each target."""
+        parts = products.reshape(*products.shape[:-2], 2, 2, 2, 2)
+        of_pairs = parts[..., 0, :, 0] if self.subset is Subset.BOTH_CORRECT else parts.sum(axis=(-3, -1))
+        found = np.empty((*products.shape[:-3], _N_CATEGORIES + len(AXES)))
+        for axis, two in enumerate(CATEGORIES_OF_AXES):
+            for place, code in enumerate(two):
+                found[..., code] = of_pairs[..., axis, place, place]
+            found[..., _N_CATEGORIES + axis] = of_pairs[..., axis, :, :].sum(axis=(-2, -1))
+        return found
+
+    def support(self, kept: BoolArray | None = None) -> tuple[list[int], list[int]]:
+        """Count pairs and distinct images of the targets."""
+        return self.groups.support(self.subset, np.ones_like(self.groups.right) if kept is None else kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,26 +180,22 @@ class _Block:
 
 def _blocks(sample: _Sample) -> Iterator[_Block]:
     """Compute each metric of one subset for all its targets and resamples at once."""
-    # The data itself is the resample in which every pair occurs once.
-    weights = np.vstack([np.ones((1, len(sample.codes)), dtype=sample.weights.dtype), sample.weights])
-    units, directed = unit(sample.deltas)
-    yield from _direction_blocks(sample.take(directed), units, weights[:, directed])
-    yield from _mean_blocks(sample, weights)
-    yield from _length_blocks(sample, weights)
-    yield _zero_block(sample, directed)
+    yield from _direction_blocks(sample)
+    yield from _mean_blocks(sample)
+    yield from _length_blocks(sample)
+    yield _zero_block(sample)
 
 
-def _direction_blocks(sample: _Sample, units: FloatArray, weights: npt.NDArray[Any]) -> Iterator[_Block]:
-    grams = apart(lambda rows: weighted_grams(units, rows, sample.codes), weights)
-    squared_norms = np.diagonal(grams, axis1=1, axis2=2)
-    totals, squares = (
-        weighted_totals(weights, sample.codes),
-        weighted_totals(np.square(weights, dtype=np.float64), sample.codes),
+def _direction_blocks(sample: _Sample) -> Iterator[_Block]:
+    sums = sample.sums
+    means = weighted_pairwise_cosine(
+        sample.within(sums.directions), sample.totals(sums.directed), sample.totals(sums.directed_squares)
     )
-    means = weighted_pairwise_cosine(squared_norms, totals, squares)
-    n, n_images = _support(sample)
-    signed = units * signs([CATEGORIES[code] for code in sample.codes])[:, None]
-    std = [pairwise_cosine(signed[rows]).std for rows in _rows_of_targets(sample.codes)]
+    n, n_images = sample.support(sample.vectors.directed)
+    std = [
+        std_of_pairs(float(mean), float(squares), count)
+        for mean, squares, count in zip(means[0], sample.within(sample.squares), n, strict=True)
+    ]
     for name, targets, part in (
         ("within_category_consistency", CATEGORIES, slice(None, _N_CATEGORIES)),
         ("axis_coherence", AXES, slice(_N_CATEGORIES, None)),
@@ -198,12 +203,9 @@ def _direction_blocks(sample: _Sample, units: FloatArray, weights: npt.NDArray[A
         yield _Block(name, targets, means[:, part], n[part], n_images[part], std[part])
 
 
-def _mean_blocks(sample: _Sample, weights: npt.NDArray[Any]) -> Iterator[_Block]:
-    grams = apart(lambda rows: weighted_grams(sample.deltas, rows, sample.codes), weights)
-    norms = _norms(sample.deltas)
-    lengths = apart(lambda rows: weighted_totals(rows * norms, sample.codes), weights)
-    similarity = cosines(grams, lengths)
-    support = _support(sample)
+def _mean_blocks(sample: _Sample) -> Iterator[_Block]:
+    similarity = cosines(sample.grams, sample.totals(sample.sums.lengths))
+    support = sample.support()
 
     places = [(CATEGORIES.index(first), CATEGORIES.index(second)) for first, second in CATEGORY_PAIRS]
     values = np.stack([similarity[:, i, j] for i, j in places], axis=1)
@@ -219,46 +221,27 @@ def _mean_blocks(sample: _Sample, weights: npt.NDArray[Any]) -> Iterator[_Block]
     yield _Block("vd_ei.pooled", names, values, *_support_of_sets(support, twos))
 
 
-def _length_blocks(sample: _Sample, weights: npt.NDArray[Any]) -> Iterator[_Block]:
-    norms = _norms(sample.deltas)
-    # |delta| / 0 is no ratio: such a pair is left out of this metric's n.
-    based = sample.orig_norms > 0
-    for name, lengths, rows in (
-        ("delta_norm", norms, np.ones(len(norms), dtype=bool)),
-        ("delta_ratio", norms[based] / sample.orig_norms[based], based),
+def _length_blocks(sample: _Sample) -> Iterator[_Block]:
+    vectors, sums = sample.vectors, sample.sums
+    for name, lengths, kept, totals, weights in (
+        ("delta_norm", vectors.lengths, np.ones_like(vectors.based), sums.lengths, sums.drawn),
+        ("delta_ratio", vectors.ratios, vectors.based, sums.ratios, sums.based),
     ):
-        members, drawn = sample.take(rows), weights[:, rows]
-        counts = weighted_totals(drawn, members.codes)[:, :_N_CATEGORIES]
-        sums = _sums_of_categories(drawn, lengths, members.codes)
-        means = np.divide(sums, counts, out=np.full(sums.shape, nan), where=counts > 0)
-        of_category = _rows_of_targets(members.codes)[:_N_CATEGORIES]
-        std = [float(lengths[rows].std()) if rows.any() else nan for rows in of_category]
-        n, n_images = _support(members)
+        added, counts = of_subset(totals, sample.subset), of_subset(weights, sample.subset)
+        means = np.divide(added, counts, out=np.full(added.shape, nan), where=counts > 0)
+        masks = [rows & kept for rows in sample.groups.rows_of_targets(sample.subset)[:_N_CATEGORIES]]
+        std = [float(lengths[rows].std()) if rows.any() else nan for rows in masks]
+        n, n_images = sample.support(kept)
         yield _Block(name, CATEGORIES, means, n[:_N_CATEGORIES], n_images[:_N_CATEGORIES], std)
 
 
-def _sums_of_categories(weights: npt.NDArray[Any], lengths: FloatArray, codes: IntArray) -> FloatArray:
-    return apart(lambda rows: weighted_totals(rows * lengths, codes)[:, :_N_CATEGORIES], weights)
-
-
-def _zero_block(sample: _Sample, directed: BoolArray) -> _Block:
-    rows_of_axes = _rows_of_targets(sample.codes)[_N_CATEGORIES:]
-    counts = [float((rows & ~directed).sum()) if rows.any() else nan for rows in rows_of_axes]
-    n, n_images = _support(sample)
-    return _Block("zero_deltas", AXES, np.array([counts]), n[_N_CATEGORIES:], n_images[_N_CATEGORIES:])
-
-
-def _rows_of_targets(codes: IntArray) -> list[BoolArray]:
-    """Mask the pairs of the six categories, then of the three axes."""
-    of_category = [codes == code for code in range(_N_CATEGORIES)]
-    of_axis = [np.isin(codes, [CATEGORIES.index(category) for category in axis.categories]) for axis in AXES]
-    return of_category + of_axis
-
-
-def _support(sample: _Sample) -> tuple[list[int], list[int]]:
-    """Count pairs and distinct images of the six categories, then of the three axes."""
-    rows_of = _rows_of_targets(sample.codes)
-    return [int(rows.sum()) for rows in rows_of], [len(np.unique(sample.images[rows])) for rows in rows_of]
+def _zero_block(sample: _Sample) -> _Block:
+    n, n_images = sample.support()
+    n_directed, _ = sample.support(sample.vectors.directed)
+    counts = [float(every - some) if every else nan for every, some in zip(n, n_directed, strict=True)]
+    return _Block(
+        "zero_deltas", AXES, np.array([counts[_N_CATEGORIES:]]), n[_N_CATEGORIES:], n_images[_N_CATEGORIES:]
+    )
 
 
 def _support_of_sets(
@@ -273,7 +256,7 @@ def _support_of_sets(
 
 
 def _norms(vectors: npt.NDArray[Any]) -> FloatArray:
-    norms: FloatArray = np.linalg.norm(np.asarray(vectors, dtype=np.float64), axis=1)
+    norms: FloatArray = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     return norms
 
 

@@ -25,8 +25,9 @@ PCA_VERSION = 1
 
 #: Up to here all eigenvectors take less time than the iteration for the first few.
 _SMALL = 400
-#: Vectors beside the wanted ones, and steps: enough to converge unless the spectrum is nearly flat.
-_SPARE, _STEPS = 8, 12
+#: Vectors in a block, of which a product costs about as much as of a few, and steps: enough to converge unless the
+#: spectrum is nearly flat.
+_BLOCK, _STEPS = 16, 10
 _CONVERGED = 1e-9
 #: Share of the variance that rounding can leave in a direction that has none.
 _NO_VARIANCE = 1e-13
@@ -144,23 +145,25 @@ def _leading(rows: FloatArray, k: int) -> tuple[FloatArray, FloatArray]:
 
 def _krylov(rows: FloatArray, k: int) -> tuple[FloatArray, FloatArray] | None:
     """Do the block Lanczos of ``_leading``; None if it has not converged."""
-    start = np.random.Generator(np.random.PCG64(0)).normal(size=(len(rows), k + _SPARE))
+    start = np.random.Generator(np.random.PCG64(0)).normal(size=(len(rows), max(_BLOCK, k + 5)))
     blocks = [np.linalg.qr(start)[0]]
     images: list[FloatArray] = []
-    while True:
+    for _ in range(_STEPS):
         images.append(rows @ (rows.T @ blocks[-1]))
-        if len(images) == _STEPS:
+        basis, image = np.hstack(blocks), np.hstack(images)
+        values, mixed = np.linalg.eigh(basis.T @ image)
+        values, mixed = values[::-1][:k], mixed[:, ::-1][:, :k]
+        # What a vector of the basis leaves when multiplied: without another product of the rows.
+        residuals = image @ mixed - basis @ (mixed * values)
+        if np.linalg.norm(residuals, axis=0).max() <= _CONVERGED * values[0]:
             break
         block = images[-1]
         # Twice is enough: the first leaves the rounding of a cancellation.
         for known in blocks * 2:
             block = block - known @ (known.T @ block)
         blocks.append(np.linalg.qr(block)[0])
-    basis = np.hstack(blocks)
+    else:
+        return None
     if np.abs(basis.T @ basis - np.eye(basis.shape[1])).max() > _CONVERGED:
         return None  # the rows span less than the basis, of which the rest is rounding
-    values, mixed = np.linalg.eigh(basis.T @ np.hstack(images))
-    values, vectors = values[::-1][:k], basis @ mixed[:, ::-1][:, :k]
-    residuals = rows @ (rows.T @ vectors) - vectors * values
-    converged = np.linalg.norm(residuals, axis=0).max() <= _CONVERGED * values[0]
-    return (values, vectors) if converged else None
+    return values, basis @ mixed

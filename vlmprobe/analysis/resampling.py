@@ -19,20 +19,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from vlmprobe.analysis.deltas import FloatArray, IntArray
+    from vlmprobe.analysis.deltas import FloatArray
 
-__all__ = ["apart", "bootstrap_weights", "percentile_interval", "weighted_grams", "weighted_totals"]
+__all__ = ["apart", "bootstrap_weights", "grams_of_sums", "percentile_interval"]
 
-#: (9, 6): the sum of a category is its own; that of an axis is canonical minus opposite.
-_SIGNED = np.array(
-    [[float(row is column) for column in CATEGORIES] for row in CATEGORIES]
-    + [
-        [0.0 if column.axis is not axis else 1.0 if column.is_canonical else -1.0 for column in CATEGORIES]
-        for axis in AXES
-    ]
-)
-#: Resamples whose sums are held at a time: 9 x 2,048 float64 each, 19 MB.
-_CHUNK = 128
+_CATEGORIES_OF_AXES = [[CATEGORIES.index(name) for name in axis.categories] for axis in AXES]
 _PERCENTILES = (2.5, 97.5)
 
 
@@ -94,45 +85,20 @@ def percentile_interval(resampled: FloatArray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def weighted_totals(weights: npt.NDArray[Any], codes: IntArray) -> FloatArray:
-    """Add up weights per category and axis.
+def grams_of_sums(sums: FloatArray) -> FloatArray:
+    """Take inner products of sums of vectors per category and, sign-corrected, per axis.
 
     Args:
-        weights: (R, N) numbers.
-        codes: (N,) category numbers.
-
-    Returns:
-        (R, 9) sums: the six categories, then the three axes.
-    """
-    members = np.eye(len(CATEGORIES))[codes]
-    per_category: FloatArray = weights @ members
-    totals: FloatArray = per_category @ np.abs(_SIGNED).T
-    return totals
-
-
-def weighted_grams(vectors: FloatArray, weights: npt.NDArray[Any], codes: IntArray) -> FloatArray:
-    """Take inner products of the weighted sums of vectors per category and, sign-corrected, per axis.
-
-    One (R, n_c) @ (n_c, D) product per category serves every metric that is a cosine. Memory is bounded in R.
-
-    Args:
-        vectors: (N, D) deltas or unit vectors, not sign-corrected.
-        weights: (R, N) multiplicities.
-        codes: (N,) category numbers.
+        sums: (R, 6, D) sums over the categories, not sign-corrected.
 
     Returns:
         (R, 9, 9) inner products: the six categories, then the three axes.
     """
-    rows_of = [np.flatnonzero(codes == code) for code in range(len(CATEGORIES))]
-    vectors_of = [vectors[rows] for rows in rows_of]
-    grams = np.empty((len(weights), len(_SIGNED), len(_SIGNED)))
-    for start in range(0, len(weights), _CHUNK):
-        chunk = weights[start : start + _CHUNK]
-        sums = np.empty((len(chunk), len(CATEGORIES), vectors.shape[1]))
-        for code, (rows, members) in enumerate(zip(rows_of, vectors_of, strict=True)):
-            sums[:, code] = chunk[:, rows].astype(np.float64) @ members
-        # Axis sums are formed before the product: taken from a 6 x 6 product they would lose the digits that
-        # canonical and opposite have in common.
-        signed = _SIGNED @ sums
-        grams[start : start + _CHUNK] = signed @ signed.transpose(0, 2, 1)
+    # Axis sums are formed before the product: taken from a 6 x 6 product they would lose the digits that canonical and
+    # opposite have in common.
+    signed = np.empty((len(sums), len(CATEGORIES) + len(AXES), sums.shape[2]))
+    signed[:, : len(CATEGORIES)] = sums
+    for place, (canonical, opposite) in enumerate(_CATEGORIES_OF_AXES):
+        np.subtract(sums[:, canonical], sums[:, opposite], out=signed[:, len(CATEGORIES) + place])
+    grams: FloatArray = signed @ signed.transpose(0, 2, 1)
     return grams

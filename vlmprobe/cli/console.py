@@ -6,12 +6,13 @@ import csv
 import json
 import sys
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console as RichConsole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rich.console import Console as RichConsole
 
 __all__ = ["TerminalConsole", "print_rows"]
 
@@ -22,7 +23,13 @@ class TerminalConsole:
     def __init__(self, *, quiet: bool) -> None:
         """Say little under ``--quiet``."""
         self._quiet = quiet
-        self._rich = RichConsole(stderr=True, highlight=False)
+
+    @cached_property
+    def _rich(self) -> RichConsole:
+        # Most commands that only print a table of rows say nothing.
+        from rich.console import Console as RichConsole
+
+        return RichConsole(stderr=True, highlight=False)
 
     def say(self, text: str) -> None:
         """Report progress in a line."""
@@ -84,6 +91,7 @@ def print_rows(
 
 def _print_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
     from rich import box
+    from rich.console import Console as RichConsole
     from rich.table import Table
     from rich.text import Text
 

@@ -18,8 +18,17 @@ FORMATS = ("png", "pdf", "svg")
 
 def to_png(figure: Figure, dpi: float = 110) -> bytes:
     """Render a figure as PNG, ``dpi`` dots an inch, on white, with no date or program name inside."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+    before = figure.canvas, figure.dpi, figure.get_facecolor()
+    try:
+        canvas = FigureCanvasAgg(figure)
+        figure.set(dpi=dpi, facecolor="white")
+        # Not savefig, which draws a figure with a layout engine twice: once for the layout, without looking.
+        canvas.print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    finally:
+        figure.set(canvas=before[0], dpi=before[1], facecolor=before[2])
     return buffer.getvalue()
 
 

@@ -122,6 +122,11 @@ class RunArrays:
         quads = _quads([rows[place] for place in vertical], [rows[place] for place in distance])
         return quads, np.array(vertical, dtype=np.int64), np.array(distance, dtype=np.int64)
 
+    @property
+    def layer_bytes(self) -> int:
+        """How large one layer's states are, those of the quads' pairs included."""
+        return 4 * 2 * self._dim * max(len(self._shard), len(self.quads.ids))
+
     def layer(self, layer: int) -> Floats:
         """Return one layer's states of the dataset's own pairs: float32, (pairs, 2, dim), orig then swap."""
         return self._states(layer, self._mine)

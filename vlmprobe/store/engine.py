@@ -12,11 +12,8 @@ import re
 import threading
 import time
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING
-
-from sqlalchemy import create_engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from vlmprobe.errors import DatabaseError
 
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-__all__ = ["Database", "file_lock"]
+__all__ = ["Database", "explain_failure", "file_lock"]
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _HOLDER = re.compile(r"\(PID (\d+)\)")
@@ -60,11 +57,16 @@ class Database:
         # flock does not exclude threads that share a descriptor, and two opens in one process share an instance.
         self._threads = threading.RLock()
         self._busy = False
+
+    @cached_property
+    def _engine(self) -> Engine:
+        # Here, since commands that hand the file to another process need none of it: it takes 0.2 s to load.
+        from sqlalchemy import create_engine
+        from sqlalchemy.pool import NullPool
+
         # Without this DuckDB would try to download an extension for a file that is, say, SQLite's.
         config = {"autoinstall_known_extensions": "false"}
-        self._engine: Engine = create_engine(
-            f"duckdb:///{path}", poolclass=NullPool, connect_args={"config": config}
-        )
+        return create_engine(f"duckdb:///{self.path}", poolclass=NullPool, connect_args={"config": config})
 
     @property
     def lock_path(self) -> Path:
@@ -74,6 +76,18 @@ class Database:
     def exists(self) -> bool:
         """Whether the file is there."""
         return self.path.exists()
+
+    def require(self) -> None:
+        """Check that the file is there, for commands that only read.
+
+        Raises:
+            DatabaseError: it is not.
+        """
+        if not self.exists():
+            raise DatabaseError(
+                f"no database at {self.path}; make one with 'vlmprobe demo' or 'vlmprobe extract', "
+                "or name another with --home"
+            )
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -126,12 +140,14 @@ class Database:
 
     def _connect(self) -> Connection | None:
         """Return a connection, or None while a foreign process holds the file."""
+        from sqlalchemy.exc import DBAPIError
+
         try:
             return self._engine.connect()
         except DBAPIError as error:
             text = str(error.orig)
             if "Could not set lock" not in text:
-                raise DatabaseError(_explain(self.path, text)) from error
+                raise DatabaseError(explain_failure(self.path, text)) from error
             self._tell_once(text)
             return None
 
@@ -145,7 +161,8 @@ class Database:
             )
 
 
-def _explain(path: Path, text: str) -> str:
+def explain_failure(path: Path, text: str) -> str:
+    """Say in the user's words why DuckDB cannot open a file; ``text`` is what DuckDB said."""
     if path.is_file() and path.stat().st_size == 0:
         return f"{path} is an empty file; delete it or name another with --home or VLMPROBE_DATABASE_URL"
     if "not a valid DuckDB database" in text or "sqlite" in text.lower():

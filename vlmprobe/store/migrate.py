@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import inspect, text
-
-from vlmprobe.errors import DatabaseError, StaleSchemaError
 from vlmprobe.resources import migrations_folder
-from vlmprobe.store.schema import SCHEMA_REVISION
+from vlmprobe.store.revision import REVISION_SQL, SCHEMA_REVISION, TABLES_SQL, check_revision, is_versioned
+from vlmprobe.store.rows import fetch
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -24,17 +22,10 @@ def current_revision(connection: Connection) -> str | None:
     Raises:
         DatabaseError: it holds tables, but not ours.
     """
-    tables = set(inspect(connection).get_table_names())
-    if "alembic_version" in tables:
-        row = connection.execute(text("SELECT version_num FROM alembic_version")).first()
-        return str(row[0]) if row else None
-    if tables:
-        listed = ", ".join(sorted(tables)[:5])
-        raise DatabaseError(
-            f"this DuckDB file is not a vlmprobe database (it holds {listed}); name another with --home "
-            "or VLMPROBE_DATABASE_URL"
-        )
-    return None
+    if not is_versioned(row["table_name"] for row in fetch(connection, TABLES_SQL)):
+        return None
+    rows = fetch(connection, REVISION_SQL)
+    return str(rows[0]["version_num"]) if rows else None
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
@@ -46,7 +37,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
     with database.transaction() as connection:
         before = current_revision(connection)
         if before is not None and before > SCHEMA_REVISION:
-            _check(database, before)
+            check_revision(database.path, before)
         if before != SCHEMA_REVISION:
             _run_alembic(connection)
         return before, SCHEMA_REVISION
@@ -63,7 +54,7 @@ def ensure_schema(database: Database) -> None:
         if revision is None:
             _run_alembic(connection)
         else:
-            _check(database, revision)
+            check_revision(database.path, revision)
 
 
 def require_schema(database: Database) -> None:
@@ -73,28 +64,10 @@ def require_schema(database: Database) -> None:
         DatabaseError: there is no database, or it is not ours.
         StaleSchemaError: it has another revision.
     """
-    if not database.exists():
-        raise DatabaseError(
-            f"no database at {database.path}; make one with 'vlmprobe demo' or 'vlmprobe extract', "
-            "or name another with --home"
-        )
+    database.require()
     with database.transaction() as connection:
         revision = current_revision(connection)
-    _check(database, revision)
-
-
-def _check(database: Database, revision: str | None) -> None:
-    if revision == SCHEMA_REVISION:
-        return
-    if revision is None:
-        raise StaleSchemaError(f"{database.path} is empty; run 'vlmprobe db upgrade'")
-    if revision > SCHEMA_REVISION:
-        raise StaleSchemaError(
-            f"{database.path} has schema {revision}, newer than this vlmprobe ({SCHEMA_REVISION}); upgrade vlmprobe"
-        )
-    raise StaleSchemaError(
-        f"{database.path} has schema {revision}, this vlmprobe needs {SCHEMA_REVISION}; run 'vlmprobe db upgrade'"
-    )
+    check_revision(database.path, revision)
 
 
 def _run_alembic(connection: Connection) -> None:

@@ -14,12 +14,17 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.errors import UsageError, VlmprobeError
+from vlmprobe.errors import DatabaseError, StaleSchemaError, UsageError, VlmprobeError
+from vlmprobe.store.engine import explain_failure
+from vlmprobe.store.revision import REVISION_SQL, TABLES_SQL, check_revision, is_versioned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import duckdb
 
     from vlmprobe.store.engine import Database
 
@@ -41,6 +46,13 @@ _EXPLAIN = re.compile(
     rf"{_GAP}EXPLAIN\b{_GAP}(?P<analyze>ANALYZE\b{_GAP})?(?P<options>\([\w\s,]*\))?",
     re.IGNORECASE,
 )
+#: What the child says went wrong -> what is raised.
+_RAISED: dict[str, type[VlmprobeError]] = {
+    "sql": UsageError,
+    "database": DatabaseError,
+    "schema": StaleSchemaError,
+    "limit": VlmprobeError,
+}
 _ONLY_READS = "one SELECT or EXPLAIN at a time, please: this face only reads"
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -73,9 +85,10 @@ def run_sql(
     max_rows: int = 1_000_000,
     tell: Callable[[str], None] | None = None,
 ) -> Table:
-    """Run one SELECT or EXPLAIN.
+    """Run one SELECT or EXPLAIN of a database with the schema of this version.
 
     Raises:
+        DatabaseError: there is no database, or it is not current.
         UsageError: the SQL or a limit is wrong, or it is something else than one SELECT or EXPLAIN.
         VlmprobeError: it took longer than ``timeout_s`` or more memory than it may.
     """
@@ -83,6 +96,7 @@ def run_sql(
         raise UsageError(
             f"a query needs a timeout above 0 and 0 rows or more, not {timeout_s:g} s and {max_rows} rows"
         )
+    database.require()
     request = json.dumps(
         {
             "path": str(database.path),
@@ -103,7 +117,7 @@ def run_sql(
             told = True
         time.sleep(_LOCKED_PAUSE_S)
     if "error" in reply:
-        raise (UsageError if reply["kind"] == "sql" else VlmprobeError)(reply["error"])
+        raise _RAISED[reply["kind"]](reply["error"])
     return Table(tuple(reply["columns"]), tuple(tuple(row) for row in reply["rows"]), reply["truncated"])
 
 
@@ -149,30 +163,43 @@ def _child() -> None:
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     import duckdb
 
+    path = Path(request["path"])
     try:
-        sql = _checked(request["sql"])
-        connection = duckdb.connect(request["path"], read_only=True, config=_CONFIG)
-    except duckdb.IOException as error:
+        connection = duckdb.connect(str(path), read_only=True, config=_CONFIG)
+    except duckdb.Error as error:
         text = str(error)
-        return {"kind": "locked" if "Could not set lock" in text else "io", "error": text.splitlines()[0]}
-    except (duckdb.Error, ValueError, TypeError) as error:
-        return {"kind": "sql", "error": _one_line(error)}
+        if "Could not set lock" in text:
+            return {"kind": "locked", "error": text.splitlines()[0]}
+        return {"kind": "database", "error": explain_failure(path, text)}
     try:
-        cursor = connection.execute(sql, request["parameters"])
+        # In this process, since the one that asks would have to open the database for it first.
+        _require_schema(connection, path)
+        cursor = connection.execute(_checked(request["sql"]), request["parameters"])
         columns = _distinct([column[0] for column in cursor.description])
         rows = cursor.fetchmany(request["max_rows"] + 1)
+    except DatabaseError as error:
+        return {
+            "kind": "schema" if isinstance(error, StaleSchemaError) else "database",
+            "error": str(error),
+        }
     except (duckdb.OutOfMemoryException, MemoryError):
         return {
             "kind": "limit",
             "error": f"the query needs more than {_MEMORY_MIB} MiB of memory and was stopped",
         }
-    except (duckdb.Error, RuntimeError, ValueError) as error:
+    except (duckdb.Error, RuntimeError, ValueError, TypeError) as error:
         return {"kind": "sql", "error": _one_line(error)}
     finally:
         connection.close()
     truncated = len(rows) > request["max_rows"]
     plain = [[_plain(value) for value in row] for row in rows[: request["max_rows"]]]
     return {"columns": columns, "rows": plain, "truncated": truncated}
+
+
+def _require_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    tables = [name for (name,) in connection.execute(TABLES_SQL).fetchall()]
+    found = connection.execute(REVISION_SQL).fetchone() if is_versioned(tables) else None
+    check_revision(path, str(found[0]) if found else None)
 
 
 def _checked(sql: str) -> str:

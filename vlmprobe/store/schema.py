@@ -12,7 +12,6 @@ from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Float, Integer, Stri
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 __all__ = [
-    "SCHEMA_REVISION",
     "Base",
     "Certificate",
     "DatasetRow",
@@ -26,9 +25,6 @@ __all__ = [
     "Shard",
     "SwapPairRow",
 ]
-
-#: Head of ``migrations/versions``; a constant so that reading commands need not import Alembic.
-SCHEMA_REVISION = "0001"
 
 JsonObject = dict[str, Any]
 

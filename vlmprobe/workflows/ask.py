@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.store.engine import Database
-from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.queries import list_queries, load_query
-from vlmprobe.store.runs import list_runs
 from vlmprobe.store.sandbox import Table, run_sql
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ def ask(
         DatabaseError: there is no database, or it is not current.
         UsageError: the SQL is wrong or does more than read.
     """
-    database = _open(settings, console)
+    database = Database(settings.database_path, tell=console.warn)
     return run_sql(database, sql, timeout_s=timeout_s, max_rows=max_rows, tell=console.warn)
 
 
@@ -40,7 +38,8 @@ def ask_query(settings: Settings, console: Console, name: str, parameters: Mappi
     """
     query = load_query(name)
     bound = query.bind(parameters)
-    return run_sql(_open(settings, console), query.sql, bound, tell=console.warn)
+    database = Database(settings.database_path, tell=console.warn)
+    return run_sql(database, query.sql, bound, tell=console.warn)
 
 
 def query_list() -> list[dict[str, str]]:
@@ -61,16 +60,20 @@ def query_text(name: str) -> str:
 
 
 def all_runs(settings: Settings, console: Console) -> list[dict[str, Any]]:
-    """Return every run with its counts, oldest first."""
-    with _open(settings, console).transaction() as connection:
+    """Return every run with its counts, oldest first.
+
+    Raises:
+        DatabaseError: there is no database, or it is not current.
+    """
+    # Here, since they load SQLAlchemy: twice as long as all that ad-hoc SQL needs.
+    from vlmprobe.store.migrate import require_schema
+    from vlmprobe.store.runs import list_runs
+
+    database = Database(settings.database_path, tell=console.warn)
+    require_schema(database)
+    with database.transaction() as connection:
         return list_runs(connection)
 
 
 def _describe(name: str, default: str | None) -> str:
     return name if default is None else f"[{name}={default}]"
-
-
-def _open(settings: Settings, console: Console) -> Database:
-    database = Database(settings.database_path, tell=console.warn)
-    require_schema(database)
-    return database

@@ -8,8 +8,8 @@ from vlmprobe.errors import DatabaseError
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import current_revision, require_schema, upgrade
 from vlmprobe.store.queries import list_queries
+from vlmprobe.store.revision import SCHEMA_REVISION
 from vlmprobe.store.rows import fetch
-from vlmprobe.store.schema import SCHEMA_REVISION
 
 if TYPE_CHECKING:
     from vlmprobe.settings import Settings

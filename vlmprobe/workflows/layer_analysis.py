@@ -23,6 +23,7 @@ from vlmprobe.analysis import (
     random_signs,
 )
 from vlmprobe.pairs import Axis, Subset
+from vlmprobe.workflows.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,27 +38,46 @@ QUAD_SEED = 42
 N_RESAMPLES = 1000
 N_FLIPS = 10_000
 _PEAK_VERSION = 1
+#: Of a layer's states as they are stored in float32, while it is analyzed: float64, apart by category, as directions.
+_COPIES = 6
 
 
 def run_metrics(
     arrays: RunArrays, advance: Callable[[int], None]
 ) -> tuple[list[Metric], list[dict[str, Any]]]:
-    """Compute the per-layer metrics of a run and its rows of ``results_json``, one layer in memory at a time.
+    """Compute the per-layer metrics of a run and its rows of ``results_json``, a few layers in memory at a time.
 
     Raises:
         ValueError: a hidden state is not finite.
     """
-    # Drawn once: the same images for every layer, so that layers can be compared.
-    weights = bootstrap_weights(arrays.images, N_RESAMPLES, BOOTSTRAP_SEED)
-    far_close = np.array([axis == Axis.DISTANCE for axis in arrays.axes], dtype=bool)
-    asks_perspective = any(perspective is not None for perspective in arrays.perspectives)
-    images = arrays.quads.images
-    quad_weights = bootstrap_weights(images, N_RESAMPLES, QUAD_SEED) if images else None
-    flips = random_signs(images, N_FLIPS, QUAD_SEED) if images else None
+    job = _LayerJob(arrays)
     metrics: list[Metric] = []
     results: list[dict[str, Any]] = []
-    right = arrays.both_correct
-    for layer in arrays.layers:
+    for of_layer, kept in side_by_side(job, arrays.layers, bytes_each=arrays.layer_bytes * _COPIES):
+        metrics += of_layer
+        results += kept
+        advance(1)
+    return metrics, results
+
+
+class _LayerJob:
+    """Everything about one layer after another; what all of them share is drawn once."""
+
+    def __init__(self, arrays: RunArrays) -> None:
+        self._arrays = arrays
+        # The same images for every layer, so that layers can be compared.
+        self._weights = bootstrap_weights(arrays.images, N_RESAMPLES, BOOTSTRAP_SEED)
+        self._far_close = np.array([axis == Axis.DISTANCE for axis in arrays.axes], dtype=bool)
+        self._asks_perspective = any(perspective is not None for perspective in arrays.perspectives)
+        images = arrays.quads.images
+        self._quad_weights = bootstrap_weights(images, N_RESAMPLES, QUAD_SEED) if images else None
+        self._flips = random_signs(images, N_FLIPS, QUAD_SEED) if images else None
+
+    def __call__(self, layer: int) -> tuple[list[Metric], list[dict[str, Any]]]:
+        """Return a layer's metrics and its rows of ``results_json``."""
+        arrays, right = self._arrays, self._arrays.both_correct
+        metrics: list[Metric] = []
+        results: list[dict[str, Any]] = []
         states = arrays.layer(layer)
         if len(states):
             metrics += layer_metrics(
@@ -66,24 +86,26 @@ def run_metrics(
                 arrays.categories,
                 arrays.images,
                 layer=layer,
-                both_correct=arrays.both_correct,
+                both_correct=right,
                 seed=BOOTSTRAP_SEED,
-                weights=weights,
+                weights=self._weights,
             )
             results.append(explained_variance(states, arrays.categories, layer, Subset.ALL))
             of_right = _chosen(arrays.categories, right)
             results.append(explained_variance(states[right], of_right, layer, Subset.BOTH_CORRECT))
-        if asks_perspective:
+        if self._asks_perspective:
+            rows = self._far_close
             metrics += perspective_metrics(
-                states[far_close, 1] - states[far_close, 0],
-                _chosen(arrays.categories, far_close),
-                _chosen(arrays.perspectives, far_close),
-                _chosen(arrays.images, far_close),
+                states[rows, 1] - states[rows, 0],
+                _chosen(arrays.categories, rows),
+                _chosen(arrays.perspectives, rows),
+                _chosen(arrays.images, rows),
                 layer=layer,
-                both_correct=arrays.both_correct[far_close],
+                both_correct=right[rows],
                 seed=BOOTSTRAP_SEED,
-                weights=weights[:, far_close],
+                weights=self._weights[:, rows],
             )
+        del states
         if arrays.quads.ids:
             vertical, distance = arrays.quad_deltas(layer)
             metrics += alignment_metrics(
@@ -91,15 +113,14 @@ def run_metrics(
                 distance,
                 arrays.quads.vertical_categories,
                 arrays.quads.distance_categories,
-                images,
+                arrays.quads.images,
                 layer=layer,
                 both_correct=arrays.quads.both_correct,
                 seed=QUAD_SEED,
-                weights=quad_weights,
-                flips=flips,
+                weights=self._quad_weights,
+                flips=self._flips,
             )
-        advance(1)
-    return metrics, results
+        return metrics, results
 
 
 def peaks(metrics: Sequence[Metric]) -> list[Metric]:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmprobe.analysis import PointCloud, project_deltas, project_states
+from vlmprobe.analysis import PointCloud, Projection, project_deltas, project_states
 from vlmprobe.figures import Job, shared_limits
 from vlmprobe.pairs import Subset
+from vlmprobe.workflows.threads import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from vlmprobe.analysis import LayerCurve
@@ -35,6 +36,8 @@ _ALIGNMENT = {
 }
 _STATISTICS = ("per_sample", "of_means")
 _COMPONENTS = 3
+#: Of a layer's states, while they are projected.
+_COPIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,7 @@ def plan_plots(
             for layer in layers[run.run_id]:
                 planner.of_layer(variant, run, layer)
     for run in study.runs:
-        for layer in layers[run.run_id]:
-            planner.projections(run, layer, arrays[run.run_id])
+        planner.projections(run, layers[run.run_id], arrays[run.run_id])
     return planner.jobs
 
 
@@ -178,20 +180,22 @@ class _Planner:
                 unreliable=variant.unreliable,
             )
 
-    def projections(self, run: Run, layer: int, arrays: RunArrays) -> None:
-        """Plan the projections of one layer, whose states are read once for all variants."""
-        states = arrays.layer(layer)
-        clouds: dict[Subset, tuple[PointCloud, PointCloud]] = {}
+    def projections(self, run: Run, layers: Sequence[int], arrays: RunArrays) -> None:
+        """Plan the projections of some layers."""
+        subsets = list(dict.fromkeys(VARIANTS[name][0] for name in self._options.variants))
+
+        def clouds_of(layer: int) -> dict[Subset, tuple[PointCloud, PointCloud]]:
+            return _clouds(run, layer, subsets, arrays)
+
+        found = side_by_side(clouds_of, layers, bytes_each=arrays.layer_bytes * _COPIES)
+        for layer, clouds in zip(layers, found, strict=True):
+            self._projections_of(run, layer, clouds)
+
+    def _projections_of(
+        self, run: Run, layer: int, clouds: Mapping[Subset, tuple[PointCloud, PointCloud]]
+    ) -> None:
         for name in self._options.variants:
             subset, marks_validity = VARIANTS[name]
-            if subset not in clouds:
-                rows = arrays.both_correct if subset is Subset.BOTH_CORRECT else slice(None)
-                categories = [
-                    category
-                    for category, keep in zip(arrays.categories, arrays.both_correct, strict=True)
-                    if keep or subset is Subset.ALL
-                ]
-                clouds[subset] = tuple(_clouds(run, layer, subset, states[rows], categories))  # type: ignore[assignment]
             unreliable = self._study.unreliable if marks_validity else None
             of_states, of_deltas = clouds[subset]
             if np.isfinite(of_states.points).any():
@@ -212,17 +216,31 @@ class _Planner:
 
 
 def _clouds(
-    run: Run, layer: int, subset: Subset, states: Any, categories: Sequence[str]
-) -> Iterator[PointCloud]:
-    for project in (project_states, project_deltas):
-        projection = project(states[:, 0], states[:, 1], categories, _COMPONENTS)
-        yield PointCloud(
-            family=run.family,
-            scale=run.scale,
-            layer=layer,
-            subset=str(subset),
-            points=projection.points,
-            labels=projection.categories,
-            explained=projection.explained,
-            sides=projection.sides,
+    run: Run, layer: int, subsets: Sequence[Subset], arrays: RunArrays
+) -> dict[Subset, tuple[PointCloud, PointCloud]]:
+    """Project one layer's states and deltas, which are read once for all subsets."""
+    states = arrays.layer(layer)
+    found = {}
+    for subset in subsets:
+        inside = np.ones_like(arrays.both_correct) if subset is Subset.ALL else arrays.both_correct
+        categories = [name for name, keep in zip(arrays.categories, inside, strict=True) if keep]
+        mine = states if subset is Subset.ALL else states[inside]
+        of_states, of_deltas = (
+            project(mine[:, 0], mine[:, 1], categories, _COMPONENTS)
+            for project in (project_states, project_deltas)
         )
+        found[subset] = _cloud(run, layer, subset, of_states), _cloud(run, layer, subset, of_deltas)
+    return found
+
+
+def _cloud(run: Run, layer: int, subset: Subset, projection: Projection) -> PointCloud:
+    return PointCloud(
+        family=run.family,
+        scale=run.scale,
+        layer=layer,
+        subset=str(subset),
+        points=projection.points,
+        labels=projection.categories,
+        explained=projection.explained,
+        sides=projection.sides,
+    )

@@ -1,0 +1,113 @@
+"""One product for all categories, axes and subsets: the same numbers as a product for each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics.pairwise import cosine_similarity
+
+from vlmprobe.analysis import bootstrap_weights, layer_metrics
+from vlmprobe.analysis.deltas import category_codes, signs
+from vlmprobe.analysis.directions import Directions
+from vlmprobe.analysis.groups import Groups, of_subset
+from vlmprobe.analysis.layer_sums import LayerVectors
+from vlmprobe.pairs import Subset
+
+SIX = ["left", "right", "above", "below", "far", "close"]
+
+
+def units(n: int, dim: int, seed: int = 0) -> np.ndarray:
+    """Draw unit vectors with a direction in common."""
+    vectors = np.random.default_rng(seed).normal(size=(n, dim)) + 0.5
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("dim", [3, 40])
+def test_both_gram_matrices_give_the_sums_over_all_cosines(dim):
+    """Oracle: scikit-learn's N x N cosines; more vectors than dimensions and fewer, an empty group among them."""
+    vectors = units(17, dim)
+    parts = [vectors[:5], vectors[5:5], vectors[5:9], vectors[9:]]
+    weights = np.random.default_rng(1).integers(0, 4, size=(6, 17)).astype(float)
+    drawn = [weights[:, :5], weights[:, 5:5], weights[:, 5:9], weights[:, 9:]]
+
+    directions = Directions(parts)
+
+    squares, products = directions.squares(), directions.inner_products(drawn)
+    for i, first in enumerate(parts):
+        for j, second in enumerate(parts):
+            cosines = cosine_similarity(first, second) if len(first) and len(second) else np.zeros((0, 0))
+            assert squares[i, j] == pytest.approx((cosines**2).sum(), abs=1e-12)
+            if cosines.size:
+                expected = np.einsum("ri,ij,rj->r", drawn[i], cosines, drawn[j])
+                assert products[:, i, j] == pytest.approx(expected, abs=1e-12)
+            else:
+                assert not products[:, i, j].any()
+
+
+@pytest.mark.parametrize("dim", [4, 60])
+def test_a_resample_is_the_study_with_its_pairs_repeated(dim):
+    """Oracle: sums over copies of the vectors, for resamples beyond the first chunk too."""
+    rng = np.random.default_rng(2)
+    n = 48
+    deltas, codes, right = rng.normal(size=(n, dim)), category_codes(SIX * 8), rng.random(n) < 0.6
+    deltas[3] = 0.0
+    norms = rng.random(n) * (np.arange(n) != 5)
+    weights = rng.integers(0, 3, size=(300, n))
+    vectors = LayerVectors(deltas, norms, Groups(codes, right, np.arange(n)), list(Subset))
+
+    sums = vectors.sums(weights)
+
+    signed = vectors_of(deltas) * signs(SIX * 8)[:, None]
+    for row, counts in [(0, np.ones(n, dtype=int)), *((r + 1, weights[r]) for r in (0, 127, 128, 299))]:
+        copies = np.repeat(np.arange(n), counts)
+        for place, subset in enumerate(Subset):
+            inside = copies[right[copies]] if subset is Subset.BOTH_CORRECT else copies
+            above, far = (deltas[inside[codes[inside] == code]].sum(axis=0) for code in (2, 4))
+            assert sums.grams[place, row, 2, 4] == pytest.approx(above @ far, abs=1e-10)
+            lengths = np.linalg.norm(deltas, axis=1)[inside[codes[inside] == 2]].sum()
+            assert of_subset(sums.lengths, subset)[row, 2] == pytest.approx(lengths)
+        left = signed[copies[(codes[copies] == 0) & right[copies]]].sum(axis=0)
+        other = signed[copies[(codes[copies] == 1) & ~right[copies]]].sum(axis=0)
+        assert sums.directions[row, 0, 0, 3] == pytest.approx(left @ other, abs=1e-10)
+        zero = counts[3] if not right[3] else 0
+        assert (sums.drawn - sums.directed)[row, 3, 1] == zero
+        assert sums.directed_squares[row].sum() == (np.delete(counts, 3) ** 2).sum()
+        assert (sums.drawn - sums.based)[row].sum() == counts[5]
+
+
+def vectors_of(deltas: np.ndarray) -> np.ndarray:
+    """Scale to length 1, leaving zero alone."""
+    lengths = np.linalg.norm(deltas, axis=1, keepdims=True)
+    return np.divide(deltas, lengths, out=np.zeros_like(deltas), where=lengths > 0)
+
+
+@pytest.mark.parametrize("dim", [5, 80])
+def test_means_stds_and_intervals_are_those_of_the_cosine_matrix(dim):
+    """Oracle: scikit-learn's cosines of each set, for both subsets and either Gram matrix."""
+    rng = np.random.default_rng(4)
+    n = 60
+    orig, right = rng.normal(size=(n, dim)), rng.random(n) < 0.5
+    swap = orig + rng.normal(size=(n, dim)) + 0.4 * signs(SIX * 10)[:, None]
+    images = [str(i // 3) for i in range(n)]
+    weights = bootstrap_weights(images, 40, seed=0)
+
+    metrics = layer_metrics(orig, swap, SIX * 10, images, layer=0, both_correct=right, weights=weights)
+
+    found = {(each.name, each.subset, each.target): each for each in metrics}
+    names = np.array(SIX * 10)
+    for subset, inside in (("all", np.ones(n, dtype=bool)), ("both_correct", right)):
+        for name, target, members in (
+            ("within_category_consistency", "far", ["far"]),
+            ("axis_coherence", "vertical", ["above", "below"]),
+        ):
+            rows = np.flatnonzero(np.isin(names, members) & inside)
+            vectors = (swap - orig)[rows] * signs(names[rows].tolist())[:, None]
+            upper = cosine_similarity(vectors)[np.triu_indices(len(rows), k=1)]
+            metric = found[name, subset, target]
+            assert (metric.value, metric.std) == pytest.approx((upper.mean(), upper.std()), abs=1e-12)
+            i, j = rows[np.array(np.triu_indices(len(rows), k=1))]
+            pairs = weights[:, i] * weights[:, j]
+            with np.errstate(invalid="ignore"):  # a set of which no two images were drawn
+                resampled = (pairs @ upper) / pairs.sum(axis=1)
+            expected = np.nanpercentile(resampled, [2.5, 97.5])
+            assert (metric.ci_low, metric.ci_high) == pytest.approx(tuple(expected), abs=1e-12)

@@ -1,0 +1,57 @@
+"""Which schema a database has, and whether this version can use it; without SQLAlchemy, which takes long to load."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import DatabaseError, StaleSchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = ["REVISION_SQL", "SCHEMA_REVISION", "TABLES_SQL", "check_revision", "is_versioned"]
+
+#: Head of ``migrations/versions``; a constant so that reading commands need not import Alembic.
+SCHEMA_REVISION = "0001"
+
+TABLES_SQL = (
+    "SELECT table_name FROM duckdb_tables() "
+    "WHERE database_name = current_database() AND schema_name = 'main' AND NOT internal ORDER BY table_name"
+)
+#: For a database that :func:`is_versioned`; no row when it was downgraded to nothing.
+REVISION_SQL = "SELECT version_num FROM alembic_version"
+
+
+def is_versioned(tables: Iterable[str]) -> bool:
+    """Tell from its tables whether a database is ours; one without any is not yet.
+
+    Raises:
+        DatabaseError: it holds tables, but not ours.
+    """
+    names = sorted(tables)
+    if names and "alembic_version" not in names:
+        raise DatabaseError(
+            f"this DuckDB file is not a vlmprobe database (it holds {', '.join(names[:5])}); name another with "
+            "--home or VLMPROBE_DATABASE_URL"
+        )
+    return bool(names)
+
+
+def check_revision(path: Path, revision: str | None) -> None:
+    """Check that a database's revision, None for an empty one, is the one that this version needs.
+
+    Raises:
+        StaleSchemaError: it is not; the message names the command that helps.
+    """
+    if revision == SCHEMA_REVISION:
+        return
+    if revision is None:
+        raise StaleSchemaError(f"{path} is empty; run 'vlmprobe db upgrade'")
+    if revision > SCHEMA_REVISION:
+        raise StaleSchemaError(
+            f"{path} has schema {revision}, newer than this vlmprobe ({SCHEMA_REVISION}); upgrade vlmprobe"
+        )
+    raise StaleSchemaError(
+        f"{path} has schema {revision}, this vlmprobe needs {SCHEMA_REVISION}; run 'vlmprobe db upgrade'"
+    )

@@ -1,0 +1,49 @@
+"""Layers side by side: a thread a layer, each with its share of the processors."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["side_by_side"]
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+#: What the layers in work may hold together, whatever their number.
+_MEMORY = 4 * 2**30
+
+
+def side_by_side(
+    function: Callable[[_Item], _Result], items: Sequence[_Item], *, bytes_each: int
+) -> Iterator[_Result]:
+    """Call a function of NumPy's for each item, several at a time; yield the results in the items' order.
+
+    A layer's matrices are too small to be shared well: two threads on one product wait for each other longer than
+    they work, the more so when the machine has other work. So each item gets one thread, in which NumPy starts no
+    others, as long as there are items for all processors and memory for all items in work; else the threads are
+    divided. There are as many as the linear algebra would use: ``OMP_NUM_THREADS`` limits them as ever.
+
+    Args:
+        function: must not depend on the order of its calls.
+        items: what it is called with.
+        bytes_each: how much memory a call needs, roughly.
+
+    Raises:
+        Exception: the first, in the items' order, that a call raised; no further item is begun.
+    """
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    threads = max(
+        (pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1
+    )
+    workers = max(1, min(threads, len(items), _MEMORY // max(bytes_each, 1)))
+    with threadpool_limits(threads // workers, user_api="blas"):
+        if workers == 1:
+            yield from map(function, items)
+            return
+        with ThreadPoolExecutor(workers, thread_name_prefix="vlmprobe-layer") as executor:
+            yield from executor.map(function, items)
