@@ -103,3 +103,13 @@ def test_damaged_bytes_give_an_image_or_an_image_error(tsv: Any, data: st.DataOb
 def test_base64_round_trip(tsv: Any) -> None:
     """What was encoded comes back."""
     assert decode_base64(base64.b64encode(tsv.image()).decode()) == tsv.image()
+
+
+def test_a_cut_off_image_is_refused_whatever_a_models_code_told_pillow(
+    tsv: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training code switches on that Pillow fills what is missing with grey; that must not reach a benchmark."""
+    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True)
+    content = tsv.image(64, 64, kind="JPEG")[:-30]
+    with pytest.raises(ImageError, match="damaged or cut off"):
+        decode_image(content)

@@ -90,8 +90,11 @@ def decode_image(content: bytes) -> Image:
     Raises:
         ImageError: the bytes are no image, are damaged or cut off, or have more than ``MAX_PIXELS`` pixels.
     """
+    from PIL import ImageFile
     from PIL.Image import DecompressionBombError
 
+    # Code that a model brings along may have switched it on for the whole process; half an image is no image here.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     with _open(content) as image:
         try:
             return image.convert("RGB")
