@@ -4,6 +4,7 @@
 SELECT
     runs.family, runs.scale, certificates.dtype, count(*) AS batches, sum(n_questions) AS questions,
     max(max_rel_dh) AS max_rel_dh, min(median_delta_cosine) AS worst_delta_cosine,
+    max(delta_error) AS delta_error, max(plain_delta_error) AS plain_delta_error,
     sum(answers_equal) AS answers_equal, sum(answers_compared) AS answers_compared,
     bool_and(passed) AS passed, runs.run_id
 FROM certificates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,3 +118,39 @@ def test_few_batches():
     assert certified_batches([4]) == {0: "first"}
     assert certified_batches([4, 4, 2], every=2) == {0: "first", 2: "sample"}
     assert certified_batches([]) == {}
+
+
+def half(states, leads=None, texts=None):
+    """Make a run in bfloat16 of states that it can hold."""
+    return replace(output(bits(states), "bfloat16", texts), leads=leads)
+
+
+@pytest.mark.parametrize(("error", "passed"), [(0.0, True), (0.0625, True), (0.125, False)])
+def test_half_precision_may_be_as_far_from_float32_as_plain_forwards_are(error, passed):
+    """Both runs round: the fast one passes while its deltas are no further off than 1.1 times the plain one's."""
+    exact = np.zeros((1, 2, 2, 4), np.float32)
+    exact[0, :, 1, 0] = 1.0
+    plain, fast = exact.copy(), exact.copy()
+    plain[0, :, 1, 1] = 0.0625
+    fast[0, :, 1, 2] = error
+    found = compare(half(fast), half(plain), (4,), output(exact))
+    assert found.passed is passed
+    assert (found.delta_error, found.plain_delta_error) == (error, 0.0625)
+
+
+def test_an_answer_that_was_nearly_another_is_not_compared():
+    """The label's margin is wide, but the word that won is tied with a third one."""
+    states = np.ones((1, 1, 2, 4), np.float32)
+    states[0, 0, 1] = 2.0
+    plain = half(states, texts=(("red", "left"),))
+    fast = half(states, leads=np.array([[0.25, 3.0]]), texts=(("4", "left"),))
+    found = compare(fast, plain, (0,))
+    assert (found.answers_compared, found.answers_equal, found.passed) == (1, 1, True)
+    far = half(states, leads=np.array([[0.75, 3.0]]), texts=(("4", "left"),))
+    assert not compare(far, plain, (0,)).passed
+
+
+def test_an_exact_run_of_other_pairs_is_refused(states):
+    """Comparing different pairs would say nothing."""
+    with pytest.raises(ValueError, match="exact run holds other pairs"):
+        compare(half(states), half(states), (0, 5), output(states[:, :2]))

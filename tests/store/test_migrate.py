@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -23,9 +25,10 @@ from vlmprobe.store.sandbox import run_sql
 from vlmprobe.store.schema import Base
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy import Connection
+
+
+OLD = Path(__file__).parents[1] / "databases"
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -55,6 +58,39 @@ def test_models_and_migrations_say_the_same(database: Database) -> None:
 def test_the_revision_in_the_code_is_the_newest_migration() -> None:
     """Reading commands compare with the constant and so need not import Alembic."""
     assert ScriptDirectory.from_config(_config()).get_current_head() == SCHEMA_REVISION
+
+
+@pytest.fixture(params=sorted(path.name.partition(".")[0] for path in OLD.glob("*.duckdb.gz")))
+def old_database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    """Unpack a database of each earlier revision: two scales of the demo's models, twelve pairs, analyzed."""
+    path = tmp_path / "vlmprobe.duckdb"
+    path.write_bytes(gzip.decompress((OLD / f"{request.param}.duckdb.gz").read_bytes()))
+    return Database(path)
+
+
+def test_every_earlier_revision_is_kept() -> None:
+    """A migration comes with a database of the revision before it."""
+    revisions = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    assert {path.name.partition(".")[0] for path in OLD.glob("*.duckdb.gz")} == revisions - {SCHEMA_REVISION}
+
+
+def test_an_old_database_is_refused_with_the_command_that_upgrades_it(old_database: Database) -> None:
+    """Nothing is upgraded behind a user's back by a command that reads."""
+    with pytest.raises(StaleSchemaError, match="vlmprobe db upgrade"):
+        ask(old_database)
+
+
+def test_an_old_database_is_upgraded_and_used(old_database: Database) -> None:
+    """Its rows are there, its views answer, new columns are NULL, and new rows go in beside them."""
+    upgrade(old_database)
+    answers = run_sql(old_database, "SELECT scale, n FROM accuracy WHERE axis = 'overall' ORDER BY scale")
+    assert answers.rows == (("2m", 12), ("vanilla", 12))
+    rows = run_sql(old_database, "SELECT passed, delta_error, plain_delta_error FROM certificates").rows
+    assert rows
+    assert set(rows) == {(True, None, None)}
+    with old_database.transaction() as connection:
+        connection.execute(text("UPDATE certificates SET delta_error = 0.25 WHERE batch = 0"))
+    assert run_sql(old_database, "SELECT max(delta_error) FROM certificates").rows == ((0.25,),)
 
 
 def test_a_database_can_be_downgraded_to_nothing_and_upgraded_again(database: Database) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.families.base import Model, OpenFamily
+from vlmprobe.families.base import Model, NotExactError, OpenFamily
 from vlmprobe.families.environments import Environment
 from vlmprobe.families.fingerprint import fingerprint
 from vlmprobe.families.opening import open_family, open_on_devices
@@ -35,6 +35,7 @@ __all__ = [
     "Model",
     "ModelInfo",
     "Needs",
+    "NotExactError",
     "OpenFamily",
     "OutOfMemoryError",
     "ScaleSpec",

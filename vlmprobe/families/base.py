@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
     from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions, ModelInfo
 
-__all__ = ["Model", "OpenFamily"]
+__all__ = ["How", "Model", "NotExactError", "OpenFamily"]
+
+How = Literal["fast", "plain", "exact"]
+
+
+class NotExactError(Exception):
+    """A family cannot say what float32 would have given, or there is no memory for it."""
 
 
 class Model(ABC):
@@ -26,16 +32,18 @@ class Model(ABC):
     depth: int = 2
 
     @abstractmethod
-    def begin(self, items: Sequence[BatchItem], *, plain: bool = False) -> Future[BatchOutput]:
+    def begin(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
         """Queue N pairs as one batch; it is made ready while earlier ones are answered.
 
         Args:
             items: pairs; those about one image share its object.
-            plain: answer each question alone, by one plain forward pass: the reference.
+            how: ``fast``; ``plain``: each question alone, by one plain forward pass, the reference; ``exact``: the same
+                in float32, without answers, what rounding is measured against.
 
         Returns:
             What gives the output, or raises what went wrong: OutOfMemoryError where the batch is too large for the
-            device, WorkerError where the model's process is gone, anything else that the model raised.
+            device, WorkerError where the model's process is gone, NotExactError where it has no exact way, anything
+            else that the model raised.
         """
 
     def run_batch(self, items: Sequence[BatchItem]) -> BatchOutput:
@@ -44,7 +52,7 @@ class Model(ABC):
 
     def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
         """Answer the same pairs with one plain, unpadded forward pass per question: the reference."""
-        return self.begin(items, plain=True).result()
+        return self.begin(items, how="plain").result()
 
     @abstractmethod
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:

@@ -24,8 +24,12 @@ MAX_REL_DH = 1e-5
 MIN_MEDIAN_DELTA_COS = 0.99
 #: Half precision: below this |delta|/|h| a layer's delta is mostly rounding, and its cosine says nothing.
 MIN_DELTA_RATIO = 0.02
+#: Half precision, where float32 is known: how much larger than that of plain forwards the error of a delta may be.
+MAX_ERROR_RATIO = 1.1
 #: Answers whose margin is no larger than this are near ties, which rounding may turn.
 MIN_MARGIN = 0.1
+#: So are those with a token that led by no more than this: bfloat16's steps are an eighth at the size of a logit.
+MIN_LEAD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +42,40 @@ class Comparison:
     """Median cosine of fast and plain delta over the pairs of the counted layers; NaN when none counts."""
     layers_counted: tuple[int, ...]
     """Layers whose mean |delta|/|h(orig)| of the plain run is at least 0.02."""
+    delta_error: float
+    """Median of |delta_fast - delta_exact| / |delta_exact| over the same; NaN where float32 is not known."""
+    plain_delta_error: float
+    """The same of the plain run."""
     answers_compared: int
-    """Answers that are no near ties: half precision, plain |margin| above 0.1; float32, or no margin at all too."""
+    """Answers that are no near ties: half precision, plain |margin| above 0.1 and each token's lead above 0.5; float32,
+    or no margin at all too."""
     answers_equal: int
     passed: bool
 
 
-def compare(fast: BatchOutput, plain: BatchOutput, layers: Sequence[int]) -> Comparison:
+def compare(
+    fast: BatchOutput, plain: BatchOutput, layers: Sequence[int], exact: BatchOutput | None = None
+) -> Comparison:
     """Compare the fast run of a batch with the plain run of the same pairs.
 
-    float32 passes when ``max_rel_dh`` <= 1e-5, half precision when ``median_delta_cos`` >= 0.99; both need
-    all compared answers equal. In half precision with no layer to count, the answers alone decide. States
-    that are not finite never pass.
+    float32 passes when ``max_rel_dh`` <= 1e-5. Half precision passes when its deltas are as close to those of float32
+    as the plain run's are (``delta_error`` <= 1.1 ``plain_delta_error``); where float32 is not known, when
+    ``median_delta_cos`` >= 0.99. All need all compared answers equal. In half precision with no layer to count, the
+    answers alone decide. States that are not finite never pass.
 
     Args:
         fast: states of shape (layers, N, 2, dim).
         plain: the same pairs in the same order.
         layers: the layers' numbers, in the order of the states.
+        exact: states of plain forwards in float32, where they are known.
 
     Raises:
         ValueError: the two runs do not hold the same pairs and layers.
     """
     if fast.pair_ids != plain.pair_ids or fast.states.shape != plain.states.shape:
         raise ValueError("the two runs to compare hold different pairs or shapes")
+    if exact is not None and (exact.pair_ids != plain.pair_ids or exact.states.shape != plain.states.shape):
+        raise ValueError("the exact run holds other pairs or shapes than the two to compare")
     if fast.states.shape[0] != len(layers):
         raise ValueError(f"{len(layers)} layers named for states of {fast.states.shape[0]}")
     ours = to_float32(fast.states, fast.dtype).astype(np.float64)
@@ -70,16 +85,26 @@ def compare(fast: BatchOutput, plain: BatchOutput, layers: Sequence[int]) -> Com
     counted, median_cos = _delta_agreement(ours, theirs)
     compared = [
         fast.texts[pair][side] == plain.texts[pair][side]
-        for pair, side in zip(*np.nonzero(_is_clear(plain)), strict=True)
+        for pair, side in zip(*np.nonzero(_is_clear(fast, plain)), strict=True)
     ]
+    errors = (float("nan"), float("nan"))
+    if exact is not None:
+        truth = to_float32(exact.states, exact.dtype).astype(np.float64)
+        errors = _delta_error(ours, truth, counted), _delta_error(theirs, truth, counted)
     if fast.dtype == "float32":
         states_agree = max_rel_dh <= MAX_REL_DH
+    elif not np.isfinite(max_rel_dh):
+        states_agree = False
+    elif np.isfinite(errors).all():
+        states_agree = errors[0] <= MAX_ERROR_RATIO * errors[1]
     else:
-        states_agree = bool(np.isfinite(max_rel_dh)) and (not counted or median_cos >= MIN_MEDIAN_DELTA_COS)
+        states_agree = not counted or median_cos >= MIN_MEDIAN_DELTA_COS
     return Comparison(
         max_rel_dh=max_rel_dh,
         median_delta_cos=median_cos,
         layers_counted=tuple(layers[index] for index in counted),
+        delta_error=errors[0],
+        plain_delta_error=errors[1],
         answers_compared=len(compared),
         answers_equal=sum(compared),
         passed=states_agree and all(compared),
@@ -105,14 +130,20 @@ def certified_batches(plan_sizes: Sequence[int], every: int = 50) -> dict[int, s
     return dict(sorted(chosen.items()))
 
 
-def _is_clear(plain: BatchOutput) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _is_clear(fast: BatchOutput, plain: BatchOutput) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Mark the answers that must be equal.
 
     Without a margin nothing is known to excuse a difference, but in half precision it may still be a tie.
     """
     size = np.abs(plain.margins)
     clear: np.ndarray[Any, np.dtype[np.bool_]] = size > MIN_MARGIN
-    return clear | np.isnan(size) if plain.dtype == "float32" else clear
+    if plain.dtype == "float32":
+        clear |= np.isnan(size)
+        return clear
+    # The margin speaks of two words; other words may be tied.
+    if fast.leads is not None:
+        clear &= fast.leads > MIN_LEAD
+    return clear
 
 
 def _largest_relative_difference(ours: Floats, theirs: Floats) -> float:
@@ -134,3 +165,12 @@ def _delta_agreement(ours: Floats, theirs: Floats) -> tuple[list[int], float]:
     # A pair without a plain delta has no direction to agree with; one that only the fast path lost disagrees.
     values = np.where(our_size == 0, 0.0, cosines)[counted][their_size[counted] > 0]
     return counted, float(np.median(values)) if values.size else float("nan")
+
+
+def _delta_error(states: Floats, exact: Floats, counted: Sequence[int]) -> float:
+    """Return the median over counted layers and pairs of |delta - exact delta| / |exact delta|."""
+    ours, truth = (each[counted, :, 1] - each[counted, :, 0] for each in (states, exact))
+    size = np.linalg.norm(truth, axis=-1)
+    errors = (np.linalg.norm(ours - truth, axis=-1) / np.where(size > 0, size, np.nan)).reshape(-1)
+    errors = errors[np.isfinite(errors)]
+    return float(np.median(errors)) if errors.size else float("nan")

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vlmprobe.errors import MissingPackageError, ModelError, UsageError, VlmprobeError
-from vlmprobe.families.base import Model, OpenFamily
+from vlmprobe.families.base import Model, NotExactError, OpenFamily
 from vlmprobe.families.worker import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
+    from vlmprobe.families.base import How
     from vlmprobe.families.worker import BatchItem, BatchOutput, Family, LoadOptions
 
 __all__ = ["LocalFamily", "LocalModel", "error_of"]
@@ -39,6 +40,12 @@ def _as_errors() -> Iterator[None]:
         yield
     except Fault as fault:
         raise error_of(fault.kind, str(fault)) from fault
+
+
+def _known(output: BatchOutput | None) -> BatchOutput:
+    if output is None:
+        raise NotExactError
+    return output
 
 
 class LocalFamily(OpenFamily):
@@ -70,11 +77,13 @@ class LocalModel(Model):
         self._preparing = ThreadPoolExecutor(1, "vlmprobe-prepare")
         self._asking = ThreadPoolExecutor(1, "vlmprobe-model")
 
-    def begin(self, items: Sequence[BatchItem], *, plain: bool = False) -> Future[BatchOutput]:
+    def begin(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
         """See :meth:`Model.begin`."""
         family = self._loaded
-        if plain:
+        if how == "plain":
             return self._ask(lambda: family.run_plain(items))
+        if how == "exact":
+            return self._ask(lambda: _known(family.run_exact(items)))
         ready = self._preparing.submit(family.prepare, items)
         return self._ask(lambda: family.run_prepared(ready.result()))
 

@@ -14,6 +14,7 @@ from vlmprobe.families.base import Model, OpenFamily
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from vlmprobe.families.base import How
     from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions
 
 __all__ = ["SpreadFamily"]
@@ -49,7 +50,7 @@ class _Call:
     """A batch, what was promised for it, and who is at it."""
 
     items: Sequence[BatchItem]
-    plain: bool
+    how: How
     promised: Future[BatchOutput]
 
 
@@ -84,9 +85,9 @@ class DevicePool(Model):
         self.info = replace(first, manifest={**first.manifest, "devices": list(options.devices)})
         self.depth = sum(device.model.depth for device in self._devices)
 
-    def begin(self, items: Sequence[BatchItem], *, plain: bool = False) -> Future[BatchOutput]:
+    def begin(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
         """See :meth:`Model.begin`."""
-        call = _Call(items, plain, Future())
+        call = _Call(items, how, Future())
         with self._lock:
             device = min(self._devices, key=lambda device: len(device.calls))
             device.calls.append(call)
@@ -122,7 +123,7 @@ class DevicePool(Model):
             raise
 
     def _send(self, device: _Device, call: _Call) -> None:
-        begun = device.model.begin(call.items, plain=call.plain)
+        begun = device.model.begin(call.items, how=call.how)
         begun.add_done_callback(lambda done: self._finish(device, call, done))
 
     def _finish(self, device: _Device, call: _Call, done: Future[BatchOutput]) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vlmprobe.errors import WorkerError
-from vlmprobe.families.base import Model, OpenFamily
+from vlmprobe.families.base import Model, NotExactError, OpenFamily
 from vlmprobe.families.local import error_of
 from vlmprobe.families.registry import family_target
 from vlmprobe.families.worker import OutOfMemoryError, protocol
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
+    from vlmprobe.families.base import How
     from vlmprobe.families.environments import Environment
     from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions
 
@@ -40,12 +41,14 @@ _BOOTSTRAP = Path(protocol.__file__).with_name("bootstrap.py")
 _OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 _LAST_WORDS = 50
 _GRACE_S = 5.0
+_CALLS: dict[How, str] = {"fast": "run_batch", "plain": "run_plain", "exact": "run_exact"}
 _DOING = {
     "resolve": "starting",
     "load": "loading the checkpoint",
     "first_prompt": "writing the first prompt",
     "run_batch": "answering a batch",
     "run_plain": "answering a batch for its certificate",
+    "run_exact": "answering a batch in float32 for its certificate",
     "fitting_batch": "finding a batch's size",
 }
 
@@ -84,10 +87,9 @@ class _RemoteModel(Model):
         known = protocol.read_info(info)
         self.info = replace(known, manifest={**known.manifest, "own_environment": True})
 
-    def begin(self, items: Sequence[BatchItem], *, plain: bool = False) -> Future[BatchOutput]:
+    def begin(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
         """See :meth:`Model.begin`."""
-        call = "run_plain" if plain else "run_batch"
-        return self._worker.begin(call, *protocol.write_items(items), read=protocol.read_output)
+        return self._worker.begin(_CALLS[how], *protocol.write_items(items), read=_read_output)
 
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:
         said, _ = self._worker.call("fitting_batch", *protocol.write_items(items))
@@ -266,6 +268,12 @@ class _Worker:
         for line in self._words:
             error.add_note(line)
         return error
+
+
+def _read_output(said: dict[str, Any], blobs: list[bytes]) -> BatchOutput:
+    if said.get("none"):
+        raise NotExactError
+    return protocol.read_output(said, blobs)
 
 
 def _how_it_ended(code: int) -> str:

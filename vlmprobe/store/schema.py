@@ -193,6 +193,8 @@ class Certificate(Base):
     dtype: Mapped[str]
     max_rel_dh: Mapped[float | None]
     median_delta_cosine: Mapped[float | None]
+    delta_error: Mapped[float | None]
+    plain_delta_error: Mapped[float | None]
     layers_counted: Mapped[int]
     answers_compared: Mapped[int]
     answers_equal: Mapped[int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from vlmprobe.families import Model
+    from vlmprobe.families.base import How
     from vlmprobe.pairs import SwapPair
 
 __all__ = ["Asked", "Asker", "Begun", "join_outputs", "make_answers", "make_items", "pick_pairs"]
@@ -93,7 +94,7 @@ class Asker:
         """Give a batch to the model, in parts no larger than what fitted last."""
         size = min(self._most or len(items), len(items))
         parts = [items[start : start + size] for start in range(0, len(items), size)]
-        return Begun(tuple((part, self._model.begin(part, plain=plain)) for part in parts), plain)
+        return Begun(tuple((part, self._model.begin(part, how=_how(plain))) for part in parts), plain)
 
     def finish(self, begun: Begun) -> Asked:
         """Wait for a batch; any other error than one of the model as such fails single pairs, never the run.
@@ -115,14 +116,16 @@ class Asker:
             if not plain:
                 self._most, self._fitted = half, 0
             parts = [items[:half], items[half:]]
-            again = [self._finish(part, self._model.begin(part, plain=plain), plain) for part in parts]
+            again = [self._finish(part, self._model.begin(part, how=_how(plain)), plain) for part in parts]
             return replace(_join(again), halved=True)
         except (InputError, WorkerError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a model raises is recorded with its pair
             if len(items) == 1:
                 return Asked(None, (_failure(items[0].pair_id, error),), halved=False)
-            single = [self._finish([item], self._model.begin([item], plain=plain), plain) for item in items]
+            single = [
+                self._finish([item], self._model.begin([item], how=_how(plain)), plain) for item in items
+            ]
             return _join(single)
         self._grow(len(items))
         return Asked(output, (), halved=False)
@@ -133,6 +136,10 @@ class Asker:
         self._fitted += 1
         if self._fitted >= _FIT_BEFORE_GROWING:
             self._most, self._fitted = 2 * self._most, 0
+
+
+def _how(plain: bool) -> How:
+    return "plain" if plain else "fast"
 
 
 def _join(parts: Sequence[Asked]) -> Asked:
@@ -149,7 +156,13 @@ def join_outputs(outputs: Sequence[BatchOutput]) -> BatchOutput:
         dtype=outputs[0].dtype,
         texts=tuple(text for output in outputs for text in output.texts),
         margins=np.concatenate([output.margins for output in outputs]),
+        leads=_joined_leads(outputs),
     )
+
+
+def _joined_leads(outputs: Sequence[BatchOutput]) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    known = [output.leads for output in outputs if output.leads is not None]
+    return np.concatenate(known) if len(known) == len(outputs) else None
 
 
 def pick_pairs(output: BatchOutput, pair_ids: Sequence[str]) -> BatchOutput:
@@ -162,6 +175,7 @@ def pick_pairs(output: BatchOutput, pair_ids: Sequence[str]) -> BatchOutput:
         dtype=output.dtype,
         texts=tuple(output.texts[row] for row in rows),
         margins=output.margins[rows],
+        leads=None if output.leads is None else output.leads[rows],
     )
 
 

@@ -12,13 +12,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.families import certified_batches, compare
+from vlmprobe.families import NotExactError, OutOfMemoryError, certified_batches, compare
 from vlmprobe.workflows.asking import Asked, Asker, make_answers, make_items, pick_pairs
 from vlmprobe.workflows.images_ahead import ImagesAhead
 from vlmprobe.workflows.shard_builder import ShardBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence, Set
+    from concurrent.futures import Future
     from pathlib import Path
 
     from vlmprobe.families import BatchItem, BatchOutput, Model
@@ -50,10 +51,12 @@ class _UnderWay:
     begun: Begun | None
     """None where no pair of it has an image."""
     reference: Begun | None
-    """The same by plain forwards, where it is to be certified."""
+    """Some of it by plain forwards, where it is to be certified."""
+    exact: Future[BatchOutput] | None = None
+    """The same in float32, once a run in half precision."""
 
     def cancel(self) -> None:
-        for begun in (self.begun, self.reference):
+        for begun in (self.begun, self.reference, self.exact):
             if begun is not None:
                 begun.cancel()
 
@@ -82,6 +85,7 @@ class Extraction:
         self._builder = ShardBuilder(settings, spool, run.run_id, model.info.layers, first_shard)
         self._certified = _certified(batches)
         self._last_passed = -1
+        self._exact_asked = False
         self._plain = plain
         self.asked = 0
         self.failed = 0
@@ -147,7 +151,11 @@ class Extraction:
         given.begun = self._asker.begin(given.items, plain=self._plain)
         given.reference = None
         if given.batch.number in self._certified and not self._plain:
-            given.reference = self._asker.begin(_spread(given.items, _CERTIFIED_PAIRS), plain=True)
+            some = _spread(given.items, _CERTIFIED_PAIRS)
+            given.reference = self._asker.begin(some, plain=True)
+            if self._model.info.dtype != "float32" and not self._exact_asked:
+                self._exact_asked = True
+                given.exact = self._model.begin(some, how="exact")
 
     def _take(self, under_way: deque[_UnderWay], advance: Callable[[int], None]) -> None:
         """Keep what the model said to the first batch under way."""
@@ -199,15 +207,18 @@ class Extraction:
         if plain.output is None or plain.failures:
             return asked, None
         info = self._model.info
-        comparison = compare(pick_pairs(asked.output, plain.output.pair_ids), plain.output, info.layers)
-        cosine = comparison.median_delta_cos
+        exact = None if given.exact is None else _exact(given.exact)
+        fast = pick_pairs(asked.output, plain.output.pair_ids)
+        comparison = compare(fast, plain.output, info.layers, exact)
         row = {
             "batch": given.batch.number,
             "reason": self._certified[given.batch.number],
             "n_questions": 2 * len(plain.output.pair_ids),
             "dtype": info.dtype,
-            "max_rel_dh": comparison.max_rel_dh if math.isfinite(comparison.max_rel_dh) else None,
-            "median_delta_cosine": cosine if math.isfinite(cosine) else None,
+            "max_rel_dh": _finite(comparison.max_rel_dh),
+            "median_delta_cosine": _finite(comparison.median_delta_cos),
+            "delta_error": _finite(comparison.delta_error),
+            "plain_delta_error": _finite(comparison.plain_delta_error),
             "layers_counted": len(comparison.layers_counted),
             "answers_compared": comparison.answers_compared,
             "answers_equal": comparison.answers_equal,
@@ -247,6 +258,18 @@ class Extraction:
                 self._keep(again.output, batch.pairs, replaces=True)
             self._report(again.failures)
         self.flush()
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _exact(promised: Future[BatchOutput]) -> BatchOutput | None:
+    """Return what float32 gives, or None: it is good to know, and no run waits or breaks for it."""
+    try:
+        return promised.result()
+    except (NotExactError, OutOfMemoryError, RuntimeError):
+        return None
 
 
 def _spread(items: Sequence[BatchItem], most: int) -> list[BatchItem]:

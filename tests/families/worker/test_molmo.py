@@ -266,12 +266,12 @@ def test_the_checkpoints_own_logits_processors_are_used(tmp_path, folders, load,
 def test_an_answer_ends_with_the_tokenizers_end_token(tmp_path, folders, load, items, form):
     """Published checkpoints name no end token; one that names another is heard."""
     model = load(form)
-    first = model._decoder.decode
-    tokens = []
-    model._decoder.decode = lambda *given: tokens.append(first(*given)) or tokens[-1]
+    decode = model._decoder.decode_with_leads
+    found = []
+    model._decoder.decode_with_leads = lambda *given: found.append(decode(*given)) or found[-1]
     model.run_batch(items[:1])
-    del model._decoder.decode
-    third = tokens[0][0][2]
+    del model._decoder.decode_with_leads
+    third = found[0][0][0][2]
     copy = changed(tmp_path, folders[form], {"generation_config.json": json.dumps({"eos_token_id": third})})
     ended = Molmo.load(options(copy))
     assert ended.info.manifest["end_tokens"] == [third]

@@ -287,3 +287,23 @@ def test_float32_is_float32_in_convolutions_too():
     torch.backends.cudnn.allow_tf32 = True
     Qwen25.load(LoadOptions(str(CHECKPOINTS / "2m"), dtype="float32"))
     assert torch.backends.cudnn.allow_tf32 is False
+
+
+def test_half_precision_is_as_close_to_float32_as_plain_forwards(items):
+    """It rounds less often than they do; float32 comes from a copy, and the model stays as it was."""
+    from vlmprobe.families import compare
+
+    half = Qwen25.load(LoadOptions(str(CHECKPOINTS / "2m"), dtype="bfloat16"))
+    fast, plain, exact = half.run_batch(items), half.run_plain(items), half.run_exact(items)
+    assert exact.dtype == "float32"
+    whole = Qwen25.load(LoadOptions(str(CHECKPOINTS / "2m"), dtype="float32")).run_plain(items)
+    np.testing.assert_array_equal(exact.states, whole.states)
+    found = compare(fast, plain, half.info.layers, exact)
+    assert found.passed
+    assert 0 < found.delta_error <= 1.1 * found.plain_delta_error
+    np.testing.assert_array_equal(half.run_batch(items).states, fast.states)
+
+
+def test_float32_needs_no_copy_to_be_exact(model, items):
+    """There is nothing to measure its rounding against."""
+    assert model.run_exact(items) is None

@@ -58,6 +58,8 @@ class _Prepared:
 class Auto(SharedPrefixFamily):
     """One loaded image-text-to-text model."""
 
+    copies = True
+
     def __init__(self, options: LoadOptions, model: Any, processor: Any) -> None:
         self._processor = processor
         self._template = _chat_template(options, processor)

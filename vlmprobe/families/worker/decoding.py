@@ -122,6 +122,12 @@ class GreedyDecoder:
     def decode(
         self, prompts: Sequence[Sequence[int]], logits: Tensor, step: Callable[[Tensor], Tensor]
     ) -> list[list[int]]:
+        """Return what :meth:`decode_with_leads` does, less the leads."""
+        return self.decode_with_leads(prompts, logits, step)[0]
+
+    def decode_with_leads(
+        self, prompts: Sequence[Sequence[int]], logits: Tensor, step: Callable[[Tensor], Tensor]
+    ) -> tuple[list[list[int]], list[float]]:
         """Choose tokens until every row ended or has ``max_new_tokens``.
 
         Args:
@@ -130,10 +136,12 @@ class GreedyDecoder:
             step: takes the chosen tokens, shape (rows, 1), and returns the next logits, as above.
 
         Returns:
-            Each row's new ids, its end token included.
+            Each row's new ids, its end token included; and by how much the closest of its choices was made: the
+            smallest difference of the best two scores, in nats.
         """
         groups = [] if self._plain else self._groups([[] for _ in prompts] if self._embedded else prompts)
         new: list[list[int]] = [[] for _ in prompts]
+        leads: list[Tensor] = []
         going = [True] * len(prompts)
         for count in range(1, self._max_new_tokens + 1):
             scores = logits.float()
@@ -142,6 +150,8 @@ class GreedyDecoder:
                 for group in groups:
                     scores[group.rows] = group.rules.processors(group.ids, scores[group.rows])
             tokens = scores.argmax(dim=-1)
+            best = scores.topk(2, dim=-1).values
+            leads.append(best[:, 0] - best[:, 1])
             for row, token in enumerate(tokens.tolist()):
                 if going[row]:
                     new[row].append(token)
@@ -155,7 +165,8 @@ class GreedyDecoder:
             if count == self._max_new_tokens or not any(going):
                 break
             logits = step(tokens[:, None])
-        return new
+        by_row = torch.stack(leads, dim=1).tolist()
+        return new, [min(row[: len(ids)]) for row, ids in zip(by_row, new, strict=True)]
 
     def _groups(self, prompts: Sequence[Sequence[int]]) -> list[_Group]:
         by_length: dict[int, list[int]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -12,11 +12,21 @@ from vlmprobe.families.worker.faults import OutOfMemoryError, UsageFault
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["exact_float32", "pick_device", "pick_devices", "pick_dtype", "reporting_full_memory"]
+__all__ = [
+    "exact_float32",
+    "pick_device",
+    "pick_devices",
+    "pick_dtype",
+    "reporting_full_memory",
+    "room_for_float32",
+]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 Result = TypeVar("Result")
+
+#: Parameters of the largest model that is copied on a CPU, where a pass in float32 takes its time.
+_MOST_ON_A_CPU = 500_000_000
 
 
 def pick_device(name: str) -> torch.device:
@@ -86,6 +96,19 @@ def exact_float32() -> None:
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def room_for_float32(model: Any, device: torch.device) -> bool:
+    """Return whether a copy of a half-precision model fits beside it, in float32.
+
+    While it is converted, a part of it is there in both formats.
+    """
+    n = sum(parameter.numel() for parameter in model.parameters())
+    if device.type != "cuda":
+        return bool(n <= _MOST_ON_A_CPU)
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info(device)
+    return bool(7 * n <= free)
 
 
 def reporting_full_memory(work: Callable[[], Result]) -> Result:

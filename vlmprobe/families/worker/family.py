@@ -95,6 +95,8 @@ class BatchOutput:
     texts: tuple[tuple[str, str], ...]
     margins: np.ndarray[Any, np.dtype[np.float64]]
     """(N, 2); NaN where the first tokens of the two words meet."""
+    leads: np.ndarray[Any, np.dtype[np.float64]] | None = None
+    """(N, 2) where it is known: by how many nats the closest choice of an answer's tokens was made."""
 
 
 class Family(ABC):
@@ -155,6 +157,14 @@ class Family(ABC):
     @abstractmethod
     def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
         """Answer the same pairs with one plain, unpadded forward pass per question: the reference."""
+
+    def run_exact(self, items: Sequence[BatchItem]) -> BatchOutput | None:
+        """Return the states of plain forward passes in float32 of a model that runs in half precision, without answers.
+
+        They are what its rounding is measured against. None where a family cannot tell, or memory is short.
+        """
+        del items
+        return None
 
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:
         """Return how many pairs like these a batch should hold; on a GPU it asks them, to see what they take."""

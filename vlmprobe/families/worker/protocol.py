@@ -145,18 +145,20 @@ def write_output(output: BatchOutput) -> tuple[dict[str, Any], list[bytes]]:
         "shape": output.states.shape,
         "stored": output.states.dtype.str,
     }
-    return header, [output.states.tobytes(), output.margins.tobytes()]
+    leads = [] if output.leads is None else [output.leads.tobytes()]
+    return header, [output.states.tobytes(), output.margins.tobytes(), *leads]
 
 
 def read_output(said: dict[str, Any], blobs: Sequence[bytes]) -> BatchOutput:
     """Return an output, bit for bit."""
     import numpy as np
 
-    states, margins = blobs
+    states, margins, *leads = blobs
     return BatchOutput(
         pair_ids=tuple(said["pair_ids"]),
         states=np.frombuffer(states, dtype=said["stored"]).reshape(said["shape"]),
         dtype=said["dtype"],
         texts=tuple((orig, swap) for orig, swap in said["texts"]),
         margins=np.frombuffer(margins, dtype=np.float64).reshape(-1, 2),
+        leads=np.frombuffer(leads[0], dtype=np.float64).reshape(-1, 2) if leads else None,
     )

@@ -68,6 +68,8 @@ _IMAGE_TOKEN = "<|image_pad|>"  # noqa: S105  (a word of the vocabulary, no secr
 class Qwen25(SharedPrefixFamily):
     """One loaded Qwen2.5-VL checkpoint."""
 
+    copies = True
+
     def __init__(self, options: LoadOptions, model: Any, tokenizer: Any, prompts: ImagePrompts) -> None:
         self._prompts = prompts
         self._image_token: int = model.config.image_token_id

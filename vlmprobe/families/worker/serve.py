@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO
 
-    from vlmprobe.families.worker.family import Family
+    from vlmprobe.families.worker.family import BatchOutput, Family
 
 __all__ = ["serve"]
 
@@ -98,6 +98,8 @@ class _Worker:
             return lambda: ({"prompt": model.first_prompt(items[0])}, [])
         if call == "fitting_batch":
             return lambda: ({"pairs": model.fitting_batch(items)}, [])
+        if call == "run_exact":
+            return lambda: _exact(model.run_exact(items))
         if call == "run_plain":
             return lambda: protocol.write_output(model.run_plain(items))
         prepared = model.prepare(items)
@@ -123,6 +125,10 @@ class _Worker:
                     raise _missing(package)
             self._code = code
         return self._code
+
+
+def _exact(output: BatchOutput | None) -> Answer:
+    return ({"none": True}, []) if output is None else protocol.write_output(output)
 
 
 def _missing(module: str) -> PackageFault:

@@ -13,8 +13,9 @@ prompts may be padded, and whether it is causal at all. One that is not gets one
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -22,7 +23,7 @@ import torch
 
 from vlmprobe.families.worker.capture import HostStates, LastTokenCapture, kept_layers, to_numpy
 from vlmprobe.families.worker.decoding import GreedyDecoder, greedy_options
-from vlmprobe.families.worker.devices import exact_float32, reporting_full_memory
+from vlmprobe.families.worker.devices import exact_float32, reporting_full_memory, room_for_float32
 from vlmprobe.families.worker.family import BatchItem, BatchOutput, Family, LoadOptions, ModelInfo
 from vlmprobe.families.worker.manifest import describe_run
 from vlmprobe.families.worker.margins import MarginReader
@@ -94,6 +95,8 @@ class SharedPrefixFamily(Family):
 
     causal: bool = True
     """Whether a token's states are free of what follows it; a subclass may find out when it loads."""
+    copies: ClassVar[bool] = False
+    """Whether a copy of ``_model`` and its modules, in float32, is all that a plain forward needs to be exact."""
     pads_prefixes: ClassVar[bool] = True
     """Whether prefixes of several lengths may share a forward; else those of each length are run apart."""
 
@@ -214,6 +217,32 @@ class SharedPrefixFamily(Family):
         """Answer each question alone and unpadded, through the model's own forward and ``generate``."""
         return reporting_full_memory(lambda: self._run_plain(items))
 
+    @torch.inference_mode()
+    def run_exact(self, items: Sequence[BatchItem]) -> BatchOutput | None:
+        """See :meth:`Family.run_exact`: a copy of the model in float32 is asked, and let go."""
+        if not self.copies or self.info.dtype == "float32" or not room_for_float32(self._model, self._device):
+            return None
+        exact_float32()
+        twin = copy.copy(self)
+        return reporting_full_memory(lambda: twin._run_exact(items))
+
+    def _run_exact(self, items: Sequence[BatchItem]) -> BatchOutput:
+        names = {module: name for name, module in self._model.named_modules()}
+        places = [names[module] for module in self._modules]
+        self._model = copy.deepcopy(self._model).float()
+        modules = dict(self._model.named_modules())
+        self._modules = [modules[place] for place in places]
+        states = []
+        for item in items:
+            for question in item.questions:
+                with LastTokenCapture(self._modules) as capture:
+                    self.plain_logits(self.plain_inputs(item.image, question))
+                states.append(capture.stacked())
+        n_rows = len(states)
+        found = to_numpy(torch.cat(states, dim=1))
+        nothing: Floats = np.full(n_rows, np.nan)
+        return replace(self._output(items, found, [""] * n_rows, nothing), dtype="float32")
+
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         """Return text and token ids of a pair's original question, as the model gets them."""
         prompts = self.prompts([item])
@@ -231,16 +260,18 @@ class SharedPrefixFamily(Family):
         states = HostStates(len(self._modules), n_rows, self.info.dim)
         texts = [""] * n_rows
         margins: Floats = np.full(n_rows, np.nan)
+        leads: Floats = np.full(n_rows, np.nan)
         for group in prepared.groups:
             logits, captured, step = self._read(prompts, group)
             # The copy goes on while the answers are decoded.
             states.take(group.rows, captured)
             margins[group.rows] = self._margins.read(logits, [answers[row] for row in group.rows])
             with quiet():
-                new = self._decoder.decode([prompts.ids[row] for row in group.rows], logits, step)
+                asked = [prompts.ids[row] for row in group.rows]
+                new, leads[group.rows] = self._decoder.decode_with_leads(asked, logits, step)
             for row, tokens in zip(group.rows, new, strict=True):
                 texts[row] = self._text(tokens)
-        return self._output(items, states.array(), texts, margins)
+        return replace(self._output(items, states.array(), texts, margins), leads=leads.reshape(-1, 2))
 
     def _groups(self, prompts: Prompts) -> list[Group]:
         """Put the questions into groups that share their forward passes."""
