@@ -18,12 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from shapes import BUNDLED, family_of, image_processor, pairs_of, prompts_of, random_model
 from timing import describe, matrix_rate, median_seconds, profile_by_class, table
 
 from vlmprobe.families.worker import decoding
 from vlmprobe.pairs.ready_made import ReadyMadeForm
+from vlmprobe.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +42,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=2400)
     parser.add_argument("--end-to-end", action="store_true")
     parser.add_argument("--devices", default="0", help="of the end-to-end run")
+    parser.add_argument("--new-tokens", type=int, nargs="*", default=[2, 20], help="of the end-to-end runs")
     parser.add_argument("--float32", action="store_true", help="of the end-to-end run")
     asked = parser.parse_args()
     print(describe(), flush=True)
@@ -49,6 +52,7 @@ def main() -> None:
             asked.pairs,
             tuple(asked.devices.split(",")),
             "float32" if asked.float32 else "bfloat16",
+            tuple(asked.new_tokens),
         )
     else:
         on_tensors(asked.shape)
@@ -193,9 +197,10 @@ def plain_batches(model: Any, pairs: int) -> float:
     return median_seconds(ask, repeats=3)
 
 
-def end_to_end(shape: str, n_pairs: int, devices: tuple[str, ...], dtype: str) -> None:
+def end_to_end(
+    shape: str, n_pairs: int, devices: tuple[str, ...], dtype: str, tokens: tuple[int, ...]
+) -> None:
     """Take a TSV with JPEGs and a checkpoint folder; end with committed rows and shards, certificate included."""
-    from vlmprobe.settings import Settings
     from vlmprobe.workflows.extract import ExtractRequest, extract
 
     rows = []
@@ -204,11 +209,13 @@ def end_to_end(shape: str, n_pairs: int, devices: tuple[str, ...], dtype: str) -
         checkpoint, data = folder / "checkpoint", folder / "pairs.tsv"
         save(shape, checkpoint)
         write_tsv(data, n_pairs)
-        for new_tokens in (2, 20):
+        for new_tokens in tokens:
+            homes = []
             for several in [devices[:1], devices] if len(devices) > 1 else [devices]:
                 with answers_of(new_tokens):
                     clock = Clock()
                     settings = Settings.load(home=folder / f"home-{new_tokens}-{len(several)}")
+                    homes.append(settings)
                     request = ExtractRequest(
                         "qwen25", "random", data, checkpoint=str(checkpoint), max_per_category=0,
                         dtype=dtype, devices=several, new=True,
@@ -227,6 +234,9 @@ def end_to_end(shape: str, n_pairs: int, devices: tuple[str, ...], dtype: str) -
                 )
                 for note in result.notes:
                     print(note)
+            show_certificates(homes[-1])
+            if len(homes) == 2:
+                show_differences(*homes)
     table(["end to end", "pairs", "pairs/s", "after the first certificate", "whole command, s"], rows)
 
 
@@ -251,6 +261,46 @@ def write_tsv(path: Path, n_pairs: int) -> None:
             item.image.save(buffer, "JPEG", quality=90)
             image = base64.b64encode(buffer.getvalue()).decode()
             writer.writerow([image, *item.questions, "left", "right", "left", "horizontal", number, number])
+
+
+def show_certificates(settings: Settings) -> None:
+    """Print what the run's certificates say."""
+    from vlmprobe.store.engine import Database
+    from vlmprobe.store.sandbox import run_sql
+
+    found = run_sql(
+        Database(settings.database_path), "SELECT * EXCLUDE (run_id, created_at) FROM certificates"
+    )
+    table(found.columns, [[str(cell) for cell in row] for row in found.rows])
+
+
+def show_differences(one: Settings, other: Settings) -> None:
+    """Print how far rows and states of two homes are apart."""
+    from vlmprobe.store.engine import Database
+    from vlmprobe.store.sandbox import run_sql
+    from vlmprobe.store.shards import read_header, read_layer
+
+    answers, states = [], []
+    for settings in (one, other):
+        database = Database(settings.database_path)
+        said = run_sql(database, "SELECT pair_id, side, text, correct FROM predictions ORDER BY ALL")
+        answers.append(said.rows)
+        by_pair: dict[str, Any] = {}
+        for (path,) in run_sql(database, "SELECT path FROM shards").rows:
+            shard = read_header(Path(path))
+            layers = np.stack([read_layer(Path(path), layer) for layer in shard.layers])
+            by_pair |= {pair_id: layers[:, row] for row, pair_id in enumerate(shard.pair_ids)}
+        states.append(by_pair)
+    ours, theirs = states
+    assert ours.keys() == theirs.keys()
+    worst = max(
+        float(
+            np.max(np.linalg.norm(ours[pair] - theirs[pair], axis=-1) / np.linalg.norm(ours[pair], axis=-1))
+        )
+        for pair in ours
+    )
+    equal = sum(a == b for a, b in zip(*answers, strict=True))
+    print(f"{len(answers[0])} and {len(answers[1])} rows, {equal} equal; max |dh|/|h| {worst:.1e}")
 
 
 class Clock:
