@@ -235,6 +235,7 @@ def end_to_end(
                 for note in result.notes:
                     print(note)
             show_certificates(homes[-1])
+            print("seconds to the first batches:", [f"{at - clock.began:.1f}" for at, _ in clock.taken[:4]])
             if len(homes) == 2:
                 show_differences(*homes)
     table(["end to end", "pairs", "pairs/s", "after the first certificate", "whole command, s"], rows)
@@ -312,7 +313,7 @@ class Clock:
 
     def say(self, text: str) -> None:
         """Note the time: what is said last is said when the rows are there."""
-        print("  " + text, flush=True)
+        print(f"  {time.strftime('%X')} {text}", flush=True)
         self.ended = time.perf_counter()
 
     warn = say

@@ -282,7 +282,7 @@ class _Work:
         return model.fitting_batch(self._items(largest[:_PROBED]))
 
     def _items(self, pairs: Sequence[SwapPair]) -> list[BatchItem]:
-        with ImagesAhead(self._prepared.dataset, len(pairs), beside_gpus=0) as images:
+        with ImagesAhead(self._prepared.dataset) as images:
             items, _ = make_items(pairs, images.finish(images.begin(pairs)))
         return items
 

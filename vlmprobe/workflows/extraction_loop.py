@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families import NotExactError, OutOfMemoryError, certified_batches, compare
 from vlmprobe.workflows.asking import Asked, Asker, make_answers, make_items, pick_pairs
-from vlmprobe.workflows.images_ahead import ImagesAhead
+from vlmprobe.workflows.images_ahead import ImagesAhead, quick_turns
 from vlmprobe.workflows.shard_builder import ShardBuilder
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ class Extraction:
         under_way: deque[_UnderWay] = deque()
         with (
             self._console.track(self._run.name, total, total - n_left) as advance,
-            self._images(left) as images,
+            ImagesAhead(self._dataset, gpus=self._gpus) as images,
+            quick_turns(),
         ):
             try:
                 for given in self._given(images, left):
@@ -123,10 +124,10 @@ class Extraction:
         if shard is not None:
             self._committer.submit(shard)
 
-    def _images(self, left: Sequence[tuple[Batch, Sequence[SwapPair]]]) -> ImagesAhead:
-        n_images = len({pair.image_sha256 for _, pairs in left for pair in pairs})
-        on_gpus = self._model.depth // 2 if self._model.info.device.startswith("cuda") else 0
-        return ImagesAhead(self._dataset, n_images, beside_gpus=on_gpus)
+    @property
+    def _gpus(self) -> int:
+        """How many GPUs wait for images; each takes two batches at a time."""
+        return self._model.depth // 2 if self._model.info.device.startswith("cuda") else 0
 
     def _given(
         self, images: ImagesAhead, left: Sequence[tuple[Batch, Sequence[SwapPair]]]
@@ -249,7 +250,7 @@ class Extraction:
         # A pair may not be replaced by a shard that also holds its first answer.
         self.flush()
         for batch in suspects:
-            with ImagesAhead(self._dataset, len(batch.pairs), beside_gpus=0) as images:
+            with ImagesAhead(self._dataset, gpus=self._gpus) as images:
                 items, _ = make_items(batch.pairs, images.finish(images.begin(batch.pairs)))
             if not items:
                 continue

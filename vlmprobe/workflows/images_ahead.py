@@ -1,24 +1,22 @@
-"""Decodes the images of coming batches while the model is at work: in processes beside a GPU, else in a thread.
+"""Decodes the images of coming batches in threads, while the model is at work.
 
-On a GPU box decoding takes more than one processor, and Python threads would take their time from the one that keeps
-the GPU busy. On a CPU the model needs the processors itself.
+Pillow lets go of Python's lock while it decodes, so threads are enough: a photo of 640x480 takes two milliseconds, a
+quarter of which hold the lock.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import replace
-from functools import partial
-from multiprocessing import get_context
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from concurrent.futures import Executor, Future
+    from collections.abc import Iterator, Mapping, Sequence
+    from concurrent.futures import Future
     from types import TracebackType
     from typing import Self
 
@@ -26,36 +24,37 @@ if TYPE_CHECKING:
 
     from vlmprobe.pairs import Dataset, SwapPair
 
-__all__ = ["ImagesAhead"]
+__all__ = ["ImagesAhead", "quick_turns"]
 
-#: Below this many images a process takes longer to start than it saves.
-_IMAGES_A_PROCESS = 64
-_MOST_PROCESSES = 8
+#: Threads that decode for one GPU; large PNGs take tens of milliseconds.
+_THREADS_A_GPU = 4
+#: Seconds that a thread may keep Python's lock while others wait for it; five milliseconds are Python's own choice.
+_TURN_S = 0.0005
 
-_dataset: Dataset | None = None
+
+@contextmanager
+def quick_turns() -> Iterator[None]:
+    """Let threads take turns more often than Python does by itself.
+
+    Each image needs the lock a few times for a moment; with the model's thread busy in Python, every one of them waits
+    for a whole turn, and ten times the decoding's own time is lost.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 class ImagesAhead:
     """Decoded images of pairs, asked for before they are needed; used as a context manager."""
 
-    def __init__(self, dataset: Dataset, n_images: int, *, beside_gpus: int) -> None:
-        """Start what decodes.
-
-        Args:
-            dataset: where the images are.
-            n_images: about how many there will be.
-            beside_gpus: how many GPUs are waiting for them; 0 where the model runs on the CPU.
-        """
-        # The pairs travel one by one; what finds an image in the file is all that a process needs besides.
-        bare = replace(dataset, pairs=(), made=(), problems=())
-        processes = min(n_images // _IMAGES_A_PROCESS, _processors() - 1 - beside_gpus, _MOST_PROCESSES)
-        self._pool: Executor
-        self._decode: Callable[[SwapPair], _Decoded] = partial(_decode, dataset)
-        if beside_gpus and processes > 1:
-            self._pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin, (bare,))
-            self._decode = _decode_there
-        else:
-            self._pool = ThreadPoolExecutor(1, "vlmprobe-images")
+    def __init__(self, dataset: Dataset, *, gpus: int = 0) -> None:
+        """Start threads for so many GPUs that wait for images; 0 where the model needs the processors itself."""
+        self._dataset = dataset
+        threads = min(max(gpus * _THREADS_A_GPU, 1), os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(threads, "vlmprobe-images")
 
     def __enter__(self) -> Self:
         return self
@@ -65,53 +64,21 @@ class ImagesAhead:
     ) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def begin(self, pairs: Sequence[SwapPair]) -> Mapping[str, Future[_Decoded]]:
+    def begin(self, pairs: Sequence[SwapPair]) -> Mapping[str, Future[Image | ImageError]]:
         """Ask for the images of some pairs, each once."""
         first = {pair.image_sha256: pair for pair in reversed(pairs)}
         return {digest: self._pool.submit(self._decode, pair) for digest, pair in first.items()}
 
-    def finish(self, begun: Mapping[str, Future[_Decoded]]) -> dict[str, Image | ImageError]:
+    def finish(self, begun: Mapping[str, Future[Image | ImageError]]) -> dict[str, Image | ImageError]:
         """Wait for them; return by image_sha256 the image, RGB, or why there is none.
 
         Raises:
             InputError: the file is gone, or is not the one that was read.
         """
-        return {digest: _image(promised.result()) for digest, promised in begun.items()}
+        return {digest: promised.result() for digest, promised in begun.items()}
 
-
-_Decoded = tuple[tuple[int, int], bytes] | str
-
-
-def _begin(dataset: Dataset) -> None:
-    global _dataset
-    _dataset = dataset
-    # Ctrl-C is the parent's to handle.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _decode_there(pair: SwapPair) -> _Decoded:
-    assert _dataset is not None  # noqa: S101  (the process began with it)
-    return _decode(_dataset, pair)
-
-
-def _decode(dataset: Dataset, pair: SwapPair) -> _Decoded:
-    """Return an image's size and RGB bytes, which cross to another process faster than an object; or what is wrong."""
-    try:
-        image = dataset.image(pair)
-    except ImageError as error:
-        return str(error)
-    return image.size, image.tobytes()
-
-
-def _image(decoded: _Decoded) -> Image | ImageError:
-    if isinstance(decoded, str):
-        return ImageError(decoded)
-    from PIL import Image as Images
-
-    return Images.frombytes("RGB", *decoded)
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    def _decode(self, pair: SwapPair) -> Image | ImageError:
+        try:
+            return self._dataset.image(pair)
+        except ImageError as error:
+            return error

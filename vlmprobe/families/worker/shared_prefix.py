@@ -192,6 +192,20 @@ class SharedPrefixFamily(Family):
         tokens: list[int] = sequence[inputs["input_ids"].shape[1] :].tolist()
         return tokens
 
+    def plain_answer(self, inputs: dict[str, Any]) -> tuple[Tensor, list[int]]:
+        """Return the logits after the prompt, (1, vocabulary), and the answer's tokens; the prompt is run first.
+
+        Where a family leaves both to the model, its ``generate`` gives both, and the prompt is run once.
+        """
+        cls, base = type(self), SharedPrefixFamily
+        if cls.plain_logits is not base.plain_logits or cls.plain_tokens is not base.plain_tokens:
+            return self.plain_logits(inputs), self.plain_tokens(inputs)
+        options = greedy_options(self._model, self._tokenizer)
+        made = self._model.generate(
+            **inputs, **options | {"return_dict_in_generate": True, "output_logits": True}
+        )
+        return made.logits[0], made.sequences[0, inputs["input_ids"].shape[1] :].tolist()
+
     def _make_decoder(self) -> GreedyDecoder:
         return GreedyDecoder(self._generator, self._tokenizer)
 
@@ -345,12 +359,11 @@ class SharedPrefixFamily(Family):
         for item in items:
             for question, answer in zip(item.questions, item.answers, strict=True):
                 inputs = self.plain_inputs(item.image, question)
-                with LastTokenCapture(self._modules) as capture:
-                    logits = self.plain_logits(inputs)
+                with LastTokenCapture(self._modules) as capture, quiet():
+                    logits, tokens = self.plain_answer(inputs)
                 states.append(capture.stacked())
                 margins.append(self._margins.read(logits, [answer]))
-                with quiet():
-                    texts.append(self._text(self.plain_tokens(inputs)))
+                texts.append(self._text(tokens))
         stacked = torch.cat(states, dim=1) if states else torch.empty(0)
         return self._output(items, to_numpy(stacked), texts, np.concatenate([*margins, np.empty(0)]))
 
