@@ -23,6 +23,7 @@ import torch
 from shapes import BUNDLED, family_of, image_processor, pairs_of, prompts_of, random_model
 from timing import describe, matrix_rate, median_seconds, profile_by_class, table
 
+from vlmprobe.demo.benchmark import build_benchmark
 from vlmprobe.families.worker import decoding
 from vlmprobe.pairs.ready_made import ReadyMadeForm
 from vlmprobe.settings import Settings
@@ -207,11 +208,17 @@ def end_to_end(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         checkpoint, data = folder / "checkpoint", folder / "pairs.tsv"
-        save(shape, checkpoint)
-        write_tsv(data, n_pairs)
+        if shape == "tiny":
+            checkpoint, data = (
+                BUNDLED,
+                build_benchmark(folder / "demo", pairs_per_category=n_pairs // 6, seed=1).tsv,
+            )
+        else:
+            save(shape, checkpoint)
+            write_tsv(data, n_pairs)
         for new_tokens in tokens:
             homes = []
-            for several in [devices[:1], devices] if len(devices) > 1 else [devices]:
+            for several in [devices, devices[:1]] if len(devices) > 1 else [devices]:
                 with answers_of(new_tokens):
                     clock = Clock()
                     settings = Settings.load(home=folder / f"home-{new_tokens}-{len(several)}")
@@ -232,10 +239,10 @@ def end_to_end(
                         f"{whole:.0f}",
                     ]
                 )
+                print("  ".join(rows[-1]), flush=True)
                 for note in result.notes:
                     print(note)
             show_certificates(homes[-1])
-            print("seconds to the first batches:", [f"{at - clock.began:.1f}" for at, _ in clock.taken[:4]])
             if len(homes) == 2:
                 show_differences(*homes)
     table(["end to end", "pairs", "pairs/s", "after the first certificate", "whole command, s"], rows)
@@ -323,8 +330,14 @@ class Clock:
         """Note when each batch was taken."""
         del what, total, done
         self.began = time.perf_counter()
-        yield lambda n: self.taken.append((time.perf_counter(), n))
+        yield self.note
         self.ended = time.perf_counter()
+
+    def note(self, n: int) -> None:
+        """Note that so many pairs were taken."""
+        self.taken.append((time.perf_counter(), n))
+        if len(self.taken) < 4:
+            print(f"  {time.strftime('%X')} batch {len(self.taken)} of {n} pairs", flush=True)
 
     def steady(self) -> float:
         """Return pairs a second after the first batch, whose certificate takes its time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -103,6 +104,10 @@ class LocalModel(Model):
             threads.shutdown(cancel_futures=True)
         self._family = None
         gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized():
+            # What PyTorch keeps for itself is missing to other processes, such as those of several GPUs.
+            torch.cuda.empty_cache()
 
     def _ask(self, work: Callable[[], Result]) -> Future[Result]:
         def with_errors() -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import queue
@@ -26,6 +27,7 @@ from vlmprobe.families.worker import OutOfMemoryError, protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
+    from typing import IO
 
     from vlmprobe.families.base import How
     from vlmprobe.families.environments import Environment
@@ -39,6 +41,7 @@ Result = TypeVar("Result")
 _BOOTSTRAP = Path(protocol.__file__).with_name("bootstrap.py")
 #: What this process's Python is told by its environment must not reach the other one.
 _OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+_PIPE_BYTES = 2**20
 _LAST_WORDS = 50
 _GRACE_S = 5.0
 _CALLS: dict[How, str] = {"fast": "run_batch", "plain": "run_plain", "exact": "run_exact"}
@@ -222,6 +225,8 @@ class _Worker:
                 f"family {self._family!r}: cannot start {self._environment.python}: {error.strerror}; "
                 f"correct python of [families.{self._family}] in vlmprobe.toml"
             ) from error
+        for pipe in (self._process.stdin, self._process.stdout):
+            _widen(pipe)
         self._threads = [
             threading.Thread(target=work, args=(self._process,), daemon=True)
             for work in (self._listen, self._note)
@@ -274,6 +279,14 @@ def _read_output(said: dict[str, Any], blobs: list[bytes]) -> BatchOutput:
     if said.get("none"):
         raise NotExactError
     return protocol.read_output(said, blobs)
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Let a pipe hold a megabyte where the system can: a batch of images is sixty, and each piece wakes two threads."""
+    set_size = getattr(fcntl, "F_SETPIPE_SZ", None)
+    if pipe is not None and set_size is not None:
+        with suppress(OSError):
+            fcntl.fcntl(pipe.fileno(), set_size, _PIPE_BYTES)
 
 
 def _how_it_ended(code: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -11,9 +12,11 @@ from vlmprobe.families.worker.faults import OutOfMemoryError, UsageFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
 __all__ = [
     "exact_float32",
+    "on_device",
     "pick_device",
     "pick_devices",
     "pick_dtype",
@@ -109,6 +112,11 @@ def room_for_float32(model: Any, device: torch.device) -> bool:
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info(device)
     return bool(7 * n <= free)
+
+
+def on_device(device: torch.device) -> AbstractContextManager[Any]:
+    """Make a device this thread's current one: recorded graphs and pinned memory go by it, not by their tensors."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def reporting_full_memory(work: Callable[[], Result]) -> Result:

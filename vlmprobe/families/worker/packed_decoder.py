@@ -189,7 +189,7 @@ class PackedDecoder:
             cache[kind, :, :, length : length + batch.longest_rest] = rest
         grouped = query.reshape(rows, self.n_kv, -1, self.head_dim)
         found = functional.scaled_dot_product_attention(grouped, cache[0], cache[1], attn_mask=mask)
-        return _unblock(found.view(rows, self.n_heads, -1, self.head_dim), batch.rest_scatter)
+        return _unblock(found.reshape(rows, self.n_heads, -1, self.head_dim), batch.rest_scatter)
 
     def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Return cosines and sines, (tokens, head_dim), of positions on several axes (M-RoPE)."""

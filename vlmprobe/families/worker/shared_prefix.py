@@ -23,7 +23,7 @@ import torch
 
 from vlmprobe.families.worker.capture import HostStates, LastTokenCapture, kept_layers, to_numpy
 from vlmprobe.families.worker.decoding import GreedyDecoder, greedy_options
-from vlmprobe.families.worker.devices import exact_float32, reporting_full_memory, room_for_float32
+from vlmprobe.families.worker.devices import exact_float32, on_device, reporting_full_memory, room_for_float32
 from vlmprobe.families.worker.family import BatchItem, BatchOutput, Family, LoadOptions, ModelInfo
 from vlmprobe.families.worker.manifest import describe_run
 from vlmprobe.families.worker.margins import MarginReader
@@ -218,18 +218,21 @@ class SharedPrefixFamily(Family):
     @torch.inference_mode()
     def prepare(self, items: Sequence[BatchItem]) -> PreparedBatch:
         """Write the prompts of N pairs; each image is prepared once. Pairs that hold the same image object share it."""
-        prompts = self.prompts(items)
-        return PreparedBatch(items, prompts, self._groups(prompts))
+        with on_device(self._device):
+            prompts = self.prompts(items)
+            return PreparedBatch(items, prompts, self._groups(prompts))
 
     @torch.inference_mode()
     def run_prepared(self, prepared: PreparedBatch) -> BatchOutput:
         """Answer N pairs at once; each image is encoded and read once."""
-        return reporting_full_memory(lambda: self._run_prepared(prepared))
+        with on_device(self._device):
+            return reporting_full_memory(lambda: self._run_prepared(prepared))
 
     @torch.inference_mode()
     def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
         """Answer each question alone and unpadded, through the model's own forward and ``generate``."""
-        return reporting_full_memory(lambda: self._run_plain(items))
+        with on_device(self._device):
+            return reporting_full_memory(lambda: self._run_plain(items))
 
     @torch.inference_mode()
     def run_exact(self, items: Sequence[BatchItem]) -> BatchOutput | None:
@@ -238,7 +241,8 @@ class SharedPrefixFamily(Family):
             return None
         exact_float32()
         twin = copy.copy(self)
-        return reporting_full_memory(lambda: twin._run_exact(items))
+        with on_device(self._device):
+            return reporting_full_memory(lambda: twin._run_exact(items))
 
     def _run_exact(self, items: Sequence[BatchItem]) -> BatchOutput:
         names = {module: name for name, module in self._model.named_modules()}
