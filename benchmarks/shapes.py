@@ -97,10 +97,10 @@ def random_model(shape: str, device: str, dtype: torch.dtype, seed: int = 0) -> 
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1:
-                fan_in = parameter[0].numel()
-                parameter.normal_(
-                    0.0, 1.0 if "embed_tokens" in name else 0.7 / fan_in**0.5, generator=generator
-                )
+                # Attention that picks tokens, or a question's words would change next to nothing at its last one.
+                gain = 2.0 if "q_proj" in name or "k_proj" in name else 0.7
+                spread = 0.3 if "embed_tokens" in name else gain / parameter[0].numel() ** 0.5
+                parameter.normal_(0.0, spread, generator=generator)
             elif "norm" in name or "ln_q" in name:
                 parameter.fill_(1.0)
             else:
