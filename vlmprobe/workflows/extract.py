@@ -17,19 +17,16 @@ from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
 from vlmprobe.store.quads import register_quads
 from vlmprobe.store.runs import Run, finished_pairs, get_run, open_run, set_status
 from vlmprobe.store.tracking import Tracker
-from vlmprobe.workflows.asking import make_items
 from vlmprobe.workflows.batches import Batch, plan_batches
 from vlmprobe.workflows.deliver import deliver_end, deliver_run
 from vlmprobe.workflows.extraction_loop import Extraction
-from vlmprobe.workflows.images_ahead import ImagesAhead
+from vlmprobe.workflows.images_ahead import read_items
 from vlmprobe.workflows.preparing import ExtractRequest, Prepared, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from vlmprobe.families import BatchItem, Model
-    from vlmprobe.pairs import SwapPair
+    from vlmprobe.families import Model
     from vlmprobe.settings import Settings
     from vlmprobe.workflows.console import Console
 
@@ -163,7 +160,7 @@ class _Work:
         info = model.info
         batch_size = self._batch_size(model)
         batches = self._batches(batch_size)
-        first = self._items(self._prepared.dataset.pairs[:1])
+        first, _ = read_items(self._prepared.dataset, self._prepared.dataset.pairs[:1])
         prompt = model.first_prompt(first[0]) if first else {}
         config = {
             **self.run.config,
@@ -279,12 +276,8 @@ class _Work:
         if asked is not None:
             return asked
         largest = sorted(self._prepared.pairs, key=lambda pair: -pair.image_width * pair.image_height)
-        return model.fitting_batch(self._items(largest[:_PROBED]))
-
-    def _items(self, pairs: Sequence[SwapPair]) -> list[BatchItem]:
-        with ImagesAhead(self._prepared.dataset) as images:
-            items, _ = make_items(pairs, images.finish(images.begin(pairs)))
-        return items
+        items, _ = read_items(self._prepared.dataset, largest[:_PROBED])
+        return model.fitting_batch(items)
 
     def _batches(self, batch_size: int) -> list[Batch]:
         """Plan the dataset's own pairs as if there were no quads: boxes given later must change no number."""

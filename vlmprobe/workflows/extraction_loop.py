@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families import NotExactError, OutOfMemoryError, certified_batches, compare
 from vlmprobe.workflows.asking import Asked, Asker, make_answers, make_items, pick_pairs
-from vlmprobe.workflows.images_ahead import ImagesAhead, quick_turns
+from vlmprobe.workflows.images_ahead import ImagesAhead, quick_turns, read_items
 from vlmprobe.workflows.shard_builder import ShardBuilder
 
 if TYPE_CHECKING:
@@ -250,8 +250,7 @@ class Extraction:
         # A pair may not be replaced by a shard that also holds its first answer.
         self.flush()
         for batch in suspects:
-            with ImagesAhead(self._dataset, gpus=self._gpus) as images:
-                items, _ = make_items(batch.pairs, images.finish(images.begin(batch.pairs)))
+            items, _ = read_items(self._dataset, batch.pairs, gpus=self._gpus)
             if not items:
                 continue
             again = self._asker.finish(self._asker.begin(items, plain=True))

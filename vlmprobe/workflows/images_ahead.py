@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import ImageError
+from vlmprobe.workflows.asking import make_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
+    from vlmprobe.families import BatchItem
     from vlmprobe.pairs import Dataset, SwapPair
+    from vlmprobe.store.shards import FailureRecord
 
-__all__ = ["ImagesAhead", "quick_turns"]
+__all__ = ["ImagesAhead", "quick_turns", "read_items"]
 
 #: Threads that decode for one GPU; large PNGs take tens of milliseconds.
 _THREADS_A_GPU = 4
@@ -45,6 +48,14 @@ def quick_turns() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before)
+
+
+def read_items(
+    dataset: Dataset, pairs: Sequence[SwapPair], *, gpus: int = 0
+) -> tuple[list[BatchItem], list[FailureRecord]]:
+    """Return pairs as a model sees them, each image decoded once, and a record of each whose image is damaged."""
+    with ImagesAhead(dataset, gpus=gpus) as images:
+        return make_items(pairs, images.finish(images.begin(pairs)))
 
 
 class ImagesAhead:
