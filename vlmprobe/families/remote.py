@@ -85,6 +85,9 @@ class RemoteFamily(OpenFamily):
 class _RemoteModel(Model):
     """A checkpoint loaded in a worker."""
 
+    # One more than in this process: a batch of images is on its way for about as long as a GPU takes for one.
+    depth = 3
+
     def __init__(self, worker: _Worker, info: dict[str, Any]) -> None:
         self._worker = worker
         known = protocol.read_info(info)
@@ -92,7 +95,7 @@ class _RemoteModel(Model):
 
     def begin(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
         """See :meth:`Model.begin`."""
-        return self._worker.begin(_CALLS[how], *protocol.write_items(items), read=_read_output)
+        return self._worker.begin(_CALLS[how], lambda: protocol.write_items(items), read=_read_output)
 
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:
         said, _ = self._worker.call("fitting_batch", *protocol.write_items(items))
@@ -127,17 +130,18 @@ class _Worker:
 
     def call(self, name: str, header: dict[str, Any], blobs: Sequence[bytes] = ()) -> Answer:
         """Ask the worker and wait for its answer; see :meth:`begin` for what it raises."""
-        return self.begin(name, header, blobs, read=lambda said, out: (said, out)).result()
+        return self.begin(name, lambda: (header, blobs), read=lambda said, out: (said, out)).result()
 
     def begin(
         self,
         name: str,
-        header: dict[str, Any],
-        blobs: Sequence[bytes] = (),
+        write: Callable[[], tuple[dict[str, Any], Sequence[bytes]]],
         *,
         read: Callable[[dict[str, Any], list[bytes]], Result],
     ) -> Future[Result]:
-        """Ask the worker; the future gives ``read`` of its answer.
+        """Ask the worker what ``write`` makes; the future gives ``read`` of its answer.
+
+        Both are called in threads of the worker's own: turning a batch of images into bytes takes a while.
 
         It raises instead:
             WorkerError: the process died, hung, or its answer cannot be read.
@@ -145,17 +149,18 @@ class _Worker:
             OutOfMemoryError: the batch is too large for the device.
             RuntimeError: anything else that the model raised.
         """
-        sent = self._sending.submit(self._send, {"call": name, **header}, blobs)
+        sent = self._sending.submit(self._send, name, write)
         return self._reading.submit(lambda: read(*self._receive(name, sent)))
 
-    def _send(self, header: dict[str, Any], blobs: Sequence[bytes]) -> None:
+    def _send(self, name: str, write: Callable[[], tuple[dict[str, Any], Sequence[bytes]]]) -> None:
         if self._ended is not None:
             return
+        header, blobs = write()
         process = self._process or self._start()
         assert process.stdin is not None  # noqa: S101  (it was opened as a pipe)
         # A process that is gone is noticed where its answer is missing.
         with suppress(OSError, ValueError):
-            protocol.send(process.stdin, header, blobs)
+            protocol.send(process.stdin, {"call": name, **header}, blobs)
 
     def _receive(self, name: str, sent: Future[None]) -> Answer:
         deadline = time.monotonic() + self._environment.timeout

@@ -126,8 +126,10 @@ class Extraction:
 
     @property
     def _gpus(self) -> int:
-        """How many GPUs wait for images; each takes two batches at a time."""
-        return self._model.depth // 2 if self._model.info.device.startswith("cuda") else 0
+        """How many GPUs wait for images."""
+        if not self._model.info.device.startswith("cuda"):
+            return 0
+        return len(self._model.info.manifest.get("devices", ())) or 1
 
     def _given(
         self, images: ImagesAhead, left: Sequence[tuple[Batch, Sequence[SwapPair]]]
