@@ -213,6 +213,10 @@ class Extraction:
         exact = None if given.exact is None else _exact(given.exact)
         fast = pick_pairs(asked.output, plain.output.pair_ids)
         comparison = compare(fast, plain.output, info.layers, exact)
+        if not comparison.passed and given.exact is None and info.dtype != "float32":
+            # Two ways of rounding a faint delta can differ a good deal with neither being wrong: float32 decides.
+            exact = _exact(self._model.begin(_spread(given.items, _CERTIFIED_PAIRS), how="exact"))
+            comparison = compare(fast, plain.output, info.layers, exact)
         row = {
             "batch": given.batch.number,
             "reason": self._certified[given.batch.number],
