@@ -31,7 +31,7 @@ def in_half_precision(
 def test_float32_decides_where_two_ways_of_rounding_disagree(
     in_half_precision: Callable[[], Any], rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the first batch is asked in float32 anyway; another whose cosine is too small is, before anything is redone."""
+    """The first batch is asked in float32 anyway; another is before it would be redone for too small a cosine."""
     every_second = partial(certificate.certified_batches, every=2)
     monkeypatch.setattr("vlmprobe.workflows.extraction_loop.certified_batches", every_second)
     monkeypatch.setattr(certificate, "MIN_MEDIAN_DELTA_COS", 1.01)
