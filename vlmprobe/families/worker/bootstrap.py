@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
 
+#: transformers before 5 imports each of these that it finds, and does not start if one of them does not.
+_UNUSED = ("USE_TF", "USE_FLAX", "USE_JAX")
 _HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  (before anything else is imported)
 
 
@@ -66,6 +68,8 @@ def main() -> None:
     sys.path.extend(said["pythonpath"])
     if said["plugin"]:
         sys.meta_path.append(_OnePackage(*said["plugin"]))
+    for name in _UNUSED:
+        os.environ.setdefault(name, "0")
     _make_importable()
     from vlmprobe.families.worker.serve import serve
 
