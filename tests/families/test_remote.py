@@ -137,7 +137,7 @@ def test_faults_keep_their_kind(odd, items):
 
 
 def test_frameworks_that_are_not_used_are_not_imported(odd, items, monkeypatch):
-    """transformers before 5 imports a JAX or TensorFlow that it finds, broken or not; who wants that says so."""
+    """A transformers before 5 imports a JAX or TensorFlow that it finds, broken or not; who wants that says so."""
     monkeypatch.delenv("USE_FLAX", raising=False)
     monkeypatch.setenv("USE_TF", "1")
     with pytest.raises(RuntimeError, match="USE_TF=1 USE_FLAX=0"):
