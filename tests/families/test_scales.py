@@ -165,6 +165,14 @@ def test_an_explicit_folder_with_a_tokenizer_brings_its_own_processor(catalog):
     assert catalog().scale("qwen25", "80k", checkpoint=folder).processor is None
 
 
+def test_a_folder_in_the_file_that_has_a_tokenizer_brings_its_own_processor(catalog):
+    """As a folder on the command line does; a processor named beside it goes before."""
+    folder = catalog().scale("tiny", "80k").checkpoint
+    scale = f"[families.qwen25.scales.80k]\ncheckpoint = '{folder}'\n"
+    assert catalog(scale).scale("qwen25", "80k").processor is None
+    assert catalog(f"{scale}processor = 'me/other'\n").scale("qwen25", "80k").processor == "me/other"
+
+
 def test_an_unknown_scale_is_allowed_with_a_checkpoint(catalog):
     """It is the user's own; how much it was trained is not known, which is not 0."""
     spec = catalog().scale("tiny", "3m", checkpoint="bundled:2m")
@@ -208,8 +216,15 @@ def test_a_lost_bundled_checkpoint_is_named(catalog):
             "unknown architecture 'qwen9'; known: auto, molmo, nvila, qwen25, tiny",
         ),
         ("[families.mine.scales.80k]\n", "set architecture; there is no family 'mine'"),
-        ("[scales.80k]\nsamples_seen = -1\n", "samples_seen in .* must be a whole number from 0, not -1"),
-        ("[scales.80k]\nsamples_seen = true\n", "must be a whole number from 0, not True"),
+        (
+            "[scales.80k]\nsamples_seen = -1\n",
+            "samples_seen in .* must be a whole number from 0 to 2.63 - 1, not -1",
+        ),
+        (
+            "[scales.80k]\nsamples_seen = 99999999999999999999\n",
+            "must be a whole number from 0 to 2.63 - 1, not 9",
+        ),
+        ("[scales.80k]\nsamples_seen = true\n", "must be a whole number from 0 to 2.63 - 1, not True"),
         ("[families.tiny.scales.80k]\ncheckpoint = 5\n", "checkpoint in .* must be a text, not 5"),
         ("[families]\ntiny = 3\n", r"\[families.tiny\] must be a table, not 3"),
         ("[families.tiny]\ntrust_remote_code = true\n", "unknown key 'trust_remote_code' in "),
@@ -237,3 +252,15 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path):
     """Only the default file may be absent."""
     with pytest.raises(InputError, match="cannot read it: No such file"):
         load_catalog(tmp_path / "other.toml")
+
+
+def test_a_file_that_cannot_be_read_is_not_passed_over(monkeypatch, tmp_path):
+    """A link to nowhere, or a folder of the file's name: the user meant something."""
+    monkeypatch.chdir(tmp_path)
+    Path("vlmprobe.toml").symlink_to("moved.toml")
+    with pytest.raises(InputError, match=r"vlmprobe.toml: cannot read it: No such file"):
+        load_catalog()
+    Path("vlmprobe.toml").unlink()
+    Path("vlmprobe.toml").mkdir()
+    with pytest.raises(InputError, match=r"vlmprobe.toml: cannot read it: Is a directory"):
+        load_catalog()

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from vlmprobe.families.registry import family_names
 
 __all__ = ["FamilyEntry", "ScaleEntry", "read_catalog_file"]
 
+#: More than any count is, and what a database's column holds.
+_MOST = 2**63 - 1
 _PLACE_KEYS = ("checkpoint", "processor")
 _TEXT_KEYS = ("checkpoint", "processor", "revision", "processor_revision")
 _COUNT_KEYS = ("samples_seen", "global_steps")
@@ -36,6 +38,8 @@ class ScaleEntry:
 
     def over(self, base: ScaleEntry) -> ScaleEntry:
         """Lay this entry over another one, field by field."""
+        if self.processor is None and _brings_processor(self.checkpoint):
+            base = replace(base, processor=None, processor_revision=None)
         # A revision names a commit of one repository; it must not outlive the one it came with.
         return ScaleEntry(
             checkpoint=base.checkpoint if self.checkpoint is None else self.checkpoint,
@@ -136,8 +140,10 @@ def _scale(value: Any, where: str, file: Path, allowed: tuple[str, ...]) -> Scal
     }
     for key in _COUNT_KEYS:
         count = table.get(key, 0)
-        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise InputError(f"{file}: {key} in {where} must be a whole number from 0, not {count!r}")
+        if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= _MOST:
+            raise InputError(
+                f"{file}: {key} in {where} must be a whole number from 0 to 2^63 - 1, not {count!r}"
+            )
         if key in table:
             fields[key] = count
     for key in _PLACE_KEYS:
@@ -146,6 +152,15 @@ def _scale(value: Any, where: str, file: Path, allowed: tuple[str, ...]) -> Scal
         if key in fields and path.is_dir():
             fields[key] = str(path.resolve())
     return ScaleEntry(**fields)
+
+
+def _brings_processor(checkpoint: str | None) -> bool:
+    """Return whether this is a folder with tokenizer and image processor of its own."""
+    if checkpoint is None:
+        return False
+    folder = Path(checkpoint).expanduser()
+    names = ("preprocessor_config.json", "processor_config.json")
+    return (folder / "tokenizer_config.json").is_file() and any((folder / name).is_file() for name in names)
 
 
 def _table(value: Any, where: str, allowed: tuple[str, ...] | None, file: Path) -> dict[str, Any]:

@@ -131,8 +131,6 @@ class Catalog:
         chosen = self._named(scale, known.scales.get(scale, ScaleEntry()))
         if checkpoint is None and chosen.checkpoint is None:
             raise self._without_checkpoint(family, scale)
-        if _brings_processor(checkpoint):
-            chosen = replace(chosen, processor=None, processor_revision=None)
         chosen = ScaleEntry(checkpoint=checkpoint, processor=processor).over(chosen)
         if chosen.processor == chosen.checkpoint and chosen.processor_revision is None:
             # Said twice it is still one repository, at one revision.
@@ -187,7 +185,8 @@ def load_catalog(user_file: Path | None = None) -> Catalog:
     Raises:
         InputError: the file is missing, is no TOML, or has an unknown key or a value of the wrong kind.
     """
-    if user_file is None and Path(USER_FILE).is_file():
+    # A link to nowhere or a folder of this name is no reason to go on without what the user meant.
+    if user_file is None and (Path(USER_FILE).exists() or Path(USER_FILE).is_symlink()):
         user_file = Path(USER_FILE)
     families: dict[str, FamilyEntry] = {}
     meanings: dict[str, ScaleEntry] = {}
@@ -195,14 +194,6 @@ def load_catalog(user_file: Path | None = None) -> Catalog:
         if file is not None:
             read_catalog_file(file, families, meanings)
     return Catalog(families, meanings)
-
-
-def _brings_processor(checkpoint: str | None) -> bool:
-    if checkpoint is None:
-        return False
-    folder = Path(checkpoint).expanduser()
-    names = ("preprocessor_config.json", "processor_config.json")
-    return (folder / "tokenizer_config.json").is_file() and any((folder / name).is_file() for name in names)
 
 
 def _resolve(checkpoint: str) -> str:

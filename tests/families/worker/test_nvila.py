@@ -233,6 +233,19 @@ def test_a_config_with_another_number_of_layers_is_refused(build, load, tmp_path
 
 
 @pytest.mark.full
+def test_configs_that_agree_on_too_few_layers_are_refused(build, load, tmp_path):
+    """The weights themselves are counted too: what has no place in the model would be left out without a word."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(build("llava, tiles"), folder)
+    for file, part in ((folder / "config.json", "llm_cfg"), (folder / "llm" / "config.json", None)):
+        config = json.loads(file.read_text())
+        (config if part is None else config[part])["num_hidden_layers"] = 2
+        file.write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"llm/: the weights have layers.2, .* ends at layers.1"):
+        load(folder)
+
+
+@pytest.mark.full
 def test_a_tensor_that_is_not_in_the_files_is_refused(build, load, tmp_path):
     """The loader would make it up, with no more than a warning."""
     folder = tmp_path / "checkpoint"

@@ -11,6 +11,7 @@ import torch
 from vlmprobe.analysis.arrays import to_float32
 from vlmprobe.families import BatchItem, LoadOptions, OutOfMemoryError, compare
 from vlmprobe.families.worker import ModelFault, UsageFault
+from vlmprobe.families.worker.auto import Auto
 from vlmprobe.families.worker.devices import reporting_full_memory
 from vlmprobe.families.worker.qwen import Qwen25, Tiny
 
@@ -253,6 +254,59 @@ def test_weights_of_another_size_are_an_error(tmp_path):
     with pytest.raises(ModelFault, match="cannot load the model: ") as caught:
         Qwen25.load(LoadOptions(broken(tmp_path, config__json=json.dumps(config).encode())))
     assert "\n" not in str(caught.value)
+
+
+def config_with(**changes):
+    """Return the checkpoint's config.json with other values in its text or vision part; None takes one out."""
+    config = json.loads((CHECKPOINTS / "2m" / "config.json").read_text())
+    for name, value in changes.items():
+        part, _, key = name.partition("__")
+        config[part].pop(key)
+        if value is not None:
+            config[part][key] = value
+    return json.dumps(config).encode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"text_config__num_hidden_layers": 4, "text_config__layer_types": None},
+            r"the weights have layers.4, the model that its config describes ends at layers.3; give the config.json",
+        ),
+        (
+            {"text_config__num_hidden_layers": 8, "text_config__layer_types": None},
+            r"the weights end at layers.5, its config describes a model with layers.6",
+        ),
+        ({"text_config__num_hidden_layers": 8}, r"config.json: .*num_hidden_layers"),
+        (
+            {"vision_config__depth": 3, "vision_config__fullatt_block_indexes": [0]},
+            r"the weights have blocks.3, the model that its config describes ends at blocks.2",
+        ),
+    ],
+)
+@pytest.mark.parametrize("family", [Qwen25, Auto])
+def test_a_wrong_layer_count_is_one_clear_line(tmp_path, family, changes, message):
+    """Too few would load without a word: a model is built from its config, and the other weights are left out."""
+    with pytest.raises(ModelFault, match=message) as caught:
+        family.load(LoadOptions(broken(tmp_path, config__json=config_with(**changes))))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_of_more_than_tensors_is_refused(tmp_path):
+    """What it would run is not run; the line does not say how to run it."""
+
+    class Payload:
+        def __reduce__(self):
+            return print, ("ran",)
+
+    file = tmp_path / "weights.bin"
+    torch.save({"a": torch.zeros(1), "b": Payload()}, file)
+    folder = broken(tmp_path, model__safetensors=None, pytorch_model__bin=file.read_bytes())
+    with pytest.raises(
+        ModelFault, match="a weight file holds more than tensors, and nothing else is unpickled"
+    ):
+        Qwen25.load(LoadOptions(folder))
 
 
 def test_the_processor_may_come_from_elsewhere(tmp_path):

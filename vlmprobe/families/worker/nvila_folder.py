@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import ModelFault
 from vlmprobe.families.worker.places import is_local
-from vlmprobe.families.worker.pretrained import check_weights, weight_names
+from vlmprobe.families.worker.pretrained import check_last_layers, check_weights, weight_names
 
 if TYPE_CHECKING:
     from vlmprobe.families.worker.family import LoadOptions
@@ -98,7 +98,9 @@ def open_folder(options: LoadOptions) -> NvilaFolder:
 
 
 def check_filled(source: str, folder: Path, parts: dict[str, Any]) -> None:
-    """Make sure that every tensor of a loaded model came from the checkpoint: its loader only warns, and fills in.
+    """Make sure that every tensor of a loaded model came from the checkpoint, and that no layer of it was left out.
+
+    Its loader only warns, and fills in.
 
     Args:
         source: the checkpoint, for the message.
@@ -106,7 +108,7 @@ def check_filled(source: str, folder: Path, parts: dict[str, Any]) -> None:
         parts: the module that was filled from each of the checkpoint's folders.
 
     Raises:
-        ModelFault: a tensor is not in the files.
+        ModelFault: a tensor is not in the files, or the files have more layers.
     """
     for part, module in parts.items():
         held = weight_names(folder / part)
@@ -114,6 +116,7 @@ def check_filled(source: str, folder: Path, parts: dict[str, Any]) -> None:
         # Tied tensors are one object under two names, and are stored once.
         filled = {id(tensor) for name, tensor in tensors.items() if name in held}
         missing = sorted(name for name, tensor in tensors.items() if id(tensor) not in filled)
+        check_last_layers(f"{source}: {part}/", tensors, missing, held - tensors.keys())
         if missing:
             raise ModelFault(
                 f"{source}: the weights in {part}/ lack {len(missing)} tensors of the model, {missing[0]} for one; "

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.faults import Fault, ModelFault
 from vlmprobe.families.worker.places import is_local
 from vlmprobe.families.worker.versions import (
     config_in_older_form,
@@ -16,11 +17,12 @@ from vlmprobe.families.worker.versions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import torch
 
 __all__ = [
+    "check_last_layers",
     "check_weights",
     "load_chat_template",
     "load_image_processor",
@@ -74,8 +76,8 @@ def load_model(
         trust: whether Python files that the checkpoint brings along may be run.
 
     Raises:
-        ModelFault: no such folder, no or damaged config or weights, weights that do not fill the model,
-            another architecture, or too little memory on the device.
+        ModelFault: no such folder, no or damaged config or weights, weights that do not fill the model or have more
+            layers than it, another architecture, or too little memory on the device.
     """
     config = _check_architecture(source, revision, model_type)
     if is_local(source):
@@ -90,6 +92,8 @@ def load_model(
             **({"trust_remote_code": True} if trust else {}),
         )
         missing = sorted(report["missing_keys"])
+        tensors = model.state_dict(keep_vars=True)
+        check_last_layers(source, tensors, missing, report["unexpected_keys"])
         if missing:
             raise ModelFault(
                 f"{source}: the weights lack {len(missing)} tensors of the model, {missing[0]} for one; "
@@ -104,19 +108,34 @@ def loading_faults(source: str, device: torch.device) -> Iterator[None]:
 
     Raises:
         ModelFault: a file is damaged or does not fit the model, or the device has too little memory.
+        ImportError: a package is missing, which is not the checkpoint's fault.
     """
     from safetensors import SafetensorError
 
     try:
         yield
+    except (Fault, ImportError):
+        raise
     except SafetensorError as error:
         raise ModelFault(
             f"{source}: a weight file is damaged ({_line(error)}); copy the checkpoint again"
         ) from error
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
+    except pickle.UnpicklingError as error:
+        raise ModelFault(
+            f"{source}: a weight file holds more than tensors, and nothing else is unpickled; save the model as "
+            "safetensors"
+        ) from error
+    # Which exceptions a damaged checkpoint or its own code raises changes with every version of transformers.
+    except Exception as error:
         if "out of memory" in str(error):
             raise ModelFault(f"{source}: the model does not fit into the memory of {device}") from error
-        raise ModelFault(f"{source}: cannot load the model: {_line(error)}") from error
+        if isinstance(error, OSError) and "from_tf=True" in str(error):
+            # What transformers 4 makes of a pickle that it was told not to load.
+            raise ModelFault(
+                f"{source}: a weight file is damaged, or holds more than tensors, and nothing else is unpickled; save "
+                "the model as safetensors"
+            ) from error
+        raise ModelFault(f"{source}: cannot load the model: {_reason(error)}") from error
 
 
 def load_tokenizer(source: str, revision: str | None, *, trust: bool = False) -> Any:
@@ -233,6 +252,60 @@ def weight_names(folder: Path) -> set[str]:
     return set(torch.load(old, map_location="meta", weights_only=True, mmap=True))
 
 
+def check_last_layers(
+    source: str, known: Iterable[str], missing: Iterable[str], unexpected: Iterable[str]
+) -> None:
+    """Make sure that no stack of layers ends in the model before it does in the weights, or the other way round.
+
+    A model is built from its config, so it always has as many layers as that says: with too few, transformers leaves
+    the rest of the weights out and says nothing.
+
+    Args:
+        source: the checkpoint, for the message.
+        known: names of the model's tensors.
+        missing: those of them that the weights lack.
+        unexpected: names of tensors that the model has no place for; other leftovers are let pass.
+
+    Raises:
+        ModelFault: one has more layers than the other.
+    """
+    model = set(known)
+    for ours, theirs, more in (
+        (model, unexpected, "the weights have {more}, the model that its config describes ends at {last}"),
+        (
+            model.difference(missing),
+            missing,
+            "the weights end at {last}, its config describes a model with {more}",
+        ),
+    ):
+        beyond = _layer_beyond(ours, theirs)
+        if beyond is not None:
+            last, first = beyond
+            said = more.format(last=last, more=first)
+            raise ModelFault(f"{source}: {said}; give the config.json that belongs to these weights")
+
+
+def _layer_beyond(ours: Iterable[str], theirs: Iterable[str]) -> tuple[str, str] | None:
+    """Return the last layer of a stack in ``ours``, and a later one in ``theirs``, if there is one."""
+    last: dict[tuple[str, str], int] = {}
+    for name in ours:
+        for stack, number, rest in _numbered(name):
+            last[stack, rest] = max(number, last.get((stack, rest), number))
+    for name in sorted(theirs):
+        for stack, number, rest in _numbered(name):
+            if number > last.get((stack, rest), number):
+                return f"{stack}.{last[stack, rest]}", f"{stack}.{number}"
+    return None
+
+
+def _numbered(name: str) -> Iterator[tuple[str, int, str]]:
+    """Yield a tensor's name cut at each number: the word before, the number, all after."""
+    words = name.split(".")
+    for place in range(1, len(words)):
+        if words[place].isdecimal():
+            yield words[place - 1], int(words[place]), ".".join(words[place + 1 :])
+
+
 def _load_part(
     part_class: Any, what: str, source: str, revision: str | None, *, trust: bool | None = None
 ) -> Any:
@@ -278,6 +351,14 @@ def _path_of(source: str, name: str, revision: str | None, *, required: bool = F
 def place_of(source: str) -> str:
     """Return what transformers is to look for: a folder's path, written out, or the hub id."""
     return str(Path(source).expanduser()) if is_local(source) else source
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of what is wrong; of a config's checks the line after, which names the value."""
+    if "StrictDataclass" in type(error).__name__:
+        return f"config.json: {' '.join(str(error).split())[:300]}"
+    plain = isinstance(error, (OSError, RuntimeError, ValueError, EOFError))
+    return _line(error) if plain else f"{type(error).__name__}: {_line(error)}"
 
 
 def _line(error: Exception) -> str:
