@@ -160,6 +160,28 @@ def test_a_python_that_cannot_be_started_is_one_line(tmp_path):
         open_family("tiny", Environment(str(python))).resolve(LoadOptions("x"))
 
 
+@pytest.mark.parametrize(
+    ("program", "how"),
+    [
+        ("exit 3", "ended with exit code 3"),
+        ("echo no module named torch >&2; exit 1", r"ended with exit code 1 \(no module named torch\)"),
+        ("echo welcome to this machine, user; exec sleep 60", "answered as a worker does not"),
+        ("exec sleep 60", "said nothing"),
+    ],
+)
+def test_a_program_that_is_no_worker_is_sent_nothing(tmp_path, program, how):
+    """A shell, say, would run what it is sent. The user's file is to be corrected: starting again would not help."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{program}\n")
+    python.chmod(0o755)
+    family = open_family("tiny", Environment(str(python), timeout=3.0))
+    with pytest.raises(
+        WorkerError, match=rf"python {how} .*correct python of \[families.tiny\] in vlmprobe.toml"
+    ):
+        family.resolve(LoadOptions("x"))
+    family.close()
+
+
 @pytest.mark.full
 def test_a_worker_ends_with_its_parent(tmp_path):
     """Also in the middle of a batch, and when the parent is killed without a word."""

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
@@ -22,11 +22,10 @@ from vlmprobe.errors import WorkerError
 from vlmprobe.families.base import Model, NotExactError, OpenFamily
 from vlmprobe.families.local import error_of
 from vlmprobe.families.registry import family_target
-from vlmprobe.families.worker import OutOfMemoryError, protocol
+from vlmprobe.families.worker import OutOfMemoryError, bootstrap, protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Future
     from typing import IO
 
     from vlmprobe.families.base import How
@@ -38,12 +37,14 @@ __all__ = ["RemoteFamily"]
 Answer = tuple[dict[str, Any], list[bytes]]
 Result = TypeVar("Result")
 
-_BOOTSTRAP = Path(protocol.__file__).with_name("bootstrap.py")
+_BOOTSTRAP = Path(bootstrap.__file__)
 #: What this process's Python is told by its environment must not reach the other one.
 _OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 _PIPE_BYTES = 2**20
 _LAST_WORDS = 50
 _GRACE_S = 5.0
+#: Longest time until the process says that it is a worker; no package is imported before.
+_GREETING_S = 60.0
 _CALLS: dict[How, str] = {"fast": "run_batch", "plain": "run_plain", "exact": "run_exact"}
 _DOING = {
     "resolve": "starting",
@@ -125,6 +126,7 @@ class _Worker:
         self._threads: list[threading.Thread] = []
         self._sending = ThreadPoolExecutor(1, "vlmprobe-send")
         self._reading = ThreadPoolExecutor(1, "vlmprobe-read")
+        self._greeted: Future[bool] = Future()
         self._ended: str | None = None
         """How the process ended, once it did."""
 
@@ -238,10 +240,37 @@ class _Worker:
         ]
         for thread in self._threads:
             thread.start()
+        self._be_greeted(self._process)
         return self._process
+
+    def _be_greeted(self, process: subprocess.Popen[bytes]) -> None:
+        """Send nothing to a program that is no worker: a shell would run it."""
+        try:
+            if self._greeted.result(min(_GREETING_S, self._environment.timeout)):
+                return
+            how = _how_it_ended(process.wait(_GRACE_S))
+        except subprocess.TimeoutExpired:
+            how = "answered as a worker does not"
+        except TimeoutError:
+            how = "said nothing"
+        process.kill()
+        process.wait()
+        for thread in self._threads:
+            thread.join(_GRACE_S)
+        words = f" ({self._words[-1][:300]})" if self._words else ""
+        self._ended = (
+            f"{how}{words} and is no Python that can serve a model; correct python of [families.{self._family}] in "
+            "vlmprobe.toml"
+        )
+        raise WorkerError(f"family {self._family!r}: {self._environment.python} {self._ended}")
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None  # noqa: S101  (it was opened as a pipe)
+        try:
+            greeting = process.stdout.read(len(bootstrap.GREETING))
+        except (OSError, ValueError):
+            greeting = b""
+        self._greeted.set_result(greeting == bootstrap.GREETING)
         while True:
             try:
                 answer = protocol.receive(process.stdout)

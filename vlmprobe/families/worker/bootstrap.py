@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
 
+#: Written before the first frame, and before anything is imported that could be missing: a worker is here.
+GREETING = b"vlmprobe worker\n"
 #: transformers before 5 imports each of these that it finds, and does not start if one of them does not.
 _UNUSED = ("USE_TF", "USE_FLAX", "USE_JAX")
 _HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  (before anything else is imported)
@@ -61,6 +63,7 @@ def main() -> None:
     # What a library prints must not get between the frames: only these two descriptors carry them.
     calls, answers = os.dup(0), os.dup(1)
     os.dup2(2, 1)
+    os.write(answers, GREETING)
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 0)
     # The script's own folder would hide packages of the environment behind this folder's modules.
