@@ -169,8 +169,9 @@ class _Worker:
         answer: Answer | None = None
         if self._ended is None:
             try:
-                # A large frame does not leave for a process that reads no more.
-                sent.result(timeout=self._environment.timeout)
+                # A large frame does not leave for a process that reads no more. One that does not start as a worker is
+                # found out by then, too.
+                sent.result(timeout=self._environment.timeout + 2 * _GRACE_S)
                 answer = self._answers.get(timeout=max(deadline - time.monotonic(), 0.0))
             except (queue.Empty, TimeoutError):
                 self._ended = (
