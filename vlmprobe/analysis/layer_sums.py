@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vlmprobe.analysis.deltas import working_dtype
 from vlmprobe.analysis.directions import sums_over_pairs
 from vlmprobe.analysis.groups import of_subset
 from vlmprobe.analysis.resampling import grams_of_signed, grams_of_sums
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     #: In the precision of the states.
     Floats = npt.NDArray[np.float32 | np.float64]
 
-__all__ = ["LayerSums", "LayerVectors", "working_dtype"]
+__all__ = ["LayerSums", "LayerVectors"]
 
 #: Resamples whose sums are held at a time: 24 sums of 2,048 float32 each, 25 MB.
 _CHUNK = 128
@@ -42,11 +43,6 @@ _SIGNS = np.array([1.0 if category.is_canonical else -1.0 for category in CATEGO
 _N_GROUPS = 2 * len(CATEGORIES)
 #: Groups of an axis: those of the canonical category, then those of its opposite.
 _OF_AXIS = 4
-
-
-def working_dtype(states: npt.NDArray[Any]) -> npt.DTypeLike:
-    """Return the precision of products: float32, unless the states have more."""
-    return np.float64 if np.asarray(states).dtype.itemsize > np.dtype(np.float32).itemsize else np.float32
 
 
 @dataclass(frozen=True, slots=True)
