@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
-from vlmprobe.analysis import bootstrap_weights, layer_metrics
+from vlmprobe.analysis import LayerMetrics, bootstrap_weights, layer_metrics
 from vlmprobe.analysis.deltas import category_codes, signs
 from vlmprobe.analysis.groups import Groups, of_subset
 from vlmprobe.analysis.layer_sums import LayerVectors
@@ -84,3 +84,59 @@ def test_means_stds_and_intervals_are_those_of_the_cosine_matrix(dim):
                 resampled = (pairs @ upper) / pairs.sum(axis=1)
             expected = np.nanpercentile(resampled, [2.5, 97.5])
             assert (metric.ci_low, metric.ci_high) == pytest.approx(tuple(expected), abs=1e-12)
+
+
+@pytest.mark.parametrize("dim", [100, 600])
+def test_float32_states_give_the_numbers_of_float64(dim):
+    """Fewer pairs than dimensions and more: estimates the same, spreads to 1e-6, intervals to 1e-5.
+
+    As of a model: all deltas have something in common, which their sums over opposite categories lose again.
+    """
+    rng = np.random.default_rng(5)
+    n = 360
+    orig = 20.0 * rng.normal(size=(n, dim))
+    swap = orig + rng.normal(size=(n, dim)) + 3.0 * rng.normal(size=dim)
+    swap += 0.3 * signs(SIX * 60)[:, None] * rng.normal(size=dim)
+    orig, swap = orig.astype(np.float32), swap.astype(np.float32)
+    swap[8] = orig[8]
+    options = {"layer": 0, "both_correct": rng.random(n) < 0.6, "n_resamples": 200}
+    images = [str(i // 2) for i in range(n)]
+
+    single = layer_metrics(orig, swap, SIX * 60, images, **options)
+    double = layer_metrics(orig.astype(float), swap.astype(float), SIX * 60, images, **options)
+
+    for one, other in zip(single, double, strict=True):
+        assert (one.name, one.subset, one.target, one.n) == (other.name, other.subset, other.target, other.n)
+        assert one.value == pytest.approx(other.value, abs=1e-12)
+        if one.std is not None:
+            assert one.std == pytest.approx(other.std, abs=1e-6, rel=1e-6)
+        if one.ci_low is not None:
+            assert (one.ci_low, one.ci_high) == pytest.approx(
+                (other.ci_low, other.ci_high), abs=1e-5, rel=1e-6
+            )
+
+
+def test_an_estimate_of_float32_states_does_not_depend_on_the_resamples():
+    """Neither its value nor its spread, to the last bit."""
+    rng = np.random.default_rng(6)
+    states = rng.normal(size=(2, 240, 300)).astype(np.float32)
+    images = [str(i) for i in range(240)]
+
+    found = [layer_metrics(*states, SIX * 40, images, layer=0, n_resamples=n) for n in (0, 3, 150)]
+
+    for other in found[1:]:
+        assert [(each.value, each.std) for each in other] == [(each.value, each.std) for each in found[0]]
+
+
+def test_one_study_prepared_for_all_layers_gives_what_each_layer_alone_gives():
+    """The order of the pairs, the groups and the resamples are the same for all."""
+    rng = np.random.default_rng(7)
+    images = [str(i // 2) for i in range(48)]
+    options = {"both_correct": rng.random(48) < 0.6, "n_resamples": 20, "seed": 3}
+    study = LayerMetrics(SIX * 8, images, **options)
+
+    for layer in range(3):
+        states = rng.normal(size=(2, 48, 10))
+        assert study(*states, layer=layer) == layer_metrics(*states, SIX * 8, images, layer=layer, **options)
+    with pytest.raises(ValueError, match="47 pairs need as many categories, got 48"):
+        study(np.zeros((47, 10)), np.zeros((47, 10)), layer=0)

@@ -28,8 +28,10 @@ _SMALL = 400
 #: Vectors in a block, of which a product costs about as much as of a few, and steps: enough to converge unless the
 #: spectrum is nearly flat.
 _BLOCK, _STEPS = 16, 10
-#: Of the largest eigenvalue, what may be left of a vector: an eigenvalue has converged to the square of that.
+#: Of the largest eigenvalue, what may be left of a vector (an eigenvalue is then closer by the square of that), and
+#: how far a basis may be from orthonormal: several times what rounding leaves.
 _CONVERGED: dict[type, float] = {np.float32: 3e-6, np.float64: 1e-9}
+_ORTHONORMAL: dict[type, float] = {np.float32: 1e-4, np.float64: 1e-9}
 #: Share of the variance that rounding can leave in a direction that has none.
 _NO_VARIANCE: dict[type, float] = {np.float32: 1e-12, np.float64: 1e-13}
 #: Of a number, what the subtraction of an equal one can leave.
@@ -162,9 +164,11 @@ def _leading(rows: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:
     from a fixed start; where that has not converged, by all eigenvectors, as for small ones.
     """
     if len(rows) > _SMALL:
-        found = _krylov(rows, k)
-        if found is not None:
-            return found
+        # Where float32 does not get there, its rounding may be what stands in the way.
+        for precision in dict.fromkeys((rows.dtype, np.dtype(np.float64))):
+            found = _krylov(rows.astype(precision, copy=False), k)
+            if found is not None:
+                return found
     vectors: FloatArray = np.linalg.eigh((rows @ rows.T).astype(np.float64))[1]
     return vectors[:, ::-1][:, :k]
 
@@ -191,6 +195,6 @@ def _krylov(rows: npt.NDArray[Any], k: int) -> npt.NDArray[Any] | None:
         blocks.append(np.linalg.qr(block)[0])
     else:
         return None
-    if np.abs(basis.T @ basis - np.eye(basis.shape[1])).max() > tolerance:
+    if np.abs(basis.T @ basis - np.eye(basis.shape[1])).max() > _ORTHONORMAL[rows.dtype.type]:
         return None  # the rows span less than the basis, of which the rest is rounding
     return np.asarray(basis @ mixed)
