@@ -25,6 +25,8 @@ __all__ = ["sums_over_pairs"]
 
 #: Numbers that are turned into float64 at a time: they stay in the processor's cache.
 _CHUNK = 2**17
+#: Rows of a symmetric matrix of which only the part from the diagonal on is computed.
+_BLOCK = 256
 
 
 def sums_over_pairs(
@@ -96,7 +98,7 @@ def _around_means(groups: Sequence[Floats]) -> tuple[FloatArray, FloatArray]:
         rest = np.empty_like(units)
         for rows in _row_chunks(units):
             np.subtract(units[rows], means[group], out=rest[rows], dtype=np.float64, casting="same_kind")
-        np.matmul(rest.T, rest, out=products[group])
+        _multiply_columns(rest, products[group])
         rests.append(rest)
     for group, rest in enumerate(rests):
         along[:, group] = np.square((rest @ means.T.astype(rest.dtype)).astype(np.float64)).sum(axis=0)
@@ -108,14 +110,27 @@ def _around_means(groups: Sequence[Floats]) -> tuple[FloatArray, FloatArray]:
     return pairs * inner - np.diag(own), squares - np.diag(own_squares)
 
 
+def _multiply_columns(vectors: Floats, out: Floats) -> None:
+    """Fill the blocks on and above the diagonal of (D, D) ``vectors.T @ vectors``, which is symmetric."""
+    for start in range(0, len(out), _BLOCK):
+        end = start + _BLOCK
+        mine = vectors[:, start:end]
+        np.matmul(mine.T, mine, out=out[start:end, start:end])
+        np.matmul(mine.T, vectors[:, end:], out=out[start:end, end:])
+
+
 def _inner_products(matrices: Floats) -> FloatArray:
-    """Multiply each two of k (D, D) matrices element by element, and add up in float64."""
+    """Multiply each two of k matrices of ``_multiply_columns`` element by element, and add up in float64."""
     k, dim, _ = matrices.shape
     found = np.zeros((k, k))
     step = max(1, _CHUNK // (k * dim))
-    for start in range(0, dim, step):
-        part = matrices[:, start : start + step].reshape(k, -1).astype(np.float64)
-        found += part @ part.T
+    for start in range(0, dim, _BLOCK):
+        end = min(start + _BLOCK, dim)
+        for row in range(start, end, step):
+            rows = slice(row, min(row + step, end))
+            for columns, times in ((slice(start, end), 1.0), (slice(end, dim), 2.0)):
+                part = matrices[:, rows, columns].reshape(k, -1).astype(np.float64)
+                found += times * (part @ part.T)
     return found
 
 
