@@ -23,7 +23,7 @@ import numpy as np
 import usual
 from studies import Clock, MadeUp, machine, make_home, run_vlmprobe, store_states
 
-from vlmprobe.analysis import bootstrap_weights, layer_metrics
+from vlmprobe.analysis import LayerMetrics
 from vlmprobe.workflows.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -66,28 +66,20 @@ def arithmetic(pairs: int, args: argparse.Namespace) -> None:
     planes = [study.layer(layer) for layer in range(our_layers)]
     names = study.categories
 
-    def of_layer(layer: int, weights: np.ndarray | None = None) -> list[Metric]:
-        states = planes[layer]
-        return layer_metrics(
-            states[:, 0],
-            states[:, 1],
-            names,
-            images,
-            layer=layer,
-            both_correct=right,
-            n_resamples=0,
-            weights=weights,
-        )
+    def of_layer(layer: int, *, metrics: LayerMetrics) -> list[Metric]:
+        return metrics(planes[layer][:, 0], planes[layer][:, 1], layer=layer)
 
     # As the workflow calls it: layers side by side, a thread each.
-    size = 6 * planes[0].nbytes
+    size = 4 * planes[0].nbytes
+    prepared = partial(LayerMetrics, names, images, both_correct=right)
     with clocks["ours"].running():
-        found = list(side_by_side(of_layer, range(our_layers), bytes_each=size))
+        work = partial(of_layer, metrics=prepared(n_resamples=0))
+        found = list(side_by_side(work, range(our_layers), bytes_each=size))
     with clocks["with intervals"].running():
-        weights = bootstrap_weights(images, 1000, 0)
+        work = partial(of_layer, metrics=prepared(n_resamples=1000))
     drawn, clocks["with intervals"] = clocks["with intervals"], Clock()
     with clocks["with intervals"].running():
-        list(side_by_side(partial(of_layer, weights=weights), range(our_layers), bytes_each=size))
+        list(side_by_side(work, range(our_layers), bytes_each=size))
     apart = {"float32": 0.0, "float64": 0.0}
     for layer in range(usual_layers):
         ours = our_numbers(found[layer])

@@ -6,42 +6,13 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
-from vlmprobe.analysis import bootstrap_weights, layer_metrics
+from vlmprobe.analysis import LayerMetrics, bootstrap_weights, layer_metrics
 from vlmprobe.analysis.deltas import category_codes, signs
-from vlmprobe.analysis.directions import Directions
 from vlmprobe.analysis.groups import Groups, of_subset
 from vlmprobe.analysis.layer_sums import LayerVectors
 from vlmprobe.pairs import Subset
 
 SIX = ["left", "right", "above", "below", "far", "close"]
-
-
-def units(n: int, dim: int, seed: int = 0) -> np.ndarray:
-    """Draw unit vectors with a direction in common."""
-    vectors = np.random.default_rng(seed).normal(size=(n, dim)) + 0.5
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-@pytest.mark.parametrize("dim", [3, 40])
-def test_both_gram_matrices_give_the_sums_over_all_cosines(dim):
-    """Oracle: scikit-learn's N x N cosines; more vectors than dimensions and fewer, an empty group among them."""
-    vectors = units(17, dim)
-    parts = [vectors[:5], vectors[5:5], vectors[5:9], vectors[9:]]
-    weights = np.random.default_rng(1).integers(0, 4, size=(6, 17)).astype(float)
-    drawn = [weights[:, :5], weights[:, 5:5], weights[:, 5:9], weights[:, 9:]]
-
-    directions = Directions(parts)
-
-    squares, products = directions.squares(), directions.inner_products(drawn)
-    for i, first in enumerate(parts):
-        for j, second in enumerate(parts):
-            cosines = cosine_similarity(first, second) if len(first) and len(second) else np.zeros((0, 0))
-            assert squares[i, j] == pytest.approx((cosines**2).sum(), abs=1e-12)
-            if cosines.size:
-                expected = np.einsum("ri,ij,rj->r", drawn[i], cosines, drawn[j])
-                assert products[:, i, j] == pytest.approx(expected, abs=1e-12)
-            else:
-                assert not products[:, i, j].any()
 
 
 @pytest.mark.parametrize("dim", [4, 60])
@@ -51,11 +22,13 @@ def test_a_resample_is_the_study_with_its_pairs_repeated(dim):
     n = 48
     deltas, codes, right = rng.normal(size=(n, dim)), category_codes(SIX * 8), rng.random(n) < 0.6
     deltas[3] = 0.0
-    norms = rng.random(n) * (np.arange(n) != 5)
+    orig = rng.normal(size=(n, dim)) * (np.arange(n) != 5)[:, None]
     weights = rng.integers(0, 3, size=(300, n))
-    vectors = LayerVectors(deltas, norms, Groups(codes, right, np.arange(n)), list(Subset))
+    groups = Groups(codes, right, np.arange(n))
+    order = groups.order()
+    vectors = LayerVectors(orig, orig + deltas, order, groups.take(order), list(Subset))
 
-    sums = vectors.sums(weights)
+    sums = vectors.sums(weights[:, order])
 
     signed = vectors_of(deltas) * signs(SIX * 8)[:, None]
     for row, counts in [(0, np.ones(n, dtype=int)), *((r + 1, weights[r]) for r in (0, 127, 128, 299))]:
@@ -111,3 +84,59 @@ def test_means_stds_and_intervals_are_those_of_the_cosine_matrix(dim):
                 resampled = (pairs @ upper) / pairs.sum(axis=1)
             expected = np.nanpercentile(resampled, [2.5, 97.5])
             assert (metric.ci_low, metric.ci_high) == pytest.approx(tuple(expected), abs=1e-12)
+
+
+@pytest.mark.parametrize("dim", [100, 600])
+def test_float32_states_give_the_numbers_of_float64(dim):
+    """Fewer pairs than dimensions and more: estimates the same, spreads to 1e-6, intervals to 1e-5.
+
+    As of a model: all deltas have something in common, which their sums over opposite categories lose again.
+    """
+    rng = np.random.default_rng(5)
+    n = 360
+    orig = 20.0 * rng.normal(size=(n, dim))
+    swap = orig + rng.normal(size=(n, dim)) + 3.0 * rng.normal(size=dim)
+    swap += 0.3 * signs(SIX * 60)[:, None] * rng.normal(size=dim)
+    orig, swap = orig.astype(np.float32), swap.astype(np.float32)
+    swap[8] = orig[8]
+    options = {"layer": 0, "both_correct": rng.random(n) < 0.6, "n_resamples": 200}
+    images = [str(i // 2) for i in range(n)]
+
+    single = layer_metrics(orig, swap, SIX * 60, images, **options)
+    double = layer_metrics(orig.astype(float), swap.astype(float), SIX * 60, images, **options)
+
+    for one, other in zip(single, double, strict=True):
+        assert (one.name, one.subset, one.target, one.n) == (other.name, other.subset, other.target, other.n)
+        assert one.value == pytest.approx(other.value, abs=1e-12)
+        if one.std is not None:
+            assert one.std == pytest.approx(other.std, abs=1e-6, rel=1e-6)
+        if one.ci_low is not None:
+            assert (one.ci_low, one.ci_high) == pytest.approx(
+                (other.ci_low, other.ci_high), abs=1e-5, rel=1e-6
+            )
+
+
+def test_an_estimate_of_float32_states_does_not_depend_on_the_resamples():
+    """Neither its value nor its spread, to the last bit."""
+    rng = np.random.default_rng(6)
+    states = rng.normal(size=(2, 240, 300)).astype(np.float32)
+    images = [str(i) for i in range(240)]
+
+    found = [layer_metrics(*states, SIX * 40, images, layer=0, n_resamples=n) for n in (0, 3, 150)]
+
+    for other in found[1:]:
+        assert [(each.value, each.std) for each in other] == [(each.value, each.std) for each in found[0]]
+
+
+def test_one_study_prepared_for_all_layers_gives_what_each_layer_alone_gives():
+    """The order of the pairs, the groups and the resamples are the same for all."""
+    rng = np.random.default_rng(7)
+    images = [str(i // 2) for i in range(48)]
+    options = {"both_correct": rng.random(48) < 0.6, "n_resamples": 20, "seed": 3}
+    study = LayerMetrics(SIX * 8, images, **options)
+
+    for layer in range(3):
+        states = rng.normal(size=(2, 48, 10))
+        assert study(*states, layer=layer) == layer_metrics(*states, SIX * 8, images, layer=layer, **options)
+    with pytest.raises(ValueError, match="47 pairs need as many categories, got 48"):
+        study(np.zeros((47, 10)), np.zeros((47, 10)), layer=0)

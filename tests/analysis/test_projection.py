@@ -70,6 +70,32 @@ def test_a_large_array_of_low_rank_is_projected_as_well():
     assert (found.points[:, 2] == 0).all()
 
 
+@pytest.mark.parametrize("kind", ["a few directions", "one large dimension", "far from zero", "of rank two"])
+@pytest.mark.parametrize("n", [450, 900])
+def test_states_in_float32_have_the_components_that_float64_finds(n, kind):
+    """As extractions store them: the shares to 1e-6, the points to a thousandth of the width of a figure."""
+    rng = np.random.default_rng(3)
+    dim = 600
+    states = rng.normal(size=(n, 20)) @ (rng.normal(size=(20, dim)) * np.geomspace(8.0, 0.5, 20)[:, None])
+    states += rng.normal(size=(n, dim))
+    if kind == "one large dimension":
+        states[:, 7] = 300.0 * states[:, 7] + 5000.0
+    if kind == "far from zero":
+        states += 300.0 * rng.normal(size=dim)
+    if kind == "of rank two":
+        states = rng.normal(size=(n, 2)) @ rng.normal(size=(2, dim))
+    states = states.astype(np.float32)
+    nothing = np.zeros((n, dim))
+
+    exact = project_deltas(nothing, states.astype(np.float64), ["far"] * n, 3)
+    found = project_deltas(nothing.astype(np.float32), states, ["far"] * n, 3)
+
+    assert found.explained == pytest.approx(exact.explained, abs=1e-6)
+    shown = exact.points[:, :2] if kind == "of rank two" else exact.points
+    for component, points in zip(found.points.T, shown.T, strict=False):
+        assert np.abs(component - points).max() < 1e-3 * np.ptp(points)
+
+
 def test_the_largest_loading_is_positive():
     """Points along (-3, -1): the first one has the larger coordinate, so it comes last."""
     deltas = np.array([[-3.0, -1.0], [0.0, 0.0], [3.0, 1.0]])

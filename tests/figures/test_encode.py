@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from vlmprobe.errors import UsageError
-from vlmprobe.figures import encode, layer_curves, scale_marks, to_pdf, to_png, to_svg
+from vlmprobe.figures import encode, layer_curves, scale_marks, theme, to_pdf, to_png, to_svg
 
 
 def test_the_same_result_gives_the_same_bytes(curve):
@@ -112,3 +112,11 @@ def test_importing_the_package_loads_no_matplotlib():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "False"
+
+
+def test_the_usual_steps_have_the_colours_of_the_ramp():
+    """They are written down, so that naming them needs no matplotlib."""
+    places = theme._STEP_COLORS
+
+    assert len(places) == 4
+    assert {place: theme.ramp_color(place) for place in places} == places

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,8 @@ from vlmprobe.store.rows import chunked, fetch, fill_nulls, insert_rows, none_if
 from vlmprobe.store.schema import MetricRow, Prediction, ResultJson, Shard
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vlmprobe.store.engine import Database
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678000)  # noqa: DTZ001 - UTC without a zone, as stored
@@ -108,12 +112,58 @@ def test_a_missing_value_that_must_be_there_is_an_error(database: Database) -> N
 
 
 def test_a_query_takes_named_parameters(database: Database) -> None:
-    """NULL and lists among them; nothing is pasted into the SQL."""
+    """NULL and lists among them, empty ones too; nothing in them is read as SQL."""
     with database.transaction() as connection:
-        sql = "SELECT $text AS a, $nothing IS NULL AS b, list_contains($names, 'x') AS c"
-        assert fetch(connection, sql, {"text": "'; DROP TABLE runs", "nothing": None, "names": ["x"]}) == [
-            {"a": "'; DROP TABLE runs", "b": True, "c": True}
+        sql = "SELECT $text AS a, $nothing IS NULL AS b, list_contains($names, 'x') AS c, len($none) AS d, $yes AS e"
+        given = {"text": "'; DROP TABLE runs", "nothing": None, "names": ["x"], "none": [], "yes": True}
+        assert fetch(connection, sql, given) == [
+            {"a": "'; DROP TABLE runs", "b": True, "c": True, "d": 0, "e": True}
         ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "''",
+        "it's",
+        "\\",
+        "\\'",
+        "$text",
+        "a;\nb -- c /* d",
+        "E'\\n'",
+        "zero\0byte",
+        "\N{GREEK SMALL LETTER ALPHA}",
+        "",
+    ],
+)
+def test_a_text_comes_back_letter_for_letter(database: Database, value: str) -> None:
+    """Quotes, backslashes and comments among them, alone and in a list."""
+    with database.transaction() as connection:
+        assert fetch(connection, "SELECT $text AS a, $texts AS b", {"text": value, "texts": [value]}) == [
+            {"a": value, "b": [value]}
+        ]
+
+
+@pytest.mark.parametrize("value", [-3, 2**62, 0.5, float("inf"), WHEN])
+def test_numbers_and_times_are_parameters_too(database: Database, value: object) -> None:
+    """They come back as what they were."""
+    with database.transaction() as connection:
+        assert fetch(connection, "SELECT $value AS a", {"value": value}) == [{"a": value}]
+
+
+def test_a_query_with_parameters_leaves_pandas_alone(tmp_path: Path) -> None:
+    """DuckDB would import it to look at a bound value; that takes longer than a figure."""
+    code = """
+import sys
+from pathlib import Path
+from vlmprobe.store.engine import Database
+from vlmprobe.store.rows import fetch
+with Database(Path(sys.argv[1])).transaction() as connection:
+    assert fetch(connection, "SELECT $a AS a, $b AS b", {"a": "x", "b": ["y"]})
+sys.exit("pandas" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.duckdb")], check=False)
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize(

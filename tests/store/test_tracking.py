@@ -230,3 +230,28 @@ def test_processes_that_start_on_a_new_store_at_once_all_succeed(
     assert len(ids) == count
     assert len(set(ids)) == 1
     assert ids[0].isdecimal()
+
+
+def test_mlflow_is_ready_when_what_went_on_meanwhile_is_done(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is open: nothing is left to load."""
+    with tracker.connecting():
+        pass
+
+    monkeypatch.delattr(Tracker, "_make_client")
+    assert tracker.experiment_id()
+
+
+def test_a_store_that_does_not_open_is_no_error_before_it_is_needed(settings: Settings) -> None:
+    """What goes on meanwhile goes on; the error comes where something is to be logged."""
+    settings.home.mkdir(parents=True)
+    (settings.home / "mlflow.db").write_text("not a store, but long enough to be looked at " * 20)
+    tracker = Tracker(settings)
+
+    with tracker.connecting():
+        done = True
+
+    assert done
+    with pytest.raises(TrackingError, match=r"MLflow at sqlite:///.*mlflow.db: "):
+        tracker.experiment_id()

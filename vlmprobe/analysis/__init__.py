@@ -8,7 +8,7 @@ from vlmprobe.analysis.deltas import deltas, sign_corrected, unit
 from vlmprobe.analysis.depth import representative_layers
 from vlmprobe.analysis.entanglement import AXIS_PAIRS, CATEGORY_PAIRS
 from vlmprobe.analysis.layers import METRIC_VERSIONS as _LAYER_VERSIONS
-from vlmprobe.analysis.layers import layer_metrics
+from vlmprobe.analysis.layers import LayerMetrics, layer_metrics
 from vlmprobe.analysis.perspective import PERSPECTIVE_VERSIONS, perspective_metrics
 from vlmprobe.analysis.projection import PCA_VERSION, Projection, project_deltas, project_states
 from vlmprobe.analysis.resampling import bootstrap_weights, percentile_interval
@@ -34,6 +34,7 @@ __all__ = [
     "CategoryValidity",
     "LayerCandidates",
     "LayerCurve",
+    "LayerMetrics",
     "Metric",
     "PairwiseCosine",
     "PeakPoint",

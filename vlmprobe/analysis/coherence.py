@@ -45,21 +45,21 @@ def pairwise_cosine(units: FloatArray) -> PairwiseCosine:
     total = units.sum(axis=0)
     mean = (float(total @ total) - n) / ordered_pairs
     gram = units @ units.T if n <= dim else units.T @ units
-    return PairwiseCosine(mean, std_of_pairs(mean, float(np.vdot(gram, gram)), n), n)
+    return PairwiseCosine(mean, std_of_pairs(mean * ordered_pairs, float(np.vdot(gram, gram)) - n, n), n)
 
 
-def std_of_pairs(mean: float, squares: float, n: int) -> float:
-    """Take the standard deviation (ddof 0) of the cosine over pairs i < j from the sum of its squares.
+def std_of_pairs(total: float, squares: float, n: int) -> float:
+    """Take the standard deviation (ddof 0) of the cosine over pairs from sums over all i and j, i != j.
 
     Args:
-        mean: over these pairs.
-        squares: |U U^T|_F^2, over all i and j.
+        total: of the cosines.
+        squares: of their squares; of the same cosines, down to their rounding, or no digit of a small spread is left.
         n: how many unit vectors; NaN for n < 2.
     """
     if n < 2:
         return nan
-    mean_of_squares = (squares - n) / (n * (n - 1))
-    return sqrt(max(mean_of_squares - mean * mean, 0.0))
+    ordered_pairs = n * (n - 1)
+    return sqrt(max(squares / ordered_pairs - (total / ordered_pairs) ** 2, 0.0))
 
 
 def weighted_pairwise_cosine(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     IntArray = npt.NDArray[np.int64]
     BoolArray = npt.NDArray[np.bool_]
 
-__all__ = ["category_codes", "deltas", "sign_corrected", "signs", "unit"]
+__all__ = ["category_codes", "check_shapes", "deltas", "sign_corrected", "signs", "unit", "working_dtype"]
 
 
 def deltas(orig: npt.NDArray[Any], swap: npt.NDArray[Any]) -> FloatArray:
@@ -33,13 +33,27 @@ def deltas(orig: npt.NDArray[Any], swap: npt.NDArray[Any]) -> FloatArray:
     Raises:
         ValueError: the shapes differ or are not (N, D).
     """
+    check_shapes(orig, swap)
+    # Two bf16 or fp16 states are close together: a difference taken in their own dtype would be rounding.
+    difference: FloatArray = np.subtract(swap, orig, dtype=np.float64)
+    return difference
+
+
+def check_shapes(orig: npt.NDArray[Any], swap: npt.NDArray[Any]) -> None:
+    """Refuse states of both sides that are not (N, D) and alike.
+
+    Raises:
+        ValueError: the shapes differ or are not (N, D).
+    """
     if np.ndim(orig) != 2 or np.shape(orig) != np.shape(swap):
         raise ValueError(
             f"orig and swap must be (N, D) arrays of one shape, got {np.shape(orig)} and {np.shape(swap)}"
         )
-    # Two bf16 or fp16 states are close together: a difference taken in their own dtype would be rounding.
-    difference: FloatArray = np.subtract(swap, orig, dtype=np.float64)
-    return difference
+
+
+def working_dtype(states: npt.NDArray[Any]) -> type[np.float32 | np.float64]:
+    """Return the precision in which many vectors are multiplied: float32, unless the states have more."""
+    return np.float64 if states.dtype.itemsize > np.dtype(np.float32).itemsize else np.float32
 
 
 def unit(vectors: FloatArray) -> tuple[FloatArray, BoolArray]:

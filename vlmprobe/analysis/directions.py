@@ -1,7 +1,13 @@
-"""Unit vectors in groups: every cosine that a union of groups needs, from one Gram matrix for all of them."""
+"""Unit vectors in groups: the cosines that unions of groups need, from products shared by all of them.
+
+The products are in the precision of the units. In float32 a cosine is off by some 1e-7, and so is a standard
+deviation of cosines at most (it is a norm, and obeys the triangle inequality), as long as no digits cancel: where
+single cosines cannot be looked at, sums of squares are taken around the groups' means.
+"""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,78 +15,125 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy.typing as npt
+
     from vlmprobe.analysis.deltas import FloatArray
 
-__all__ = ["Directions"]
+    Floats = npt.NDArray[np.float32 | np.float64]
+
+__all__ = ["sums_over_pairs"]
+
+#: Numbers that are turned into float64 at a time: they stay in the processor's cache.
+_CHUNK = 2**17
+#: Rows of a symmetric matrix of which only the part from the diagonal on is computed.
+_BLOCK = 256
 
 
-class Directions:
-    """The sign-corrected unit vectors of one axis, in k groups.
+def sums_over_pairs(
+    units: Floats, ends: Sequence[int], cosines: Floats | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Sum the cosines, and their squares, of the vectors of each two groups; no vector is paired with itself.
 
-    Both questions about a set of vectors are sums over pairs of its groups, so whatever is asked of each subset of
-    the groups takes one product. Below D vectors this is the N x N matrix of cosines; from there on it is the
-    D x D matrices U^T U and the sums themselves, so that time and memory grow with N, not with its square.
+    Up to D vectors this takes their N x N cosines; beyond, one D x D matrix a group, so that time grows with N, not
+    with its square.
+
+    Args:
+        units: (N, D) vectors of length 1, group after group; a zero row adds nothing to any sum.
+        ends: k + 1 places from 0 to N: where each group begins, and where the last one ends.
+        cosines: (N, N) products of the vectors with one another, if they are known.
+
+    Returns:
+        (k, k) sums and (k, k) sums of squares over i in g and j in h, i != j.
     """
+    if cosines is None and len(units) <= units.shape[1]:
+        cosines = units @ units.T
+    if cosines is not None:
+        return _of_cosines(cosines, ends)
+    return _around_means([units[begin:end] for begin, end in pairwise(ends)])
 
-    def __init__(self, units: Sequence[FloatArray]) -> None:
-        """Build the Gram matrix, if one is the shorter way.
 
-        Args:
-            units: k arrays (n_g, D) of vectors of length 1; a zero row adds nothing to any sum.
-        """
-        self._k = len(units)
-        self._ends = np.cumsum([0] + [len(members) for members in units])
-        self._units: Sequence[FloatArray] = units
-        self._cosines: FloatArray | None = None
-        if self._ends[-1] <= units[0].shape[1]:
-            stacked = np.concatenate(units)
-            self._units, self._cosines = (), stacked @ stacked.T
+def _of_cosines(cosines: Floats, ends: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+    k = len(ends) - 1
+    members = np.zeros((len(cosines), k))
+    for group in range(k):
+        members[ends[group] : ends[group + 1], group] = 1.0
+    sums, squares = np.zeros((2, k, k))
+    rows_at_a_time = max(1, _CHUNK // max(len(cosines), 1))
+    for group in range(k):
+        for start in range(ends[group], ends[group + 1], rows_at_a_time):
+            rows = slice(start, min(start + rows_at_a_time, ends[group + 1]))
+            part = cosines[rows].astype(np.float64)
+            part[np.arange(len(part)), np.arange(rows.start, rows.stop)] = 0.0
+            sums[group] += part.sum(axis=0) @ members
+            squares[group] += np.einsum("ij,ij->j", part, part) @ members
+    return sums, squares
 
-    def _block(self, cosines: FloatArray, first: int, second: int) -> FloatArray:
-        rows, columns = (slice(*self._ends[group : group + 2]) for group in (first, second))
-        return cosines[rows, columns]
 
-    def squares(self) -> FloatArray:
-        """Sum the squared cosines between each two groups, a vector with itself included.
+def _around_means(groups: Sequence[Floats]) -> tuple[FloatArray, FloatArray]:
+    """Sum over pairs without their N x N cosines.
 
-        Returns:
-            (k, k): |U_g U_h^T|_F^2 = <U_g^T U_g, U_h^T U_h>.
-        """
-        k = self._k
-        if self._cosines is None:
-            dim = self._units[0].shape[1]
-            grams = np.empty((k, dim, dim))
-            for place, units in enumerate(self._units):
-                np.matmul(units.T, units, out=grams[place])
-            flat = grams.reshape(k, -1)
-            return np.asarray(flat @ flat.T)
-        found = np.zeros((k, k))
-        for first in range(k):
-            for second in range(first, k):
-                block = self._block(self._cosines, first, second)
-                found[first, second] = found[second, first] = np.einsum("ij,ij->", block, block)
-        return found
+    With u_i = m_g + r_i and sum_i r_i = 0 in each group, all mixed terms of the squares vanish::
 
-    def inner_products(self, weights: Sequence[FloatArray]) -> FloatArray:
-        """Take the inner products of the groups' weighted sums.
+        sum_ij (u_i . u_j)^2 = n_g n_h (m_g . m_h)^2 + n_g sum_j (m_g . r_j)^2 + n_h sum_i (m_h . r_i)^2
+                               + <R_g^T R_g, R_h^T R_h>
 
-        Args:
-            weights: k arrays (R, n_g): how often each vector occurs in each of R resamples.
+    Unlike |U_g U_h^T|_F^2 this loses no digits to the mean, which is taken from it again for a variance: what is in
+    less than float64 is as small as the vectors are close to each other.
+    """
+    k, dim = len(groups), groups[0].shape[1]
+    counts = np.array([len(units) for units in groups], dtype=np.float64)
+    means = np.zeros((k, dim))
+    products = np.empty((k, dim, dim), dtype=groups[0].dtype)
+    along = np.zeros((k, k))  # sum_j (m_g . r_j)^2, j in h
+    own, own_squares = np.zeros((2, k))  # of a vector with itself
+    rests = []
+    for group, units in enumerate(groups):
+        for rows in _row_chunks(units):
+            part = units[rows].astype(np.float64)
+            means[group] += part.sum(axis=0)
+            lengths = np.einsum("ij,ij->i", part, part)
+            own[group] += lengths.sum()
+            own_squares[group] += lengths @ lengths
+        means[group] /= max(len(units), 1)
+        rest = np.empty_like(units)
+        for rows in _row_chunks(units):
+            np.subtract(units[rows], means[group], out=rest[rows], dtype=np.float64, casting="same_kind")
+        _multiply_columns(rest, products[group])
+        rests.append(rest)
+    for group, rest in enumerate(rests):
+        along[:, group] = np.square((rest @ means.T.astype(rest.dtype)).astype(np.float64)).sum(axis=0)
+    inner = means @ means.T
+    pairs = np.outer(counts, counts)
+    squares = (
+        pairs * inner**2 + counts[:, None] * along + (counts[:, None] * along).T + _inner_products(products)
+    )
+    return pairs * inner - np.diag(own), squares - np.diag(own_squares)
 
-        Returns:
-            (R, k, k): entry g, h is (sum_i w_i u_i) . (sum_j w_j u_j), i in g and j in h.
-        """
-        k = self._k
-        found = np.zeros((len(weights[0]), k, k))
-        sums = []
-        if self._cosines is None:
-            sums = [drawn @ units for drawn, units in zip(weights, self._units, strict=True)]
-        for first in range(k):
-            for second in range(first, k):
-                if self._cosines is None:
-                    left, right = sums[first], sums[second]
-                else:
-                    left = weights[first] @ self._block(self._cosines, first, second)
-                    right = weights[second]
-                found[:, first, second] = found[:, second, first] = np.einsum("ij,ij->i", left, right)
-        return found
+
+def _multiply_columns(vectors: Floats, out: Floats) -> None:
+    """Fill the blocks on and above the diagonal of (D, D) ``vectors.T @ vectors``, which is symmetric."""
+    for start in range(0, len(out), _BLOCK):
+        end = start + _BLOCK
+        mine = vectors[:, start:end]
+        np.matmul(mine.T, mine, out=out[start:end, start:end])
+        np.matmul(mine.T, vectors[:, end:], out=out[start:end, end:])
+
+
+def _inner_products(matrices: Floats) -> FloatArray:
+    """Multiply each two of k matrices of ``_multiply_columns`` element by element, and add up in float64."""
+    k, dim, _ = matrices.shape
+    found = np.zeros((k, k))
+    step = max(1, _CHUNK // (k * dim))
+    for start in range(0, dim, _BLOCK):
+        end = min(start + _BLOCK, dim)
+        for row in range(start, end, step):
+            rows = slice(row, min(row + step, end))
+            for columns, times in ((slice(start, end), 1.0), (slice(end, dim), 2.0)):
+                part = matrices[:, rows, columns].reshape(k, -1).astype(np.float64)
+                found += times * (part @ part.T)
+    return found
+
+
+def _row_chunks(vectors: Floats) -> list[slice]:
+    step = max(1, _CHUNK // vectors.shape[1])
+    return [slice(start, start + step) for start in range(0, len(vectors), step)]

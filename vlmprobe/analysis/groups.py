@@ -51,12 +51,18 @@ class Groups:
     images: npt.NDArray[Any]
     """(N,) image numbers."""
 
-    def rows(self) -> list[list[IntArray]]:
-        """Return the numbers of each group's pairs, by category, then right and not."""
-        return [
-            [np.flatnonzero((self.codes == code) & part) for part in (self.right, ~self.right)]
-            for code in range(len(CATEGORIES))
-        ]
+    def order(self) -> IntArray:
+        """Return the pairs' numbers, group after group: by category, then right and not."""
+        return np.lexsort((~self.right, self.codes))
+
+    def take(self, places: IntArray) -> Groups:
+        """Return some pairs, or all of them in another order."""
+        return Groups(self.codes[places], self.right[places], self.images[places])
+
+    def ends(self) -> list[int]:
+        """Return where the twelve groups begin, and the last one ends, if the pairs are in ``order``."""
+        sizes = np.bincount(2 * self.codes + ~self.right, minlength=2 * len(CATEGORIES))
+        return [0, *np.cumsum(sizes).tolist()]
 
     def rows_of_targets(self, subset: Subset) -> list[BoolArray]:
         """Mask the pairs of a subset's six categories, then of its three axes."""

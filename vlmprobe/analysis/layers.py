@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.analysis.coherence import std_of_pairs, weighted_pairwise_cosine
-from vlmprobe.analysis.deltas import category_codes, deltas
+from vlmprobe.analysis.deltas import category_codes, check_shapes
 from vlmprobe.analysis.entanglement import AXIS_PAIRS, CATEGORY_PAIRS, cosines, vd_ei_eq3, vd_ei_pooled
 from vlmprobe.analysis.groups import CATEGORIES_OF_AXES, Groups, of_subset, totals_of_targets
 from vlmprobe.analysis.layer_sums import LayerSums, LayerVectors
-from vlmprobe.analysis.resampling import bootstrap_weights, percentile_interval
+from vlmprobe.analysis.resampling import bootstrap_weights, percentile_intervals
 from vlmprobe.analysis.results import Metric
 from vlmprobe.pairs.axes import AXES, CATEGORIES, Subset
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
 
-__all__ = ["METRIC_VERSIONS", "layer_metrics"]
+__all__ = ["METRIC_VERSIONS", "LayerMetrics", "layer_metrics"]
 
 #: Raised when a definition changes, so that old and new numbers are told apart.
 METRIC_VERSIONS = {
@@ -53,7 +53,7 @@ def layer_metrics(
     seed: int = 0,
     weights: npt.NDArray[Any] | None = None,
 ) -> list[Metric]:
-    """Compute all metrics that one layer's swap pairs give, in float64.
+    """Compute all metrics that one layer's swap pairs give.
 
     Names, and their targets::
 
@@ -86,28 +86,77 @@ def layer_metrics(
     Raises:
         ValueError: a state is not finite, lengths differ, or a name is no category.
     """
-    codes = category_codes(categories)
-    with np.errstate(invalid="ignore"):  # inf - inf: reported below, with the layer and the count
-        difference = deltas(orig, swap)
-    _check_finite(difference, layer)
-    _check_lengths(len(difference), categories=codes, images=images, both_correct=both_correct)
-    if weights is None:
-        weights = bootstrap_weights(images, n_resamples, seed)
-    if weights.ndim != 2 or weights.shape[1] != len(codes):
-        raise ValueError(f"weights must be (B, {len(codes)}) for {len(codes)} pairs, got {weights.shape}")
+    study = LayerMetrics(
+        categories, images, both_correct=both_correct, n_resamples=n_resamples, seed=seed, weights=weights
+    )
+    return study(orig, swap, layer=layer)
 
-    right = np.ones(len(codes), dtype=bool) if both_correct is None else np.asarray(both_correct, dtype=bool)
-    groups = Groups(codes, right, np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)[1])
-    subsets = [Subset.ALL] if both_correct is None else [Subset.ALL, Subset.BOTH_CORRECT]
-    vectors = LayerVectors(difference, _norms(orig), groups, subsets)
-    del difference  # it is in groups now, and at 20,000 pairs 300 MB
-    sums, squares = vectors.sums(weights), vectors.squares()
-    return [
-        metric
-        for place, subset in enumerate(subsets)
-        for block in _blocks(_Sample(vectors, groups, subset, sums, squares, sums.grams[place]))
-        for metric in block.metrics(subset, layer, seed)
-    ]
+
+class LayerMetrics:
+    """``layer_metrics`` of one layer after another of the same pairs: what no layer changes is done once."""
+
+    def __init__(
+        self,
+        categories: Sequence[str],
+        images: Sequence[str],
+        *,
+        both_correct: npt.NDArray[np.bool_] | None = None,
+        n_resamples: int = 1000,
+        seed: int = 0,
+        weights: npt.NDArray[Any] | None = None,
+    ) -> None:
+        """Sort the pairs into groups and draw the resamples; arguments as of ``layer_metrics``.
+
+        Raises:
+            ValueError: lengths differ, or a name is no category.
+        """
+        codes = category_codes(categories)
+        self._n = len(codes)
+        _check_lengths(self._n, images=images, both_correct=both_correct)
+        if weights is None:
+            weights = bootstrap_weights(images, n_resamples, seed)
+        if weights.ndim != 2 or weights.shape[1] != self._n:
+            raise ValueError(f"weights must be (B, {self._n}) for {self._n} pairs, got {weights.shape}")
+        right = np.ones(self._n, dtype=bool) if both_correct is None else np.asarray(both_correct, dtype=bool)
+        groups = Groups(codes, right, np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)[1])
+        self._order = groups.order()
+        self._groups = groups.take(self._order)
+        self._weights = weights[:, self._order]
+        self._seed = seed
+        self._subsets = [Subset.ALL] if both_correct is None else [Subset.ALL, Subset.BOTH_CORRECT]
+        everything = np.ones(self._n, dtype=bool)
+        self._support = {subset: self._groups.support(subset, everything) for subset in self._subsets}
+
+    def __call__(self, orig: npt.NDArray[Any], swap: npt.NDArray[Any], *, layer: int) -> list[Metric]:
+        """Compute the metrics of one layer.
+
+        Raises:
+            ValueError: a state is not finite, or there are not as many as pairs.
+        """
+        check_shapes(orig, swap)
+        if len(orig) != self._n:
+            raise ValueError(f"{len(orig)} pairs need as many categories, got {self._n}")
+        with np.errstate(
+            invalid="ignore", over="ignore"
+        ):  # inf - inf: reported below, with the layer and the count
+            vectors = LayerVectors(orig, swap, self._order, self._groups, self._subsets)
+        if vectors.n_broken:
+            raise ValueError(
+                f"layer {layer}: {vectors.n_broken} of {self._n} pairs have hidden states that are not finite; "
+                "extract them again in float32 or bfloat16 (float16 overflows)"
+            )
+        # Resamples first: what they multiply serves the spread as well.
+        sums, over_pairs = vectors.sums(self._weights), vectors.sums_over_pairs()
+        return [
+            metric
+            for place, subset in enumerate(self._subsets)
+            for block in _blocks(
+                _Sample(
+                    vectors, self._groups, subset, self._support[subset], sums, over_pairs, sums.grams[place]
+                )
+            )
+            for metric in block.metrics(subset, layer, self._seed)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +166,11 @@ class _Sample:
     vectors: LayerVectors
     groups: Groups
     subset: Subset
+    everything: tuple[list[int], list[int]]
+    """Numbers of pairs and of distinct images of the targets."""
     sums: LayerSums
-    squares: FloatArray
-    """(3, 4, 4) squared cosines between the groups of each axis."""
+    over_pairs: tuple[FloatArray, FloatArray]
+    """(3, 4, 4) cosines between the groups of each axis, and their squares, of different vectors."""
     grams: FloatArray
     """(R, 9, 9) of the subset."""
 
@@ -139,8 +190,10 @@ class _Sample:
         return found
 
     def support(self, kept: BoolArray | None = None) -> tuple[list[int], list[int]]:
-        """Count pairs and distinct images of the targets."""
-        return self.groups.support(self.subset, np.ones_like(self.groups.right) if kept is None else kept)
+        """Count pairs and distinct images of the targets, of those pairs that are kept."""
+        if kept is None or kept.all():
+            return self.everything
+        return self.groups.support(self.subset, kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +210,12 @@ class _Block:
     def metrics(self, subset: Subset, layer: int, seed: int) -> Iterator[Metric]:
         """Reduce each column to an estimate and an interval."""
         resampled = len(self.values) > 1
+        intervals = percentile_intervals(self.values[1:]) if resampled else [(nan, nan)] * len(self.targets)
         for column, target in enumerate(self.targets):
             value = float(self.values[0, column])
-            low, high = nan, nan
-            if not np.isnan(value) and self.n_images[column] >= 2:
-                low, high = percentile_interval(self.values[1:, column])
+            low, high = intervals[column]
+            if np.isnan(value) or self.n_images[column] < 2:
+                low, high = nan, nan
             yield Metric(
                 name=self.name,
                 version=METRIC_VERSIONS[self.name],
@@ -192,9 +246,10 @@ def _direction_blocks(sample: _Sample) -> Iterator[_Block]:
         sample.within(sums.directions), sample.totals(sums.directed), sample.totals(sums.directed_squares)
     )
     n, n_images = sample.support(sample.vectors.directed)
+    totals, squares = (sample.within(values) for values in sample.over_pairs)
     std = [
-        std_of_pairs(float(mean), float(squares), count)
-        for mean, squares, count in zip(means[0], sample.within(sample.squares), n, strict=True)
+        std_of_pairs(float(total), float(square), count)
+        for total, square, count in zip(totals, squares, n, strict=True)
     ]
     for name, targets, part in (
         ("within_category_consistency", CATEGORIES, slice(None, _N_CATEGORIES)),
@@ -255,22 +310,7 @@ def _support_of_sets(
     ], fewest
 
 
-def _norms(vectors: npt.NDArray[Any]) -> FloatArray:
-    norms: FloatArray = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    return norms
-
-
 def _check_lengths(n: int, **columns: Sequence[Any] | npt.NDArray[Any] | None) -> None:
     for name, column in columns.items():
         if column is not None and len(column) != n:
             raise ValueError(f"{n} pairs need as many {name}, got {len(column)}")
-
-
-def _check_finite(difference: FloatArray, layer: int) -> None:
-    # A finite difference has finite terms, so one look at it is enough.
-    broken = int((~np.isfinite(difference).all(axis=1)).sum())
-    if broken:
-        raise ValueError(
-            f"layer {layer}: {broken} of {len(difference)} pairs have hidden states that are not finite; "
-            "extract them again in float32 or bfloat16 (float16 overflows)"
-        )

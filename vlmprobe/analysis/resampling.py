@@ -21,9 +21,21 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.deltas import FloatArray
 
-__all__ = ["apart", "bootstrap_weights", "grams_of_sums", "percentile_interval"]
+__all__ = [
+    "apart",
+    "bootstrap_weights",
+    "grams_of_signed",
+    "grams_of_sums",
+    "percentile_interval",
+    "percentile_intervals",
+]
 
 _CATEGORIES_OF_AXES = [[CATEGORIES.index(name) for name in axis.categories] for axis in AXES]
+#: (9, 6): the categories' sums, with their sign again, and the axes', as sums of sign-corrected ones.
+_OF_SIGNED = np.vstack(
+    [np.diag([1.0 if name.is_canonical else -1.0 for name in CATEGORIES])]
+    + [np.isin(np.arange(len(CATEGORIES)), two) for two in _CATEGORIES_OF_AXES]
+)
 _PERCENTILES = (2.5, 97.5)
 
 
@@ -85,6 +97,14 @@ def percentile_interval(resampled: FloatArray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def percentile_intervals(resampled: FloatArray) -> list[tuple[float, float]]:
+    """Take ``percentile_interval`` of each column of (B, K) values."""
+    if resampled.size and not np.isnan(resampled).any():
+        lows, highs = np.percentile(resampled, _PERCENTILES, axis=0).tolist()
+        return list(zip(lows, highs, strict=True))
+    return [percentile_interval(column) for column in resampled.T]
+
+
 def grams_of_sums(sums: FloatArray) -> FloatArray:
     """Take inner products of sums of vectors per category and, sign-corrected, per axis.
 
@@ -96,9 +116,23 @@ def grams_of_sums(sums: FloatArray) -> FloatArray:
     """
     # Axis sums are formed before the product: taken from a 6 x 6 product they would lose the digits that canonical and
     # opposite have in common.
-    signed = np.empty((len(sums), len(CATEGORIES) + len(AXES), sums.shape[2]))
+    signed = np.empty((len(sums), len(CATEGORIES) + len(AXES), sums.shape[2]), dtype=sums.dtype)
     signed[:, : len(CATEGORIES)] = sums
     for place, (canonical, opposite) in enumerate(_CATEGORIES_OF_AXES):
         np.subtract(sums[:, canonical], sums[:, opposite], out=signed[:, len(CATEGORIES) + place])
     grams: FloatArray = signed @ signed.transpose(0, 2, 1)
+    return grams
+
+
+def grams_of_signed(products: FloatArray) -> FloatArray:
+    """Turn inner products of sign-corrected sums into those of ``grams_of_sums``, where only the products are known.
+
+    Args:
+        products: (R, 6, 6) inner products of the sums over the categories, sign-corrected.
+
+    Returns:
+        (R, 9, 9) inner products.
+    """
+    factors = np.kron(_OF_SIGNED, _OF_SIGNED)
+    grams: FloatArray = (products.reshape(len(products), -1) @ factors.T).reshape(-1, *[len(_OF_SIGNED)] * 2)
     return grams

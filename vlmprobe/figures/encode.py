@@ -15,10 +15,15 @@ __all__ = ["FORMATS", "encode", "to_pdf", "to_png", "to_svg"]
 #: What a figure can be written as; also the endings of the files.
 FORMATS = ("png", "pdf", "svg")
 
+#: Of PNG: from here to 9 takes twice the time for a twentieth of the size.
+_COMPRESSION = 3
+
 
 def to_png(figure: Figure, dpi: float = 110) -> bytes:
     """Render a figure as PNG, ``dpi`` dots an inch, on white, with no date or program name inside."""
+    import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
 
     buffer = BytesIO()
     before = figure.canvas, figure.dpi, figure.get_facecolor()
@@ -26,7 +31,11 @@ def to_png(figure: Figure, dpi: float = 110) -> bytes:
         canvas = FigureCanvasAgg(figure)
         figure.set(dpi=dpi, facecolor="white")
         # Not savefig, which draws a figure with a layout engine twice: once for the layout, without looking.
-        canvas.print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
+        canvas.draw()  # type: ignore[no-untyped-call]
+        # On white nothing shines through: without that channel, and tried less hard, the file is smaller all the same.
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        image = Image.fromarray(pixels).convert("RGB")
+        image.save(buffer, "PNG", compress_level=_COMPRESSION, dpi=(dpi, dpi))
     finally:
         figure.set(canvas=before[0], dpi=before[1], facecolor=before[2])
     return buffer.getvalue()

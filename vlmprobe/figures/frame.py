@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vlmprobe.figures import theme
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy.typing as npt
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
 
@@ -40,18 +42,50 @@ def blank(figure: Figure | None, width: float, height: float) -> Figure:
     return figure
 
 
+def sheet(width: float, height: float) -> Figure:
+    """Return an empty figure of this size (inches) whose panels are ``put``, for what is drawn once a layer.
+
+    To find out where everything has room takes half of a figure's time. Here that is known beforehand.
+    """
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), facecolor="white")
+
+
+def put(
+    figure: Figure, left: float, bottom: float, width: float, height: float, *, projection: str | None = None
+) -> Any:
+    """Add a panel at a place of a ``sheet``, in inches; return its axes."""
+    across, up = figure.get_size_inches()
+    box = (left / across, bottom / up, width / across, height / up)
+    return figure.add_axes(box, projection=projection)
+
+
+def is_one_line(title: str, width: float) -> bool:
+    """Whether a title needs no second line above a figure of this width (inches)."""
+    return len(_wrapped(title, width)) <= 1
+
+
+def _wrapped(title: str, width: float) -> list[str]:
+    return textwrap.wrap(title, int(width / _TITLE_LETTER))
+
+
 def dress(axes: Axes, title: str, note: str = "") -> None:
     """Give a panel its title, a note at the right of it, and quiet spines, ticks and grid."""
     axes.set_title(
         title,
         loc="left",
+        # Where it is anyway; else each drawing looks for ticks above the panel that it should keep clear of.
+        y=1.0,
         fontsize=theme.LABEL_SIZE,
         fontfamily=theme.FONT,
         fontweight="bold",
         color=theme.INK,
     )
     if note:
-        axes.set_title(note, loc="right", fontsize=theme.SMALL_SIZE, fontfamily=theme.FONT, color=theme.FAINT)
+        axes.set_title(
+            note, loc="right", y=1.0, fontsize=theme.SMALL_SIZE, fontfamily=theme.FONT, color=theme.FAINT
+        )
     axes.set_facecolor("white")
     axes.set_axisbelow(True)
     axes.grid(visible=True, which="major", color=theme.GRID, linewidth=0.7, linestyle="-")
@@ -71,8 +105,12 @@ def dress(axes: Axes, title: str, note: str = "") -> None:
 def head(figure: Figure, title: str) -> None:
     """Write the title above all panels; nothing when it is empty."""
     if title:
-        lines = textwrap.wrap(title, int(figure.get_figwidth() / _TITLE_LETTER))
-        figure.suptitle("\n".join(lines), fontsize=theme.TITLE_SIZE, fontfamily=theme.FONT, color=theme.INK)
+        figure.suptitle(
+            "\n".join(_wrapped(title, figure.get_figwidth())),
+            fontsize=theme.TITLE_SIZE,
+            fontfamily=theme.FONT,
+            color=theme.INK,
+        )
 
 
 def label_x(axes: Axes, text: str) -> None:
@@ -104,6 +142,19 @@ def legend(figure: Figure, handles: Sequence[Artist], title: str) -> None:
         alignment="left",
     )
     box.get_title().set_color(theme.INK)
+
+
+def marks(panel: Axes, points: npt.NDArray[Any], area: float, look: dict[str, Any]) -> PathCollection:
+    """Make what ``panel.scatter`` makes, which looks at every argument for units and cycles of colours."""
+    from matplotlib.collections import PathCollection
+    from matplotlib.markers import MarkerStyle
+    from matplotlib.transforms import IdentityTransform
+
+    marker = MarkerStyle(look.pop("marker"))
+    path = marker.get_path().transformed(marker.get_transform())
+    marks = PathCollection([path], sizes=[area], offsets=points, offset_transform=panel.transData, **look)
+    marks.set_transform(IdentityTransform())
+    return marks
 
 
 def say_no_data(axes: Axes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vlmprobe.analysis.results import SimilarityMatrix
 from vlmprobe.errors import UsageError
@@ -27,6 +27,9 @@ _DARK = 0.62
 #: Of the white over what is drawn pale.
 _VEIL = 0.68
 _SIDE = len(CATEGORIES)
+#: Left, bottom, width and height of the panel of one layer and of its colour bar, in inches.
+_PANEL = (0.52, 0.5, 3.84, 3.84)
+_BAR = (4.54, 0.5, 0.18, 3.84)
 
 
 def similarity_heatmap(
@@ -55,8 +58,18 @@ def similarity_heatmap(
     rows = math.ceil(len(matrices) / columns)
     width = {1: 5.4, 2: 8.4, 3: frame.FULL_WIDTH}[columns]
     side = (width - 1.4) / columns
-    figure = frame.blank(figure, width, 0.8 + rows * (side + 0.15))
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    height = 0.8 + rows * (side + 0.15)
+    subsets = sorted({one.subset for one in matrices})
+    title = theme.metric_title("Similarity of mean deltas", " / ".join(subsets)) if title is None else title
+    panels: Any
+    bar_at: dict[str, Any]
+    if figure is None and len(matrices) == 1 and not unreliable and frame.is_one_line(title, width):
+        figure = frame.sheet(width, height)
+        panels, bar_at = [frame.put(figure, *_PANEL)], {"cax": frame.put(figure, *_BAR)}
+    else:
+        figure = frame.blank(figure, width, height)
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        bar_at = {"ax": list(panels), "shrink": min(1.0, 1.4 / rows)}
     mesh: QuadMesh | None = None
     any_faded = False
     for place, (one, panel) in enumerate(zip(matrices, panels, strict=False)):
@@ -68,14 +81,12 @@ def similarity_heatmap(
     for panel in panels[len(matrices) :]:
         panel.set_axis_off()
     if mesh is not None:
-        bar = figure.colorbar(mesh, ax=list(panels), ticks=[-1, -0.5, 0, 0.5, 1], shrink=min(1.0, 1.4 / rows))
+        bar = figure.colorbar(mesh, ticks=[-1, -0.5, 0, 0.5, 1], **bar_at)
         bar.ax.tick_params(labelsize=theme.TICK_SIZE, labelfontfamily=theme.FONT, color=theme.FAINT)
         bar.outline.set_visible(False)
         note = f";\npale, {validity.CROSS}: answered right less than half of the time" if any_faded else ""
         frame.label_y(bar.ax, f"cosine of mean deltas (hatched: no data{note})")
-    subsets = sorted({one.subset for one in matrices})
-    default = theme.metric_title("Similarity of mean deltas", " / ".join(subsets))
-    frame.head(figure, default if title is None else title)
+    frame.head(figure, title)
     return figure
 
 

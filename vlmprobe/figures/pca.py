@@ -27,6 +27,12 @@ _OPACITY = 0.6
 #: Square points; a cloud of some thousand points should not become a blot.
 _AREA, _SMALL_AREA = 13.0, 7.0
 _SMALL_FROM = 800
+#: Inches, of the figures of one layer: size, where the three panels begin, and bottom, width and height of each.
+_PANELS_SIZE = (frame.FULL_WIDTH + 1.6, 3.9)
+_PANEL_LEFTS = (0.82, 3.94, 7.06)
+_PANEL_REST = (0.5, 2.26, 2.92)
+#: Left, bottom, width and height of the one in space, which has its labels inside.
+_SPACE_PANEL = (0.1, 0.1, 5.2, 4.45)
 _STATES_NOTE = "filled: original question\nhollow: swapped question"
 
 
@@ -59,9 +65,16 @@ def pca_panels(
         raise UsageError(
             f"pca_panels: states of {_name(states)} beside deltas of {_name(deltas)}; pass one layer of one scale"
         )
-    figure = frame.blank(figure, frame.FULL_WIDTH + 1.6, 3.9)
-    panels = figure.subplots(1, 3, squeeze=False)[0]
     faded = validity.faded_categories(unreliable, deltas.family, deltas.scale)
+    if title is None:
+        title = f"Principal components: {_name(deltas)}, {_subset(deltas)}"
+    panels: Any
+    if figure is None and not faded and frame.is_one_line(title, _PANELS_SIZE[0]):
+        figure = frame.sheet(*_PANELS_SIZE)
+        panels = [frame.put(figure, left, *_PANEL_REST) for left in _PANEL_LEFTS]
+    else:
+        figure = frame.blank(figure, *_PANELS_SIZE)
+        panels = figure.subplots(1, 3, squeeze=False)[0]
     for panel, cloud, what, by_axis in zip(
         panels,
         (states, deltas, deltas),
@@ -79,9 +92,7 @@ def pca_panels(
     if Side.SWAP in states.sides:
         handles.append(_note_handle(_STATES_NOTE))
     frame.legend(figure, handles, "category")
-    frame.head(
-        figure, f"Principal components: {_name(deltas)}, {_subset(deltas)}" if title is None else title
-    )
+    frame.head(figure, title)
     return figure
 
 
@@ -113,19 +124,27 @@ def pca_3d(
     columns = min(3, len(shown))
     rows = math.ceil(len(shown) / columns)
     width = {1: 6.8, 2: 8.8, 3: frame.FULL_WIDTH + 1.6}[columns]
-    figure = frame.blank(figure, width, 0.6 + rows * {1: 4.6, 2: 3.5, 3: 3.1}[columns])
-    panels = figure.subplots(rows, columns, squeeze=False, subplot_kw={"projection": "3d"}).ravel()
+    height = 0.6 + rows * {1: 4.6, 2: 3.5, 3: 3.1}[columns]
+    every = frozenset[str]().union(
+        *(validity.faded_categories(unreliable, cloud.family, cloud.scale) for cloud in shown)
+    )
+    if title is None:
+        subsets = " / ".join(sorted({_subset(cloud) for cloud in shown}))
+        title = f"Principal components of the deltas: {subsets}"
+    panels: Any
+    if figure is None and len(shown) == 1 and not every and frame.is_one_line(title, width):
+        figure = frame.sheet(width, height)
+        panels = [frame.put(figure, *_SPACE_PANEL, projection="3d")]
+    else:
+        figure = frame.blank(figure, width, height)
+        panels = figure.subplots(rows, columns, squeeze=False, subplot_kw={"projection": "3d"}).ravel()
     for panel, cloud in zip(panels, shown, strict=False):
         faded = validity.faded_categories(unreliable, cloud.family, cloud.scale)
         _space(panel, cloud, faded, columns)
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
-    every = frozenset[str]().union(
-        *(validity.faded_categories(unreliable, cloud.family, cloud.scale) for cloud in shown)
-    )
     frame.legend(figure, _handles(shown, every), "category")
-    default = f"Principal components of the deltas: {' / '.join(sorted({_subset(cloud) for cloud in shown}))}"
-    frame.head(figure, default if title is None else title)
+    frame.head(figure, title)
     return figure
 
 
@@ -155,9 +174,11 @@ def _scatter(panel: Axes, cloud: PointCloud, *, by_axis: bool, faded: frozenset[
         rows = labels == category
         hollow = rows & (sides == Side.SWAP) if len(sides) else np.zeros(len(rows), dtype=bool)
         for part, is_hollow in ((rows & ~hollow, False), (hollow, True)):
-            x, y = cloud.points[part, 0], cloud.points[part, 1]
-            if len(x):
-                panel.scatter(x, y, s=area, **_look(category, category in faded, is_hollow, by_axis=by_axis))
+            if part.any():
+                look = _look(category, category in faded, is_hollow, by_axis=by_axis)
+                panel.add_collection(frame.marks(panel, cloud.points[part, :2], area, look), autolim=False)
+    panel.update_datalim(cloud.points[:, :2])
+    panel.autoscale_view()
     panel.axhline(0.0, color=theme.GRID, linewidth=0.9, zorder=1.0)
     panel.axvline(0.0, color=theme.GRID, linewidth=0.9, zorder=1.0)
     panel.grid(visible=False)
@@ -193,6 +214,7 @@ def _space(panel: Any, cloud: PointCloud, faded: frozenset[str], columns: int) -
         fontfamily=theme.FONT,
         fontweight="bold",
         color=theme.INK,
+        y=1.0,
         pad=0.0,
     )
     for number, axis in enumerate((panel.xaxis, panel.yaxis, panel.zaxis)):

@@ -84,6 +84,8 @@ _RAMP = (0.78, 0.2)
 #: Samples seen, their place on the ramp and their mark: a scale looks the same in every figure, whatever is drawn
 #: beside it.
 _RAMP_STEPS = {80_000: 0.0, 400_000: 1 / 3, 800_000: 2 / 3, 2_000_000: 1.0}
+#: The ramp at these places, so that naming the usual steps' colours needs no matplotlib.
+_STEP_COLORS = dict(zip(_RAMP_STEPS.values(), ("#fb9f3a", "#de6164", "#ae2892", "#6a00a8"), strict=True))
 _STEP_MARKERS = dict(zip(_RAMP_STEPS, "s^Dv", strict=True))
 #: Places nearer to each other than this look alike.
 _RAMP_GAP = 0.1
@@ -173,9 +175,6 @@ def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
     Colour says how much training: dark grey for none, then a ramp from light to dark, and hues of their own for
     checkpoints that are no step of it. With several families the line style says which.
     """
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
     ordered = sorted({(item.family, item.scale): item for item in items}.values(), key=scale_order)
     families = list(dict.fromkeys(sorted(item.family for item in ordered)))
     scales = list(dict.fromkeys((item.samples_seen, item.scale) for item in ordered))
@@ -195,8 +194,8 @@ def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
             return _ASIDE[aside.index(scale) % len(_ASIDE)]
         if scale[0] == 0:
             return _VANILLA
-        first, last = _RAMP
-        return to_hex(colormaps["plasma"](first + (last - first) * places[scale[0]]))
+        place = places[scale[0]]
+        return _STEP_COLORS.get(place) or ramp_color(place)
 
     marks = {}
     for index, item in enumerate(ordered):
@@ -209,6 +208,15 @@ def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
             index=index,
         )
     return marks
+
+
+def ramp_color(place: float) -> str:
+    """Return the colour at a place from 0 (little training) to 1 (much)."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    first, last = _RAMP
+    return to_hex(colormaps["plasma"](first + (last - first) * place))
 
 
 def _ramp_places(samples_seen: Iterable[int]) -> dict[int, float]:

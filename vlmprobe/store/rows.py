@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fetch", "fill_nulls", "insert_rows", "none_if_nan"]
 
+_STATEMENT = "vlmprobe_statement"
+
 
 def insert_rows(connection: Connection, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert rows, leaving alone those whose key is there already; return how many were new.
@@ -84,9 +86,38 @@ def fetch(
     """Run one SELECT with ``$name`` parameters; return its rows."""
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101 - an open connection has one
-    cursor = driver.execute(sql, dict(parameters or {}))
+    given = dict(parameters or {})
+    literals = {name: _literal(value) for name, value in given.items()}
+    if not literals or None in literals.values():
+        return _read(driver.execute(sql, given))
+    # A bound parameter makes DuckDB import pandas, to see whether it is one of its values: that takes longer than any
+    # query here.
+    driver.execute(f"PREPARE {_STATEMENT} AS {sql}")
+    try:
+        assigned = ", ".join(f'"{name}" := {literal}' for name, literal in literals.items())
+        return _read(driver.execute(f"EXECUTE {_STATEMENT}({assigned})"))
+    finally:
+        driver.execute(f"DEALLOCATE {_STATEMENT}")
+
+
+def _read(cursor: Any) -> list[dict[str, Any]]:
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _literal(value: Any) -> str | None:
+    """Write a value as SQL; None for one of another type."""
+    if value is None:
+        return "NULL"
+    # A subclass, an enum say, may look otherwise.
+    if type(value) is str and "\0" not in value:
+        return "'" + value.replace("'", "''") + "'"
+    if type(value) in {bool, int}:
+        return str(value)
+    if type(value) in {list, tuple}:
+        items = [_literal(item) for item in value]
+        return None if None in items else f"[{', '.join(filter(None, items))}]"
+    return None
 
 
 def none_if_nan(value: float | None) -> float | None:

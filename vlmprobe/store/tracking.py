@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 import re
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import TrackingError
@@ -101,10 +102,32 @@ class Tracker:
         """
         lock = file_lock(self._lock_path) if self.is_local else nullcontext()
         with lock, _one_line_errors(self._uri):
-            if self._client is None or self._experiment_id is None:
+            if self._client is None:
                 self._client = self._make_client()
+            if self._experiment_id is None:
                 self._experiment_id = self._find_experiment(self._client)
             yield self._client, self._experiment_id
+
+    @contextmanager
+    def connecting(self) -> Iterator[None]:
+        """Load MLflow, and open a local store, in a thread meanwhile: together they take seconds.
+
+        What goes wrong comes up again where the store is needed.
+        """
+        thread = Thread(target=self._connect_ahead, name="vlmprobe-mlflow", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+
+    def _connect_ahead(self) -> None:
+        with suppress(Exception):
+            if self.is_local:
+                self.experiment_id()
+            elif self._client is None:
+                # A server is contacted only when there is something to say.
+                self._client = self._make_client()
 
     def _make_client(self) -> MlflowClient:
         import logging
@@ -209,6 +232,8 @@ def _find_or_create(client: MlflowClient, experiment_id: str, run: Run) -> str:
 
 
 def _create_run(client: MlflowClient, experiment_id: str, run: Run) -> str:
+    from mlflow.entities import Param
+
     facts = {
         "family": run.family,
         "scale": run.scale,
@@ -222,8 +247,7 @@ def _create_run(client: MlflowClient, experiment_id: str, run: Run) -> str:
     known = {name: str(value) for name, value in facts.items() if value is not None}
     created = client.create_run(experiment_id, tags={**known, _RUN_ID_TAG: run.run_id}, run_name=run.name)
     mlflow_run_id = str(created.info.run_id)
-    for name, value in known.items():
-        client.log_param(mlflow_run_id, name, value)
+    client.log_batch(mlflow_run_id, params=[Param(name, value) for name, value in known.items()])
     return mlflow_run_id
 
 

@@ -99,7 +99,7 @@ def _analyze_run(
     arrays = RunArrays(database, tracker, run.run_id, settings.home / "cache")
     if not arrays.layers:
         raise VlmprobeError(f"{run.name} has no hidden states; extract it again with --new")
-    with console.track(f"{run.name}: metrics", len(arrays.layers)) as advance:
+    with tracker.connecting(), console.track(f"{run.name}: metrics", len(arrays.layers)) as advance:
         try:
             metrics, results = run_metrics(arrays, advance)
         except ValueError as error:

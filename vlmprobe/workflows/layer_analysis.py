@@ -12,11 +12,11 @@ from vlmprobe.analysis import (
     CANDIDATES_VERSION,
     PCA_VERSION,
     LayerCandidates,
+    LayerMetrics,
     Metric,
     alignment_metrics,
     bootstrap_weights,
     layer_candidates,
-    layer_metrics,
     perspective_metrics,
     project_deltas,
     project_states,
@@ -38,8 +38,8 @@ QUAD_SEED = 42
 N_RESAMPLES = 1000
 N_FLIPS = 10_000
 _PEAK_VERSION = 1
-#: Of a layer's states as they are stored in float32, while it is analyzed: float64, apart by category, as directions.
-_COPIES = 6
+#: Of a layer's states as they are stored in float32, while it is analyzed: of both sides, of the deltas in float64.
+_COPIES = 4
 
 
 def run_metrics(
@@ -67,6 +67,13 @@ class _LayerJob:
         self._arrays = arrays
         # The same images for every layer, so that layers can be compared.
         self._weights = bootstrap_weights(arrays.images, N_RESAMPLES, BOOTSTRAP_SEED)
+        self._metrics = LayerMetrics(
+            arrays.categories,
+            arrays.images,
+            both_correct=arrays.both_correct,
+            seed=BOOTSTRAP_SEED,
+            weights=self._weights,
+        )
         self._far_close = np.array([axis == Axis.DISTANCE for axis in arrays.axes], dtype=bool)
         self._asks_perspective = any(perspective is not None for perspective in arrays.perspectives)
         images = arrays.quads.images
@@ -80,16 +87,7 @@ class _LayerJob:
         results: list[dict[str, Any]] = []
         states = arrays.layer(layer)
         if len(states):
-            metrics += layer_metrics(
-                states[:, 0],
-                states[:, 1],
-                arrays.categories,
-                arrays.images,
-                layer=layer,
-                both_correct=right,
-                seed=BOOTSTRAP_SEED,
-                weights=self._weights,
-            )
+            metrics += self._metrics(states[:, 0], states[:, 1], layer=layer)
             results.append(explained_variance(states, arrays.categories, layer, Subset.ALL))
             of_right = _chosen(arrays.categories, right)
             results.append(explained_variance(states[right], of_right, layer, Subset.BOTH_CORRECT))
