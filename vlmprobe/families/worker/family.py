@@ -111,8 +111,13 @@ class Family(ABC):
     def resolve(cls, options: LoadOptions) -> LoadOptions:
         """Say which device and dtype ``auto`` means here, before anything is loaded.
 
+        A family whose checkpoint names another place for its tokenizer or image processor puts that into
+        ``processor``: what is found there is then pinned, recorded and part of what tells runs apart.
+
         Raises:
             UsageFault: there is no such device or dtype.
+            ModelFault: the checkpoint does not say where its processor is.
+            PackageFault: a package that reading it needs is not installed.
         """
         from vlmprobe.families.worker.devices import pick_devices, pick_dtype
 

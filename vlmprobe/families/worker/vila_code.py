@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vlmprobe.families.worker.clones import commit_of
 from vlmprobe.families.worker.faults import ModelFault, PackageFault
 from vlmprobe.families.worker.stand_ins import standing_in
 
@@ -103,7 +104,7 @@ def load_with_llava(
     said = {
         "form": "llava",
         "conversation": _mode(conversation),
-        "code_commit": _commit(Path(str(llava.__file__)).parents[1]),
+        "code_commit": commit_of(Path(str(llava.__file__)).parents[1]),
         "stand_ins": stood_in,
     }
     return model, llava_arch, said
@@ -242,19 +243,3 @@ def _mode(conversation: Any) -> str:
         if each is conversation.default_conversation
     ]
     return str(names[0] if names else "unknown")
-
-
-def _commit(clone: Path) -> str | None:
-    """Return the commit that a clone is at, read from its files; None where it is no clone."""
-    try:
-        head = (clone / ".git" / "HEAD").read_text(encoding="utf-8").strip()
-        if not head.startswith("ref: "):
-            return head
-        reference = head.removeprefix("ref: ")
-        loose = clone / ".git" / reference
-        if loose.is_file():
-            return loose.read_text(encoding="utf-8").strip()
-        packed = (clone / ".git" / "packed-refs").read_text(encoding="utf-8").splitlines()
-        return next((line.split()[0] for line in packed if line.endswith(f" {reference}")), None)
-    except OSError:
-        return None
