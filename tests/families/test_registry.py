@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import EntryPoint
+from importlib import import_module
+from importlib.metadata import EntryPoint, PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
 from vlmprobe.errors import MissingPackageError, ModelError, UsageError
 from vlmprobe.families import Family, family_names, load_family_class, registry
+from vlmprobe.families.worker import packages
 
 
 @pytest.fixture
@@ -110,6 +112,44 @@ def test_naming_families_and_scales_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize(("package", "install"), [("tokenizers", "tokenizers"), ("PIL", "pillow")])
+def test_a_package_that_transformers_misses_is_the_one_that_is_named(package, install):
+    """It imports late and says something else; the family's own module is not to be reinstalled."""
+    code = (
+        "import sys; sys.modules[sys.argv[1]] = None\n"
+        "from vlmprobe.families import load_family_class\n"
+        "try:\n    load_family_class('qwen25')\n"
+        "except Exception as error:\n    print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, package], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == (
+        f"MissingPackageError family 'qwen25' needs the package {package!r}, which is not installed; "
+        f"run: pip install {install}"
+    )
+
+
+def test_a_plug_in_that_cannot_be_imported_is_one_line(installed, monkeypatch):
+    """What Python said goes with the name of the family and that of the module."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "plugins"))
+    installed(other="raising:Family")
+    with pytest.raises(
+        MissingPackageError, match=r"^family 'other': raising cannot be imported \(ImportError: "
+    ) as caught:
+        load_family_class("other")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_plug_in_does_not_take_the_name_of_another_family(installed):
+    """Whichever ran, the run key would be the same: neither does, and the line names both packages."""
+    installed(molmo="other_package.code:Molmo")
+    said = "offered by other_package and by vlmprobe"
+    assert registry.conflict("molmo") == said
+    assert registry.conflict("tiny") is None
+    for ask in (load_family_class, registry.family_target):
+        with pytest.raises(UsageError, match=f"^family 'molmo' is {said}; uninstall one, or have it register"):
+            ask("molmo")
+
+
 def test_a_family_whose_code_is_not_there_yet_is_said_to_be(monkeypatch):
     """Its scales are listed and its results imported; asking it is one line, wherever it would run."""
     monkeypatch.setitem(registry._OWN, "later", "vlmprobe.families.worker.later:Later")
@@ -120,3 +160,23 @@ def test_a_family_whose_code_is_not_there_yet_is_said_to_be(monkeypatch):
             UsageError, match="'later': this version of vlmprobe knows its scales, but has no code"
         ):
             ask("later")
+
+
+def test_a_package_that_another_one_imports_late_is_the_one_that_is_named():
+    """transformers and the like raise a second error from the one that tells; what they can do without is not blamed."""
+    try:
+        try:
+            import_module("nowhere_to_be_found")
+        except ModuleNotFoundError as error:
+            raise RuntimeError("Failed to import a.b because of the following error") from error
+    except RuntimeError as error:
+        assert packages.lost_package(error) == "nowhere_to_be_found"
+    try:
+        try:
+            import_module("nowhere_to_be_found")
+        except ModuleNotFoundError:
+            raise ImportError("cannot import name 'x' from 'y'")  # noqa: B904
+    except ImportError as error:
+        assert packages.lost_package(error) is None
+    said = "The 'nowhere>=0.22,<1' distribution was not found and is required by this application"
+    assert packages.lost_package(PackageNotFoundError(said)) == "nowhere"

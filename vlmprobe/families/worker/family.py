@@ -104,6 +104,8 @@ class Family(ABC):
 
     requires: ClassVar[tuple[str, ...]] = ()
     """Import names of packages this family needs beyond vlmprobe's own."""
+    least_transformers: ClassVar[tuple[int, int]] = (0, 0)
+    """The first release of transformers that it runs on; (0, 0) where it does not say."""
 
     info: ModelInfo
 

@@ -32,6 +32,7 @@ from vlmprobe.families.worker.molmo_inputs import (
     image_token_ids,
 )
 from vlmprobe.families.worker.molmo_stand_ins import resizing, stand_ins
+from vlmprobe.families.worker.packages import install_name
 from vlmprobe.families.worker.pretrained import load_tokenizer, quiet
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def _import_olmo(checkpoint: str) -> dict[str, ModuleType]:
             _forget_olmo()
             raise PackageFault(
                 f"{checkpoint}: the package 'olmo' needs {error.name!r}, which is not installed; "
-                f"run: pip install {error.name}"
+                f"run: pip install {install_name(str(error.name))}"
             ) from error
         except (ImportError, AttributeError, TypeError, RuntimeError) as error:
             _forget_olmo()

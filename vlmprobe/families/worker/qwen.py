@@ -20,7 +20,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import Qwen2_5_VLForConditionalGeneration
 
 from vlmprobe.families.worker.capture import decoder_layers
 from vlmprobe.families.worker.devices import pick_device, pick_dtype
@@ -69,6 +68,7 @@ class Qwen25(SharedPrefixFamily):
     """One loaded Qwen2.5-VL checkpoint."""
 
     copies = True
+    least_transformers = (4, 49)
 
     def __init__(self, options: LoadOptions, model: Any, tokenizer: Any, prompts: ImagePrompts) -> None:
         self._prompts = prompts
@@ -99,6 +99,8 @@ class Qwen25(SharedPrefixFamily):
     @classmethod
     def load(cls, options: LoadOptions) -> Self:
         """Load a checkpoint; see :meth:`Family.load`."""
+        from transformers import Qwen2_5_VLForConditionalGeneration
+
         device = pick_device(options.device)
         dtype = pick_dtype(options.dtype, device)
         model = load_model(

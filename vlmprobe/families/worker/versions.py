@@ -20,6 +20,7 @@ __all__ = [
     "last_logits_only",
     "takes_own_decoding",
     "tokenizer_in_older_form",
+    "transformers_version",
 ]
 
 #: A tokenizer's class in transformers 5 that version 4 does not have.
@@ -40,7 +41,7 @@ def last_logits_only(forward: Any) -> dict[str, int]:
 
 def dtype_argument(dtype: torch.dtype) -> dict[str, torch.dtype]:
     """Return ``from_pretrained``'s argument for a number format, which 4.56 renamed."""
-    return {"dtype" if _version() >= (4, 56) else "torch_dtype": dtype}
+    return {"dtype" if transformers_version() >= (4, 56) else "torch_dtype": dtype}
 
 
 def takes_own_decoding(generate: Any) -> bool:
@@ -56,7 +57,7 @@ def config_in_older_form(config: dict[str, Any]) -> dict[str, Any] | None:
     """
     text = config.get("text_config", config)
     rope = text.get("rope_parameters") if isinstance(text, dict) else None
-    if _version() >= (5, 0) or not isinstance(rope, dict):
+    if transformers_version() >= (5, 0) or not isinstance(rope, dict):
         return None
     older = {**text, **config} if text is not config else dict(config)
     older.pop("text_config", None)
@@ -77,7 +78,7 @@ def tokenizer_in_older_form(text: str | None, tokenizer_file: str | None) -> Any
         text: of its tokenizer_config.json.
         tokenizer_file: where its tokenizer.json is.
     """
-    if _version() >= (5, 0) or text is None or tokenizer_file is None:
+    if transformers_version() >= (5, 0) or text is None or tokenizer_file is None:
         return None
     said = json.loads(text)
     if said.get("tokenizer_class") != _NEW_TOKENIZER:
@@ -92,7 +93,8 @@ def tokenizer_in_older_form(text: str | None, tokenizer_file: str | None) -> Any
     )
 
 
-def _version() -> tuple[int, int]:
+def transformers_version() -> tuple[int, int]:
+    """Return the first two numbers of the version that is installed here."""
     import transformers
 
     major, minor = transformers.__version__.split(".")[:2]

@@ -23,6 +23,7 @@ import torch
 
 from vlmprobe.families.worker.clones import commit_of
 from vlmprobe.families.worker.faults import ModelFault, PackageFault
+from vlmprobe.families.worker.packages import install_name
 from vlmprobe.families.worker.stand_ins import standing_in
 
 if TYPE_CHECKING:
@@ -45,8 +46,6 @@ _UNUSED_MODULES = (
     "llava.model.multimodal_encoder.ps3_encoder",
     "llava.model.multimodal_encoder.radio_encoder",
 )
-#: Packages whose install name is not their import name.
-_INSTALL_NAMES = {"hydra": "hydra-core", "PIL": "pillow", "yaml": "pyyaml", "attr": "attrs"}
 
 
 class _TorchWith:
@@ -195,10 +194,9 @@ def _as_faults() -> Iterator[None]:
         # One of its own modules, or one that this transformers does not have.
         if package in ("llava", "transformers", "transformers_modules"):
             raise ModelFault(_unfit(error)) from error
-        install = _INSTALL_NAMES.get(package, package)
         raise PackageFault(
             f"NVILA's code needs the package {package!r}, which the environment of {sys.executable} lacks; "
-            f"run: {sys.executable} -m pip install {install} (docs/scales.md has the versions that were tried)"
+            f"run: {sys.executable} -m pip install {install_name(package)} (docs/scales.md has the versions that were tried)"
         ) from error
     except ImportError as error:
         raise ModelFault(_unfit(error)) from error
