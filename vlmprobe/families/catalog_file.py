@@ -74,10 +74,10 @@ def read_catalog_file(file: Path, families: dict[str, FamilyEntry], meanings: di
         InputError: the file is missing, is no TOML, or has an unknown key or a value of the wrong kind.
     """
     top = _table(_parse(file), "the top level", ("scales", "families"), file)
-    for name, value in _table(top.get("scales", {}), "[scales]", None, file).items():
+    for name, value in _named(top.get("scales", {}), "[scales]", file).items():
         entry = _scale(value, f"[scales.{name}]", file, _COUNT_KEYS)
         meanings[name] = entry.over(meanings.get(name, ScaleEntry()))
-    for name, value in _table(top.get("families", {}), "[families]", None, file).items():
+    for name, value in _named(top.get("families", {}), "[families]", file).items():
         families[name] = _family(name, value, families.get(name), file)
 
 
@@ -90,7 +90,7 @@ def _family(name: str, value: Any, known: FamilyEntry | None, file: Path) -> Fam
         said = "unknown architecture" if "architecture" in table else "set architecture; there is no family"
         raise InputError(f"{file}: {where}: {said} {architecture!r}; known: {', '.join(family_names())}")
     scales = dict(before.scales)
-    for scale, fields in _table(table.get("scales", {}), f"[families.{name}.scales]", None, file).items():
+    for scale, fields in _named(table.get("scales", {}), f"[families.{name}.scales]", file).items():
         entry = _scale(fields, f"[families.{name}.scales.{scale}]", file, (*_TEXT_KEYS, *_COUNT_KEYS))
         scales[scale] = entry.over(scales.get(scale, ScaleEntry()))
     # Other code has other needs.
@@ -146,6 +146,14 @@ def _scale(value: Any, where: str, file: Path, allowed: tuple[str, ...]) -> Scal
         if key in fields and path.is_dir():
             fields[key] = str(path.resolve())
     return ScaleEntry(**fields)
+
+
+def _named(value: Any, where: str, file: Path) -> dict[str, Any]:
+    """Return a table whose keys are names that are typed on a command line."""
+    table = _table(value, where, None, file)
+    if not all(name.strip() for name in table):
+        raise InputError(f"{file}: a name in {where} is empty; give it one")
+    return table
 
 
 def _table(value: Any, where: str, allowed: tuple[str, ...] | None, file: Path) -> dict[str, Any]:

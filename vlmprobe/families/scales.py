@@ -23,6 +23,8 @@ USER_FILE = "vlmprobe.toml"
 
 _BUNDLED_FILE = Path(__file__).with_name("checkpoints.toml")
 _BUNDLED_PREFIX = "bundled:"
+#: The scale before any fine-tuning.
+_BASE = "vanilla"
 # Families may not import the demo, whose data these are: they share only this folder's place.
 _BUNDLED_FOLDER = Path(__file__).parent.parent / "demo" / "checkpoints"
 
@@ -120,13 +122,16 @@ class Catalog:
         """Look up a scale; an explicit checkpoint or processor goes before the catalogue's.
 
         A scale that the catalogue does not know is allowed with an explicit checkpoint: it is the user's own.
-        An explicit checkpoint folder that holds a tokenizer brings its own processor.
+        An explicit checkpoint folder that holds a tokenizer brings its own processor. A folder without one takes the
+        base's, in a family whose other scales do so.
 
         Raises:
-            UsageError: unknown family or scale, or a scale whose checkpoint must be given.
+            UsageError: unknown family or scale, an empty name, or a scale whose checkpoint must be given.
             ModelError: a bundled checkpoint is not there.
         """
         known = self._family(family)
+        if not scale.strip():
+            raise UsageError("--scale is empty; name the checkpoint, 'mine' say")
         # The name alone says how much training a scale saw, also where the family does not list it.
         chosen = self._named(scale, known.scales.get(scale, ScaleEntry()))
         if checkpoint is None and chosen.checkpoint is None:
@@ -134,6 +139,8 @@ class Catalog:
         if _brings_processor(checkpoint):
             chosen = replace(chosen, processor=None, processor_revision=None)
         chosen = ScaleEntry(checkpoint=checkpoint, processor=processor).over(chosen)
+        if chosen.processor is None and scale != _BASE:
+            chosen = self._with_base_processor(family, chosen)
         if chosen.processor == chosen.checkpoint and chosen.processor_revision is None:
             # Said twice it is still one repository, at one revision.
             chosen = replace(chosen, processor=None)
@@ -157,6 +164,18 @@ class Catalog:
 
     def _named(self, scale: str, entry: ScaleEntry) -> ScaleEntry:
         return entry.over(self._meanings.get(scale, ScaleEntry()))
+
+    def _with_base_processor(self, family: str, chosen: ScaleEntry) -> ScaleEntry:
+        """Give a folder without tokenizer and image processor those that the family's other scales take."""
+        scales = self._family(family).scales
+        base = scales.get(_BASE, ScaleEntry())
+        place, revision = base.processor, base.processor_revision
+        if place is None:
+            place, revision = base.checkpoint, base.revision
+        others = {entry.processor for entry in scales.values()}
+        if place is None or place not in others or not _lacks_processor(str(chosen.checkpoint)):
+            return chosen
+        return replace(chosen, processor=place, processor_revision=revision)
 
     def _without_checkpoint(self, family: str, scale: str) -> UsageError:
         listed = self._family(family).scales
@@ -203,6 +222,11 @@ def _brings_processor(checkpoint: str | None) -> bool:
     folder = Path(checkpoint).expanduser()
     names = ("preprocessor_config.json", "processor_config.json")
     return (folder / "tokenizer_config.json").is_file() and any((folder / name).is_file() for name in names)
+
+
+def _lacks_processor(checkpoint: str) -> bool:
+    """Return whether a folder's files show that it has none; of a hub id nothing is known before it is loaded."""
+    return Path(checkpoint).expanduser().is_dir() and not _brings_processor(checkpoint)
 
 
 def _resolve(checkpoint: str) -> str:

@@ -166,8 +166,18 @@ def load_chat_template(source: str, revision: str | None, tokenizer: Any) -> str
 
 def _older_config(model_class: Any, config: dict[str, Any]) -> dict[str, Any]:
     older = config_in_older_form(config)
-    config_class = getattr(model_class, "config_class", None)
+    config_class = getattr(model_class, "config_class", None) or _config_class(config)
     return {} if older is None or config_class is None else {"config": config_class.from_dict(older)}
+
+
+def _config_class(config: dict[str, Any]) -> Any:
+    """Return what an auto class would read a config with; None where this version does not know its architecture."""
+    from transformers import CONFIG_MAPPING
+
+    try:
+        return CONFIG_MAPPING[config.get("model_type")]
+    except KeyError:
+        return None
 
 
 def _check_architecture(source: str, revision: str | None, model_type: str | None) -> dict[str, Any]:

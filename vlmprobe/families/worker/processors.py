@@ -10,6 +10,7 @@ from typing import Any
 from vlmprobe.families.worker.faults import ModelFault, PackageFault
 from vlmprobe.families.worker.pretrained import load_chat_template, load_tokenizer, place_of, quiet, read_text
 from vlmprobe.families.worker.torch_images import without_torchvision
+from vlmprobe.families.worker.versions import pillow_backend, processor_parts
 
 __all__ = ["load_image_text_processor"]
 
@@ -63,7 +64,7 @@ def _image_processor(source: str, revision: str | None, *, trust: bool) -> Any:
     if ours is not None:
         return ours.from_pretrained(place_of(source), revision=revision)
     return AutoImageProcessor.from_pretrained(
-        place_of(source), revision=revision, backend="pil", trust_remote_code=trust
+        place_of(source), revision=revision, trust_remote_code=trust, **pillow_backend()
     )
 
 
@@ -106,6 +107,8 @@ def _images_only(base: Any) -> Any:
 
     members = {
         "check_argument_for_proper_class": check_argument_for_proper_class,
+        # Before 5 a tokenizer of the architecture's own class was asked for; one is as good that reads the same file.
+        "tokenizer_class": "AutoTokenizer",
         "__module__": base.__module__,
     }
     return type(base.__name__, (base,), members)
@@ -113,12 +116,12 @@ def _images_only(base: Any) -> Any:
 
 def _parts(base: Any, images: Any, tokenizer: Any) -> dict[str, Any]:
     parts: dict[str, Any] = {"image_processor": images, "tokenizer": tokenizer}
-    return {name: parts.get(name) for name in base.get_attributes()}
+    return {name: parts.get(name) for name in processor_parts(base)}
 
 
 def _settings_of(base: Any, settings: dict[str, Any]) -> dict[str, Any]:
     known = set(inspect.signature(base.__init__).parameters) - {"self", "kwargs", "chat_template"}
-    return {name: value for name, value in settings.items() if name in known - set(base.get_attributes())}
+    return {name: value for name, value in settings.items() if name in known - set(processor_parts(base))}
 
 
 def _fault(source: str, error: Exception) -> ModelFault | PackageFault:

@@ -73,12 +73,12 @@ class Qwen25(SharedPrefixFamily):
     def __init__(self, options: LoadOptions, model: Any, tokenizer: Any, prompts: ImagePrompts) -> None:
         self._prompts = prompts
         self._image_token: int = model.config.image_token_id
-        layers = decoder_layers(model, options.checkpoint)
+        layers, path = decoder_layers(model, options.checkpoint)
         # What knows images: before 4.52 the whole model itself.
         self._multimodal = model.model if hasattr(model.model, "visual") else model
         self._one_logit = last_logits_only(model.forward)
         dim = model.config.get_text_config().hidden_size
-        super().__init__(options, model, tokenizer, layers, dim)
+        super().__init__(options, model, tokenizer, layers, dim, manifest={"layers_at": path})
         self._vision: QwenVision | None = None
         self._packed: PackedDecoder | None = None
         on_gpu = self._device.type == "cuda"
