@@ -5,14 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
-from importlib import import_module
 from importlib.metadata import EntryPoint, PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
 from vlmprobe.errors import MissingPackageError, ModelError, UsageError
-from vlmprobe.families import Family, family_names, load_family_class, registry
+from vlmprobe.families import Family, family_names, load_catalog, load_family_class, registry
 from vlmprobe.families.worker import packages
 
 
@@ -146,7 +145,9 @@ def test_a_plug_in_does_not_take_the_name_of_another_family(installed):
     assert registry.conflict("molmo") == said
     assert registry.conflict("tiny") is None
     for ask in (load_family_class, registry.family_target):
-        with pytest.raises(UsageError, match=f"^family 'molmo' is {said}; uninstall one, or have it register"):
+        with pytest.raises(
+            UsageError, match=f"^family 'molmo' is {said}; uninstall one, or have it register"
+        ):
             ask("molmo")
 
 
@@ -163,20 +164,22 @@ def test_a_family_whose_code_is_not_there_yet_is_said_to_be(monkeypatch):
 
 
 def test_a_package_that_another_one_imports_late_is_the_one_that_is_named():
-    """transformers and the like raise a second error from the one that tells; what they can do without is not blamed."""
-    try:
-        try:
-            import_module("nowhere_to_be_found")
-        except ModuleNotFoundError as error:
-            raise RuntimeError("Failed to import a.b because of the following error") from error
-    except RuntimeError as error:
-        assert packages.lost_package(error) == "nowhere_to_be_found"
-    try:
-        try:
-            import_module("nowhere_to_be_found")
-        except ModuleNotFoundError:
-            raise ImportError("cannot import name 'x' from 'y'")  # noqa: B904
-    except ImportError as error:
-        assert packages.lost_package(error) is None
+    """What transformers raises in place of the error that tells; what it can do without is not blamed."""
+    lost = ModuleNotFoundError("No module named 'nowhere.part'", name="nowhere.part")
+    failed = RuntimeError("Failed to import a.b because of the following error")
+    failed.__cause__ = lost
+    assert packages.lost_package(failed) == "nowhere"
+    other = ImportError("cannot import name 'x' from 'y'")
+    other.__context__ = lost
+    assert packages.lost_package(other) is None
     said = "The 'nowhere>=0.22,<1' distribution was not found and is required by this application"
     assert packages.lost_package(PackageNotFoundError(said)) == "nowhere"
+
+
+@pytest.mark.parametrize("name", ["auto", "qwen25", "tiny"])
+def test_the_oldest_transformers_is_the_same_in_code_list_and_docs(name):
+    """What is refused, what `vlmprobe families` shows, what the page on environments says."""
+    least = ".".join(map(str, load_family_class(name).least_transformers))
+    assert f"{least} or newer" in load_catalog().needs(name).text
+    docs = (Path(__file__).parents[2] / "docs" / "environments.md").read_text(encoding="utf-8")
+    assert f"`qwen25`, `tiny` and `auto` run on transformers {least}\n  or newer" in docs

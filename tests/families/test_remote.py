@@ -155,7 +155,7 @@ def test_a_missing_package_names_the_environments_own_pip(odd):
 
 @pytest.mark.parametrize(("package", "install"), [("tokenizers", "tokenizers"), ("PIL", "pillow")])
 def test_a_package_that_transformers_misses_is_the_one_that_is_named(package, install):
-    """transformers imports late and says something else: neither it nor the family's code is to be reinstalled."""
+    """Transformers imports late and says something else: neither it nor the family's code is to be reinstalled."""
     bootstrap = str(Path(protocol.__file__).with_name("bootstrap.py"))
     script = (
         f"import runpy; runpy.run_path({bootstrap!r}, run_name='boot')['_make_importable']()\n"
@@ -176,7 +176,8 @@ def test_a_transformers_that_is_too_old_is_one_line(odd):
     with pytest.raises(MissingPackageError) as caught:
         odd("fine", name="modern")
     assert str(caught.value) == (
-        f"the transformers {version('transformers')} of {sys.executable} is too old: this family runs on 99.0 or newer; "
+        f"the transformers {version('transformers')} of {sys.executable} is too old: "
+        "this family runs on 99.0 or newer; "
         f"run: {sys.executable} -m pip install 'transformers>=99.0'"
     )
 

@@ -98,7 +98,7 @@ def _registered() -> dict[str, str]:
 
 
 def _offers(name: str) -> set[tuple[str, str]]:
-    """Return target and package of everything that is registered under a name; what is this package's own counts once."""
+    """Return target and package of everything that is registered under a name; this package's own counts once."""
     own = {(_OWN[name], _PACKAGE)} if name in _OWN else set()
     registered = (
         (point.value, point.dist.name if point.dist else point.module.partition(".")[0])

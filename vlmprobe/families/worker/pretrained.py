@@ -13,6 +13,7 @@ from vlmprobe.families.worker.versions import (
     config_in_older_form,
     dtype_argument,
     tokenizer_in_older_form,
+    with_own_size,
 )
 
 if TYPE_CHECKING:
@@ -141,7 +142,8 @@ def load_image_processor(processor_class: Any, source: str, revision: str | None
     Raises:
         ModelFault: it holds none.
     """
-    return _load_part(processor_class, "image processor", source, revision)
+    images = _load_part(processor_class, "image processor", source, revision)
+    return with_own_size(images, json.loads(read_text(source, "preprocessor_config.json", revision) or "{}"))
 
 
 def load_chat_template(source: str, revision: str | None, tokenizer: Any) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "READ_BY_OLDER",
     "accepted",
     "config_in_older_form",
     "dtype_argument",
@@ -23,8 +24,12 @@ __all__ = [
     "takes_own_decoding",
     "tokenizer_in_older_form",
     "transformers_version",
+    "with_own_size",
 ]
 
+#: Architectures whose checkpoints of transformers 5 are put into the older form as a whole; others also have new names
+#: for weights and tokens.
+READ_BY_OLDER = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 #: A tokenizer's class in transformers 5 that version 4 does not have.
 _NEW_TOKENIZER = "TokenizersBackend"
 #: Architectures whose text settings stand at the top of config.json.
@@ -51,6 +56,20 @@ def dtype_argument(dtype: torch.dtype) -> dict[str, torch.dtype]:
 def pillow_backend() -> dict[str, Any]:
     """Return the argument that makes an image processor prepare images with Pillow: "slow" was its name before 5."""
     return {"backend": "pil"} if transformers_version() >= (5, 0) else {"use_fast": False}
+
+
+def with_own_size(image_processor: Any, said: dict[str, Any]) -> Any:
+    """Return an image processor that resizes as its file says.
+
+    Releases of version 4 read ``min_pixels`` and ``max_pixels`` of a Qwen-VL, and put their own default in the place of
+    ``size``, where newer checkpoints have the same two numbers.
+    """
+    size = said.get("size") or {}
+    least, most = size.get("shortest_edge"), size.get("longest_edge")
+    if least and most and hasattr(image_processor, "min_pixels") and said.get("min_pixels") is None:
+        image_processor.size = dict(size)
+        image_processor.min_pixels, image_processor.max_pixels = least, most
+    return image_processor
 
 
 def processor_parts(processor_class: Any) -> list[str]:

@@ -194,9 +194,10 @@ def _as_faults() -> Iterator[None]:
         # One of its own modules, or one that this transformers does not have.
         if package in ("llava", "transformers", "transformers_modules"):
             raise ModelFault(_unfit(error)) from error
+        pip = f"{sys.executable} -m pip"
         raise PackageFault(
             f"NVILA's code needs the package {package!r}, which the environment of {sys.executable} lacks; "
-            f"run: {sys.executable} -m pip install {install_name(package)} (docs/scales.md has the versions that were tried)"
+            f"run: {pip} install {install_name(package)} (docs/scales.md has the versions that were tried)"
         ) from error
     except ImportError as error:
         raise ModelFault(_unfit(error)) from error
