@@ -29,6 +29,11 @@ WRONG = {
         "extract nvila --scale 3m",
         "unknown scale '3m' of family 'nvila'; known: vanilla, 80k, 400k, 800k, 2m, roborefer; ",
     ),
+    "scale without a name": (
+        "",
+        ["extract", "tiny", "--scale", "", "--checkpoint", "."],
+        "--scale is empty; name the checkpoint, 'mine' say",
+    ),
     "scale without a checkpoint": (
         "",
         "extract molmo --scale 80k",
@@ -137,7 +142,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     text, typed, says = WRONG[what]
     (tmp_path / "vlmprobe.toml").write_text(text)
 
-    ran = here(*typed.split(), "--data", benchmark(2), "--home", "home", "--quiet", **mlflow_store)
+    words = typed.split() if isinstance(typed, str) else typed
+    ran = here(*words, "--data", benchmark(2), "--home", "home", "--quiet", **mlflow_store)
 
     assert (ran.code, ran.out) == (2, "")
     assert len(ran.err.splitlines()) == 1, ran.err

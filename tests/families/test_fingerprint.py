@@ -53,6 +53,18 @@ def test_place_date_and_what_training_left_do_not_count(folder, tmp_path):
     assert fingerprint(str(moved)) == before
 
 
+def test_a_tokenizers_repository_in_the_cache_needs_no_config(tmp_path, monkeypatch):
+    """Without the hub, any file of it tells its commit."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    commit = "c" * 40
+    repository = tmp_path / "models--me--words"
+    (repository / "snapshots" / commit).mkdir(parents=True)
+    (repository / "snapshots" / commit / "tokenizer.json").write_text("{}")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    assert fingerprint("me/words", cache_dir=tmp_path, weights=False) == commit
+
+
 def test_a_processor_is_told_by_its_settings_alone(folder):
     """Its folder needs no weights, and those that are there do not count; an empty one is an error."""
     before = fingerprint(str(folder), weights=False)

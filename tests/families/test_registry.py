@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
 from vlmprobe.errors import MissingPackageError, ModelError, UsageError
-from vlmprobe.families import Family, family_names, load_family_class, registry
+from vlmprobe.families import Family, family_names, load_catalog, load_family_class, registry
+from vlmprobe.families.worker import packages
 
 
 @pytest.fixture
@@ -110,6 +111,46 @@ def test_naming_families_and_scales_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize(("package", "install"), [("tokenizers", "tokenizers"), ("PIL", "pillow")])
+def test_a_package_that_transformers_misses_is_the_one_that_is_named(package, install):
+    """It imports late and says something else; the family's own module is not to be reinstalled."""
+    code = (
+        "import sys; sys.modules[sys.argv[1]] = None\n"
+        "from vlmprobe.families import load_family_class\n"
+        "try:\n    load_family_class('qwen25')\n"
+        "except Exception as error:\n    print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, package], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == (
+        f"MissingPackageError family 'qwen25' needs the package {package!r}, which is not installed; "
+        f"run: pip install {install}"
+    )
+
+
+def test_a_plug_in_that_cannot_be_imported_is_one_line(installed, monkeypatch):
+    """What Python said goes with the name of the family and that of the module."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "plugins"))
+    installed(other="raising:Family")
+    with pytest.raises(
+        MissingPackageError, match=r"^family 'other': raising cannot be imported \(ImportError: "
+    ) as caught:
+        load_family_class("other")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_plug_in_does_not_take_the_name_of_another_family(installed):
+    """Whichever ran, the run key would be the same: neither does, and the line names both packages."""
+    installed(molmo="other_package.code:Molmo")
+    said = "offered by other_package and by vlmprobe"
+    assert registry.conflict("molmo") == said
+    assert registry.conflict("tiny") is None
+    for ask in (load_family_class, registry.family_target):
+        with pytest.raises(
+            UsageError, match=f"^family 'molmo' is {said}; uninstall one, or have it register"
+        ):
+            ask("molmo")
+
+
 def test_a_family_whose_code_is_not_there_yet_is_said_to_be(monkeypatch):
     """Its scales are listed and its results imported; asking it is one line, wherever it would run."""
     monkeypatch.setitem(registry._OWN, "later", "vlmprobe.families.worker.later:Later")
@@ -120,3 +161,25 @@ def test_a_family_whose_code_is_not_there_yet_is_said_to_be(monkeypatch):
             UsageError, match="'later': this version of vlmprobe knows its scales, but has no code"
         ):
             ask("later")
+
+
+def test_a_package_that_another_one_imports_late_is_the_one_that_is_named():
+    """What transformers raises in place of the error that tells; what it can do without is not blamed."""
+    lost = ModuleNotFoundError("No module named 'nowhere.part'", name="nowhere.part")
+    failed = RuntimeError("Failed to import a.b because of the following error")
+    failed.__cause__ = lost
+    assert packages.lost_package(failed) == "nowhere"
+    other = ImportError("cannot import name 'x' from 'y'")
+    other.__context__ = lost
+    assert packages.lost_package(other) is None
+    said = "The 'nowhere>=0.22,<1' distribution was not found and is required by this application"
+    assert packages.lost_package(PackageNotFoundError(said)) == "nowhere"
+
+
+@pytest.mark.parametrize("name", ["auto", "qwen25", "tiny"])
+def test_the_oldest_transformers_is_the_same_in_code_list_and_docs(name):
+    """What is refused, what `vlmprobe families` shows, what the page on environments says."""
+    least = ".".join(map(str, load_family_class(name).least_transformers))
+    assert f"{least} or newer" in load_catalog().needs(name).text
+    docs = (Path(__file__).parents[2] / "docs" / "environments.md").read_text(encoding="utf-8")
+    assert f"`qwen25`, `tiny` and `auto` run on transformers {least}\n  or newer" in docs

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 import time
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,8 @@ def odd(monkeypatch):
     points = [
         EntryPoint("odd", "odd_family:Odd", registry.GROUP),
         EntryPoint("lacking", "odd_family:Lacking", registry.GROUP),
+        EntryPoint("modern", "odd_family:Modern", registry.GROUP),
+        EntryPoint("raising", "raising:Family", registry.GROUP),
     ]
     monkeypatch.setattr(registry, "entry_points", lambda **_group: points)
     families = []
@@ -149,6 +151,43 @@ def test_a_missing_package_names_the_environments_own_pip(odd):
     with pytest.raises(MissingPackageError) as caught:
         odd("fine", name="lacking")
     assert f"run: {sys.executable} -m pip install a_package_of_nobody" in str(caught.value)
+
+
+@pytest.mark.parametrize(("package", "install"), [("tokenizers", "tokenizers"), ("PIL", "pillow")])
+def test_a_package_that_transformers_misses_is_the_one_that_is_named(package, install):
+    """Transformers imports late and says something else: neither it nor the family's code is to be reinstalled."""
+    bootstrap = str(Path(protocol.__file__).with_name("bootstrap.py"))
+    script = (
+        f"import runpy; runpy.run_path({bootstrap!r}, run_name='boot')['_make_importable']()\n"
+        "import sys; sys.modules[sys.argv[1]] = None\n"
+        "from vlmprobe.families.worker.family_code import load_code\n"
+        "try:\n    load_code('vlmprobe.families.worker.qwen:Qwen25')\n"
+        "except Exception as fault:\n    print(fault.kind, fault)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, package], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == (
+        f"package the environment of {sys.executable} lacks the package {package!r}; "
+        f"run: {sys.executable} -m pip install {install}"
+    )
+
+
+def test_a_transformers_that_is_too_old_is_one_line(odd):
+    """Which version is there, which one is needed, and how to get it."""
+    with pytest.raises(MissingPackageError) as caught:
+        odd("fine", name="modern")
+    assert str(caught.value) == (
+        f"the transformers {version('transformers')} of {sys.executable} is too old: "
+        "this family runs on 99.0 or newer; "
+        f"run: {sys.executable} -m pip install 'transformers>=99.0'"
+    )
+
+
+def test_code_that_cannot_be_imported_is_one_line(odd):
+    """What Python said, and what is there."""
+    with pytest.raises(MissingPackageError, match=r"^raising cannot be imported \(ImportError: ") as caught:
+        odd("fine", name="raising")
+    assert "no_such_function" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_python_that_cannot_be_started_is_one_line(tmp_path):

@@ -173,6 +173,19 @@ def test_a_folder_in_the_file_that_has_a_tokenizer_brings_its_own_processor(cata
     assert catalog(f"{scale}processor = 'me/other'\n").scale("qwen25", "80k").processor == "me/other"
 
 
+def test_a_folder_without_a_tokenizer_takes_the_bases_processor(catalog, tmp_path):
+    """Under any name, in a family whose other scales do so, at the revision that the base is pinned to."""
+    (tmp_path / "mine").mkdir()
+    read = catalog('[families.qwen25.scales.vanilla]\nrevision = "v2"\n')
+    spec = read.scale("qwen25", "mine", checkpoint="mine")
+    assert (spec.processor, spec.processor_revision) == ("Qwen/Qwen2.5-VL-3B-Instruct", "v2")
+    assert read.scale("qwen25", "mine", "mine", "me/other").processor == "me/other"
+    # Whether a repository of the hub has one is not known here; these families keep theirs elsewhere.
+    assert read.scale("qwen25", "mine", checkpoint="me/mine").processor is None
+    assert read.scale("molmo", "mine", checkpoint="mine").processor is None
+    assert read.scale("nvila", "mine", checkpoint="mine").processor is None
+
+
 def test_an_unknown_scale_is_allowed_with_a_checkpoint(catalog):
     """It is the user's own; how much it was trained is not known, which is not 0."""
     spec = catalog().scale("tiny", "3m", checkpoint="bundled:2m")
@@ -184,6 +197,7 @@ def test_an_unknown_scale_is_allowed_with_a_checkpoint(catalog):
     [
         ("qwen26", "80k", "unknown family 'qwen26'; known: "),
         ("tiny", "90k", "unknown scale '90k' of family 'tiny'; known: vanilla, 80k, 400k, 800k, 2m; "),
+        ("tiny", "", "--scale is empty; name the checkpoint"),
         ("mine", "80k", "no checkpoint is known for scale '80k' of family 'mine'; pass --checkpoint "),
     ],
 )
@@ -226,6 +240,9 @@ def test_a_lost_bundled_checkpoint_is_named(catalog):
         ),
         ("[scales.80k]\nsamples_seen = true\n", "must be a whole number from 0 to 2.63 - 1, not True"),
         ("[families.tiny.scales.80k]\ncheckpoint = 5\n", "checkpoint in .* must be a text, not 5"),
+        ('[families.""]\narchitecture = "auto"\n', r"a name in \[families\] is empty; give it one"),
+        ('[scales." "]\nsamples_seen = 1\n', r"a name in \[scales\] is empty"),
+        ('[families.tiny.scales.""]\n', r"a name in \[families.tiny.scales\] is empty"),
         ("[families]\ntiny = 3\n", r"\[families.tiny\] must be a table, not 3"),
         ("[families.tiny]\ntrust_remote_code = true\n", "unknown key 'trust_remote_code' in "),
         ("[families.tiny.scales.80k]\ntrust_remote_code = true\n", "unknown key 'trust_remote_code' in "),

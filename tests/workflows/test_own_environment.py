@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import vlmprobe
+from vlmprobe.errors import ModelError
+from vlmprobe.families import BatchItem, Environment, LoadOptions, compare, open_family
+
+from ..architectures import NATIVE
 from ..nvila_environment import build_nvila, nvila_settings
 from ..older_environment import EnvironmentFailed, older_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+BUNDLED = Path(vlmprobe.__file__).parent / "demo" / "checkpoints" / "2m"
 SHARD_PAIRS = {"VLMPROBE_SHARD_PAIRS": "16"}
 
 
@@ -117,6 +124,65 @@ def test_an_older_transformers_gives_the_same_rows(
     certificates = rows(home, "SELECT passed, action, max_rel_dh FROM certificates")
     assert certificates
     assert all(passed and action == "kept" and worst <= 1e-5 for passed, action, worst in certificates)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [
+        ("transformers-4.49", "qwen2_5_vl"),
+        ("transformers-4.57", "qwen2_5_vl"),
+        ("transformers-4.57", "qwen3_vl"),
+    ],
+)
+def test_any_model_runs_on_an_older_transformers(name: str, architecture: str, tmp_path: Path) -> None:
+    """Family auto in an environment of its own: answers as in this process, states within 1e-5 of |h|."""
+    checkpoint = BUNDLED if architecture == "qwen2_5_vl" else tmp_path
+    if checkpoint is tmp_path:
+        NATIVE[architecture](tmp_path)
+    pairs = _pairs()
+    outputs = []
+    for environment in (None, Environment(str(_environment(name)))):
+        family = open_family("auto", environment)
+        options = family.resolve(LoadOptions(str(checkpoint), device="cpu", dtype="float32"))
+        with family.load(options) as model:
+            outputs.append(model.run_batch(pairs))
+            assert compare(outputs[-1], model.run_plain(pairs), model.info.layers).max_rel_dh <= 1e-5
+    ours, theirs = outputs
+    assert ours.texts == theirs.texts
+    worst = compare(theirs, ours, range(len(ours.states))).max_rel_dh
+    print(f"auto, {architecture} on {name}: max |dh|/|h| = {worst:.1e}")
+    assert worst <= 1e-5
+
+
+@pytest.mark.full
+def test_a_checkpoint_that_an_older_transformers_does_not_read_is_one_line(tmp_path: Path) -> None:
+    """Its weights have other names there: what saved it, what is there, and what reads it."""
+    NATIVE["gemma3"](tmp_path)
+    family = open_family("auto", Environment(str(_environment("transformers-4.57"))))
+    try:
+        with pytest.raises(
+            ModelError, match=r"saved by transformers 5\..* install 'transformers>=5'"
+        ) as caught:
+            family.load(family.resolve(LoadOptions(str(tmp_path))))
+    finally:
+        family.close()
+    assert "\n" not in str(caught.value)
+
+
+def _pairs() -> list[BatchItem]:
+    """Three pairs about images that are larger and smaller than a processor lets pass as they are."""
+    random = np.random.default_rng(0)
+    sizes = [(140, 140), (224, 112), (56, 56)]
+    images = [
+        Image.fromarray(random.integers(0, 255, (height, width, 3), np.uint8)) for width, height in sizes
+    ]
+    questions = (
+        "Is the cup to the left or right of the book?",
+        "Is the book to the left or right of the enormous cup?",
+    )
+    words = (("left", "right"), ("right", "left"))
+    return [BatchItem(f"p{number}", image, questions, words) for number, image in enumerate(images)]
 
 
 @pytest.mark.full

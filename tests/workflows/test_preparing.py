@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,14 @@ import huggingface_hub.constants
 import pytest
 
 import vlmprobe
+from vlmprobe.errors import ModelError
 from vlmprobe.workflows.console import Silent
 from vlmprobe.workflows.preparing import ExtractRequest, prepare
 
+from ..molmo_checkpoints import molmo_code, save_hub, save_native
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Rows = Callable[[Path, str], list[tuple[Any, ...]]]
 
@@ -124,3 +128,82 @@ def test_a_folder_has_no_commit(benchmark: Callable[..., Path], tmp_path: Path) 
     prepared = prepare(request, Silent())
     assert (prepared.options.revision, prepared.options.processor_revision) == (None, None)
     assert len(prepared.plan.config["identity"]["processor"]) == 64
+
+
+@pytest.fixture(scope="module")
+def native_molmo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Save a tiny Molmo in olmo's form, its code importable."""
+    folder = tmp_path_factory.mktemp("molmo")
+    with molmo_code(folder / "modules"):
+        yield save_native(folder / "native", save_hub(folder / "hub"))
+
+
+def _with_tokenizer(checkpoint: Path, folder: Path, place: str) -> Path:
+    """Link a native Molmo's files, its config naming another place for the tokenizer."""
+    config = json.loads((checkpoint / "config.yaml").read_text())
+    config["model"]["tokenizer"]["identifier"] = place
+    folder.mkdir()
+    (folder / "model.pt").symlink_to(checkpoint / "model.pt")
+    (folder / "config.yaml").write_text(json.dumps(config))
+    return folder
+
+
+def test_the_tokenizer_that_a_native_molmo_names_is_pinned(
+    hub: Path, native_molmo: Path, benchmark: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Its hub id becomes a commit: recorded, loaded, and another run's once the hub has a newer one."""
+    words = hub / "models--me--words"
+    for commit in (PROCESSOR, OLD_PROCESSOR):
+        (words / "snapshots" / commit).mkdir(parents=True)
+        for file in (native_molmo / "tokenizer").iterdir():
+            (words / "snapshots" / commit / file.name).symlink_to(file)
+        # The language model's repository has one, and transformers looks for it.
+        (words / "snapshots" / commit / "config.json").write_text('{"model_type": "qwen2"}')
+    (words / "refs").mkdir()
+    (words / "refs" / "main").write_text(OLD_PROCESSOR)
+    checkpoint = _with_tokenizer(native_molmo, tmp_path / "c", "me/words")
+    request = ExtractRequest("molmo", "80k", benchmark(2), checkpoint=str(checkpoint))
+
+    before = prepare(request, Silent())
+    (words / "refs" / "main").write_text(PROCESSOR)
+    with before.family.load(before.options) as model:
+        manifest = model.info.manifest
+    after = prepare(request, Silent())
+
+    config = before.plan.config
+    assert (config["processor"], config["processor_revision"]) == ("me/words", OLD_PROCESSOR)
+    assert (manifest["processor"], manifest["processor_revision"]) == ("me/words", OLD_PROCESSOR)
+    assert [each.plan.config["identity"]["processor"] for each in (before, after)] == [
+        OLD_PROCESSOR,
+        PROCESSOR,
+    ]
+    assert before.plan.run_key != after.plan.run_key
+
+
+def test_another_tokenizer_folder_of_a_native_molmo_is_another_run(
+    native_molmo: Path, benchmark: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Outside the checkpoint it is told by its content: two letters that change places change every answer."""
+    tokenizer = tmp_path / "words"
+    shutil.copytree(native_molmo / "tokenizer", tokenizer)
+    checkpoint = _with_tokenizer(native_molmo, tmp_path / "c", str(tokenizer))
+    request = ExtractRequest("molmo", "80k", benchmark(2), checkpoint=str(checkpoint))
+
+    before = prepare(request, Silent()).plan
+    said = json.loads((tokenizer / "tokenizer.json").read_text())
+    vocabulary = said["model"]["vocab"]
+    vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+    (tokenizer / "tokenizer.json").write_text(json.dumps(said))
+
+    assert before.config["processor"] == str(tokenizer)
+    assert prepare(request, Silent()).plan.run_key != before.run_key
+
+
+def test_a_tokenizer_that_is_nowhere_is_one_line(
+    hub: Path, native_molmo: Path, benchmark: Callable[..., Path], tmp_path: Path
+) -> None:
+    """It says which checkpoint asked for it."""
+    checkpoint = _with_tokenizer(native_molmo, tmp_path / "c", "some/one")
+    request = ExtractRequest("molmo", "80k", benchmark(2), checkpoint=str(checkpoint))
+    with pytest.raises(ModelError, match=rf"^the processor of {checkpoint}: 'some/one' is no folder here"):
+        prepare(request, Silent())

@@ -80,10 +80,12 @@ class OpenFamily(ABC):
 
     @abstractmethod
     def resolve(self, options: LoadOptions) -> LoadOptions:
-        """Say which device and dtype ``auto`` means where the model will run.
+        """Say which device and dtype ``auto`` means where the model will run, and where its processor is.
 
         Raises:
             UsageError: there is no such device or dtype.
+            ModelError: the checkpoint does not say where its processor is.
+            MissingPackageError: a package this family needs is not installed.
         """
 
     @abstractmethod

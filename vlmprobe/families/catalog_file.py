@@ -14,7 +14,7 @@ from vlmprobe.errors import InputError
 from vlmprobe.families.environments import DEFAULT_TIMEOUT_S, Environment
 from vlmprobe.families.registry import family_names
 
-__all__ = ["FamilyEntry", "ScaleEntry", "read_catalog_file"]
+__all__ = ["FamilyEntry", "ScaleEntry", "brings_processor", "read_catalog_file"]
 
 #: More than any count is, and what a database's column holds.
 _MOST = 2**63 - 1
@@ -38,7 +38,7 @@ class ScaleEntry:
 
     def over(self, base: ScaleEntry) -> ScaleEntry:
         """Lay this entry over another one, field by field."""
-        if self.processor is None and _brings_processor(self.checkpoint):
+        if self.processor is None and brings_processor(self.checkpoint):
             base = replace(base, processor=None, processor_revision=None)
         # A revision names a commit of one repository; it must not outlive the one it came with.
         return ScaleEntry(
@@ -78,10 +78,10 @@ def read_catalog_file(file: Path, families: dict[str, FamilyEntry], meanings: di
         InputError: the file is missing, is no TOML, or has an unknown key or a value of the wrong kind.
     """
     top = _table(_parse(file), "the top level", ("scales", "families"), file)
-    for name, value in _table(top.get("scales", {}), "[scales]", None, file).items():
+    for name, value in _named(top.get("scales", {}), "[scales]", file).items():
         entry = _scale(value, f"[scales.{name}]", file, _COUNT_KEYS)
         meanings[name] = entry.over(meanings.get(name, ScaleEntry()))
-    for name, value in _table(top.get("families", {}), "[families]", None, file).items():
+    for name, value in _named(top.get("families", {}), "[families]", file).items():
         families[name] = _family(name, value, families.get(name), file)
 
 
@@ -94,7 +94,7 @@ def _family(name: str, value: Any, known: FamilyEntry | None, file: Path) -> Fam
         said = "unknown architecture" if "architecture" in table else "set architecture; there is no family"
         raise InputError(f"{file}: {where}: {said} {architecture!r}; known: {', '.join(family_names())}")
     scales = dict(before.scales)
-    for scale, fields in _table(table.get("scales", {}), f"[families.{name}.scales]", None, file).items():
+    for scale, fields in _named(table.get("scales", {}), f"[families.{name}.scales]", file).items():
         entry = _scale(fields, f"[families.{name}.scales.{scale}]", file, (*_TEXT_KEYS, *_COUNT_KEYS))
         scales[scale] = entry.over(scales.get(scale, ScaleEntry()))
     # Other code has other needs.
@@ -154,13 +154,21 @@ def _scale(value: Any, where: str, file: Path, allowed: tuple[str, ...]) -> Scal
     return ScaleEntry(**fields)
 
 
-def _brings_processor(checkpoint: str | None) -> bool:
+def brings_processor(checkpoint: str | None) -> bool:
     """Return whether this is a folder with tokenizer and image processor of its own."""
     if checkpoint is None:
         return False
     folder = Path(checkpoint).expanduser()
     names = ("preprocessor_config.json", "processor_config.json")
     return (folder / "tokenizer_config.json").is_file() and any((folder / name).is_file() for name in names)
+
+
+def _named(value: Any, where: str, file: Path) -> dict[str, Any]:
+    """Return a table whose keys are names that are typed on a command line."""
+    table = _table(value, where, None, file)
+    if not all(name.strip() for name in table):
+        raise InputError(f"{file}: a name in {where} is empty; give it one")
+    return table
 
 
 def _table(value: Any, where: str, allowed: tuple[str, ...] | None, file: Path) -> dict[str, Any]:

@@ -24,6 +24,8 @@ _TRAINING = re.compile(
     r"|(optim|train)\.pt$)"
 )
 _TRAINING_FOLDER = re.compile(r"^(\.|checkpoint-|global_step|runs$|logs$|__pycache__$)")
+#: One of these is in the cache where a repository was used; a tokenizer alone may have no config.
+_WITNESSES = ("config.json", "tokenizer_config.json", "tokenizer.json")
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
@@ -99,11 +101,12 @@ def _of_hub(repository: str, revision: str | None, cache_dir: Path | None) -> st
     except Exception as error:  # noqa: BLE001  (the hub's HTTP client changes its exceptions with its version)
         commit, reason = None, _first_line(error)
     if commit is None:
-        cached = huggingface_hub.try_to_load_from_cache(
-            repository, "config.json", cache_dir=cache_dir, revision=revision
+        found = (
+            huggingface_hub.try_to_load_from_cache(repository, file, cache_dir=cache_dir, revision=revision)
+            for file in _WITNESSES
         )
         # The cache's layout is snapshots/<commit>/config.json.
-        commit = Path(cached).parent.name if isinstance(cached, str) else None
+        commit = next((Path(path).parent.name for path in found if isinstance(path, str)), None)
     if commit is None:
         raise ModelError(
             f"{repository!r} is no folder here, not in the hub's cache, and the hub did not give it: {reason}"

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import MissingPackageError, ModelError, UsageError, unknown_name
-from vlmprobe.families.worker import Family
+from vlmprobe.families.worker import ModelFault, PackageFault
+from vlmprobe.families.worker.family_code import load_code
+from vlmprobe.families.worker.packages import MissingPackage, how_to_get, missing_packages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from vlmprobe.families.worker import Family
 
-__all__ = ["family_names", "family_target", "has_code", "load_family_class", "missing_packages"]
+__all__ = ["conflict", "family_names", "family_target", "has_code", "load_family_class", "missing_packages"]
 
 GROUP = "vlmprobe.families"
+_PACKAGE = "vlmprobe"
 
 #: The families of this package once more: a checkout on the PYTHONPATH has no metadata to find them in.
 _OWN = {
@@ -26,19 +28,6 @@ _OWN = {
     "tiny": "vlmprobe.families.worker.qwen:Tiny",
 }
 _OWN_CODE = "vlmprobe.families.worker."
-#: Packages whose install name is not their import name.
-_INSTALL_NAMES = {
-    "PIL": "pillow",
-    "yaml": "pyyaml",
-    "cv2": "opencv-python",
-}
-#: Packages that 'pip install' does not get, or that cannot live beside this one's, and what to do instead.
-_ELSEWHERE = {
-    # PyPI's ai2-olmo is another model's, and an installed copy of the right one lacks its sub-packages.
-    "olmo": "run: git clone https://github.com/allenai/molmo && pip install --no-deps -e molmo",
-    "llava": "it wants an older transformers: install VILA in an environment of its own and name that in "
-    'vlmprobe.toml, [families.nvila] python = "/path/to/bin/python" (docs/scales.md)',
-}
 
 
 def family_names() -> list[str]:
@@ -51,7 +40,7 @@ def family_target(name: str) -> str:
 
     Raises:
         UsageError: no family has this name; the message lists them. Or its scales are known, but this version of
-            vlmprobe has no code for it.
+            vlmprobe has no code for it. Or two packages offer it.
     """
     registered = _registered()
     if name not in registered:
@@ -60,6 +49,12 @@ def family_target(name: str) -> str:
         raise UsageError(
             f"family {name!r}: this version of vlmprobe knows its scales, but has no code to run it yet; "
             "results of it can be imported ('vlmprobe import'), and a package can add the code (docs/families.md)"
+        )
+    said = conflict(name)
+    if said is not None:
+        # Whichever ran, its numbers would go into the runs of the other.
+        raise UsageError(
+            f"family {name!r} is {said}; uninstall one, or have it register another name (docs/families.md)"
         )
     return registered[name]
 
@@ -70,48 +65,44 @@ def has_code(name: str) -> bool:
     return not module.startswith(_OWN_CODE) or find_spec(module) is not None
 
 
+def conflict(name: str) -> str | None:
+    """Say which packages offer a family of this name, where it is more than one; None where it is not."""
+    packages = sorted({package for _, package in _offers(name)})
+    return f"offered by {' and by '.join(packages)}" if len(packages) > 1 else None
+
+
 def load_family_class(name: str) -> type[Family]:
     """Import the class of a family.
 
     Raises:
-        UsageError: no family has this name; the message lists them.
-        MissingPackageError: a package that the family needs is not installed.
+        UsageError: no family has this name, the message lists them; or two packages offer it.
+        MissingPackageError: a package that the family needs is not installed, or in a version that it cannot use.
         ModelError: the entry point does not lead to a family.
     """
     target = family_target(name)
-    module_name, _, attribute = target.partition(":")
     try:
-        loaded = getattr(import_module(module_name), attribute)
-    except ModuleNotFoundError as error:
-        lost = error.name or module_name
-        if f"{module_name}.".startswith(f"{lost}.") and not missing_packages([lost]):
-            raise ModelError(f"family {name!r}: there is no module {lost}; reinstall its package") from error
-        raise _missing(name, lost) from error
-    except AttributeError as error:
-        raise ModelError(
-            f"family {name!r}: {module_name} has no {attribute!r}; reinstall its package"
-        ) from error
-    if not (isinstance(loaded, type) and issubclass(loaded, Family)):
-        raise ModelError(f"family {name!r}: {target} is no subclass of vlmprobe.families.worker.Family")
-    for package in missing_packages(loaded.requires):
-        raise _missing(name, package)
-    return loaded
-
-
-def missing_packages(names: Iterable[str]) -> list[str]:
-    """Return the top-level packages among these import names that are not installed here; imports none."""
-    packages = (name.partition(".")[0] for name in names)
-    return [package for package in packages if find_spec(package) is None]
+        return load_code(target)
+    except MissingPackage as fault:
+        raise MissingPackageError(
+            f"family {name!r} needs the package {fault.package!r}, which is not installed; {how_to_get(fault.package)}"
+        ) from fault
+    except PackageFault as fault:
+        raise MissingPackageError(f"family {name!r}: {fault}") from fault
+    except ModelFault as fault:
+        raise ModelError(f"family {name!r}: {fault}") from fault
 
 
 def _registered() -> dict[str, str]:
-    points: tuple[EntryPoint, ...] = tuple(entry_points(group=GROUP))
-    return _OWN | {point.name: point.value for point in points}
+    """Return where each family's code is; of a name that is offered twice, this package's."""
+    return {point.name: point.value for point in entry_points(group=GROUP)} | _OWN
 
 
-def _missing(family: str, module: str) -> MissingPackageError:
-    package = module.partition(".")[0]
-    what = _ELSEWHERE.get(package) or f"run: pip install {_INSTALL_NAMES.get(package, package)}"
-    return MissingPackageError(
-        f"family {family!r} needs the package {package!r}, which is not installed; {what}"
+def _offers(name: str) -> set[tuple[str, str]]:
+    """Return target and package of everything that is registered under a name; this package's own counts once."""
+    own = {(_OWN[name], _PACKAGE)} if name in _OWN else set()
+    registered = (
+        (point.value, point.dist.name if point.dist else point.module.partition(".")[0])
+        for point in entry_points(group=GROUP)
+        if point.name == name
     )
+    return own | {(target, package) for target, package in registered if not (own and package == _PACKAGE)}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import ModelError, UsageError, unknown_name
-from vlmprobe.families.catalog_file import FamilyEntry, ScaleEntry, read_catalog_file
+from vlmprobe.families.catalog_file import FamilyEntry, ScaleEntry, brings_processor, read_catalog_file
 from vlmprobe.families.registry import family_names
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ USER_FILE = "vlmprobe.toml"
 
 _BUNDLED_FILE = Path(__file__).with_name("checkpoints.toml")
 _BUNDLED_PREFIX = "bundled:"
+#: The scale before any fine-tuning.
+_BASE = "vanilla"
 # Families may not import the demo, whose data these are: they share only this folder's place.
 _BUNDLED_FOLDER = Path(__file__).parent.parent / "demo" / "checkpoints"
 
@@ -120,18 +122,23 @@ class Catalog:
         """Look up a scale; an explicit checkpoint or processor goes before the catalogue's.
 
         A scale that the catalogue does not know is allowed with an explicit checkpoint: it is the user's own.
-        An explicit checkpoint folder that holds a tokenizer brings its own processor.
+        An explicit checkpoint folder that holds a tokenizer brings its own processor. A folder without one takes the
+        base's, in a family whose other scales do so.
 
         Raises:
-            UsageError: unknown family or scale, or a scale whose checkpoint must be given.
+            UsageError: unknown family or scale, an empty name, or a scale whose checkpoint must be given.
             ModelError: a bundled checkpoint is not there.
         """
         known = self._family(family)
+        if not scale.strip():
+            raise UsageError("--scale is empty; name the checkpoint, 'mine' say")
         # The name alone says how much training a scale saw, also where the family does not list it.
         chosen = self._named(scale, known.scales.get(scale, ScaleEntry()))
         if checkpoint is None and chosen.checkpoint is None:
             raise self._without_checkpoint(family, scale)
         chosen = ScaleEntry(checkpoint=checkpoint, processor=processor).over(chosen)
+        if chosen.processor is None and scale != _BASE:
+            chosen = self._with_base_processor(family, chosen)
         if chosen.processor == chosen.checkpoint and chosen.processor_revision is None:
             # Said twice it is still one repository, at one revision.
             chosen = replace(chosen, processor=None)
@@ -155,6 +162,18 @@ class Catalog:
 
     def _named(self, scale: str, entry: ScaleEntry) -> ScaleEntry:
         return entry.over(self._meanings.get(scale, ScaleEntry()))
+
+    def _with_base_processor(self, family: str, chosen: ScaleEntry) -> ScaleEntry:
+        """Give a folder without tokenizer and image processor those that the family's other scales take."""
+        scales = self._family(family).scales
+        base = scales.get(_BASE, ScaleEntry())
+        place, revision = base.processor, base.processor_revision
+        if place is None:
+            place, revision = base.checkpoint, base.revision
+        others = {entry.processor for entry in scales.values()}
+        if place is None or place not in others or not _lacks_processor(str(chosen.checkpoint)):
+            return chosen
+        return replace(chosen, processor=place, processor_revision=revision)
 
     def _without_checkpoint(self, family: str, scale: str) -> UsageError:
         listed = self._family(family).scales
@@ -194,6 +213,11 @@ def load_catalog(user_file: Path | None = None) -> Catalog:
         if file is not None:
             read_catalog_file(file, families, meanings)
     return Catalog(families, meanings)
+
+
+def _lacks_processor(checkpoint: str) -> bool:
+    """Return whether a folder's files show that it has none; of a hub id nothing is known before it is loaded."""
+    return Path(checkpoint).expanduser().is_dir() and not brings_processor(checkpoint)
 
 
 def _resolve(checkpoint: str) -> str:

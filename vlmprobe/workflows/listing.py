@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.families import has_code, load_catalog, missing_packages
+from vlmprobe.families import conflict, has_code, load_catalog, missing_packages
 
 if TYPE_CHECKING:
     from vlmprobe.families import Catalog, Environment, Needs
@@ -32,9 +32,9 @@ def list_families() -> list[dict[str, Any]]:
     """Return a row per family.
 
     Keys: family, architecture, needs, runs_in (the path of another Python, or ``this Python``) and state:
-    ``ready``, ``missing: PACKAGE, ...``, ``no code in this version``, or for another Python ``not looked into``
-    or what is wrong with it. To look into another environment its Python would have to be started, which a
-    listing does not do.
+    ``ready``, ``missing: PACKAGE, ...``, ``no code in this version``, ``offered by A and by B`` (two packages,
+    neither of which is run), or for another Python ``not looked into`` or what is wrong with it. To look into
+    another environment its Python would have to be started, which a listing does not do.
 
     Raises:
         InputError: the user's ``vlmprobe.toml`` is wrong.
@@ -70,14 +70,17 @@ def _family(catalog: Catalog, family: str) -> dict[str, Any]:
         "architecture": catalog.architecture(family),
         "needs": needs.text,
         "runs_in": THIS_PYTHON if environment is None else environment.python,
-        "state": _state(environment, needs, code=has_code(catalog.architecture(family))),
+        "state": _state(environment, needs, catalog.architecture(family)),
     }
 
 
-def _state(environment: Environment | None, needs: Needs, *, code: bool) -> str:
+def _state(environment: Environment | None, needs: Needs, architecture: str) -> str:
+    twice = conflict(architecture)
+    if twice is not None:
+        return twice
     if environment is not None:
         return environment.problem() or "not looked into"
-    if not code:
+    if not has_code(architecture):
         return "no code in this version"
     missing = missing_packages(needs.packages)
     return f"missing: {', '.join(missing)}" if missing else "ready"

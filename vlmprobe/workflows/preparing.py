@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.errors import ModelError
 from vlmprobe.families import LoadOptions, fingerprint, is_local, load_catalog, open_family, open_on_devices
 from vlmprobe.pairs import link_quads, read_boxes, read_dataset
 from vlmprobe.store.identity import run_key
@@ -92,7 +93,7 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
     family = open_family(spec.architecture, spec.environment)
     try:
         options = family.resolve(_load_options(request, spec))
-        marks = _Marks.of(spec)
+        marks = _Marks.of(options)
         options = marks.pin(options)
     except BaseException:
         family.close()
@@ -112,12 +113,19 @@ class _Marks:
     """None where the checkpoint brings its own."""
 
     @classmethod
-    def of(cls, spec: ScaleSpec) -> _Marks:
-        processor = spec.processor
-        return cls(
-            fingerprint(spec.checkpoint, spec.revision),
-            None if processor is None else fingerprint(processor, spec.processor_revision, weights=False),
-        )
+    def of(cls, options: LoadOptions) -> _Marks:
+        """Ask the hub, or hash the folders.
+
+        Args:
+            options: as the family resolved them: its checkpoint may name a processor that the catalogue does not know.
+        """
+        checkpoint = fingerprint(options.checkpoint, options.revision)
+        if options.processor is None:
+            return cls(checkpoint, None)
+        try:
+            return cls(checkpoint, fingerprint(options.processor, options.processor_revision, weights=False))
+        except ModelError as error:
+            raise ModelError(f"the processor of {options.checkpoint}: {error}") from error
 
     def pin(self, options: LoadOptions) -> LoadOptions:
         """Ask for the very commits that the run's key names: a branch may move between two starts."""
@@ -176,7 +184,7 @@ def _plan(
         device=options.device,
         config={
             "identity": identity,
-            "processor": spec.processor,
+            "processor": options.processor,
             # As asked for, a branch say, and the commits that it was; a folder has neither.
             "asked_revision": spec.revision,
             "revision": options.revision,

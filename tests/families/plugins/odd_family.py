@@ -9,7 +9,7 @@ import numpy as np
 
 from vlmprobe.families.worker import BatchOutput, Family, ModelFault, ModelInfo, OutOfMemoryError
 
-__all__ = ["Lacking", "Odd"]
+__all__ = ["Lacking", "Modern", "Odd"]
 
 
 class Odd(Family):
@@ -54,3 +54,9 @@ class Lacking(Odd):
     """Says that it needs what nobody has."""
 
     requires = ("a_package_of_nobody.part",)
+
+
+class Modern(Odd):
+    """Wants a transformers that does not exist yet."""
+
+    least_transformers = (99, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +16,7 @@ from vlmprobe.families import BatchItem, LoadOptions, compare, fingerprint
 from vlmprobe.families.worker import UsageFault
 from vlmprobe.families.worker.molmo import Molmo
 
+from ...model_code import model_code
 from ...molmo_checkpoints import DIM, LAYERS, molmo_code, save_hub, save_native
 from ..conftest import QUESTIONS, WORDS
 
@@ -213,6 +215,18 @@ def test_the_manifest_says_what_was_loaded(load, form):
     assert manifest["image_backend"].removeprefix("torch, for ") in {"tensorflow", "torchvision"}
     assert manifest["end_tokens"] == [256]
     json.dumps(manifest)
+
+
+def test_the_commit_of_the_code_is_on_record(load):
+    """Olmo is run from a clone, which moves on; the Hugging Face form's code is the checkpoint's own."""
+    clone = model_code("molmo")
+    if not (clone / ".git").exists():
+        pytest.skip(f"{clone} is no clone")
+    done = subprocess.run(
+        ["git", "-C", str(clone), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    )
+    assert load("native").info.manifest["code_commit"] == done.stdout.strip()
+    assert "code_commit" not in load("hub").info.manifest
 
 
 def test_the_number_format_is_the_one_asked_for(tmp_path, items):

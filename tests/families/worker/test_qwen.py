@@ -35,6 +35,7 @@ def test_what_was_loaded(model):
     assert (model.info.n_layers, model.info.layers, model.info.dim) == (6, (0, 1, 2, 3, 4, 5), 192)
     assert (model.info.dtype, model.info.device) == ("float32", "cpu")
     assert model.info.manifest["image_backend"] == "pil"
+    assert model.info.manifest["layers_at"] == "model.language_model.layers"
     assert model.info.manifest["attention"] == "sdpa"
     assert model.info.manifest["n_parameters"] == 3_818_624
     json.dumps(model.info.manifest)

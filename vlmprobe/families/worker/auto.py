@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from vlmprobe.families.worker.pretrained import load_model, place_of, quiet, rea
 from vlmprobe.families.worker.processors import load_image_text_processor
 from vlmprobe.families.worker.prompts import distinct_images, pad_left
 from vlmprobe.families.worker.shared_prefix import Prompts, Rows, SharedPrefixFamily
+from vlmprobe.families.worker.versions import READ_BY_OLDER, transformers_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +61,7 @@ class Auto(SharedPrefixFamily):
     """One loaded image-text-to-text model."""
 
     copies = True
+    least_transformers = (4, 49)
 
     def __init__(self, options: LoadOptions, model: Any, processor: Any) -> None:
         self._processor = processor
@@ -212,7 +215,9 @@ class Auto(SharedPrefixFamily):
 
     def _known(self, inputs: dict[str, Any]) -> dict[str, Any]:
         if "kwargs" in self._forward_knows:
-            return inputs
+            # Some tokenizers write token types for any model; generate takes no argument that nobody uses.
+            unused = {"token_type_ids"} - self._forward_knows
+            return {name: value for name, value in inputs.items() if name not in unused}
         return {name: value for name, value in inputs.items() if name in self._forward_knows}
 
     def _positions(
@@ -223,7 +228,9 @@ class Auto(SharedPrefixFamily):
         kinds: dict[str, list[list[int]]],
     ) -> list[Tensor] | None:
         """Return positions of several axes, (axes, length) a row, where the model has them (M-RoPE)."""
-        rope = getattr(self._model.model, "get_rope_index", None)
+        # Before 4.52 it is a method of the whole model.
+        places = (self._model.model, self._model)
+        rope = next((place.get_rope_index for place in places if hasattr(place, "get_rope_index")), None)
         if rope is None or "image_grid_thw" not in pixels:
             return None
         known = inspect.signature(rope).parameters
@@ -325,6 +332,7 @@ def _check_known(options: LoadOptions) -> str:
     """
     from pathlib import Path
 
+    import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as KNOWN
 
     from vlmprobe.families.worker.places import is_local
@@ -338,6 +346,7 @@ def _check_known(options: LoadOptions) -> str:
         return ""
     model_type = str(config.get("model_type"))
     if model_type in KNOWN:
+        _check_readable(source, model_type, str(config.get("transformers_version", "")))
         return model_type
     if "AutoModelForImageTextToText" in (config.get("auto_map") or {}):
         if options.trust_remote_code:
@@ -346,6 +355,21 @@ def _check_known(options: LoadOptions) -> str:
             f"{place_of(source)}: this checkpoint brings Python code of its own; read it, then pass --trust-remote-code"
         )
     raise ModelFault(
-        f"{place_of(source)}: transformers has no image-text-to-text model {model_type!r}; "
-        "is it a text model, or one that needs a family of its own ('vlmprobe families')?"
+        f"{place_of(source)}: transformers {transformers.__version__} has no image-text-to-text model {model_type!r}; "
+        "is it a text model, one of a newer transformers, or one that needs a family of its own ('vlmprobe families')?"
+    )
+
+
+def _check_readable(source: str, model_type: str, saved_by: str) -> None:
+    """Refuse what transformers 5 saved in a form that the version here would read wrongly or not at all."""
+    newer = saved_by.partition(".")[0]
+    if model_type in READ_BY_OLDER or not newer.isdecimal() or int(newer) <= transformers_version()[0]:
+        return
+    import transformers
+
+    pip = f"{sys.executable} -m pip"
+    raise ModelFault(
+        f"{place_of(source)}: saved by transformers {saved_by}, whose form of {model_type!r} the "
+        f"{transformers.__version__} of {sys.executable} does not read; run: {pip} install 'transformers>={newer}', "
+        "or give the checkpoint as it was published"
     )

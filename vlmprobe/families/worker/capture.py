@@ -135,18 +135,20 @@ class HostStates:
         return self._host
 
 
-def decoder_layers(model: Any, checkpoint: str) -> Any:
-    """Return the decoder layers, checked against the number that the config names.
+def decoder_layers(model: Any, checkpoint: str) -> tuple[Any, str]:
+    """Return the decoder layers and their path in the model, checked against the number that the config names.
 
     Raises:
         ModelFault: they are not where this family looks for them, or not as many.
     """
     expected = model.config.get_text_config().num_hidden_layers
-    inner = getattr(model.model, "language_model", model.model)
+    inner, path = model.model, "model.layers"
+    if hasattr(inner, "language_model"):
+        inner, path = inner.language_model, "model.language_model.layers"
     layers = getattr(inner, "layers", ())
     if len(layers) != expected:
         raise ModelFault(f"{checkpoint}: found {len(layers)} decoder layers, config.json says {expected}")
-    return layers
+    return layers, path
 
 
 def kept_layers(asked: tuple[int, ...] | None, n_layers: int) -> tuple[int, ...]:

@@ -104,6 +104,8 @@ class Family(ABC):
 
     requires: ClassVar[tuple[str, ...]] = ()
     """Import names of packages this family needs beyond vlmprobe's own."""
+    least_transformers: ClassVar[tuple[int, int]] = (0, 0)
+    """The first release of transformers that it runs on; (0, 0) where it does not say."""
 
     info: ModelInfo
 
@@ -111,8 +113,13 @@ class Family(ABC):
     def resolve(cls, options: LoadOptions) -> LoadOptions:
         """Say which device and dtype ``auto`` means here, before anything is loaded.
 
+        A family whose checkpoint names another place for its tokenizer or image processor puts that into
+        ``processor``: what is found there is then pinned, recorded and part of what tells runs apart.
+
         Raises:
             UsageFault: there is no such device or dtype.
+            ModelFault: the checkpoint does not say where its processor is.
+            PackageFault: a package that reading it needs is not installed.
         """
         from vlmprobe.families.worker.devices import pick_devices, pick_dtype
 

@@ -16,6 +16,7 @@ all positions it reads rows that are padded on the left just as well, as the fas
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from vlmprobe.families.worker.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.faults import ModelFault
 from vlmprobe.families.worker.generation_host import GenerationHost, generation_config_of
 from vlmprobe.families.worker.molmo_hub import load_hub
-from vlmprobe.families.worker.molmo_native import load_native
+from vlmprobe.families.worker.molmo_native import load_native, tokenizer_place
 from vlmprobe.families.worker.places import is_local
 from vlmprobe.families.worker.prompts import distinct_images
 from vlmprobe.families.worker.shared_prefix import Prompts, Rows, SharedPrefixFamily
@@ -72,6 +73,14 @@ class Molmo(SharedPrefixFamily):
             language_model=self._host,
             manifest={**loaded.manifest, **manifest},
         )
+
+    @classmethod
+    def resolve(cls, options: LoadOptions) -> LoadOptions:
+        """See :meth:`Family.resolve`; olmo's form keeps the tokenizer where its config says."""
+        options = super().resolve(options)
+        if options.processor is None and _is_native(options.checkpoint):
+            return replace(options, processor=tokenizer_place(options.checkpoint))
+        return options
 
     @classmethod
     def load(cls, options: LoadOptions) -> Self:

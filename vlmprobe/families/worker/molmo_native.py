@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from vlmprobe.families.worker.clones import commit_of
 from vlmprobe.families.worker.faults import ModelFault, PackageFault
 from vlmprobe.families.worker.molmo_inputs import (
     IMAGE_TOKENS,
@@ -31,6 +32,7 @@ from vlmprobe.families.worker.molmo_inputs import (
     image_token_ids,
 )
 from vlmprobe.families.worker.molmo_stand_ins import resizing, stand_ins
+from vlmprobe.families.worker.packages import install_name
 from vlmprobe.families.worker.pretrained import load_tokenizer, quiet
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.families.worker.family import LoadOptions
 
-__all__ = ["load_native"]
+__all__ = ["load_native", "tokenizer_place"]
 
 CONFIG, WEIGHTS = "config.yaml", "model.pt"
 _INSTALL = (
@@ -81,8 +83,22 @@ def load_native(options: LoadOptions, dtype: torch.dtype, device: torch.device) 
         "layers_at": "transformer.blocks",
         "image_backend": resizing("import torchvision"),
         "tokenizer": tokenizer.name_or_path,
+        "code_commit": commit_of(Path(str(olmo["model"].__file__)).parents[1]),
     }
     return LoadedMolmo(model.requires_grad_(requires_grad=False), model, inputs, manifest)
+
+
+def tokenizer_place(checkpoint: str) -> str:
+    """Return the folder or hub id of the language model's tokenizer, as config.yaml names it.
+
+    olmo reads its config itself: it knows how older ones wrote this.
+
+    Raises:
+        ModelFault: config.yaml cannot be read.
+        PackageFault: olmo, or a package that it imports, is not installed.
+    """
+    config = _read_config(_import_olmo(checkpoint)["config"], Path(checkpoint).expanduser() / CONFIG)
+    return str(config.tokenizer.identifier)
 
 
 class NativeInputs(MolmoInputs):
@@ -155,7 +171,7 @@ def _import_olmo(checkpoint: str) -> dict[str, ModuleType]:
             _forget_olmo()
             raise PackageFault(
                 f"{checkpoint}: the package 'olmo' needs {error.name!r}, which is not installed; "
-                f"run: pip install {error.name}"
+                f"run: pip install {install_name(str(error.name))}"
             ) from error
         except (ImportError, AttributeError, TypeError, RuntimeError) as error:
             _forget_olmo()
@@ -196,7 +212,7 @@ def _load_tokenizer(config: Any, options: LoadOptions) -> Any:
     except ModelFault as error:
         raise ModelFault(
             f"{error}; config.yaml names the tokenizer {config.tokenizer.identifier!r}"
-            if options.processor is None
+            if source == config.tokenizer.identifier
             else str(error)
         ) from error
     try:

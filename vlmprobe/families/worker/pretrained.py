@@ -14,6 +14,7 @@ from vlmprobe.families.worker.versions import (
     config_in_older_form,
     dtype_argument,
     tokenizer_in_older_form,
+    with_own_size,
 )
 
 if TYPE_CHECKING:
@@ -160,7 +161,8 @@ def load_image_processor(processor_class: Any, source: str, revision: str | None
     Raises:
         ModelFault: it holds none.
     """
-    return _load_part(processor_class, "image processor", source, revision)
+    images = _load_part(processor_class, "image processor", source, revision)
+    return with_own_size(images, json.loads(read_text(source, "preprocessor_config.json", revision) or "{}"))
 
 
 def load_chat_template(source: str, revision: str | None, tokenizer: Any) -> str:
@@ -185,8 +187,18 @@ def load_chat_template(source: str, revision: str | None, tokenizer: Any) -> str
 
 def _older_config(model_class: Any, config: dict[str, Any]) -> dict[str, Any]:
     older = config_in_older_form(config)
-    config_class = getattr(model_class, "config_class", None)
+    config_class = getattr(model_class, "config_class", None) or _config_class(config)
     return {} if older is None or config_class is None else {"config": config_class.from_dict(older)}
+
+
+def _config_class(config: dict[str, Any]) -> Any:
+    """Return what an auto class would read a config with; None where this version does not know its architecture."""
+    from transformers import CONFIG_MAPPING
+
+    try:
+        return CONFIG_MAPPING[config.get("model_type")]
+    except KeyError:
+        return None
 
 
 def _check_architecture(source: str, revision: str | None, model_type: str | None) -> dict[str, Any]:

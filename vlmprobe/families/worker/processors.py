@@ -5,11 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import sys
 from typing import Any
 
 from vlmprobe.families.worker.faults import ModelFault, PackageFault
+from vlmprobe.families.worker.packages import install_name, lost_package
 from vlmprobe.families.worker.pretrained import load_chat_template, load_tokenizer, place_of, quiet, read_text
 from vlmprobe.families.worker.torch_images import without_torchvision
+from vlmprobe.families.worker.versions import pillow_backend, processor_parts, with_own_size
 
 __all__ = ["load_image_text_processor"]
 
@@ -32,7 +35,10 @@ def load_image_text_processor(source: str, revision: str | None, model_type: str
     """
     from transformers import AutoProcessor
 
-    base = _processor_class(source, revision, model_type, trust=trust)
+    try:
+        base = _processor_class(source, revision, model_type, trust=trust)
+    except (ImportError, RuntimeError) as error:
+        raise _fault(source, error) from error
     if base is None:
         # A class that the checkpoint brings along, or none: transformers decides, and says what is wrong.
         try:
@@ -58,13 +64,15 @@ def load_image_text_processor(source: str, revision: str | None, model_type: str
 def _image_processor(source: str, revision: str | None, *, trust: bool) -> Any:
     from transformers import AutoImageProcessor
 
-    names = [said.get("image_processor_type") for said in _settings(source, revision)]
+    settings = _settings(source, revision)
+    names = [said.get("image_processor_type") for said in settings]
     ours = without_torchvision(next((name for name in names if name), None))
     if ours is not None:
         return ours.from_pretrained(place_of(source), revision=revision)
-    return AutoImageProcessor.from_pretrained(
-        place_of(source), revision=revision, backend="pil", trust_remote_code=trust
+    images = AutoImageProcessor.from_pretrained(
+        place_of(source), revision=revision, trust_remote_code=trust, **pillow_backend()
     )
+    return with_own_size(images, settings[_FILES.index("preprocessor_config.json")])
 
 
 def _settings(source: str, revision: str | None) -> list[dict[str, Any]]:
@@ -106,6 +114,8 @@ def _images_only(base: Any) -> Any:
 
     members = {
         "check_argument_for_proper_class": check_argument_for_proper_class,
+        # Before 5 a tokenizer of the architecture's own class was asked for; one is as good that reads the same file.
+        "tokenizer_class": "AutoTokenizer",
         "__module__": base.__module__,
     }
     return type(base.__name__, (base,), members)
@@ -113,21 +123,23 @@ def _images_only(base: Any) -> Any:
 
 def _parts(base: Any, images: Any, tokenizer: Any) -> dict[str, Any]:
     parts: dict[str, Any] = {"image_processor": images, "tokenizer": tokenizer}
-    return {name: parts.get(name) for name in base.get_attributes()}
+    return {name: parts.get(name) for name in processor_parts(base)}
 
 
 def _settings_of(base: Any, settings: dict[str, Any]) -> dict[str, Any]:
     known = set(inspect.signature(base.__init__).parameters) - {"self", "kwargs", "chat_template"}
-    return {name: value for name, value in settings.items() if name in known - set(base.get_attributes())}
+    return {name: value for name, value in settings.items() if name in known - set(processor_parts(base))}
 
 
 def _fault(source: str, error: Exception) -> ModelFault | PackageFault:
     said = " ".join(str(error).split())
-    package = _missing_package(said) if isinstance(error, ImportError) or "torchvision" in said else None
+    package = lost_package(error)
+    if package is None:
+        package = _missing_package(said) if isinstance(error, ImportError) or "torchvision" in said else None
     if package is not None:
         return PackageFault(
             f"{source}: its processor needs the package {package!r}, which is not installed; "
-            f"run: pip install {package}"
+            f"run: {sys.executable} -m pip install {install_name(package)}"
         )
     return ModelFault(
         f"{source}: cannot load its processor ({said[:300] or type(error).__name__}); pass --processor with the "

@@ -20,7 +20,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import Qwen2_5_VLForConditionalGeneration
 
 from vlmprobe.families.worker.capture import decoder_layers
 from vlmprobe.families.worker.devices import pick_device, pick_dtype
@@ -69,16 +68,17 @@ class Qwen25(SharedPrefixFamily):
     """One loaded Qwen2.5-VL checkpoint."""
 
     copies = True
+    least_transformers = (4, 49)
 
     def __init__(self, options: LoadOptions, model: Any, tokenizer: Any, prompts: ImagePrompts) -> None:
         self._prompts = prompts
         self._image_token: int = model.config.image_token_id
-        layers = decoder_layers(model, options.checkpoint)
+        layers, path = decoder_layers(model, options.checkpoint)
         # What knows images: before 4.52 the whole model itself.
         self._multimodal = model.model if hasattr(model.model, "visual") else model
         self._one_logit = last_logits_only(model.forward)
         dim = model.config.get_text_config().hidden_size
-        super().__init__(options, model, tokenizer, layers, dim)
+        super().__init__(options, model, tokenizer, layers, dim, manifest={"layers_at": path})
         self._vision: QwenVision | None = None
         self._packed: PackedDecoder | None = None
         on_gpu = self._device.type == "cuda"
@@ -99,6 +99,8 @@ class Qwen25(SharedPrefixFamily):
     @classmethod
     def load(cls, options: LoadOptions) -> Self:
         """Load a checkpoint; see :meth:`Family.load`."""
+        from transformers import Qwen2_5_VLForConditionalGeneration
+
         device = pick_device(options.device)
         dtype = pick_dtype(options.dtype, device)
         model = load_model(

@@ -7,12 +7,11 @@ import queue
 import sys
 import threading
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker import protocol
-from vlmprobe.families.worker.faults import Fault, OutOfMemoryError, PackageFault
+from vlmprobe.families.worker.family_code import load_code
+from vlmprobe.families.worker.faults import Fault, OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,25 +118,9 @@ class _Worker:
 
     def _family(self) -> type[Family]:
         if self._code is None:
-            module, _, name = self._target.partition(":")
-            try:
-                code: type[Family] = getattr(import_module(module), name)
-            except ModuleNotFoundError as error:
-                raise _missing(error.name or module) from error
-            for package in code.requires:
-                if find_spec(package.partition(".")[0]) is None:
-                    raise _missing(package)
-            self._code = code
+            self._code = load_code(self._target)
         return self._code
 
 
 def _exact(output: BatchOutput | None) -> Answer:
     return ({"none": True}, []) if output is None else protocol.write_output(output)
-
-
-def _missing(module: str) -> PackageFault:
-    package = module.partition(".")[0]
-    return PackageFault(
-        f"the environment of {sys.executable} lacks the package {package!r}; "
-        f"run: {sys.executable} -m pip install {package}"
-    )

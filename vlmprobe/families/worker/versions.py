@@ -14,16 +14,26 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "READ_BY_OLDER",
     "accepted",
     "config_in_older_form",
     "dtype_argument",
     "last_logits_only",
+    "pillow_backend",
+    "processor_parts",
     "takes_own_decoding",
     "tokenizer_in_older_form",
+    "transformers_version",
+    "with_own_size",
 ]
 
+#: Architectures whose checkpoints of transformers 5 are put into the older form as a whole; others also have new names
+#: for weights and tokens.
+READ_BY_OLDER = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 #: A tokenizer's class in transformers 5 that version 4 does not have.
 _NEW_TOKENIZER = "TokenizersBackend"
+#: Architectures whose text settings stand at the top of config.json.
+_FLAT = ("qwen2_vl", "qwen2_5_vl")
 _TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 
 
@@ -40,7 +50,32 @@ def last_logits_only(forward: Any) -> dict[str, int]:
 
 def dtype_argument(dtype: torch.dtype) -> dict[str, torch.dtype]:
     """Return ``from_pretrained``'s argument for a number format, which 4.56 renamed."""
-    return {"dtype" if _version() >= (4, 56) else "torch_dtype": dtype}
+    return {"dtype" if transformers_version() >= (4, 56) else "torch_dtype": dtype}
+
+
+def pillow_backend() -> dict[str, Any]:
+    """Return the argument that makes an image processor prepare images with Pillow: "slow" was its name before 5."""
+    return {"backend": "pil"} if transformers_version() >= (5, 0) else {"use_fast": False}
+
+
+def with_own_size(image_processor: Any, said: dict[str, Any]) -> Any:
+    """Return an image processor that resizes as its file says.
+
+    Releases of version 4 read ``min_pixels`` and ``max_pixels`` of a Qwen-VL, and put their own default in the place of
+    ``size``, where newer checkpoints have the same two numbers.
+    """
+    size = said.get("size") or {}
+    least, most = size.get("shortest_edge"), size.get("longest_edge")
+    if least and most and hasattr(image_processor, "min_pixels") and said.get("min_pixels") is None:
+        image_processor.size = dict(size)
+        image_processor.min_pixels, image_processor.max_pixels = least, most
+    return image_processor
+
+
+def processor_parts(processor_class: Any) -> list[str]:
+    """Return what a processor is put together from, a list of its class before 5."""
+    parts = getattr(processor_class, "get_attributes", None)
+    return list(processor_class.attributes if parts is None else parts())
 
 
 def takes_own_decoding(generate: Any) -> bool:
@@ -52,17 +87,33 @@ def takes_own_decoding(generate: Any) -> bool:
 def config_in_older_form(config: dict[str, Any]) -> dict[str, Any] | None:
     """Return a config.json of transformers 5 as version 4 wrote it; None where nothing has to be done.
 
-    Version 4 reads text settings at the top (all releases do), ``rope_theta`` beside them and ``rope_scaling``.
+    Version 4 reads ``rope_theta`` and ``rope_scaling`` in the place of ``rope_parameters``, and the text settings of
+    the first Qwen-VL models at the top (all its releases do).
     """
-    text = config.get("text_config", config)
-    rope = text.get("rope_parameters") if isinstance(text, dict) else None
-    if _version() >= (5, 0) or not isinstance(rope, dict):
+    if transformers_version() >= (5, 0):
         return None
-    older = {**text, **config} if text is not config else dict(config)
-    older.pop("text_config", None)
-    older.pop("rope_parameters", None)
+    flat = config.get("model_type") in _FLAT
+    older = {
+        name: _with_older_rope(value, flat=flat) if isinstance(value, dict) else value
+        for name, value in _with_older_rope(config, flat=flat).items()
+    }
+    if older == config:
+        return None
+    return {**older.pop("text_config", {}), **older} if flat else older
+
+
+def _with_older_rope(config: dict[str, Any], *, flat: bool) -> dict[str, Any]:
+    """Return a config, or a part of one, with its rotary settings under their older names."""
+    rope = config.get("rope_parameters")
+    if not isinstance(rope, dict):
+        return config
+    older = {name: value for name, value in config.items() if name != "rope_parameters"}
+    if "full_attention" in rope:
+        # Gemma's layers of two kinds: the sliding ones have a base of their own, and are never scaled.
+        older["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+        rope = rope["full_attention"]
     scaling = {name: value for name, value in rope.items() if name != "rope_theta"}
-    if "mrope_section" in scaling:
+    if flat and "mrope_section" in scaling:
         # The published checkpoints' own word; "default" alone would drop the sections in some releases.
         scaling = {"type": "mrope", "mrope_section": scaling["mrope_section"]}
     older["rope_theta"] = rope.get("rope_theta", 10000.0)
@@ -77,7 +128,7 @@ def tokenizer_in_older_form(text: str | None, tokenizer_file: str | None) -> Any
         text: of its tokenizer_config.json.
         tokenizer_file: where its tokenizer.json is.
     """
-    if _version() >= (5, 0) or text is None or tokenizer_file is None:
+    if transformers_version() >= (5, 0) or text is None or tokenizer_file is None:
         return None
     said = json.loads(text)
     if said.get("tokenizer_class") != _NEW_TOKENIZER:
@@ -87,12 +138,15 @@ def tokenizer_in_older_form(text: str | None, tokenizer_file: str | None) -> Any
     extra = said.get("extra_special_tokens") or []
     return PreTrainedTokenizerFast(
         tokenizer_file=tokenizer_file,
+        # Version 4 would write token types too, which most models refuse.
+        model_input_names=said.get("model_input_names") or ["input_ids", "attention_mask"],
         additional_special_tokens=list(extra.values() if isinstance(extra, dict) else extra),
         **{name: said[name] for name in _TOKENS if said.get(name) is not None},
     )
 
 
-def _version() -> tuple[int, int]:
+def transformers_version() -> tuple[int, int]:
+    """Return the first two numbers of the version that is installed here."""
     import transformers
 
     major, minor = transformers.__version__.split(".")[:2]

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vlmprobe.families.worker.clones import commit_of
 from vlmprobe.families.worker.faults import ModelFault, PackageFault
+from vlmprobe.families.worker.packages import install_name
 from vlmprobe.families.worker.stand_ins import standing_in
 
 if TYPE_CHECKING:
@@ -44,8 +46,6 @@ _UNUSED_MODULES = (
     "llava.model.multimodal_encoder.ps3_encoder",
     "llava.model.multimodal_encoder.radio_encoder",
 )
-#: Packages whose install name is not their import name.
-_INSTALL_NAMES = {"hydra": "hydra-core", "PIL": "pillow", "yaml": "pyyaml", "attr": "attrs"}
 
 
 class _TorchWith:
@@ -103,7 +103,7 @@ def load_with_llava(
     said = {
         "form": "llava",
         "conversation": _mode(conversation),
-        "code_commit": _commit(Path(str(llava.__file__)).parents[1]),
+        "code_commit": commit_of(Path(str(llava.__file__)).parents[1]),
         "stand_ins": stood_in,
     }
     return model, llava_arch, said
@@ -194,10 +194,10 @@ def _as_faults() -> Iterator[None]:
         # One of its own modules, or one that this transformers does not have.
         if package in ("llava", "transformers", "transformers_modules"):
             raise ModelFault(_unfit(error)) from error
-        install = _INSTALL_NAMES.get(package, package)
+        pip = f"{sys.executable} -m pip"
         raise PackageFault(
             f"NVILA's code needs the package {package!r}, which the environment of {sys.executable} lacks; "
-            f"run: {sys.executable} -m pip install {install} (docs/scales.md has the versions that were tried)"
+            f"run: {pip} install {install_name(package)} (docs/scales.md has the versions that were tried)"
         ) from error
     except ImportError as error:
         raise ModelFault(_unfit(error)) from error
@@ -242,19 +242,3 @@ def _mode(conversation: Any) -> str:
         if each is conversation.default_conversation
     ]
     return str(names[0] if names else "unknown")
-
-
-def _commit(clone: Path) -> str | None:
-    """Return the commit that a clone is at, read from its files; None where it is no clone."""
-    try:
-        head = (clone / ".git" / "HEAD").read_text(encoding="utf-8").strip()
-        if not head.startswith("ref: "):
-            return head
-        reference = head.removeprefix("ref: ")
-        loose = clone / ".git" / reference
-        if loose.is_file():
-            return loose.read_text(encoding="utf-8").strip()
-        packed = (clone / ".git" / "packed-refs").read_text(encoding="utf-8").splitlines()
-        return next((line.split()[0] for line in packed if line.endswith(f" {reference}")), None)
-    except OSError:
-        return None
