@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import ModelError, UsageError, unknown_name
 from vlmprobe.families.catalog_file import FamilyEntry, ScaleEntry, read_catalog_file
 from vlmprobe.families.registry import family_names
+from vlmprobe.names import safe_name
 
 if TYPE_CHECKING:
     from vlmprobe.families.environments import Environment
@@ -123,10 +124,12 @@ class Catalog:
         An explicit checkpoint folder that holds a tokenizer brings its own processor.
 
         Raises:
-            UsageError: unknown family or scale, or a scale whose checkpoint must be given.
+            UsageError: unknown family or scale, a scale whose checkpoint must be given, or one whose name could lead
+                a file out of its folder.
             ModelError: a bundled checkpoint is not there.
         """
         known = self._family(family)
+        safe_name(scale, "scale")
         # The name alone says how much training a scale saw, also where the family does not list it.
         chosen = self._named(scale, known.scales.get(scale, ScaleEntry()))
         if checkpoint is None and chosen.checkpoint is None:

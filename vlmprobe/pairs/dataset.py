@@ -28,10 +28,15 @@ if TYPE_CHECKING:
     from vlmprobe.pairs.axes import Category
     from vlmprobe.pairs.drafts import Draft, Form
 
-__all__ = ["READER_VERSION", "Dataset", "read_dataset"]
+__all__ = ["MAX_INDEX", "MAX_PROBLEMS", "MAX_QUESTION", "READER_VERSION", "Dataset", "read_dataset"]
 
 #: Part of the dataset's id; raised when the same file would give other pairs than before.
 READER_VERSION = 1
+
+#: Characters: a longer question fills a model's memory, a longer index the database's keys.
+MAX_QUESTION, MAX_INDEX = 10_000, 1_000
+#: With more rows that give no pair it is another kind of file, and remembering them all would fill the memory.
+MAX_PROBLEMS = 100_000
 
 _FORMS: tuple[type[Form], ...] = (EmbSpatialForm, ReadyMadeForm)
 
@@ -123,7 +128,8 @@ def read_dataset(
         progress: called with the bytes read so far and the bytes of the file, after each row.
 
     Raises:
-        InputError: there is no such file, it is not one of the two forms, or no row of it gives a pair.
+        InputError: there is no such file, it is not one of the two forms, no row of it gives a pair, or more than
+            ``MAX_PROBLEMS`` rows give none.
         UsageError: ``max_per_category`` is negative.
     """
     if max_per_category < 0:
@@ -139,6 +145,8 @@ def read_dataset(
             reading = _Reading(form(seed), reader.header, decode=decode)
             for row in reader:
                 reading.take(row)
+                if len(reading.problems) > MAX_PROBLEMS:
+                    raise InputError(_too_many(path, reading.problems[0]))
                 if progress is not None:
                     progress(reader.position, n_bytes)
     except OSError as error:
@@ -198,6 +206,10 @@ class _Reading:
 
     def _complete(self, draft: Draft, cells: Mapping[str, str], row: Row) -> SwapPair:
         pair_id = self._free_index(cells["index"].strip())
+        for question in (draft.orig.text, draft.swap.text):
+            if len(question) > MAX_QUESTION:
+                why = f"{len(question)} characters, more than the {MAX_QUESTION} a question may have"
+                raise RowRejectedError("question", why)
         column = self._form.image_column
         try:
             content = decode_base64(cells[column])
@@ -231,6 +243,8 @@ class _Reading:
     def _free_index(self, index: str) -> str:
         if index in PANDAS_NA:
             raise RowRejectedError("index", "the row has no index", "index")
+        if len(index) > MAX_INDEX:
+            raise RowRejectedError("index", f"{len(index)} characters, more than {MAX_INDEX}", "index")
         if index.endswith("/v"):
             raise RowRejectedError(
                 "index", f"{index[:40]!r}: the ending '/v' is for vertical partners", "index"
@@ -277,6 +291,13 @@ def _recognise(path: Path, header: list[str]) -> type[Form]:
 
 def _unreadable(path: Path, error: OSError) -> str:
     return f"cannot read {path}: {error.strerror or error}; check the path given as data"
+
+
+def _too_many(path: Path, first: RowProblem) -> str:
+    return (
+        f"{path}: more than {MAX_PROBLEMS} rows give no pair, the first on line {first.line} "
+        f"({first.what}: {first.why}); is it a benchmark?"
+    )
 
 
 def _no_pair(path: Path, reading: _Reading) -> str:

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["Table", "run_sql"]
 
 _MEMORY_MIB = 1024
+#: What an answer may come to, as JSON: the process that asks holds it three times.
+_MAX_REPLY = 256 * 2**20
+_LONGEST_S, _MOST_ROWS = 86_400.0, 10**9
+#: Starts the child without the working directory on its path: a file json.py there would be imported, and so run.
+_CHILD = "import sys; sys.path.append(sys.argv[1]); from vlmprobe.store.sandbox import _child; _child()"
+_OUR_FOLDER = str(Path(__file__).resolve().parents[2])
 _LOCKED_PAUSE_S = 0.5
 #: White space and comments; written so that it can match in one way only, or a text of many comments takes for ever.
 _GAP = r"(?:\s|--[^\n]*(?:\n|$)|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*"
@@ -92,9 +98,10 @@ def run_sql(
         UsageError: the SQL or a limit is wrong, or it is something else than one SELECT or EXPLAIN.
         VlmprobeError: it took longer than ``timeout_s`` or more memory than it may.
     """
-    if timeout_s <= 0 or max_rows < 0:
+    if not 0 < timeout_s <= _LONGEST_S or not 0 <= max_rows <= _MOST_ROWS:
         raise UsageError(
-            f"a query needs a timeout above 0 and 0 rows or more, not {timeout_s:g} s and {max_rows} rows"
+            f"a query needs a timeout above 0 and 0 rows or more, not {timeout_s:g} s and {max_rows} rows; at most "
+            f"{_LONGEST_S:.0f} s and {_MOST_ROWS} rows"
         )
     database.require()
     request = json.dumps(
@@ -123,11 +130,12 @@ def run_sql(
 
 def _ask_child(request: str, timeout_s: float) -> dict[str, Any]:
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "vlmprobe.store.sandbox"],
+        done = subprocess.run(  # noqa: S603 - our own interpreter and code
+            [sys.executable, "-P", "-c", _CHILD, _OUR_FOLDER],
             input=request,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=timeout_s,
             check=False,
         )
@@ -157,7 +165,15 @@ def _child() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (request["cpu_s"], request["cpu_s"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with reply:
-        json.dump(_answer(request), reply)
+        reply.write(_encoded(_answer(request)))
+
+
+def _encoded(answer: dict[str, Any]) -> str:
+    text = json.dumps(answer)
+    if len(text) <= _MAX_REPLY:
+        return text
+    error = f"the answer has more than {_MAX_REPLY // 2**20} MiB; select fewer rows, fewer columns or shorter texts"
+    return json.dumps({"kind": "limit", "error": error})
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -187,7 +203,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
             "kind": "limit",
             "error": f"the query needs more than {_MEMORY_MIB} MiB of memory and was stopped",
         }
-    except (duckdb.Error, RuntimeError, ValueError, TypeError) as error:
+    except (duckdb.Error, RuntimeError, ValueError, TypeError, ArithmeticError) as error:
         return {"kind": "sql", "error": _one_line(error)}
     finally:
         connection.close()
@@ -252,8 +268,5 @@ def _plain(value: Any) -> Any:
 
 def _one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:4]) or type(error).__name__
-
-
-if __name__ == "__main__":
-    _child()
+    # DuckDB repeats the statement, which may be of any length.
+    return " ".join(lines[:4])[:1000] or type(error).__name__

@@ -11,6 +11,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError, VlmprobeError
+from vlmprobe.settings import without_password
 from vlmprobe.store.tracking import Tracker, mlflow_environment
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def serve(settings: Settings, console: Console, *, port: int, announce: Callable
     """
     tracker = Tracker(settings)
     if not tracker.is_local:
-        announce(chart_url(settings.tracking_uri.rstrip("/"), tracker.experiment_id()))
+        address = without_password(settings.tracking_uri).rstrip("/")
+        announce(chart_url(address, tracker.experiment_id()))
         return
     _check_port(port)
     experiment_id = tracker.experiment_id()
