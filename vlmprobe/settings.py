@@ -17,6 +17,7 @@ __all__ = ["ENV_FILE", "Settings", "without_password"]
 
 ENV_FILE = "mlflow.env"
 _DUCKDB_SCHEME = "duckdb:///"
+_SQLITE_SCHEME = "sqlite:///"
 _MAX_ENV_FILE = 2**20
 
 
@@ -87,7 +88,7 @@ class Settings:
         return cls(
             home=root,
             database_url=_database_url(named.get("VLMPROBE_DATABASE_URL"), root, folder),
-            tracking_uri=named.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}",
+            tracking_uri=_tracking_uri(named.get("MLFLOW_TRACKING_URI"), root, folder),
             experiment=experiment or merged.get("VLMPROBE_EXPERIMENT") or "vlmprobe",
             shard_pairs=int(_positive(merged, "VLMPROBE_SHARD_PAIRS", 256)),
             shard_bytes=int(_positive(merged, "VLMPROBE_SHARD_MIB", 64) * 2**20),
@@ -136,6 +137,15 @@ def _database_url(value: str | None, home: Path, folder: Path) -> str:
     if str(path) in {"", ".", ":memory:"}:
         raise UsageError("VLMPROBE_DATABASE_URL: a database in memory is lost at exit; name a file")
     return f"{_DUCKDB_SCHEME}{_absolute(path, folder, 'VLMPROBE_DATABASE_URL')}"
+
+
+def _tracking_uri(value: str | None, home: Path, folder: Path) -> str:
+    if not value:
+        return f"{_SQLITE_SCHEME}{home / 'mlflow.db'}"
+    if value.startswith(_SQLITE_SCHEME):
+        # The server runs in another folder than this process.
+        return f"{_SQLITE_SCHEME}{folder / value.removeprefix(_SQLITE_SCHEME)}"
+    return value
 
 
 def _absolute(path: Path, folder: Path, named_by: str) -> Path:
