@@ -210,7 +210,12 @@ def _brings_processor(checkpoint: str | None) -> bool:
 
 def _resolve(checkpoint: str) -> str:
     if not checkpoint.startswith(_BUNDLED_PREFIX):
-        return str(Path(checkpoint).expanduser()) if checkpoint.startswith("~") else checkpoint
+        try:
+            return str(Path(checkpoint).expanduser()) if checkpoint.startswith("~") else checkpoint
+        except RuntimeError:
+            raise ModelError(
+                f"{checkpoint[:80]}: this machine has no such user; write the path out"
+            ) from None
     name = checkpoint.removeprefix(_BUNDLED_PREFIX)
     folder = _BUNDLED_FOLDER / name
     if not folder.is_dir():

@@ -38,6 +38,8 @@ def raw_rows(source: str) -> Iterator[object]:
     path = Path(source)
     if path.is_dir() or (not path.exists() and _may_be_hub_id(path, source)):
         return _hub_rows(source, is_folder=path.is_dir())
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is a pipe or a device; give a file of boxes")
     try:
         with path.open("rb") as file:
             is_parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC

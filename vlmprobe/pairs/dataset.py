@@ -258,6 +258,9 @@ class _Reading:
 def _digest(path: Path) -> tuple[str, int]:
     if path.is_dir():
         raise InputError(f"{path} is a folder; give a TSV file")
+    if path.exists() and not path.is_file():
+        # A pipe or a device may never end, and is not there to be read again.
+        raise InputError(f"{path} is a pipe or a device; give a file")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,6 +113,12 @@ def loading_faults(source: str, device: torch.device) -> Iterator[None]:
     except SafetensorError as error:
         raise ModelFault(
             f"{source}: a weight file is damaged ({_line(error)}); copy the checkpoint again"
+        ) from error
+    except pickle.UnpicklingError as error:
+        # torch's own words advise to load such a file after all.
+        raise ModelFault(
+            f"{source}: a weight file holds more than tensors, which could run code, and nothing else is unpickled; "
+            "save the weights alone, as safetensors"
         ) from error
     except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
         if "out of memory" in str(error):
