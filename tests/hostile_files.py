@@ -182,8 +182,8 @@ _RUN = (
     "INSERT INTO datasets (dataset_id, name, path, form, options, n_rows, created_at) "
     "VALUES ('d', 'x', 'x', 'imported', '{{}}', 0, now())",
     "INSERT INTO runs (run_id, run_key, dataset_id, template, family, scale, checkpoint, versions, config, status, "
-    "provenance, created_at, updated_at) VALUES ('r', 'k', 'd', 'imported', '../../out', '80k', 'x', '{{}}', '{{}}', 'complete', "
-    "'imported', now(), now())",
+    "provenance, created_at, updated_at) VALUES ('r', 'k', 'd', 'imported', '../../out', '80k', 'x', '{{}}', '{{}}', "
+    "'complete', 'imported', now(), now())",
 )
 
 _CHECK, _IMPORT, _SQL = "data check evil.tsv", "import evil", "sql 'SELECT * FROM accuracy'"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,7 +161,8 @@ def read_dataset(
         options["decode"] = True
     return Dataset(
         path=path,
-        name=path.stem,
+        # Bytes that are no UTF-8 are written out: no database stores them.
+        name=os.fsencode(path.stem).decode(errors="backslashreplace"),
         form=form.name,
         template=form.template,
         dataset_id=_dataset_id(content_hash, options),
