@@ -26,11 +26,11 @@ INPUTS = 120
 
 @pytest.fixture(autouse=True)
 def _alarm() -> Iterator[None]:
-    before = signal.signal(signal.SIGALRM, hang_alarm)
+    before = signal.signal(signal.SIGPROF, hang_alarm)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-    signal.signal(signal.SIGALRM, before)
+    signal.signal(signal.SIGPROF, before)
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
