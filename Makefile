@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all environments lint format clean
+.PHONY: help demo test test-all environments fuzz lint audit format clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,11 +36,18 @@ environments: $(VENV)/installed-dev ## Build the older Python environments that 
 test-all: environments ## Every promise at full size: kills, concurrency, a browser, a wheel
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/installed-dev ## ruff, mypy, import contracts
+fuzz: $(VENV)/installed-dev ## More than 100,000 odd inputs for all readers, and what became of them
+	$(BIN)/python -m tests.fuzz.run
+
+lint: $(VENV)/installed-dev ## ruff, mypy, import contracts, known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/audit.py
+
+audit: $(VENV)/installed-dev ## Known vulnerabilities of the pinned versions, where the index can be asked
+	$(BIN)/python .ci/audit.py
 
 format: $(VENV)/installed-dev ## Bring the code into its format
 	$(BIN)/ruff check --fix .

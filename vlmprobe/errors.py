@@ -78,4 +78,4 @@ class VlmprobeWarning(UserWarning):
 def unknown_name(what: str, name: str, valid: list[str]) -> UsageError:
     """Build the error for a name that is not among the valid ones, which it lists."""
     listed = ", ".join(valid) if valid else "none"
-    return UsageError(f"unknown {what} {name!r}; known: {listed}")
+    return UsageError(f"unknown {what} {name[:80]!r}; known: {listed}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,12 @@ from vlmprobe.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ENV_FILE", "Settings"]
+__all__ = ["ENV_FILE", "Settings", "without_password"]
 
 ENV_FILE = "mlflow.env"
 _DUCKDB_SCHEME = "duckdb:///"
+_SQLITE_SCHEME = "sqlite:///"
+_MAX_ENV_FILE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Settings:
         dotenv = _read_dotenv(folder / ENV_FILE)
         merged = {**dotenv, **env}
         chosen = home or Path(merged.get("VLMPROBE_HOME") or "vlmprobe-data")
-        root = (folder / chosen.expanduser()).resolve()
+        root = _absolute(chosen, folder, "--home (or VLMPROBE_HOME)")
         if root.exists() and not root.is_dir():
             raise UsageError(f"{root} is a file; --home (or VLMPROBE_HOME) names a folder")
         # --home moves everything: a database named by the dotenv file must not pull it back.
@@ -85,7 +88,7 @@ class Settings:
         return cls(
             home=root,
             database_url=_database_url(named.get("VLMPROBE_DATABASE_URL"), root, folder),
-            tracking_uri=named.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}",
+            tracking_uri=_tracking_uri(named.get("MLFLOW_TRACKING_URI"), root, folder),
             experiment=experiment or merged.get("VLMPROBE_EXPERIMENT") or "vlmprobe",
             shard_pairs=int(_positive(merged, "VLMPROBE_SHARD_PAIRS", 256)),
             shard_bytes=int(_positive(merged, "VLMPROBE_SHARD_MIB", 64) * 2**20),
@@ -97,9 +100,27 @@ class Settings:
 def _read_dotenv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
+    import io
+    import logging
+
     from dotenv import dotenv_values
 
-    return {key: value for key, value in dotenv_values(path).items() if value}
+    # dotenv tells of a line that it passes over in a log that nobody set up.
+    logging.getLogger("dotenv").setLevel(logging.ERROR)
+    try:
+        if path.stat().st_size > _MAX_ENV_FILE:
+            raise UsageError(
+                f"{path}: larger than {_MAX_ENV_FILE // 2**10} KiB; it holds lines of NAME=value"
+            )
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"{path}: cannot read it: {reason}") from None
+    found = {key: value for key, value in dotenv_values(stream=io.StringIO(text)).items() if value}
+    for key, value in found.items():
+        if "\0" in value:
+            raise UsageError(f"{path}: {key[:40]!r} holds a NUL byte")
+    return found
 
 
 def _database_url(value: str | None, home: Path, folder: Path) -> str:
@@ -112,10 +133,34 @@ def _database_url(value: str | None, home: Path, folder: Path) -> str:
         raise UsageError(
             f"VLMPROBE_DATABASE_URL: {scheme}:// is not supported; use duckdb:///path/to/file.duckdb"
         )
-    path = Path(value.removeprefix(_DUCKDB_SCHEME)).expanduser()
+    path = Path(value.removeprefix(_DUCKDB_SCHEME))
     if str(path) in {"", ".", ":memory:"}:
         raise UsageError("VLMPROBE_DATABASE_URL: a database in memory is lost at exit; name a file")
-    return f"{_DUCKDB_SCHEME}{(folder / path).resolve()}"
+    return f"{_DUCKDB_SCHEME}{_absolute(path, folder, 'VLMPROBE_DATABASE_URL')}"
+
+
+def _tracking_uri(value: str | None, home: Path, folder: Path) -> str:
+    if not value:
+        return f"{_SQLITE_SCHEME}{home / 'mlflow.db'}"
+    if value.startswith(_SQLITE_SCHEME):
+        # The server runs in another folder than this process.
+        return f"{_SQLITE_SCHEME}{folder / value.removeprefix(_SQLITE_SCHEME)}"
+    return value
+
+
+def _absolute(path: Path, folder: Path, named_by: str) -> Path:
+    try:
+        whole = (folder / path.expanduser()).resolve()
+        whole.exists()  # which an overlong name does not survive
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"{named_by}: {str(path)[:60]!r} is no usable path: {reason}") from None
+    return whole
+
+
+def without_password(url: str) -> str:
+    """Return an address without the user and password that may stand before its host, for people to read."""
+    return re.sub(r"//[^/\s]*@", "//", url)
 
 
 def _positive(values: Mapping[str, str], name: str, default: float) -> float:
@@ -127,5 +172,5 @@ def _positive(values: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number < float("inf"):
-        raise UsageError(f"{name}={text!r}: expected a number above 0")
+        raise UsageError(f"{name}={text[:60]!r}: expected a number above 0")
     return number

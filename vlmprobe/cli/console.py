@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.cli.plain_text import plain_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -34,11 +36,11 @@ class TerminalConsole:
     def say(self, text: str) -> None:
         """Report progress in a line."""
         if not self._quiet:
-            self._rich.print(text, markup=False, soft_wrap=True)
+            self._rich.print(plain_text(text), markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Report something that a user should know, also under ``--quiet``."""
-        self._rich.print(f"note: {text}", markup=False, soft_wrap=True, style="yellow")
+        self._rich.print(f"note: {plain_text(text)}", markup=False, soft_wrap=True, style="yellow")
 
     @contextmanager
     def track(self, what: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
@@ -101,9 +103,11 @@ def _print_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Non
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in names:
         numeric = any(isinstance(row.get(name), (int, float)) for row in rows)
-        table.add_column(Text(name), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
+        table.add_column(
+            Text(plain_text(name)), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold"
+        )
     for row in rows:
-        table.add_row(*(Text(_show(row.get(name))) for name in names))
+        table.add_row(*(Text(plain_text(_show(row.get(name)))) for name in names))
     console.print(table)
 
 

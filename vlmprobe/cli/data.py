@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmprobe.cli.options import MaxPerCategory
+from vlmprobe.cli.plain_text import plain_text
 from vlmprobe.cli.session import AsCsv, AsJson, Debug, Home, Quiet, session
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _print_summary(dataset: Dataset) -> None:
 
     summary = summarise(dataset)
     typer.echo(
-        f"{dataset.path}: {dataset.form} form, {dataset.n_rows} rows, {len(dataset.problems)} problems"
+        f"{plain_text(str(dataset.path))}: {dataset.form} form, {dataset.n_rows} rows, {len(dataset.problems)} problems"
     )
     typer.echo(f"dataset {dataset.dataset_id[:12]}, template {dataset.template}, {summary.n_images} images\n")
     rows = [
@@ -86,5 +87,5 @@ def _print_summary(dataset: Dataset) -> None:
     typer.echo("")
     for axis, questions in summary.examples.items():
         for question in questions:
-            typer.echo(f"{axis:>10}  {question}")
+            typer.echo(plain_text(f"{axis:>10}  {question}"))
     typer.echo("")

@@ -27,6 +27,7 @@ from vlmprobe.cli import (
     sync,
     ui,
 )
+from vlmprobe.cli.plain_text import plain_text
 
 __all__ = ["app", "main"]
 
@@ -97,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(text)
             sys.exit(0)
-        typer.echo(f"error: {' '.join(text.split()).rstrip('.')}{where}", err=True)
+        typer.echo(f"error: {plain_text(' '.join(text.split())).rstrip('.')}{where}", err=True)
         sys.exit(getattr(error, "exit_code", 2))
     sys.exit(code if isinstance(code, int) else 0)
 

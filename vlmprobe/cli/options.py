@@ -90,7 +90,7 @@ def layer_list(text: str) -> tuple[int, ...] | None:
     except ValueError:
         layers = (-1,)
     if layers[0] < 0:
-        raise UsageError(f"--layers {text!r}: write 'all' or layer numbers from 0, like 0,5,11")
+        raise UsageError(f"--layers {text[:60]!r}: write 'all' or layer numbers from 0, like 0,5,11")
     return layers
 
 
@@ -107,7 +107,7 @@ def batch_size(text: str) -> int | None:
     except ValueError:
         size = 0
     if size < 1:
-        raise UsageError(f"--batch-size {text!r}: write 'auto' or a number of pairs from 1")
+        raise UsageError(f"--batch-size {text[:60]!r}: write 'auto' or a number of pairs from 1")
     return size
 
 
@@ -121,5 +121,5 @@ def device_list(text: str) -> tuple[str, ...]:
         return ()
     devices = tuple(part.strip() for part in text.split(","))
     if not all(devices):
-        raise UsageError(f"--devices {text!r}: write 'all' or numbers of GPUs, like 0,1")
+        raise UsageError(f"--devices {text[:60]!r}: write 'all' or numbers of GPUs, like 0,1")
     return devices

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlmprobe.cli.plain_text import plain_text
 from vlmprobe.errors import VlmprobeError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def session(
 def _fail(message: str, code: int, *, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    typer.echo(f"error: {plain_text(' '.join(message.split()))}", err=True)
     raise typer.Exit(code)
 
 

@@ -12,7 +12,16 @@ __all__ = ["register"]
 
 
 def ui(
-    port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1.")] = 5000,
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 5000,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host",
+            help="Address to listen on; others than this one let other machines in.",
+            metavar="ADDRESS",
+        ),
+    ] = "127.0.0.1",
+    auth: Annotated[bool, typer.Option("--auth", help="Ask for a user and a password.")] = False,
     experiment: Experiment = None,
     home: Home = None,
     quiet: Quiet = False,
@@ -22,7 +31,7 @@ def ui(
     with session(home, quiet=quiet, debug=debug, experiment=experiment) as current:
         from vlmprobe.workflows.ui import serve
 
-        serve(current.settings, current.console, port=port, announce=typer.echo)
+        serve(current.settings, current.console, port=port, host=host, auth=auth, announce=typer.echo)
 
 
 def register(app: typer.Typer) -> None:

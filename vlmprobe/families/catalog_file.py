@@ -10,18 +10,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vlmprobe.errors import InputError
+from vlmprobe.errors import InputError, UsageError
 from vlmprobe.families.environments import DEFAULT_TIMEOUT_S, Environment
 from vlmprobe.families.registry import family_names
+from vlmprobe.names import safe_name
 
 __all__ = ["FamilyEntry", "ScaleEntry", "brings_processor", "read_catalog_file"]
 
-#: More than any count is, and what a database's column holds.
-_MOST = 2**63 - 1
 _PLACE_KEYS = ("checkpoint", "processor")
 _TEXT_KEYS = ("checkpoint", "processor", "revision", "processor_revision")
 _COUNT_KEYS = ("samples_seen", "global_steps")
 _ENVIRONMENT_KEYS = ("python", "pythonpath", "timeout")
+#: As many as a database's column holds, and more than any training.
+_MOST = 2**62
+#: A catalogue is some KiB; one of this size already takes the parser seconds.
+_MAX_BYTES = 2**20
 _FAMILY_KEYS = ("architecture", "needs", "packages", *_ENVIRONMENT_KEYS, "scales")
 
 
@@ -78,24 +81,28 @@ def read_catalog_file(file: Path, families: dict[str, FamilyEntry], meanings: di
         InputError: the file is missing, is no TOML, or has an unknown key or a value of the wrong kind.
     """
     top = _table(_parse(file), "the top level", ("scales", "families"), file)
-    for name, value in _named(top.get("scales", {}), "[scales]", file).items():
-        entry = _scale(value, f"[scales.{name}]", file, _COUNT_KEYS)
+    for name, value in _table(top.get("scales", {}), "[scales]", None, file).items():
+        where = f"[scales.{_name(name, 'scale', file)}]"
+        entry = _scale(value, where, file, _COUNT_KEYS)
         meanings[name] = entry.over(meanings.get(name, ScaleEntry()))
-    for name, value in _named(top.get("families", {}), "[families]", file).items():
+    for name, value in _table(top.get("families", {}), "[families]", None, file).items():
         families[name] = _family(name, value, families.get(name), file)
 
 
 def _family(name: str, value: Any, known: FamilyEntry | None, file: Path) -> FamilyEntry:
-    where = f"[families.{name}]"
+    where = f"[families.{_name(name, 'family', file)}]"
     table = _table(value, where, _FAMILY_KEYS, file)
     before = known or FamilyEntry(architecture=name)
     architecture = _text(table.get("architecture", before.architecture), f"architecture in {where}", file)
     if architecture not in family_names():
         said = "unknown architecture" if "architecture" in table else "set architecture; there is no family"
-        raise InputError(f"{file}: {where}: {said} {architecture!r}; known: {', '.join(family_names())}")
+        raise InputError(
+            f"{file}: {where}: {said} {_short(architecture)}; known: {', '.join(family_names())}"
+        )
     scales = dict(before.scales)
-    for scale, fields in _named(table.get("scales", {}), f"[families.{name}.scales]", file).items():
-        entry = _scale(fields, f"[families.{name}.scales.{scale}]", file, (*_TEXT_KEYS, *_COUNT_KEYS))
+    for scale, fields in _table(table.get("scales", {}), f"[families.{name}.scales]", None, file).items():
+        place = f"[families.{name}.scales.{_name(scale, 'scale', file)}]"
+        entry = _scale(fields, place, file, (*_TEXT_KEYS, *_COUNT_KEYS))
         scales[scale] = entry.over(scales.get(scale, ScaleEntry()))
     # Other code has other needs.
     kept = before if architecture == before.architecture else FamilyEntry(architecture)
@@ -119,13 +126,30 @@ def _environment(table: dict[str, Any], where: str, file: Path) -> Environment |
         )
     timeout = table.get("timeout", DEFAULT_TIMEOUT_S)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
-        raise InputError(f"{file}: timeout in {where} must be a number of seconds above 0, not {timeout!r}")
+        raise InputError(
+            f"{file}: timeout in {where} must be a number of seconds above 0, not {_short(timeout)}"
+        )
     folders = _texts(table.get("pythonpath", []), f"pythonpath in {where}", file)
     return Environment(
         python=_absolute(_text(table["python"], f"python in {where}", file), file),
         pythonpath=tuple(_absolute(folder, file) for folder in folders),
         timeout=float(timeout),
     )
+
+
+def _name(name: str, what: str, file: Path) -> str:
+    try:
+        return safe_name(name, what)
+    except UsageError as error:
+        raise InputError(f"{file}: {error}") from None
+
+
+def _short(value: Any) -> str:
+    """Write a value for a message; a key can be as long as the file."""
+    try:
+        return repr(value)[:80]
+    except (ValueError, RecursionError):  # an integer or a nesting too long to be written out
+        return f"a {type(value).__name__}"
 
 
 def _absolute(path: str, file: Path) -> str:
@@ -140,17 +164,14 @@ def _scale(value: Any, where: str, file: Path, allowed: tuple[str, ...]) -> Scal
     }
     for key in _COUNT_KEYS:
         count = table.get(key, 0)
-        if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= _MOST:
-            raise InputError(
-                f"{file}: {key} in {where} must be a whole number from 0 to 2^63 - 1, not {count!r}"
-            )
+        if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < _MOST:
+            raise InputError(f"{file}: {key} in {where} must be a whole number from 0, not {_short(count)}")
         if key in table:
             fields[key] = count
     for key in _PLACE_KEYS:
         # A path in a file means what it means to a reader of that file, wherever the command runs.
-        path = file.parent / Path(fields.get(key, "")).expanduser()
-        if key in fields and path.is_dir():
-            fields[key] = str(path.resolve())
+        if key in fields and (folder := _folder(fields[key], file)) is not None:
+            fields[key] = folder
     return ScaleEntry(**fields)
 
 
@@ -163,44 +184,49 @@ def brings_processor(checkpoint: str | None) -> bool:
     return (folder / "tokenizer_config.json").is_file() and any((folder / name).is_file() for name in names)
 
 
-def _named(value: Any, where: str, file: Path) -> dict[str, Any]:
-    """Return a table whose keys are names that are typed on a command line."""
-    table = _table(value, where, None, file)
-    if not all(name.strip() for name in table):
-        raise InputError(f"{file}: a name in {where} is empty; give it one")
-    return table
+def _folder(name: str, file: Path) -> str | None:
+    path = file.parent / os.path.expanduser(name)  # noqa: PTH111  (the other way raises where there is no such user)
+    try:
+        return str(path.resolve()) if path.is_dir() else None
+    except OSError:  # a name that is too long for one
+        return None
 
 
 def _table(value: Any, where: str, allowed: tuple[str, ...] | None, file: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InputError(f"{file}: {where} must be a table, not {value!r}")
+        raise InputError(f"{file}: {where} must be a table, not {_short(value)}")
     for key in value:
         if allowed is not None and key not in allowed:
-            raise InputError(f"{file}: unknown key {key!r} in {where}; known: {', '.join(allowed)}")
+            raise InputError(f"{file}: unknown key {_short(key)} in {where}; known: {', '.join(allowed)}")
     return value
 
 
 def _texts(value: Any, where: str, file: Path) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise InputError(f"{file}: {where} must be a list of texts, not {value!r}")
+        raise InputError(f"{file}: {where} must be a list of texts, not {_short(value)}")
     return tuple(_text(each, where, file) for each in value)
 
 
 def _text(value: Any, where: str, file: Path) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{file}: {where} must be a text, not {value!r}")
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise InputError(f"{file}: {where} must be a text, not {_short(value)}")
     return value
 
 
 def _parse(file: Path) -> dict[str, Any]:
     try:
+        if file.stat().st_size > _MAX_BYTES:
+            raise InputError(f"{file}: larger than {_MAX_BYTES // 2**10} KiB; is it a catalogue of scales?")
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"{file}: cannot read it: {reason}") from error
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a number or a nesting that is too long, besides the parser's own
         raise InputError(_syntax_message(file, text, str(error))) from error
 
 
@@ -208,11 +234,11 @@ def _syntax_message(file: Path, text: str, said: str) -> str:
     """Put file and line first and name a key that is there twice, which the parser's message does not."""
     place = re.search(r"\(at line (\d+), column \d+\)", said)
     if place is None:
-        return f"{file}: no valid TOML: {said}"
+        return f"{file}: no valid TOML: {said[:120]}"
     number = int(place.group(1))
     line = text.splitlines()[number - 1].strip() if number <= len(text.splitlines()) else ""
     what = said[: place.start()].strip()
     if what.startswith(("Cannot overwrite", "Cannot declare")):
         key = line if line.startswith("[") else line.partition("=")[0].strip()
-        return f"{file}: line {number}: {key} is there twice; keep one"
-    return f"{file}: line {number}: no valid TOML: {what}"
+        return f"{file}: line {number}: {key[:80]} is there twice; keep one"
+    return f"{file}: line {number}: no valid TOML: {what[:120]}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import ModelError, UsageError, unknown_name
 from vlmprobe.families.catalog_file import FamilyEntry, ScaleEntry, brings_processor, read_catalog_file
 from vlmprobe.families.registry import family_names
+from vlmprobe.names import safe_name
 
 if TYPE_CHECKING:
     from vlmprobe.families.environments import Environment
@@ -126,12 +127,12 @@ class Catalog:
         base's, in a family whose other scales do so.
 
         Raises:
-            UsageError: unknown family or scale, an empty name, or a scale whose checkpoint must be given.
+            UsageError: unknown family or scale, a scale whose checkpoint must be given, or one whose name could lead
+                a file out of its folder.
             ModelError: a bundled checkpoint is not there.
         """
         known = self._family(family)
-        if not scale.strip():
-            raise UsageError("--scale is empty; name the checkpoint, 'mine' say")
+        safe_name(scale, "scale")
         # The name alone says how much training a scale saw, also where the family does not list it.
         chosen = self._named(scale, known.scales.get(scale, ScaleEntry()))
         if checkpoint is None and chosen.checkpoint is None:
@@ -222,7 +223,12 @@ def _lacks_processor(checkpoint: str) -> bool:
 
 def _resolve(checkpoint: str) -> str:
     if not checkpoint.startswith(_BUNDLED_PREFIX):
-        return str(Path(checkpoint).expanduser()) if checkpoint.startswith("~") else checkpoint
+        try:
+            return str(Path(checkpoint).expanduser()) if checkpoint.startswith("~") else checkpoint
+        except RuntimeError:
+            raise ModelError(
+                f"{checkpoint[:80]}: this machine has no such user; write the path out"
+            ) from None
     name = checkpoint.removeprefix(_BUNDLED_PREFIX)
     folder = _BUNDLED_FOLDER / name
     if not folder.is_dir():

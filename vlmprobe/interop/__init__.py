@@ -10,7 +10,6 @@ from vlmprobe.interop.old_layout import (
     QuadDeltas,
     ScaleData,
     ScaleResults,
-    safe_name,
 )
 from vlmprobe.interop.read import read_results
 from vlmprobe.interop.write import write_results, write_scale, write_summary
@@ -27,7 +26,6 @@ __all__ = [
     "ScaleResults",
     "prediction_stats",
     "read_results",
-    "safe_name",
     "write_arrays",
     "write_results",
     "write_scale",

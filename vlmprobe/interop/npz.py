@@ -5,7 +5,10 @@ Read in place of ``numpy.load``, which believes a member's own header about its 
 
 from __future__ import annotations
 
+import lzma
 import os
+import struct
+import tokenize
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -28,10 +31,25 @@ __all__ = ["MAX_BYTES", "NpzReader", "write_npz"]
 MAX_BYTES = 64 * 2**30
 #: One array: 100,000 pairs of 8,192 dimensions are 3 GiB.
 _MAX_MEMBER = 7 * 2**29
+#: An array above a harmless size that unpacks to so many times its bytes: hidden states reach 2, a bomb 1,000.
+_HARMLESS, _MAX_RATIO = 64 * 2**20, 100
 
 _SUFFIX = ".npy"
 #: What reading a zip file that was cut, changed or encrypted can raise.
-_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, SyntaxError)
+_BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError, struct.error),
+    *(
+        OSError,
+        EOFError,
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        LookupError,
+        RuntimeError,
+        SyntaxError,
+        MemoryError,
+    ),
+)
 
 
 def write_npz(path: Path, members: Iterable[tuple[str, npt.NDArray[Any]]], *, compress: bool = False) -> None:
@@ -87,6 +105,12 @@ class NpzReader:
             problem = (
                 f"{largest.filename.removesuffix(_SUFFIX)} with {largest.file_size / 2**30:.1f} GiB, more than the "
                 f"{_MAX_MEMBER / 2**30:.1f} GiB an array may have; if that is right, save fewer pairs a file"
+            )
+        elif bomb := next((info for info in infos if _is_bomb(info)), None):
+            problem = (
+                f"{bomb.filename.removesuffix(_SUFFIX)[:60]!r}, which unpacks to {bomb.file_size / 2**20:.0f} MiB from "
+                f"{bomb.compress_size / 2**20:.2f} MiB, as no states do; if that is right, save it uncompressed "
+                "(numpy.savez)"
             )
         if problem:
             self._archive.close()
@@ -146,8 +170,13 @@ class NpzReader:
                 "allow_pickle=True); np.savez('NEW.npz', **{k: np.array(z[k].tolist()) if z[k].dtype == object "
                 'else z[k] for k in z.files})" and put NEW.npz in its place'
             )
-        if prod(shape) * dtype.itemsize > self._members[key].file_size:
+        # An item of no bytes takes memory all the same, once it is a Python object.
+        if prod(shape) * max(dtype.itemsize, 1) > self._members[key].file_size or min(shape, default=0) < 0:
             raise ValueError(f"shape {shape} in {self._members[key].file_size} bytes")
+
+
+def _is_bomb(info: zipfile.ZipInfo) -> bool:
+    return info.file_size > max(_HARMLESS, _MAX_RATIO * info.compress_size)
 
 
 def _reason(error: BaseException) -> str:

@@ -14,14 +14,12 @@ mean all pairs.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vlmprobe.errors import UsageError
 from vlmprobe.pairs.axes import Subset
 
 if TYPE_CHECKING:
@@ -41,30 +39,12 @@ __all__ = [
     "QuadDeltas",
     "ScaleData",
     "ScaleResults",
-    "safe_name",
 ]
 
 Float32Array = npt.NDArray[np.float32]
 
 #: What the old file names call a subset.
 TAGS: dict[Subset, str] = {Subset.ALL: "all_pairs", Subset.BOTH_CORRECT: "both_correct"}
-
-_NAME = re.compile(r"\w[\w.+@ -]*")
-_MAX_NAME = 100
-
-
-def safe_name(name: str, what: str) -> str:
-    """Return a family's or scale's name if it can be part of a file name.
-
-    Raises:
-        UsageError: it is empty, too long, or holds anything but letters, digits and ``_ . + @ -`` or a space.
-    """
-    if len(name) > _MAX_NAME or not _NAME.fullmatch(name) or name != name.strip():
-        raise UsageError(
-            f"{what} {name[:60]!r} cannot be part of a file name; "
-            f"use at most {_MAX_NAME} letters, digits and '_ . + @ -', the first a letter or digit"
-        )
-    return name
 
 
 @dataclass(frozen=True, slots=True)

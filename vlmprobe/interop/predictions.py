@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Prediction", "parse_verdict", "read_predictions", "text_of"]
 
-#: Text files of the old layout are some hundred KiB; this is far above any.
-_MAX_TEXT = 256 * 2**20
+#: Text files of the old layout are some hundred KiB. JSON of this size can take 25 times as much memory.
+_MAX_TEXT = 64 * 2**20
 _NEEDED = ("index", "category", "pred_orig", "pred_swap", "is_correct_orig", "is_correct_swap")
 _VERDICTS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import InputError
 from vlmprobe.interop.npz import MAX_BYTES
-from vlmprobe.interop.old_layout import TAGS, AnsweredPair, ImportedRun, ScaleData, safe_name
+from vlmprobe.interop.old_layout import TAGS, AnsweredPair, ImportedRun, ScaleData
 from vlmprobe.interop.predictions import read_predictions, text_of
 from vlmprobe.interop.read_arrays import read_quads, read_vectors
 from vlmprobe.interop.sidecar import add_known
+from vlmprobe.names import safe_name
 from vlmprobe.pairs.axes import Subset
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def _document(path: Path) -> Any:
         return json.loads(text_of(path))
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{path}: not JSON ({error}); copy it again, or remove it: its numbers are recomputed"
+            f"{path}: not JSON ({_reason(error)}); copy it again, or remove it: its numbers are recomputed"
         ) from None
 
 
@@ -224,8 +225,13 @@ def _numbers(path: Path) -> dict[str, dict[str, float]]:
         }
     except (ValueError, IndexError, csv.Error) as error:
         raise InputError(
-            f"{path}: not a table of numbers ({error}); copy it again, or remove it: its numbers are recomputed"
+            f"{path}: not a table of numbers ({_reason(error)}); copy it again, or remove it, since its "
+            "numbers are recomputed"
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    return str(error)[:120]  # it can quote a cell of any length
 
 
 def _nothing(folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -204,8 +205,8 @@ def _pair_ids(npz: NpzReader, key: str) -> tuple[str, ...]:
     pair_ids = tuple(str(value).strip() for value in array.tolist())
     if not pair_ids:
         raise InputError(f"{npz.path}: {key} is empty; there is no pair to import")
-    if len(set(pair_ids)) != len(pair_ids):
-        twice = next(pair_id for pair_id in pair_ids if pair_ids.count(pair_id) > 1)
+    (twice, times), *_ = Counter(pair_ids).most_common(1)
+    if times > 1:
         raise InputError(f"{npz.path}: {key} has the index {twice[:40]!r} twice; a pair must occur once")
     return pair_ids
 

@@ -14,9 +14,10 @@ from vlmprobe.interop.documents import (
     to_json,
     validity,
 )
-from vlmprobe.interop.old_layout import TAGS, safe_name
+from vlmprobe.interop.old_layout import TAGS
 from vlmprobe.interop.sidecar import sidecar_json
 from vlmprobe.interop.write_arrays import write_arrays
+from vlmprobe.names import safe_name
 from vlmprobe.pairs.axes import Subset
 
 if TYPE_CHECKING:

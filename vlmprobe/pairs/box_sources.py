@@ -17,6 +17,8 @@ __all__ = ["BOX_COLUMNS", "raw_rows"]
 #: The columns that are read; a file's others, such as its images, stay where they are.
 BOX_COLUMNS = ("question_id", "objects")
 
+#: A list of rows in JSON is held whole, and small things take 25 times their text; parquet comes in pieces.
+_MAX_JSON = 256 * 2**20
 _PARQUET_MAGIC = b"PAR1"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FILE_ENDINGS = frozenset((".json", ".jsonl", ".parquet", ".csv", ".tsv", ".txt"))
@@ -36,6 +38,8 @@ def raw_rows(source: str) -> Iterator[object]:
     path = Path(source)
     if path.is_dir() or (not path.exists() and _may_be_hub_id(path, source)):
         return _hub_rows(source, is_folder=path.is_dir())
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is a pipe or a device; give a file of boxes")
     try:
         with path.open("rb") as file:
             is_parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
@@ -50,6 +54,10 @@ def _may_be_hub_id(path: Path, source: str) -> bool:
 
 def _json_rows(path: Path) -> Iterator[object]:
     try:
+        if path.stat().st_size > _MAX_JSON:
+            raise InputError(
+                f"{path}: larger than {_MAX_JSON // 2**20} MiB; give the boxes as parquet, or without the images"
+            )
         rows = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(_unreadable(path, error)) from None

@@ -23,6 +23,8 @@ __all__ = ["Box", "BoxProblem", "Boxes", "normalise_name", "read_boxes"]
 _SIDES = ("x", "y", "width", "height")
 #: No image has a side near this; a larger number is damage, and its sums would not be finite for sure.
 _LARGEST = 1e9
+#: With more bad rows it is another kind of file, and remembering them all would fill the memory.
+_MAX_PROBLEMS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,11 @@ def read_boxes(source: str | os.PathLike[str]) -> Boxes:
             question_id, found = _read_row(row)
         except _BadRowError as bad:
             problems.append(BoxProblem(n_rows, bad.what, str(bad)))
+            if len(problems) > _MAX_PROBLEMS:
+                raise InputError(
+                    f"{source}: more than {_MAX_PROBLEMS} rows give no boxes, the first is row {problems[0].row} "
+                    f"({problems[0].what}: {problems[0].why}); is it a file of boxes?"
+                ) from None
             continue
         of_question = gathered.setdefault(question_id, {})
         for name, box in found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,10 +29,15 @@ if TYPE_CHECKING:
     from vlmprobe.pairs.axes import Category
     from vlmprobe.pairs.drafts import Draft, Form
 
-__all__ = ["READER_VERSION", "Dataset", "read_dataset"]
+__all__ = ["MAX_INDEX", "MAX_PROBLEMS", "MAX_QUESTION", "READER_VERSION", "Dataset", "read_dataset"]
 
 #: Part of the dataset's id; raised when the same file would give other pairs than before.
 READER_VERSION = 1
+
+#: Characters: a longer question fills a model's memory, a longer index the database's keys.
+MAX_QUESTION, MAX_INDEX = 10_000, 1_000
+#: With more rows that give no pair it is another kind of file, and remembering them all would fill the memory.
+MAX_PROBLEMS = 100_000
 
 _FORMS: tuple[type[Form], ...] = (EmbSpatialForm, ReadyMadeForm)
 
@@ -123,7 +129,8 @@ def read_dataset(
         progress: called with the bytes read so far and the bytes of the file, after each row.
 
     Raises:
-        InputError: there is no such file, it is not one of the two forms, or no row of it gives a pair.
+        InputError: there is no such file, it is not one of the two forms, no row of it gives a pair, or more than
+            ``MAX_PROBLEMS`` rows give none.
         UsageError: ``max_per_category`` is negative.
     """
     if max_per_category < 0:
@@ -139,6 +146,8 @@ def read_dataset(
             reading = _Reading(form(seed), reader.header, decode=decode)
             for row in reader:
                 reading.take(row)
+                if len(reading.problems) > MAX_PROBLEMS:
+                    raise InputError(_too_many(path, reading.problems[0]))
                 if progress is not None:
                     progress(reader.position, n_bytes)
     except OSError as error:
@@ -152,7 +161,8 @@ def read_dataset(
         options["decode"] = True
     return Dataset(
         path=path,
-        name=path.stem,
+        # Bytes that are no UTF-8 are written out: no database stores them.
+        name=os.fsencode(path.stem).decode(errors="backslashreplace"),
         form=form.name,
         template=form.template,
         dataset_id=_dataset_id(content_hash, options),
@@ -198,6 +208,10 @@ class _Reading:
 
     def _complete(self, draft: Draft, cells: Mapping[str, str], row: Row) -> SwapPair:
         pair_id = self._free_index(cells["index"].strip())
+        for question in (draft.orig.text, draft.swap.text):
+            if len(question) > MAX_QUESTION:
+                why = f"{len(question)} characters, more than the {MAX_QUESTION} a question may have"
+                raise RowRejectedError("question", why)
         column = self._form.image_column
         try:
             content = decode_base64(cells[column])
@@ -231,6 +245,8 @@ class _Reading:
     def _free_index(self, index: str) -> str:
         if index in PANDAS_NA:
             raise RowRejectedError("index", "the row has no index", "index")
+        if len(index) > MAX_INDEX:
+            raise RowRejectedError("index", f"{len(index)} characters, more than {MAX_INDEX}", "index")
         if index.endswith("/v"):
             raise RowRejectedError(
                 "index", f"{index[:40]!r}: the ending '/v' is for vertical partners", "index"
@@ -244,6 +260,9 @@ class _Reading:
 def _digest(path: Path) -> tuple[str, int]:
     if path.is_dir():
         raise InputError(f"{path} is a folder; give a TSV file")
+    if path.exists() and not path.is_file():
+        # A pipe or a device may never end, and is not there to be read again.
+        raise InputError(f"{path} is a pipe or a device; give a file")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
@@ -277,6 +296,13 @@ def _recognise(path: Path, header: list[str]) -> type[Form]:
 
 def _unreadable(path: Path, error: OSError) -> str:
     return f"cannot read {path}: {error.strerror or error}; check the path given as data"
+
+
+def _too_many(path: Path, first: RowProblem) -> str:
+    return (
+        f"{path}: more than {MAX_PROBLEMS} rows give no pair, the first on line {first.line} "
+        f"({first.what}: {first.why}); is it a benchmark?"
+    )
 
 
 def _no_pair(path: Path, reading: _Reading) -> str:

@@ -34,15 +34,19 @@ PANDAS_NA = frozenset(
 
 # Tried in this order: "of X and Y in" would find the wrong words in a question that has another form too.
 _QUESTION_FORMS = tuple(
-    re.compile(form, re.IGNORECASE | re.DOTALL)
-    for form in (
-        r"\bhow are\s+(.+?)\s+and\s+(.+?)\s+positioned\b",
-        r"\bbetween\s+(.+?)\s+and\s+(.+?)\s+in\b",
-        r"\bpositions of\s+(.+?)\s+and\s+(.+?)\s+interact\b",
-        r"\barrangement of\s+(.+?)\s+and\s+(.+?)\s+in\b",
-        r"\bof\s+(.+?)\s+and\s+(.+?)\s+in\b",
+    (
+        re.compile(rf"\b{before}\s++(?=\S)", re.IGNORECASE),
+        re.compile(rf"(?<!\s)\s++{after}\b", re.IGNORECASE),
+    )
+    for before, after in (
+        ("how are", "positioned"),
+        ("between", "in"),
+        ("positions of", "interact"),
+        ("arrangement of", "in"),
+        ("of", "in"),
     )
 )
+_AND = re.compile(r"(?<!\s)\s++and\s++(?=\S)", re.IGNORECASE)
 
 
 def clean_object(name: str) -> str:
@@ -59,9 +63,16 @@ def objects_in_question(question: str) -> tuple[str, str] | None:
 
     The first "and" divides them: "salt and pepper and a plate" gives "salt".
     """
-    for form in _QUESTION_FORMS:
-        if match := form.search(question):
-            subject, reference = (clean_object(name) for name in match.groups())
+    for before, after in _QUESTION_FORMS:
+        # Each part is the first one after the part before it. One pattern "of (.+?) and (.+?) in" finds the same, but
+        # tries every combination when there is no end: three thousand spaces took half a minute.
+        if (
+            (start := before.search(question))
+            and (middle := _AND.search(question, start.end() + 1))
+            and (end := after.search(question, middle.end() + 1))
+        ):
+            subject = clean_object(question[start.end() : middle.start()])
+            reference = clean_object(question[middle.end() : end.start()])
             return (subject, reference) if subject and reference else None
     return None
 
@@ -104,7 +115,9 @@ class EmbSpatialForm:
             raise RowRejectedError("answer", f"{letter[:40]!r} is none of A, B, C, D", "answer")
         target = _usable(cells[letter])
         if target is None:
-            raise RowRejectedError("option", f"the answer {letter} has no object: {cells[letter]!r}", letter)
+            raise RowRejectedError(
+                "option", f"the answer {letter} has no object: {cells[letter][:40]!r}", letter
+            )
         others = [option for option in OPTIONS if option != letter]
         candidates = [option for option in others if cells[option].strip().lower() != "unknown"]
         if not candidates:
@@ -112,7 +125,7 @@ class EmbSpatialForm:
         drawn = self._rng.choice(candidates)
         reference = _usable(cells[drawn])
         if reference is None:
-            why = f"drawn as the reference, and has no object: {cells[drawn]!r}"
+            why = f"drawn as the reference, and has no object: {cells[drawn][:40]!r}"
             raise RowRejectedError("option", why, drawn)
         return target, reference
 

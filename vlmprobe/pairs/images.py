@@ -18,10 +18,21 @@ from vlmprobe.errors import ImageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["IMAGE_FORMATS", "MAX_PIXELS", "ImageFacts", "decode_base64", "decode_image", "image_facts"]
+__all__ = [
+    "IMAGE_FORMATS",
+    "MAX_JPEG_SCANS",
+    "MAX_PIXELS",
+    "ImageFacts",
+    "decode_base64",
+    "decode_image",
+    "image_facts",
+]
 
 #: More pixels than this are refused before any is decoded: Pillow's own limit, 256 MiB of RGB.
 MAX_PIXELS = 178_956_970 // 2
+#: Each scan of a progressive JPEG goes over all its pixels, however few bytes it has: a file of 1 MB can hold
+#: thousands, and take minutes. Encoders write about ten.
+MAX_JPEG_SCANS = 100
 #: Pillow opens many more formats, some with the help of other programs (EPS runs Ghostscript).
 IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
@@ -117,6 +128,12 @@ def _open(content: bytes) -> Image:
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise ImageError(f"{image.width} x {image.height} is more than {MAX_PIXELS} pixels")
+    # Compressed data never holds these two bytes, embedded thumbnails have a scan or two.
+    if image.format == "JPEG" and (scans := content.count(b"\xff\xda")) > MAX_JPEG_SCANS:
+        image.close()
+        raise ImageError(
+            f"a JPEG of {scans} scans, more than {MAX_JPEG_SCANS}; save it again as a plain JPEG"
+        )
     return image
 
 

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import VlmprobeError
+from vlmprobe.names import safe_name
 
 if TYPE_CHECKING:
     from vlmprobe.store.predictions import ShardPlace
@@ -25,7 +26,8 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path) -> Path:
     path = Path(str(place["path"]))
     if path.exists():
         return path
-    cached = cache / str(place["run_id"]) / path.name
+    # An id that someone else wrote into the database must not lead out of the cache.
+    cached = cache / safe_name(str(place["run_id"]), "run") / path.name
     if cached.exists() and _sha256(cached) != place["sha256"]:
         cached.unlink()
     if not cached.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select
@@ -30,7 +31,7 @@ def register_dataset(connection: Connection, dataset: Dataset) -> None:
         insert(DatasetRow).values(
             dataset_id=dataset.dataset_id,
             name=dataset.name,
-            path=str(dataset.path),
+            path=os.fsencode(dataset.path).decode(errors="backslashreplace"),
             form=dataset.form,
             options=dict(dataset.options),
             n_rows=dataset.n_rows,

@@ -165,7 +165,8 @@ def explain_failure(path: Path, text: str) -> str:
     """Say in the user's words why DuckDB cannot open a file; ``text`` is what DuckDB said."""
     if path.is_file() and path.stat().st_size == 0:
         return f"{path} is an empty file; delete it or name another with --home or VLMPROBE_DATABASE_URL"
-    if "not a valid DuckDB database" in text or "sqlite" in text.lower():
+    # DuckDB opens SQLite's files, and those of others, by extensions, which are switched off.
+    if "not a valid DuckDB database" in text or "sqlite" in text.lower() or "external extensions" in text:
         return f"{path} is not a DuckDB database; name another with --home or VLMPROBE_DATABASE_URL"
     if "is a directory" in text.lower() or path.is_dir():
         return f"{path} is a folder; VLMPROBE_DATABASE_URL needs a file"

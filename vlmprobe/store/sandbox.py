@@ -31,17 +31,32 @@ if TYPE_CHECKING:
 __all__ = ["Table", "run_sql"]
 
 _MEMORY_MIB = 1024
+#: What an answer may come to, as JSON: the process that asks holds it three times.
+_MAX_REPLY = 256 * 2**20
+_LONGEST_S, _MOST_ROWS = 86_400.0, 10**9
+#: Starts the child without the working directory on its path: a file json.py there would be imported, and so run.
+_CHILD = "import sys; sys.path.append(sys.argv[1]); from vlmprobe.store.sandbox import _child; _child()"
+_OUR_FOLDER = str(Path(__file__).resolve().parents[2])
 _LOCKED_PAUSE_S = 0.5
 #: White space and comments; written so that it can match in one way only, or a text of many comments takes for ever.
 _GAP = r"(?:\s|--[^\n]*(?:\n|$)|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*"
 #: Functions that one may call in a SELECT and that do something else than read: they write a log, to standard output
 #: too, or take addresses in memory, or run SQL that is hidden in text.
-_REFUSED = re.compile(
-    r"\b(enable_logging|disable_logging|enable_profiling|disable_profiling|write_log|truncate_duckdb_logs"
-    r"|force_checkpoint|arrow_scan|arrow_scan_dumb|pandas_scan|python_map_function|json_execute_serialized_sql"
-    rf'|query(?="?{_GAP}\())\b',
-    re.IGNORECASE,
+_REFUSED = frozenset(
+    (
+        *("enable_logging", "disable_logging", "enable_profiling", "disable_profiling", "write_log"),
+        *(
+            "truncate_duckdb_logs",
+            "checkpoint",
+            "force_checkpoint",
+            "arrow_scan",
+            "arrow_scan_dumb",
+            "pandas_scan",
+        ),
+        *("python_map_function", "json_execute_serialized_sql", "query"),
+    )
 )
+_REFUSED_WORD = re.compile(rf"\b({'|'.join(sorted(_REFUSED))})\b", re.IGNORECASE)
 _EXPLAIN = re.compile(
     rf"{_GAP}EXPLAIN\b{_GAP}(?P<analyze>ANALYZE\b{_GAP})?(?P<options>\([\w\s,]*\))?",
     re.IGNORECASE,
@@ -92,9 +107,10 @@ def run_sql(
         UsageError: the SQL or a limit is wrong, or it is something else than one SELECT or EXPLAIN.
         VlmprobeError: it took longer than ``timeout_s`` or more memory than it may.
     """
-    if timeout_s <= 0 or max_rows < 0:
+    if not 0 < timeout_s <= _LONGEST_S or not 0 <= max_rows <= _MOST_ROWS:
         raise UsageError(
-            f"a query needs a timeout above 0 and 0 rows or more, not {timeout_s:g} s and {max_rows} rows"
+            f"a query needs a timeout above 0 and 0 rows or more, not {timeout_s:g} s and {max_rows} rows; at most "
+            f"{_LONGEST_S:.0f} s and {_MOST_ROWS} rows"
         )
     database.require()
     request = json.dumps(
@@ -123,11 +139,12 @@ def run_sql(
 
 def _ask_child(request: str, timeout_s: float) -> dict[str, Any]:
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "vlmprobe.store.sandbox"],
+        done = subprocess.run(  # noqa: S603 - our own interpreter and code
+            [sys.executable, "-P", "-c", _CHILD, _OUR_FOLDER],
             input=request,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=timeout_s,
             check=False,
         )
@@ -157,7 +174,15 @@ def _child() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (request["cpu_s"], request["cpu_s"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with reply:
-        json.dump(_answer(request), reply)
+        reply.write(_encoded(_answer(request)))
+
+
+def _encoded(answer: dict[str, Any]) -> str:
+    text = json.dumps(answer)
+    if len(text) <= _MAX_REPLY:
+        return text
+    error = f"the answer has more than {_MAX_REPLY // 2**20} MiB; select fewer rows, fewer columns or shorter texts"
+    return json.dumps({"kind": "limit", "error": error})
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -174,7 +199,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         # In this process, since the one that asks would have to open the database for it first.
         _require_schema(connection, path)
-        cursor = connection.execute(_checked(request["sql"]), request["parameters"])
+        cursor = connection.execute(_checked(connection, request["sql"]), request["parameters"])
         columns = _distinct([column[0] for column in cursor.description])
         rows = cursor.fetchmany(request["max_rows"] + 1)
     except DatabaseError as error:
@@ -187,7 +212,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
             "kind": "limit",
             "error": f"the query needs more than {_MEMORY_MIB} MiB of memory and was stopped",
         }
-    except (duckdb.Error, RuntimeError, ValueError, TypeError) as error:
+    except (duckdb.Error, RuntimeError, ValueError, TypeError, ArithmeticError) as error:
         return {"kind": "sql", "error": _one_line(error)}
     finally:
         connection.close()
@@ -202,27 +227,52 @@ def _require_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     check_revision(path, str(found[0]) if found else None)
 
 
-def _checked(sql: str) -> str:
-    """Return the SQL to run if it is one SELECT, or one EXPLAIN of a SELECT.
+def _checked(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """Return the SQL to run if it is one SELECT, or one EXPLAIN of a SELECT, that calls nothing refused.
 
     Raises:
         ValueError: it is something else.
     """
-    refused = _REFUSED.search(sql)
-    if refused:
-        raise ValueError(f"{refused.group(1).lower()} may not be called here: this face only reads")
     kind = _kind(sql)
-    if kind == "SELECT":
-        return sql
-    found = _EXPLAIN.match(sql) if kind == "EXPLAIN" else None
-    if found is None:
+    select, explain = sql, ""
+    if kind == "EXPLAIN" and (found := _EXPLAIN.match(sql)):
+        # EXPLAIN hides what it explains from the statement's type, and comments could hide it from us: so what runs
+        # is put together from the part that was checked.
+        select = sql[found.end() :]
+        explain = f"EXPLAIN {'ANALYZE ' if found['analyze'] else ''}{found['options'] or ''} "
+        if _kind(select) != "SELECT":
+            raise ValueError("EXPLAIN takes a SELECT here: this face only reads")
+    elif kind != "SELECT":
         raise ValueError(_ONLY_READS)
-    # EXPLAIN hides what it explains from the statement's type, and comments could hide it from us: so what runs is
-    # put together from the part that was checked.
-    rest = sql[found.end() :]
-    if _kind(rest) != "SELECT":
-        raise ValueError("EXPLAIN takes a SELECT here: this face only reads")
-    return f"EXPLAIN {'ANALYZE ' if found['analyze'] else ''}{found['options'] or ''} {rest}"
+    refused = sorted(_called(connection, select) & _REFUSED)
+    if refused:
+        raise ValueError(f"{refused[0]} may not be called here: this face only reads")
+    return explain + select
+
+
+def _called(connection: duckdb.DuckDBPyConnection, select: str) -> set[str]:
+    """Return the functions that a SELECT calls, as DuckDB itself reads it.
+
+    Looking for their names followed by a parenthesis is not enough: DuckDB also takes nested comments, comments that
+    a carriage return ends, and characters of no width for white space. A SELECT that it cannot take apart (one with a
+    PIVOT, say) calls, to be safe, whatever refused name occurs in it.
+    """
+    # No parameter: the first one makes DuckDB import pandas, which takes a second.
+    quoted = select.replace("'", "''")
+    row = connection.execute(f"SELECT json_serialize_sql('{quoted}')").fetchone()
+    tree = json.loads(row[0]) if row else {"error": True}
+    if tree["error"]:
+        return {word.lower() for word in _REFUSED_WORD.findall(select)}
+    called: set[str] = set()
+    waiting: list[Any] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            called.add(str(node.get("function_name", "")).lower())
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
+    return called
 
 
 def _kind(sql: str) -> str | None:
@@ -252,8 +302,5 @@ def _plain(value: Any) -> Any:
 
 def _one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:4]) or type(error).__name__
-
-
-if __name__ == "__main__":
-    _child()
+    # DuckDB repeats the statement, which may be of any length.
+    return " ".join(lines[:4])[:1000] or type(error).__name__

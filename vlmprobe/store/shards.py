@@ -39,7 +39,20 @@ _NUMPY_DTYPE: dict[str, type[np.generic]] = {"F32": np.float32, "F16": np.float1
 _NAME_OF = {code: name for name, code in _SAFETENSORS_DTYPE.items()}
 _HEADER_KEY = "vlmprobe"
 #: What reading a header that was cut or changed can raise.
-_BROKEN = (OSError, struct.error, ValueError, LookupError, TypeError, AttributeError)
+_BROKEN = (
+    *(
+        OSError,
+        struct.error,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        ArithmeticError,
+    ),
+)
+#: As safetensors itself has it: a longer header would fill the memory.
+_MAX_HEADER = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +234,17 @@ def read_layer(
     if entry is None:
         raise InputError(f"{path}: has no layer {layer}")
     begin, _ = entry["data_offsets"]
-    raw = np.memmap(
-        path, dtype=_NUMPY_DTYPE[entry["dtype"]], mode="r", offset=start + begin, shape=tuple(entry["shape"])
-    )
-    chosen = np.asarray(raw if rows is None else raw[np.asarray(rows, dtype=np.intp)])
+    try:
+        raw = np.memmap(
+            path,
+            dtype=_NUMPY_DTYPE[entry["dtype"]],
+            mode="r",
+            offset=start + begin,
+            shape=tuple(entry["shape"]),
+        )
+        chosen = np.asarray(raw if rows is None else raw[np.asarray(rows, dtype=np.intp)])
+    except _BROKEN as error:
+        raise InputError(f"{path}: layer {layer} cannot be read ({type(error).__name__})") from error
     return to_float32(chosen, _NAME_OF[entry["dtype"]])
 
 
@@ -233,7 +253,7 @@ def _open(path: Path) -> tuple[dict[str, Any], int]:
     try:
         with path.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
-            if length > path.stat().st_size:
+            if length > min(path.stat().st_size, _MAX_HEADER):
                 raise InputError(
                     f"{path}: truncated or not a shard; run 'vlmprobe extract' again to redo its pairs"
                 )
@@ -241,6 +261,8 @@ def _open(path: Path) -> tuple[dict[str, Any], int]:
             end = 0
             tensors = [entry for name, entry in header.items() if name != "__metadata__"]
             for entry in sorted(tensors, key=lambda entry: entry["data_offsets"]):
+                if not all(type(side) is int and side >= 0 for side in entry["shape"]):
+                    raise ValueError("a shape is no list of sizes")
                 size = math.prod(entry["shape"]) * np.dtype(_NUMPY_DTYPE[entry["dtype"]]).itemsize
                 if entry["data_offsets"] != [end, end + size]:
                     raise ValueError("the tensors do not lie one after the other")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC
@@ -13,6 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import TrackingError
+from vlmprobe.settings import without_password
 from vlmprobe.store.engine import file_lock
 
 if TYPE_CHECKING:
@@ -267,5 +267,5 @@ def _one_line_errors(uri: str) -> Iterator[None]:
 def _line(uri: str, error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     # An address may hold a password, and MLflow repeats it.
-    host, text = (re.sub(r"//[^/\s]*@", "//", part) for part in (uri, lines[0]))
+    host, text = without_password(uri), without_password(lines[0])
     return f"MLflow at {host}: {text[:200]}"

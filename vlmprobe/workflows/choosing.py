@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import representative_layers
 from vlmprobe.errors import UsageError
+from vlmprobe.names import safe_name
 from vlmprobe.pairs import read_dataset
 from vlmprobe.store.rows import fetch
 
@@ -53,8 +54,12 @@ def newest_of_each_scale(found: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Keep the newest run of each scale, on the one dataset there may be; say where there were several.
 
     Raises:
-        UsageError: the runs are on several datasets; the message names them.
+        UsageError: the runs are on several datasets; the message names them. Or a family or scale is called what
+            could lead a file out of its folder, which only another program's hand in the database can have done.
     """
+    for run in found:
+        safe_name(run.family, "family")
+        safe_name(run.scale, "scale")
     datasets = sorted({(run.dataset, run.dataset_id[:12], run.template) for run in found})
     if len(datasets) > 1:
         listed = ", ".join(f"{name} ({mark}, {template})" for name, mark, template in datasets)

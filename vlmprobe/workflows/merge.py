@@ -9,7 +9,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import TrackingError, UsageError
+from vlmprobe.names import file_part
 from vlmprobe.reports import ChangeRow, Report, render_report, summary_rows, write_summary_csv
+from vlmprobe.settings import without_password
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.queries import load_query
@@ -71,7 +73,7 @@ def merge(
         names = ", ".join(run.name for run in study.missing)
         raise UsageError(f"{names}: no metrics yet; run 'vlmprobe analyze {' '.join(families)}' first")
     title = ", ".join(sorted({run.family for run in runs}))
-    folder = out or settings.reports / f"{title.replace(', ', '-')}-{runs[0].dataset}"
+    folder = out or settings.reports / file_part(f"{title.replace(', ', '-')}-{runs[0].dataset}")
     parts = [
         Study(database, [run for run in runs if run.family == family])
         for family in dict.fromkeys(run.family for run in runs)
@@ -92,7 +94,7 @@ def merge(
         queries=_queries(runs),
         provenance={
             "database": str(settings.database_path),
-            "MLflow": settings.tracking_uri.rsplit("@", 1)[-1],
+            "MLflow": without_password(settings.tracking_uri),
             "MLflow experiment": settings.experiment,
             "vlmprobe": version("vlmprobe"),
         },

@@ -1,17 +1,23 @@
-"""The MLflow UI, on this machine only, opened at the view that compares the scales."""
+"""The MLflow UI, on this machine only unless asked otherwise, opened at the view that compares the scales."""
 
 from __future__ import annotations
 
+import errno
+import ipaddress
 import os
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError, VlmprobeError
+from vlmprobe.settings import without_password
 from vlmprobe.store.tracking import Tracker, mlflow_environment
+from vlmprobe.workflows.ui_password import USER, open_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,9 +25,10 @@ if TYPE_CHECKING:
     from vlmprobe.settings import Settings
     from vlmprobe.workflows.console import Console
 
-__all__ = ["chart_url", "serve"]
+__all__ = ["LOOPBACK", "UiServer", "chart_url", "serve", "ui_server"]
 
-_HOST = "127.0.0.1"
+#: Where only this machine's own programs reach it.
+LOOPBACK = "127.0.0.1"
 _START_TIMEOUT_S = 120.0
 
 
@@ -30,46 +37,99 @@ def chart_url(base: str, experiment_id: str) -> str:
     return f"{base}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
 
 
-def serve(settings: Settings, console: Console, *, port: int, announce: Callable[[str], object]) -> None:
+@dataclass(frozen=True, slots=True)
+class UiServer:
+    """How MLflow's server is started."""
+
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    """What it finds in its environment besides this process's own."""
+    notes: tuple[str, ...]
+    """What the user should know."""
+
+
+def ui_server(settings: Settings, *, host: str, port: int, auth: bool) -> UiServer:
+    """Put together the start of a server; with ``auth``, files of its passwords are made in the home.
+
+    Raises:
+        MissingPackageError: MLflow's part that asks for passwords is not installed.
+    """
+    command = [
+        *(sys.executable, "-m", "mlflow", "server"),
+        *("--backend-store-uri", settings.tracking_uri),
+        *("--default-artifact-root", settings.artifacts.as_uri()),
+        *("--host", host, "--port", str(port), "--workers", "1"),
+    ]
+    # A file mlflow.py of the working directory must not be what 'python -m mlflow' runs.
+    environment = mlflow_environment(settings) | {"PYTHONSAFEPATH": "1"}
+    notes = []
+    if auth:
+        passwords = open_passwords(settings.home)
+        command += ["--app-name", "basic-auth"]
+        environment |= passwords.environment
+        notes.append(f"the user is {USER!r}, the password in {passwords.file}")
+    elif not _is_loopback(host):
+        notes.append(
+            f"listening on {host}: whoever reaches port {port} of this machine can read, change and delete every run, "
+            "without a password; --auth asks for one, and without --host nobody else gets in"
+        )
+    return UiServer(tuple(command), environment, tuple(notes))
+
+
+def serve(
+    settings: Settings,
+    console: Console,
+    *,
+    port: int,
+    host: str = LOOPBACK,
+    auth: bool = False,
+    announce: Callable[[str], object],
+) -> None:
     """Serve the local MLflow store until Ctrl-C; print the address once it answers.
 
     For a store behind a server there is nothing to serve: its address is printed.
 
+    Args:
+        settings: where the store is.
+        console: told what the user should know.
+        port: on which it listens.
+        host: the address on which it listens; one that others reach is warned of.
+        auth: whether it asks for a user and a password.
+        announce: receives the address of the charts.
+
     Raises:
-        UsageError: the port is taken or out of range.
+        UsageError: the port is taken or out of range, or the host is no address of this machine.
+        MissingPackageError: MLflow's part that asks for passwords is not installed.
         VlmprobeError: the server ended or did not answer.
     """
     tracker = Tracker(settings)
     if not tracker.is_local:
-        announce(chart_url(settings.tracking_uri.rstrip("/"), tracker.experiment_id()))
+        address = without_password(settings.tracking_uri).rstrip("/")
+        announce(chart_url(address, tracker.experiment_id()))
         return
-    _check_port(port)
+    _check_address(host, port)
     experiment_id = tracker.experiment_id()
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        settings.tracking_uri,
-        "--default-artifact-root",
-        settings.artifacts.as_uri(),
-        "--host",
-        _HOST,
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    environment = {**os.environ, **mlflow_environment(settings)}
+    start = ui_server(settings, host=host, port=port, auth=auth)
+    for note in start.notes:
+        console.warn(note)
     log = settings.home / "mlflow-server.log"
     console.say("starting the MLflow server")
-    with log.open("wb") as stream:
+    # It tells of requests: whoever may read the home's other files need not read these.
+    # uvicorn, which it starts, imports from where it is started: an empty folder, whatever lies in ours.
+    with (
+        open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream,  # noqa: PTH123
+        TemporaryDirectory(prefix="vlmprobe-ui-") as empty,
+    ):
         # Its own session: Ctrl-C reaches us alone, and we end the server and its workers together.
         server = subprocess.Popen(  # noqa: S603 - our own interpreter
-            command, env=environment, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+            start.command,
+            cwd=empty,
+            env={**os.environ, **start.environment},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
-        base = f"http://{_HOST}:{port}"
+        base = f"http://{_reached_at(host)}:{port}"
         try:
             _wait_until_it_answers(base, server, str(log))
             announce(chart_url(base, experiment_id))
@@ -81,17 +141,41 @@ def serve(settings: Settings, console: Console, *, port: int, announce: Callable
             _end(server)
 
 
-def _check_port(port: int) -> None:
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _reached_at(host: str) -> str:
+    """Return the host of an address that reaches the server from here."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+        return LOOPBACK
+    return f"[{host}]" if ":" in host else host
+
+
+def _check_address(host: str, port: int) -> None:
     import socket
 
     if not 1 <= port <= 65535:
         raise UsageError(f"--port {port}: ports are numbered 1 to 65535")
-    with socket.socket() as probe:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError):
+        raise UsageError(
+            f"--host {host[:60]!r}: no address of this machine; leave it out for {LOOPBACK}"
+        ) from None
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_HOST, port))
-        except OSError:
-            raise UsageError(f"--port {port} is taken on {_HOST}; give another") from None
+            probe.bind(address)
+        except OSError as error:
+            raise UsageError(
+                f"--port {port} is taken on {host}; give another"
+                if error.errno == errno.EADDRINUSE
+                else f"--host {host}, --port {port}: {error.strerror}"
+            ) from None
 
 
 def _wait_until_it_answers(base: str, server: subprocess.Popen[bytes], log: str) -> None:

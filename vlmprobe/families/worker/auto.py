@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vlmprobe.families.worker.capture import LastTokenCapture
+from vlmprobe.families.worker.chat import render_chat
 from vlmprobe.families.worker.decoder_search import find_decoder_layers
 from vlmprobe.families.worker.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.family import BatchItem, LoadOptions
@@ -172,16 +173,8 @@ class Auto(SharedPrefixFamily):
         return {**super().first_prompt(item), "text": self._text_of(item.questions[0])}
 
     def _text_of(self, question: str) -> str:
-        content = [{"type": "image"}, {"type": "text", "text": question}]
         # The tokenizer renders it: some processors look for their video part on the way.
-        return str(
-            self._tokenizer.apply_chat_template(
-                [{"role": "user", "content": content}],
-                chat_template=self._template,
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-        )
+        return render_chat(self._tokenizer, self._template, question)
 
     def _process(self, images: Sequence[Image], texts: Sequence[str]) -> dict[str, Any]:
         with quiet():
@@ -342,13 +335,15 @@ def _check_known(options: LoadOptions) -> str:
         return ""  # loading says what is missing
     try:
         config = json.loads(read_text(source, "config.json", options.revision) or "{}")
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return ""
-    model_type = str(config.get("model_type"))
+    if not isinstance(config, dict):
+        return ""
+    model_type = str(config.get("model_type"))[:80]
     if model_type in KNOWN:
         _check_readable(source, model_type, str(config.get("transformers_version", "")))
         return model_type
-    if "AutoModelForImageTextToText" in (config.get("auto_map") or {}):
+    if "AutoModelForImageTextToText" in str(config.get("auto_map")):
         if options.trust_remote_code:
             return model_type
         raise ModelFault(

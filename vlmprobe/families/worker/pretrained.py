@@ -122,9 +122,10 @@ def loading_faults(source: str, device: torch.device) -> Iterator[None]:
             f"{source}: a weight file is damaged ({_line(error)}); copy the checkpoint again"
         ) from error
     except pickle.UnpicklingError as error:
+        # torch's own words advise to load such a file after all.
         raise ModelFault(
-            f"{source}: a weight file holds more than tensors, and nothing else is unpickled; save the model as "
-            "safetensors"
+            f"{source}: a weight file holds more than tensors, which could run code, and nothing else is unpickled; "
+            "save the weights alone, as safetensors"
         ) from error
     # Which exceptions a damaged checkpoint or its own code raises changes with every version of transformers.
     except Exception as error:
@@ -174,7 +175,7 @@ def load_chat_template(source: str, revision: str | None, tokenizer: Any) -> str
     text = read_text(source, "chat_template.jinja", revision)
     if text is None:
         legacy = read_text(source, "chat_template.json", revision)
-        text = json.loads(legacy).get("chat_template") if legacy is not None else tokenizer.chat_template
+        text = tokenizer.chat_template if legacy is None else _template_in(source, legacy)
     if isinstance(text, dict):
         text = text.get("default")
     if not isinstance(text, str):
@@ -183,6 +184,14 @@ def load_chat_template(source: str, revision: str | None, tokenizer: Any) -> str
             " folder or id"
         )
     return text
+
+
+def _template_in(source: str, legacy: str) -> Any:
+    try:
+        found = json.loads(legacy)
+    except (ValueError, RecursionError) as error:
+        raise ModelFault(f"{source}: chat_template.json is no JSON: {_line(error)}") from error
+    return found.get("chat_template") if isinstance(found, dict) else None
 
 
 def _older_config(model_class: Any, config: dict[str, Any]) -> dict[str, Any]:
@@ -215,8 +224,8 @@ def _check_architecture(source: str, revision: str | None, model_type: str | Non
     text = read_text(source, "config.json", revision, required=True)
     try:
         config = json.loads(text or "")
-    except json.JSONDecodeError as error:
-        raise ModelFault(f"{source}: config.json is no JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelFault(f"{source}: config.json is no JSON: {_line(error)}") from error
     found = config.get("model_type") if isinstance(config, dict) else None
     if model_type is not None and found != model_type:
         raise ModelFault(
@@ -237,12 +246,15 @@ def check_weights(folder: Path) -> None:
         if index.is_file():
             try:
                 parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                outside = [part for part in parts if Path(part).name != part]
+                lost = [part for part in parts if not (folder / part).is_file()]
+            except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
                 raise ModelFault(f"{index}: damaged; copy the checkpoint again") from error
-            lost = [part for part in parts if not (folder / part).is_file()]
+            if outside:
+                raise ModelFault(f"{index}: names {outside[0][:100]!r}, which is no file of this folder")
             if lost:
                 raise ModelFault(
-                    f"{folder}: {len(lost)} of {len(parts)} weight files are missing, {lost[0]} for one"
+                    f"{folder}: {len(lost)} of {len(parts)} weight files are missing, {lost[0][:100]} for one"
                 )
             return
     raise ModelFault(f"{folder}: no weights in this folder ({' or '.join(_WEIGHTS)})")
@@ -338,7 +350,12 @@ def _load_part(
 def read_text(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:
     """Return the text of a small file of the checkpoint; None when it has none of this name."""
     path = _path_of(source, name, revision, required=required)
-    return None if path is None else Path(path).read_text(encoding="utf-8")
+    try:
+        return None if path is None else Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelFault(
+            f"{source}: {name} cannot be read as UTF-8 text; copy the checkpoint again"
+        ) from error
 
 
 def _path_of(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:

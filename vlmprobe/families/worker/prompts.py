@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vlmprobe.families.worker.chat import render_chat
 from vlmprobe.families.worker.qwen_images import ImagePatches, ResizedImages
 
 if TYPE_CHECKING:
@@ -34,15 +35,7 @@ class ImagePrompts:
 
     def text(self, question: str) -> str:
         """Render one user message, the image and then the question, up to where the answer begins."""
-        content = [{"type": "image"}, {"type": "text", "text": question}]
-        return str(
-            self._tokenizer.apply_chat_template(
-                [{"role": "user", "content": content}],
-                chat_template=self._template,
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-        )
+        return render_chat(self._tokenizer, self._template, question)
 
     def ids(self, question: str, image_tokens: int) -> list[int]:
         """Return the prompt's token ids with the placeholder repeated ``image_tokens`` times.
