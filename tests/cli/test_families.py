@@ -32,7 +32,7 @@ WRONG = {
     "scale without a name": (
         "",
         ["extract", "tiny", "--scale", "", "--checkpoint", "."],
-        "--scale is empty; name the checkpoint, 'mine' say",
+        "scale '' cannot be part of a file name",
     ),
     "scale without a checkpoint": (
         "",

@@ -197,7 +197,7 @@ def test_an_unknown_scale_is_allowed_with_a_checkpoint(catalog):
     [
         ("qwen26", "80k", "unknown family 'qwen26'; known: "),
         ("tiny", "90k", "unknown scale '90k' of family 'tiny'; known: vanilla, 80k, 400k, 800k, 2m; "),
-        ("tiny", "", "--scale is empty; name the checkpoint"),
+        ("tiny", "", "scale '' cannot be part of a file name"),
         ("mine", "80k", "no checkpoint is known for scale '80k' of family 'mine'; pass --checkpoint "),
     ],
 )
