@@ -18,7 +18,7 @@ SAVED = json.loads((CHECKPOINTS / "2m" / "config.json").read_text())
 @pytest.fixture
 def older(monkeypatch):
     """Pretend to be transformers 4.57; tests/workflows/test_own_environment.py runs in the real one."""
-    monkeypatch.setattr(versions, "_version", lambda: (4, 57))
+    monkeypatch.setattr(versions, "transformers_version", lambda: (4, 57))
 
 
 def test_rotary_settings_get_their_older_names(older):
