@@ -11,6 +11,7 @@ import typer
 from vlmprobe import __version__
 from vlmprobe.cli import (
     analyze,
+    backup,
     data,
     db,
     demo,
@@ -26,6 +27,7 @@ from vlmprobe.cli import (
     sql,
     sync,
     ui,
+    verify,
 )
 
 __all__ = ["app", "main"]
@@ -72,6 +74,8 @@ for module in (
     export,
     import_,
     sync,
+    verify,
+    backup,
 ):
     module.register(app)
 app.add_typer(data.app, name="data")

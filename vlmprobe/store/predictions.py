@@ -29,6 +29,7 @@ __all__ = [
     "has_failed_certificate",
     "mark_synced",
     "next_shard_number",
+    "prediction_rows",
     "restore_rows",
     "shard_places",
 ]
@@ -44,7 +45,7 @@ def commit_shard(connection: Connection, shard: ShardFile) -> int:
     """
     if shard.replaces:
         _give_way(connection, shard)
-    added = insert_rows(connection, Prediction, _prediction_rows(shard))
+    added = insert_rows(connection, Prediction, prediction_rows(shard))
     insert_rows(connection, Shard, [_shard_row(connection, shard)])
     insert_rows(
         connection,
@@ -55,7 +56,8 @@ def commit_shard(connection: Connection, shard: ShardFile) -> int:
     return added // 2
 
 
-def _prediction_rows(shard: ShardFile) -> list[dict[str, Any]]:
+def prediction_rows(shard: ShardFile) -> list[dict[str, Any]]:
+    """Return the rows of ``predictions`` that a shard's answers make."""
     places = {pair_id: row for row, pair_id in enumerate(shard.pair_ids)}
     has_states = shard.kind == "states"
     return [
@@ -90,7 +92,7 @@ def restore_rows(connection: Connection, shard: ShardFile) -> None:
     """Make the rows that point at a shard of states those that its header says; pairs answered elsewhere stay there."""
     of_shard = (Prediction.run_id == shard.run_id, Prediction.shard == shard.number)
     connection.execute(delete(Prediction).where(*of_shard))
-    insert_rows(connection, Prediction, _prediction_rows(shard))
+    insert_rows(connection, Prediction, prediction_rows(shard))
     connection.execute(
         update(Shard)
         .where(Shard.run_id == shard.run_id, Shard.shard == shard.number)

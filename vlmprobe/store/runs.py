@@ -79,6 +79,7 @@ class Run:
     versions: dict[str, Any]
     config: dict[str, Any]
     status: str
+    provenance: str
     mlflow_run_id: str | None
 
     @property

@@ -183,7 +183,9 @@ def read_header(path: Path) -> ShardFile:
         first = header[f"layer.{meta['layers'][0]:03d}"]
         # Shards of earlier versions have none.
         seal = meta.pop(_SEAL, None)
-        if seal is not None and seal != _seal(meta, _NAME_OF[first["dtype"]], _planes(path, meta, header, start)):
+        if seal is not None and seal != _seal(
+            meta, _NAME_OF[first["dtype"]], _planes(path, meta, header, start)
+        ):
             raise InputError(f"{path}: damaged: its content does not have the hash that it was written with")
         return ShardFile(
             path=path,

@@ -87,6 +87,11 @@ class Tracker:
         return self._uri.startswith(_LOCAL_SCHEMES)
 
     @property
+    def address(self) -> str:
+        """Where the store is, for people to read: without a password."""
+        return _without_password(self._uri)
+
+    @property
     def _lock_path(self) -> Path:
         # Beside the store, not in the home: two homes may share one store.
         store = Path(self._uri.removeprefix(_LOCAL_SCHEMES[0]))
@@ -256,8 +261,12 @@ def _one_line_errors(uri: str) -> Iterator[None]:
         raise
 
 
+def _without_password(text: str) -> str:
+    return re.sub(r"//[^/\s]*@", "//", text)
+
+
 def _line(uri: str, error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     # An address may hold a password, and MLflow repeats it.
-    host, text = (re.sub(r"//[^/\s]*@", "//", part) for part in (uri, lines[0]))
+    host, text = _without_password(uri), _without_password(lines[0])
     return f"MLflow at {host}: {text[:200]}"
