@@ -16,7 +16,7 @@ from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
 from vlmprobe.store.quads import register_quads
-from vlmprobe.store.runs import Run, finished_pairs, get_run, open_run, set_status
+from vlmprobe.store.runs import Run, begun_on_another_content, finished_pairs, get_run, open_run, set_status
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.batches import Batch, plan_batches
 from vlmprobe.workflows.deliver import deliver_end, deliver_run, tell_away
@@ -94,6 +94,12 @@ def _extract(
         if prepared.quads is not None:
             register_quads(connection, prepared.dataset, prepared.quads)
         run, resumed = open_run(connection, prepared.plan, new=request.new)
+        earlier = [] if resumed or request.new else begun_on_another_content(connection, run)
+    for row in earlier:
+        console.warn(
+            f"{row['path']} has changed since run {row['run_id']} began ({row['pairs']} pairs answered): this is another "
+            "run; with the file as it was, the same command goes on with that one"
+        )
     with hold_lease(settings.database_path, run.run_key):
         work = _Work(settings, request, prepared, database, console, run)
         done = work.find_done(resumed=resumed)
