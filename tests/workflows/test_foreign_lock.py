@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ..holder import hold_database
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-#: Opens the file as soon as vlmprobe lets go of it for a moment, says so, and keeps it.
-HOLD = """
-import sys, time, duckdb
-while True:
-    try:
-        connection = duckdb.connect(sys.argv[1])
-        break
-    except duckdb.Error:
-        time.sleep(0.001)
-print("held", flush=True)
-time.sleep(float(sys.argv[2]))
-connection.close()
-"""
 
 
 @pytest.mark.parametrize(
@@ -50,11 +36,7 @@ def test_extraction_goes_on_while_a_shell_holds_the_database(
     command = ("extract", "tiny", "--scale", "2m", "--data", data, "--batch-size", 8, "--home", tmp_path)
     process = shell.start(*command, VLMPROBE_SHARD_PAIRS="16", **mlflow_store)
     wait_until(lambda: committed(tmp_path) >= 1, process)
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, tmp_path / "vlmprobe.duckdb", str(seconds)], stdout=subprocess.PIPE
-    )
-    assert holder.stdout is not None
-    holder.stdout.readline()
+    holder = hold_database(tmp_path, seconds)
     released = time.monotonic() + seconds
 
     spooled = [len(list(tmp_path.glob("spool/*/*.safetensors")))]
@@ -103,11 +85,7 @@ def test_shards_without_rows_are_adopted_by_the_next_start(
     settings = {"VLMPROBE_SHARD_PAIRS": "16", **mlflow_store}
     process = shell.start(*command, **settings)
     wait_until(lambda: committed(tmp_path) >= 1, process)
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, tmp_path / "vlmprobe.duckdb", "600"], stdout=subprocess.PIPE
-    )
-    assert holder.stdout is not None
-    holder.stdout.readline()
+    holder = hold_database(tmp_path, 600)
     wait_until(lambda: len(list(tmp_path.glob("spool/*/*.safetensors"))) == 6, process)
     process.kill()
     shell.finish(process)

@@ -97,8 +97,8 @@ def _extract(
         earlier = [] if resumed or request.new else begun_on_another_content(connection, run)
     for row in earlier:
         console.warn(
-            f"{row['path']} has changed since run {row['run_id']} began ({row['pairs']} pairs answered): this is another "
-            "run; with the file as it was, the same command goes on with that one"
+            f"{row['path']} has changed since run {row['run_id']} began ({row['pairs']} pairs answered): this is "
+            "another run; with the file as it was, the same command goes on with that one"
         )
     with hold_lease(settings.database_path, run.run_key):
         work = _Work(settings, request, prepared, database, console, run)

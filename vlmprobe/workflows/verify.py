@@ -243,7 +243,7 @@ class _OneRun:
             self._found(
                 path,
                 problem,
-                f"bring back its folder, which is not there; if it is lost for good, make it anew, empty, for {_REPAIR}",
+                f"bring back its folder, which is not there; lost for good, make it anew, empty, for {_REPAIR}",
             )
             return
         if not repair:
