@@ -122,6 +122,8 @@ class Tracker:
         # Creating a new store tells of every table at level INFO.
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        # A store that fails is told by the exception, in one line; here it would come with its traceback as well.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         return MlflowClient(self._uri)
 
     def _find_experiment(self, client: MlflowClient) -> str:
