@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.demo import build_benchmark
 
-from .injections import FAULTS, can_mount
+from .injections import FAULTS, missing
 from .trial import Outcome, Trial, make_undisturbed
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 #: 60 pairs: seconds, and 15 shards.
 _PAIRS_PER_CATEGORY = 10
-_NEEDS_MOUNT = "disk full"
 
 
 def run_trial(
@@ -100,34 +99,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trials that the arguments name; return the exit code."""
     asked = _arguments(arguments)
     folder = asked.keep or Path(tempfile.mkdtemp(prefix="vlmprobe-faults-"))
-    faults = asked.fault or list(FAULTS)
-    if _NEEDS_MOUNT in faults and not can_mount(folder / "mount"):
-        print(f"left out: {_NEEDS_MOUNT!r} mounts a small file system, which takes root", flush=True)
-        faults.remove(_NEEDS_MOUNT)
+    faults = []
+    for fault in asked.fault or FAULTS:
+        if (why := missing(fault, folder / "mount")) is None:
+            faults.append(fault)
+        else:
+            print(f"left out: {fault!r}: {why}", flush=True)
+    # Every fault's first trial before any fault's second: Ctrl-C then leaves a table of all.
     todo = [
         (fault, seed)
+        for seed in asked.seed or range(1, 2 if asked.short else 1 + max(n for _, n in FAULTS.values()))
         for fault in faults
-        for seed in asked.seed or range(1, 2 if asked.short else FAULTS[fault][1] + 1)
+        if asked.seed or seed <= FAULTS[fault][1]
     ]
     started = time.monotonic()
     data = build_benchmark(folder / "benchmark", pairs_per_category=_PAIRS_PER_CATEGORY, seed=3).tsv
     undisturbed = make_undisturbed(folder / "undisturbed", data)
     print(f"{len(todo)} trials in {folder}; the undisturbed run is there", flush=True)
 
-    def run(named: tuple[str, int]) -> Outcome:
+    outcomes: list[Outcome] = []
+
+    def run(fault: str, seed: int) -> None:
         begun = time.monotonic()
-        outcome = run_trial(undisturbed, *named, folder, long=not asked.short)
+        outcome = run_trial(undisturbed, fault, seed, folder, long=not asked.short)
+        outcomes.append(outcome)
         state = "well" if outcome.is_well else f"NOT WELL: {outcome}"
         seconds = time.monotonic() - begun
-        print(
-            f"{outcome.fault!r} seed {outcome.seed}: {outcome.injected} injected, {seconds:.0f} s: {state}",
-            flush=True,
-        )
-        return outcome
+        print(f"{fault!r} seed {seed}: {outcome.injected} injected, {seconds:.0f} s: {state}", flush=True)
 
     with ThreadPoolExecutor(asked.jobs) as threads:
-        outcomes = list(threads.map(run, todo))
-    print(f"\n{table(outcomes)}\n\nseconds: {time.monotonic() - started:.0f}")
+        try:
+            for trial in [threads.submit(run, *named) for named in todo]:
+                trial.result()
+        except KeyboardInterrupt:
+            print("stopped; waiting for the trials under way", flush=True)
+            threads.shutdown(cancel_futures=True)
+    print(f"\n{table(outcomes)}\n\n{len(outcomes)} of {len(todo)} trials, {time.monotonic() - started:.0f} s")
     if all(outcome.is_well for outcome in outcomes):
         shutil.rmtree(folder)
         return 0

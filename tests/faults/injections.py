@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 
     Fault = Callable[[Trial], None]
 
-__all__ = ["FAULTS", "can_mount"]
+__all__ = ["FAULTS", "missing"]
 
 #: Seconds that a client waits for an answer here, and no second try: the default is 20 and two.
 _IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-_CLOCK = Path(__file__).parent / "clock"
+_CLOCK = Path(__file__).with_name("shifted_clock.c")
 
 
 def _disturbed_starts(trial: Trial, most: int = 8, *, begun: bool = False) -> Iterator[subprocess.Popen[str]]:
@@ -76,8 +77,16 @@ def _interrupted(trial: Trial, stop: signal.Signals) -> None:
     trial.resume()
 
 
-def can_mount(folder: Path) -> bool:
-    """Whether a file system of a few MiB can be mounted: that takes root."""
+def missing(fault: str, folder: Path) -> str | None:
+    """Say what a fault needs that is not to be had on this machine; None if it can be injected."""
+    if fault == "disk full" and not _can_mount(folder):
+        return "it mounts a small file system, which takes root"
+    if fault == "clock set back" and shutil.which("cc") is None:
+        return "it compiles a few lines of C, which takes cc"
+    return None
+
+
+def _can_mount(folder: Path) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     mount = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False
@@ -315,22 +324,30 @@ def benchmark_changed(trial: Trial) -> None:
         trial.complaints.append(f"the change is not told: {ran.err[-400:]}")
     trial.data.write_text(whole)
     trial.resume()
+    trial.run("verify", "--repair")  # the run on the changed file was killed, and nobody goes on with it
 
 
 def clock_set_back(trial: Trial) -> None:
     """Set the clock back by up to ten years, while the command runs, and before it is started again."""
-    shift = trial.folder / "clock"
-    shift.write_text("0")
-    trial.environ |= {"PYTHONPATH": str(_CLOCK), "SHIFTED_CLOCK": str(shift)}
+    shift, library = trial.folder / "clock", trial.folder / "shifted_clock.so"
+    shift.write_bytes(bytes(8))
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, _CLOCK, "-ldl"], check=True)
+    trial.environ |= {"LD_PRELOAD": str(library), "SHIFTED_CLOCK": str(shift)}
     for process in _disturbed_starts(trial, most=4):
         for further in range(trial.chance.randint(1, 3)):
-            shift.write_text(str(-int(10 ** trial.chance.uniform(2, 8.5))))
+            _set(shift, -int(10 ** trial.chance.uniform(2, 8.5)))
             trial.injected += further > 0
             if trial.ends_within(process, trial.chance.uniform(0, 0.7)):
                 break
         process.kill()
         Shell.finish(process)
     trial.resume()
+
+
+def _set(shift: Path, seconds: int) -> None:
+    # In place, since running commands have the file mapped.
+    with shift.open("r+b") as stream:
+        stream.write(struct.pack("<q", seconds))
 
 
 def worker_killed(trial: Trial) -> None:

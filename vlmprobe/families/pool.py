@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -127,17 +127,24 @@ class DevicePool(Model):
         begun.add_done_callback(lambda done: self._finish(device, call, done))
 
     def _finish(self, device: _Device, call: _Call, done: Future[BatchOutput]) -> None:
-        error = None if done.cancelled() else done.exception()
+        error: BaseException | None
+        if done.cancelled() and not self._closed:
+            # A process that is gone takes what it had not begun with it. Left cancelled, the batch would be asked
+            # again pair by pair, which gives other last bits than the whole batch.
+            error = WorkerError(f"{device.name}: its process is gone")
+        else:
+            error = None if done.cancelled() else done.exception()
         if isinstance(error, WorkerError) and self._restart(device, error):
             return
         with self._lock, suppress(ValueError):
             device.calls.remove(call)
-        if done.cancelled():
-            call.promised.cancel()
-        elif error is not None:
-            call.promised.set_exception(error)
-        else:
-            call.promised.set_result(done.result())
+        with suppress(InvalidStateError):  # nobody waits for it any more
+            if error is not None:
+                call.promised.set_exception(error)
+            elif done.cancelled():
+                call.promised.cancel()
+            else:
+                call.promised.set_result(done.result())
 
     def _restart(self, device: _Device, error: WorkerError) -> bool:
         """Start a process again that is gone; return whether its calls are taken care of."""
