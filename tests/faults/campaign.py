@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -98,6 +99,8 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trials that the arguments name; return the exit code."""
     asked = _arguments(arguments)
+    # A shell that starts us in the background lets us, and so every command that we start, ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = asked.keep or Path(tempfile.mkdtemp(prefix="vlmprobe-faults-"))
     faults = []
     for fault in asked.fault or FAULTS:
