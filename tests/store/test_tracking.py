@@ -230,3 +230,18 @@ def test_processes_that_start_on_a_new_store_at_once_all_succeed(
     assert len(ids) == count
     assert len(set(ids)) == 1
     assert ids[0].isdecimal()
+
+
+def test_a_run_that_mlflow_made_twice_is_shown_once(
+    tracker: Tracker, client: MlflowClient, study: Any
+) -> None:
+    """The answer to creating it was lost, so it was asked for again; or a server that hung did it late."""
+    run = study.run("r1")
+    kept = tracker.ensure_run(run)
+    experiment = tracker.experiment_id()
+    twin = client.create_run(experiment, tags={"vlmprobe.run_id": "r1"}).info.run_id
+    other = client.create_run(experiment, tags={"vlmprobe.run_id": "r2"}).info.run_id
+    tracker.remove_twins(run, kept)
+    shown = {found.info.run_id for found in client.search_runs([experiment])}
+    assert shown == {kept, other}
+    assert client.get_run(twin).data.tags["superseded"] == kept
