@@ -68,6 +68,7 @@ def test_batches_behind_the_one_that_a_process_died_at_stay_whole(wait_until: An
 
     first = started[0]
     # In the order in which a process takes its calls with it: what waits is cancelled before the call at work fails.
+    first.asked[0][1].set_running_or_notify_cancel()
     first.asked[1][1].cancel()
     first.asked[2][1].cancel()
     first.asked[0][1].set_exception(WorkerError("gone"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -15,7 +16,6 @@ from ..left_behind import read_left, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 SHARD_PAIRS = {"VLMPROBE_SHARD_PAIRS": "8"}
 
@@ -27,8 +27,8 @@ class Home:
         self.path, self._data, self._inside, self._store = path, data, inside, store
 
     def shard(self, number: int) -> Path:
-        (folder,) = (self.path / "spool").iterdir()
-        return folder / f"{number:05d}.safetensors"
+        ((path,),) = read_rows(self.path, f"SELECT path FROM shards WHERE shard = {number}")
+        return Path(path)
 
     def change(self, sql: str) -> None:
         with duckdb.connect(str(self.path / "vlmprobe.duckdb")) as connection:
@@ -155,6 +155,7 @@ def test_a_spool_that_is_not_there_at_all_is_not_given_up(home: Home) -> None:
     ran = home.verify("--repair")
     assert ran.code == 1
     assert ran.out.count("bring back its folder, which is not there") == 3
+    assert "'vlmprobe sync' when its shards are back" in ran.out
     assert read_rows(home.path, "SELECT count(*) FROM predictions") == [(48,)]
 
 
@@ -190,7 +191,7 @@ def test_shards_that_a_crash_left_are_adopted(home: Home, original: Home) -> Non
     home.change("DELETE FROM predictions WHERE shard = 3")
     home.change("DELETE FROM shards WHERE shard = 3")
     home.change("UPDATE runs SET status = 'running'")
-    home.shard(4).with_suffix(".partial").touch()
+    home.shard(1).with_name("00004.partial").touch()
     assert "2 shards that a crash left without rows, first 00003.safetensors" in home.wrong()
 
     assert "1 got their rows, what was not whole is removed" in home.repair()

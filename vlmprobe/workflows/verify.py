@@ -273,7 +273,11 @@ class _OneRun:
         if not self._repair:
             self._found(where, problem, f"'vlmprobe sync', or {_REPAIR}, delivers them")
             return
-        delivery = deliver_run(self._settings, self._database, self._tracker, self._run, self._console)
+        try:
+            delivery = deliver_run(self._settings, self._database, self._tracker, self._run, self._console)
+        except VlmprobeError:
+            self._found(where, problem, "'vlmprobe sync' when its shards are back")
+            return
         done = delivery.problem is None
         self._found(
             where, problem, "delivered" if done else "'vlmprobe sync' when MLflow is back", repaired=done
