@@ -123,10 +123,11 @@ class DevicePool(Model):
             raise
 
     def _send(self, device: _Device, call: _Call) -> None:
-        begun = device.model.begin(call.items, how=call.how)
-        begun.add_done_callback(lambda done: self._finish(device, call, done))
+        model = device.model
+        begun = model.begin(call.items, how=call.how)
+        begun.add_done_callback(lambda done: self._finish(device, model, call, done))
 
-    def _finish(self, device: _Device, call: _Call, done: Future[BatchOutput]) -> None:
+    def _finish(self, device: _Device, model: Model, call: _Call, done: Future[BatchOutput]) -> None:
         error: BaseException | None
         if done.cancelled() and not self._closed:
             # A process that is gone takes what it had not begun with it. Left cancelled, the batch would be asked
@@ -134,7 +135,7 @@ class DevicePool(Model):
             error = WorkerError(f"{device.name}: its process is gone")
         else:
             error = None if done.cancelled() else done.exception()
-        if isinstance(error, WorkerError) and self._restart(device, error):
+        if isinstance(error, WorkerError) and self._restart(device, model, error):
             return
         with self._lock, suppress(ValueError):
             device.calls.remove(call)
@@ -146,12 +147,12 @@ class DevicePool(Model):
             else:
                 call.promised.set_result(done.result())
 
-    def _restart(self, device: _Device, error: WorkerError) -> bool:
+    def _restart(self, device: _Device, model: Model, error: WorkerError) -> bool:
         """Start a process again that is gone; return whether its calls are taken care of."""
         with self._lock:
             if self._closed:
                 return False
-            if device.starting:
+            if device.starting or device.model is not model:
                 return True
             if device.restarts:
                 return False
