@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all environments lint format clean
+.PHONY: help demo test test-all faults environments lint format clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,10 @@ environments: $(VENV)/installed-dev ## Build the older Python environments that 
 
 test-all: environments ## Every promise at full size: kills, concurrency, a browser, a wheel
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/installed-dev ## Kills, full disks, lost servers, damage: 200 times and more, then twelve processes at once (over an hour)
+	$(BIN)/python -m tests.faults.campaign
+	$(BIN)/python -m tests.faults.many --processes 12 --minutes 10
 
 lint: $(VENV)/installed-dev ## ruff, mypy, import contracts
 	$(BIN)/ruff check .

@@ -115,6 +115,8 @@ class Gate:
 
     def __init__(self, port_behind: int) -> None:
         self.mode = "open"
+        self.asked = 0
+        """Requests that came."""
         self._closed = threading.Event()
         gate = self
 
@@ -143,6 +145,7 @@ class Gate:
     def _handle(self, request: BaseHTTPRequestHandler, port: int) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
         mode = self.mode
+        self.asked += 1
         if mode == "hang":
             self._closed.wait(120)
             return
