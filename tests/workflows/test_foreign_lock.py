@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,36 @@ def test_extraction_goes_on_while_a_shell_holds_the_database(
         (2 * n_pairs, n_pairs)
     ]
     inside("db", "check", "--home", tmp_path).ok()
+
+
+@pytest.mark.full
+def test_a_second_ctrl_c_does_not_wait_for_the_database(
+    shell: Any,
+    benchmark: Callable[..., Path],
+    committed: Callable[[Path], int],
+    wait_until: Any,
+    mlflow_store: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """Held throughout: the first Ctrl-C waits for the rows, the second ends with 130 and one line, and no dump."""
+    command = ("extract", "tiny", "--scale", "2m", "--data", benchmark(16), "--batch-size", 8)
+    process = shell.start(*command, "--home", tmp_path, VLMPROBE_SHARD_PAIRS="16", **mlflow_store)
+    wait_until(lambda: committed(tmp_path) >= 1, process)
+    holder = hold_database(tmp_path, 600)
+    try:
+        there = len(list(tmp_path.glob("spool/*/*.safetensors")))
+        wait_until(lambda: len(list(tmp_path.glob("spool/*/*.safetensors"))) > there, process)
+        process.send_signal(signal.SIGINT)
+        time.sleep(3)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        stopped = shell.finish(process)
+    finally:
+        holder.kill()
+        holder.wait()
+    assert stopped.code == 130
+    assert len(stopped.errors) == 1
+    assert "terminate called" not in stopped.err
 
 
 @pytest.mark.full
