@@ -23,6 +23,7 @@ from vlmprobe.workflows.deliver import deliver_end, deliver_run, tell_away
 from vlmprobe.workflows.extraction_loop import Extraction
 from vlmprobe.workflows.images_ahead import read_items
 from vlmprobe.workflows.preparing import ExtractRequest, Prepared, prepare
+from vlmprobe.workflows.resuming import changed_line, resume_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,10 +97,7 @@ def _extract(
         run, resumed = open_run(connection, prepared.plan, new=request.new)
         earlier = [] if resumed or request.new else begun_on_another_content(connection, run)
     for row in earlier:
-        console.warn(
-            f"{row['path']} has changed since run {row['run_id']} began ({row['pairs']} pairs answered): this is "
-            "another run; with the file as it was, the same command goes on with that one"
-        )
+        console.warn(changed_line(row))
     with hold_lease(settings.database_path, run.run_key):
         work = _Work(settings, request, prepared, database, console, run)
         done = work.find_done(resumed=resumed)
@@ -148,7 +146,7 @@ class _Work:
             wanted = {pair.pair_id for pair in self._prepared.pairs}
             done = finished_pairs(connection, self.run.run_id) & wanted
         if resumed:
-            self._console.say(_resume_line(self.run, len(done), len(wanted), adopted))
+            self._console.say(resume_line(self.run, len(done), len(wanted), adopted))
         return done
 
     def todo(self, done: set[str]) -> int:
@@ -306,13 +304,6 @@ def _versions(manifest: dict[str, Any]) -> dict[str, str]:
         "vlmprobe": __version__,
         **{name: str(manifest[name]) for name in names if name in manifest},
     }
-
-
-def _resume_line(run: Run, done: int, total: int, adopted: int) -> str:
-    if run.status == "complete" and done == total:
-        return f"{run.name}: complete already, all {total} pairs reused (run {run.run_id}); --new asks again"
-    found = f", {adopted} shards of them found in the spool" if adopted else ""
-    return f"{run.name}: resuming run {run.run_id}: {done} of {total} pairs reused{found}"
 
 
 def _abandon(extraction: Extraction, committer: Committer) -> None:
