@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all environments fuzz lint audit format clean
+.PHONY: help demo test test-all faults fuzz environments lint audit format clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ test-all: environments ## Every promise at full size: kills, concurrency, a brow
 
 fuzz: $(VENV)/installed-dev ## More than 100,000 odd inputs for all readers, and what became of them
 	$(BIN)/python -m tests.fuzz.run
+
+faults: $(VENV)/installed-dev ## Kills, full disks, lost servers, damage: 200 times and more, then twelve processes at once (over an hour)
+	$(BIN)/python -m tests.faults.campaign
+	$(BIN)/python -m tests.faults.many --processes 12 --minutes 10
 
 lint: $(VENV)/installed-dev ## ruff, mypy, import contracts, known vulnerabilities
 	$(BIN)/ruff check .

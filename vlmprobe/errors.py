@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "DatabaseError",
+    "DiskFullError",
     "ImageError",
     "InputError",
     "LeaseHeldError",
@@ -45,6 +46,16 @@ class DatabaseError(VlmprobeError):
     """The database cannot be opened or is not one of ours: exit code 2."""
 
     exit_code = 2
+
+
+class DiskFullError(VlmprobeError):
+    """There is no room left where something is to be written."""
+
+    def __init__(self, where: str) -> None:
+        """Name the file that could not be written."""
+        super().__init__(
+            f"no space left to write {where}; free some and start the same command again: what was written is kept"
+        )
 
 
 class StaleSchemaError(DatabaseError):

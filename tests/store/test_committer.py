@@ -193,7 +193,11 @@ def test_shards_without_rows_are_adopted(
     (spool / "00004.partial").write_bytes(b"half")
     write_shard(spool, shard_content(5, ("5",), run_id="r2"))
     (spool / "notes.safetensors").touch()
-    assert adopt_orphans(study.database, spool, "r1") == 2
+    told: list[str] = []
+    assert adopt_orphans(study.database, spool, "r1", tell=told.append) == 2
+    assert len(told) == 1
+    assert told[0].startswith(f"{cut}: truncated")
+    assert told[0].endswith("removed, its pairs are asked again")
     assert study.rows(ROWS) == [(1, "1", "left"), (2, "2", "right")]
     left = sorted(path.name for path in spool.iterdir())
     assert left == ["00001.safetensors", "00002.safetensors", "00005.safetensors", "notes.safetensors"]

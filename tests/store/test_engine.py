@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import duckdb
 import pytest
 from sqlalchemy import text
 
-from vlmprobe.errors import DatabaseError
+from vlmprobe.errors import DatabaseError, DiskFullError
 from vlmprobe.store.engine import Database, file_lock
 from vlmprobe.store.migrate import ensure_schema
 
@@ -208,3 +209,22 @@ def test_a_file_lock_lets_one_in_at_a_time(tmp_path: Path) -> None:
         order.append("first out")
     thread.join()
     assert order == ["first out", "second in"]
+
+
+def test_a_write_that_finds_no_room_is_one_line_and_writes_nothing(notes: Database) -> None:
+    """Stands for a full disk: no file may grow. What was there is there, and with room again the next write is too."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    insert = text("INSERT INTO notes VALUES ('x', 1)")
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+        with pytest.raises(DiskFullError) as caught, notes.transaction() as connection:
+            connection.execute(insert)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value) == (
+        f"no space left to write {notes.path}; free some and start the same command again: what was written is kept"
+    )
+    with notes.transaction() as connection:
+        connection.execute(insert)
+    with notes.transaction() as connection:
+        assert connection.execute(text("SELECT count(*) FROM notes")).scalar_one() == 1

@@ -86,7 +86,11 @@ def test_an_unreadable_lease_stops_nobody(lease: str | None) -> None:
     check_foreign_lease(lease)
 
 
-@pytest.mark.parametrize(("here", "age"), [(False, LEASE_SECONDS + 10), (True, 0)], ids=["stale", "local"])
+@pytest.mark.parametrize(
+    ("here", "age"),
+    [(False, LEASE_SECONDS + 10), (False, -LEASE_SECONDS - 10), (True, 0)],
+    ids=["stale", "clock set back since", "local"],
+)
 def test_a_stale_or_local_lease_stops_nobody(here: bool, age: float) -> None:
     """Elsewhere it has to be renewed; here the flock has decided already."""
     check_foreign_lease(_lease(socket.gethostname() if here else "elsewhere", age=age))

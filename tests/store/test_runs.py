@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from vlmprobe.errors import LeaseHeldError
 from vlmprobe.pairs import Category, Dataset, Question, RowProblem, SwapPair
 from vlmprobe.store import runs
 from vlmprobe.store.datasets import register_dataset
-from vlmprobe.store.runs import RunPlan, complete_runs, find_run, list_runs, open_run, set_status
+from vlmprobe.store.runs import (
+    RunPlan,
+    begun_on_another_content,
+    complete_runs,
+    find_run,
+    list_runs,
+    open_run,
+    set_status,
+)
 
 PLAN = RunPlan(
     "key", "data", "published", "tiny", "80k", "folder", "abc", 80000, None, "float32", "cpu", {"a": [1]}
@@ -156,3 +165,22 @@ def test_complete_runs_come_in_the_order_of_training(study: Any) -> None:
     assert scales(families=["tiny"], scales=["800k", "80k"]) == ["tiny @ 80k", "tiny @ 800k"]
     assert scales(dataset_id="data") == everything
     assert scales(dataset_id="another") == []
+
+
+def test_runs_begun_on_another_content_of_the_same_file_are_found(study: Any) -> None:
+    """The file changed between two starts: the earlier run is told, unless it is complete or of another scale."""
+    study.run("old")
+    study.run("done", status="complete")
+    study.run("other", scale="2m")
+    with study.database.transaction() as connection:
+        connection.execute(
+            text("INSERT INTO datasets BY NAME SELECT * REPLACE ('changed' AS dataset_id) FROM datasets")
+        )
+    now = study.run("now", dataset_id="changed")
+    with study.database.transaction() as connection:
+        assert begun_on_another_content(connection, now) == [
+            {"run_id": "old", "path": "bench.tsv", "pairs": 0}
+        ]
+        connection.execute(text("UPDATE datasets SET path = 'elsewhere.tsv' WHERE dataset_id = 'data'"))
+    with study.database.transaction() as connection:
+        assert begun_on_another_content(connection, now) == []

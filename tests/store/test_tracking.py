@@ -255,3 +255,18 @@ def test_a_store_that_does_not_open_is_no_error_before_it_is_needed(settings: Se
     assert done
     with pytest.raises(TrackingError, match=r"MLflow at sqlite:///.*mlflow.db: "):
         tracker.experiment_id()
+
+
+def test_a_run_that_mlflow_made_twice_is_shown_once(
+    tracker: Tracker, client: MlflowClient, study: Any
+) -> None:
+    """The answer to creating it was lost, so it was asked for again; or a server that hung did it late."""
+    run = study.run("r1")
+    kept = tracker.ensure_run(run)
+    experiment = tracker.experiment_id()
+    twin = client.create_run(experiment, tags={"vlmprobe.run_id": "r1"}).info.run_id
+    other = client.create_run(experiment, tags={"vlmprobe.run_id": "r2"}).info.run_id
+    tracker.remove_twins(run, kept)
+    shown = {found.info.run_id for found in client.search_runs([experiment])}
+    assert shown == {kept, other}
+    assert client.get_run(twin).data.tags["superseded"] == kept

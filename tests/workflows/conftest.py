@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from safetensors.numpy import load_file
+
+from ..left_behind import Left, read_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import numpy as np
+    from pathlib import Path
 
     Rows = Callable[[Path, str], list[tuple[Any, ...]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """Everything that a run of one scale left which numbers are made of."""
-
-    answers: list[tuple[Any, ...]]
-    """Every column of ``predictions`` but the run and the place in a shard, in order."""
-    states: dict[str, dict[str, bytes]]
-    """Per layer and pair the bytes of its two hidden states."""
-    certificates: list[tuple[Any, ...]]
-    in_shards: list[str]
-    """The pair ids that the shards' headers name, in order, as often as they name them."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -100,40 +84,6 @@ def quad_study(
 
 
 @pytest.fixture(scope="session")
-def left(rows: Rows) -> Callable[..., Left]:
+def left() -> Callable[..., Left]:
     """Read what the one run of a scale left in a home."""
-
-    def read(home: Path, scale: str = "2m") -> Left:
-        run = f"run_id = (SELECT run_id FROM runs WHERE scale = '{scale}')"
-        answers = rows(
-            home,
-            f"SELECT * EXCLUDE (run_id, shard, shard_row) FROM predictions WHERE {run} ORDER BY pair_id, side",
-        )
-        places = rows(home, f"SELECT DISTINCT pair_id, shard, shard_row FROM predictions WHERE {run}")
-        paths = dict(rows(home, f"SELECT shard, path FROM shards WHERE {run} AND n_pairs > 0"))
-        shards = {number: load_file(path) for number, path in paths.items()}
-        layers = next(iter(shards.values())).keys()
-        states: dict[str, dict[str, bytes]] = {
-            layer: {pair: _bits(shards[number][layer][row]) for pair, number, row in places}
-            for layer in layers
-        }
-        certificates = rows(
-            home, f"SELECT * EXCLUDE (run_id, created_at) FROM certificates WHERE {run} ORDER BY batch"
-        )
-        in_shards = sorted(pair for path in paths.values() for pair in _pairs_in(Path(path)))
-        return Left(answers, states, certificates, in_shards)
-
-    return read
-
-
-def _bits(states: np.ndarray[Any, Any]) -> bytes:
-    assert states.ndim == 2  # orig and swap, dim
-    return states.tobytes()
-
-
-def _pairs_in(path: Path) -> list[str]:
-    with path.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
-    pairs: list[str] = json.loads(header["__metadata__"]["vlmprobe"])["pair_ids"]
-    return pairs
+    return read_left

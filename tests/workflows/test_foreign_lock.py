@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ..holder import hold_database
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-#: Opens the file as soon as vlmprobe lets go of it for a moment, says so, and keeps it.
-HOLD = """
-import sys, time, duckdb
-while True:
-    try:
-        connection = duckdb.connect(sys.argv[1])
-        break
-    except duckdb.Error:
-        time.sleep(0.001)
-print("held", flush=True)
-time.sleep(float(sys.argv[2]))
-connection.close()
-"""
 
 
 @pytest.mark.parametrize(
@@ -50,11 +37,7 @@ def test_extraction_goes_on_while_a_shell_holds_the_database(
     command = ("extract", "tiny", "--scale", "2m", "--data", data, "--batch-size", 8, "--home", tmp_path)
     process = shell.start(*command, VLMPROBE_SHARD_PAIRS="16", **mlflow_store)
     wait_until(lambda: committed(tmp_path) >= 1, process)
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, tmp_path / "vlmprobe.duckdb", str(seconds)], stdout=subprocess.PIPE
-    )
-    assert holder.stdout is not None
-    holder.stdout.readline()
+    holder = hold_database(tmp_path, seconds)
     released = time.monotonic() + seconds
 
     spooled = [len(list(tmp_path.glob("spool/*/*.safetensors")))]
@@ -74,6 +57,36 @@ def test_extraction_goes_on_while_a_shell_holds_the_database(
         (2 * n_pairs, n_pairs)
     ]
     inside("db", "check", "--home", tmp_path).ok()
+
+
+@pytest.mark.full
+def test_a_second_ctrl_c_does_not_wait_for_the_database(
+    shell: Any,
+    benchmark: Callable[..., Path],
+    committed: Callable[[Path], int],
+    wait_until: Any,
+    mlflow_store: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """Held throughout: the first Ctrl-C waits for the rows, the second ends with 130 and one line, and no dump."""
+    command = ("extract", "tiny", "--scale", "2m", "--data", benchmark(16), "--batch-size", 8)
+    process = shell.start(*command, "--home", tmp_path, VLMPROBE_SHARD_PAIRS="16", **mlflow_store)
+    wait_until(lambda: committed(tmp_path) >= 1, process)
+    holder = hold_database(tmp_path, 600)
+    try:
+        there = len(list(tmp_path.glob("spool/*/*.safetensors")))
+        wait_until(lambda: len(list(tmp_path.glob("spool/*/*.safetensors"))) > there, process)
+        process.send_signal(signal.SIGINT)
+        time.sleep(3)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        stopped = shell.finish(process)
+    finally:
+        holder.kill()
+        holder.wait()
+    assert stopped.code == 130
+    assert len(stopped.errors) == 1
+    assert "terminate called" not in stopped.err
 
 
 @pytest.mark.full
@@ -103,11 +116,7 @@ def test_shards_without_rows_are_adopted_by_the_next_start(
     settings = {"VLMPROBE_SHARD_PAIRS": "16", **mlflow_store}
     process = shell.start(*command, **settings)
     wait_until(lambda: committed(tmp_path) >= 1, process)
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, tmp_path / "vlmprobe.duckdb", "600"], stdout=subprocess.PIPE
-    )
-    assert holder.stdout is not None
-    holder.stdout.readline()
+    holder = hold_database(tmp_path, 600)
     wait_until(lambda: len(list(tmp_path.glob("spool/*/*.safetensors"))) == 6, process)
     process.kill()
     shell.finish(process)

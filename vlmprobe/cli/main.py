@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from typing import Any
+import threading
+from typing import Any, NoReturn
 
 import typer
 
 from vlmprobe import __version__
 from vlmprobe.cli import (
     analyze,
+    backup,
     data,
     db,
     demo,
@@ -26,6 +29,7 @@ from vlmprobe.cli import (
     sql,
     sync,
     ui,
+    verify,
 )
 from vlmprobe.cli.plain_text import plain_text
 
@@ -73,6 +77,8 @@ for module in (
     export,
     import_,
     sync,
+    verify,
+    backup,
 ):
     module.register(app)
 app.add_typer(data.app, name="data")
@@ -90,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
         # Click's own errors: vendored by some versions of typer, so told by what they can do.
         if not hasattr(error, "format_message"):
             if type(error).__name__ == "Abort":
-                sys.exit(130)
+                _leave(130)
             raise
         context = getattr(error, "ctx", None)
         where = f"; see '{context.command_path} --help'" if context is not None else ""
@@ -100,7 +106,17 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(0)
         typer.echo(f"error: {plain_text(' '.join(text.split())).rstrip('.')}{where}", err=True)
         sys.exit(getattr(error, "exit_code", 2))
-    sys.exit(code if isinstance(code, int) else 0)
+    _leave(code if isinstance(code, int) else 0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process, whatever its threads are at: a second Ctrl-C does not wait for rows or for MLflow."""
+    if any(thread.daemon and thread.name.startswith("vlmprobe-") for thread in threading.enumerate()):
+        # Python would tear a thread out of the midst of DuckDB, whose C++ then aborts with a dump of its memory.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _interrupt(signum: int, frame: object) -> None:  # noqa: ARG001 - the handler's protocol

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmprobe.cli.plain_text import plain_text
-from vlmprobe.errors import VlmprobeError
+from vlmprobe.errors import DiskFullError, VlmprobeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,8 @@ def session(
     except MemoryError:
         _fail("out of memory; use a smaller --batch-size", 1, debug=debug)
     except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            _fail(str(DiskFullError(error.filename or "a file")), 1, debug=debug)
         where = f" ({error.filename})" if error.filename else ""
         _fail(f"{error.strerror or error}{where}", 1, debug=debug)
     except Exception as error:  # noqa: BLE001 - a user sees one line; --debug the rest

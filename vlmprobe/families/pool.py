@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -123,28 +123,36 @@ class DevicePool(Model):
             raise
 
     def _send(self, device: _Device, call: _Call) -> None:
-        begun = device.model.begin(call.items, how=call.how)
-        begun.add_done_callback(lambda done: self._finish(device, call, done))
+        model = device.model
+        begun = model.begin(call.items, how=call.how)
+        begun.add_done_callback(lambda done: self._finish(device, model, call, done))
 
-    def _finish(self, device: _Device, call: _Call, done: Future[BatchOutput]) -> None:
-        error = None if done.cancelled() else done.exception()
-        if isinstance(error, WorkerError) and self._restart(device, error):
+    def _finish(self, device: _Device, model: Model, call: _Call, done: Future[BatchOutput]) -> None:
+        error: BaseException | None
+        if done.cancelled() and not self._closed:
+            # A process that is gone takes what it had not begun with it. Left cancelled, the batch would be asked
+            # again pair by pair, which gives other last bits than the whole batch.
+            error = WorkerError(f"{device.name}: its process is gone")
+        else:
+            error = None if done.cancelled() else done.exception()
+        if isinstance(error, WorkerError) and self._restart(device, model, error):
             return
         with self._lock, suppress(ValueError):
             device.calls.remove(call)
-        if done.cancelled():
-            call.promised.cancel()
-        elif error is not None:
-            call.promised.set_exception(error)
-        else:
-            call.promised.set_result(done.result())
+        with suppress(InvalidStateError):  # nobody waits for it any more
+            if error is not None:
+                call.promised.set_exception(error)
+            elif done.cancelled():
+                call.promised.cancel()
+            else:
+                call.promised.set_result(done.result())
 
-    def _restart(self, device: _Device, error: WorkerError) -> bool:
+    def _restart(self, device: _Device, model: Model, error: WorkerError) -> bool:
         """Start a process again that is gone; return whether its calls are taken care of."""
         with self._lock:
             if self._closed:
                 return False
-            if device.starting:
+            if device.starting or device.model is not model:
                 return True
             if device.restarts:
                 return False

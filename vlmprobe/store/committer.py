@@ -38,6 +38,8 @@ class Delivery:
     uploaded: int
     waiting: int
     problem: str | None = None
+    waited: bool = False
+    """Whether MLflow failed while the run had nothing to do but to wait for it: asking again would double that."""
 
 
 class Committer:
@@ -51,6 +53,7 @@ class Committer:
         self._lock = threading.Lock()
         self._pending = 0
         self._failure: BaseException | None = None
+        self._closing = False
         self._delivery = Delivery(0, 0)
         self._threads = [
             threading.Thread(target=self._commit_all, name="vlmprobe-rows", daemon=True),
@@ -83,7 +86,8 @@ class Committer:
             return self._pending
 
     def close(self) -> Delivery:
-        """Wait until every row is written and every upload was tried."""
+        """Wait until every row is written and every upload was tried; for an MLflow that is away, one timeout long."""
+        self._closing = True
         self._work.put(None)
         for thread in self._threads:
             # A timeout keeps the main thread open to Ctrl-C.
@@ -115,7 +119,11 @@ class Committer:
     def _upload_all(self) -> None:
         try:
             self._delivery = upload_shards(
-                self._database, self._tracker, self._run_id, iter(self._uploads.get, None)
+                self._database,
+                self._tracker,
+                self._run_id,
+                iter(self._uploads.get, None),
+                is_awaited=lambda: self._closing,
             )
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             self._failure = self._failure or error
@@ -128,12 +136,17 @@ def upload_shards(
     shards: Iterable[tuple[int, Path]],
     *,
     tell: Callable[[str], None] | None = None,
+    is_awaited: Callable[[], bool] = lambda: False,
 ) -> Delivery:
-    """Log shards as artifacts of the run's MLflow run; what cannot be delivered stays in the spool."""
+    """Log shards as artifacts of the run's MLflow run; what cannot be delivered stays in the spool.
+
+    Once ``is_awaited``, the first failure is the last: a server that hangs costs each attempt its whole timeout.
+    """
     uploaded = waiting = failed_in_a_row = 0
     problem: str | None = None
+    waited = False
     for number, path in shards:
-        if failed_in_a_row >= _PATIENCE:
+        if failed_in_a_row >= _PATIENCE or waited:
             waiting += 1
             continue
         try:
@@ -145,6 +158,7 @@ def upload_shards(
             failed_in_a_row += 1
             waiting += 1
             problem = str(error)
+            waited = is_awaited()
             if tell is not None:
                 tell(problem)
             continue
@@ -154,13 +168,16 @@ def upload_shards(
                 set_mlflow_run(connection, run_id, mlflow_run_id)
             mark_synced(connection, run_id, number, uri)
         uploaded += 1
-    return Delivery(uploaded, waiting, problem)
+    return Delivery(uploaded, waiting, problem, waited)
 
 
-def adopt_orphans(database: Database, folder: Path, run_id: str) -> int:
+def adopt_orphans(
+    database: Database, folder: Path, run_id: str, *, tell: Callable[[str], None] | None = None
+) -> int:
     """Write the rows of shards that a crash left in the spool without any; return how many shards.
 
-    A shard has its name only when it is whole, and holds its predictions, so nothing needs to be asked again.
+    A shard has its name only when it is whole, and holds its predictions, so nothing needs to be asked again. One
+    that was damaged since is removed, which ``tell`` is told: its pairs have no rows, so they are asked again.
     """
     for partial in folder.glob("*.partial"):
         partial.unlink()
@@ -172,9 +189,10 @@ def adopt_orphans(database: Database, folder: Path, run_id: str) -> int:
             continue
         try:
             shard = read_header(path)
-        except InputError:
-            # Cut short by the machine going down: its pairs have no rows, so they are asked again.
+        except InputError as error:
             path.unlink()
+            if tell is not None:
+                tell(f"{error}; removed, its pairs are asked again")
             continue
         if shard.run_id == run_id:
             with database.transaction() as connection:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import DatabaseError
+from vlmprobe.errors import DatabaseError, DiskFullError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +27,8 @@ __all__ = ["Database", "explain_failure", "file_lock"]
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _HOLDER = re.compile(r"\(PID (\d+)\)")
+#: How the system says ENOSPC, EDQUOT and EFBIG, which DuckDB repeats.
+_NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large")
 
 
 @contextmanager
@@ -94,10 +96,18 @@ class Database:
         """Open, run one transaction, close. An exception rolls it back.
 
         Raises:
-            DatabaseError: the file is not a DuckDB database or cannot be written.
+            DatabaseError: the file is not a DuckDB database or cannot be opened.
+            DiskFullError: there is no room for what was to be written; nothing of it was.
         """
-        with self._open() as connection, connection.begin():
-            yield connection
+        try:
+            with self._open() as connection, connection.begin():
+                yield connection
+        except Exception as error:
+            # Of SQLAlchemy or of DuckDB itself, whichever was asked.
+            of_database = type(error).__module__.split(".")[0] in {"sqlalchemy", "duckdb", "_duckdb"}
+            if of_database and any(words in str(error) for words in _NO_ROOM):
+                raise DiskFullError(str(self.path)) from error
+            raise
 
     @contextmanager
     def exclusively(self) -> Iterator[Path]:

@@ -66,7 +66,8 @@ def check_foreign_lease(lease: str | None) -> None:
     try:
         holder = json.loads(lease)
         elsewhere = holder["host"] != socket.gethostname()
-        fresh = time.time() - float(holder["renewed"]) < LEASE_SECONDS
+        # In the future, when a clock was set back meanwhile: it must not keep the run locked until then.
+        fresh = abs(time.time() - float(holder["renewed"])) < LEASE_SECONDS
     except (ValueError, KeyError, TypeError):
         return
     if elsewhere and fresh:

@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, insert, select, update
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.rows import fetch, insert_rows
 from vlmprobe.store.runs import renew_lease
-from vlmprobe.store.schema import Certificate, Failure, Prediction, Shard
+from vlmprobe.store.schema import Certificate, Failure, Prediction, RunRow, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +25,12 @@ __all__ = [
     "commit_failures",
     "commit_shard",
     "forget_artifacts",
+    "forget_shard",
     "has_failed_certificate",
     "mark_synced",
     "next_shard_number",
+    "prediction_rows",
+    "restore_rows",
     "shard_places",
 ]
 
@@ -40,9 +43,24 @@ def commit_shard(connection: Connection, shard: ShardFile) -> int:
     The same shard again adds nothing. A pair that another shard answered keeps that answer, unless this one
     replaces it.
     """
+    if shard.replaces:
+        _give_way(connection, shard)
+    added = insert_rows(connection, Prediction, prediction_rows(shard))
+    insert_rows(connection, Shard, [_shard_row(connection, shard)])
+    insert_rows(
+        connection,
+        Certificate,
+        [{"run_id": shard.run_id, "created_at": utc_now(), **c} for c in shard.certificates],
+    )
+    renew_lease(connection, shard.run_id)
+    return added // 2
+
+
+def prediction_rows(shard: ShardFile) -> list[dict[str, Any]]:
+    """Return the rows of ``predictions`` that a shard's answers make."""
     places = {pair_id: row for row, pair_id in enumerate(shard.pair_ids)}
     has_states = shard.kind == "states"
-    rows = [
+    return [
         {
             "run_id": shard.run_id,
             **asdict(answer),
@@ -51,31 +69,54 @@ def commit_shard(connection: Connection, shard: ShardFile) -> int:
         }
         for answer in shard.answers
     ]
-    if shard.replaces:
-        _give_way(connection, shard)
-    added = insert_rows(connection, Prediction, rows)
-    now = utc_now()
-    shard_row = {
+
+
+def _shard_row(connection: Connection, shard: ShardFile) -> dict[str, Any]:
+    """Describe a shard whose answers are written already: it counts the pairs that point at it."""
+    return {
         "run_id": shard.run_id,
         "shard": shard.number,
         "kind": shard.kind,
         "path": str(shard.path),
         "sha256": shard.sha256,
         "n_bytes": shard.n_bytes,
-        "n_pairs": _n_pairs(connection, shard) if has_states else len(shard.pair_ids),
+        "n_pairs": _n_pairs(connection, shard) if shard.kind == "states" else len(shard.pair_ids),
         "layers": list(shard.layers),
         "dim": shard.dim,
         "dtype": shard.dtype,
-        "created_at": now,
+        "created_at": utc_now(),
     }
-    insert_rows(connection, Shard, [shard_row])
-    insert_rows(
-        connection,
-        Certificate,
-        [{"run_id": shard.run_id, "created_at": now, **c} for c in shard.certificates],
+
+
+def restore_rows(connection: Connection, shard: ShardFile) -> None:
+    """Make the rows that point at a shard of states those that its header says; pairs answered elsewhere stay there."""
+    of_shard = (Prediction.run_id == shard.run_id, Prediction.shard == shard.number)
+    connection.execute(delete(Prediction).where(*of_shard))
+    insert_rows(connection, Prediction, prediction_rows(shard))
+    connection.execute(
+        update(Shard)
+        .where(Shard.run_id == shard.run_id, Shard.shard == shard.number)
+        .values(n_pairs=_n_pairs(connection, shard))
     )
-    renew_lease(connection, shard.run_id)
-    return added // 2
+
+
+def forget_shard(connection: Connection, run_id: str, number: int) -> int:
+    """Remove a shard whose states are lost, with the answers that point at it; return how many pairs that were.
+
+    A complete run is ``interrupted`` then: the next extraction asks these pairs again.
+    """
+    of_shard = (Prediction.run_id == run_id, Prediction.shard == number)
+    count = select(func.count(func.distinct(Prediction.pair_id))).where(*of_shard)
+    n_pairs = int(connection.execute(count).scalar_one())
+    connection.execute(delete(Prediction).where(*of_shard))
+    connection.execute(delete(Shard).where(Shard.run_id == run_id, Shard.shard == number))
+    if n_pairs:
+        connection.execute(
+            update(RunRow)
+            .where(RunRow.run_id == run_id, RunRow.status == "complete")
+            .values(status="interrupted")
+        )
+    return n_pairs
 
 
 def _n_pairs(connection: Connection, shard: ShardFile) -> int:

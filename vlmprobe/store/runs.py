@@ -23,6 +23,7 @@ __all__ = [
     "OUTDATED",
     "Run",
     "RunPlan",
+    "begun_on_another_content",
     "complete_runs",
     "find_run",
     "finished_pairs",
@@ -79,6 +80,7 @@ class Run:
     versions: dict[str, Any]
     config: dict[str, Any]
     status: str
+    provenance: str
     mlflow_run_id: str | None
 
     @property
@@ -148,6 +150,33 @@ def open_run(connection: Connection, plan: RunPlan, *, new: bool) -> tuple[Run, 
 def get_run(connection: Connection, run_id: str) -> Run:
     """Return one run by its id."""
     return _run(fetch(connection, _RUN_SQL + "WHERE runs.run_id = $id", {"id": run_id})[0])
+
+
+def begun_on_another_content(connection: Connection, run: Run) -> list[dict[str, Any]]:
+    """Return runs of the same scale that are not complete and whose file, by its path and options, was another then.
+
+    Each with ``run_id``, ``path`` and ``pairs``, the count of those that it has answered.
+    """
+    return fetch(
+        connection,
+        """
+        SELECT earlier.run_id, before.path,
+            (SELECT count(DISTINCT pair_id) FROM predictions WHERE predictions.run_id = earlier.run_id) AS pairs
+        FROM runs AS earlier
+        INNER JOIN datasets AS before ON earlier.dataset_id = before.dataset_id
+        INNER JOIN datasets AS now
+            ON now.dataset_id = $dataset_id AND before.path = now.path AND before.options = now.options
+        WHERE earlier.dataset_id <> $dataset_id AND earlier.template = $template
+            AND earlier.family = $family AND earlier.scale = $scale AND earlier.status <> 'complete'
+        ORDER BY earlier.created_at
+        """,
+        {
+            "dataset_id": run.dataset_id,
+            "template": run.template,
+            "family": run.family,
+            "scale": run.scale,
+        },
+    )
 
 
 def set_status(connection: Connection, run_id: str, status: str, **values: Any) -> None:

@@ -20,7 +20,7 @@ from vlmprobe.analysis.arrays import to_float32
 from vlmprobe.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -38,6 +38,7 @@ _SAFETENSORS_DTYPE = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _NUMPY_DTYPE: dict[str, type[np.generic]] = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 _NAME_OF = {code: name for name, code in _SAFETENSORS_DTYPE.items()}
 _HEADER_KEY = "vlmprobe"
+_SEAL = "content_sha256"
 #: What reading a header that was cut or changed can raise.
 _BROKEN = (
     *(
@@ -141,6 +142,7 @@ def write_shard(folder: Path, content: ShardContent) -> ShardFile:
     }
     # NumPy has no bfloat16, so safetensors' own NumPy face cannot say it; the planes must outlive the specs.
     planes = [np.ascontiguousarray(plane) for plane in content.states]
+    header[_SEAL] = _seal(header, content.dtype, planes)
     tensors = {
         f"layer.{layer:03d}": TensorSpec(
             dtype=content.dtype, shape=plane.shape, data_ptr=plane.ctypes.data, data_len=plane.nbytes
@@ -157,6 +159,9 @@ def write_shard(folder: Path, content: ShardContent) -> ShardFile:
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
+    except OSError as error:
+        # A full disk does not say which file it was.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
     _fsync_folder(folder)
@@ -181,14 +186,20 @@ def read_header(path: Path) -> ShardFile:
     """Read a shard's header and hash its bytes.
 
     Raises:
-        InputError: the file is not a whole shard of ours.
+        InputError: the file is not a whole shard of ours, or not what was written.
     """
-    header, _ = _open(path)
+    header, start = _open(path)
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     try:
         meta = json.loads(header["__metadata__"][_HEADER_KEY])
         first = header[f"layer.{meta['layers'][0]:03d}"]
+        # Shards of earlier versions have none.
+        seal = meta.pop(_SEAL, None)
+        if seal is not None and seal != _seal(
+            meta, _NAME_OF[first["dtype"]], _planes(path, meta, header, start)
+        ):
+            raise InputError(f"{path}: damaged: its content does not have the hash that it was written with")
         return ShardFile(
             path=path,
             sha256=digest,
@@ -206,6 +217,30 @@ def read_header(path: Path) -> ShardFile:
         )
     except _BROKEN as error:
         raise InputError(f"{path}: not a readable shard ({type(error).__name__})") from error
+
+
+def _planes(
+    path: Path, meta: dict[str, Any], header: dict[str, Any], start: int
+) -> Iterator[np.ndarray[Any, Any]]:
+    """Map the layers of an open shard, one after the other, as stored."""
+    for layer in meta["layers"]:
+        entry = header[f"layer.{layer:03d}"]
+        yield np.memmap(
+            path,
+            dtype=_NUMPY_DTYPE[entry["dtype"]],
+            mode="r",
+            offset=start + entry["data_offsets"][0],
+            shape=tuple(entry["shape"]),
+        )
+
+
+def _seal(meta: dict[str, Any], dtype: str, planes: Iterable[np.ndarray[Any, Any]]) -> str:
+    """Hash what a shard says, with its states: a shard without rows has no other witness of what was written."""
+    digest = hashlib.sha256(json.dumps(meta, sort_keys=True, allow_nan=False).encode())
+    for plane in planes:
+        digest.update(f"{dtype}{plane.shape}".encode())
+        digest.update(plane.data)
+    return digest.hexdigest()
 
 
 def read_pair_ids(path: Path) -> tuple[str, ...]:

@@ -88,6 +88,11 @@ class Tracker:
         return self._uri.startswith(_LOCAL_SCHEMES)
 
     @property
+    def address(self) -> str:
+        """Where the store is, for people to read: without a password."""
+        return without_password(self._uri)
+
+    @property
     def _lock_path(self) -> Path:
         # Beside the store, not in the home: two homes may share one store.
         store = Path(self._uri.removeprefix(_LOCAL_SCHEMES[0]))
@@ -140,6 +145,8 @@ class Tracker:
         # Creating a new store tells of every table at level INFO.
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        # A store that fails is told by the exception, in one line; here it would come with its traceback as well.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         return MlflowClient(self._uri)
 
     def _find_experiment(self, client: MlflowClient) -> str:
@@ -191,6 +198,17 @@ class Tracker:
             for start in range(0, len(entities), _BATCH):
                 client.log_batch(mlflow_run_id, metrics=entities[start : start + _BATCH])
 
+    def remove_twins(self, run: Run, mlflow_run_id: str) -> None:
+        """Delete (restorable) further MLflow runs of ``run``: a request whose answer was lost is made once more.
+
+        A server that hung may do what it was asked long after we gave up, so this is looked for at each delivery.
+        """
+        with self._connected() as (client, experiment_id):
+            for twin in _runs_of(client, experiment_id, run):
+                if twin.info.run_id != mlflow_run_id:
+                    client.set_tag(twin.info.run_id, "superseded", mlflow_run_id)
+                    client.delete_run(twin.info.run_id)
+
     def finish(self, mlflow_run_id: str, status: str, *, color: str | None = None) -> None:
         """Set the run's status (``FINISHED``, ``KILLED`` or ``FAILED``) and, if given, its colour in charts."""
         with self._connected() as (client, _):
@@ -225,10 +243,15 @@ def _find_or_create(client: MlflowClient, experiment_id: str, run: Run) -> str:
 
     A crash between MLflow's answer and our own row leaves such a run; a second one would show every curve twice.
     """
-    for found in client.search_runs([experiment_id], f"tags.`{_RUN_ID_TAG}` = '{run.run_id}'"):
+    for found in _runs_of(client, experiment_id, run):
         if found.info.run_id != run.mlflow_run_id and "superseded" not in found.data.tags:
             return str(found.info.run_id)
     return _create_run(client, experiment_id, run)
+
+
+def _runs_of(client: MlflowClient, experiment_id: str, run: Run) -> list[Any]:
+    """Return the MLflow runs that carry our id and are not deleted."""
+    return list(client.search_runs([experiment_id], f"tags.`{_RUN_ID_TAG}` = '{run.run_id}'"))
 
 
 def _create_run(client: MlflowClient, experiment_id: str, run: Run) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import DatabaseError
+from vlmprobe.store.backup import copy_database
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import current_revision, require_schema, upgrade
 from vlmprobe.store.queries import list_queries
@@ -12,10 +13,12 @@ from vlmprobe.store.revision import SCHEMA_REVISION
 from vlmprobe.store.rows import fetch
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vlmprobe.settings import Settings
     from vlmprobe.workflows.console import Console
 
-__all__ = ["check_database", "database_revision", "upgrade_database"]
+__all__ = ["back_up", "check_database", "database_revision", "run_checks", "upgrade_database"]
 
 
 def upgrade_database(settings: Settings, console: Console) -> tuple[str | None, str]:
@@ -36,10 +39,31 @@ def database_revision(settings: Settings, console: Console) -> tuple[str | None,
         return current_revision(connection), SCHEMA_REVISION
 
 
-def check_database(settings: Settings, console: Console) -> list[dict[str, Any]]:
-    """Run every check; ``rows`` counts the rows that break it, ``example`` is the first."""
+def back_up(settings: Settings, console: Console, target: Path) -> Path:
+    """Copy the database, as it is between two transactions, into a new file.
+
+    Raises:
+        UsageError: there is such a file already, or no folder for it.
+        DatabaseError: there is no database, or it is not current.
+    """
     database = Database(settings.database_path, tell=console.warn)
     require_schema(database)
+    return copy_database(database, target)
+
+
+def check_database(settings: Settings, console: Console) -> list[dict[str, Any]]:
+    """Run every check; see :func:`run_checks`.
+
+    Raises:
+        DatabaseError: there is no database, or it is not current.
+    """
+    database = Database(settings.database_path, tell=console.warn)
+    require_schema(database)
+    return run_checks(database)
+
+
+def run_checks(database: Database) -> list[dict[str, Any]]:
+    """Ask each query of ``queries/checks``: ``rows`` counts the rows that break it, ``example`` is the first."""
     results = []
     with database.transaction() as connection:
         for query in list_queries():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vlmprobe.store.tracking import Tracker
     from vlmprobe.workflows.console import Console
 
-__all__ = ["deliver_end", "deliver_run"]
+__all__ = ["deliver_end", "deliver_run", "tell_away"]
 
 #: Samples seen at the scales of the published study.
 _USUAL = (0, 80_000, 400_000, 800_000, 2_000_000)
@@ -71,13 +71,17 @@ def deliver_run(
             tracker.log_points(mlflow_run_id, metric_points(metrics))
             with database.transaction() as connection:
                 mark_metrics_synced(connection, run.run_id, utc_now())
+        tracker.remove_twins(run, mlflow_run_id)
         tracker.finish(mlflow_run_id, "FINISHED", color=_color(run))
     except TrackingError as error:
-        console.warn(
-            f"{error}; everything is in the database and the spool, 'vlmprobe sync' delivers it later"
-        )
+        tell_away(console, str(error))
         return Delivery(0, n_waiting, str(error))
     return delivery
+
+
+def tell_away(console: Console, problem: str) -> None:
+    """Say that MLflow has to wait, and who brings it up to date."""
+    console.warn(f"{problem}; everything is in the database and the spool, 'vlmprobe sync' delivers it later")
 
 
 def deliver_end(tracker: Tracker, run: Run, console: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,14 @@ from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
 from vlmprobe.store.quads import register_quads
-from vlmprobe.store.runs import Run, finished_pairs, get_run, open_run, set_status
+from vlmprobe.store.runs import Run, begun_on_another_content, finished_pairs, get_run, open_run, set_status
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.batches import Batch, plan_batches
-from vlmprobe.workflows.deliver import deliver_end, deliver_run
+from vlmprobe.workflows.deliver import deliver_end, deliver_run, tell_away
 from vlmprobe.workflows.extraction_loop import Extraction
 from vlmprobe.workflows.images_ahead import read_items
 from vlmprobe.workflows.preparing import ExtractRequest, Prepared, prepare
+from vlmprobe.workflows.resuming import changed_line, resume_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +95,9 @@ def _extract(
         if prepared.quads is not None:
             register_quads(connection, prepared.dataset, prepared.quads)
         run, resumed = open_run(connection, prepared.plan, new=request.new)
+        earlier = [] if resumed or request.new else begun_on_another_content(connection, run)
+    for row in earlier:
+        console.warn(changed_line(row))
     with hold_lease(settings.database_path, run.run_key):
         work = _Work(settings, request, prepared, database, console, run)
         done = work.find_done(resumed=resumed)
@@ -134,14 +139,14 @@ class _Work:
 
     def find_done(self, *, resumed: bool) -> set[str]:
         """Return the pairs that need not be asked again, those of shards left in the spool included."""
-        adopted = adopt_orphans(self._database, self.spool, self.run.run_id)
+        adopted = adopt_orphans(self._database, self.spool, self.run.run_id, tell=self._console.warn)
         with self._database.transaction() as connection:
             # Read again: until the lease was ours another process may have gone on with it.
             self.run = get_run(connection, self.run.run_id)
             wanted = {pair.pair_id for pair in self._prepared.pairs}
             done = finished_pairs(connection, self.run.run_id) & wanted
         if resumed:
-            self._console.say(_resume_line(self.run, len(done), len(wanted), adopted))
+            self._console.say(resume_line(self.run, len(done), len(wanted), adopted))
         return done
 
     def todo(self, done: set[str]) -> int:
@@ -219,6 +224,9 @@ class _Work:
                 f"no pair could be answered; the first said: {asked.first_failure}; "
                 f"see table failures of run {self.run.run_id}"
             )
+        if self._delivery.waited:
+            tell_away(self._console, str(self._delivery.problem))
+            return self._delivery
         if status == "interrupted":
             deliver_end(self._tracker, self.run, self._console)
             return self._delivery
@@ -235,7 +243,9 @@ class _Work:
             extraction.flush()
         except BaseException:
             _abandon(extraction, committer)
-            self._set_status("failed")
+            # The error that broke the run is the one to show: on a full disk, say, this fails too.
+            with suppress(VlmprobeError):
+                self._set_status("failed")
             raise
         if committer.pending:
             self._console.say(f"waiting for the rows of shards on disk ({committer.pending})")
@@ -296,17 +306,9 @@ def _versions(manifest: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _resume_line(run: Run, done: int, total: int, adopted: int) -> str:
-    if run.status == "complete" and done == total:
-        return f"{run.name}: complete already, all {total} pairs reused (run {run.run_id}); --new asks again"
-    found = f", {adopted} shards of them found in the spool" if adopted else ""
-    return f"{run.name}: resuming run {run.run_id}: {done} of {total} pairs reused{found}"
-
-
 def _abandon(extraction: Extraction, committer: Committer) -> None:
     """Keep what is done although the run broke; the error that broke it is the one to show."""
-    try:
-        extraction.flush()
-        committer.close()
-    except Exception:  # noqa: BLE001, S110 - the spool has it, and the next start takes it from there
-        pass
+    # Each by itself: rows of shards on disk are wanted also where the next shard does not fit on it.
+    for step in (extraction.flush, committer.close):
+        with suppress(Exception):  # the spool has it, and the next start takes it from there
+            step()

@@ -305,7 +305,7 @@ def test_a_pickle_of_more_than_tensors_is_refused(tmp_path):
     torch.save({"a": torch.zeros(1), "b": Payload()}, file)
     folder = broken(tmp_path, model__safetensors=None, pytorch_model__bin=file.read_bytes())
     with pytest.raises(
-        ModelFault, match="a weight file holds more than tensors, .* nothing else is unpickled"
+        ModelFault, match=r"a weight file holds more than tensors, .* nothing else is unpickled"
     ):
         Qwen25.load(LoadOptions(folder))
 

@@ -1,0 +1,100 @@
+"""What a run left behind, read without vlmprobe's code and compared bit by bit."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.numpy import load_file
+
+from vlmprobe.store.engine import file_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Everything that a run of one scale left which numbers are made of."""
+
+    answers: list[tuple[Any, ...]]
+    """Every column of ``predictions`` but the run and the place in a shard, in order."""
+    states: dict[str, dict[str, bytes]]
+    """Per layer and pair the bytes of its two hidden states."""
+    certificates: list[tuple[Any, ...]]
+    in_shards: list[str]
+    """The pair ids that the shards' headers name, in order, as often as they name them."""
+
+
+def read_rows(home: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Ask a home's database through DuckDB alone, in the queue of vlmprobe's own processes: looking disturbs none."""
+    import duckdb
+
+    with _queued(home), duckdb.connect(str(home / "vlmprobe.duckdb"), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+@contextlib.contextmanager
+def _queued(home: Path) -> Iterator[None]:
+    with file_lock(home / "vlmprobe.duckdb.lock"):
+        yield
+
+
+def read_left(home: Path, scale: str = "2m", *, dataset: str | None = None) -> Left:
+    """Read what the one run of a scale (and, if there are several, of a dataset) left in a home."""
+    of_dataset = "" if dataset is None else f" AND dataset_id = '{dataset}'"
+    ((run_id,),) = read_rows(home, f"SELECT run_id FROM runs WHERE scale = '{scale}'{of_dataset}")
+    run = f"run_id = '{run_id}'"
+    answers = read_rows(
+        home,
+        f"SELECT * EXCLUDE (run_id, shard, shard_row) FROM predictions WHERE {run} ORDER BY pair_id, side",
+    )
+    places = read_rows(home, f"SELECT DISTINCT pair_id, shard, shard_row FROM predictions WHERE {run}")
+    named = read_rows(home, f"SELECT shard, path FROM shards WHERE {run} AND n_pairs > 0")
+    paths = {number: _found(home, run_id, Path(path)) for number, path in named}
+    shards = {number: load_file(path) for number, path in paths.items()}
+    layers = next(iter(shards.values())).keys()
+    states: dict[str, dict[str, bytes]] = {
+        layer: {pair: _bits(shards[number][layer][row]) for pair, number, row in places} for layer in layers
+    }
+    certificates = read_rows(
+        home, f"SELECT * EXCLUDE (run_id, created_at) FROM certificates WHERE {run} ORDER BY batch"
+    )
+    in_shards = sorted(pair for path in paths.values() for pair in _pairs_in(path))
+    return Left(answers, states, certificates, in_shards)
+
+
+def read_metrics(home: Path, *, dataset: str | None = None) -> list[tuple[Any, ...]]:
+    """Return every metric of a home, or of one dataset's runs, with its interval: all but run and times."""
+    of_dataset = "" if dataset is None else f"WHERE dataset_id = '{dataset}'"
+    return read_rows(
+        home,
+        f"""
+        SELECT metrics.* EXCLUDE (run_id, computed_at, synced_at)
+        FROM metrics INNER JOIN runs USING (run_id) {of_dataset} ORDER BY ALL
+        """,
+    )
+
+
+def _found(home: Path, run_id: str, path: Path) -> Path:
+    """Return the spool's copy of a shard, or the one that was fetched from MLflow."""
+    return path if path.exists() else home / "cache" / run_id / path.name
+
+
+def _bits(states: np.ndarray[Any, Any]) -> bytes:
+    assert states.ndim == 2  # orig and swap, dim
+    return states.tobytes()
+
+
+def _pairs_in(path: Path) -> list[str]:
+    with path.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(length))
+    pairs: list[str] = json.loads(header["__metadata__"]["vlmprobe"])["pair_ids"]
+    return pairs

@@ -1,0 +1,65 @@
+"""A backup is a database of its own: whole at one moment, whatever others write meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vlmprobe.errors import UsageError
+from vlmprobe.store.backup import copy_database
+from vlmprobe.store.engine import Database
+from vlmprobe.store.migrate import require_schema
+from vlmprobe.store.sandbox import run_sql
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_backup_is_opened_and_used(study: Any, tmp_path: Path) -> None:
+    """Tables, keys and views: it is current, answers, and takes new rows."""
+    study.pairs({"1": "left"})
+    study.run("r1")
+    target = copy_database(study.database, tmp_path / "copy's.duckdb")
+    copied = Database(target)
+    require_schema(copied)
+    assert run_sql(copied, "SELECT run_id, status FROM runs").rows == (("r1", "running"),)
+    assert run_sql(copied, "SELECT count(*) FROM accuracy").rows == ((0,),)
+    assert sorted(path.name for path in tmp_path.glob("copy*")) == ["copy's.duckdb", "copy's.duckdb.lock"]
+
+
+def test_nothing_is_overwritten(study: Any, tmp_path: Path) -> None:
+    """Neither another backup nor anything else; and there must be a folder for it."""
+    target = tmp_path / "notes.txt"
+    target.write_text("mine")
+    with pytest.raises(UsageError, match="exists; a backup overwrites nothing"):
+        copy_database(study.database, target)
+    assert target.read_text() == "mine"
+    with pytest.raises(UsageError, match="make it first"):
+        copy_database(study.database, tmp_path / "none" / "copy.duckdb")
+
+
+def test_a_backup_while_others_write_is_one_moment(study: Any, tmp_path: Path) -> None:
+    """Transactions of five pairs: each backup holds whole ones."""
+    over = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not over.is_set():
+            study.pairs({f"{number}-{row}": "left" for row in range(5)})
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        counts = []
+        for number in range(4):
+            target = copy_database(study.database, tmp_path / f"{number}.duckdb")
+            counts.append(run_sql(Database(target), "SELECT count(*) FROM swap_pairs").rows[0][0])
+    finally:
+        over.set()
+        writer.join()
+    assert counts == sorted(counts)
+    assert all(count % 5 == 0 for count in counts)
+    assert counts[-1] > 0

@@ -1,0 +1,240 @@
+"""``vlmprobe verify`` sees what is damaged, lost or left over, says what to do, and mends what can be mended."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from vlmprobe.store.lease import hold_lease
+
+from ..left_behind import read_left, read_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHARD_PAIRS = {"VLMPROBE_SHARD_PAIRS": "8"}
+
+
+class Home:
+    """A copy of an analyzed home of 24 pairs in three shards, which MLflow has."""
+
+    def __init__(self, path: Path, data: Path, inside: Any, store: dict[str, str]) -> None:
+        self.path, self._data, self._inside, self._store = path, data, inside, store
+
+    def shard(self, number: int) -> Path:
+        ((path,),) = read_rows(self.path, f"SELECT path FROM shards WHERE shard = {number}")
+        return Path(path)
+
+    def change(self, sql: str) -> None:
+        with duckdb.connect(str(self.path / "vlmprobe.duckdb")) as connection:
+            connection.execute(sql)
+
+    def forget_mlflow(self) -> None:
+        self.change("UPDATE shards SET artifact_uri = NULL, synced_at = NULL")
+
+    def verify(self, *options: str, **environ: str) -> Any:
+        return self._inside("verify", *options, "--home", self.path, **(self._store | environ))
+
+    def extract(self) -> Any:
+        command = ("extract", "tiny", "--scale", "2m", "--data", self._data, "--batch-size", 8)
+        return self._inside(*command, "--home", self.path, **SHARD_PAIRS, **self._store)
+
+    def wrong(self) -> str:
+        """Return the one line that verify says."""
+        ran = self.verify()
+        assert ran.code == 1
+        (line,) = ran.out.splitlines()
+        assert line.startswith("wrong: ")
+        return str(line)
+
+    def repair(self) -> str:
+        """Return what was repaired, and check that all is well then."""
+        ran = self.verify("--repair").ok()
+        (line,) = ran.out.splitlines()
+        assert line.startswith("repaired: ")
+        return str(line)
+
+
+@pytest.fixture(scope="module")
+def original(
+    inside: Any,
+    benchmark: Callable[..., Path],
+    mlflow_store: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Home:
+    """Extract and analyze 24 pairs."""
+    home = Home(tmp_path_factory.mktemp("original"), benchmark(4), inside, mlflow_store)
+    home.extract().ok()
+    inside("analyze", "tiny", "--home", home.path, **mlflow_store).ok()
+    return home
+
+
+@pytest.fixture
+def home(
+    original: Home, inside: Any, benchmark: Callable[..., Path], mlflow_store: dict[str, str], tmp_path: Path
+) -> Home:
+    """Give each test a copy to damage."""
+    path = tmp_path / "home"
+    shutil.copytree(original.path, path)
+    copied = Home(path, benchmark(4), inside, mlflow_store)
+    copied.change(f"UPDATE shards SET path = replace(path, '{original.path}', '{path}')")
+    return copied
+
+
+def test_a_home_that_nothing_happened_to_is_well(home: Home) -> None:
+    """Nothing on stdout, a line of what was looked at, exit code 0; ``--repair`` has nothing to do."""
+    for options in ((), ("--repair",)):
+        ran = home.verify(*options).ok()
+        assert ran.out == ""
+        assert ran.err.splitlines() == ["1 runs, 3 shards, 8 checks: all well"]
+
+
+def test_findings_are_for_machines_too(home: Home) -> None:
+    """``--json``: where, problem, todo, repaired."""
+    home.shard(2).unlink()
+    home.forget_mlflow()
+    ran = home.verify("--json")
+    assert ran.code == 1
+    lost, waiting = json.loads(ran.out)
+    assert lost["where"] == str(home.shard(2))
+    assert lost["problem"].startswith("tiny @ 2m: shard 2 of run")
+    assert (lost["repaired"], waiting["repaired"]) == (False, False)
+    assert "3 shards and 0 values are not in MLflow yet" in waiting["problem"]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "emptied"])
+def test_a_damaged_shard_is_replaced_by_the_copy_of_mlflow(home: Home, original: Home, damage: str) -> None:
+    """Nothing is asked again, and the damaged file is kept aside."""
+    path = home.shard(2)
+    data = path.read_bytes()
+    middle = len(data) // 2
+    path.write_bytes(
+        {
+            "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+            "cut": data[:-1],
+            "emptied": b"",
+        }[damage]
+    )
+    line = home.wrong()
+    assert f"{path}: tiny @ 2m:" in line
+    assert line.endswith("'vlmprobe verify --repair' takes MLflow's copy of it")
+
+    assert "MLflow's copy of it is used; the file is 00002.damaged now" in home.repair()
+    home.verify().ok()
+    assert read_left(home.path) == read_left(original.path)
+
+
+def test_a_damaged_shard_without_a_copy_is_asked_again(home: Home, original: Home) -> None:
+    """Its rows go, so that the same extraction asks these pairs, and these alone: bit for bit as before."""
+    home.forget_mlflow()
+    path = home.shard(3)
+    path.write_bytes(path.read_bytes()[:100])
+    found = home.verify()
+    assert found.code == 1
+    assert "then the same 'vlmprobe extract' asks its pairs again" in found.out
+
+    repaired = home.verify("--repair").ok()
+    assert "its rows are removed: the same 'vlmprobe extract' asks its 8 pairs again" in repaired.out
+    assert read_rows(home.path, "SELECT status FROM runs") == [("interrupted",)]
+    home.verify().ok()
+    assert "8 pairs asked, 16 reused, 0 failed of 24" in home.extract().ok().err
+    home.verify().ok()
+    assert read_left(home.path) == read_left(original.path)
+
+
+def test_a_spool_that_is_not_there_at_all_is_not_given_up(home: Home) -> None:
+    """A disk that is not mounted must not cost a night of rows."""
+    home.forget_mlflow()
+    folder = home.shard(1).parent
+    folder.rename(home.path / "elsewhere")
+    ran = home.verify("--repair")
+    assert ran.code == 1
+    assert ran.out.count("bring back its folder, which is not there") == 3
+    assert "'vlmprobe sync' when its shards are back" in ran.out
+    assert read_rows(home.path, "SELECT count(*) FROM predictions") == [(48,)]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("DELETE FROM predictions WHERE shard = 1 AND shard_row = 3", "2 of its answers have no row"),
+        (
+            "UPDATE predictions SET text = 'up' WHERE shard = 1 AND shard_row = 3",
+            "2 rows are not what it says",
+        ),
+    ],
+    ids=["removed", "changed"],
+)
+def test_rows_are_written_again_from_their_shard(
+    home: Home, original: Home, change: str, problem: str
+) -> None:
+    """A shard holds its answers, so the rows of a whole shard can be had back."""
+    home.change(change)
+    found = home.verify()
+    assert found.code == 1
+    line = found.out.splitlines()[0]
+    assert line.startswith(f"wrong: {home.shard(1)}: tiny @ 2m: {problem}")
+    assert line.endswith("'vlmprobe verify --repair' writes its rows again from it")
+
+    assert "its rows were written again from it" in home.verify("--repair").ok().out
+    home.verify().ok()
+    assert read_left(home.path) == read_left(original.path)
+
+
+def test_shards_that_a_crash_left_are_adopted(home: Home, original: Home) -> None:
+    """As the next extraction would do."""
+    home.change("DELETE FROM predictions WHERE shard = 3")
+    home.change("DELETE FROM shards WHERE shard = 3")
+    home.change("UPDATE runs SET status = 'running'")
+    home.shard(1).with_name("00004.partial").touch()
+    assert "2 shards that a crash left without rows, first 00003.safetensors" in home.wrong()
+
+    assert "1 got their rows, what was not whole is removed" in home.repair()
+    assert read_left(home.path) == read_left(original.path)
+
+
+def test_a_run_at_work_keeps_its_spool_to_itself(home: Home) -> None:
+    """What has no rows yet will have them in a moment: neither wrong nor to be repaired."""
+    home.change("DELETE FROM predictions WHERE shard = 3")
+    home.change("DELETE FROM shards WHERE shard = 3")
+    home.change("UPDATE runs SET status = 'running'")
+    ((key,),) = read_rows(home.path, "SELECT run_key FROM runs")
+    with hold_lease(home.path / "vlmprobe.duckdb", key):
+        ran = home.verify("--repair").ok()
+    assert ran.err.splitlines() == [
+        "tiny @ 2m: being extracted; its spool is left alone",
+        "1 runs, 2 shards, 8 checks: all well",
+    ]
+
+
+def test_what_mlflow_lacks_is_delivered(home: Home) -> None:
+    """Without MLflow it stays a finding that names the command."""
+    home.change("UPDATE shards SET synced_at = NULL WHERE shard = 2")
+    assert "1 shards and 0 values are not in MLflow yet; 'vlmprobe sync', or" in home.wrong()
+    away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    assert "'vlmprobe sync' when MLflow is back" in home.verify("--repair", **away).out
+    assert home.repair().endswith("delivered")
+    home.verify().ok()
+
+
+def test_a_folder_of_a_run_that_the_database_does_not_know_is_told(home: Home) -> None:
+    """An older copy of the database was put back, say: nothing is removed."""
+    stranger = home.path / "spool" / "another-run"
+    stranger.mkdir()
+    shutil.copy(home.shard(1), stranger)
+    line = home.wrong()
+    assert f"{stranger}: 1 shards of a run that the database does not have" in line
+    assert home.verify("--repair").code == 1
+    assert (stranger / "00001.safetensors").exists()
+
+
+def test_the_checks_of_the_database_are_part_of_it(home: Home) -> None:
+    """``db check`` asks them alone, without reading a shard."""
+    home.change("UPDATE swap_pairs SET swap_expected = orig_expected WHERE position = 0")
+    assert "checks/opposite_answers: 1 rows break it" in home.wrong()
+    assert home._inside("db", "check", "--home", home.path).code == 1

@@ -1,0 +1,67 @@
+"""A consistent copy of the database while other processes work with it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import DiskFullError, UsageError
+from vlmprobe.store.rows import fetch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vlmprobe.store.engine import Database
+
+__all__ = ["copy_database"]
+
+
+def copy_database(database: Database, target: Path) -> Path:
+    """Copy schema and rows, as one transaction sees them, into a new file; return its full path.
+
+    Other processes of vlmprobe wait meanwhile. The file has its name only when it is whole.
+
+    Raises:
+        UsageError: the target is there already, or its folder is not.
+        DiskFullError: there is no room for it.
+    """
+    target = target.expanduser().absolute()
+    if not target.parent.is_dir():
+        raise UsageError(f"no folder {target.parent}; make it first")
+    _refuse_existing(target)
+    partial = target.with_name(target.name + ".partial")
+    _remove(partial)
+    try:
+        _copy(database, partial)
+        # Another backup may have come meanwhile, and a rename asks nobody: take the name first.
+        target.touch(exist_ok=False)
+        partial.replace(target)
+    except FileExistsError:
+        _refuse_existing(target)
+        raise
+    except DiskFullError:
+        raise DiskFullError(str(target)) from None
+    finally:
+        _remove(partial)
+    return target
+
+
+def _refuse_existing(target: Path) -> None:
+    if target.exists():
+        raise UsageError(f"{target} exists; a backup overwrites nothing: name another file")
+
+
+def _copy(database: Database, partial: Path) -> None:
+    """Let DuckDB copy, not the file system: closing a second handle on the file would give DuckDB's lock on it away."""
+    path = str(partial).replace("'", "''")
+    with database.transaction() as connection:
+        source = fetch(connection, "SELECT current_database() AS name")[0]["name"]
+        fetch(connection, f"ATTACH '{path}' AS backup_copy")
+        fetch(connection, f'COPY FROM DATABASE "{source}" TO backup_copy')
+    with partial.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _remove(partial: Path) -> None:
+    for path in (partial, partial.with_name(partial.name + ".wal")):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,114 @@
+"""Holds shards against what the database says of them, and the spool against the shards that it knows."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.errors import InputError
+from vlmprobe.store.predictions import prediction_rows
+from vlmprobe.store.rows import fetch
+from vlmprobe.store.shards import read_header
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from vlmprobe.store.predictions import ShardPlace
+    from vlmprobe.store.shards import ShardFile
+
+__all__ = ["count_unsynced", "read_whole", "row_problems", "spooled", "stray_shards"]
+
+_SAID = ("shard_row", "text", "parsed", "correct", "checker", "parsed_words", "correct_words", "margin")
+
+
+def read_whole(place: ShardPlace, path: Path) -> ShardFile:
+    """Read a shard and check hash, size and shape against its row.
+
+    Raises:
+        InputError: the file is not what was written, or its row says another shape.
+    """
+    shard = read_header(path)
+    if (shard.n_bytes, shard.sha256) != (place["n_bytes"], place["sha256"]):
+        raise InputError(f"{path}: damaged: it does not have the hash that it was written with")
+    layers = place["layers"]
+    says = {
+        "run_id": place["run_id"],
+        "number": place["shard"],
+        "kind": place["kind"],
+        "layers": tuple(json.loads(layers) if isinstance(layers, str) else layers),
+        "dim": place["dim"],
+        "dtype": place["dtype"],
+    }
+    for name, value in says.items():
+        if getattr(shard, name) != value:
+            raise InputError(f"{path}: its row says {name} {value}, the file {getattr(shard, name)}")
+    return shard
+
+
+def row_problems(connection: Connection, shard: ShardFile) -> list[str]:
+    """Say where the answers in the database are not those in a shard of states; nothing when all are."""
+    expected = {(row["pair_id"], row["side"]): row for row in prediction_rows(shard)}
+    rows = fetch(
+        connection,
+        "SELECT * FROM predictions WHERE run_id = $run_id AND list_contains($pairs, pair_id)",
+        {"run_id": shard.run_id, "pairs": list(shard.pair_ids)},
+    )
+    here = {(row["pair_id"], row["side"]): row for row in rows if row["shard"] == shard.number}
+    # One that a later shard answered anew belongs to that one.
+    elsewhere = {row["pair_id"] for row in rows if row["shard"] != shard.number}
+    missing = [key for key in expected if key not in here and key[0] not in elsewhere]
+    differing = [key for key, row in here.items() if _differs(row, expected.get(key))]
+    problems = []
+    if missing:
+        problems.append(f"{len(missing)} of its answers have no row (pair {missing[0][0]}, {missing[0][1]})")
+    if differing:
+        problems.append(
+            f"{len(differing)} rows are not what it says (pair {differing[0][0]}, {differing[0][1]})"
+        )
+    foreign = fetch(
+        connection,
+        "SELECT count(*) AS n FROM predictions "
+        "WHERE run_id = $run_id AND shard = $shard AND NOT list_contains($pairs, pair_id)",
+        {"run_id": shard.run_id, "shard": shard.number, "pairs": list(shard.pair_ids)},
+    )[0]["n"]
+    if foreign:
+        problems.append(f"{foreign} rows point at it whose pairs it does not hold")
+    return problems
+
+
+def _differs(row: Mapping[str, Any], said: Mapping[str, Any] | None) -> bool:
+    return said is None or any(row[name] != said[name] for name in _SAID)
+
+
+def spooled(folder: Path) -> list[Path]:
+    """Return the shards of a run's spool folder, whole or half-written, in order."""
+    names = (*folder.glob("*.safetensors"), *folder.glob("*.partial"))
+    return sorted(path for path in names if path.stem.isdecimal())
+
+
+def stray_shards(connection: Connection, run_id: str) -> list[int]:
+    """Return the shards that answers of a run point at and that have no row themselves."""
+    rows = fetch(
+        connection,
+        "SELECT DISTINCT shard FROM predictions ANTI JOIN shards USING (run_id, shard) "
+        "WHERE run_id = $id AND shard IS NOT NULL ORDER BY shard",
+        {"id": run_id},
+    )
+    return [int(row["shard"]) for row in rows]
+
+
+def count_unsynced(connection: Connection, run_id: str) -> tuple[int, int]:
+    """Return how many shards and how many values of a run MLflow has not been told of."""
+    rows = fetch(
+        connection,
+        """
+        SELECT
+            (SELECT count(*) FROM shards WHERE run_id = $id AND synced_at IS NULL) AS shards,
+            (SELECT count(*) FROM metrics WHERE run_id = $id AND synced_at IS NULL) AS metrics
+        """,
+        {"id": run_id},
+    )
+    return int(rows[0]["shards"]), int(rows[0]["metrics"])

@@ -1,0 +1,284 @@
+"""Verify: every shard's hash and shape, rows against shards, the spool against rows, and the database's own checks."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import LeaseHeldError, TrackingError, VlmprobeError
+from vlmprobe.store.artifacts import local_shard
+from vlmprobe.store.committer import adopt_orphans
+from vlmprobe.store.engine import Database
+from vlmprobe.store.lease import hold_lease
+from vlmprobe.store.migrate import require_schema
+from vlmprobe.store.predictions import forget_shard, restore_rows, shard_places
+from vlmprobe.store.runs import get_run, list_runs
+from vlmprobe.store.tracking import Tracker
+from vlmprobe.store.verification import count_unsynced, read_whole, row_problems, spooled, stray_shards
+from vlmprobe.workflows.database import run_checks
+from vlmprobe.workflows.deliver import deliver_run
+
+if TYPE_CHECKING:
+    from vlmprobe.settings import Settings
+    from vlmprobe.store.predictions import ShardPlace
+    from vlmprobe.store.shards import ShardFile
+    from vlmprobe.workflows.console import Console
+
+__all__ = ["Finding", "Verified", "verify"]
+
+_REPAIR = "'vlmprobe verify --repair'"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be."""
+
+    where: str
+    problem: str
+    todo: str
+    """What helps; of what was repaired, what was done."""
+    repaired: bool = False
+
+
+@dataclass(slots=True)
+class Verified:
+    """What was looked at, and what was found."""
+
+    runs: int = 0
+    shards: int = 0
+    checks: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is wrong, or nothing any more."""
+        return all(finding.repaired for finding in self.findings)
+
+
+def verify(settings: Settings, console: Console, *, repair: bool = False) -> Verified:
+    """Look at every run, then ask the checks; with ``repair`` mend what can be mended.
+
+    A run that a process is at work on keeps its spool to itself: what has no rows there may get them in a moment.
+
+    Raises:
+        DatabaseError: there is no database, or it is not current.
+    """
+    database = Database(settings.database_path, tell=console.warn)
+    require_schema(database)
+    verified = Verified()
+    with database.transaction() as connection:
+        run_ids = [row["run_id"] for row in list_runs(connection)]
+    for run_id in run_ids:
+        _OneRun(settings, database, console, verified, run_id, repair=repair).look()
+    verified.runs = len(run_ids)
+    _look_for_strangers(settings, set(run_ids), verified)
+    for result in run_checks(database):
+        verified.checks += 1
+        if result["rows"]:
+            verified.findings.append(
+                Finding(
+                    result["check"],
+                    f"{result['rows']} rows break it ({result['example']})",
+                    f"'vlmprobe query {result['check']}' lists them; take a backup back if you have one",
+                )
+            )
+    return verified
+
+
+def _look_for_strangers(settings: Settings, known: set[str], verified: Verified) -> None:
+    """Find folders of the spool whose run the database does not have: it was replaced by an older one, say."""
+    if not settings.spool.is_dir():
+        return
+    for folder in sorted(settings.spool.iterdir()):
+        if folder.name not in known and (shards := spooled(folder)):
+            verified.findings.append(
+                Finding(
+                    str(folder),
+                    f"{len(shards)} shards of a run that the database does not have",
+                    "take the database back that has it, or remove the folder",
+                )
+            )
+
+
+class _OneRun:
+    """The verification of one run."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        console: Console,
+        verified: Verified,
+        run_id: str,
+        *,
+        repair: bool,
+    ) -> None:
+        self._settings, self._database, self._console = settings, database, console
+        self._verified, self._repair = verified, repair
+        self._tracker = Tracker(settings)
+        self._spool = settings.spool / run_id
+        with database.transaction() as connection:
+            self._run = get_run(connection, run_id)
+
+    def look(self) -> None:
+        """Verify everything of the run."""
+        # Before its rows are read: what has none then, although no process is at work, is an orphan.
+        files = spooled(self._spool)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(hold_lease(self._database.path, self._run.run_key))
+            except LeaseHeldError:
+                self._console.say(f"{self._run.name}: being extracted; its spool is left alone")
+                self._look_at_shards(repair=False)
+                return
+            if not self._repair:
+                stack.close()  # whoever wants to extract meanwhile is not kept waiting
+            self._look_at_spool(files)
+            self._look_at_shards(repair=self._repair)
+            self._look_at_delivery()
+
+    def _found(self, where: object, problem: str, todo: str, *, repaired: bool = False) -> None:
+        text = f"{self._run.name}: {problem}"
+        self._verified.findings.append(Finding(str(where), text, todo, repaired))
+
+    def _look_at_spool(self, files: list[Path]) -> None:
+        with self._database.transaction() as connection:
+            known = {place["shard"] for place in shard_places(connection, self._run.run_id)}
+        orphans = [path for path in files if path.suffix == ".partial" or int(path.stem) not in known]
+        if not orphans:
+            return
+        problem = f"{len(orphans)} shards that a crash left without rows, first {orphans[0].name}"
+        if not self._repair:
+            self._found(
+                self._spool, problem, f"{_REPAIR}, or the next 'vlmprobe extract' of this run, adopts them"
+            )
+            return
+        adopted = adopt_orphans(self._database, self._spool, self._run.run_id, tell=self._console.warn)
+        self._found(
+            self._spool, problem, f"{adopted} got their rows, what was not whole is removed", repaired=True
+        )
+
+    def _look_at_shards(self, *, repair: bool) -> None:
+        with self._database.transaction() as connection:
+            places = shard_places(connection, self._run.run_id)
+            strays = stray_shards(connection, self._run.run_id)
+        for place in places:
+            self._verified.shards += 1
+            self._look_at_shard(place, repair=repair)
+        for number in strays:
+            problem = f"answers point at shard {number}, which has no row"
+            self._lost(number, self._spool / f"{number:05d}.safetensors", problem, repair=repair)
+
+    def _look_at_shard(self, place: ShardPlace, *, repair: bool) -> None:
+        path = Path(place["path"])
+        try:
+            shard = self._read(place)
+        except TrackingError as error:
+            self._found(
+                path, f"cannot be checked: {error}", "start 'vlmprobe verify' again when MLflow is back"
+            )
+            return
+        except VlmprobeError as error:
+            self._damaged(place, path, str(error).removeprefix(f"{path}: "), repair=repair)
+            return
+        if shard.kind == "states" and self._is_extracted:
+            self._look_at_rows(shard, path, repair=repair)
+
+    def _read(self, place: ShardPlace) -> ShardFile:
+        return read_whole(place, local_shard(place, self._tracker, self._settings.home / "cache"))
+
+    @property
+    def _is_extracted(self) -> bool:
+        # What is imported may learn more of its answers with a later import.
+        return self._run.provenance == "extracted"
+
+    def _look_at_rows(self, shard: ShardFile, path: Path, *, repair: bool) -> None:
+        with self._database.transaction() as connection:
+            problems = row_problems(connection, shard)
+            if problems and repair:
+                restore_rows(connection, shard)
+        if problems:
+            todo = (
+                "its rows were written again from it"
+                if repair
+                else f"{_REPAIR} writes its rows again from it"
+            )
+            self._found(path, "; ".join(problems), todo, repaired=repair)
+
+    def _damaged(self, place: ShardPlace, path: Path, problem: str, *, repair: bool) -> None:
+        """Take MLflow's copy of a shard that is no good here; without one its pairs are to be asked again."""
+        in_mlflow = place["artifact_uri"] is not None
+        if not repair and in_mlflow and path.exists():
+            self._found(path, problem, f"{_REPAIR} takes MLflow's copy of it")
+            return
+        if repair and in_mlflow and path.exists():
+            aside = path.with_suffix(".damaged")
+            path.replace(aside)
+            try:
+                shard = self._read(place)
+            except TrackingError as error:
+                aside.replace(path)
+                self._found(path, f"{problem}; {error}", f"{_REPAIR} again when MLflow is back")
+                return
+            except VlmprobeError:
+                aside.replace(path)
+            else:
+                self._found(
+                    path, problem, f"MLflow's copy of it is used; the file is {aside.name} now", repaired=True
+                )
+                if self._is_extracted:
+                    self._look_at_rows(shard, path, repair=repair)
+                return
+        self._lost(place["shard"], path, problem, repair=repair)
+
+    def _lost(self, number: int, path: Path, problem: str, *, repair: bool) -> None:
+        if not self._is_extracted:
+            self._found(
+                path, problem, "take the file back from a copy, or import the results into a new home"
+            )
+            return
+        if not path.parent.is_dir():
+            self._found(
+                path,
+                problem,
+                f"bring back its folder, which is not there; lost for good, make it anew, empty, for {_REPAIR}",
+            )
+            return
+        if not repair:
+            self._found(path, problem, f"{_REPAIR}, then the same 'vlmprobe extract' asks its pairs again")
+            return
+        if path.exists():
+            path.replace(path.with_suffix(".damaged"))
+        with self._database.transaction() as connection:
+            n_pairs = forget_shard(connection, self._run.run_id, number)
+            self._run = get_run(connection, self._run.run_id)
+        self._found(
+            path,
+            problem,
+            f"its rows are removed: the same 'vlmprobe extract' asks its {n_pairs} pairs again",
+            repaired=True,
+        )
+
+    def _look_at_delivery(self) -> None:
+        if self._run.status != "complete":
+            return
+        with self._database.transaction() as connection:
+            n_shards, n_values = count_unsynced(connection, self._run.run_id)
+        if not n_shards and not n_values:
+            return
+        where = self._tracker.address
+        problem = f"{n_shards} shards and {n_values} values are not in MLflow yet"
+        if not self._repair:
+            self._found(where, problem, f"'vlmprobe sync', or {_REPAIR}, delivers them")
+            return
+        try:
+            delivery = deliver_run(self._settings, self._database, self._tracker, self._run, self._console)
+        except VlmprobeError:
+            self._found(where, problem, "'vlmprobe sync' when its shards are back")
+            return
+        done = delivery.problem is None
+        self._found(
+            where, problem, "delivered" if done else "'vlmprobe sync' when MLflow is back", repaired=done
+        )
