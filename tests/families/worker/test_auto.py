@@ -165,7 +165,10 @@ def _with(tmp_path, source, **changes):
         ({"model__safetensors": None}, "no weights in this folder"),
         ({"chat_template__jinja": None}, r"no chat template \(chat_template.jinja\); .*--processor"),
         ({"config__json": None}, "no config.json in this folder"),
-        ({"config__json": '{"model_type": "llama"}'}, "transformers has no image-text-to-text model 'llama'"),
+        (
+            {"config__json": '{"model_type": "llama"}'},
+            r"transformers \S+ has no image-text-to-text model 'llama'",
+        ),
         (
             {
                 "config__json": '{"model_type": "mine", "auto_map": {"AutoModelForImageTextToText": "mine.Model"}}'
