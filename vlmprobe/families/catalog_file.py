@@ -7,13 +7,15 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import InputError, UsageError
 from vlmprobe.families.environments import DEFAULT_TIMEOUT_S, Environment
 from vlmprobe.families.registry import family_names
 from vlmprobe.names import safe_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["FamilyEntry", "ScaleEntry", "brings_processor", "read_catalog_file"]
 
@@ -179,9 +181,13 @@ def brings_processor(checkpoint: str | None) -> bool:
     """Return whether this is a folder with tokenizer and image processor of its own."""
     if checkpoint is None:
         return False
-    folder = Path(checkpoint).expanduser()
-    names = ("preprocessor_config.json", "processor_config.json")
-    return (folder / "tokenizer_config.json").is_file() and any((folder / name).is_file() for name in names)
+    # os.path says no to a name that is too long, or of a user who is not there; pathlib raises.
+    folder = os.path.expanduser(checkpoint)  # noqa: PTH111
+    tokenizer, *others = (
+        os.path.isfile(os.path.join(folder, name))  # noqa: PTH113, PTH118
+        for name in ("tokenizer_config.json", "preprocessor_config.json", "processor_config.json")
+    )
+    return tokenizer and any(others)
 
 
 def _folder(name: str, file: Path) -> str | None:
