@@ -49,8 +49,9 @@ def test_nobody_else_gets_in_by_default(home: Settings) -> None:
     start = ui_server(home, host="127.0.0.1", port=5000, auth=False)
     assert start.command[start.command.index("--host") + 1] == "127.0.0.1"
     assert start.notes == ()
-    assert start.environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
-    assert start.environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+    found = {**os.environ, **start.environment}
+    assert found["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert found["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
     assert start.environment["PYTHONSAFEPATH"] == "1"
 
 
