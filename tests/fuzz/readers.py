@@ -23,7 +23,8 @@ from vlmprobe.cli.options import batch_size, device_list, layer_list
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.families import load_catalog
 from vlmprobe.families.worker import Fault
-from vlmprobe.families.worker.pretrained import check_weights, load_chat_template
+from vlmprobe.families.worker.pretrained import load_chat_template
+from vlmprobe.families.worker.weights import check_weights
 from vlmprobe.interop import read_results
 from vlmprobe.interop.predictions import read_predictions
 from vlmprobe.interop.read_arrays import read_quads, read_vectors

@@ -17,7 +17,8 @@ from PIL import Image
 from vlmprobe.errors import ImageError, InputError, UsageError
 from vlmprobe.families import load_catalog
 from vlmprobe.families.worker.faults import ModelFault
-from vlmprobe.families.worker.pretrained import check_weights, load_chat_template
+from vlmprobe.families.worker.pretrained import load_chat_template
+from vlmprobe.families.worker.weights import check_weights
 from vlmprobe.interop.read import read_results
 from vlmprobe.interop.read_arrays import read_vectors
 from vlmprobe.names import file_part, safe_name

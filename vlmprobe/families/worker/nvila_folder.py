@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import ModelFault
 from vlmprobe.families.worker.places import is_local
-from vlmprobe.families.worker.pretrained import check_last_layers, check_weights, weight_names
+from vlmprobe.families.worker.weights import check_last_layers, check_weights, weight_names
 
 if TYPE_CHECKING:
     from vlmprobe.families.worker.family import LoadOptions

@@ -1,0 +1,112 @@
+"""What a folder's weight files hold, seen by the names of their tensors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmprobe.families.worker.faults import ModelFault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["check_last_layers", "check_weights", "weight_names"]
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+def check_weights(folder: Path) -> None:
+    """Make sure that a folder holds weights, all files that its index names.
+
+    Raises:
+        ModelFault: it does not.
+    """
+    if any((folder / name).is_file() for name in _WEIGHTS):
+        return
+    for index in (folder / f"{name}.index.json" for name in _WEIGHTS):
+        if index.is_file():
+            try:
+                parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+                outside = [part for part in parts if Path(part).name != part]
+                lost = [part for part in parts if not (folder / part).is_file()]
+            except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+                raise ModelFault(f"{index}: damaged; copy the checkpoint again") from error
+            if outside:
+                raise ModelFault(f"{index}: names {outside[0][:100]!r}, which is no file of this folder")
+            if lost:
+                raise ModelFault(
+                    f"{folder}: {len(lost)} of {len(parts)} weight files are missing, {lost[0][:100]} for one"
+                )
+            return
+    raise ModelFault(f"{folder}: no weights in this folder ({' or '.join(_WEIGHTS)})")
+
+
+def weight_names(folder: Path) -> set[str]:
+    """Return the names of the tensors in a folder that :func:`check_weights` let pass."""
+    for index in (folder / f"{name}.index.json" for name in _WEIGHTS):
+        if index.is_file():
+            return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+    safe, old = (folder / name for name in _WEIGHTS)
+    if safe.is_file():
+        from safetensors import safe_open
+
+        with safe_open(safe, framework="pt") as file:
+            return set(file.keys())
+    import torch
+
+    return set(torch.load(old, map_location="meta", weights_only=True, mmap=True))
+
+
+def check_last_layers(
+    source: str, known: Iterable[str], missing: Iterable[str], unexpected: Iterable[str]
+) -> None:
+    """Make sure that no stack of layers ends in the model before it does in the weights, or the other way round.
+
+    A model is built from its config, so it always has as many layers as that says: with too few, transformers leaves
+    the rest of the weights out and says nothing.
+
+    Args:
+        source: the checkpoint, for the message.
+        known: names of the model's tensors.
+        missing: those of them that the weights lack.
+        unexpected: names of tensors that the model has no place for; other leftovers are let pass.
+
+    Raises:
+        ModelFault: one has more layers than the other.
+    """
+    model = set(known)
+    for ours, theirs, more in (
+        (model, unexpected, "the weights have {more}, the model that its config describes ends at {last}"),
+        (
+            model.difference(missing),
+            missing,
+            "the weights end at {last}, its config describes a model with {more}",
+        ),
+    ):
+        beyond = _layer_beyond(ours, theirs)
+        if beyond is not None:
+            last, first = beyond
+            said = more.format(last=last, more=first)
+            raise ModelFault(f"{source}: {said}; give the config.json that belongs to these weights")
+
+
+def _layer_beyond(ours: Iterable[str], theirs: Iterable[str]) -> tuple[str, str] | None:
+    """Return the last layer of a stack in ``ours``, and a later one in ``theirs``, if there is one."""
+    last: dict[tuple[str, str], int] = {}
+    for name in ours:
+        for stack, number, rest in _numbered(name):
+            last[stack, rest] = max(number, last.get((stack, rest), number))
+    for name in sorted(theirs):
+        for stack, number, rest in _numbered(name):
+            if number > last.get((stack, rest), number):
+                return f"{stack}.{last[stack, rest]}", f"{stack}.{number}"
+    return None
+
+
+def _numbered(name: str) -> Iterator[tuple[str, int, str]]:
+    """Yield a tensor's name cut at each number: the word before, the number, all after."""
+    words = name.split(".")
+    for place in range(1, len(words)):
+        if words[place].isdecimal():
+            yield words[place - 1], int(words[place]), ".".join(words[place + 1 :])
