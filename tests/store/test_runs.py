@@ -76,6 +76,16 @@ def test_a_dataset_is_registered_once(study: Any, dataset: Dataset) -> None:
     assert study.broken_checks() == []
 
 
+def test_many_pairs_go_in_by_parts(study: Any, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each at its place, none twice: a benchmark of any size takes the memory of one part."""
+    monkeypatch.setattr("vlmprobe.store.datasets._PAIRS_AT_A_TIME", 2)
+    many = replace(dataset, pairs=tuple(_pair(str(number)) for number in range(5)))
+    with study.database.transaction() as connection:
+        register_dataset(connection, many)
+    found = study.rows("SELECT pair_id, position FROM swap_pairs WHERE dataset_id = 'd1' ORDER BY position")
+    assert found == [(str(number), number) for number in range(5)]
+
+
 def test_the_same_plan_finds_its_run(study: Any) -> None:
     """Extract again, and it goes on where it was."""
     with study.database.transaction() as connection:

@@ -9,7 +9,7 @@ from sqlalchemy import insert, select
 
 from vlmprobe.pairs import Side
 from vlmprobe.store.identity import utc_now
-from vlmprobe.store.rows import insert_rows
+from vlmprobe.store.rows import chunked, insert_rows
 from vlmprobe.store.schema import DatasetRow, RowProblemRow, SwapPairRow
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from vlmprobe.pairs import Dataset, SwapPair
 
 __all__ = ["pair_row", "register_dataset"]
+
+#: A row in Python takes more memory than its pair.
+_PAIRS_AT_A_TIME = 1024
 
 
 def register_dataset(connection: Connection, dataset: Dataset) -> None:
@@ -38,8 +41,11 @@ def register_dataset(connection: Connection, dataset: Dataset) -> None:
             created_at=utc_now(),
         )
     )
-    pairs = [pair_row(dataset, position, pair) for position, pair in enumerate(dataset.pairs)]
-    insert_rows(connection, SwapPairRow, pairs)
+    place = 0
+    for part in chunked(dataset.pairs, _PAIRS_AT_A_TIME):
+        pairs = [pair_row(dataset, position, pair) for position, pair in enumerate(part, place)]
+        insert_rows(connection, SwapPairRow, pairs)
+        place += len(pairs)
     problems = [
         {
             "dataset_id": dataset.dataset_id,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.store.schema import Base
 
-__all__ = ["fetch", "fill_nulls", "insert_rows", "none_if_nan"]
+__all__ = ["chunked", "fetch", "fill_nulls", "insert_rows", "none_if_nan"]
 
 _STATEMENT = "vlmprobe_statement"
 
