@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -79,3 +81,14 @@ def test_quiet_says_nothing_that_went_well(study: Any, vlmprobe: Any, mlflow_sto
     command = ("extract", "tiny", "--scale", "2m", "--data", study.data, "--home", study.home, "--quiet")
     ran = vlmprobe(*command, **mlflow_store).ok()
     assert (ran.out, ran.err) == ("", "")
+
+
+def test_an_interrupt_in_the_middle_of_an_import_still_gives_our_exit_code(tmp_path: Any) -> None:
+    """Where exec() was interrupted, as while a dataclass is made, ``python -m`` would end as if killed."""
+    (tmp_path / "interrupted.py").write_text(
+        "from vlmprobe.cli.main import _leave\n"
+        "try: exec('raise KeyboardInterrupt')\n"
+        "except KeyboardInterrupt: _leave(130)\n"
+    )
+    ran = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, check=False)
+    assert ran.returncode == 130

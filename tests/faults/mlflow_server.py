@@ -98,9 +98,17 @@ class MlflowServer:
         ]
 
     def artifacts(self, mlflow_run_id: str) -> dict[str, bytes]:
-        """Return the hidden states of an MLflow run as the server keeps them."""
+        """Return the hidden states of an MLflow run as the server keeps them.
+
+        A server that is killed leaves what it was just receiving in a hidden file of its own, which it never shows.
+        """
         folders = self._folder.glob(f"artifacts/*/{mlflow_run_id}/artifacts/hidden_states")
-        return {path.name: path.read_bytes() for folder in folders for path in folder.iterdir()}
+        return {
+            path.name: path.read_bytes()
+            for folder in folders
+            for path in folder.iterdir()
+            if not path.name.startswith(".artifact.uploading.")
+        }
 
     def _ask(self, sql: str, *values: str) -> list[tuple[Any, ...]]:
         with contextlib.closing(sqlite3.connect(self._folder / "mlflow.db", timeout=30)) as store:

@@ -54,10 +54,12 @@ def std_of_pairs(total: float, squares: float, n: int) -> float:
     Args:
         total: of the cosines.
         squares: of their squares; of the same cosines, down to their rounding, or no digit of a small spread is left.
-        n: how many unit vectors; NaN for n < 2.
+        n: how many unit vectors; NaN for n < 2, and 0 for the one pair of two.
     """
     if n < 2:
         return nan
+    if n == 2:
+        return 0.0
     ordered_pairs = n * (n - 1)
     return sqrt(max(squares / ordered_pairs - (total / ordered_pairs) ** 2, 0.0))
 

@@ -116,6 +116,9 @@ def _leave(code: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+    # An interrupt that went through exec(), which dataclasses are made with, leaves a mark by which 'python -m' kills
+    # itself with SIGINT at its end instead of giving our code; the next exec() wipes it off.
+    exec("")  # noqa: S102
     sys.exit(code)
 
 
