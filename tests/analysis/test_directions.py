@@ -39,6 +39,7 @@ def brute_force(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 @settings(max_examples=60, deadline=None)
 @example(2, 18, 2, 0.001, "both ways", True)  # two opposite vectors: one pair has no spread
+@example(370, 7, 50, 0.0, "free", True)  # one vector seven times
 @given(seeds, st.integers(2, 60), st.integers(2, 60), spreads, st.sampled_from(KINDS), st.booleans())
 def test_the_spread_of_any_union_of_groups_is_that_of_its_cosines(seed, n, dim, spread, kind, is_single):
     """Oracle: all cosines in float64. More vectors than dimensions and fewer; tiny spreads too; float32 to 1e-6.
@@ -58,7 +59,8 @@ def test_the_spread_of_any_union_of_groups_is_that_of_its_cosines(seed, n, dim, 
         inside = np.ix_(chosen, chosen)
         std = std_of_pairs(sums[inside].sum(), squares[inside].sum(), len(rows))
         assert std == pytest.approx(cosines.std(), abs=1e-6 if is_single else 1e-7)
-        assert sums[inside].sum() == pytest.approx(2 * cosines.sum(), abs=2e-7 * len(rows) ** 2)
+        # Of vectors that are all alike every cosine has the same error: two roundings of a length, and the sum's own.
+        assert sums[inside].sum() == pytest.approx(2 * cosines.sum(), abs=5e-7 * len(rows) ** 2)
 
 
 @pytest.mark.parametrize("n", [500, 3000])
