@@ -1,4 +1,4 @@
-"""Reading a model's free text: which of two categories does it say first, and is that the right one.
+"""Reading a model's free text: which of two answers does it say first, and is that the right one.
 
 Two checkers are offered, because a published number can be met only by counting as it was counted:
 
@@ -7,6 +7,8 @@ Two checkers are offered, because a published number can be met only by counting
 ``words``
     whole words with their inflections. Only forms of the label words and of the synonyms are listed; "top",
     "over" or "lower" are not, since they also name parts of an object ("the top of the shelf").
+
+Yes and no are read as whole words by both: no published number counts them, and "no" is a part of too many words.
 
 Neither understands a sentence: "Right, it is on the left" says right to both.
 """
@@ -18,10 +20,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import unknown_name
-from vlmprobe.pairs.axes import Category
+from vlmprobe.pairs.axes import Category, YesNo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from vlmprobe.pairs.axes import Answer
 
 __all__ = ["CHECKERS", "AnswerCheck", "check_answer"]
 
@@ -33,31 +37,35 @@ _SUBSTRINGS: Mapping[Category, tuple[str, ...]] = {
     Category.FAR: ("far", "distant"),
     Category.CLOSE: ("close", "near", "nearby"),
 }
-_WORDS: Mapping[Category, tuple[str, ...]] = {
+_WORDS: Mapping[Answer, tuple[str, ...]] = {
     Category.LEFT: ("left", "leftmost", "leftward", "leftwards"),
     Category.RIGHT: ("right", "rightmost", "rightward", "rightwards"),
     Category.ABOVE: ("above",),
     Category.BELOW: ("below", "under", "underneath", "beneath"),
     Category.FAR: ("far", "farther", "farthest", "further", "furthest", "distant"),
     Category.CLOSE: ("close", "closer", "closest", "near", "nearer", "nearest", "nearby"),
+    YesNo.YES: ("yes",),
+    YesNo.NO: ("no",),
 }
 # An underscore is no part of a word here: models write _left_ for emphasis.
 _WORD_PATTERNS = {
-    category: re.compile(rf"(?<![^\W_])(?:{'|'.join(words)})(?![^\W_])") for category, words in _WORDS.items()
+    answer: re.compile(rf"(?<![^\W_])(?:{'|'.join(words)})(?![^\W_])") for answer, words in _WORDS.items()
 }
 
 
-def _first_substring(text: str, category: Category) -> int | None:
-    found = [at for word in _SUBSTRINGS[category] if (at := text.find(word)) >= 0]
+def _first_substring(text: str, answer: Answer) -> int | None:
+    if isinstance(answer, YesNo):
+        return _first_word(text, answer)
+    found = [at for word in _SUBSTRINGS[answer] if (at := text.find(word)) >= 0]
     return min(found, default=None)
 
 
-def _first_word(text: str, category: Category) -> int | None:
-    match = _WORD_PATTERNS[category].search(text)
+def _first_word(text: str, answer: Answer) -> int | None:
+    match = _WORD_PATTERNS[answer].search(text)
     return None if match is None else match.start()
 
 
-_FIRST_MENTION: Mapping[str, Callable[[str, Category], int | None]] = {
+_FIRST_MENTION: Mapping[str, Callable[[str, Answer], int | None]] = {
     "published": _first_substring,
     "words": _first_word,
 }
@@ -68,16 +76,14 @@ CHECKERS: tuple[str, ...] = tuple(_FIRST_MENTION)
 
 @dataclass(frozen=True, slots=True)
 class AnswerCheck:
-    """What an answer says; ``parsed`` is None when it names neither category."""
+    """What a text says; ``parsed`` is None when it names neither answer."""
 
-    parsed: Category | None
+    parsed: Answer | None
     correct: bool
 
 
-def check_answer(
-    text: str, expected: Category, opposite: Category, checker: str = "published"
-) -> AnswerCheck:
-    """Say which of the two categories a text names first, and whether that is the expected one.
+def check_answer(text: str, expected: Answer, opposite: Answer, checker: str = "published") -> AnswerCheck:
+    """Say which of the two answers a text names first, and whether that is the expected one.
 
     Args:
         text: the model's answer as generated.

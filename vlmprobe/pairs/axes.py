@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["AXES", "CATEGORIES", "Axis", "Category", "Side", "Subset", "parse_category"]
+__all__ = ["AXES", "CATEGORIES", "Answer", "Axis", "Category", "Side", "Subset", "YesNo", "parse_category"]
 
 
 class Axis(StrEnum):
@@ -50,6 +50,22 @@ class Category(StrEnum):
         """The other category of the axis."""
         first, second = self.axis.categories
         return second if self is first else first
+
+
+class YesNo(StrEnum):
+    """What answers a question that names one category and asks whether it holds."""
+
+    YES = "yes"
+    NO = "no"
+
+    @property
+    def opposite(self) -> YesNo:
+        """The other answer."""
+        return YesNo.NO if self is YesNo.YES else YesNo.YES
+
+
+#: What a question may expect: the category that holds, or whether the one that it names does.
+Answer = Category | YesNo
 
 
 class Side(StrEnum):

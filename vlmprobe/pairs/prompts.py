@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import unknown_name
-from vlmprobe.pairs.axes import Axis
+from vlmprobe.pairs.axes import AXES, YesNo
 from vlmprobe.pairs.swap_pair import Question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vlmprobe.pairs.axes import Category
+    from vlmprobe.pairs.axes import Answer, Axis, Category
 
 __all__ = ["AS_WRITTEN", "PUBLISHED", "TEMPLATES", "Template", "get_template"]
 
@@ -25,7 +25,12 @@ class Template:
     """One wording of the question for each axis; ``{a}`` is the subject, ``{b}`` the reference."""
 
     name: str
+    about: str
+    """What it changes against the published one, in a line."""
     wordings: Mapping[Axis, str]
+    asks_whether: Mapping[Axis, Category] | None = None
+    """The category that each wording names and asks a yes or no for; None where a wording offers both categories
+    and expects one of them."""
 
     def ask(self, category: Category, subject: str, reference: str) -> tuple[Question, Question]:
         """Return the original and the swapped question; swapping the objects swaps the right answer.
@@ -36,23 +41,78 @@ class Template:
             reference: the object that it is compared to, without an article.
         """
         wording = self.wordings[category.axis]
+        expected, opposite = self.answer(category), self.answer(category.opposite)
         return (
-            Question(wording.format(a=subject, b=reference), category, category.opposite),
-            Question(wording.format(a=reference, b=subject), category.opposite, category),
+            Question(wording.format(a=subject, b=reference), expected, opposite),
+            Question(wording.format(a=reference, b=subject), opposite, expected),
         )
+
+    def answer(self, category: Category) -> Answer:
+        """Return the right answer where the object that is asked about has a category."""
+        if self.asks_whether is None:
+            return category
+        return YesNo.YES if self.asks_whether[category.axis] is category else YesNo.NO
+
+
+def _template(
+    name: str, about: str, *questions: str, whether: tuple[Category, ...] | None = None
+) -> Template:
+    """Spell a template out: a question and, of yes/no ones, a category for each axis in order."""
+    return Template(
+        name,
+        about,
+        {axis: f"{text} Answer with only one word." for axis, text in zip(AXES, questions, strict=True)},
+        None if whether is None else dict(zip(AXES, whether, strict=True)),
+    )
 
 
 #: The wordings of "Why Far Looks Up" (arXiv 2605.30161).
-PUBLISHED = Template(
-    name="published",
-    wordings={
-        Axis.HORIZONTAL: "Is the {a} to the left or right of the {b}? Answer with only one word.",
-        Axis.VERTICAL: "Is the {a} above or below the {b}? Answer with only one word.",
-        Axis.DISTANCE: "Compared to {b}, is {a} far or close from you? Answer with only one word.",
-    },
+PUBLISHED = _template(
+    "published",
+    "the published questions: left/above/far is the first option; the object asked about is named first in "
+    "left/right and above/below, second in far/close",
+    "Is the {a} to the left or right of the {b}?",
+    "Is the {a} above or below the {b}?",
+    "Compared to {b}, is {a} far or close from you?",
 )
 
-TEMPLATES: Mapping[str, Template] = {PUBLISHED.name: PUBLISHED}
+#: The published questions and what could be said against each. None but the first is published.
+TEMPLATES: Mapping[str, Template] = {
+    template.name: template
+    for template in (
+        PUBLISHED,
+        _template(
+            "mention-swapped",
+            "the object asked about is named second in left/right and above/below, first in far/close",
+            "Compared to the {b}, is the {a} to the left or right?",
+            "Compared to the {b}, is the {a} above or below?",
+            "Is {a} far or close from you compared to {b}?",
+        ),
+        _template(
+            "options-swapped",
+            "right/below/close is the first option",
+            "Is the {a} to the right or left of the {b}?",
+            "Is the {a} below or above the {b}?",
+            "Compared to {b}, is {a} close or far from you?",
+        ),
+        _template(
+            "yes-no",
+            "asks whether left/above/far holds: all axes share the words of the answer",
+            "Is the {a} to the left of the {b}?",
+            "Is the {a} above the {b}?",
+            "Compared to {b}, is {a} far from you?",
+            whether=tuple(axis.canonical for axis in AXES),
+        ),
+        _template(
+            "yes-no-opposite",
+            "asks whether right/below/close holds: what was yes is no",
+            "Is the {a} to the right of the {b}?",
+            "Is the {a} below the {b}?",
+            "Compared to {b}, is {a} close to you?",
+            whether=tuple(axis.canonical.opposite for axis in AXES),
+        ),
+    )
+}
 
 
 def get_template(name: str) -> Template:

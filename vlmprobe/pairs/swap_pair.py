@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vlmprobe.pairs.axes import Axis, Category
+    from vlmprobe.pairs.axes import Answer, Axis, Category
 
 __all__ = ["Origin", "Question", "RowProblem", "SwapPair"]
 
@@ -19,8 +19,8 @@ class Question:
     """One side of a pair: what is asked, the right answer and the wrong one."""
 
     text: str
-    expected: Category
-    opposite: Category
+    expected: Answer
+    opposite: Answer
 
 
 @dataclass(frozen=True, slots=True)
