@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vlmprobe.errors import MissingPackageError, ModelError, UsageError
+from vlmprobe.errors import MissingPackageError, ModelError, UsageError, VlmprobeError
 from vlmprobe.families import Family, family_names, load_catalog, load_family_class, registry
 from vlmprobe.families.worker import packages
 
@@ -136,6 +136,15 @@ def test_a_plug_in_that_cannot_be_imported_is_one_line(installed, monkeypatch):
     ) as caught:
         load_family_class("other")
     assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_is_no_missing_package(installed, monkeypatch):
+    """Importing torch takes a folder for temporary files: where there is none the run fails, its usage is right."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "plugins"))
+    installed(other="refused:Family")
+    with pytest.raises(VlmprobeError, match="because no file can be written") as caught:
+        load_family_class("other")
+    assert caught.value.exit_code == 1
 
 
 def test_a_plug_in_does_not_take_the_name_of_another_family(installed):

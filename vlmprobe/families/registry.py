@@ -6,8 +6,8 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import MissingPackageError, ModelError, UsageError, unknown_name
-from vlmprobe.families.worker import ModelFault, PackageFault
+from vlmprobe.errors import MissingPackageError, ModelError, UsageError, VlmprobeError, unknown_name
+from vlmprobe.families.worker import Fault, ModelFault, PackageFault
 from vlmprobe.families.worker.family_code import load_code
 from vlmprobe.families.worker.packages import MissingPackage, how_to_get, missing_packages
 
@@ -78,6 +78,7 @@ def load_family_class(name: str) -> type[Family]:
         UsageError: no family has this name, the message lists them; or two packages offer it.
         MissingPackageError: a package that the family needs is not installed, or in a version that it cannot use.
         ModelError: the entry point does not lead to a family.
+        VlmprobeError: the machine cannot import it: its disk is full, say.
     """
     target = family_target(name)
     try:
@@ -90,6 +91,8 @@ def load_family_class(name: str) -> type[Family]:
         raise MissingPackageError(f"family {name!r}: {fault}") from fault
     except ModelFault as fault:
         raise ModelError(f"family {name!r}: {fault}") from fault
+    except Fault as fault:
+        raise VlmprobeError(f"family {name!r}: {fault}") from fault
 
 
 def _registered() -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from vlmprobe.families.worker.family import Family
-from vlmprobe.families.worker.faults import ModelFault, PackageFault
+from vlmprobe.families.worker.faults import Fault, ModelFault, PackageFault
 from vlmprobe.families.worker.packages import MissingPackage, lost_package, missing_packages
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ __all__ = ["load_code"]
 
 #: What every family's code rests on. Where transformers misses one it says anything, or nothing until it loads a model.
 _FOUNDATION = ("torch", "numpy", "PIL", "transformers", "tokenizers", "safetensors", "huggingface_hub")
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def load_code(target: str) -> type[Family]:
@@ -27,6 +29,7 @@ def load_code(target: str) -> type[Family]:
         MissingPackage: a package that it needs is not installed.
         PackageFault: a package is there in a version that its code cannot use.
         ModelFault: there is no such module or class, or it is no family.
+        Fault: the disk is full, or refuses what a package writes while it is imported.
     """
     _look_for(_FOUNDATION)
     module_name, _, name = target.partition(":")
@@ -56,10 +59,22 @@ def _import(name: str) -> ModuleType:
         if lost is not None and f"{name}.".startswith(f"{lost}."):
             raise ModelFault(f"there is no module {lost}; reinstall its package") from error
         said = " ".join(str(error).split())[:200]
+        if _is_refused_write(error):
+            raise Fault(
+                f"{name} cannot be imported, because no file can be written ({said}); free some space and start the "
+                "same command again"
+            ) from error
         raise PackageFault(
             f"{name} cannot be imported ({type(error).__name__}: {said}); it may want other versions of its packages "
             f"than those of {sys.executable}{_transformers_here()}"
         ) from error
+
+
+def _is_refused_write(error: BaseException) -> bool:
+    """Whether the machine is at fault, not a package: torch looks for a place for temporary files as it is imported."""
+    if not isinstance(error, OSError):
+        return False
+    return error.errno in _REFUSED or "No usable temporary directory" in str(error)
 
 
 def _transformers_here() -> str:
