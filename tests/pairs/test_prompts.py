@@ -49,5 +49,6 @@ def test_braces_in_an_object_name_are_just_text() -> None:
 def test_get_template() -> None:
     """Templates are found by name, and a wrong name lists the right ones."""
     assert get_template("published") is PUBLISHED
-    with pytest.raises(UsageError, match="unknown template 'mine'; known: published"):
+    known = "mention-swapped, options-swapped, published, yes-no, yes-no-opposite"
+    with pytest.raises(UsageError, match=f"unknown template 'mine'; known: {known}"):
         get_template("mine")
