@@ -77,6 +77,9 @@ class Tracker:
 
     def __init__(self, settings: Settings) -> None:
         """Name the store; nothing is contacted until something is logged."""
+        # Here, in the thread that makes us, and not where MLflow is loaded, which may be another one: a variable that
+        # is set while a library reads one moves what is being read, and the process dies.
+        os.environ.update(mlflow_environment(settings))
         self._settings = settings
         self._uri = settings.tracking_uri
         self._client: MlflowClient | None = None
@@ -137,7 +140,6 @@ class Tracker:
     def _make_client(self) -> MlflowClient:
         import logging
 
-        os.environ.update(mlflow_environment(self._settings))
         from mlflow import MlflowClient
 
         if self.is_local:
