@@ -97,7 +97,8 @@ class InProcess(Shell):
         from vlmprobe.cli.main import main
 
         out, err = io.StringIO(), io.StringIO()
-        before, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
+        before = dict(os.environ)
+        handlers = {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
         os.environ.clear()
         os.environ.update(self.environ(**environ))
         try:
@@ -111,6 +112,7 @@ class InProcess(Shell):
         finally:
             os.environ.clear()
             os.environ.update(before)
-            signal.signal(signal.SIGTERM, handler)
+            for stop, handler in handlers.items():
+                signal.signal(stop, handler)
         code = ended.value.code
         return Ran(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())

@@ -179,3 +179,22 @@ def test_ten_kills_at_random_moments(
         for moment, kept, spooled, reused in table:
             print(f"{moment:<22} {kept:>16} {spooled:>12} {reused:>9}/360")
     assert sum(kept >= 1 for _, kept, _, _ in table) >= 5
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_impatient_stop_is_told_as_one(stop: signal.Signals, study: Any, shell: Any, tmp_path: Path) -> None:
+    """Ctrl-C again and again, from the line that says so until the process is gone: the code stays 130, the line one."""
+    process = shell.start(*_extract(tmp_path, study.data))
+    told = []
+    for line in process.stderr:
+        told.append(line)
+        if "loading" in line:
+            process.send_signal(stop)
+        if line.startswith("error: stopped"):
+            break
+    while process.poll() is None:
+        process.send_signal(stop)
+        time.sleep(0.001)
+    assert process.returncode == 130
+    assert sum(line.startswith("error:") for line in (*told, *process.stderr)) == 1

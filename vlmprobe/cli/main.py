@@ -32,6 +32,7 @@ from vlmprobe.cli import (
     verify,
 )
 from vlmprobe.cli.plain_text import plain_text
+from vlmprobe.cli.session import STOPPED, ignore_stops
 
 __all__ = ["app", "main"]
 
@@ -96,6 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
         # Click's own errors: vendored by some versions of typer, so told by what they can do.
         if not hasattr(error, "format_message"):
             if type(error).__name__ == "Abort":
+                # Stopped before the command had begun, or after its end.
+                typer.echo(f"error: {STOPPED}", err=True)
                 _leave(130)
             raise
         context = getattr(error, "ctx", None)
@@ -111,6 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _leave(code: int) -> NoReturn:
     """End the process, whatever its threads are at: a second Ctrl-C does not wait for rows or for MLflow."""
+    ignore_stops()
     if any(thread.daemon and thread.name.startswith("vlmprobe-") for thread in threading.enumerate()):
         # Python would tear a thread out of the midst of DuckDB, whose C++ then aborts with a dump of its memory.
         sys.stdout.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 import traceback
 from contextlib import contextmanager
@@ -21,7 +22,20 @@ if TYPE_CHECKING:
     from vlmprobe.cli.console import TerminalConsole
     from vlmprobe.settings import Settings
 
-__all__ = ["AsCsv", "AsJson", "Debug", "Experiment", "Home", "Quiet", "Session", "session"]
+__all__ = [
+    "STOPPED",
+    "AsCsv",
+    "AsJson",
+    "Debug",
+    "Experiment",
+    "Home",
+    "Quiet",
+    "Session",
+    "ignore_stops",
+    "session",
+]
+
+STOPPED = "stopped; what was done is kept, the same command goes on from there"
 
 Home = Annotated[
     Path | None,
@@ -57,7 +71,8 @@ def session(
     except VlmprobeError as error:
         _fail(str(error), error.exit_code, debug=debug)
     except KeyboardInterrupt:
-        _fail("stopped; what was done is kept, the same command goes on from there", 130, debug=debug)
+        ignore_stops()
+        _fail(STOPPED, 130, debug=debug)
     except BrokenPipeError:
         # Someone piped us into `head`; that is no error of theirs.
         sys.stderr.close()
@@ -73,6 +88,15 @@ def session(
         _fail(f"{error.strerror or error}{where}", 1, debug=debug)
     except Exception as error:  # noqa: BLE001 - a user sees one line; --debug the rest
         _fail(f"unexpected {type(error).__name__}: {_first_line(error)}; --debug shows where", 1, debug=debug)
+
+
+def ignore_stops() -> None:
+    """Ignore Ctrl-C and SIGTERM from here on: nothing is left to stop, and in its last moments Python would die of one.
+
+    It would then give the signal, and not our exit code.
+    """
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.SIG_IGN)
 
 
 def _fail(message: str, code: int, *, debug: bool) -> None:
