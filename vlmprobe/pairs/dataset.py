@@ -14,7 +14,7 @@ from vlmprobe.errors import ImageError, InputError, UsageError
 from vlmprobe.pairs.axes import CATEGORIES
 from vlmprobe.pairs.embspatial import EmbSpatialForm
 from vlmprobe.pairs.images import decode_base64, decode_image
-from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, get_template
+from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, get_template, is_under
 from vlmprobe.pairs.reading import Reading
 from vlmprobe.pairs.ready_made import ReadyMadeForm
 from vlmprobe.pairs.sampling import sample_pairs
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.pairs.axes import Category
     from vlmprobe.pairs.drafts import Form
+    from vlmprobe.pairs.prompts import Template
     from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
 
 __all__ = ["MAX_PROBLEMS", "READER_VERSION", "Dataset", "read_dataset"]
@@ -69,8 +70,8 @@ class Dataset:
     made: tuple[SwapPair, ...] = field(default=(), repr=False)
     """All pairs of the file before sampling, in file order, those of ``pairs`` among them."""
 
-    def under(self, template: str) -> Dataset:
-        """Return the same rows asked under another template; ids, images and what is sampled stay.
+    def wording(self, template: str) -> Template | None:
+        """Return what asks the rows under a template; None where they are asked so already.
 
         ``published`` means a file's own questions, so also those that it spells out.
 
@@ -78,15 +79,24 @@ class Dataset:
             UsageError: there is no such template, or the file spells its questions out and can have no other.
         """
         wanted = get_template(template)
-        if template == self.template:
-            return self
+        if is_under(self.template, template):
+            return None
         if self.template == AS_WRITTEN:
-            if wanted is PUBLISHED:
-                return self
             raise UsageError(
                 f"{self.path} spells its questions out ({self.form} form), so it cannot be asked under template "
                 f"{template}; leave the template out"
             )
+        return wanted
+
+    def under(self, template: str) -> Dataset:
+        """Return the same rows asked under another template; ids, images and what is sampled stay.
+
+        Raises:
+            UsageError: as :meth:`wording`.
+        """
+        wanted = self.wording(template)
+        if wanted is None:
+            return self
         return replace(
             self,
             template=template,

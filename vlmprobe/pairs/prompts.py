@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vlmprobe.pairs.axes import Answer, Axis, Category
     from vlmprobe.pairs.swap_pair import SwapPair
 
-__all__ = ["AS_WRITTEN", "PUBLISHED", "TEMPLATES", "Template", "get_template"]
+__all__ = ["AS_WRITTEN", "PUBLISHED", "TEMPLATES", "Template", "get_template", "is_under"]
 
 #: The template name of a dataset whose questions are written out in its file.
 AS_WRITTEN = "as-written"
@@ -136,3 +136,12 @@ def get_template(name: str) -> Template:
     if name not in TEMPLATES:
         raise unknown_name("template", name, sorted(TEMPLATES))
     return TEMPLATES[name]
+
+
+def is_under(template: str, wanted: str) -> bool:
+    """Return whether questions of one template are what is wanted.
+
+    ``published`` stands for a benchmark's own questions, so also for those that a file spells out and for imported
+    ones, of which there is one kind each.
+    """
+    return template == wanted or (wanted == PUBLISHED.name and template not in TEMPLATES)
