@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.reports.numbers import NOT_AVAILABLE, rounded
 from vlmprobe.reports.tables import headline, problems
+from vlmprobe.reports.templates import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from vlmprobe.analysis.results import AccuracyPoint
-    from vlmprobe.reports.report import Report
+    from vlmprobe.reports.report import Report, TemplatePoint
 
 __all__ = ["render_markdown"]
 
@@ -49,6 +50,14 @@ def render_markdown(report: Report) -> str:
             for peak in report.peaks
         )
         parts += ["## Peak coherence", _table(["scale", "axis", "subset", "layer", "coherence", "n"], rows)]
+    if report.over_templates:
+        table = side_by_side(report.over_templates)
+        rows = (
+            [f"{row.family} @ {row.scale}", row.metric, row.target, *map(_template_cell, row.points)]
+            for row in table.rows
+        )
+        parts += ["## Over templates", _table(["scale", "metric", "target", *table.templates], rows)]
+        parts.append("\n".join(f"- {_text(name)}: {_text(about)}" for name, about in table.about))
     runs = (
         [
             f"{run.family} @ {run.scale}",
@@ -81,6 +90,10 @@ def _cell(point: AccuracyPoint | None) -> str:
     if point is None:
         return NOT_AVAILABLE
     return _with_bounds(point.acc_both, point.acc_both_low, point.acc_both_high)
+
+
+def _template_cell(point: TemplatePoint | None) -> str:
+    return NOT_AVAILABLE if point is None else _with_bounds(point.value, point.ci_low, point.ci_high)
 
 
 def _with_bounds(value: float, low: float | None, high: float | None) -> str:
