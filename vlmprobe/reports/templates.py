@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["READING", "TemplateRow", "TemplateTable", "side_by_side"]
 
 #: How to read the table, in a line.
-READING = "axis_coherence: its peak over layers; other metrics of layers: where the run's axes are most coherent"
+READING = (
+    "axis_coherence: its peak over layers; other metrics of layers: where the run's axes are most coherent"
+)
 
 
 @dataclass(frozen=True, slots=True)
