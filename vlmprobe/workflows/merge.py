@@ -86,6 +86,7 @@ def merge(
         Study(database, [run for run in runs if run.family == family])
         for family in dict.fromkeys(run.family for run in runs)
     ]
+    points = over_templates(database, _asked_like(runs, everything))
     figures = draw_studies(study, parts, console)
     report = Report(
         title=f"{title} on {runs[0].dataset}{mark}",
@@ -96,11 +97,11 @@ def merge(
         peaks=study.peaks,
         layer_ranges=study.layer_ranges,
         changes=_changes(database, runs),
-        over_templates=over_templates(database, _asked_like(runs, everything)),
+        over_templates=points,
         figures=figures,
         disagreements=study.disagreements,
         notes=[*notes, *study.notes()],
-        queries=_queries(runs),
+        queries=_queries(runs, over_templates=bool(points)),
         provenance={
             "database": str(settings.database_path),
             "MLflow": without_password(settings.tracking_uri),
@@ -142,9 +143,10 @@ def _changes(database: Database, runs: Sequence[Run]) -> list[ChangeRow]:
     return changes
 
 
-def _queries(runs: Sequence[Run]) -> dict[str, str]:
+def _queries(runs: Sequence[Run], *, over_templates: bool) -> dict[str, str]:
     """Return the SQL that gives the report's tables, for any DuckDB shell."""
     ids = ", ".join(f"'{run.run_id}'" for run in runs)
+    shipped = ["consistency/peak_layers", *(["consistency/over_templates"] if over_templates else [])]
     return {
         "accuracy with its bounds": (
             "select family, scale, axis, n, acc_both, acc_both_low, acc_both_high from accuracy "  # noqa: S608
@@ -154,10 +156,7 @@ def _queries(runs: Sequence[Run]) -> dict[str, str]:
             "select family, scale, metric, subset, target, layer, value, ci_low, ci_high, n from consistency "  # noqa: S608
             f"where run_id in ({ids}) order by all"
         ),
-        **{
-            load_query(name).question: f"vlmprobe query {name}"
-            for name in ("consistency/peak_layers", "consistency/over_templates")
-        },
+        **{load_query(name).question: f"vlmprobe query {name}" for name in shipped},
     }
 
 
