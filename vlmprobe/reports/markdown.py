@@ -82,7 +82,11 @@ def _text(text: str) -> str:
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *([_text(cell) for cell in row] for row in rows)]
+    lines = [
+        [_text(column) for column in columns],
+        ["---"] * len(columns),
+        *([_text(cell) for cell in row] for row in rows),
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
