@@ -231,7 +231,7 @@ def end_to_end(
                         dtype=dtype, devices=several, new=True,
                     )  # fmt: skip
                     started = time.perf_counter()
-                    result = extract(settings, request, clock)
+                    (result,) = extract(settings, request, clock)
                     whole = time.perf_counter() - started
                 rows.append(
                     [

@@ -19,7 +19,7 @@ from vlmprobe.analysis import layer_metrics
 from vlmprobe.cli.main import app
 from vlmprobe.demo import build_benchmark
 from vlmprobe.families import Environment, load_catalog
-from vlmprobe.pairs import Side, link_quads, read_boxes, read_dataset
+from vlmprobe.pairs import TEMPLATES, Category, Side, link_quads, read_boxes, read_dataset
 from vlmprobe.store.datasets import register_dataset
 from vlmprobe.store.engine import Database
 from vlmprobe.store.metrics import store_metrics
@@ -159,6 +159,16 @@ def test_the_example_rows_give_the_questions_shown(tmp_path: Path) -> None:
     ]
 
 
+def test_the_templates_ask_as_shown() -> None:
+    """docs/data.md lists every template, with the question that it makes of the left row."""
+    table = re.findall(
+        r"(?:^\|.*\n)+", TEXTS["docs/data.md"].partition("## Question templates")[2], flags=re.MULTILINE
+    )[0]
+    shown = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    asked = [(name, each.ask(Category.LEFT, "cup", "book")[0].text) for name, each in TEMPLATES.items()]
+    assert [(name, f"{question} Answer with only one word.") for name, _, question in shown] == asked
+
+
 def test_the_example_boxes_make_a_quad_of_the_example_row(tmp_path: Path) -> None:
     """Both forms of boxes in docs/data.md link the far row to the vertical questions shown."""
     text = TEXTS["docs/data.md"]
@@ -251,7 +261,7 @@ def test_readme_shows_what_the_demo_prints(demo: tuple[Path, str]) -> None:
     [
         *SQL_BLOCKS,
         (
-            "select family, scale, axis, acc_both from accuracy order by 1,2,3",
+            "select family, scale, axis, acc_both from accuracy where template = 'published' order by 1,2,3",
             _blocks(TEXTS["README.md"], "text")[1],
         ),
     ],

@@ -2,9 +2,10 @@
 -- grain: one row per run and axis, and one per run for 'overall'
 -- param family text = null: only this family
 -- param dataset text = null: only this dataset (its name)
+-- param template text = null: only under this question template
 -- param run_id text = null: only this run
 SELECT
-    family, scale, samples_seen, dataset, axis, n,
+    family, scale, samples_seen, dataset, template, axis, n,
     acc_orig, acc_orig_low, acc_orig_high,
     acc_swap, acc_swap_low, acc_swap_high,
     acc_both, acc_both_low, acc_both_high,
@@ -12,7 +13,8 @@ SELECT
 FROM accuracy
 WHERE ($family IS NULL OR family = $family)
     AND ($dataset IS NULL OR dataset = $dataset)
+    AND ($template IS NULL OR template = $template)
     AND ($run_id IS NULL OR run_id = $run_id)
 ORDER BY
-    family, samples_seen NULLS LAST, scale,
+    family, samples_seen NULLS LAST, scale, template,
     list_position(['horizontal', 'vertical', 'distance', 'overall'], axis)

@@ -1,16 +1,18 @@
 -- question: Which categories does each scale answer right, and which are too unreliable to read deltas from?
 -- grain: one row per run and category
 -- param family text = null: only this family
+-- param template text = null: only under this question template
 -- param run_id text = null: only this run
 SELECT
-    family, scale, samples_seen, dataset, axis, category, n,
+    family, scale, samples_seen, dataset, template, axis, category, n,
     acc_orig, acc_orig_low, acc_orig_high,
     acc_swap, acc_swap_low, acc_swap_high,
     acc_both, acc_both_low, acc_both_high,
     reliable, run_id
 FROM accuracy_by_category
 WHERE ($family IS NULL OR family = $family)
+    AND ($template IS NULL OR template = $template)
     AND ($run_id IS NULL OR run_id = $run_id)
 ORDER BY
-    family, samples_seen NULLS LAST, scale,
+    family, samples_seen NULLS LAST, scale, template,
     list_position(['left', 'right', 'above', 'below', 'far', 'close'], category)

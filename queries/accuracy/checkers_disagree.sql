@@ -2,7 +2,7 @@
 -- grain: one row per run, pair and side
 -- param run_id text = null: only this run
 SELECT
-    runs.family, runs.scale, predictions.pair_id, predictions.side, predictions.text,
+    runs.family, runs.scale, runs.template, predictions.pair_id, predictions.side, predictions.text,
     predictions.correct AS correct_published, predictions.correct_words, runs.run_id
 FROM predictions
 INNER JOIN runs ON predictions.run_id = runs.run_id
@@ -13,4 +13,4 @@ INNER JOIN swap_pairs
     AND swap_pairs.origin = 'row'
 WHERE predictions.correct <> predictions.correct_words
     AND ($run_id IS NULL OR predictions.run_id = $run_id)
-ORDER BY runs.family, runs.scale, predictions.pair_id, predictions.side
+ORDER BY runs.family, runs.scale, runs.template, predictions.pair_id, predictions.side

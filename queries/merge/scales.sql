@@ -2,7 +2,7 @@
 -- grain: one row per run
 -- param family text = null: only this family
 SELECT
-    runs.family, runs.scale, runs.samples_seen, runs.global_steps, datasets.name AS dataset, runs.status,
+    runs.family, runs.scale, runs.samples_seen, runs.global_steps, datasets.name AS dataset, runs.template, runs.status,
     count(DISTINCT predictions.pair_id) AS pairs, runs.n_layers AS layers, runs.dtype, runs.device, runs.checkpoint,
     runs.fingerprint, runs.run_id
 FROM runs
@@ -10,4 +10,4 @@ INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
 LEFT JOIN predictions ON runs.run_id = predictions.run_id
 WHERE ($family IS NULL OR runs.family = $family)
 GROUP BY ALL
-ORDER BY runs.family, runs.samples_seen NULLS LAST, runs.scale, runs.run_id
+ORDER BY runs.family, runs.samples_seen NULLS LAST, runs.scale, runs.template, runs.run_id

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs import CHECKERS, Category, check_answer
+from vlmprobe.pairs.axes import YesNo
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "molmo_400k" / "csv"
 
@@ -45,6 +46,24 @@ def test_readings(text: str, expected: str, published: str | None, words: str | 
     for checker, parsed in (("published", published), ("words", words)):
         check = check_answer(text, category, category.opposite, checker)
         assert (check.parsed, check.correct) == (parsed, parsed == expected), checker
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("Yes.", "yes"),
+        ("no", "no"),
+        ("NO, yes", "no"),
+        ("I know nothing", None),
+        ("yesterday", None),
+        ("left", None),
+    ],
+)
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_yes_and_no_are_whole_words(text: str, parsed: str | None, checker: str) -> None:
+    """For both checkers: "no" is a part of too many words."""
+    check = check_answer(text, YesNo.YES, YesNo.NO, checker)
+    assert (check.parsed, check.correct) == (parsed, parsed == "yes")
 
 
 def test_published_checker_agrees_with_the_golden_predictions() -> None:

@@ -43,9 +43,10 @@ QUADS = QuadSet(
 def register(study: Any) -> Callable[[QuadSet], None]:
     """Give a dataset of two distance pairs its quads."""
     study.pairs({"1": "far", "2": "close"})
-    dataset = SimpleNamespace(dataset_id="data", template="published", name="bench", pairs=(None, None))
+    study.pairs({"1": "far", "2": "close"}, template="yes-no")
 
-    def run(quads: QuadSet) -> None:
+    def run(quads: QuadSet, template: str = "published") -> None:
+        dataset = SimpleNamespace(dataset_id="data", template=template, name="bench", pairs=(None, None))
         with study.database.transaction() as connection:
             register_quads(connection, dataset, quads)  # type: ignore[arg-type]
 
@@ -56,7 +57,8 @@ def test_a_quad_is_a_link_and_a_pair(study: Any, register: Any) -> None:
     """The vertical partner comes after the dataset's own pairs; perspectives go to the distance pairs."""
     register(QUADS)
     assert study.rows(LINKS) == [("1", "1/v")]
-    assert study.rows("SELECT pair_id, origin, position, perspective FROM swap_pairs ORDER BY pair_id") == [
+    columns = "SELECT pair_id, origin, position, perspective FROM swap_pairs WHERE template = 'published'"
+    assert study.rows(f"{columns} ORDER BY pair_id") == [
         ("1", "row", 1, "consistent"),
         ("1/v", "quad", 2, None),
         ("2", "row", 2, "ambiguous"),
@@ -69,6 +71,34 @@ def test_the_same_quads_again_change_nothing(study: Any, register: Any) -> None:
     register(QUADS)
     register(QUADS)
     assert study.rows(LINKS) == [("1", "1/v")]
+
+
+def test_each_template_has_its_quads(study: Any, register: Any) -> None:
+    """Whichever came first; pairs, links and perspectives are those of the template that was asked."""
+    register(QUADS)
+    register(QUADS.under("yes-no"), "yes-no")
+    register(QUADS.under("yes-no"), "yes-no")
+    assert study.rows("SELECT template, distance_pair_id, vertical_pair_id FROM quads ORDER BY ALL") == [
+        ("published", "1", "1/v"),
+        ("yes-no", "1", "1/v"),
+    ]
+    assert study.rows(
+        "SELECT template, pair_id, orig_expected, perspective FROM swap_pairs "
+        "WHERE origin = 'quad' OR pair_id = '1' ORDER BY ALL"
+    ) == [
+        ("published", "1", "far", "consistent"),
+        ("published", "1/v", "above", None),
+        ("yes-no", "1", "far", "consistent"),
+        ("yes-no", "1/v", "yes", None),
+    ]
+
+
+def test_other_boxes_are_refused_for_another_template_too(study: Any, register: Any) -> None:
+    """A dataset has one set of boxes: numbers under two templates are about the same quads."""
+    register(QUADS)
+    other = replace(QUADS, links=(), pairs=(), perspectives={"2": "ambiguous"})
+    with pytest.raises(UsageError, match=r"other quads for bench"):
+        register(other, "yes-no")
 
 
 def test_other_quads_are_refused(study: Any, register: Any) -> None:

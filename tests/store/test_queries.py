@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vlmprobe.errors import InputError, UsageError
+from vlmprobe.pairs import TEMPLATES
 from vlmprobe.store import queries
 from vlmprobe.store.queries import Parameter, Query, list_queries, load_query
 from vlmprobe.store.rows import fetch
@@ -154,6 +155,46 @@ def test_every_check_finds_what_it_looks_for(study: Any, name: str) -> None:
     with study.database.transaction() as connection:
         connection.exec_driver_sql(BROKEN[name])
     assert name in study.broken_checks()
+
+
+def test_templates_come_in_their_order_and_the_newest_run_of_each_counts(study: Any) -> None:
+    """Of scales that were analyzed under several; a run without metrics is none of them."""
+    study.pairs({"1": "left"})
+    metric = (
+        "INSERT INTO metrics BY NAME SELECT '{}' AS run_id, '{}' AS name, {} AS version, 'all' AS subset, "
+    )
+    metric += "'horizontal' AS target, {} AS layer, {} AS value, 1 AS n, now()::TIMESTAMP AS computed_at"
+
+    def add(run_id: str, *values: object, name: str = "axis_coherence", version: int = 1) -> None:
+        with study.database.transaction() as connection:
+            for layer, value in enumerate(values):
+                connection.exec_driver_sql(metric.format(run_id, name, version, layer, value))
+
+    for number, template in enumerate(reversed(TEMPLATES)):
+        study.run(f"r{number}", template=template, status="complete")
+        add(f"r{number}", 0.25, f"0.5{number}", "NULL")
+    add("r0", 9, name="axis_coherence.peak")
+    study.run("again", template="yes-no", status="complete")
+    add("again", 0.75, 0.5)
+    add("again", 0.0625, version=2)
+    study.run("not analyzed", template="yes-no", status="complete")
+    study.run("alone", scale="2m", status="complete")
+    add("alone", 0.5)
+    query = load_query("consistency/over_templates")
+    with study.database.transaction() as connection:
+        rows = fetch(connection, query.sql, query.bind({}))
+        some = fetch(connection, query.sql, query.bind({"run_ids": "r0,r4"}))
+        one = fetch(connection, query.sql, query.bind({"run_ids": "r0"}))
+    assert [(row["template"], row["run_id"], row["layer"], row["value"]) for row in rows] == [
+        ("published", "r4", 1, 0.54),
+        ("mention-swapped", "r3", 1, 0.53),
+        ("options-swapped", "r2", 1, 0.52),
+        ("yes-no", "again", 0, 0.0625),
+        ("yes-no-opposite", "r0", 1, 0.50),
+    ]
+    assert [row["template"] for row in rows] == list(TEMPLATES)
+    assert [row["run_id"] for row in some] == ["r4", "r0"]
+    assert one == []
 
 
 def test_every_query_answers_for_one_run(study: Any) -> None:

@@ -76,6 +76,24 @@ def test_a_dataset_is_registered_once(study: Any, dataset: Dataset) -> None:
     assert study.broken_checks() == []
 
 
+def test_each_template_of_a_dataset_has_its_pairs(study: Any, dataset: Dataset) -> None:
+    """One dataset and one list of its bad rows; the same pairs in the same order with other questions."""
+    for template in ("published", "yes-no", "yes-no"):
+        with study.database.transaction() as connection:
+            register_dataset(connection, dataset.under(template))
+    assert study.rows("SELECT count(*) FROM datasets WHERE dataset_id = 'd1'") == [(1,)]
+    assert study.rows("SELECT count(*) FROM row_problems") == [(1,)]
+    assert study.rows(
+        "SELECT template, pair_id, position, category, orig_expected, swap_expected FROM swap_pairs ORDER BY ALL"
+    ) == [
+        ("published", "3", 1, "left", "left", "right"),
+        ("published", "7", 0, "left", "left", "right"),
+        ("yes-no", "3", 1, "left", "yes", "no"),
+        ("yes-no", "7", 0, "left", "yes", "no"),
+    ]
+    assert study.broken_checks() == []
+
+
 def test_many_pairs_go_in_by_parts(study: Any, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each at its place, none twice: a benchmark of any size takes the memory of one part."""
     monkeypatch.setattr("vlmprobe.store.datasets._PAIRS_AT_A_TIME", 2)
@@ -175,6 +193,36 @@ def test_complete_runs_come_in_the_order_of_training(study: Any) -> None:
     assert scales(families=["tiny"], scales=["800k", "80k"]) == ["tiny @ 80k", "tiny @ 800k"]
     assert scales(dataset_id="data") == everything
     assert scales(dataset_id="another") == []
+
+
+def test_a_run_under_another_template_says_so_in_its_name(study: Any) -> None:
+    """Published, spelled-out and imported questions are a benchmark's own, and need no word."""
+    names = {
+        template: study.run(template, template=template).name
+        for template in ("published", "as-written", "imported", "yes-no", "options-swapped")
+    }
+    assert names == {
+        "published": "tiny @ 80k",
+        "as-written": "tiny @ 80k",
+        "imported": "tiny @ 80k",
+        "yes-no": "tiny @ 80k (yes-no)",
+        "options-swapped": "tiny @ 80k (options-swapped)",
+    }
+
+
+def test_complete_runs_of_a_template(study: Any) -> None:
+    """``published`` finds runs on a benchmark's own questions, whatever these are called."""
+    for template in ("published", "imported", "yes-no", "yes-no-opposite"):
+        study.run(template, template=template, status="complete")
+
+    def found(*templates: str) -> list[str]:
+        with study.database.transaction() as connection:
+            return sorted(run.template for run in complete_runs(connection, templates=templates))
+
+    assert found() == ["imported", "published", "yes-no", "yes-no-opposite"]
+    assert found("published") == ["imported", "published"]
+    assert found("yes-no") == ["yes-no"]
+    assert found("yes-no", "published") == ["imported", "published", "yes-no"]
 
 
 def test_runs_begun_on_another_content_of_the_same_file_are_found(study: Any) -> None:

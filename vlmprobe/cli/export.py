@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vlmprobe.cli.options import Families, Layers, MaxPerCategory, OnData, Scales
+from vlmprobe.cli.options import Families, Layers, MaxPerCategory, OnData, Scales, TemplateName
 from vlmprobe.cli.session import AsCsv, AsJson, Debug, Home, Quiet, session
 from vlmprobe.errors import UsageError
 
@@ -20,6 +20,7 @@ def export(
     scales: Scales = None,
     data: OnData = None,
     max_per_category: MaxPerCategory = 200,
+    template: TemplateName = "published",
     layers: Layers = "",
     compress: Annotated[bool, typer.Option("--compress", help="Compress the NPZ files (slow).")] = False,
     plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Whether figures are drawn too.")] = True,
@@ -54,6 +55,7 @@ def export(
                 scales=scales or (),
                 data=data,
                 max_per_category=max_per_category,
+                template=template,
                 layers=layer_list(layers) if layers else None,
                 all_layers=layers.strip().lower() == "all",
                 compress=compress,

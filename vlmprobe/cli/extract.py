@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,10 +17,12 @@ from vlmprobe.cli.options import (
     Layers,
     MaxPerCategory,
     New,
+    Templates,
     TrustRemoteCode,
     batch_size,
     device_list,
     layer_list,
+    template_list,
 )
 from vlmprobe.cli.session import AsJson, Debug, Experiment, Home, Quiet, session
 
@@ -47,6 +49,7 @@ def extract(
     revision: Annotated[
         str | None, typer.Option("--revision", help="Commit, branch or tag of a hub id.")
     ] = None,
+    templates: Templates = "published",
     boxes: Boxes = None,
     max_per_category: MaxPerCategory = 200,
     layers: Layers = "all",
@@ -72,6 +75,7 @@ def extract(
             family=family,
             scale=scale,
             data=data,
+            templates=template_list(templates),
             boxes=boxes,
             checkpoint=checkpoint,
             processor=processor,
@@ -86,31 +90,30 @@ def extract(
             new=new,
             trust_remote_code=trust_remote_code,
         )
-        result = run_extraction(current.settings, request, current.console)
-        for line in _summary(result):
-            current.console.say(line)
+        results = run_extraction(current.settings, request, current.console)
+        for result in results:
+            current.console.say(_summary(result))
+        interrupted = results[-1].interrupted
+        if not interrupted:
+            current.console.say(f"next: vlmprobe analyze {family}")
         if as_json:
-            _print_json(result)
-        if result.interrupted:
+            _print_json([_facts(result) for result in results], several=len(request.templates) > 1)
+        if interrupted:
             raise KeyboardInterrupt
 
 
-def _summary(result: ExtractResult) -> list[str]:
+def _summary(result: ExtractResult) -> str:
     state = "interrupted" if result.interrupted else "complete"
-    lines = [
+    return (
         f"{result.run.name}: {state}: {result.asked} pairs asked, {result.reused} reused, {result.failed} failed "
         f"of {result.n_pairs} in {result.seconds:.0f} s (run {result.run.run_id})"
-    ]
-    if not result.interrupted:
-        lines.append(f"next: vlmprobe analyze {result.run.family}")
-    return lines
+    )
 
 
-def _print_json(result: ExtractResult) -> None:
-    import json
-
-    facts = {
+def _facts(result: ExtractResult) -> dict[str, Any]:
+    return {
         "run_id": result.run.run_id,
+        "template": result.run.template,
         "status": result.run.status,
         "pairs": result.n_pairs,
         "asked": result.asked,
@@ -121,7 +124,13 @@ def _print_json(result: ExtractResult) -> None:
         "spool": str(result.spool),
         "notes": list(result.notes),
     }
-    typer.echo(json.dumps(facts, indent=1))
+
+
+def _print_json(facts: list[dict[str, Any]], *, several: bool) -> None:
+    """Print one run as an object, those of several templates as a list of such."""
+    import json
+
+    typer.echo(json.dumps(facts if several else facts[0], indent=1))
 
 
 def register(app: typer.Typer) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vlmprobe.cli.options import MaxPerCategory, OnData, Out, Scales
+from vlmprobe.cli.options import MaxPerCategory, OnData, Out, Scales, TemplateName
 from vlmprobe.cli.session import AsCsv, AsJson, Debug, Experiment, Home, Quiet, session
 
 __all__ = ["register"]
@@ -17,6 +17,7 @@ def merge(
     scales: Scales = None,
     data: OnData = None,
     max_per_category: MaxPerCategory = 200,
+    template: TemplateName = "published",
     out: Out = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
@@ -37,6 +38,7 @@ def merge(
             scales=scales or (),
             data=data,
             max_per_category=max_per_category,
+            template=template,
             out=out,
         )
         print_merged(result, current.settings, current.console, as_json=as_json, as_csv=as_csv)

@@ -54,7 +54,9 @@ def print_merged(
     )
     console.say(f"report      {result.report}")
     console.say(f"MLflow UI   {_program()} ui{home}")
-    example = '"select family, scale, axis, acc_both from accuracy order by 1,2,3"'
+    # Otherwise a scale that was asked under several templates has several rows.
+    which = f"where template = '{result.runs[0].template}' order by 1,2,3"
+    example = f'"select family, scale, axis, acc_both from accuracy {which}"'  # noqa: S608 - printed
     console.say(f"SQL         {_program()} sql {example}{home}")
 
 

@@ -24,10 +24,13 @@ __all__ = [
     "OnData",
     "Out",
     "Scales",
+    "TemplateName",
+    "Templates",
     "TrustRemoteCode",
     "batch_size",
     "device_list",
     "layer_list",
+    "template_list",
 ]
 
 Data = Annotated[
@@ -73,6 +76,17 @@ New = Annotated[bool, typer.Option("--new", help="Start another run even if one 
 TrustRemoteCode = Annotated[
     bool,
     typer.Option("--trust-remote-code", help="Let Python files that the checkpoint brings along run here."),
+]
+Templates = Annotated[
+    str,
+    typer.Option(
+        "--templates",
+        help="How the questions are worded, a run each: published,yes-no,...",
+        metavar="all|NAME,...",
+    ),
+]
+TemplateName = Annotated[
+    str, typer.Option("--template", help="Only runs under this question template.", metavar="NAME")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for the report.", metavar="DIR")]
 
@@ -123,3 +137,16 @@ def device_list(text: str) -> tuple[str, ...]:
     if not all(devices):
         raise UsageError(f"--devices {text[:60]!r}: write 'all' or numbers of GPUs, like 0,1")
     return devices
+
+
+def template_list(text: str) -> tuple[str, ...]:
+    """Read ``all`` or names of question templates; a name that comes twice counts once.
+
+    Raises:
+        UsageError: there is no template of a name; the message lists those that exist.
+    """
+    from vlmprobe.pairs.prompts import TEMPLATES, get_template
+
+    if text.strip().lower() == "all":
+        return tuple(TEMPLATES)
+    return tuple(dict.fromkeys(get_template(name.strip()).name for name in text.split(",")))

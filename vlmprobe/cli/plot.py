@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vlmprobe.cli.options import Families, Layers, MaxPerCategory, OnData, Out, Scales
+from vlmprobe.cli.options import Families, Layers, MaxPerCategory, OnData, Out, Scales, TemplateName
 from vlmprobe.cli.session import AsCsv, AsJson, Debug, Home, Quiet, session
 
 __all__ = ["register"]
@@ -17,6 +17,7 @@ def plot(
     scales: Scales = None,
     data: OnData = None,
     max_per_category: MaxPerCategory = 200,
+    template: TemplateName = "published",
     layers: Layers = "",
     variants: Annotated[
         list[str] | None,
@@ -39,7 +40,7 @@ def plot(
     with session(home, quiet=quiet, debug=debug) as current:
         from vlmprobe.cli.console import print_rows
         from vlmprobe.cli.options import layer_list
-        from vlmprobe.workflows.plot import PlotOptions
+        from vlmprobe.workflows.plot import PlotOptions, plots_folder
         from vlmprobe.workflows.plot import plot as run_plot
 
         defaults = PlotOptions()
@@ -50,6 +51,7 @@ def plot(
             scales=scales or (),
             data=data,
             max_per_category=max_per_category,
+            template=template,
             layers=layer_list(layers) if layers else None,
             all_layers=layers.strip().lower() == "all",
             out=out,
@@ -57,7 +59,9 @@ def plot(
         )
         if as_json or as_csv:
             print_rows([{"file": str(path)} for path in written], as_json=as_json, as_csv=as_csv)
-        current.console.say(f"{len(written)} figures are in {out or current.settings.home / 'plots'}")
+        current.console.say(
+            f"{len(written)} figures are in {out or plots_folder(current.settings, template)}"
+        )
 
 
 def register(app: typer.Typer) -> None:

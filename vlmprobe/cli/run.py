@@ -18,10 +18,12 @@ from vlmprobe.cli.options import (
     MaxPerCategory,
     New,
     Out,
+    Templates,
     TrustRemoteCode,
     batch_size,
     device_list,
     layer_list,
+    template_list,
 )
 from vlmprobe.cli.session import AsCsv, AsJson, Debug, Experiment, Home, Quiet, session
 
@@ -35,6 +37,7 @@ def run(
         list[str] | None,
         typer.Option("--scale", help="Only this scale; may be repeated. Default: all known."),
     ] = None,
+    templates: Templates = "published",
     boxes: Boxes = None,
     max_per_category: MaxPerCategory = 200,
     layers: Layers = "all",
@@ -65,6 +68,7 @@ def run(
             scales=scales or (),
             data=data,
             max_per_category=max_per_category,
+            templates=template_list(templates),
             out=out,
             boxes=boxes,
             layers=layer_list(layers),

@@ -7,7 +7,7 @@ from vlmprobe.pairs.axes import AXES, CATEGORIES, Axis, Category, Side, Subset, 
 from vlmprobe.pairs.boxes import Box, Boxes, BoxProblem, normalise_name, read_boxes
 from vlmprobe.pairs.dataset import READER_VERSION, Dataset, read_dataset
 from vlmprobe.pairs.images import MAX_PIXELS, decode_image
-from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, TEMPLATES, Template, get_template
+from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, TEMPLATES, Template, get_template, is_under
 from vlmprobe.pairs.quads import OUTCOMES, PERSPECTIVES, QuadLink, QuadSet, link_quads
 from vlmprobe.pairs.summary import DatasetSummary, ProblemGroup, summarise
 from vlmprobe.pairs.swap_pair import Origin, Question, RowProblem, SwapPair
@@ -44,6 +44,7 @@ __all__ = [
     "check_answer",
     "decode_image",
     "get_template",
+    "is_under",
     "link_quads",
     "normalise_name",
     "parse_category",

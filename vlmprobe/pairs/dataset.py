@@ -6,19 +6,19 @@ import hashlib
 import json
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from vlmprobe.errors import ImageError, InputError, UsageError
 from vlmprobe.pairs.axes import CATEGORIES
-from vlmprobe.pairs.drafts import RowRejectedError
-from vlmprobe.pairs.embspatial import PANDAS_NA, EmbSpatialForm
-from vlmprobe.pairs.images import decode_base64, decode_image, image_facts
+from vlmprobe.pairs.embspatial import EmbSpatialForm
+from vlmprobe.pairs.images import decode_base64, decode_image
+from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, get_template, is_under
+from vlmprobe.pairs.reading import Reading
 from vlmprobe.pairs.ready_made import ReadyMadeForm
 from vlmprobe.pairs.sampling import sample_pairs
-from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
-from vlmprobe.pairs.tsv import Row, TsvReader, parse_row
+from vlmprobe.pairs.tsv import TsvReader, parse_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from vlmprobe.pairs.axes import Category
-    from vlmprobe.pairs.drafts import Draft, Form
+    from vlmprobe.pairs.drafts import Form
+    from vlmprobe.pairs.prompts import Template
+    from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
 
-__all__ = ["MAX_INDEX", "MAX_PROBLEMS", "MAX_QUESTION", "READER_VERSION", "Dataset", "read_dataset"]
+__all__ = ["MAX_PROBLEMS", "READER_VERSION", "Dataset", "read_dataset"]
 
 #: Part of the dataset's id; raised when the same file would give other pairs than before.
 READER_VERSION = 1
 
-#: Characters: a longer question fills a model's memory, a longer index the database's keys.
-MAX_QUESTION, MAX_INDEX = 10_000, 1_000
 #: With more rows that give no pair it is another kind of file, and remembering them all would fill the memory.
 MAX_PROBLEMS = 100_000
 
@@ -52,9 +52,9 @@ class Dataset:
     form: str
     """``embspatial`` or ``ready-made``."""
     template: str
-    """``published``, or ``as-written`` where the file spells its questions out."""
+    """A name in ``TEMPLATES``, or ``as-written`` where the file spells its questions out."""
     dataset_id: str
-    """SHA-256 of the file's content and of the options that decide what is read from it."""
+    """SHA-256 of the file's content and of the options that decide what is read from it; no matter the template."""
     pairs: tuple[SwapPair, ...]
     """The sampled pairs, in file order."""
     problems: tuple[RowProblem, ...]
@@ -69,6 +69,40 @@ class Dataset:
     """Where the image is in a row's fields, 0-based."""
     made: tuple[SwapPair, ...] = field(default=(), repr=False)
     """All pairs of the file before sampling, in file order, those of ``pairs`` among them."""
+
+    def wording(self, template: str) -> Template | None:
+        """Return what asks the rows under a template; None where they are asked so already.
+
+        ``published`` means a file's own questions, so also those that it spells out.
+
+        Raises:
+            UsageError: there is no such template, or the file spells its questions out and can have no other.
+        """
+        wanted = get_template(template)
+        if is_under(self.template, template):
+            return None
+        if self.template == AS_WRITTEN:
+            raise UsageError(
+                f"{self.path} spells its questions out ({self.form} form), so it cannot be asked under template "
+                f"{template}; leave the template out"
+            )
+        return wanted
+
+    def under(self, template: str) -> Dataset:
+        """Return the same rows asked under another template; ids, images and what is sampled stay.
+
+        Raises:
+            UsageError: as :meth:`wording`.
+        """
+        wanted = self.wording(template)
+        if wanted is None:
+            return self
+        return replace(
+            self,
+            template=template,
+            pairs=tuple(map(wanted.reword, self.pairs)),
+            made=tuple(map(wanted.reword, self.made)),
+        )
 
     def image_bytes(self, pair: SwapPair) -> bytes:
         """Read the encoded image (PNG, JPEG ...) of a pair from the file; safe in threads.
@@ -110,6 +144,7 @@ def read_dataset(
     *,
     max_per_category: int = 200,
     seed: int = 42,
+    template: str = PUBLISHED.name,
     decode: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
@@ -124,6 +159,7 @@ def read_dataset(
         path: a UTF-8 file with tabs between its fields.
         max_per_category: keep at most this many pairs of each category; 0 keeps all.
         seed: for the draw of the references and for the sampling, which have a generator each.
+        template: what is asked of each row: a name in ``TEMPLATES``. No part of the dataset's id.
         decode: also decode every image, so that a cut-off one is found now rather than during a run. Where
             one is found there are fewer pairs, so the dataset's id is another one.
         progress: called with the bytes read so far and the bytes of the file, after each row.
@@ -131,8 +167,10 @@ def read_dataset(
     Raises:
         InputError: there is no such file, it is not one of the two forms, no row of it gives a pair, or more than
             ``MAX_PROBLEMS`` rows give none.
-        UsageError: ``max_per_category`` is negative.
+        UsageError: ``max_per_category`` is negative, there is no such template, or the file spells its questions out
+            and another one is asked for.
     """
+    get_template(template)  # a wrong name is told before a large file is read
     if max_per_category < 0:
         raise UsageError(
             f"max per category is {max_per_category}; give a positive number, or 0 for all pairs"
@@ -143,7 +181,7 @@ def read_dataset(
         with path.open("rb") as file:
             reader = _open_reader(path, file)
             form = _recognise(path, reader.header)
-            reading = _Reading(form(seed), reader.header, decode=decode)
+            reading = Reading(form(seed), reader.header, decode=decode)
             for row in reader:
                 reading.take(row)
                 if len(reading.problems) > MAX_PROBLEMS:
@@ -159,7 +197,7 @@ def read_dataset(
     if reading.n_undecodable:
         # Only then are there fewer pairs than without decoding, and so another dataset.
         options["decode"] = True
-    return Dataset(
+    dataset = Dataset(
         path=path,
         # Bytes that are no UTF-8 are written out: no database stores them.
         name=os.fsencode(path.stem).decode(errors="backslashreplace"),
@@ -174,87 +212,7 @@ def read_dataset(
         image_field=reader.header.index(form.image_column),
         made=tuple(reading.pairs),
     )
-
-
-class _Reading:
-    """The pairs and problems of a file so far."""
-
-    def __init__(self, form: Form, header: list[str], *, decode: bool) -> None:
-        self.pairs: list[SwapPair] = []
-        self.problems: list[RowProblem] = []
-        self.n_rows = 0
-        self.n_undecodable = 0
-        self._form = form
-        self._places = {column: header.index(column) for column in form.columns}
-        self._decode = decode
-        self._line_of: dict[str, int] = {}
-
-    def take(self, row: Row | RowProblem) -> None:
-        self.n_rows += 1
-        if isinstance(row, RowProblem):
-            self.problems.append(row)
-            return
-        cells = {column: row.fields[place] for column, place in self._places.items()}
-        try:
-            # First, whatever else is wrong with the row: what a form draws depends on the rows before.
-            draft = self._form.draft(cells)
-            pair = self._complete(draft, cells, row)
-        except RowRejectedError as rejected:
-            problem = RowProblem(row.line, rejected.what, rejected.why, rejected.column)
-            self.problems.append(problem)
-        else:
-            self._line_of[pair.pair_id] = row.line
-            self.pairs.append(pair)
-
-    def _complete(self, draft: Draft, cells: Mapping[str, str], row: Row) -> SwapPair:
-        pair_id = self._free_index(cells["index"].strip())
-        for question in (draft.orig.text, draft.swap.text):
-            if len(question) > MAX_QUESTION:
-                why = f"{len(question)} characters, more than the {MAX_QUESTION} a question may have"
-                raise RowRejectedError("question", why)
-        column = self._form.image_column
-        try:
-            content = decode_base64(cells[column])
-            facts = image_facts(content)
-        except ImageError as error:
-            raise RowRejectedError("image", str(error), column) from None
-        if self._decode:
-            self._check_decodes(content, column)
-        return SwapPair(
-            pair_id=pair_id,
-            category=draft.category,
-            subject=draft.subject,
-            reference=draft.reference,
-            orig=draft.orig,
-            swap=draft.swap,
-            image_sha256=facts.sha256,
-            image_width=facts.width,
-            image_height=facts.height,
-            line=row.line,
-            span=row.span,
-            question_id=cells["question_id"].strip() or None,
-        )
-
-    def _check_decodes(self, content: bytes, column: str) -> None:
-        try:
-            decode_image(content)
-        except ImageError as error:
-            self.n_undecodable += 1
-            raise RowRejectedError("image", str(error), column) from None
-
-    def _free_index(self, index: str) -> str:
-        if index in PANDAS_NA:
-            raise RowRejectedError("index", "the row has no index", "index")
-        if len(index) > MAX_INDEX:
-            raise RowRejectedError("index", f"{len(index)} characters, more than {MAX_INDEX}", "index")
-        if index.endswith("/v"):
-            raise RowRejectedError(
-                "index", f"{index[:40]!r}: the ending '/v' is for vertical partners", "index"
-            )
-        if index in self._line_of:
-            why = f"{index[:40]!r} is already the index of line {self._line_of[index]}"
-            raise RowRejectedError("duplicate index", why, "index")
-        return index
+    return dataset.under(template)
 
 
 def _digest(path: Path) -> tuple[str, int]:
@@ -305,7 +263,7 @@ def _too_many(path: Path, first: RowProblem) -> str:
     )
 
 
-def _no_pair(path: Path, reading: _Reading) -> str:
+def _no_pair(path: Path, reading: Reading) -> str:
     if not reading.problems:
         return f"{path} has a header and no rows; give a file with at least one pair"
     counts = Counter(problem.what for problem in reading.problems)

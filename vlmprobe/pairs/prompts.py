@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import unknown_name
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vlmprobe.pairs.axes import Answer, Axis, Category
+    from vlmprobe.pairs.swap_pair import SwapPair
 
-__all__ = ["AS_WRITTEN", "PUBLISHED", "TEMPLATES", "Template", "get_template"]
+__all__ = ["AS_WRITTEN", "PUBLISHED", "TEMPLATES", "Template", "get_template", "is_under"]
 
 #: The template name of a dataset whose questions are written out in its file.
 AS_WRITTEN = "as-written"
@@ -46,6 +47,17 @@ class Template:
             Question(wording.format(a=subject, b=reference), expected, opposite),
             Question(wording.format(a=reference, b=subject), opposite, expected),
         )
+
+    def reword(self, pair: SwapPair) -> SwapPair:
+        """Return a pair as this template asks it; nothing else of it changes.
+
+        Raises:
+            ValueError: the pair names no objects.
+        """
+        if pair.subject is None or pair.reference is None:
+            raise ValueError(f"pair {pair.pair_id} names no objects to ask about")
+        orig, swap = self.ask(pair.category, pair.subject, pair.reference)
+        return replace(pair, orig=orig, swap=swap)
 
     def answer(self, category: Category) -> Answer:
         """Return the right answer where the object that is asked about has a category."""
@@ -124,3 +136,12 @@ def get_template(name: str) -> Template:
     if name not in TEMPLATES:
         raise unknown_name("template", name, sorted(TEMPLATES))
     return TEMPLATES[name]
+
+
+def is_under(template: str, wanted: str) -> bool:
+    """Return whether questions of one template are what is wanted.
+
+    ``published`` stands for a benchmark's own questions, so also for those that a file spells out and for imported
+    ones, of which there is one kind each.
+    """
+    return template == wanted or (wanted == PUBLISHED.name and template not in TEMPLATES)

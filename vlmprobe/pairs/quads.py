@@ -58,6 +58,14 @@ class QuadSet:
     """By the dataset's line, at most one each. ``no_box`` and ``no_objects`` say why a pair has no boxes;
     ``box`` that a centre lies outside the image, which drops nothing."""
 
+    def under(self, template: str) -> QuadSet:
+        """Return the same quads, their pairs asked under another template.
+
+        Raises:
+            UsageError: there is no such template.
+        """
+        return replace(self, pairs=tuple(map(get_template(template).reword, self.pairs)))
+
 
 def link_quads(dataset: Dataset, boxes: Boxes) -> QuadSet:
     """Link every distance pair made from a file, inside and outside its sample, to its vertical partner.

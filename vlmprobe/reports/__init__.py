@@ -12,10 +12,13 @@ from vlmprobe.reports.report import (
     Report,
     ReportFigure,
     RunFacts,
+    TemplatePoint,
 )
 from vlmprobe.reports.summary import summary_rows, write_summary_csv
+from vlmprobe.reports.templates import READING, TemplateTable, side_by_side
 
 __all__ = [
+    "READING",
     "ChangeRow",
     "DatasetFacts",
     "LayerRange",
@@ -23,8 +26,11 @@ __all__ = [
     "Report",
     "ReportFigure",
     "RunFacts",
+    "TemplatePoint",
+    "TemplateTable",
     "render_markdown",
     "render_report",
+    "side_by_side",
     "summary_rows",
     "write_summary_csv",
 ]

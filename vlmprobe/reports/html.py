@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.reports.numbers import NOT_AVAILABLE, full, rounded
 from vlmprobe.reports.tables import headline, problems
+from vlmprobe.reports.templates import READING, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,8 @@ def render_report(report: Report) -> str:
         report=report,
         headline=headline(report.accuracy),
         problems=problems(report),
+        templates=side_by_side(report.over_templates),
+        reading=READING,
         figures=list(zip(_anchors(report.figures), report.figures, strict=True)),
     )
 

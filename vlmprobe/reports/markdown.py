@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.reports.numbers import NOT_AVAILABLE, rounded
 from vlmprobe.reports.tables import headline, problems
+from vlmprobe.reports.templates import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from vlmprobe.analysis.results import AccuracyPoint
-    from vlmprobe.reports.report import Report
+    from vlmprobe.reports.report import Report, TemplatePoint
 
 __all__ = ["render_markdown"]
 
@@ -49,6 +50,14 @@ def render_markdown(report: Report) -> str:
             for peak in report.peaks
         )
         parts += ["## Peak coherence", _table(["scale", "axis", "subset", "layer", "coherence", "n"], rows)]
+    if report.over_templates:
+        table = side_by_side(report.over_templates)
+        rows = (
+            [f"{row.family} @ {row.scale}", row.metric, row.target, *map(_template_cell, row.points)]
+            for row in table.rows
+        )
+        parts += ["## Over templates", _table(["scale", "metric", "target", *table.templates], rows)]
+        parts.append("\n".join(f"- {_text(name)}: {_text(about)}" for name, about in table.about))
     runs = (
         [
             f"{run.family} @ {run.scale}",
@@ -73,7 +82,11 @@ def _text(text: str) -> str:
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *([_text(cell) for cell in row] for row in rows)]
+    lines = [
+        [_text(column) for column in columns],
+        ["---"] * len(columns),
+        *([_text(cell) for cell in row] for row in rows),
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -81,6 +94,10 @@ def _cell(point: AccuracyPoint | None) -> str:
     if point is None:
         return NOT_AVAILABLE
     return _with_bounds(point.acc_both, point.acc_both_low, point.acc_both_high)
+
+
+def _template_cell(point: TemplatePoint | None) -> str:
+    return NOT_AVAILABLE if point is None else _with_bounds(point.value, point.ci_low, point.ci_high)
 
 
 def _with_bounds(value: float, low: float | None, high: float | None) -> str:

@@ -10,7 +10,16 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.results import AccuracyPoint
 
-__all__ = ["ChangeRow", "DatasetFacts", "LayerRange", "PeakRow", "Report", "ReportFigure", "RunFacts"]
+__all__ = [
+    "ChangeRow",
+    "DatasetFacts",
+    "LayerRange",
+    "PeakRow",
+    "Report",
+    "ReportFigure",
+    "RunFacts",
+    "TemplatePoint",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,26 @@ class ChangeRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplatePoint:
+    """One metric and target of one scale under one question template; NaN where there is no data."""
+
+    family: str
+    scale: str
+    dataset: str
+    dataset_id: str
+    metric: str
+    target: str
+    template: str
+    layer: int
+    """Where the value was read; -1 where the metric is not per layer."""
+    value: float
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """A comparison of scales on one dataset, ready to be rendered."""
 
@@ -115,6 +144,8 @@ class Report:
     peaks: Sequence[PeakRow] = ()
     layer_ranges: Sequence[LayerRange] = ()
     changes: Sequence[ChangeRow] = ()
+    over_templates: Sequence[TemplatePoint] = ()
+    """Of the scales that were asked under several templates; in the order to be shown in."""
     figures: Sequence[ReportFigure] = ()
     """Those of one section follow each other."""
     disagreements: int | None = None

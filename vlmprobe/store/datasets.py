@@ -24,12 +24,27 @@ _PAIRS_AT_A_TIME = 1024
 
 
 def register_dataset(connection: Connection, dataset: Dataset) -> None:
-    """Store a dataset, its pairs and its row problems; the same dataset again changes nothing."""
+    """Store a dataset, its row problems and, for each template, its pairs; the same again changes nothing."""
     known = connection.execute(
         select(DatasetRow.dataset_id).where(DatasetRow.dataset_id == dataset.dataset_id)
     ).first()
-    if known is not None:
+    if known is None:
+        _insert_dataset(connection, dataset)
+    asked = connection.execute(
+        select(SwapPairRow.pair_id)
+        .where(SwapPairRow.dataset_id == dataset.dataset_id, SwapPairRow.template == dataset.template)
+        .limit(1)
+    ).first()
+    if asked is not None:
         return
+    place = 0
+    for part in chunked(dataset.pairs, _PAIRS_AT_A_TIME):
+        pairs = [pair_row(dataset, position, pair) for position, pair in enumerate(part, place)]
+        insert_rows(connection, SwapPairRow, pairs)
+        place += len(pairs)
+
+
+def _insert_dataset(connection: Connection, dataset: Dataset) -> None:
     connection.execute(
         insert(DatasetRow).values(
             dataset_id=dataset.dataset_id,
@@ -41,11 +56,6 @@ def register_dataset(connection: Connection, dataset: Dataset) -> None:
             created_at=utc_now(),
         )
     )
-    place = 0
-    for part in chunked(dataset.pairs, _PAIRS_AT_A_TIME):
-        pairs = [pair_row(dataset, position, pair) for position, pair in enumerate(part, place)]
-        insert_rows(connection, SwapPairRow, pairs)
-        place += len(pairs)
     problems = [
         {
             "dataset_id": dataset.dataset_id,

@@ -22,7 +22,7 @@ __all__ = ["register_quads"]
 
 
 def register_quads(connection: Connection, dataset: Dataset, quads: QuadSet) -> None:
-    """Store the quads of a registered dataset: their pairs, links, perspectives and counts.
+    """Store the quads of a registered dataset under its template: their pairs, links, perspectives; and the counts.
 
     The same boxes again change nothing. Boxes that fitted no pair (of another benchmark, say) give way to others.
 
@@ -34,18 +34,21 @@ def register_quads(connection: Connection, dataset: Dataset, quads: QuadSet) -> 
         select(DatasetRow.boxes).where(DatasetRow.dataset_id == dataset.dataset_id)
     ).one()
     before: dict[str, Any] | None = json.loads(row[0]) if isinstance(row[0], str) else row[0]
-    if before and _fitted(before["counts"]):
-        if before.get("digest") != digest:
-            raise UsageError(
-                f"the boxes give other quads for {dataset.name} than those of an earlier command "
-                f"({_counts(before['counts'])} then, {_counts(quads.counts)} now); give the same boxes, or keep "
-                "the two studies apart with --home"
-            )
-        return
+    if before and _fitted(before["counts"]) and before.get("digest") != digest:
+        raise UsageError(
+            f"the boxes give other quads for {dataset.name} than those of an earlier command "
+            f"({_counts(before['counts'])} then, {_counts(quads.counts)} now); give the same boxes, or keep "
+            "the two studies apart with --home"
+        )
     of_dataset = (
         SwapPairRow.dataset_id == dataset.dataset_id,
         SwapPairRow.template == dataset.template,
     )
+    there = connection.execute(
+        select(SwapPairRow.pair_id).where(*of_dataset, SwapPairRow.perspective.is_not(None)).limit(1)
+    ).first()
+    if there is not None:
+        return
     pairs = [pair_row(dataset, len(dataset.pairs) + place, pair) for place, pair in enumerate(quads.pairs)]
     insert_rows(connection, SwapPairRow, pairs)
     insert_rows(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
+from vlmprobe.pairs import PUBLISHED, is_under
 from vlmprobe.store.identity import new_run_id, utc_now
 from vlmprobe.store.lease import check_foreign_lease, describe_self
 from vlmprobe.store.rows import fetch
@@ -85,8 +86,9 @@ class Run:
 
     @property
     def name(self) -> str:
-        """How tables and MLflow call it: ``qwen25 @ 80k``."""
-        return f"{self.family} @ {self.scale}"
+        """How tables and MLflow call it: ``qwen25 @ 80k``, under another than its own questions ``... (yes-no)``."""
+        own = is_under(self.template, PUBLISHED.name)
+        return f"{self.family} @ {self.scale}{'' if own else f' ({self.template})'}"
 
 
 _RUN_SQL = """
@@ -248,6 +250,7 @@ def complete_runs(
     families: Sequence[str] = (),
     scales: Sequence[str] = (),
     dataset_id: str | None = None,
+    templates: Sequence[str] = (),
 ) -> list[Run]:
     """Return the complete runs that match, by family, then samples seen, then scale; an empty filter takes all."""
     rows = fetch(
@@ -262,7 +265,10 @@ def complete_runs(
         """,
         {"families": list(families), "scales": list(scales), "dataset_id": dataset_id},
     )
-    return [_run(row) for row in rows]
+    runs = [_run(row) for row in rows]
+    return [
+        run for run in runs if not templates or any(is_under(run.template, wanted) for wanted in templates)
+    ]
 
 
 def _run(row: dict[str, Any]) -> Run:

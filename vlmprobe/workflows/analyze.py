@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import Metric
 from vlmprobe.errors import UsageError, VlmprobeError
-from vlmprobe.pairs import Subset
+from vlmprobe.pairs import Subset, get_template
 from vlmprobe.store.arrays import RunArrays
 from vlmprobe.store.engine import Database
 from vlmprobe.store.metrics import MetricsUpdate, store_metrics, store_results
@@ -53,6 +53,7 @@ def analyze(
     scales: Sequence[str] = (),
     data: Path | None = None,
     max_per_category: int = 200,
+    templates: Sequence[str] = (),
 ) -> list[AnalyzeResult]:
     """Compute, store and log the metrics of the complete runs that match; empty filters take all.
 
@@ -63,7 +64,7 @@ def analyze(
     require_schema(database)
     tracker = Tracker(settings)
     dataset_id = dataset_of(database, data, max_per_category)
-    runs = find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
+    runs = find_runs(database, families=families, scales=scales, dataset_id=dataset_id, templates=templates)
     return [_analyze_run(settings, database, tracker, run, console) for run in runs]
 
 
@@ -73,21 +74,29 @@ def find_runs(
     families: Sequence[str] = (),
     scales: Sequence[str] = (),
     dataset_id: str | None = None,
+    templates: Sequence[str] = (),
 ) -> list[Run]:
     """Return the complete runs that match.
 
     Raises:
-        UsageError: there is none; the message lists the runs there are.
+        UsageError: there is none; the message lists the runs there are. Or there is no such template.
     """
+    for template in templates:
+        get_template(template)
     with database.transaction() as connection:
-        runs = complete_runs(connection, families=families, scales=scales, dataset_id=dataset_id)
+        runs = complete_runs(
+            connection, families=families, scales=scales, dataset_id=dataset_id, templates=templates
+        )
         everything = list_runs(connection)
     if runs:
         return runs
     if not everything:
         raise UsageError("the database has no run yet; 'vlmprobe extract' makes one")
     there = sorted(
-        {f"{row['family']} @ {row['scale']} on {row['dataset']} ({row['status']})" for row in everything}
+        {
+            f"{row['family']} @ {row['scale']} on {row['dataset']} ({row['template']}, {row['status']})"
+            for row in everything
+        }
     )
     raise UsageError(f"no complete run matches; there are: {', '.join(there)}")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vlmprobe.analysis import representative_layers
 from vlmprobe.errors import UsageError
 from vlmprobe.names import safe_name
-from vlmprobe.pairs import read_dataset
+from vlmprobe.pairs import get_template, is_under, read_dataset
 from vlmprobe.store.rows import fetch
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vlmprobe.store.engine import Database
     from vlmprobe.store.runs import Run
 
-__all__ = ["choose_layers", "dataset_of", "newest_of_each_scale"]
+__all__ = ["choose_layers", "dataset_of", "newest_of_each_scale", "of_template"]
 
 #: Layers that stand for all where no others are asked for.
 N_LAYERS = 5
@@ -72,6 +72,27 @@ def newest_of_each_scale(found: Sequence[Run]) -> tuple[list[Run], list[str]]:
         if n > 1
     ]
     return list(newest.values()), notes
+
+
+def of_template(found: Sequence[Run], template: str) -> tuple[list[Run], list[str]]:
+    """Keep the runs under a template; say which others there are, so that nobody takes them for lost.
+
+    Raises:
+        UsageError: no run is under that template, or there is no such template.
+    """
+    get_template(template)
+    kept = [run for run in found if is_under(run.template, template)]
+    others: dict[str, list[str]] = {}
+    for run in found:
+        if not is_under(run.template, template):
+            others.setdefault(run.template, []).append(f"{run.family} @ {run.scale}")
+    listed = "; ".join(f"{name} ({', '.join(dict.fromkeys(runs))})" for name, runs in others.items())
+    if not kept:
+        raise UsageError(
+            f"no run under template {template} matches; there are: {listed}; choose with --template NAME"
+        )
+    notes = [f"there are runs under other templates too: {listed}; --template NAME shows them"]
+    return kept, notes if others else []
 
 
 def choose_layers(

@@ -18,7 +18,7 @@ from vlmprobe.interop import (
     ScaleResults,
     write_results,
 )
-from vlmprobe.pairs import Category, Subset
+from vlmprobe.pairs import PUBLISHED, Category, Subset, get_template
 from vlmprobe.store.arrays import RunArrays
 from vlmprobe.store.engine import Database
 from vlmprobe.store.metrics import read_metrics, read_results_json
@@ -27,7 +27,7 @@ from vlmprobe.store.parquet import write_tables
 from vlmprobe.store.predictions import answered_pairs
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.analyze import find_runs
-from vlmprobe.workflows.choosing import choose_layers, dataset_of, newest_of_each_scale
+from vlmprobe.workflows.choosing import choose_layers, dataset_of, newest_of_each_scale, of_template
 from vlmprobe.workflows.plot import draw_plots
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def export_results(
     scales: Sequence[str] = (),
     data: Path | None = None,
     max_per_category: int = 200,
+    template: str = PUBLISHED.name,
     layers: Sequence[int] | None = None,
     all_layers: bool = False,
     compress: bool = False,
@@ -61,13 +62,22 @@ def export_results(
     evenly over the depth when None, or all with ``all_layers``.
 
     Raises:
-        UsageError: no run matches, or one has no metrics yet, or has not the layers asked for.
+        UsageError: no run matches, or one has no metrics yet, or has not the layers asked for. Or the template asks for
+            a yes or no, which the old layout has no words for: there the right answer is the pair's category.
     """
+    if get_template(template).asks_whether is not None:
+        raise UsageError(
+            f"template {template} cannot be exported: in the old layout a right answer is a category, not yes or no; "
+            "'vlmprobe export DIR --format parquet' writes every run"
+        )
     database = Database(settings.database_path, tell=console.warn)
     require_schema(database)
     tracker = Tracker(settings)
     dataset_id = dataset_of(database, data, max_per_category)
-    found = find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
+    everything = find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
+    found, others = of_template(everything, template)
+    for line in others:
+        console.say(line)
     runs, _ = newest_of_each_scale(found)
     studies = []
     for run in runs:

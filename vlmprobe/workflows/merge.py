@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import TrackingError, UsageError
 from vlmprobe.names import file_part
+from vlmprobe.pairs import PUBLISHED, is_under
 from vlmprobe.reports import ChangeRow, Report, render_report, summary_rows, write_summary_csv
 from vlmprobe.settings import without_password
 from vlmprobe.store.engine import Database
@@ -18,8 +19,9 @@ from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.analyze import find_runs
-from vlmprobe.workflows.choosing import dataset_of, newest_of_each_scale
+from vlmprobe.workflows.choosing import dataset_of, newest_of_each_scale, of_template
 from vlmprobe.workflows.drawing import draw_studies
+from vlmprobe.workflows.over_templates import over_templates
 from vlmprobe.workflows.study import Study
 
 if TYPE_CHECKING:
@@ -55,9 +57,10 @@ def merge(
     scales: Sequence[str] = (),
     data: Path | None = None,
     max_per_category: int = 200,
+    template: str = PUBLISHED.name,
     out: Path | None = None,
 ) -> MergeResult:
-    """Compare the newest complete run of every scale on one dataset.
+    """Compare the newest complete run of every scale on one dataset under one template.
 
     Raises:
         UsageError: no run matches, several datasets do, or a run has no metrics yet.
@@ -65,22 +68,28 @@ def merge(
     database = Database(settings.database_path, tell=console.warn)
     require_schema(database)
     dataset_id = dataset_of(database, data, max_per_category)
-    runs, notes = newest_of_each_scale(
-        find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
-    )
+    everything = find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
+    found, others = of_template(everything, template)
+    for line in others:
+        console.say(line)
+    runs, notes = newest_of_each_scale(found)
     study = Study(database, runs)
     if study.missing:
         names = ", ".join(run.name for run in study.missing)
         raise UsageError(f"{names}: no metrics yet; run 'vlmprobe analyze {' '.join(families)}' first")
     title = ", ".join(sorted({run.family for run in runs}))
-    folder = out or settings.reports / file_part(f"{title.replace(', ', '-')}-{runs[0].dataset}")
+    template = runs[0].template
+    mark = "" if is_under(template, PUBLISHED.name) else f" under {template}"
+    name = f"{title.replace(', ', '-')}-{runs[0].dataset}{mark.replace(' under ', '-')}"
+    folder = out or settings.reports / file_part(name)
     parts = [
         Study(database, [run for run in runs if run.family == family])
         for family in dict.fromkeys(run.family for run in runs)
     ]
+    points = over_templates(database, _asked_like(runs, everything))
     figures = draw_studies(study, parts, console)
     report = Report(
-        title=f"{title} on {runs[0].dataset}",
+        title=f"{title} on {runs[0].dataset}{mark}",
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         dataset=study.dataset,
         runs=study.facts,
@@ -88,10 +97,11 @@ def merge(
         peaks=study.peaks,
         layer_ranges=study.layer_ranges,
         changes=_changes(database, runs),
+        over_templates=points,
         figures=figures,
         disagreements=study.disagreements,
         notes=[*notes, *study.notes()],
-        queries=_queries(runs),
+        queries=_queries(runs, over_templates=bool(points)),
         provenance={
             "database": str(settings.database_path),
             "MLflow": without_password(settings.tracking_uri),
@@ -111,6 +121,12 @@ def merge(
     )
 
 
+def _asked_like(runs: Sequence[Run], everything: Sequence[Run]) -> list[Run]:
+    """Return the runs of the same scales on the same dataset, under any template."""
+    scales = {(run.family, run.scale, run.dataset_id) for run in runs}
+    return [run for run in everything if (run.family, run.scale, run.dataset_id) in scales]
+
+
 def _changes(database: Database, runs: Sequence[Run]) -> list[ChangeRow]:
     """Compare each scale with the one trained next less, on the same pairs; unknown amounts stand apart."""
     query = load_query("merge/changes")
@@ -127,9 +143,10 @@ def _changes(database: Database, runs: Sequence[Run]) -> list[ChangeRow]:
     return changes
 
 
-def _queries(runs: Sequence[Run]) -> dict[str, str]:
+def _queries(runs: Sequence[Run], *, over_templates: bool) -> dict[str, str]:
     """Return the SQL that gives the report's tables, for any DuckDB shell."""
     ids = ", ".join(f"'{run.run_id}'" for run in runs)
+    shipped = ["consistency/peak_layers", *(["consistency/over_templates"] if over_templates else [])]
     return {
         "accuracy with its bounds": (
             "select family, scale, axis, n, acc_both, acc_both_low, acc_both_high from accuracy "  # noqa: S608
@@ -139,7 +156,7 @@ def _queries(runs: Sequence[Run]) -> dict[str, str]:
             "select family, scale, metric, subset, target, layer, value, ci_low, ci_high, n from consistency "  # noqa: S608
             f"where run_id in ({ids}) order by all"
         ),
-        load_query("consistency/peak_layers").question: "vlmprobe query consistency/peak_layers",
+        **{load_query(name).question: f"vlmprobe query {name}" for name in shipped},
     }
 
 

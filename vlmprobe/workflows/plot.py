@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError, unknown_name
 from vlmprobe.figures import FORMATS, draw_all
+from vlmprobe.pairs import PUBLISHED
 from vlmprobe.store.arrays import RunArrays
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.analyze import find_runs
-from vlmprobe.workflows.choosing import choose_layers, dataset_of, newest_of_each_scale
+from vlmprobe.workflows.choosing import choose_layers, dataset_of, newest_of_each_scale, of_template
 from vlmprobe.workflows.plot_jobs import VARIANTS, PlotOptions, plan_plots
 from vlmprobe.workflows.study import Study
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from vlmprobe.store.runs import Run
     from vlmprobe.workflows.console import Console
 
-__all__ = ["PlotOptions", "draw_plots", "plot"]
+__all__ = ["PlotOptions", "draw_plots", "plot", "plots_folder"]
 
 
 def plot(
@@ -34,12 +35,15 @@ def plot(
     scales: Sequence[str] = (),
     data: Path | None = None,
     max_per_category: int = 200,
+    template: str = PUBLISHED.name,
     layers: Sequence[int] | None = None,
     all_layers: bool = False,
     out: Path | None = None,
     options: PlotOptions | None = None,
 ) -> list[Path]:
     """Draw every figure of the newest complete run of each scale; return the files, a folder a family.
+
+    Those of another template than the published one are in ``plots-TEMPLATE`` unless ``out`` says where.
 
     Raises:
         UsageError: no run matches, several datasets do, a run has no metrics or no such layer, or an option is wrong.
@@ -53,12 +57,20 @@ def plot(
     database = Database(settings.database_path, tell=console.warn)
     require_schema(database)
     dataset_id = dataset_of(database, data, max_per_category)
-    found = find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
+    everything = find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
+    found, others = of_template(everything, template)
+    for line in others:
+        console.say(line)
     runs, _ = newest_of_each_scale(found)
-    folder = out or settings.home / "plots"
+    folder = out or plots_folder(settings, template)
     return draw_plots(
         settings, database, console, runs, folder, layers=layers, all_layers=all_layers, options=options
     )
+
+
+def plots_folder(settings: Settings, template: str) -> Path:
+    """Return where the figures of a template go: those of two must not replace each other."""
+    return settings.home / ("plots" if template == PUBLISHED.name else f"plots-{template}")
 
 
 def draw_plots(

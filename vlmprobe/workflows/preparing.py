@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import ModelError
 from vlmprobe.families import LoadOptions, fingerprint, is_local, load_catalog, open_family, open_on_devices
-from vlmprobe.pairs import link_quads, read_boxes, read_dataset
+from vlmprobe.pairs import PUBLISHED, get_template, link_quads, read_boxes, read_dataset
 from vlmprobe.store.identity import run_key
 from vlmprobe.store.runs import RunPlan
 
@@ -31,6 +31,8 @@ class ExtractRequest:
     family: str
     scale: str
     data: Path
+    templates: tuple[str, ...] = (PUBLISHED.name,)
+    """Under which the questions are asked, a run each, in this order."""
     boxes: str | None = None
     """A file of object boxes, or a hub dataset's id."""
     checkpoint: str | None = None
@@ -69,18 +71,40 @@ class Prepared:
         """Every pair to ask, the dataset's own first."""
         return (*self.dataset.pairs, *self.quad_pairs)
 
+    def under(self, template: str) -> Prepared:
+        """Return the same request under another template: the same model and rows, and a run of its own.
+
+        Raises:
+            UsageError: the file spells its questions out and can have no other template.
+        """
+        dataset = self.dataset.under(template)
+        quads = None if self.quads is None or dataset is self.dataset else self.quads.under(template)
+        identity = {**self.plan.config["identity"], "template": dataset.template}
+        plan = replace(
+            self.plan,
+            run_key=run_key(identity),
+            template=dataset.template,
+            config={**self.plan.config, "identity": identity},
+        )
+        return replace(self, dataset=dataset, quads=quads or self.quads, plan=plan)
+
 
 def prepare(request: ExtractRequest, console: Console) -> Prepared:
-    """Read the dataset, find checkpoint and code, and name the run.
+    """Read the dataset, find checkpoint and code, and name the run of the first template.
 
     Raises:
-        UsageError: an option, the family or the scale is wrong.
+        UsageError: an option, a template, the family or the scale is wrong.
         InputError: the dataset, the boxes or the checkpoint are.
     """
     spec = load_catalog().scale(request.family, request.scale, request.checkpoint, request.processor)
     if request.revision is not None:
         spec = replace(spec, revision=request.revision)
+    for template in request.templates:
+        get_template(template)  # before a large file is read
     dataset = read_dataset(request.data, max_per_category=request.max_per_category)
+    for template in request.templates:
+        dataset.wording(template)  # before anything is loaded
+    dataset = dataset.under(request.templates[0])
     for line in _dataset_lines(dataset):
         console.say(line)
     quads = None

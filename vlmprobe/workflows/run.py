@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import UsageError
 from vlmprobe.families import load_catalog
+from vlmprobe.pairs import PUBLISHED
 from vlmprobe.workflows.analyze import analyze
 from vlmprobe.workflows.extract import ExtractRequest, extract
 from vlmprobe.workflows.merge import MergeResult, merge
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from vlmprobe.settings import Settings
     from vlmprobe.workflows.console import Console
 
-__all__ = ["run_study"]
+__all__ = ["run_scales", "run_study"]
 
 
 def run_study(
@@ -28,10 +29,14 @@ def run_study(
     scales: Sequence[str] = (),
     data: Path,
     max_per_category: int = 200,
+    templates: Sequence[str] = (PUBLISHED.name,),
     out: Path | None = None,
     **options: Any,
 ) -> MergeResult:
     """Extract and analyze every scale (all that have a checkpoint, when none is named), then compare them.
+
+    The comparison is of the published template, or of the first where that is not asked for; the others have a table
+    in its report.
 
     ``options`` go to ``ExtractRequest``: boxes, dtype, device, batch_size, layers, new, trust_remote_code.
 
@@ -57,11 +62,55 @@ def run_study(
         console.warn(
             f"no checkpoint is known for {family} @ {', '.join(left_out)}: left out; see 'vlmprobe families'"
         )
-    for scale in chosen:
+    run_scales(
+        settings,
+        console,
+        family=family,
+        scales=chosen,
+        data=data,
+        max_per_category=max_per_category,
+        templates=templates,
+        **options,
+    )
+    return merge(
+        settings,
+        console,
+        families=[family],
+        scales=chosen,
+        data=data,
+        max_per_category=max_per_category,
+        template=PUBLISHED.name if PUBLISHED.name in templates else templates[0],
+        out=out,
+    )
+
+
+def run_scales(
+    settings: Settings,
+    console: Console,
+    *,
+    family: str,
+    scales: Sequence[str],
+    data: Path,
+    max_per_category: int = 200,
+    templates: Sequence[str] = (PUBLISHED.name,),
+    **options: Any,
+) -> None:
+    """Extract and analyze some scales, one after the other; ``options`` go to ``ExtractRequest``.
+
+    Raises:
+        UsageError: family, scale or template is unknown.
+        KeyboardInterrupt: it was stopped; what is done is kept.
+    """
+    for scale in scales:
         request = ExtractRequest(
-            family=family, scale=scale, data=data, max_per_category=max_per_category, **options
+            family=family,
+            scale=scale,
+            data=data,
+            max_per_category=max_per_category,
+            templates=tuple(templates),
+            **options,
         )
-        if extract(settings, request, console).interrupted:
+        if extract(settings, request, console)[-1].interrupted:
             raise KeyboardInterrupt
         analyze(
             settings,
@@ -70,13 +119,5 @@ def run_study(
             scales=[scale],
             data=data,
             max_per_category=max_per_category,
+            templates=templates,
         )
-    return merge(
-        settings,
-        console,
-        families=[family],
-        scales=chosen,
-        data=data,
-        max_per_category=max_per_category,
-        out=out,
-    )

@@ -1,0 +1,64 @@
+"""Metrics under several question templates: a row a scale, metric and target, a column a template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmprobe.pairs.prompts import TEMPLATES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmprobe.reports.report import TemplatePoint
+
+__all__ = ["READING", "TemplateRow", "TemplateTable", "side_by_side"]
+
+#: How to read the table, in a line.
+READING = (
+    "axis_coherence: its peak over layers; other metrics of layers: where the run's axes are most coherent"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateRow:
+    """One metric and target of one scale."""
+
+    family: str
+    scale: str
+    dataset: str
+    metric: str
+    target: str
+    points: tuple[TemplatePoint | None, ...]
+    """One a column of the table; None where the scale was not asked so."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateTable:
+    """The points, arranged."""
+
+    templates: tuple[str, ...]
+    """The columns."""
+    rows: tuple[TemplateRow, ...]
+
+    @property
+    def about(self) -> tuple[tuple[str, str], ...]:
+        """Each template and what it changes against the published one."""
+        return tuple((name, TEMPLATES[name].about if name in TEMPLATES else "") for name in self.templates)
+
+
+def side_by_side(points: Sequence[TemplatePoint]) -> TemplateTable:
+    """Arrange points; rows keep the points' order, columns that of the templates."""
+    asked = {point.template for point in points}
+    columns = (*(name for name in TEMPLATES if name in asked), *sorted(asked - TEMPLATES.keys()))
+    cells: dict[tuple[str, ...], dict[str, TemplatePoint]] = {}
+    for point in points:
+        key = (point.family, point.scale, point.dataset_id, point.dataset, point.metric, point.target)
+        cells.setdefault(key, {})[point.template] = point
+    return TemplateTable(
+        columns,
+        tuple(
+            TemplateRow(family, scale, dataset, metric, target, tuple(found.get(name) for name in columns))
+            for (family, scale, _, dataset, metric, target), found in cells.items()
+        ),
+    )
