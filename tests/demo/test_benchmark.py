@@ -148,7 +148,9 @@ def test_the_datasheet_says_what_the_files_hold(files: BenchmarkFiles) -> None:
     assert "Seed 0." in text
     assert "12 px apart across" in text
     assert "in 18 of 30 rows" in text  # 2.5 of 5 rounds up in each category
-    assert "pairs_per_category=5, seed=0,\ncounter_share=0.5)" in text
+    assert "vlmprobe demo benchmark FOLDER --pairs 5 --seed 0 --counter-share 0.5\n" in text
+    letters = Counter(row["answer"] for row in _read_tsv(files.tsv))
+    assert f"right under A, B, C, D: {', '.join(str(letters[letter]) for letter in 'ABCD')}" in text
 
 
 def test_the_same_seed_gives_the_same_bytes(files: BenchmarkFiles, tmp_path: Path) -> None:

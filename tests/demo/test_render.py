@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmprobe.demo import Scene, SceneObject, encode_png, render, sample_scene
+from vlmprobe.demo import Scene, SceneObject, SceneOptions, encode_png, render, render_batch, sample_scenes
+from vlmprobe.demo.render import NOISE
 from vlmprobe.demo.scenes import IMAGE_SIZE, SHAPES
 
 RED_BALL = SceneObject("red", "ball", x=70, y=75, depth=3, radius=18, ground_y=93)
@@ -62,7 +63,8 @@ def test_the_box_of_an_object_is_what_changes_with_its_colour(shape: str, x: flo
 def test_a_visible_object_changes_the_picture_inside_its_box() -> None:
     """Taking any object out of a sampled scene changes pixels in its box, and the box lies in the image."""
     for seed in range(20):
-        scene = sample_scene(np.random.Generator(np.random.PCG64(seed)), consistent=seed % 2 == 0)
+        rng = np.random.Generator(np.random.PCG64(seed))
+        scene = sample_scenes(rng, np.array([seed % 2 == 0])).scene(0, noise_seed=seed)
         image = render(scene).astype(int)
         for thing in scene.objects:
             x, y, width, height = thing.box
@@ -99,3 +101,68 @@ def test_png_keeps_every_pixel() -> None:
     decoded = Image.open(io.BytesIO(encode_png(render(SCENE))))
     assert decoded.mode == "RGB"
     np.testing.assert_array_equal(np.asarray(decoded), render(SCENE))
+
+
+@pytest.mark.parametrize("size", [56, 140])
+def test_torch_draws_what_numpy_draws(size: int) -> None:
+    """In float64 to rounding, in float32 to a thousandth but where a checker's edge falls on a pixel's centre."""
+    import torch
+
+    rng = np.random.default_rng(5)
+    options = SceneOptions(image_size=size, margin_x=size / 12, margin_y=size / 14, max_objects=5)
+    scenes = sample_scenes(rng, rng.random(16) < 0.5, options)
+    noise = rng.standard_normal((16, 3, size, size)) * NOISE
+    ours = render_batch(scenes, noise, np)
+    assert ours.shape == (16, 3, size, size)
+    for dtype, atol, exceptions in ((torch.float64, 1e-9, 0.0), (torch.float32, 1e-3, 2e-3)):
+        changes = {}
+        for field in dataclasses.fields(scenes):
+            values = getattr(scenes, field.name)
+            if isinstance(values, np.ndarray):
+                tensor = torch.from_numpy(np.ascontiguousarray(values))
+                changes[field.name] = tensor.to(dtype) if values.dtype == np.float64 else tensor
+        theirs = render_batch(
+            dataclasses.replace(scenes, **changes), torch.from_numpy(noise).to(dtype), torch
+        )
+        assert theirs.dtype == dtype
+        assert (np.abs(theirs.double().numpy() - ours) > atol).mean() <= exceptions
+
+
+def test_scenes_of_a_batch_do_not_touch_each_other() -> None:
+    """One by one they look the same, whatever else is in the batch."""
+    rng = np.random.default_rng(6)
+    scenes = sample_scenes(rng, rng.random(8) < 0.5)
+    noise = rng.standard_normal((8, 3, 140, 140)) * NOISE
+    together = render_batch(scenes, noise, np)
+    for number in range(8):
+        one = {
+            field.name: getattr(scenes, field.name)[number : number + 1]
+            for field in dataclasses.fields(scenes)
+            if field.name != "image_size"
+        }
+        alone = render_batch(dataclasses.replace(scenes, **one), noise[number : number + 1], np)
+        np.testing.assert_allclose(alone[0], together[number], atol=1e-12)
+
+
+def test_what_is_absent_leaves_no_trace() -> None:
+    """A place without an object may hold any values."""
+    rng = np.random.default_rng(7)
+    scenes = sample_scenes(rng, np.ones(12, dtype=bool))
+    noise = np.zeros((12, 3, 140, 140))
+    elsewhere = np.where(scenes.present, scenes.x, 70.0)
+    moved = dataclasses.replace(scenes, x=elsewhere)
+    assert not scenes.present.all()
+    np.testing.assert_array_equal(render_batch(moved, noise, np), render_batch(scenes, noise, np))
+
+
+def test_a_larger_image_shows_the_same_scene() -> None:
+    """Twice the size, averaged down again, is the picture: only edges and checkers differ."""
+    large = dataclasses.replace(
+        SCENE,
+        objects=(dataclasses.replace(RED_BALL, x=140, y=150, radius=36, ground_y=186, image_size=280),),
+        horizon=90,
+        image_size=280,
+    )
+    small = render(SCENE).astype(float)
+    down = render(large).astype(float).reshape(140, 2, 140, 2, 3).mean((1, 3))
+    assert np.abs(down - small).mean() < 6

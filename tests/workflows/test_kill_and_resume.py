@@ -183,8 +183,10 @@ def test_ten_kills_at_random_moments(
 
 @pytest.mark.full
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_an_impatient_stop_is_told_as_one(stop: signal.Signals, study: Any, shell: Any, tmp_path: Path) -> None:
-    """Ctrl-C again and again, from the line that says so until the process is gone: the code stays 130, the line one."""
+def test_an_impatient_stop_is_told_as_one(
+    stop: signal.Signals, study: Any, shell: Any, tmp_path: Path
+) -> None:
+    """Ctrl-C again and again, from the line that tells it until the process is gone: code 130, and one line."""
     process = shell.start(*_extract(tmp_path, study.data))
     told = []
     for line in process.stderr:

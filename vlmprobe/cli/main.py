@@ -64,7 +64,6 @@ def _options(
 
 
 for module in (
-    demo,
     extract,
     analyze,
     merge,
@@ -82,6 +81,7 @@ for module in (
     backup,
 ):
     module.register(app)
+app.add_typer(demo.app, name="demo")
 app.add_typer(data.app, name="data")
 app.add_typer(db.app, name="db")
 

@@ -3,15 +3,26 @@
 from vlmprobe.demo.benchmark import BenchmarkFiles, build_benchmark
 from vlmprobe.demo.checkpoints import DEMO_SCALES, checkpoint_folder
 from vlmprobe.demo.questions import BenchmarkRow, benchmark_rows
-from vlmprobe.demo.render import encode_png, render
-from vlmprobe.demo.scenes import Scene, SceneObject, is_consistent, keeps_margin, relation, sample_scene
+from vlmprobe.demo.render import encode_png, render, render_batch
+from vlmprobe.demo.sampling import sample_scenes
+from vlmprobe.demo.scenes import (
+    Scene,
+    SceneBatch,
+    SceneObject,
+    SceneOptions,
+    is_consistent,
+    keeps_margin,
+    relation,
+)
 
 __all__ = [
     "DEMO_SCALES",
     "BenchmarkFiles",
     "BenchmarkRow",
     "Scene",
+    "SceneBatch",
     "SceneObject",
+    "SceneOptions",
     "benchmark_rows",
     "build_benchmark",
     "checkpoint_folder",
@@ -20,5 +31,6 @@ __all__ = [
     "keeps_margin",
     "relation",
     "render",
-    "sample_scene",
+    "render_batch",
+    "sample_scenes",
 ]

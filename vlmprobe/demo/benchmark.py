@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from vlmprobe.demo.questions import LETTERS, benchmark_rows
 from vlmprobe.demo.render import encode_png, render
-from vlmprobe.demo.scenes import IMAGE_SIZE, MARGIN_X, MARGIN_Y, MIN_DEPTH_RATIO
+from vlmprobe.demo.scenes import SceneOptions
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs.axes import CATEGORIES
 
@@ -26,10 +27,10 @@ __all__ = ["BenchmarkFiles", "build_benchmark"]
 _COLUMNS = ("index", "question_id", "category", "question", "image", "answer", *LETTERS)
 
 _DATASHEET = """\
-# The demo benchmark
+# A benchmark of drawn scenes
 
 {n_rows} questions about the spatial relation of two objects, {per_category} for each of {categories}.
-Each has an image of its own: {size} x {size} pixels, RGB, a drawn scene of two to four coloured solids on a
+Each has an image of its own: {size} x {size} pixels, RGB, a drawn scene of {objects} coloured solids on a
 checkered plane. Nothing in it is a photograph or comes from people.
 
 * `{tsv}`: one row per question in the layout of EmbSpatial-Bench: {columns}.
@@ -40,14 +41,20 @@ checkered plane. Nothing in it is a photograph or comes from people.
 * Seed {seed}. The truth comes from the scenes' geometry, not from an annotator.
 * Margins, in every row: the two objects' centres are at least {margin_x:g} px apart across the image and
   {margin_y:g} px down it, and one is at least {depth_ratio:g} times as far from the camera as the other.
+  True sizes vary by a factor of up to e^{jitter:g} each way, so that size alone does not settle the depth.
 * Balance: in {n_counter} of {n_rows} rows, spread evenly over the categories, the farther object is the lower
-  one in the image (counter); in the others it is the higher one (consistent).
-* Options are shuffled; names are distinct within an image.
+  one in the image (counter); in the others it is the higher one (consistent). Counter rows of each category:
+  {counter_by_category}.
+* Options are shuffled (right under A, B, C, D: {by_letter}); names are distinct within an image.
 
-What it is for: a first look at the tool, and tests. Scores on it say nothing about photographs.
+What it is for: a first look at the tool, tests, and models trained on such scenes. Scores on it say nothing
+about photographs.
 
-Make it again: `vlmprobe.demo.build_benchmark(folder, pairs_per_category={per_category}, seed={seed},
-counter_share={counter_share})`. The same versions of NumPy and Pillow give the same bytes.
+Make it again:
+
+    {command}
+
+The same versions of NumPy and Pillow give the same bytes.
 """
 
 
@@ -67,6 +74,7 @@ def build_benchmark(
     pairs_per_category: int = 40,
     seed: int = 0,
     counter_share: float = 0.5,
+    options: SceneOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BenchmarkFiles:
     """Draw the benchmark into a folder, which is made where it is missing.
@@ -79,18 +87,22 @@ def build_benchmark(
         pairs_per_category: rows of each of the six categories.
         seed: of everything random, 0 or more.
         counter_share: share of each category's rows in which the farther object is lower in the image.
+        options: size, margins and number of objects of the scenes; those that the bundled checkpoints were
+            trained on when None.
         progress: called with (rows done, rows in all) after each row.
 
     Raises:
         UsageError: an argument is out of range, or the folder cannot be written.
 
     """
-    rows = benchmark_rows(pairs_per_category, seed=seed, counter_share=counter_share)
+    options = options or SceneOptions()
+    rows = benchmark_rows(pairs_per_category, seed=seed, counter_share=counter_share, options=options)
     folder = Path(folder)
     n_rows = pairs_per_category * len(CATEGORIES)
     files = BenchmarkFiles(folder / "benchmark.tsv", folder / "boxes.json", folder / "DATASHEET.md", n_rows)
     boxes: list[dict[str, Any]] = []
-    n_counter = 0
+    letters: Counter[str] = Counter()
+    counter: Counter[str] = Counter()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _replacing(files.tsv) as out:
@@ -98,13 +110,15 @@ def build_benchmark(
             for done, row in enumerate(rows, start=1):
                 out.write(_tsv_line(_fields(row)))
                 boxes.append(_boxes(row))
-                n_counter += row.perspective == "counter"
+                letters[row.answer] += 1
+                counter[row.category] += row.perspective == "counter"
                 if progress is not None:
                     progress(done, n_rows)
         with _replacing(files.boxes) as out:
             out.write(("[\n" + ",\n".join(map(json.dumps, boxes)) + "\n]\n").encode())
         with _replacing(files.datasheet) as out:
-            out.write(_datasheet(files, pairs_per_category, seed, counter_share, n_counter).encode())
+            knobs = _Knobs(pairs_per_category, seed, counter_share, options)
+            out.write(_datasheet(files, knobs, letters, counter).encode())
     except OSError as error:
         raise UsageError(
             f"cannot write the demo benchmark to {folder}: {error.strerror or error}; choose another folder"
@@ -142,23 +156,50 @@ def _boxes(row: BenchmarkRow) -> dict[str, Any]:
     }
 
 
-def _datasheet(
-    files: BenchmarkFiles, pairs_per_category: int, seed: int, counter_share: float, n_counter: int
-) -> str:
+@dataclass(frozen=True, slots=True)
+class _Knobs:
+    """All that the files are a function of."""
+
+    pairs_per_category: int
+    seed: int
+    counter_share: float
+    options: SceneOptions
+
+    @property
+    def command(self) -> str:
+        """The command line that makes the files, in a folder of any name; what is as usual is left out."""
+        usual, options = SceneOptions(), self.options
+        words = [f"vlmprobe demo benchmark FOLDER --pairs {self.pairs_per_category} --seed {self.seed}"]
+        words.append(f"--counter-share {self.counter_share:g}")
+        for name in ("image_size", "margin_x", "margin_y", "depth_ratio", "size_jitter"):
+            if getattr(options, name) != getattr(usual, name):
+                words.append(f"--{name.replace('_', '-')} {getattr(options, name):g}")
+        if (options.min_objects, options.max_objects) != (usual.min_objects, usual.max_objects):
+            words.append(f"--objects {options.min_objects}-{options.max_objects}")
+        return " ".join(words)
+
+
+def _datasheet(files: BenchmarkFiles, knobs: _Knobs, letters: Counter[str], counter: Counter[str]) -> str:
+    options = knobs.options
+    few, many = options.min_objects, options.max_objects
     return _DATASHEET.format(
         n_rows=files.n_rows,
-        per_category=pairs_per_category,
+        per_category=knobs.pairs_per_category,
         categories=", ".join(CATEGORIES),
-        size=IMAGE_SIZE,
+        size=options.image_size,
+        objects=few if few == many else f"{few} to {many}",
         tsv=files.tsv.name,
         columns=", ".join(_COLUMNS),
         boxes=files.boxes.name,
-        seed=seed,
-        margin_x=MARGIN_X,
-        margin_y=MARGIN_Y,
-        depth_ratio=MIN_DEPTH_RATIO,
-        n_counter=n_counter,
-        counter_share=counter_share,
+        seed=knobs.seed,
+        margin_x=options.margin_x,
+        margin_y=options.margin_y,
+        depth_ratio=options.depth_ratio,
+        jitter=options.size_jitter,
+        n_counter=counter.total(),
+        counter_by_category=", ".join(f"{category} {counter[category]}" for category in CATEGORIES),
+        by_letter=", ".join(str(letters[letter]) for letter in LETTERS),
+        command=knobs.command,
     )
 
 

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmprobe.demo.scenes import is_consistent, relation, sample_scene
+from vlmprobe.demo.sampling import sample_scenes
+from vlmprobe.demo.scenes import is_consistent, relation
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs.axes import CATEGORIES, Axis, Category
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vlmprobe.demo.scenes import Scene, SceneObject
+    from vlmprobe.demo.scenes import Scene, SceneObject, SceneOptions
 
 __all__ = ["LETTERS", "BenchmarkRow", "benchmark_rows"]
 
@@ -71,7 +72,11 @@ class BenchmarkRow:
 
 
 def benchmark_rows(
-    pairs_per_category: int = 40, *, seed: int = 0, counter_share: float = 0.5
+    pairs_per_category: int = 40,
+    *,
+    seed: int = 0,
+    counter_share: float = 0.5,
+    options: SceneOptions | None = None,
 ) -> Iterator[BenchmarkRow]:
     """Yield the benchmark's rows in file order: left, right, above, below, far, close, left, right ...
 
@@ -81,6 +86,7 @@ def benchmark_rows(
         counter_share: share of each category's rows, 0 to 1 and spread evenly over the file, in which the
             farther object is lower in the image. Every row keeps the margins of all three axes, so that
             vertical and distance questions about its pair are both clear.
+        options: size, margins and number of objects of the scenes; the bundled checkpoints' when None.
 
     Raises:
         UsageError: a count or seed or share out of range; raised by the call, not by the first row.
@@ -92,14 +98,17 @@ def benchmark_rows(
         raise UsageError(f"counter share is {counter_share}; it has to be between 0 and 1")
     if seed < 0:
         raise UsageError(f"seed is {seed}; it has to be 0 or more")
-    return (_row(index, seed, counter_share) for index in range(pairs_per_category * len(CATEGORIES)))
+    n_rows = pairs_per_category * len(CATEGORIES)
+    return (_row(index, seed, counter_share, options) for index in range(n_rows))
 
 
-def _row(index: int, seed: int, counter_share: float) -> BenchmarkRow:
+def _row(index: int, seed: int, counter_share: float, options_of_scene: SceneOptions | None) -> BenchmarkRow:
     turn, which = divmod(index, len(CATEGORIES))
     category = CATEGORIES[which]
     rng = np.random.Generator(np.random.PCG64([seed, index]))
-    scene = sample_scene(rng, consistent=not _is_counter(turn, counter_share))
+    consistent = np.array([not _is_counter(turn, counter_share)])
+    scenes = sample_scenes(rng, consistent, options_of_scene)
+    scene = scenes.scene(0, noise_seed=int(rng.integers(2**63)))
     subject, reference = scene.main_pair
     if relation(subject, reference, category.axis) is not category:
         subject, reference = reference, subject

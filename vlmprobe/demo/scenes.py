@@ -4,36 +4,47 @@ The camera looks along the ground from a height of 1.5 scene units; image rows g
 the ground that is farther away stands higher in the image. A floating object breaks that rule, which gives
 the *counter* scenes. The first two objects of a scene are its main pair, the one that questions are about.
 
-The constants are those of the scenes that the bundled checkpoints were trained on. Changing one of them takes
-the pictures out of what those models know.
+Scenes are drawn by the batch, as arrays: training takes many at a time, a benchmark one. What differs between
+benchmarks is in `SceneOptions`; the constants are those of the scenes that the bundled checkpoints were trained
+on, and changing one takes the pictures out of what those models know.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmprobe.errors import VlmprobeError
+from vlmprobe.errors import UsageError
 from vlmprobe.pairs.axes import Axis, Category
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
+
 __all__ = [
+    "CAMERA_HEIGHT",
     "COLOURS",
+    "DEPTHS",
+    "FOCAL",
     "IMAGE_SIZE",
-    "MARGIN_X",
-    "MARGIN_Y",
-    "MIN_DEPTH_RATIO",
+    "NAMES",
+    "N_GROUNDS",
+    "N_SKIES",
     "SHAPES",
     "Scene",
+    "SceneBatch",
     "SceneObject",
+    "SceneOptions",
     "is_consistent",
     "keeps_margin",
     "relation",
-    "sample_scene",
 ]
 
-#: Width and height of every image, pixels.
+#: Width and height of the images that the bundled checkpoints were trained on, pixels.
 IMAGE_SIZE = 140
 #: Name -> linear RGB in [0, 1].
 COLOURS: dict[str, tuple[float, float, float]] = {
@@ -45,31 +56,20 @@ COLOURS: dict[str, tuple[float, float, float]] = {
     "white": (0.93, 0.93, 0.93),
 }
 SHAPES = ("ball", "cube", "cone", "cylinder")
+#: What an object can be called; its number is that of the colour times the shapes, plus that of the shape.
+NAMES = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
 #: The number of ground and sky colours that the renderer knows.
 N_GROUNDS, N_SKIES = 5, 4
 
-#: The main pair's centres differ by at least this much, pixels.
-MARGIN_X = 12.0
-MARGIN_Y = 10.0
-#: The farther object of the main pair is at least this many times as far away as the nearer one.
-MIN_DEPTH_RATIO = 1.35
-
-#: Focal length in pixels, and the camera's height in scene units.
+#: Focal length in pixels of an image of `IMAGE_SIZE`, and the camera's height in scene units.
 FOCAL, CAMERA_HEIGHT = 118.0, 1.5
-_NEAREST, _FARTHEST = 2.2, 8.0
-_HORIZON = (0.28, 0.38)
-_TRUE_RADIUS = 0.45
-# True sizes vary by this factor (in the logarithm), so that the apparent size alone cannot settle the depth.
-_SIZE_JITTER = 0.25
-_MIN_OBJECTS, _MAX_OBJECTS = 2, 4
-_FLOATING_SHARE = 0.15
-# In a counter scene the nearer object of the main pair has to float, or it could hardly be the higher one.
-_FLOATING_SHARE_COUNTER = 0.95
-_LIFT, _HEADROOM = 6.0, 2.0
-# Two objects may overlap as long as their centres are this share of their summed radii apart.
-_MIN_SEPARATION = 0.85
-# About one draw in ten is accepted; running out means that a constant above has become impossible.
-_MAX_DRAWS = 10_000
+#: Depths of the nearest and the farthest object, scene units.
+DEPTHS = (2.2, 8.0)
+# A merged patch of Qwen2.5-VL has this many pixels on a side.
+_PATCH = 28
+_SIZES = (56, 560)
+# Nearly as far apart as objects can be.
+_MAX_DEPTH_RATIO = 0.9 * DEPTHS[1] / DEPTHS[0]
 
 #: What a shape covers, in radii from its centre: half its width, its top and its bottom.
 _EXTENT = {
@@ -78,6 +78,48 @@ _EXTENT = {
     "cone": (0.85, -1.0, 1.0),
     "cylinder": (0.72, -1.0, 1.0),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class SceneOptions:
+    """What can be asked of scenes. The defaults are what the bundled checkpoints were trained on.
+
+    Raises:
+        UsageError: a value that no scene can have.
+    """
+
+    image_size: int = IMAGE_SIZE
+    """Width and height, pixels; a multiple of 28. Everything in the picture scales with it, margins do not."""
+    margin_x: float = 12.0
+    """The main pair's centres are at least so far apart across the image, pixels."""
+    margin_y: float = 10.0
+    """And down it."""
+    depth_ratio: float = 1.35
+    """The farther object of the main pair is at least so many times as far away as the nearer one."""
+    size_jitter: float = 0.25
+    """True sizes vary by this much (in the logarithm), so that the apparent size alone cannot settle the depth."""
+    min_objects: int = 2
+    max_objects: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse what no scene can have."""
+        if self.image_size % _PATCH or not _SIZES[0] <= self.image_size <= _SIZES[1]:
+            raise UsageError(
+                f"image size is {self.image_size}; it has to be a multiple of {_PATCH} from {_SIZES[0]} to {_SIZES[1]}"
+            )
+        for name, margin in (("margin x", self.margin_x), ("margin y", self.margin_y)):
+            if not 0 <= margin <= self.image_size / 2:
+                raise UsageError(f"{name} is {margin} px; it has to be between 0 and {self.image_size / 2:g}")
+        if not 1 <= self.depth_ratio <= _MAX_DEPTH_RATIO:
+            raise UsageError(
+                f"depth ratio is {self.depth_ratio}; it has to be between 1 and {_MAX_DEPTH_RATIO:.2f}"
+            )
+        if not 0 <= self.size_jitter <= 1:
+            raise UsageError(f"size jitter is {self.size_jitter}; it has to be between 0 and 1")
+        if not 2 <= self.min_objects <= self.max_objects <= 6:
+            raise UsageError(
+                f"objects are {self.min_objects} to {self.max_objects}; a scene has 2 to 6, the smaller number first"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +137,8 @@ class SceneObject:
     """Half the apparent size, pixels."""
     ground_y: float
     """Where its shadow lies: the row at which the ground is as far away as the object."""
+    image_size: int = IMAGE_SIZE
+    """Width and height of the image that it is in."""
 
     @property
     def name(self) -> str:
@@ -106,9 +150,9 @@ class SceneObject:
         """The bounding box (x, y, width, height) in whole pixels, clipped to the image; no shadow."""
         half_width, top, bottom = _EXTENT[self.shape]
         left = max(0, math.floor(self.x - half_width * self.radius))
-        right = min(IMAGE_SIZE, math.ceil(self.x + half_width * self.radius))
+        right = min(self.image_size, math.ceil(self.x + half_width * self.radius))
         upper = max(0, math.floor(self.y + top * self.radius))
-        lower = min(IMAGE_SIZE, math.ceil(self.y + bottom * self.radius))
+        lower = min(self.image_size, math.ceil(self.y + bottom * self.radius))
         return left, upper, right - left, lower - upper
 
 
@@ -123,11 +167,75 @@ class Scene:
     sky: int
     """Which of the renderer's ground and sky colours."""
     noise_seed: int
+    image_size: int = IMAGE_SIZE
 
     @property
     def main_pair(self) -> tuple[SceneObject, SceneObject]:
         """The two objects that questions are about."""
         return self.objects[0], self.objects[1]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneBatch:
+    """n scenes of up to m objects as arrays, of NumPy or of torch; objects 0 and 1 of each are its main pair."""
+
+    x: Any
+    """(n, m) floats, as are ``y``, ``depth``, ``radius`` and ``ground_y``: what `SceneObject` says."""
+    y: Any
+    depth: Any
+    radius: Any
+    ground_y: Any
+    name: Any
+    """(n, m) numbers of `NAMES`, different within a scene."""
+    present: Any
+    """(n, m) booleans: a scene of two objects leaves the other places empty, with values of no meaning."""
+    horizon: Any
+    """(n,) floats, pixels."""
+    ground: Any
+    sky: Any
+    """(n,) numbers of the renderer's colours."""
+    image_size: int
+
+    @classmethod
+    def of(cls, scene: Scene) -> SceneBatch:
+        """Make a batch of one scene, which may be empty."""
+        things = scene.objects
+
+        def row(values: list[float]) -> FloatArray:
+            return np.array([values], dtype=np.float64).reshape(1, len(things))
+
+        return cls(
+            x=row([thing.x for thing in things]),
+            y=row([thing.y for thing in things]),
+            depth=row([thing.depth for thing in things]),
+            radius=row([thing.radius for thing in things]),
+            ground_y=row([thing.ground_y for thing in things]),
+            name=row([NAMES.index(thing.name) for thing in things]).astype(np.int64),
+            present=np.ones((1, len(things)), dtype=np.bool_),
+            horizon=np.array([scene.horizon]),
+            ground=np.array([scene.ground]),
+            sky=np.array([scene.sky]),
+            image_size=scene.image_size,
+        )
+
+    def scene(self, number: int, noise_seed: int) -> Scene:
+        """Return one scene of a batch of NumPy arrays."""
+        objects = []
+        for place in np.flatnonzero(self.present[number]):
+            colour, shape = NAMES[self.name[number, place]].split()
+            x, y, depth, radius, ground_y = (
+                float(each[number, place])
+                for each in (self.x, self.y, self.depth, self.radius, self.ground_y)
+            )
+            objects.append(SceneObject(colour, shape, x, y, depth, radius, ground_y, self.image_size))
+        return Scene(
+            objects=tuple(objects),
+            horizon=float(self.horizon[number]),
+            ground=int(self.ground[number]),
+            sky=int(self.sky[number]),
+            noise_seed=noise_seed,
+            image_size=self.image_size,
+        )
 
 
 def relation(subject: SceneObject, reference: SceneObject, axis: Axis) -> Category:
@@ -141,98 +249,18 @@ def relation(subject: SceneObject, reference: SceneObject, axis: Axis) -> Catego
     return axis.canonical if is_canonical else axis.canonical.opposite
 
 
-def keeps_margin(first: SceneObject, second: SceneObject, axis: Axis) -> bool:
+def keeps_margin(
+    first: SceneObject, second: SceneObject, axis: Axis, options: SceneOptions | None = None
+) -> bool:
     """Whether two objects are far enough apart on an axis for a question about it to have a clear answer."""
+    options = options or SceneOptions()
     if axis is Axis.HORIZONTAL:
-        return abs(first.x - second.x) >= MARGIN_X
+        return abs(first.x - second.x) >= options.margin_x
     if axis is Axis.VERTICAL:
-        return abs(first.y - second.y) >= MARGIN_Y
-    return max(first.depth, second.depth) >= MIN_DEPTH_RATIO * min(first.depth, second.depth)
+        return abs(first.y - second.y) >= options.margin_y
+    return max(first.depth, second.depth) >= options.depth_ratio * min(first.depth, second.depth)
 
 
 def is_consistent(first: SceneObject, second: SceneObject) -> bool:
     """Whether perspective tells the truth about two objects: the farther one is higher in the image."""
     return (first.depth > second.depth) == (first.y < second.y)
-
-
-def sample_scene(rng: np.random.Generator, *, consistent: bool) -> Scene:
-    """Draw a scene of 2 to 4 objects whose main pair keeps the margins of all three axes.
-
-    Depths are log-uniform in 2.2 .. 8 scene units. Candidates are drawn until one has the wanted perspective,
-    the margins, and no pair of objects that overlaps too much. The number of objects and the horizon are
-    drawn once per scene, so that the rejection does not favour scenes with few objects.
-
-    Args:
-        rng: the source of all randomness; the same state gives the same scene.
-        consistent: whether the main pair's farther object is the higher one.
-
-    Raises:
-        VlmprobeError: no candidate out of 10,000 fits.
-
-    """
-    horizon = rng.uniform(*_HORIZON) * IMAGE_SIZE
-    count = int(rng.integers(_MIN_OBJECTS, _MAX_OBJECTS + 1))
-    for _ in range(_MAX_DRAWS):
-        objects = _draw_objects(rng, count, horizon, consistent)
-        if _is_acceptable(objects, consistent):
-            return Scene(
-                objects=objects,
-                horizon=horizon,
-                ground=int(rng.integers(N_GROUNDS)),
-                sky=int(rng.integers(N_SKIES)),
-                noise_seed=int(rng.integers(2**63)),
-            )
-    raise VlmprobeError(
-        f"no scene of {count} objects fits the margins after {_MAX_DRAWS} draws; use another seed"
-    )
-
-
-def _draw_objects(
-    rng: np.random.Generator, count: int, horizon: float, consistent: bool
-) -> tuple[SceneObject, ...]:
-    """Draw candidates for a scene's objects, with distinct names and no regard to margins."""
-    depths = np.exp(rng.uniform(math.log(_NEAREST), math.log(_FARTHEST), count))
-    true_radii = _TRUE_RADIUS * np.exp(rng.uniform(-_SIZE_JITTER, _SIZE_JITTER, count))
-    names = rng.permutation(len(COLOURS) * len(SHAPES))[:count]
-    floating_share = np.full(count, _FLOATING_SHARE)
-    if not consistent:
-        floating_share[int(np.argmin(depths[:2]))] = _FLOATING_SHARE_COUNTER
-    floats = rng.uniform(size=count) < floating_share
-    across, lifted = rng.uniform(size=(2, count))
-
-    colours = list(COLOURS)
-    objects = []
-    for i in range(count):
-        radius = FOCAL * true_radii[i] / depths[i]
-        ground_y = horizon + FOCAL * CAMERA_HEIGHT / depths[i]
-        y = ground_y - radius
-        if floats[i]:
-            highest = radius + _HEADROOM
-            y = highest + lifted[i] * max(0.0, y - _LIFT - highest)
-        objects.append(
-            SceneObject(
-                colour=colours[names[i] // len(SHAPES)],
-                shape=SHAPES[names[i] % len(SHAPES)],
-                # Up to a tenth of an object's width may leave the picture.
-                x=float(0.8 * radius + across[i] * (IMAGE_SIZE - 1.6 * radius)),
-                y=float(y),
-                depth=float(depths[i]),
-                radius=float(radius),
-                ground_y=float(ground_y),
-            )
-        )
-    return tuple(objects)
-
-
-def _is_acceptable(objects: tuple[SceneObject, ...], consistent: bool) -> bool:
-    """Whether the main pair has the wanted perspective and all margins, and nothing overlaps too much."""
-    first, second = objects[:2]
-    return (
-        is_consistent(first, second) == consistent
-        and all(keeps_margin(first, second, axis) for axis in Axis)
-        and not any(_overlap(a, b) for i, a in enumerate(objects) for b in objects[i + 1 :])
-    )
-
-
-def _overlap(a: SceneObject, b: SceneObject) -> bool:
-    return math.hypot(a.x - b.x, a.y - b.y) < _MIN_SEPARATION * (a.radius + b.radius)

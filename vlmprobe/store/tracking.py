@@ -16,7 +16,7 @@ from vlmprobe.settings import without_password
 from vlmprobe.store.engine import file_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mlflow import MlflowClient
 
@@ -167,6 +167,11 @@ class Tracker:
         with self._connected() as (_, experiment_id):
             return experiment_id
 
+    def start(self, name: str, tags: Mapping[str, str], parameters: Mapping[str, str]) -> str:
+        """Begin an MLflow run that shows no run of the database, a training's say; return its id."""
+        with self._connected() as (client, experiment_id):
+            return _create(client, experiment_id, name, tags, parameters)
+
     def ensure_run(self, run: Run) -> str:
         """Return the MLflow run that shows ``run``, creating it if need be: also when someone has deleted it."""
         with self._connected() as (client, experiment_id):
@@ -257,8 +262,6 @@ def _runs_of(client: MlflowClient, experiment_id: str, run: Run) -> list[Any]:
 
 
 def _create_run(client: MlflowClient, experiment_id: str, run: Run) -> str:
-    from mlflow.entities import Param
-
     facts = {
         "family": run.family,
         "scale": run.scale,
@@ -270,9 +273,21 @@ def _create_run(client: MlflowClient, experiment_id: str, run: Run) -> str:
         "dtype": run.dtype,
     }
     known = {name: str(value) for name, value in facts.items() if value is not None}
-    created = client.create_run(experiment_id, tags={**known, _RUN_ID_TAG: run.run_id}, run_name=run.name)
+    return _create(client, experiment_id, run.name, {**known, _RUN_ID_TAG: run.run_id}, known)
+
+
+def _create(
+    client: MlflowClient,
+    experiment_id: str,
+    name: str,
+    tags: Mapping[str, str],
+    parameters: Mapping[str, str],
+) -> str:
+    from mlflow.entities import Param
+
+    created = client.create_run(experiment_id, tags=dict(tags), run_name=name)
     mlflow_run_id = str(created.info.run_id)
-    client.log_batch(mlflow_run_id, params=[Param(name, value) for name, value in known.items()])
+    client.log_batch(mlflow_run_id, params=[Param(key, value) for key, value in parameters.items()])
     return mlflow_run_id
 
 

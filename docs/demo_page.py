@@ -1,0 +1,250 @@
+"""Makes the tables and figures of "What the demo shows" from the committed results of its trainings.
+
+``python docs/demo_page.py`` reads ``docs/results/demo/seed-*.csv`` (each the ``results.csv`` of one `vlmprobe demo
+train`), draws ``docs/images/demo_*.png`` and fills the marked places of ``docs/demo.md``. A test holds the page against
+the results.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import defaultdict
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, NamedTuple
+
+from vlmprobe.figures import encode, frame, theme
+from vlmprobe.pairs.axes import AXES
+from vlmprobe.pairs.prompts import TEMPLATES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DOCS = Path(__file__).resolve().parent
+RESULTS = DOCS / "results" / "demo"
+PAGE = DOCS / "demo.md"
+SCALES = ("vanilla", "80k", "400k", "800k", "2m")
+PERSPECTIVES = ("consistent", "counter")
+#: VD-EI and its two controls, as `results.csv` names them.
+AXIS_PAIRS = ("vertical-distance", "horizontal-vertical", "horizontal-distance")
+PAIR_COLORS = {
+    "vertical-distance": "#6A51A3",
+    "horizontal-vertical": "#8C6D00",
+    "horizontal-distance": "#5F6B6D",
+}
+PAIR_MARKERS = {"vertical-distance": "o", "horizontal-vertical": "D", "horizontal-distance": "v"}
+#: The layer of the figures and tables that have one: the last, from which the answer is read.
+LAST_LAYER = 5
+
+
+class Key(NamedTuple):
+    """What a number is about."""
+
+    scale: str
+    template: str
+    perspective: str
+    metric: str
+    target: str
+    layer: int
+
+
+Results = dict[int, dict[Key, float]]
+
+
+def read_results(folder: Path = RESULTS) -> Results:
+    """Read every seed's numbers."""
+    results: Results = {}
+    for path in sorted(folder.glob("seed-*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                key = Key(
+                    row["scale"],
+                    row["template"],
+                    row["perspective"],
+                    row["metric"],
+                    row["target"],
+                    int(row["layer"]),
+                )
+                results.setdefault(int(row["seed"]), {})[key] = float(row["value"])
+    return results
+
+
+def accuracy_table(results: Results, template: str) -> str:
+    """One row per scale and seed: how often a question and its swapped form were both answered right."""
+    head = ["scale", "seed", *(f"{axis}, {perspective}" for axis in AXES for perspective in PERSPECTIVES)]
+    rows = [
+        [
+            scale,
+            str(seed),
+            *(
+                f"{values[Key(scale, template, perspective, 'accuracy.both', axis, -1)]:.2f}"
+                for axis in AXES
+                for perspective in PERSPECTIVES
+            ),
+        ]
+        for scale in SCALES
+        for seed, values in results.items()
+    ]
+    return _markdown(head, rows)
+
+
+def directions_table(results: Results, metric: str, targets: Iterable[str], perspective: str = "all") -> str:
+    """One row per template and scale, mean over seeds and in brackets the smallest and largest; last layer."""
+    targets = tuple(targets)
+    rows = [
+        [
+            template,
+            scale,
+            *(
+                _band(results, Key(scale, template, perspective, metric, target, LAST_LAYER))
+                for target in targets
+            ),
+        ]
+        for template in TEMPLATES
+        for scale in SCALES
+    ]
+    return _markdown(["template", "scale", *targets], rows)
+
+
+def _band(results: Results, key: Key) -> str:
+    values = [seed[key] for seed in results.values()]
+    return f"{fmean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def accuracy_figure(results: Results) -> Figure:
+    """Accuracy over scales, a panel an axis: consistent scenes solid, counter ones dashed; bands over seeds."""
+    figure = frame.blank(None, frame.FULL_WIDTH, 3.3)
+    panels = figure.subplots(1, len(AXES), sharey=True)
+    for axis, panel in zip(AXES, panels, strict=True):
+        frame.dress(panel, str(axis))
+        for perspective, line in zip(PERSPECTIVES, ("-", "--"), strict=True):
+            _draw_band(
+                panel,
+                results,
+                lambda scale, axis=axis, perspective=perspective: Key(
+                    scale, "published", perspective, "accuracy.both", axis, -1
+                ),
+                theme.AXIS_COLORS[axis],
+                theme.AXIS_MARKERS[axis] if perspective == "consistent" else "",
+                line,
+                f"{perspective}: farther is {'higher' if perspective == 'consistent' else 'lower'}",
+            )
+        _scales_across(panel)
+        panel.set_ylim(-0.03, 1.03)
+        panel.legend(frameon=False, fontsize=theme.SMALL_SIZE, loc="lower right")
+    frame.label_y(panels[0], "both answers right\n(share of held-out scenes)")
+    frame.head(figure, f"Accuracy over fine-tuning scales; bands over {len(results)} seeds")
+    return figure
+
+
+def directions_figure(results: Results) -> Figure:
+    """Coherence of each axis, and VD-EI beside its controls, over scales; bands over seeds."""
+    figure = frame.blank(None, frame.FULL_WIDTH, 3.3)
+    left, right = figure.subplots(1, 2)
+    frame.dress(left, "axis coherence", "last layer")
+    for axis in AXES:
+        _draw_band(
+            left,
+            results,
+            lambda scale, axis=axis: Key(scale, "published", "all", "axis_coherence", axis, LAST_LAYER),
+            theme.AXIS_COLORS[axis],
+            theme.AXIS_MARKERS[axis],
+            "-",
+            str(axis),
+        )
+    frame.dress(right, "cosine of two axes' mean deltas", "last layer")
+    for pair in AXIS_PAIRS:
+        _draw_band(
+            right,
+            results,
+            lambda scale, pair=pair: Key(scale, "published", "all", "vd_ei.pooled", pair, LAST_LAYER),
+            PAIR_COLORS[pair],
+            PAIR_MARKERS[pair],
+            "-" if pair == "vertical-distance" else "--",
+            "VD-EI (vertical-distance)" if pair == "vertical-distance" else f"control: {pair}",
+        )
+    left.set_ylim(-0.05, 1.03)
+    right.set_ylim(-1.05, 1.05)
+    for panel in (left, right):
+        panel.axhline(0, color=theme.FAINT, linewidth=0.8)
+        _scales_across(panel)
+        panel.legend(frameon=False, fontsize=theme.SMALL_SIZE)
+    frame.head(figure, f"Directions over fine-tuning scales; bands over {len(results)} seeds")
+    return figure
+
+
+def _draw_band(
+    panel: Axes,
+    results: Results,
+    key: Callable[[str], Key],
+    color: str,
+    marker: str,
+    line: str,
+    label: str,
+) -> None:
+    values = [[seed[key(scale)] for seed in results.values()] for scale in SCALES]
+    places = range(len(SCALES))
+    panel.fill_between(
+        places,
+        [min(each) for each in values],
+        [max(each) for each in values],
+        color=color,
+        alpha=0.18,
+        linewidth=0,
+    )
+    panel.plot(
+        places,
+        [fmean(each) for each in values],
+        color=color,
+        linestyle=line,
+        marker=marker,
+        markersize=4.5,
+        label=label,
+    )
+
+
+def _scales_across(panel: Axes) -> None:
+    panel.set_xticks(range(len(SCALES)), SCALES)
+    frame.label_x(panel, "relation questions seen in fine-tuning")
+
+
+def fill(page: str, results: Results) -> str:
+    """Return the page with each marked place filled anew."""
+    blocks = {f"accuracy {template}": accuracy_table(results, template) for template in TEMPLATES}
+    blocks["coherence"] = directions_table(results, "axis_coherence", AXES)
+    for perspective in ("all", *PERSPECTIVES):
+        blocks[f"entanglement {perspective}"] = directions_table(
+            results, "vd_ei.pooled", AXIS_PAIRS, perspective
+        )
+    used: dict[str, int] = defaultdict(int)
+
+    def put(match: re.Match[str]) -> str:
+        used[match[1]] += 1
+        return f"<!-- table: {match[1]} -->\n{blocks[match[1]]}\n<!-- end -->"
+
+    filled = re.sub(r"<!-- table: (.+?) -->\n.*?<!-- end -->", put, page, flags=re.DOTALL)
+    missing = set(blocks) - set(used)
+    if missing:
+        raise SystemExit(f"{PAGE.name} has no place for: {', '.join(sorted(missing))}")
+    return filled
+
+
+def main() -> None:
+    """Draw the figures and fill the page."""
+    results = read_results()
+    for name, figure in (("accuracy", accuracy_figure(results)), ("directions", directions_figure(results))):
+        (DOCS / "images" / f"demo_{name}.png").write_bytes(encode.to_png(figure))
+    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

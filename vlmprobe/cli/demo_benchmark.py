@@ -1,0 +1,93 @@
+"""``vlmprobe demo benchmark``."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vlmprobe.cli.session import AsJson, Debug, Home, Quiet, session
+from vlmprobe.errors import UsageError
+
+__all__ = ["register"]
+
+
+def benchmark(
+    folder: Annotated[Path, typer.Argument(help="Where benchmark.tsv, boxes.json and DATASHEET.md go.")],
+    pairs: Annotated[int, typer.Option("--pairs", help="Questions of each of the six categories.")] = 40,
+    seed: Annotated[int, typer.Option("--seed", help="Of everything random.")] = 0,
+    counter_share: Annotated[
+        float,
+        typer.Option("--counter-share", help="Share of scenes whose farther object is lower in the image."),
+    ] = 0.5,
+    image_size: Annotated[int, typer.Option("--image-size", help="Pixels, a multiple of 28.")] = 140,
+    margin_x: Annotated[
+        float, typer.Option("--margin-x", help="Least distance across the image of the two objects, pixels.")
+    ] = 12.0,
+    margin_y: Annotated[float, typer.Option("--margin-y", help="Least distance down it, pixels.")] = 10.0,
+    depth_ratio: Annotated[
+        float, typer.Option("--depth-ratio", help="Least ratio of the two objects' depths.")
+    ] = 1.35,
+    size_jitter: Annotated[
+        float, typer.Option("--size-jitter", help="How much true sizes vary (in the logarithm).")
+    ] = 0.25,
+    objects: Annotated[
+        str, typer.Option("--objects", help="Objects in a scene: a number, or the fewest and the most.")
+    ] = "2-4",
+    as_json: AsJson = False,
+    home: Home = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Draw a benchmark of scenes with a known geometry: your bias, your margins. Any family can be probed on it."""
+    with session(home, quiet=quiet, debug=debug) as current:
+        from vlmprobe.demo import SceneOptions, build_benchmark
+
+        fewest, most = _range(objects)
+        options = SceneOptions(
+            image_size=image_size,
+            margin_x=margin_x,
+            margin_y=margin_y,
+            depth_ratio=depth_ratio,
+            size_jitter=size_jitter,
+            min_objects=fewest,
+            max_objects=most,
+        )
+        with current.console.track("drawing the benchmark", 6 * max(pairs, 0)) as advance:
+            files = build_benchmark(
+                folder,
+                pairs_per_category=pairs,
+                seed=seed,
+                counter_share=counter_share,
+                options=options,
+                progress=lambda *_: advance(1),
+            )
+        written = {"tsv": files.tsv, "boxes": files.boxes, "datasheet": files.datasheet}
+        if as_json:
+            import json
+
+            facts = {name: str(path) for name, path in written.items()}
+            typer.echo(json.dumps({**facts, "rows": files.n_rows}, indent=1))
+        else:
+            for path in written.values():
+                typer.echo(str(path))
+        tsv, boxes = (shlex.quote(str(path)) for path in (files.tsv, files.boxes))
+        current.console.say(f"{files.n_rows} questions; next: vlmprobe run tiny --data {tsv} --boxes {boxes}")
+
+
+def _range(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", text.strip())
+    if found is None:
+        raise UsageError(f"--objects is {text!r}; give a number, or two as in 2-4")
+    fewest = int(found[1])
+    return fewest, int(found[2] or fewest)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("benchmark", epilog="Example: vlmprobe demo benchmark mine --pairs 100 --counter-share 0.2")(
+        benchmark
+    )

@@ -1,0 +1,92 @@
+"""``vlmprobe demo train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmprobe.cli.session import AsJson, Debug, Experiment, Home, Quiet, session
+
+if TYPE_CHECKING:
+    from vlmprobe.workflows.train import TrainingResult
+
+__all__ = ["register"]
+
+
+def train(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="TOML file; what it leaves out is as in the recipe.", metavar="FILE"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for checkpoints and results; an unfinished one goes on.", metavar="DIR"
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Instead of the config's.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    compiled: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Compile the training step first (for a GPU).")
+    ] = False,
+    as_json: AsJson = False,
+    experiment: Experiment = None,
+    home: Home = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train the demo's tiny models from nothing: the base model, then a fine-tuning for each scale."""
+    with session(home, quiet=quiet, debug=debug, experiment=experiment) as current:
+        from vlmprobe.demo.training.config import read_config
+        from vlmprobe.workflows.train import train_demo
+
+        result = train_demo(
+            current.settings,
+            current.console,
+            read_config(config, seed=seed),
+            out=out,
+            device=device,
+            compiled=compiled,
+        )
+        if as_json:
+            _print_json(result)
+        else:
+            typer.echo((result.out / "README.md").read_text(encoding="utf-8"))
+        current.console.say(_summary(result))
+
+
+def _summary(result: TrainingResult) -> str:
+    seconds = sum(scale.seconds for scale in result.scales)
+    questions = sum(scale.questions for scale in result.scales)
+    last = result.scales[-1].scale
+    return (
+        f"{len(result.scales)} checkpoints in {seconds:.0f} s of training, {questions / max(seconds, 1e-9):,.0f} "
+        f"questions/s: {result.out} (curves: experiment {result.experiment!r})\n"
+        f"next: vlmprobe extract tiny --scale {last} --checkpoint {result.out / last} --data BENCHMARK.tsv"
+    )
+
+
+def _print_json(result: TrainingResult) -> None:
+    import json
+
+    facts = {
+        "out": str(result.out),
+        "scales": [
+            {
+                "scale": scale.scale,
+                "samples": scale.samples,
+                "steps": scale.steps,
+                "seconds": round(scale.seconds, 3),
+                "questions": scale.questions,
+            }
+            for scale in result.scales
+        ],
+    }
+    typer.echo(json.dumps(facts, indent=1))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("train", epilog="Example: vlmprobe demo train --seed 1 --out seed-1")(train)

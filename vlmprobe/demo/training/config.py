@@ -1,0 +1,211 @@
+"""What a training is: sizes, phases, seeds. Read from TOML; what a file leaves out is as in the bundled recipe."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.demo.scenes import SceneOptions
+from vlmprobe.errors import InputError, UsageError
+from vlmprobe.pairs.prompts import TEMPLATES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["RECIPE", "Evaluation", "ModelSize", "Optimiser", "Phase", "TrainingConfig", "read_config"]
+
+#: The recipe of the bundled checkpoints.
+RECIPE = Path(__file__).with_name("recipe.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """Sizes of the Qwen2.5-VL in miniature; heads have 32 dimensions."""
+
+    text_hidden: int = 192
+    text_layers: int = 6
+    text_mlp: int = 512
+    text_heads: int = 6
+    text_kv_heads: int = 2
+    vision_hidden: int = 128
+    vision_layers: int = 4
+    vision_mlp: int = 384
+    vision_heads: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One training from a starting point: the base model from nothing, or a fine-tuning from the base model."""
+
+    images: int = 16
+    """Scenes per step. A base model wants many, or it does not begin to see; a fine-tuning learns more of the same
+    number of questions in more, smaller steps."""
+    steps: int = 0
+    """Of the base model; a fine-tuning's follow from its number of samples."""
+    relation_share: float = 0.75
+    """Share of the questions that are about a spatial relation; the others are about one object."""
+    consistent_share: float = 0.95
+    """Share of the scenes in which the main pair's farther object is the higher one: the perspective bias."""
+    random_relations: bool = False
+    """Whether answers to relation questions are coin flips: the base model learns the words, not what they mean."""
+    learning_rate: float = 3e-4
+    """At the end of the warm-up; then a cosine down to 5 % of it."""
+    warm_up: int = 100
+    """Steps; a phase of fewer than five times as many steps warms up for a fifth of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Optimiser:
+    """What every step of every phase has in common: AdamW with betas 0.9 and 0.98, gradients clipped at norm 1."""
+
+    questions: int = 4
+    """Questions about each scene."""
+    weight_decay: float = 0.05
+    """Of matrices; vectors are not decayed."""
+    end_weight: float = 0.1
+    """Weight of the loss at the token that ends the answer, beside that of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The held-out scenes on which each checkpoint is tried."""
+
+    scenes: int = 600
+    """Of each perspective; each is asked about on every axis, in every template, both ways round."""
+    seed: int = 1_000_003
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """All that a training depends on, but for the machine it runs on."""
+
+    seed: int = 0
+    scales: Mapping[str, int] = field(default_factory=dict)
+    """Name of each fine-tuning -> relation questions seen; each starts from the base model."""
+    templates: Mapping[str, float] = field(default_factory=lambda: {"published": 1.0})
+    """Question template -> its share of the relation questions."""
+    scenes: SceneOptions = field(default_factory=SceneOptions)
+    model: ModelSize = field(default_factory=ModelSize)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    vanilla: Phase = field(default_factory=Phase)
+    fine_tuning: Phase = field(default_factory=Phase)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+    def questions_per_step(self, phase: Phase) -> int:
+        """Return how many questions a step of a phase answers."""
+        return phase.images * self.optimiser.questions
+
+    def steps_for(self, samples: int) -> int:
+        """Return the steps in which a fine-tuning sees about so many relation questions."""
+        relations = self.questions_per_step(self.fine_tuning) * self.fine_tuning.relation_share
+        return max(1, round(samples / relations))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain data, for records."""
+        return asdict(self)
+
+    @property
+    def digest(self) -> str:
+        """A hash of everything in it: a state file of another configuration is not resumed."""
+        import json
+
+        return sha256(json.dumps(self.as_dict(), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def read_config(path: Path | None = None, *, seed: int | None = None) -> TrainingConfig:
+    """Read a training's configuration.
+
+    Args:
+        path: a TOML file with the tables of ``recipe.toml``; what it leaves out is as there. None: the recipe itself.
+        seed: instead of the file's.
+
+    Raises:
+        InputError: no such file, no TOML, an unknown key, or a value that makes no sense.
+    """
+    config: TrainingConfig = _fill(TrainingConfig(), _load(RECIPE), RECIPE)
+    if path is not None:
+        config = _fill(config, _load(path), path)
+    if seed is not None:
+        config = replace(config, seed=seed)
+    _check(config, path or RECIPE)
+    return config
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}; give a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no TOML: {error}") from error
+
+
+def _fill(defaults: Any, table: Mapping[str, Any], path: Path, where: str = "") -> Any:
+    """Return the defaults with a table's values in place of theirs; the type of a default is that of its value."""
+    known = {each.name for each in fields(defaults)}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{where}{key}"
+        if key not in known:
+            raise InputError(f"{path}: unknown key {name!r}; known here: {', '.join(sorted(known))}")
+        default = getattr(defaults, key)
+        if is_dataclass(default):
+            if not isinstance(value, dict):
+                raise InputError(f"{path}: {name} has to be a table")
+            values[key] = _fill(default, value, path, f"{name}.")
+        else:
+            values[key] = _typed(default, value, path, name)
+    try:
+        return replace(defaults, **values)
+    except UsageError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _typed(default: object, value: object, path: Path, name: str) -> object:
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    expected = dict if isinstance(default, dict) else type(default)
+    if type(value) is not expected:
+        raise InputError(f"{path}: {name} is {value!r}; it has to be a {expected.__name__}")
+    return value
+
+
+def _check(config: TrainingConfig, path: Path) -> None:
+    problems = list(_problems(config))
+    if problems:
+        raise InputError(f"{path}: {problems[0]}")
+
+
+def _problems(config: TrainingConfig) -> list[str]:
+    problems = []
+    if config.seed < 0:
+        problems.append(f"seed is {config.seed}; it has to be 0 or more")
+    for name, samples in config.scales.items():
+        if type(samples) is not int or samples < 1:
+            problems.append(f"scales.{name} is {samples!r}; it has to be a number of questions, 1 or more")
+        if not name or name != Path(name).name or name in {"vanilla", ".", ".."} or name.startswith("."):
+            problems.append(f"scale {name!r} cannot name a folder beside vanilla's")
+    for name, share in config.templates.items():
+        if name not in TEMPLATES:
+            problems.append(f"unknown template {name!r}; known: {', '.join(sorted(TEMPLATES))}")
+        if type(share) not in {int, float} or not 0 < share <= 1:
+            problems.append(f"templates.{name} is {share!r}; it has to be a share above 0, up to 1")
+    for name, phase in (("vanilla", config.vanilla), ("fine_tuning", config.fine_tuning)):
+        for key in ("images", "warm_up"):
+            if getattr(phase, key) < 1:
+                problems.append(f"{name}.{key} is {getattr(phase, key)}; it has to be 1 or more")
+        for key in ("relation_share", "consistent_share"):
+            if not 0 < getattr(phase, key) <= 1:
+                problems.append(f"{name}.{key} is {getattr(phase, key)}; it has to be above 0, up to 1")
+        if not 0 < phase.learning_rate < 1:
+            problems.append(f"{name}.learning_rate is {phase.learning_rate}; it has to be between 0 and 1")
+    if config.optimiser.questions < 1:
+        problems.append(f"optimiser.questions is {config.optimiser.questions}; it has to be 1 or more")
+    if config.vanilla.steps < 1:
+        problems.append(f"vanilla.steps is {config.vanilla.steps}; it has to be 1 or more")
+    if config.evaluation.scenes < 2:
+        problems.append(f"evaluation.scenes is {config.evaluation.scenes}; it has to be 2 or more")
+    return problems
