@@ -59,6 +59,8 @@ TABLES = Base.metadata.tables
 def _leaves(group: Any, prefix: str = "vlmprobe") -> Iterator[tuple[str, Any]]:
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield f"{prefix} {name}", command
             yield from _leaves(command, f"{prefix} {name}")
         else:
             yield f"{prefix} {name}", command
