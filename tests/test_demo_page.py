@@ -1,0 +1,67 @@
+"""docs/demo.md: its tables are those of the committed results, and the shipped checkpoints are one of the trainings."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vlmprobe.demo import DEMO_SCALES, checkpoint_folder
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE: Any = runpy.run_path(str(ROOT / "docs" / "demo_page.py"))
+RESULTS = PAGE["read_results"]()
+Key = PAGE["Key"]
+
+
+def test_the_tables_are_made_from_the_results() -> None:
+    """Running docs/demo_page.py changes nothing."""
+    page = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
+    assert PAGE["fill"](page, RESULTS) == page
+
+
+def test_there_are_three_trainings_of_every_scale() -> None:
+    """Bands are over three seeds at least, and no number is missing."""
+    assert len(RESULTS) >= 3
+    keys = {frozenset(values) for values in RESULTS.values()}
+    assert len(keys) == 1
+    assert {key.scale for key in next(iter(keys))} == set(DEMO_SCALES)
+
+
+@pytest.mark.parametrize("seed", RESULTS)
+def test_every_training_tells_the_story(seed: int) -> None:
+    """Horizontal is learnt first; distance where perspective agrees, then where it lies; nothing before fine-tuning."""
+
+    def both(scale: str, axis: str, perspective: str) -> float:
+        value: float = RESULTS[seed][Key(scale, "published", perspective, "accuracy.both", axis, -1)]
+        return value
+
+    for axis in ("horizontal", "vertical", "distance"):
+        for perspective in ("consistent", "counter"):
+            assert both("vanilla", axis, perspective) < 0.2
+    assert both("2m", "horizontal", "consistent") > 0.95
+    assert both("2m", "horizontal", "counter") > 0.95
+    assert both("2m", "distance", "consistent") > 0.95
+    assert both("2m", "distance", "counter") > 0.8
+    climb = [both(scale, "distance", "counter") for scale in ("80k", "400k", "800k", "2m")]
+    assert climb == sorted(climb)
+    assert climb[1] < both("400k", "horizontal", "counter")
+    assert climb[1] < both("400k", "distance", "consistent")
+
+
+def test_the_card_is_that_of_a_committed_training() -> None:
+    """What ships with the checkpoints says the numbers of one of the seeds."""
+    card = (checkpoint_folder("2m").parent / "README.md").read_text(encoding="utf-8")
+    (line,) = [line for line in card.splitlines() if line.startswith("| 2m |")]
+    shown = [cell.strip() for cell in line.split("|")[3:-1]]
+    trainings = [
+        [
+            f"{values[Key('2m', 'published', perspective, 'accuracy.both', axis, -1)]:.2f}"
+            for axis in ("horizontal", "vertical", "distance")
+            for perspective in ("consistent", "counter")
+        ]
+        for values in RESULTS.values()
+    ]
+    assert shown in trainings
