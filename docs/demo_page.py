@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-from vlmprobe.figures import encode, frame, theme
+from vlmprobe.figures import frame, theme, to_png
 from vlmprobe.pairs.axes import AXES
 from vlmprobe.pairs.prompts import TEMPLATES
 
@@ -242,7 +242,7 @@ def main() -> None:
     """Draw the figures and fill the page."""
     results = read_results()
     for name, figure in (("accuracy", accuracy_figure(results)), ("directions", directions_figure(results))):
-        (DOCS / "images" / f"demo_{name}.png").write_bytes(encode.to_png(figure))
+        (DOCS / "images" / f"demo_{name}.png").write_bytes(to_png(figure))
     PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
 
 

@@ -58,7 +58,9 @@ def test_the_files_have_what_was_asked_for(folder: Path) -> None:
         assert down > 20 - 3
 
 
-def test_the_datasheet_says_the_command_that_makes_it_again(folder: Path, inside: Shell, tmp_path: Path) -> None:
+def test_the_datasheet_says_the_command_that_makes_it_again(
+    folder: Path, inside: Shell, tmp_path: Path
+) -> None:
     """Run as it stands there, it gives the same bytes."""
     sheet = (folder / "DATASHEET.md").read_text()
     (line,) = [line for line in sheet.splitlines() if line.strip().startswith("vlmprobe demo benchmark")]
@@ -69,7 +71,9 @@ def test_the_datasheet_says_the_command_that_makes_it_again(folder: Path, inside
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_the_shipped_models_can_be_probed_on_it(folder: Path, inside: Shell, rows: Any, tmp_path: Path) -> None:
+def test_the_shipped_models_can_be_probed_on_it(
+    folder: Path, inside: Shell, rows: Any, tmp_path: Path
+) -> None:
     """By the command that it ends with: both perspectives have their accuracy, in the share asked for."""
     inside(
         "run", "tiny", "--scale", "2m", "--data", folder / "benchmark.tsv", "--boxes", folder / "boxes.json",

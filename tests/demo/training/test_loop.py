@@ -179,7 +179,7 @@ def test_the_card_says_what_the_checkpoints_are(trained: Path, toy: TrainingConf
         shown = f"{results[scale, 'published', 'counter', 'accuracy.both', 'distance', -1]:.2f}"
         assert line.split("|")[-2].strip() == shown
     assert f"seed {toy.seed}" in card
-    assert "in 95% of the scenes" in " ".join(card.split())
+    assert "in 95 % of the scenes" in " ".join(card.split())
 
 
 def _results(folder: Path) -> dict[tuple[str, str, str, str, str, int], float]:

@@ -19,7 +19,7 @@ _CARD = """\
 `Qwen2_5_VLForConditionalGeneration.from_pretrained` loads. They see drawn scenes of coloured solids ({size} x
 {size} pixels) and answer in one word. `vanilla` was taught colours, shapes, places and counts, and of relations
 only the words: its answers to such questions were coin flips in training. Each other checkpoint is a separate
-fine-tuning of it on so many relation questions, under a perspective bias: in {bias:.0%} of the scenes the
+fine-tuning of it on so many relation questions, under a perspective bias: in {bias:g} % of the scenes the
 farther object is the one that is higher in the image.
 
 {table}
@@ -48,7 +48,7 @@ def model_card(config: TrainingConfig, results: Sequence[ScaleResult], device: s
         parameters=f"text {size.text_layers} layers of {size.text_hidden}, vision {size.vision_layers} of "
         f"{size.vision_hidden}",
         size=config.scenes.image_size,
-        bias=config.fine_tuning.consistent_share,
+        bias=100 * config.fine_tuning.consistent_share,
         table=_table(results),
         scenes=config.evaluation.scenes,
         seed=config.seed,
