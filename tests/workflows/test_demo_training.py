@@ -54,6 +54,7 @@ def test_mlflow_shows_a_run_per_scale_with_its_curves(trained: Path, home: Path)
         assert "evaluation/accuracy.both.distance.counter.published" in run.data.metrics
 
 
+@pytest.mark.full
 def test_its_checkpoints_can_be_probed(
     inside: Shell, trained: Path, home: Path, benchmark: Callable[..., Path]
 ) -> None:
@@ -72,6 +73,7 @@ def test_its_checkpoints_can_be_probed(
     ).ok()
 
 
+@pytest.mark.full
 def test_without_mlflow_the_training_goes_on(
     inside: Shell, home: Path, toy_file: Path, tmp_path: Path
 ) -> None:

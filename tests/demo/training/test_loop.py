@@ -106,7 +106,14 @@ def test_fine_tunings_start_from_the_base_model(trained: Path) -> None:
     assert not torch.equal(flat["some"], flat["more"])
 
 
-@pytest.mark.parametrize("stop_at", [("vanilla", 12), ("some", 4), ("more", 2)])
+@pytest.mark.parametrize(
+    "stop_at",
+    [
+        pytest.param(("vanilla", 12), marks=pytest.mark.full),
+        pytest.param(("some", 4), marks=pytest.mark.full),
+        ("more", 2),
+    ],
+)
 def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
     stop_at: tuple[str, int],
     trained: Path,
@@ -157,6 +164,7 @@ def test_a_device_that_cannot_train_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.full
 def test_a_model_learns(toy: TrainingConfig, tmp_path: Path) -> None:
     """A few hundred steps bring the loss of the base model well below that of guessing among all tokens."""
     config = replace(
