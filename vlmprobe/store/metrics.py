@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MetricsUpdate",
+    "analyzed_runs",
     "mark_metrics_synced",
     "read_metrics",
     "read_results_json",
@@ -74,6 +75,13 @@ def store_metrics(connection: Connection, run_id: str, metrics: Sequence[Metric]
     _delete(connection, run_id, [*changed, *stored])
     insert_rows(connection, MetricRow, fresh)
     return MetricsUpdate(len(fresh) - len(changed), len(changed) + len(stored), unchanged, outdated)
+
+
+def analyzed_runs(connection: Connection) -> set[str]:
+    """Return the ids of the runs that have metrics of their layers."""
+    return {
+        row["run_id"] for row in fetch(connection, "SELECT DISTINCT run_id FROM metrics WHERE layer >= 0")
+    }
 
 
 def read_metrics(connection: Connection, run_id: str) -> list[dict[str, Any]]:

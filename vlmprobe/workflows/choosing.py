@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import representative_layers
 from vlmprobe.errors import UsageError
 from vlmprobe.names import safe_name
 from vlmprobe.pairs import get_template, is_under, read_dataset
+from vlmprobe.store.metrics import analyzed_runs
 from vlmprobe.store.rows import fetch
 
 if TYPE_CHECKING:
@@ -50,12 +51,15 @@ def dataset_of(database: Database, data: Path | None, max_per_category: int) -> 
     return read_dataset(data, max_per_category=max_per_category).dataset_id
 
 
-def newest_of_each_scale(found: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """Keep the newest run of each scale, on the one dataset there may be; say where there were several.
+def newest_of_each_scale(database: Database, found: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Keep the newest analyzed run of each scale, on the one dataset there may be; say where there were several.
+
+    A run that another process has just completed and not analyzed yet does not take the place of one that is ready.
 
     Raises:
-        UsageError: the runs are on several datasets; the message names them. Or a family or scale is called what
-            could lead a file out of its folder, which only another program's hand in the database can have done.
+        UsageError: the runs are on several datasets; the message names them. Or no run of a scale has metrics yet. Or a
+            family or scale is called what could lead a file out of its folder, which only another program's hand in
+            the database can have done.
     """
     for run in found:
         safe_name(run.family, "family")
@@ -64,14 +68,27 @@ def newest_of_each_scale(found: Sequence[Run]) -> tuple[list[Run], list[str]]:
     if len(datasets) > 1:
         listed = ", ".join(f"{name} ({mark}, {template})" for name, mark, template in datasets)
         raise UsageError(f"runs on several datasets match: {listed}; choose one with --data FILE or NAME")
-    newest = {(run.family, run.scale): run for run in found}
-    counts = Counter((run.family, run.scale) for run in found)
-    notes = [
-        f"{family} @ {scale}: {n} complete runs; the newest is shown"
-        for (family, scale), n in counts.items()
-        if n > 1
-    ]
-    return list(newest.values()), notes
+    with database.transaction() as connection:
+        analyzed = analyzed_runs(connection)
+    groups = {name: list(group) for name, group in groupby(found, key=lambda run: run.name)}
+    missing = [group[-1] for group in groups.values() if not any(run.run_id in analyzed for run in group)]
+    if missing:
+        families = " ".join(dict.fromkeys(run.family for run in missing))
+        raise UsageError(
+            f"{', '.join(run.name for run in missing)}: no metrics yet; run 'vlmprobe analyze {families}' first"
+        )
+    chosen, notes = [], []
+    for name, group in groups.items():
+        ready = [run for run in group if run.run_id in analyzed]
+        chosen.append(ready[-1])
+        if ready[-1] is not group[-1]:
+            notes.append(
+                f"{name}: the newest run has no metrics yet, the newest that has is shown; "
+                f"'vlmprobe analyze {ready[-1].family}' makes them"
+            )
+        elif len(group) > 1:
+            notes.append(f"{name}: {len(group)} complete runs; the newest is shown")
+    return chosen, notes
 
 
 def of_template(found: Sequence[Run], template: str) -> tuple[list[Run], list[str]]:

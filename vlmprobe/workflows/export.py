@@ -56,14 +56,14 @@ def export_results(
     compress: bool = False,
     plots: bool = True,
 ) -> list[Path]:
-    """Write the newest complete run of every scale in the old layout; return the files.
+    """Write the newest analyzed run of every scale in the old layout; return the files.
 
     CSV and JSON hold every layer; the NPZ files and the per-layer CSV files hold ``layers``, five that are spread
     evenly over the depth when None, or all with ``all_layers``.
 
     Raises:
-        UsageError: no run matches, or one has no metrics yet, or has not the layers asked for. Or the template asks for
-            a yes or no, which the old layout has no words for: there the right answer is the pair's category.
+        UsageError: no run matches, or a scale has no metrics yet, or a run not the layers asked for. Or the template
+            asks for a yes or no, which the old layout has no words for: there the right answer is the pair's category.
     """
     if get_template(template).asks_whether is not None:
         raise UsageError(
@@ -78,7 +78,9 @@ def export_results(
     found, others = of_template(everything, template)
     for line in others:
         console.say(line)
-    runs, _ = newest_of_each_scale(found)
+    runs, notes = newest_of_each_scale(database, found)
+    for line in notes:
+        console.say(line)
     studies = []
     for run in runs:
         arrays = RunArrays(database, tracker, run.run_id, settings.home / "cache")
@@ -149,8 +151,6 @@ def _results(database: Database, run: Run, layers: Sequence[int]) -> ScaleResult
     with database.transaction() as connection:
         rows = read_metrics(connection, run.run_id)
         stored = read_results_json(connection, run.run_id, "layer_candidates", str(Subset.ALL))
-    if not rows:
-        raise UsageError(f"{run.name}: no metrics yet; run 'vlmprobe analyze {run.family}' first")
     kept = set(layers) | {-1}
     per_layer_files = {"delta_similarity", "delta_norm"}
     metrics = [_metric(row) for row in rows if row["layer"] in kept or row["name"] not in per_layer_files]

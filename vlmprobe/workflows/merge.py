@@ -8,7 +8,7 @@ from importlib.metadata import version
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import TrackingError, UsageError
+from vlmprobe.errors import TrackingError
 from vlmprobe.names import file_part
 from vlmprobe.pairs import PUBLISHED, is_under
 from vlmprobe.reports import ChangeRow, Report, render_report, summary_rows, write_summary_csv
@@ -60,10 +60,10 @@ def merge(
     template: str = PUBLISHED.name,
     out: Path | None = None,
 ) -> MergeResult:
-    """Compare the newest complete run of every scale on one dataset under one template.
+    """Compare the newest analyzed run of every scale on one dataset under one template.
 
     Raises:
-        UsageError: no run matches, several datasets do, or a run has no metrics yet.
+        UsageError: no run matches, several datasets do, or a scale has no metrics yet.
     """
     database = Database(settings.database_path, tell=console.warn)
     require_schema(database)
@@ -72,11 +72,10 @@ def merge(
     found, others = of_template(everything, template)
     for line in others:
         console.say(line)
-    runs, notes = newest_of_each_scale(found)
+    runs, notes = newest_of_each_scale(database, found)
+    for line in notes:
+        console.say(line)
     study = Study(database, runs)
-    if study.missing:
-        names = ", ".join(run.name for run in study.missing)
-        raise UsageError(f"{names}: no metrics yet; run 'vlmprobe analyze {' '.join(families)}' first")
     title = ", ".join(sorted({run.family for run in runs}))
     template = runs[0].template
     mark = "" if is_under(template, PUBLISHED.name) else f" under {template}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import UsageError, unknown_name
+from vlmprobe.errors import unknown_name
 from vlmprobe.figures import FORMATS, draw_all
 from vlmprobe.pairs import PUBLISHED
 from vlmprobe.store.arrays import RunArrays
@@ -41,12 +41,13 @@ def plot(
     out: Path | None = None,
     options: PlotOptions | None = None,
 ) -> list[Path]:
-    """Draw every figure of the newest complete run of each scale; return the files, a folder a family.
+    """Draw every figure of the newest analyzed run of each scale; return the files, a folder a family.
 
     Those of another template than the published one are in ``plots-TEMPLATE`` unless ``out`` says where.
 
     Raises:
-        UsageError: no run matches, several datasets do, a run has no metrics or no such layer, or an option is wrong.
+        UsageError: no run matches, several datasets do, a scale has no metrics or a run no such layer, or an
+            option is wrong.
     """
     options = options or PlotOptions()
     if options.file_format not in FORMATS:
@@ -61,7 +62,9 @@ def plot(
     found, others = of_template(everything, template)
     for line in others:
         console.say(line)
-    runs, _ = newest_of_each_scale(found)
+    runs, notes = newest_of_each_scale(database, found)
+    for line in notes:
+        console.say(line)
     folder = out or plots_folder(settings, template)
     return draw_plots(
         settings, database, console, runs, folder, layers=layers, all_layers=all_layers, options=options
@@ -87,17 +90,13 @@ def draw_plots(
     """Draw every figure of these runs into ``folder/{family}/plots``, in parallel processes.
 
     Raises:
-        UsageError: a run has no metrics, or has not a layer asked for.
+        UsageError: a run has not a layer asked for.
     """
     tracker = Tracker(settings)
     jobs = []
     for family in dict.fromkeys(run.family for run in runs):
         mine = [run for run in runs if run.family == family]
         study = Study(database, mine)
-        if study.missing:
-            raise UsageError(
-                f"{study.missing[0].name}: no metrics yet; run 'vlmprobe analyze {family}' first"
-            )
         arrays = {
             run.run_id: RunArrays(database, tracker, run.run_id, settings.home / "cache") for run in mine
         }

@@ -26,7 +26,7 @@ __all__ = ["Study"]
 
 
 class Study:
-    """Some runs on one dataset: accuracy, curves, peaks and facts, in the runs' order."""
+    """Some analyzed runs on one dataset: accuracy, curves, peaks and facts, in the runs' order."""
 
     def __init__(self, database: Database, runs: Sequence[Run]) -> None:
         """Read it all."""
@@ -47,8 +47,6 @@ class Study:
                 CategoryPoint(**{field.name: row[field.name] for field in fields(CategoryPoint)})
                 for row in self._rows(connection, "accuracy/by_category")
             ]
-        analyzed = {curve_run for curve_run, _ in self.curves}
-        self.missing = [run for run in self.runs if run.run_id not in analyzed]
 
     def _rows(self, connection: Connection, name: str, **parameters: str) -> list[dict[str, Any]]:
         query = load_query(name)
