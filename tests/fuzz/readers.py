@@ -20,6 +20,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from vlmprobe.cli.options import batch_size, device_list, layer_list
+from vlmprobe.demo.training.config import RECIPE, read_config
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.families import load_catalog
 from vlmprobe.families.worker import Fault
@@ -30,6 +31,7 @@ from vlmprobe.interop.predictions import read_predictions
 from vlmprobe.interop.read_arrays import read_quads, read_vectors
 from vlmprobe.names import file_part, safe_name
 from vlmprobe.pairs import (
+    TEMPLATES,
     Category,
     check_answer,
     decode_image,
@@ -154,6 +156,9 @@ def _read_tsv(content: bytes, folder: Path) -> object:
     (folder / "bench.tsv").write_bytes(content)
     dataset = read_dataset(folder / "bench.tsv", decode=True)
     summarise(dataset)
+    for template in TEMPLATES:
+        with suppress(VlmprobeError):  # a file that spells its questions out can have no other
+            dataset.under(template)
     for pair in dataset.pairs:
         dataset.image(pair)
     return dataset
@@ -257,6 +262,28 @@ def _read_catalogue(content: bytes, folder: Path) -> object:
             for scale in catalogue.listed_scales(family):
                 catalogue.scale(family, scale)
     return catalogue
+
+
+_RECIPE = RECIPE.read_bytes()
+_ODD_TRAINING = st.builds(
+    lambda table, key, value: f"[{table}]\n{json.dumps(key)} = {_toml_value(value)}\n".encode(
+        "utf-8", "surrogatepass"
+    ),
+    st.sampled_from(
+        ["scales", "templates", "scenes", "model", "optimiser", "vanilla", "fine_tuning", "evaluation"]
+    ),
+    st.sampled_from(
+        ["seed", "80k", "published", "image_size", "text_heads", "questions", "steps", "learning_rate"]
+    )
+    | hostile_text,
+    st.integers() | st.integers(0, 2**80) | st.floats() | st.booleans() | hostile_text,
+)
+
+
+def _read_training(content: bytes, folder: Path) -> object:
+    (folder / "training.toml").write_bytes(content)
+    config = read_config(folder / "training.toml")
+    return config.digest, [config.steps_for(samples) for samples in config.scales.values()]
 
 
 _VARIABLES = (
@@ -765,6 +792,12 @@ READERS = (
     Reader("boxes, damaged parquet", seeds.map(lambda seed: damaged(_parquet(), seed)), _read_boxes, 3),
     Reader("vlmprobe.toml, damaged", seeds.map(lambda seed: damaged(_CATALOGUE, seed)), _read_catalogue, 2),
     Reader("vlmprobe.toml, odd values", _ODD_CATALOGUE, _read_catalogue, 2),
+    Reader(
+        "training config",
+        _ODD_TRAINING | seeds.map(lambda seed: damaged(_RECIPE, seed)),
+        _read_training,
+        3,
+    ),
     Reader("mlflow.env", _ODD_DOTENV | seeds.map(lambda seed: damaged(_DOTENV, seed)), _read_settings, 5),
     Reader("answers", _ANSWERS, _read_answer, 8),
     Reader(

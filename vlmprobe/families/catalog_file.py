@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
-import tomllib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ from vlmprobe.errors import InputError, UsageError
 from vlmprobe.families.environments import DEFAULT_TIMEOUT_S, Environment
 from vlmprobe.families.registry import family_names
 from vlmprobe.names import safe_name
+from vlmprobe.toml_file import read_toml, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +24,6 @@ _COUNT_KEYS = ("samples_seen", "global_steps")
 _ENVIRONMENT_KEYS = ("python", "pythonpath", "timeout")
 #: As many as a database's column holds, and more than any training.
 _MOST = 2**62
-#: A catalogue is some KiB; one of this size already takes the parser seconds.
-_MAX_BYTES = 2**20
 _FAMILY_KEYS = ("architecture", "needs", "packages", *_ENVIRONMENT_KEYS, "scales")
 
 
@@ -82,7 +79,7 @@ def read_catalog_file(file: Path, families: dict[str, FamilyEntry], meanings: di
     Raises:
         InputError: the file is missing, is no TOML, or has an unknown key or a value of the wrong kind.
     """
-    top = _table(_parse(file), "the top level", ("scales", "families"), file)
+    top = _table(read_toml(file), "the top level", ("scales", "families"), file)
     for name, value in _table(top.get("scales", {}), "[scales]", None, file).items():
         where = f"[scales.{_name(name, 'scale', file)}]"
         entry = _scale(value, where, file, _COUNT_KEYS)
@@ -98,9 +95,7 @@ def _family(name: str, value: Any, known: FamilyEntry | None, file: Path) -> Fam
     architecture = _text(table.get("architecture", before.architecture), f"architecture in {where}", file)
     if architecture not in family_names():
         said = "unknown architecture" if "architecture" in table else "set architecture; there is no family"
-        raise InputError(
-            f"{file}: {where}: {said} {_short(architecture)}; known: {', '.join(family_names())}"
-        )
+        raise InputError(f"{file}: {where}: {said} {shown(architecture)}; known: {', '.join(family_names())}")
     scales = dict(before.scales)
     for scale, fields in _table(table.get("scales", {}), f"[families.{name}.scales]", None, file).items():
         place = f"[families.{name}.scales.{_name(scale, 'scale', file)}]"
@@ -129,7 +124,7 @@ def _environment(table: dict[str, Any], where: str, file: Path) -> Environment |
     timeout = table.get("timeout", DEFAULT_TIMEOUT_S)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
         raise InputError(
-            f"{file}: timeout in {where} must be a number of seconds above 0, not {_short(timeout)}"
+            f"{file}: timeout in {where} must be a number of seconds above 0, not {shown(timeout)}"
         )
     folders = _texts(table.get("pythonpath", []), f"pythonpath in {where}", file)
     return Environment(
@@ -146,14 +141,6 @@ def _name(name: str, what: str, file: Path) -> str:
         raise InputError(f"{file}: {error}") from None
 
 
-def _short(value: Any) -> str:
-    """Write a value for a message; a key can be as long as the file."""
-    try:
-        return repr(value)[:80]
-    except (ValueError, RecursionError):  # an integer or a nesting too long to be written out
-        return f"a {type(value).__name__}"
-
-
 def _absolute(path: str, file: Path) -> str:
     """Return a path of the file as seen from the file, symbolic links kept."""
     return os.path.abspath(file.parent / os.path.expanduser(path))  # noqa: PTH100, PTH111  (resolve() follows links)
@@ -167,7 +154,7 @@ def _scale(value: Any, where: str, file: Path, allowed: tuple[str, ...]) -> Scal
     for key in _COUNT_KEYS:
         count = table.get(key, 0)
         if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < _MOST:
-            raise InputError(f"{file}: {key} in {where} must be a whole number from 0, not {_short(count)}")
+            raise InputError(f"{file}: {key} in {where} must be a whole number from 0, not {shown(count)}")
         if key in table:
             fields[key] = count
     for key in _PLACE_KEYS:
@@ -200,51 +187,20 @@ def _folder(name: str, file: Path) -> str | None:
 
 def _table(value: Any, where: str, allowed: tuple[str, ...] | None, file: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InputError(f"{file}: {where} must be a table, not {_short(value)}")
+        raise InputError(f"{file}: {where} must be a table, not {shown(value)}")
     for key in value:
         if allowed is not None and key not in allowed:
-            raise InputError(f"{file}: unknown key {_short(key)} in {where}; known: {', '.join(allowed)}")
+            raise InputError(f"{file}: unknown key {shown(key)} in {where}; known: {', '.join(allowed)}")
     return value
 
 
 def _texts(value: Any, where: str, file: Path) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise InputError(f"{file}: {where} must be a list of texts, not {_short(value)}")
+        raise InputError(f"{file}: {where} must be a list of texts, not {shown(value)}")
     return tuple(_text(each, where, file) for each in value)
 
 
 def _text(value: Any, where: str, file: Path) -> str:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise InputError(f"{file}: {where} must be a text, not {_short(value)}")
+        raise InputError(f"{file}: {where} must be a text, not {shown(value)}")
     return value
-
-
-def _parse(file: Path) -> dict[str, Any]:
-    try:
-        if file.stat().st_size > _MAX_BYTES:
-            raise InputError(f"{file}: larger than {_MAX_BYTES // 2**10} KiB; is it a catalogue of scales?")
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"{file}: cannot read it: {reason}") from error
-    try:
-        return tomllib.loads(text)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # a number or a nesting that is too long, besides the parser's own
-        raise InputError(_syntax_message(file, text, str(error))) from error
-
-
-def _syntax_message(file: Path, text: str, said: str) -> str:
-    """Put file and line first and name a key that is there twice, which the parser's message does not."""
-    place = re.search(r"\(at line (\d+), column \d+\)", said)
-    if place is None:
-        return f"{file}: no valid TOML: {said[:120]}"
-    number = int(place.group(1))
-    line = text.splitlines()[number - 1].strip() if number <= len(text.splitlines()) else ""
-    what = said[: place.start()].strip()
-    if what.startswith(("Cannot overwrite", "Cannot declare")):
-        key = line if line.startswith("[") else line.partition("=")[0].strip()
-        return f"{file}: line {number}: {key[:80]} is there twice; keep one"
-    return f"{file}: line {number}: no valid TOML: {what[:120]}"

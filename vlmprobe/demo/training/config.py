@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.demo.scenes import SceneOptions
 from vlmprobe.errors import InputError, UsageError
+from vlmprobe.names import safe_name
 from vlmprobe.pairs.prompts import TEMPLATES
+from vlmprobe.toml_file import read_toml, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,12 @@ __all__ = ["RECIPE", "Evaluation", "ModelSize", "Optimiser", "Phase", "TrainingC
 
 #: The recipe of the bundled checkpoints.
 RECIPE = Path(__file__).with_name("recipe.toml")
+
+#: Of every number in a file: more is a slip, and could ask for more memory than there is.
+_MOST = 2**40
+_MOST_OF_A_SIZE = 2**14
+_HEAD_DIM = 32
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,22 +132,13 @@ def read_config(path: Path | None = None, *, seed: int | None = None) -> Trainin
     Raises:
         InputError: no such file, no TOML, an unknown key, or a value that makes no sense.
     """
-    config: TrainingConfig = _fill(TrainingConfig(), _load(RECIPE), RECIPE)
+    config: TrainingConfig = _fill(TrainingConfig(), read_toml(RECIPE), RECIPE)
     if path is not None:
-        config = _fill(config, _load(path), path)
+        config = _fill(config, read_toml(path), path)
     if seed is not None:
         config = replace(config, seed=seed)
     _check(config, path or RECIPE)
     return config
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}; give a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no TOML: {error}") from error
 
 
 def _fill(defaults: Any, table: Mapping[str, Any], path: Path, where: str = "") -> Any:
@@ -150,7 +148,7 @@ def _fill(defaults: Any, table: Mapping[str, Any], path: Path, where: str = "") 
     for key, value in table.items():
         name = f"{where}{key}"
         if key not in known:
-            raise InputError(f"{path}: unknown key {name!r}; known here: {', '.join(sorted(known))}")
+            raise InputError(f"{path}: unknown key {shown(name)}; known here: {', '.join(sorted(known))}")
         default = getattr(defaults, key)
         if is_dataclass(default):
             if not isinstance(value, dict):
@@ -165,11 +163,22 @@ def _fill(defaults: Any, table: Mapping[str, Any], path: Path, where: str = "") 
 
 
 def _typed(default: object, value: object, path: Path, name: str) -> object:
+    if isinstance(default, dict):
+        if not isinstance(value, dict):
+            raise InputError(f"{path}: {name} has to be a table")
+        return {key: _number(each, path, f"{name}.{key}") for key, each in value.items()}
+    if type(value) is not bool:
+        value = _number(value, path, name)
     if isinstance(default, float) and type(value) is int:
         return float(value)
-    expected = dict if isinstance(default, dict) else type(default)
-    if type(value) is not expected:
-        raise InputError(f"{path}: {name} is {value!r}; it has to be a {expected.__name__}")
+    if type(value) is not type(default):
+        raise InputError(f"{path}: {name} is {shown(value)}; it has to be {_KINDS[type(default)]}")
+    return value
+
+
+def _number(value: object, path: Path, name: str) -> int | float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -_MOST <= value <= _MOST:
+        raise InputError(f"{path}: {name[:80]} is {shown(value)}; it has to be a number, {_MOST:.0e} at most")
     return value
 
 
@@ -184,14 +193,20 @@ def _problems(config: TrainingConfig) -> list[str]:
     if config.seed < 0:
         problems.append(f"seed is {config.seed}; it has to be 0 or more")
     for name, samples in config.scales.items():
+        try:
+            safe_name(name, "scale")
+        except UsageError as error:
+            problems.append(str(error))
+        if name == "vanilla":
+            problems.append(
+                "scale 'vanilla' is the base model, from which the fine-tunings start; call it otherwise"
+            )
         if type(samples) is not int or samples < 1:
             problems.append(f"scales.{name} is {samples!r}; it has to be a number of questions, 1 or more")
-        if not name or name != Path(name).name or name in {"vanilla", ".", ".."} or name.startswith("."):
-            problems.append(f"scale {name!r} cannot name a folder beside vanilla's")
     for name, share in config.templates.items():
         if name not in TEMPLATES:
-            problems.append(f"unknown template {name!r}; known: {', '.join(sorted(TEMPLATES))}")
-        if type(share) not in {int, float} or not 0 < share <= 1:
+            problems.append(f"unknown template {shown(name)}; known: {', '.join(sorted(TEMPLATES))}")
+        if not 0 < share <= 1:
             problems.append(f"templates.{name} is {share!r}; it has to be a share above 0, up to 1")
     for name, phase in (("vanilla", config.vanilla), ("fine_tuning", config.fine_tuning)):
         for key in ("images", "warm_up"):
@@ -202,10 +217,38 @@ def _problems(config: TrainingConfig) -> list[str]:
                 problems.append(f"{name}.{key} is {getattr(phase, key)}; it has to be above 0, up to 1")
         if not 0 < phase.learning_rate < 1:
             problems.append(f"{name}.learning_rate is {phase.learning_rate}; it has to be between 0 and 1")
+    for name, weight in (
+        ("weight_decay", config.optimiser.weight_decay),
+        ("end_weight", config.optimiser.end_weight),
+    ):
+        if weight < 0:
+            problems.append(f"optimiser.{name} is {weight}; it has to be 0 or more")
+    problems += _problems_of_sizes(config.model)
     if config.optimiser.questions < 1:
         problems.append(f"optimiser.questions is {config.optimiser.questions}; it has to be 1 or more")
     if config.vanilla.steps < 1:
         problems.append(f"vanilla.steps is {config.vanilla.steps}; it has to be 1 or more")
     if config.evaluation.scenes < 2:
         problems.append(f"evaluation.scenes is {config.evaluation.scenes}; it has to be 2 or more")
+    return problems
+
+
+def _problems_of_sizes(model: ModelSize) -> list[str]:
+    problems = [
+        f"model.{name} is {size}; it has to be 1 to {_MOST_OF_A_SIZE}"
+        for name, size in asdict(model).items()
+        if not 1 <= size <= _MOST_OF_A_SIZE
+    ]
+    for part, hidden, heads in (
+        ("text", model.text_hidden, model.text_heads),
+        ("vision", model.vision_hidden, model.vision_heads),
+    ):
+        if hidden != _HEAD_DIM * heads:
+            problems.append(
+                f"model.{part}_hidden is {hidden}; {heads} heads of {_HEAD_DIM} make {_HEAD_DIM * heads}"
+            )
+    if not problems and model.text_heads % model.text_kv_heads:
+        problems.append(
+            f"model.text_kv_heads is {model.text_kv_heads}; it has to divide the {model.text_heads} text_heads"
+        )
     return problems
