@@ -52,13 +52,15 @@ class Key(NamedTuple):
     layer: int
 
 
-Results = dict[int, dict[Key, float]]
+#: Training (its seed, ``2 again`` for a second one from seed 2) -> its numbers.
+Results = dict[str, dict[Key, float]]
 
 
 def read_results(folder: Path = RESULTS) -> Results:
-    """Read every seed's numbers."""
+    """Read every training's numbers."""
     results: Results = {}
-    for path in sorted(folder.glob("seed-*.csv")):
+    for path in sorted(folder.glob("seed-*.csv"), key=lambda path: path.stem):
+        training = path.stem.removeprefix("seed-").replace("-", " ")
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 key = Key(
@@ -69,17 +71,17 @@ def read_results(folder: Path = RESULTS) -> Results:
                     row["target"],
                     int(row["layer"]),
                 )
-                results.setdefault(int(row["seed"]), {})[key] = float(row["value"])
+                results.setdefault(training, {})[key] = float(row["value"])
     return results
 
 
 def accuracy_table(results: Results, template: str) -> str:
-    """One row per scale and seed: how often a question and its swapped form were both answered right."""
-    head = ["scale", "seed", *(f"{axis}, {perspective}" for axis in AXES for perspective in PERSPECTIVES)]
+    """One row per scale and training: how often a question and its swapped form were both answered right."""
+    head = ["scale", "training", *(f"{axis}, {perspective}" for axis in AXES for perspective in PERSPECTIVES)]
     rows = [
         [
             scale,
-            str(seed),
+            training,
             *(
                 f"{values[Key(scale, template, perspective, 'accuracy.both', axis, -1)]:.2f}"
                 for axis in AXES
@@ -87,13 +89,13 @@ def accuracy_table(results: Results, template: str) -> str:
             ),
         ]
         for scale in SCALES
-        for seed, values in results.items()
+        for training, values in results.items()
     ]
     return _markdown(head, rows)
 
 
 def directions_table(results: Results, metric: str, targets: Iterable[str], perspective: str = "all") -> str:
-    """One row per template and scale, mean over seeds and in brackets the smallest and largest; last layer."""
+    """One row per template and scale, mean over trainings and in brackets the smallest and largest; last layer."""
     targets = tuple(targets)
     rows = [
         [
@@ -111,7 +113,7 @@ def directions_table(results: Results, metric: str, targets: Iterable[str], pers
 
 
 def _band(results: Results, key: Key) -> str:
-    values = [seed[key] for seed in results.values()]
+    values = [training[key] for training in results.values()]
     return f"{fmean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
@@ -121,7 +123,7 @@ def _markdown(head: list[str], rows: list[list[str]]) -> str:
 
 
 def accuracy_figure(results: Results) -> Figure:
-    """Accuracy over scales, a panel an axis: consistent scenes solid, counter ones dashed; bands over seeds."""
+    """Accuracy over scales, a panel an axis: consistent scenes solid, counter ones dashed; bands over trainings."""
     figure = frame.blank(None, frame.FULL_WIDTH, 3.3)
     panels = figure.subplots(1, len(AXES), sharey=True)
     for axis, panel in zip(AXES, panels, strict=True):
@@ -142,12 +144,12 @@ def accuracy_figure(results: Results) -> Figure:
         panel.set_ylim(-0.03, 1.03)
         panel.legend(frameon=False, fontsize=theme.SMALL_SIZE, loc="lower right")
     frame.label_y(panels[0], "both answers right\n(share of held-out scenes)")
-    frame.head(figure, f"Accuracy over fine-tuning scales; bands over {len(results)} seeds")
+    frame.head(figure, f"Accuracy over fine-tuning scales; bands over {len(results)} trainings")
     return figure
 
 
 def directions_figure(results: Results) -> Figure:
-    """Coherence of each axis, and VD-EI beside its controls, over scales; bands over seeds."""
+    """Coherence of each axis, and VD-EI beside its controls, over scales; bands over trainings."""
     figure = frame.blank(None, frame.FULL_WIDTH, 3.3)
     left, right = figure.subplots(1, 2)
     frame.dress(left, "axis coherence", "last layer")
@@ -162,24 +164,35 @@ def directions_figure(results: Results) -> Figure:
             str(axis),
         )
     frame.dress(right, "cosine of two axes' mean deltas", "last layer")
-    for pair in AXIS_PAIRS:
+    vertical_distance, *controls = AXIS_PAIRS
+    for pair in controls:
         _draw_band(
-            right,
-            results,
-            lambda scale, pair=pair: Key(scale, "published", "all", "vd_ei.pooled", pair, LAST_LAYER),
-            PAIR_COLORS[pair],
-            PAIR_MARKERS[pair],
-            "-" if pair == "vertical-distance" else "--",
-            "VD-EI (vertical-distance)" if pair == "vertical-distance" else f"control: {pair}",
+            right, results, _cosine_of(pair), PAIR_COLORS[pair], PAIR_MARKERS[pair], "--", f"control: {pair}"
+        )
+    # Trainings differ in its sign: a mean over them would hide how large it is in each.
+    for number, training in enumerate(results.values()):
+        right.plot(
+            range(len(SCALES)),
+            [training[_cosine_of(vertical_distance)(scale)] for scale in SCALES],
+            color=PAIR_COLORS[vertical_distance],
+            marker=PAIR_MARKERS[vertical_distance],
+            markersize=3.5,
+            linewidth=1.2,
+            label="_" if number else "VD-EI (vertical-distance), each training",
         )
     left.set_ylim(-0.05, 1.03)
-    right.set_ylim(-1.05, 1.05)
+    right.set_ylim(-1.05, 1.65)
+    right.set_yticks([-1, -0.5, 0, 0.5, 1])
     for panel in (left, right):
         panel.axhline(0, color=theme.FAINT, linewidth=0.8)
         _scales_across(panel)
-        panel.legend(frameon=False, fontsize=theme.SMALL_SIZE)
-    frame.head(figure, f"Directions over fine-tuning scales; bands over {len(results)} seeds")
+        panel.legend(frameon=False, fontsize=theme.SMALL_SIZE, loc="upper left")
+    frame.head(figure, f"Directions over fine-tuning scales; bands over {len(results)} trainings")
     return figure
+
+
+def _cosine_of(pair: str) -> Callable[[str], Key]:
+    return lambda scale: Key(scale, "published", "all", "vd_ei.pooled", pair, LAST_LAYER)
 
 
 def _draw_band(
@@ -191,7 +204,7 @@ def _draw_band(
     line: str,
     label: str,
 ) -> None:
-    values = [[seed[key(scale)] for seed in results.values()] for scale in SCALES]
+    values = [[training[key(scale)] for training in results.values()] for scale in SCALES]
     places = range(len(SCALES))
     panel.fill_between(
         places,
