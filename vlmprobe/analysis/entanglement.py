@@ -42,7 +42,8 @@ def cosines(grams: FloatArray, lengths: FloatArray) -> FloatArray:
     Returns:
         (..., K, K) cosines in [-1, 1]; NaN where a sum is empty or its terms cancel: zero has no direction.
     """
-    norms = np.sqrt(np.diagonal(grams, axis1=-2, axis2=-1))
+    # What rounding leaves of terms that cancel may lie below 0.
+    norms = np.sqrt(np.maximum(np.diagonal(grams, axis1=-2, axis2=-1), 0.0))
     norms = np.where(norms > _CANCELLED * lengths, norms, nan)
     ratios: FloatArray = grams / (norms[..., :, None] * norms[..., None, :])
     return np.clip(ratios, -1.0, 1.0)
