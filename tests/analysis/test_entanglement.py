@@ -41,7 +41,7 @@ def test_a_sum_without_a_direction_has_no_cosine(rest):
 
 @pytest.mark.filterwarnings("error")
 def test_a_square_that_rounding_leaves_below_zero_is_a_sum_without_a_direction():
-    """Such a sum's length is 0, not the root of a negative number; no warning is printed into a researcher's terminal."""
+    """Such a sum's length is 0, not the root of a negative number; it says nothing of it."""
     result = cosines(np.array([[1.0, 0.0], [0.0, -1e-17]]), np.array([1.0, 1.0]))
 
     assert np.isnan(result).tolist() == [[False, True], [True, True]]
