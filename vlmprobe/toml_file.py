@@ -21,8 +21,12 @@ def read_toml(file: Path) -> dict[str, Any]:
     """Return a file's top level.
 
     Raises:
-        InputError: it cannot be read, is larger than 1 MiB, or is no TOML; the message names the line where known.
+        InputError: it cannot be read, is no file, is larger than 1 MiB, or is no TOML; the message names the line where
+            known.
     """
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        # Of a device no size is known before it has filled the memory; a pipe can be waited for in vain.
+        raise InputError(f"{file} is a pipe or a device; give a file")
     try:
         if file.stat().st_size > _MAX_BYTES:
             raise InputError(f"{file}: larger than {_MAX_BYTES // 2**10} KiB; is it a file of settings?")

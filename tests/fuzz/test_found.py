@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import resource
 import struct
 import time
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vlmprobe.demo.training.config import read_config
 from vlmprobe.errors import ImageError, InputError, UsageError
 from vlmprobe.families import load_catalog
 from vlmprobe.families.worker.faults import ModelFault
@@ -264,6 +266,19 @@ def test_a_catalogue_is_read_or_refused_in_a_short_line(tmp_path: Path, text: st
         with pytest.raises(InputError, match=says) as raised:
             load_catalog(file)
         assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize("reader", [load_catalog, read_config], ids=["vlmprobe.toml", "training config"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_settings_are_not_read_from_what_has_no_end(tmp_path: Path, kind: str, reader: Any) -> None:
+    """A pipe into which nobody writes is not waited for, a device does not fill the memory."""
+    file = tmp_path / "settings.toml"
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="is a pipe or a device; give a file"):
+        reader(file)
 
 
 @pytest.mark.parametrize(

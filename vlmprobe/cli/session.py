@@ -80,7 +80,11 @@ def session(
     except typer.Exit:
         raise
     except MemoryError:
-        _fail("out of memory; use a smaller --batch-size", 1, debug=debug)
+        _fail(
+            "out of memory; close what else fills it, or use a smaller --batch-size where there is one",
+            1,
+            debug=debug,
+        )
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             _fail(str(DiskFullError(error.filename or "a file")), 1, debug=debug)
