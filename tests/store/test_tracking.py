@@ -163,6 +163,24 @@ def test_a_file_goes_up_and_comes_back(
     assert tracker.download(uri, tmp_path / "back").read_text() == "hello"
 
 
+def test_an_address_with_a_password_does_not_get_into_the_database(
+    tracker: Tracker, study: Any, client: MlflowClient, settings: Settings, tmp_path: Path
+) -> None:
+    """MLflow is asked for the file by its run then, and knows itself where that is."""
+    settings.artifacts.mkdir(parents=True)
+    # A user before a file's host means nothing to MLflow, so the real store takes it as a real server's.
+    location = settings.artifacts.as_uri().replace("file://", "file://me:secret@localhost")
+    client.create_experiment(settings.experiment, artifact_location=location)
+    (tmp_path / "a.txt").write_text("hello")
+    run_id = tracker.ensure_run(study.run("r1"))
+    assert "secret" in client.get_run(run_id).info.artifact_uri
+
+    uri = tracker.upload(run_id, tmp_path / "a.txt", "figures")
+
+    assert uri == f"runs:/{run_id}/figures/a.txt"
+    assert tracker.download(uri, tmp_path / "back").read_text() == "hello"
+
+
 def test_a_deleted_experiment_is_restored(
     tracker: Tracker, client: MlflowClient, local_mlflow: Settings
 ) -> None:

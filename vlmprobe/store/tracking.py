@@ -193,7 +193,7 @@ class Tracker:
         """Log one file; return its artifact URI."""
         with self._connected() as (client, _):
             client.log_artifact(mlflow_run_id, str(path), folder)
-            root = client.get_run(mlflow_run_id).info.artifact_uri.rstrip("/")
+            root = _without_secrets(client.get_run(mlflow_run_id).info.artifact_uri, mlflow_run_id)
             return "/".join(part for part in (root, folder, path.name) if part)
 
     def log_points(self, mlflow_run_id: str, points: Sequence[MetricPoint]) -> None:
@@ -232,6 +232,11 @@ class Tracker:
             return Path(
                 download_artifacts(artifact_uri=artifact_uri, dst_path=str(folder), tracking_uri=self._uri)
             )
+
+
+def _without_secrets(root: str, mlflow_run_id: str) -> str:
+    """Return where a run's artifacts are: what is stored beside the shards is read by anyone who has the database."""
+    return f"runs:/{mlflow_run_id}" if without_password(root) != root else root.rstrip("/")
 
 
 def _is_active(client: MlflowClient, mlflow_run_id: str) -> bool:
