@@ -57,6 +57,18 @@ def test_pairs_come_in_the_datasets_order(
         np.testing.assert_array_equal(arrays.layer(layer), np.stack([second[1], second[0], first[0]]))
 
 
+def test_a_flipped_bit_is_an_error_and_not_another_number(
+    study: Any, settings: Settings, tracker: Tracker, contents: list[Any]
+) -> None:
+    """Analysis names the file and what helps; nothing else is to be trusted until then."""
+    path = settings.spool / "r1" / "00002.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(VlmprobeError, match=r"00002\.safetensors: damaged: .*; 'vlmprobe verify' says what"):
+        _arrays(study, tracker, settings)
+
+
 def test_a_shard_that_left_the_spool_is_fetched_once(
     study: Any, settings: Settings, tracker: Tracker, contents: list[Any]
 ) -> None:

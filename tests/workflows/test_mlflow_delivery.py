@@ -92,6 +92,20 @@ def test_sync_again_adds_nothing(delivered: Home, vlmprobe: Any) -> None:
     assert delivered.runs() == [("tiny @ 2m", "FINISHED", "active")]
 
 
+def test_prune_keeps_what_mlflow_has_lost(delivered: Home, vlmprobe: Any) -> None:
+    """That a shard was delivered once is not enough to remove it here: MLflow's copy is fetched and compared."""
+    one, two, _ = sorted(delivered.path.rglob("hidden_states/*.safetensors"))
+    one.unlink()
+    two.write_bytes(two.read_bytes()[:-1] + b"?")
+
+    ran = vlmprobe("sync", "--prune", "--home", delivered.path).ok()
+
+    told = "MLflow did not have 2 of 3 shards as they were written; delivered again; they stay in the spool"
+    assert told in ran.err
+    assert delivered.spool() == ["00001.safetensors", "00002.safetensors"]
+    vlmprobe("verify", "--home", delivered.path).ok()
+
+
 def test_prune_frees_the_spool_and_analyze_goes_on_from_the_artifacts(delivered: Home, vlmprobe: Any) -> None:
     """After ``sync --prune`` no shard is left in the spool, and every metric comes out as it was."""
     vlmprobe("sync", "--prune", "--home", delivered.path).ok()

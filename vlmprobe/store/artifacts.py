@@ -1,4 +1,4 @@
-"""Where a shard is: in the spool, or else fetched from MLflow and checked."""
+"""Where a shard is: in the spool, or else fetched from MLflow; checked before anyone computes with it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,35 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import VlmprobeError
+from vlmprobe.errors import TrackingError, VlmprobeError
 from vlmprobe.names import safe_name
 
 if TYPE_CHECKING:
     from vlmprobe.store.predictions import ShardPlace
     from vlmprobe.store.tracking import Tracker
 
-__all__ = ["local_shard"]
+__all__ = ["is_in_mlflow", "local_shard"]
 
 
-def local_shard(place: ShardPlace, tracker: Tracker, cache: Path) -> Path:
-    """Return a path to a shard: the spool's, or one fetched from MLflow and checked against its hash.
+def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool = True) -> Path:
+    """Return a path to a shard: the spool's, or one fetched from MLflow.
+
+    Args:
+        place: its row.
+        tracker: MLflow.
+        cache: where what is fetched is kept.
+        check: whether the spool's has to have the hash that it was written with; what is fetched has to in any case.
 
     Raises:
         VlmprobeError: it is in neither place, or is not what was written.
     """
     path = Path(str(place["path"]))
     if path.exists():
+        if check and _sha256(path) != place["sha256"]:
+            raise VlmprobeError(
+                f"{path}: damaged: it does not have the hash that it was written with; "
+                "'vlmprobe verify' says what can be done"
+            )
         return path
     # An id that someone else wrote into the database must not lead out of the cache.
     cached = cache / safe_name(str(place["run_id"]), "run") / path.name
@@ -46,6 +57,18 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path) -> Path:
                 )
             fetched.replace(cached)
     return cached
+
+
+def is_in_mlflow(place: ShardPlace, tracker: Tracker, scratch: Path) -> bool:
+    """Return whether MLflow gives a shard back as it was written; it is fetched into ``scratch`` and removed there."""
+    if place["artifact_uri"] is None:
+        return False
+    scratch.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=scratch) as folder:
+        try:
+            return _sha256(tracker.download(place["artifact_uri"], Path(folder))) == str(place["sha256"])
+        except (TrackingError, FileNotFoundError):
+            return False
 
 
 def _sha256(path: Path) -> str:

@@ -205,9 +205,12 @@ def mark_synced(connection: Connection, run_id: str, shard: int, artifact_uri: s
     )
 
 
-def forget_artifacts(connection: Connection, run_id: str) -> None:
-    """Record that MLflow has no shard of a run any more."""
-    connection.execute(update(Shard).where(Shard.run_id == run_id).values(artifact_uri=None, synced_at=None))
+def forget_artifacts(connection: Connection, run_id: str, shards: Sequence[int] | None = None) -> None:
+    """Record that MLflow has these shards of a run no more; without a list, none of them."""
+    which = Shard.run_id == run_id
+    if shards is not None:
+        which &= Shard.shard.in_(shards)
+    connection.execute(update(Shard).where(which).values(artifact_uri=None, synced_at=None))
 
 
 def has_failed_certificate(connection: Connection, run_id: str) -> bool:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import VlmprobeError
-from vlmprobe.store.committer import Delivery
+from vlmprobe.store.artifacts import is_in_mlflow
+from vlmprobe.store.committer import Delivery, upload_shards
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import require_schema
-from vlmprobe.store.predictions import shard_places
+from vlmprobe.store.predictions import forget_artifacts, shard_places
 from vlmprobe.store.runs import complete_runs
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.deliver import deliver_run
@@ -25,7 +26,8 @@ __all__ = ["sync"]
 def sync(settings: Settings, console: Console, *, prune: bool = False) -> list[tuple[Run, Delivery]]:
     """Log what MLflow lacks, and again what it has: the stored times make a replay add nothing.
 
-    With ``prune`` the spool's copies of shards that MLflow has are removed.
+    With ``prune`` the spool's copies of shards that MLflow gives back as they were written are removed; those that it
+    has lost are delivered again, and stay.
 
     Raises:
         DatabaseError: there is no database, or it is not current.
@@ -48,14 +50,34 @@ def sync(settings: Settings, console: Console, *, prune: bool = False) -> list[t
         if delivery.problem is not None:
             break  # the next one would wait for the same server
         if prune:
-            _prune(database, run, settings.spool)
+            _prune(settings, database, tracker, run, console)
     return delivered
 
 
-def _prune(database: Database, run: Run, spool: Path) -> None:
+def _prune(settings: Settings, database: Database, tracker: Tracker, run: Run, console: Console) -> None:
     with database.transaction() as connection:
         places = shard_places(connection, run.run_id)
-    for place in places:
-        path = Path(place["path"])
-        if place["synced_at"] is not None and path.is_relative_to(spool):
-            path.unlink(missing_ok=True)
+    held = {
+        place["shard"]: (place, path)
+        for place in places
+        if (path := Path(place["path"])).is_relative_to(settings.spool) and path.exists()
+    }
+    lost: dict[int, Path] = {}
+    with console.track(f"{run.name}: MLflow's copies", len(held)) as advance:
+        for number, (place, path) in held.items():
+            # That it was delivered once is not enough to remove what may be the last copy.
+            if is_in_mlflow(place, tracker, settings.home / "cache"):
+                path.unlink()
+            else:
+                lost[number] = path
+            advance(1)
+    if not lost:
+        return
+    with database.transaction() as connection:
+        forget_artifacts(connection, run.run_id, list(lost))
+    delivery = upload_shards(database, tracker, run.run_id, lost.items())
+    done = "delivered again" if delivery.problem is None else f"not delivered again: {delivery.problem}"
+    console.warn(
+        f"{run.name}: MLflow did not have {len(lost)} of {len(held)} shards as they were written; {done}; "
+        "they stay in the spool"
+    )

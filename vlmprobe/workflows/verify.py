@@ -187,7 +187,9 @@ class _OneRun:
             self._look_at_rows(shard, path, repair=repair)
 
     def _read(self, place: ShardPlace) -> ShardFile:
-        return read_whole(place, local_shard(place, self._tracker, self._settings.home / "cache"))
+        return read_whole(
+            place, local_shard(place, self._tracker, self._settings.home / "cache", check=False)
+        )
 
     @property
     def _is_extracted(self) -> bool:
