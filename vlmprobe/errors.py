@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "DamagedCopyError",
     "DatabaseError",
     "DiskFullError",
     "ImageError",
@@ -12,6 +13,7 @@ __all__ = [
     "ModelError",
     "StaleSchemaError",
     "TrackingError",
+    "UnreadableError",
     "UsageError",
     "VlmprobeError",
     "VlmprobeWarning",
@@ -78,8 +80,16 @@ class TrackingError(VlmprobeError):
     """MLflow did not answer or refused."""
 
 
+class DamagedCopyError(TrackingError):
+    """What MLflow gave back is not what it was given; another try may do better."""
+
+
 class WorkerError(VlmprobeError):
     """The process in which a family's model runs died, hung, or could not be started."""
+
+
+class UnreadableError(VlmprobeError):
+    """A file is there, but the system does not give it now: of its content nothing is known, so nothing is undone."""
 
 
 class VlmprobeWarning(UserWarning):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
+from vlmprobe.names import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,10 @@ ENV_FILE = "mlflow.env"
 _DUCKDB_SCHEME = "duckdb:///"
 _SQLITE_SCHEME = "sqlite:///"
 _MAX_ENV_FILE = 2**20
+#: Values that name each other, twice each, grow beyond any memory in thirty lines.
+_MAX_REFERENCES = 20
+#: Of pairs, MiB and seconds: no one means more.
+_MOST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,18 @@ class Settings:
         """Where ``merge`` writes unless told otherwise."""
         return self.home / "reports"
 
+    def spool_of(self, run_id: str) -> Path:
+        """Return a run's folder in the spool.
+
+        Raises:
+            UsageError: the id would lead out of the spool, which only another program's hand in the database can do.
+        """
+        return self.spool / safe_name(run_id, "run")
+
+    def is_spooled(self, path: Path, run_id: str) -> bool:
+        """Return whether a file lies in a run's folder here, whatever the database says: others are left alone."""
+        return path.parent.resolve() == self.spool_of(run_id).resolve()
+
     @classmethod
     def load(
         cls,
@@ -90,7 +107,7 @@ class Settings:
             database_url=_database_url(named.get("VLMPROBE_DATABASE_URL"), root, folder),
             tracking_uri=_tracking_uri(named.get("MLFLOW_TRACKING_URI"), root, folder),
             experiment=experiment or merged.get("VLMPROBE_EXPERIMENT") or "vlmprobe",
-            shard_pairs=int(_positive(merged, "VLMPROBE_SHARD_PAIRS", 256)),
+            shard_pairs=int(_positive(merged, "VLMPROBE_SHARD_PAIRS", 256, least=1)),
             shard_bytes=int(_positive(merged, "VLMPROBE_SHARD_MIB", 64) * 2**20),
             shard_seconds=_positive(merged, "VLMPROBE_SHARD_SECONDS", 30),
             environment={k: v for k, v in dotenv.items() if k.startswith("MLFLOW_") and k not in env},
@@ -116,6 +133,8 @@ def _read_dotenv(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"{path}: cannot read it: {reason}") from None
+    if text.count("${") > _MAX_REFERENCES:
+        raise UsageError(f"{path}: more than {_MAX_REFERENCES} references to other values; write them out")
     found = {key: value for key, value in dotenv_values(stream=io.StringIO(text)).items() if value}
     for key, value in found.items():
         if "\0" in value:
@@ -126,12 +145,18 @@ def _read_dotenv(path: Path) -> dict[str, str]:
 def _database_url(value: str | None, home: Path, folder: Path) -> str:
     if not value:
         return f"{_DUCKDB_SCHEME}{home / 'vlmprobe.duckdb'}"
+    if value.startswith(("md:", "motherduck:")):
+        raise UsageError(
+            "VLMPROBE_DATABASE_URL: MotherDuck is not supported; use duckdb:///path/to/file.duckdb"
+        )
     if "://" not in value:
         value = _DUCKDB_SCHEME + value
     if not value.startswith(_DUCKDB_SCHEME):
         scheme = value.split("://", 1)[0]
+        # What is no scheme may be the half of a password.
+        shown = f"{scheme}://" if re.fullmatch(r"[a-z][a-z0-9+]{0,30}", scheme) else "such an address"
         raise UsageError(
-            f"VLMPROBE_DATABASE_URL: {scheme}:// is not supported; use duckdb:///path/to/file.duckdb"
+            f"VLMPROBE_DATABASE_URL: {shown} is not supported; use duckdb:///path/to/file.duckdb"
         )
     path = Path(value.removeprefix(_DUCKDB_SCHEME))
     if str(path) in {"", ".", ":memory:"}:
@@ -159,11 +184,14 @@ def _absolute(path: Path, folder: Path, named_by: str) -> Path:
 
 
 def without_password(url: str) -> str:
-    """Return an address without the user and password that may stand before its host, for people to read."""
-    return re.sub(r"//[^/\s]*@", "//", url)
+    """Return an address without the user and password before its host and what its query says, for people to read."""
+    shown = re.sub(r"//[^/\s]*@", "//", url)
+    # A slash in a password ends the host's part too early; a port, which is all digits, may be followed by one.
+    shown = re.sub(r"//[^/\s:@]*:(?!\d*(?:[/?\s]|$))\S*@", "//", shown)
+    return re.sub(r"\?[^\s=]*=\S*", "?...", shown)
 
 
-def _positive(values: Mapping[str, str], name: str, default: float) -> float:
+def _positive(values: Mapping[str, str], name: str, default: float, *, least: float = 0.0) -> float:
     text = values.get(name)
     if not text:
         return default
@@ -171,6 +199,8 @@ def _positive(values: Mapping[str, str], name: str, default: float) -> float:
         number = float(text)
     except ValueError:
         number = 0.0
-    if not 0 < number < float("inf"):
+    if not 0 < number <= _MOST:
         raise UsageError(f"{name}={text[:60]!r}: expected a number above 0")
+    if number < least:
+        raise UsageError(f"{name}={text[:60]!r}: expected {least:g} or more")
     return number

@@ -63,3 +63,15 @@ def test_a_backup_while_others_write_is_one_moment(study: Any, tmp_path: Path) -
     assert counts == sorted(counts)
     assert all(count % 5 == 0 for count in counts)
     assert counts[-1] > 0
+
+
+def test_a_file_that_happens_to_have_a_similar_name_stays(study: Any, tmp_path: Path) -> None:
+    """What a backup removes afterwards it has made itself."""
+    theirs = tmp_path / "copy.duckdb.partial"
+    theirs.write_text("mine")
+    copy_database(study.database, tmp_path / "copy.duckdb")
+    assert theirs.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir() if "copy" in path.name) == [
+        "copy.duckdb",
+        "copy.duckdb.partial",
+    ]

@@ -228,3 +228,13 @@ def test_a_write_that_finds_no_room_is_one_line_and_writes_nothing(notes: Databa
         connection.execute(insert)
     with notes.transaction() as connection:
         assert connection.execute(text("SELECT count(*) FROM notes")).scalar_one() == 1
+
+
+def test_a_view_that_someone_else_wrote_reads_no_file(tmp_path: Path) -> None:
+    """A database may come from anywhere, and a view runs as soon as a report asks it."""
+    path, secret = tmp_path / "theirs.duckdb", tmp_path / "secret.txt"
+    secret.write_text("mine")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(f"CREATE VIEW accuracy AS SELECT content FROM read_text('{secret}')")
+    with Database(path).transaction() as ours, pytest.raises(Exception, match="disabled by configuration"):
+        ours.execute(text("SELECT * FROM accuracy"))

@@ -186,3 +186,31 @@ def test_reading_from_another_kind_of_file_says_so(tmp_path: Path, check: Any) -
     path.write_text("not a database, but longer than its header would be\n" * 500)
     with pytest.raises(DatabaseError, match="is not a DuckDB database; name another with --home"):
         check(Database(path))
+
+
+@pytest.mark.parametrize("use", [require_schema, ensure_schema, ask], ids=lambda use: use.__name__)
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "CREATE OR REPLACE VIEW consistency AS FROM enable_logging('QueryLog')",
+        'CREATE OR REPLACE VIEW accuracy AS SELECT (SELECT count(*) FROM "CheckPoint" /* */ ())',
+        "CREATE MACRO best() AS TABLE SELECT * FROM query('SELECT 1')",
+    ],
+    ids=["a log", "quoted", "a macro"],
+)
+def test_a_database_whose_views_do_more_than_read_is_refused(
+    database: Database, definition: str, use: Any
+) -> None:
+    """A view of a database from elsewhere would run as soon as a report asks it."""
+    with duckdb.connect(str(database.path)) as connection:
+        connection.execute(definition)
+    with pytest.raises(DatabaseError, match="which no view of vlmprobe does, and was not asked"):
+        use(database)
+
+
+def test_a_view_of_ones_own_is_welcome(database: Database) -> None:
+    """One that reads; and our own, which have a column that is called like a function that writes."""
+    with duckdb.connect(str(database.path)) as connection:
+        connection.execute("CREATE VIEW best AS SELECT checkpoint, count(*) AS query FROM runs GROUP BY 1")
+    require_schema(database)
+    ask(database)

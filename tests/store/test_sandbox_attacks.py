@@ -14,6 +14,7 @@ import pytest
 from vlmprobe.errors import UsageError, VlmprobeError
 from vlmprobe.store import sandbox
 from vlmprobe.store.engine import Database
+from vlmprobe.store.foreign_sql import REFUSED
 from vlmprobe.store.sandbox import run_sql
 
 from .attacks import ATTACKS, REVIEWED_TABLE_FUNCTIONS, TOO_MUCH
@@ -92,7 +93,7 @@ def test_every_table_function_was_looked_at() -> None:
     rows = duckdb.execute(
         "SELECT function_name FROM duckdb_functions() WHERE function_type = 'table'"
     ).fetchall()
-    assert {name for (name,) in rows} - REVIEWED_TABLE_FUNCTIONS - sandbox._REFUSED == set()
+    assert {name for (name,) in rows} - REVIEWED_TABLE_FUNCTIONS - REFUSED == set()
 
 
 def test_a_name_of_a_function_in_a_text_is_no_call(frozen: Path) -> None:

@@ -33,6 +33,11 @@ AWAY = {
         ("http://user:password@host:5000/path", "http://host:5000/path"),
         ("https://token@host", "https://host"),
         ("http://host/a@b", "http://host/a@b"),
+        ("http://user:pass/word@host:9/", "http://host:9/"),
+        ("http://host:5000/a@b", "http://host:5000/a@b"),
+        ("http://host/?token=secret&a=b", "http://host/?..."),
+        ("no database at /home/md:db?motherduck_token=secret; make", "no database at /home/md:db?... make"),
+        ("is it running? yes", "is it running? yes"),
         ("sqlite:////data/mlflow.db", "sqlite:////data/mlflow.db"),
         ("refused: http://u:p@host and ftp://v:q@other", "refused: http://host and ftp://other"),
     ],
@@ -47,6 +52,15 @@ def test_a_database_of_another_kind_is_refused_without_its_password(inside: Any)
     ran = inside("runs", VLMPROBE_DATABASE_URL="postgresql://someone:hunter2@host/db")
     assert ran.code == 2
     assert "postgresql:// is not supported" in ran.err
+    assert "hunter2" not in ran.err
+
+
+@pytest.mark.parametrize("url", ["hunter2@h://x", "md:mine?motherduck_token=hunter2"])
+def test_a_database_address_that_is_none_is_not_repeated(url: str, inside: Any) -> None:
+    """What is no path may be a secret."""
+    ran = inside("runs", VLMPROBE_DATABASE_URL=url)
+    assert ran.code == 2
+    assert "is not supported" in ran.err
     assert "hunter2" not in ran.err
 
 

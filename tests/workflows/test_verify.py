@@ -238,3 +238,71 @@ def test_the_checks_of_the_database_are_part_of_it(home: Home) -> None:
     home.change("UPDATE swap_pairs SET swap_expected = orig_expected WHERE position = 0")
     assert "checks/opposite_answers: 1 rows break it" in home.wrong()
     assert home._inside("db", "check", "--home", home.path).code == 1
+
+
+@pytest.mark.parametrize("delivered", [True, False], ids=["MLflow has it", "the only copy"])
+def test_a_shard_that_cannot_be_read_now_is_not_given_up(home: Home, delivered: bool) -> None:
+    """A disk that is slow or a right that is missing says nothing about the content: no row goes, no file moves."""
+    path = home.shard(2)
+    kept = path.read_bytes()
+    path.unlink()
+    path.mkdir()  # for root, too, a folder is no file that opens
+    if not delivered:
+        home.forget_mlflow()
+    before = read_rows(home.path, "SELECT count(*) FROM predictions")
+
+    ran = home.verify("--repair")
+
+    assert ran.code == 1
+    assert f"{path}: tiny @ 2m: cannot be checked: {path}: cannot be read: Is a directory" in ran.out
+    assert read_rows(home.path, "SELECT count(*) FROM predictions") == before
+    path.rmdir()
+    path.write_bytes(kept)
+    home.verify("--repair").ok()
+
+
+def test_a_damaged_download_does_not_cost_the_rows(home: Home, tmp_path: Path) -> None:
+    """The spool's file went by ``sync --prune``; what MLflow gives back may be right the next time."""
+    home.shard(2).unlink()
+    copy = tmp_path / "00002.safetensors"
+    copy.write_bytes(b"half")
+    home.change(f"UPDATE shards SET artifact_uri = '{copy.as_uri()}' WHERE shard = 2")
+
+    ran = home.verify("--repair")
+
+    assert ran.code == 1
+    assert "cannot be checked: shard 2 of run" in ran.out
+    assert "came back damaged from MLflow" in ran.out
+    assert read_rows(home.path, "SELECT count(*) FROM predictions") == [(48,)]
+
+
+def test_files_outside_of_the_home_are_left_alone(home: Home, original: Home) -> None:
+    """A database from elsewhere may name any file as its shard: it is neither moved nor removed."""
+    foreign = home.path.parent / "id_rsa"
+    foreign.write_text("mine")
+    home.change(f"UPDATE shards SET path = '{foreign}' WHERE shard = 2")
+
+    ran = home.verify("--repair")
+
+    assert ran.code == 1
+    assert "it is left alone" in ran.out
+    assert foreign.read_text() == "mine"
+    home.change(f"UPDATE shards SET path = '{home.path}/spool/../../id_rsa' WHERE shard = 2")
+    home.verify("--repair")
+    assert foreign.read_text() == "mine"
+
+
+def test_a_run_whose_id_leads_elsewhere_is_told_and_not_touched(home: Home) -> None:
+    """The spool of such a run would be any folder of this machine."""
+    victim = home.path.parent / "victim"
+    victim.mkdir()
+    (victim / "00007.partial").write_text("mine")
+    for table in ("predictions", "shards", "metrics", "certificates", "failures", "results_json"):
+        home.change(f"DELETE FROM {table}")
+    home.change("UPDATE runs SET run_id = '../../victim'")
+
+    ran = home.verify("--repair")
+
+    assert ran.code == 1
+    assert "run '../../victim' cannot be part of a file name" in ran.out
+    assert (victim / "00007.partial").read_text() == "mine"

@@ -83,8 +83,9 @@ def print_rows(
         sys.stdout.write(json.dumps(plain, indent=1) + "\n")
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([_plain(row.get(name)) for name in names] for row in rows)
+        shown = _on_terminal if sys.stdout.isatty() else _plain
+        writer.writerow([shown(name) for name in names])
+        writer.writerows([shown(row.get(name)) for name in names] for row in rows)
     elif not rows:
         sys.stdout.write(f"{empty}\n")
     else:
@@ -123,6 +124,11 @@ def _show(value: Any) -> str:
         plain = value == 0 or 1e-3 <= abs(value) < 1e6
         return "n/a" if value != value else rounded(value) if plain else f"{value:.3e}"
     return str(value)
+
+
+def _on_terminal(value: Any) -> Any:
+    plain = _plain(value)
+    return plain_text(plain) if isinstance(plain, str) else plain
 
 
 def _plain(value: Any) -> Any:

@@ -42,6 +42,9 @@ _DISTANCE_QUESTIONS = {
 }
 _RELATION_OPTIONS = (Category.LEFT, Category.RIGHT, Category.ABOVE, Category.BELOW)
 
+#: Of each category: hours of drawing, and gigabytes of images. More is a slip.
+_MOST_PAIRS = 100_000
+
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkRow:
@@ -94,6 +97,8 @@ def benchmark_rows(
     """
     if pairs_per_category < 1:
         raise UsageError(f"pairs per category is {pairs_per_category}; ask for 1 or more")
+    if pairs_per_category > _MOST_PAIRS:
+        raise UsageError(f"pairs per category is {pairs_per_category}; ask for {_MOST_PAIRS} at most")
     if not 0.0 <= counter_share <= 1.0:
         raise UsageError(f"counter share is {counter_share}; it has to be between 0 and 1")
     if seed < 0:

@@ -75,6 +75,8 @@ def text_of(path: Path) -> str:
     Raises:
         InputError: it is too large for one, not UTF-8, or cannot be read.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is a pipe or a device; put a file there")
     try:
         if path.stat().st_size > _MAX_TEXT:
             raise InputError(

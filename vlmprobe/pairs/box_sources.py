@@ -17,8 +17,10 @@ __all__ = ["BOX_COLUMNS", "raw_rows"]
 #: The columns that are read; a file's others, such as its images, stay where they are.
 BOX_COLUMNS = ("question_id", "objects")
 
-#: A list of rows in JSON is held whole, and small things take 25 times their text; parquet comes in pieces.
-_MAX_JSON = 256 * 2**20
+#: A list of rows in JSON is held whole, and small things take up to 50 times their text; parquet comes in pieces.
+_MAX_JSON = 64 * 2**20
+#: Rows in memory at once: one can hold megabytes of text in a file of kilobytes.
+_ROWS_AT_ONCE = 64
 _PARQUET_MAGIC = b"PAR1"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FILE_ENDINGS = frozenset((".json", ".jsonl", ".parquet", ".csv", ".tsv", ".txt"))
@@ -77,7 +79,7 @@ def _parquet_rows(path: Path) -> Iterator[object]:
     try:
         with pq.ParquetFile(path) as file:
             _check_columns(path, file.schema_arrow.names)
-            for batch in file.iter_batches(columns=list(BOX_COLUMNS)):
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(BOX_COLUMNS)):
                 yield from batch.to_pylist()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(

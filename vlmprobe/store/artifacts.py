@@ -7,8 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import TrackingError, VlmprobeError
+from vlmprobe.errors import DamagedCopyError, TrackingError, UnreadableError, VlmprobeError
 from vlmprobe.names import safe_name
+from vlmprobe.store.shards import unreadable
 
 if TYPE_CHECKING:
     from vlmprobe.store.predictions import ShardPlace
@@ -27,10 +28,16 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
         check: whether the spool's has to have the hash that it was written with; what is fetched has to in any case.
 
     Raises:
-        VlmprobeError: it is in neither place, or is not what was written.
+        DamagedCopyError: what MLflow gives is not what was written.
+        UnreadableError: the system does not give the spool's file.
+        VlmprobeError: it is in neither place, or the spool's is not what was written.
     """
     path = Path(str(place["path"]))
-    if path.exists():
+    try:
+        is_here = path.exists()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if is_here:
         if check and _sha256(path) != place["sha256"]:
             raise VlmprobeError(
                 f"{path}: damaged: it does not have the hash that it was written with; "
@@ -52,7 +59,7 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
         with TemporaryDirectory(dir=cached.parent) as folder:
             fetched = tracker.download(place["artifact_uri"], Path(folder))
             if _sha256(fetched) != place["sha256"]:
-                raise VlmprobeError(
+                raise DamagedCopyError(
                     f"shard {place['shard']} of run {place['run_id']} came back damaged from MLflow; try again"
                 )
             fetched.replace(cached)
@@ -67,10 +74,13 @@ def is_in_mlflow(place: ShardPlace, tracker: Tracker, scratch: Path) -> bool:
     with TemporaryDirectory(dir=scratch) as folder:
         try:
             return _sha256(tracker.download(place["artifact_uri"], Path(folder))) == str(place["sha256"])
-        except (TrackingError, FileNotFoundError):
+        except (TrackingError, UnreadableError):
             return False
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import DiskFullError, UsageError
@@ -29,8 +30,8 @@ def copy_database(database: Database, target: Path) -> Path:
     if not target.parent.is_dir():
         raise UsageError(f"no folder {target.parent}; make it first")
     _refuse_existing(target)
-    partial = target.with_name(target.name + ".partial")
-    _remove(partial)
+    # A name of its own: a file that happens to be called so is someone's.
+    partial = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         _copy(database, partial)
         # Another backup may have come meanwhile, and a rename asks nobody: take the name first.
@@ -54,7 +55,7 @@ def _refuse_existing(target: Path) -> None:
 def _copy(database: Database, partial: Path) -> None:
     """Let DuckDB copy, not the file system: closing a second handle on the file would give DuckDB's lock on it away."""
     path = str(partial).replace("'", "''")
-    with database.transaction() as connection:
+    with database.transaction(other_files=True) as connection:
         source = fetch(connection, "SELECT current_database() AS name")[0]["name"]
         fetch(connection, f"ATTACH '{path}' AS backup_copy")
         fetch(connection, f'COPY FROM DATABASE "{source}" TO backup_copy')

@@ -12,10 +12,10 @@ import re
 import threading
 import time
 from contextlib import contextmanager
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import DatabaseError, DiskFullError
+from vlmprobe.settings import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,16 +59,26 @@ class Database:
         # flock does not exclude threads that share a descriptor, and two opens in one process share an instance.
         self._threads = threading.RLock()
         self._busy = False
+        self._engines: dict[bool, Engine] = {}
 
-    @cached_property
-    def _engine(self) -> Engine:
+    def _engine(self, *, other_files: bool) -> Engine:
+        if (made := self._engines.get(other_files)) is not None:
+            return made
         # Here, since commands that hand the file to another process need none of it: it takes 0.2 s to load.
         from sqlalchemy import create_engine
         from sqlalchemy.pool import NullPool
 
-        # Without this DuckDB would try to download an extension for a file that is, say, SQLite's.
-        config = {"autoinstall_known_extensions": "false"}
-        return create_engine(f"duckdb:///{self.path}", poolclass=NullPool, connect_args={"config": config})
+        config = {
+            # Without this DuckDB would try to download an extension for a file that is, say, SQLite's.
+            "autoinstall_known_extensions": "false",
+            # A view in a database that someone else made can read and write files as soon as it is asked.
+            "enable_external_access": str(other_files).lower(),
+        }
+        address = f"duckdb:///{self.path}"
+        self._engines[other_files] = create_engine(
+            address, poolclass=NullPool, connect_args={"config": config}
+        )
+        return self._engines[other_files]
 
     @property
     def lock_path(self) -> Path:
@@ -86,21 +96,25 @@ class Database:
             DatabaseError: it is not.
         """
         if not self.exists():
+            shown = without_password(str(self.path))
             raise DatabaseError(
-                f"no database at {self.path}; make one with 'vlmprobe demo' or 'vlmprobe extract', "
+                f"no database at {shown}; make one with 'vlmprobe demo' or 'vlmprobe extract', "
                 "or name another with --home"
             )
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, other_files: bool = False) -> Iterator[Connection]:
         """Open, run one transaction, close. An exception rolls it back.
+
+        Args:
+            other_files: whether statements may name other files than the database; none that reads a view may.
 
         Raises:
             DatabaseError: the file is not a DuckDB database or cannot be opened.
             DiskFullError: there is no room for what was to be written; nothing of it was.
         """
         try:
-            with self._open() as connection, connection.begin():
+            with self._open(other_files=other_files) as connection, connection.begin():
                 yield connection
         except Exception as error:
             # Of SQLAlchemy or of DuckDB itself, whichever was asked.
@@ -129,7 +143,7 @@ class Database:
                 self._busy = False
 
     @contextmanager
-    def _open(self) -> Iterator[Connection]:
+    def _open(self, *, other_files: bool) -> Iterator[Connection]:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -138,7 +152,7 @@ class Database:
         with self._alone():
             while True:
                 with file_lock(self.lock_path):
-                    connection = self._connect()
+                    connection = self._connect(other_files=other_files)
                     if connection is not None:
                         try:
                             yield connection
@@ -148,12 +162,12 @@ class Database:
                 time.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
 
-    def _connect(self) -> Connection | None:
+    def _connect(self, *, other_files: bool) -> Connection | None:
         """Return a connection, or None while a foreign process holds the file."""
         from sqlalchemy.exc import DBAPIError
 
         try:
-            return self._engine.connect()
+            return self._engine(other_files=other_files).connect()
         except DBAPIError as error:
             text = str(error.orig)
             if "Could not set lock" not in text:

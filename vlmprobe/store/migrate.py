@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmprobe.resources import migrations_folder
+from vlmprobe.store.foreign_sql import DEFINITIONS_SQL, check_definitions
 from vlmprobe.store.revision import REVISION_SQL, SCHEMA_REVISION, TABLES_SQL, check_revision, is_versioned
 from vlmprobe.store.rows import fetch
 
@@ -55,19 +56,26 @@ def ensure_schema(database: Database) -> None:
             _run_alembic(connection)
         else:
             check_revision(database.path, revision)
+            _check_definitions(database, connection)
 
 
 def require_schema(database: Database) -> None:
     """Check that a database exists and is current, for commands that only read.
 
     Raises:
-        DatabaseError: there is no database, or it is not ours.
+        DatabaseError: there is no database, or it is not ours, or a view of it does more than read.
         StaleSchemaError: it has another revision.
     """
     database.require()
     with database.transaction() as connection:
         revision = current_revision(connection)
-    check_revision(database.path, revision)
+        check_revision(database.path, revision)
+        _check_definitions(database, connection)
+
+
+def _check_definitions(database: Database, connection: Connection) -> None:
+    rows = fetch(connection, DEFINITIONS_SQL)
+    check_definitions(database.path, [(row["name"], row["definition"]) for row in rows])
 
 
 def _run_alembic(connection: Connection) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import DatabaseError, StaleSchemaError, UsageError, VlmprobeError
 from vlmprobe.store.engine import explain_failure
+from vlmprobe.store.foreign_sql import DEFINITIONS_SQL, REFUSED, REFUSED_WORD, check_definitions
 from vlmprobe.store.revision import REVISION_SQL, TABLES_SQL, check_revision, is_versioned
 
 if TYPE_CHECKING:
@@ -40,23 +41,6 @@ _OUR_FOLDER = str(Path(__file__).resolve().parents[2])
 _LOCKED_PAUSE_S = 0.5
 #: White space and comments; written so that it can match in one way only, or a text of many comments takes for ever.
 _GAP = r"(?:\s|--[^\n]*(?:\n|$)|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*"
-#: Functions that one may call in a SELECT and that do something else than read: they write a log, to standard output
-#: too, or take addresses in memory, or run SQL that is hidden in text.
-_REFUSED = frozenset(
-    (
-        *("enable_logging", "disable_logging", "enable_profiling", "disable_profiling", "write_log"),
-        *(
-            "truncate_duckdb_logs",
-            "checkpoint",
-            "force_checkpoint",
-            "arrow_scan",
-            "arrow_scan_dumb",
-            "pandas_scan",
-        ),
-        *("python_map_function", "json_execute_serialized_sql", "query"),
-    )
-)
-_REFUSED_WORD = re.compile(rf"\b({'|'.join(sorted(_REFUSED))})\b", re.IGNORECASE)
 _EXPLAIN = re.compile(
     rf"{_GAP}EXPLAIN\b{_GAP}(?P<analyze>ANALYZE\b{_GAP})?(?P<options>\([\w\s,]*\))?",
     re.IGNORECASE,
@@ -225,6 +209,7 @@ def _require_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     tables = [name for (name,) in connection.execute(TABLES_SQL).fetchall()]
     found = connection.execute(REVISION_SQL).fetchone() if is_versioned(tables) else None
     check_revision(path, str(found[0]) if found else None)
+    check_definitions(path, connection.execute(DEFINITIONS_SQL).fetchall())
 
 
 def _checked(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
@@ -244,7 +229,7 @@ def _checked(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
             raise ValueError("EXPLAIN takes a SELECT here: this face only reads")
     elif kind != "SELECT":
         raise ValueError(_ONLY_READS)
-    refused = sorted(_called(connection, select) & _REFUSED)
+    refused = sorted(_called(connection, select) & REFUSED)
     if refused:
         raise ValueError(f"{refused[0]} may not be called here: this face only reads")
     return explain + select
@@ -262,7 +247,7 @@ def _called(connection: duckdb.DuckDBPyConnection, select: str) -> set[str]:
     row = connection.execute(f"SELECT json_serialize_sql('{quoted}')").fetchone()
     tree = json.loads(row[0]) if row else {"error": True}
     if tree["error"]:
-        return {word.lower() for word in _REFUSED_WORD.findall(select)}
+        return {word.lower() for word in REFUSED_WORD.findall(select)}
     called: set[str] = set()
     waiting: list[Any] = [tree]
     while waiting:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.analysis.arrays import to_float32
-from vlmprobe.errors import InputError
+from vlmprobe.errors import InputError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +31,7 @@ __all__ = [
     "read_header",
     "read_layer",
     "read_pair_ids",
+    "unreadable",
     "write_shard",
 ]
 
@@ -42,7 +43,6 @@ _SEAL = "content_sha256"
 #: What reading a header that was cut or changed can raise.
 _BROKEN = (
     *(
-        OSError,
         struct.error,
         ValueError,
         LookupError,
@@ -186,12 +186,13 @@ def read_header(path: Path) -> ShardFile:
     """Read a shard's header and hash its bytes.
 
     Raises:
+        UnreadableError: the system does not give it.
         InputError: the file is not a whole shard of ours, or not what was written.
     """
     header, start = _open(path)
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     try:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
         meta = json.loads(header["__metadata__"][_HEADER_KEY])
         first = header[f"layer.{meta['layers'][0]:03d}"]
         # Shards of earlier versions have none.
@@ -215,6 +216,8 @@ def read_header(path: Path) -> ShardFile:
             replaces=meta["replaces"],
             kind=meta["kind"],
         )
+    except OSError as error:
+        raise unreadable(path, error) from error
     except _BROKEN as error:
         raise InputError(f"{path}: not a readable shard ({type(error).__name__})") from error
 
@@ -247,6 +250,7 @@ def read_pair_ids(path: Path) -> tuple[str, ...]:
     """Read what a shard's rows are called.
 
     Raises:
+        UnreadableError: the system does not give it.
         InputError: the file is not a whole shard of ours.
     """
     header, _ = _open(path)
@@ -262,6 +266,7 @@ def read_layer(
     """Read one layer as float32, shape (pairs, 2, dim), without touching the others.
 
     Raises:
+        UnreadableError: the system does not give it.
         InputError: the file is not a whole shard of ours or lacks the layer.
     """
     header, start = _open(path)
@@ -278,6 +283,8 @@ def read_layer(
             shape=tuple(entry["shape"]),
         )
         chosen = np.asarray(raw if rows is None else raw[np.asarray(rows, dtype=np.intp)])
+    except OSError as error:
+        raise unreadable(path, error) from error
     except _BROKEN as error:
         raise InputError(f"{path}: layer {layer} cannot be read ({type(error).__name__})") from error
     return to_float32(chosen, _NAME_OF[entry["dtype"]])
@@ -303,11 +310,20 @@ def _open(path: Path) -> tuple[dict[str, Any], int]:
                     raise ValueError("the tensors do not lie one after the other")
                 end += size
             whole = _HEADER_KEY in header["__metadata__"] and 8 + length + end == path.stat().st_size
+    except OSError as error:
+        raise unreadable(path, error) from error
     except _BROKEN as error:
         raise InputError(f"{path}: not a readable shard ({type(error).__name__})") from error
     if not whole:
         raise InputError(f"{path}: truncated or not a shard; run 'vlmprobe extract' again to redo its pairs")
     return header, 8 + length
+
+
+def unreadable(path: Path, error: OSError) -> UnreadableError:
+    """Build the error for a shard that the system does not give: of what is in it, that says nothing."""
+    return UnreadableError(
+        f"{path}: cannot be read: {error.strerror or error}; start the same command again when it can"
+    )
 
 
 def _fsync_folder(folder: Path) -> None:

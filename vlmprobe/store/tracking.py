@@ -300,6 +300,9 @@ def _create(
 def _one_line_errors(uri: str) -> Iterator[None]:
     try:
         yield
+    except ImportError as error:
+        # Of a database's driver or a cloud's client, which MLflow itself does not bring.
+        raise TrackingError(f"{_line(uri, error)}; pip install what it needs") from error
     except (OSError, ValueError, RuntimeError) as error:
         raise TrackingError(_line(uri, error)) from error
     except Exception as error:

@@ -172,7 +172,7 @@ def _fingerprint(imported: ImportedRun) -> str:
 
 def _write_shards(settings: Settings, imported: ImportedRun, run_id: str) -> list[ShardFile]:
     data = imported.data
-    folder = settings.spool / run_id
+    folder = settings.spool_of(run_id)
     layers = tuple(sorted(data.layers))
     shards = []
     step = settings.shard_pairs

@@ -62,7 +62,7 @@ class RunStart:
         self._database, self._console = database, console
         self._tracker = Tracker(settings)
         self.run = run
-        self.spool = settings.spool / run.run_id
+        self.spool = settings.spool_of(run.run_id)
         self._delivery = Delivery(0, 0)
 
     def find_done(self, *, resumed: bool) -> set[str]:

@@ -60,7 +60,7 @@ def _prune(settings: Settings, database: Database, tracker: Tracker, run: Run, c
     held = {
         place["shard"]: (place, path)
         for place in places
-        if (path := Path(place["path"])).is_relative_to(settings.spool) and path.exists()
+        if settings.is_spooled(path := Path(place["path"]), run.run_id) and path.exists()
     }
     lost: dict[int, Path] = {}
     with console.track(f"{run.name}: MLflow's copies", len(held)) as advance:

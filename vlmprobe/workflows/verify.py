@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import LeaseHeldError, TrackingError, VlmprobeError
+from vlmprobe.errors import (
+    DamagedCopyError,
+    LeaseHeldError,
+    TrackingError,
+    UnreadableError,
+    UsageError,
+    VlmprobeError,
+)
 from vlmprobe.store.artifacts import local_shard
 from vlmprobe.store.committer import adopt_orphans
 from vlmprobe.store.engine import Database
@@ -71,7 +78,13 @@ def verify(settings: Settings, console: Console, *, repair: bool = False) -> Ver
     with database.transaction() as connection:
         run_ids = [row["run_id"] for row in list_runs(connection)]
     for run_id in run_ids:
-        _OneRun(settings, database, console, verified, run_id, repair=repair).look()
+        try:
+            one = _OneRun(settings, database, console, verified, run_id, repair=repair)
+        except UsageError as error:
+            todo = "nothing of it was touched; take the database back from whom you trust"
+            verified.findings.append(Finding(str(database.path), str(error), todo))
+            continue
+        one.look()
     verified.runs = len(run_ids)
     _look_for_strangers(settings, set(run_ids), verified)
     for result in run_checks(database):
@@ -118,7 +131,7 @@ class _OneRun:
         self._settings, self._database, self._console = settings, database, console
         self._verified, self._repair = verified, repair
         self._tracker = Tracker(settings)
-        self._spool = settings.spool / run_id
+        self._spool = settings.spool_of(run_id)
         with database.transaction() as connection:
             self._run = get_run(connection, run_id)
 
@@ -155,7 +168,11 @@ class _OneRun:
                 self._spool, problem, f"{_REPAIR}, or the next 'vlmprobe extract' of this run, adopts them"
             )
             return
-        adopted = adopt_orphans(self._database, self._spool, self._run.run_id, tell=self._console.warn)
+        try:
+            adopted = adopt_orphans(self._database, self._spool, self._run.run_id, tell=self._console.warn)
+        except UnreadableError as error:
+            self._found(self._spool, f"{problem}; {error}", f"{_REPAIR} again when it can be read")
+            return
         self._found(
             self._spool, problem, f"{adopted} got their rows, what was not whole is removed", repaired=True
         )
@@ -176,9 +193,12 @@ class _OneRun:
         try:
             shard = self._read(place)
         except TrackingError as error:
-            self._found(
-                path, f"cannot be checked: {error}", "start 'vlmprobe verify' again when MLflow is back"
-            )
+            todo = "start 'vlmprobe verify' again when MLflow has it; 'vlmprobe extract --new' does without"
+            self._found(path, f"cannot be checked: {error}", todo)
+            return
+        except UnreadableError as error:
+            # Nothing is given up for a file that is there: a disk may be slow, a right may be missing.
+            self._found(path, f"cannot be checked: {error}", "see to its disk and its rights")
             return
         except VlmprobeError as error:
             self._damaged(place, path, str(error).removeprefix(f"{path}: "), repair=repair)
@@ -211,6 +231,12 @@ class _OneRun:
 
     def _damaged(self, place: ShardPlace, path: Path, problem: str, *, repair: bool) -> None:
         """Take MLflow's copy of a shard that is no good here; without one its pairs are to be asked again."""
+        if not self._settings.is_spooled(path, self._run.run_id):
+            where = f"which is not in {self._spool}: it is left alone"
+            self._found(
+                path, f"{problem}, {where}", "verify the home that it belongs to, or take it from there"
+            )
+            return
         in_mlflow = place["artifact_uri"] is not None
         if not repair and in_mlflow and path.exists():
             self._found(path, problem, f"{_REPAIR} takes MLflow's copy of it")
@@ -220,6 +246,8 @@ class _OneRun:
             path.replace(aside)
             try:
                 shard = self._read(place)
+            except DamagedCopyError:
+                aside.replace(path)
             except TrackingError as error:
                 aside.replace(path)
                 self._found(path, f"{problem}; {error}", f"{_REPAIR} again when MLflow is back")

@@ -77,7 +77,7 @@ def test_steps_follow_from_the_number_of_relation_questions() -> None:
         ("[templates]\npublished = 'all'", "templates.published is 'all'; it has to be a number"),
         ("[vanilla]\nrandom_relations = 1", "random_relations is 1; it has to be true or false"),
         ("[model]\ntext_hidden = 100", "text_hidden is 100; 6 heads of 32 make 192"),
-        ("[model]\nvision_layers = 0", "vision_layers is 0; it has to be 1 to 16384"),
+        ("[model]\nvision_layers = 0", "vision_layers is 0; it has to be 1 to 32"),
         ("[model]\ntext_kv_heads = 4", "text_kv_heads is 4; it has to divide the 6 text_heads"),
         ("x = " + "[" * 3000, "no valid TOML"),
     ],

@@ -23,7 +23,8 @@ RECIPE = Path(__file__).with_name("recipe.toml")
 
 #: Of every number in a file: more is a slip, and could ask for more memory than there is.
 _MOST = 2**40
-_MOST_OF_A_SIZE = 2**14
+#: Models in miniature: a GiB or two of weights.
+_MOST_LAYERS, _MOST_OF_A_WIDTH = 32, 4096
 _HEAD_DIM = 32
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -234,11 +235,11 @@ def _problems(config: TrainingConfig) -> list[str]:
 
 
 def _problems_of_sizes(model: ModelSize) -> list[str]:
-    problems = [
-        f"model.{name} is {size}; it has to be 1 to {_MOST_OF_A_SIZE}"
-        for name, size in asdict(model).items()
-        if not 1 <= size <= _MOST_OF_A_SIZE
-    ]
+    problems = []
+    for name, size in asdict(model).items():
+        most = _MOST_LAYERS if name.endswith("_layers") else _MOST_OF_A_WIDTH
+        if not 1 <= size <= most:
+            problems.append(f"model.{name} is {size}; it has to be 1 to {most}")
     for part, hidden, heads in (
         ("text", model.text_hidden, model.text_heads),
         ("vision", model.vision_hidden, model.vision_heads),

@@ -77,6 +77,8 @@ def load_model(
             layers than it, another architecture, or too little memory on the device.
     """
     config = _check_architecture(source, revision, model_type)
+    if not trust:
+        _refuse_foreign_code(source, config)
     if is_local(source):
         check_weights(Path(source).expanduser())
     with quiet(), loading_faults(source, device):
@@ -228,6 +230,17 @@ def _check_architecture(source: str, revision: str | None, model_type: str | Non
             f"{source}: this is a checkpoint of {found or 'no known architecture'}, not {model_type}"
         )
     return config if isinstance(config, dict) else {}
+
+
+def _refuse_foreign_code(source: str, config: Any) -> None:
+    """Stop a config that names attention code of a hub: transformers would fetch and run it without a word."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            _refuse_foreign_code(source, value)
+        elif "implementation" in key and isinstance(value, str) and "/" in value:
+            raise ModelFault(
+                f"{source}: config.json wants the code {value[:80]} to be fetched and run ({key}); remove the line"
+            )
 
 
 def _load_part(
