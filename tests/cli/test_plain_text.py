@@ -46,6 +46,17 @@ def test_tables_and_remarks_are_plain(capsys: pytest.CaptureFixture[str]) -> Non
     assert printed.err.count(r"\x1b[2J") == 2
 
 
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_csv_is_plain_on_a_terminal_and_whole_in_a_file(
+    on_terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that reads it wants every byte; a terminal must not obey it."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: on_terminal)
+    print_rows([{"answer": CLEAR_AND_RENAME}], as_csv=True)
+    shown = plain_text(CLEAR_AND_RENAME) if on_terminal else CLEAR_AND_RENAME
+    assert capsys.readouterr().out == f"answer\n{shown}\n"
+
+
 def test_an_error_is_plain(inside: Any, tmp_path: Path) -> None:
     """Also where a file is called so."""
     ran = inside("data", "check", tmp_path / f"{CLEAR_AND_RENAME}.tsv", "--quiet")

@@ -289,9 +289,18 @@ def test_settings_are_not_read_from_what_has_no_end(tmp_path: Path, kind: str, r
         (b"VLMPROBE_HOME=~nobody-here/x", "is no usable path"),
         (b"VLMPROBE_DATABASE_URL=~nobody-here/x", "VLMPROBE_DATABASE_URL: .* is no usable path"),
         (b"VLMPROBE_SHARD_PAIRS=" + b"x" * 20_000, "expected a number above 0"),
+        (b"VLMPROBE_SHARD_PAIRS=0.5", "expected 1 or more"),
+        (b"VLMPROBE_SHARD_MIB=1e308", "expected a number above 0"),
+        (
+            b"A0=aaaaaaaa\n" + b"".join(b"A%d=${A%d}${A%d}\n" % (n + 1, n, n) for n in range(30)),
+            "more than 20 references to other values",
+        ),
         (b"#" * 2**21, "larger than 1024 KiB"),
     ],
-    ids=["not UTF-8", "long home", "no such user", "no such user's database", "long number", "large"],
+    ids=[
+        *("not UTF-8", "long home", "no such user", "no such user's database", "long number", "half a pair"),
+        *("no end of MiB", "doubling", "large"),
+    ],
 )
 def test_an_env_file_that_is_none_is_a_usage_error(tmp_path: Path, content: bytes, says: str) -> None:
     """In one short line that names the file or the variable."""

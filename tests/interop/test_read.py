@@ -68,6 +68,16 @@ def test_the_newest_layout_is_read(tmp_path, model):
     assert run.stored["json/axis_coherence_80k.json"] == {"distance_L0": {"mean": 0.5}}
 
 
+def test_what_has_no_end_is_not_read(model):
+    """A device under the name of a table would fill the memory."""
+    (model / "json").mkdir(exist_ok=True)
+    (model / "json" / "pred_stats_80k.json").unlink(missing_ok=True)
+    (model / "json" / "pred_stats_80k.json").symlink_to("/dev/zero")
+
+    with pytest.raises(InputError, match=r"pred_stats_80k.json is a pipe or a device; put a file there"):
+        read_results(model)
+
+
 def test_answers_that_were_not_kept_stay_unknown(model):
     """Without the predictions file the verdicts come from the vectors; the texts are None, not empty."""
     (model / PREDICTIONS).unlink()

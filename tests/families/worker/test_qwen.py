@@ -311,6 +311,26 @@ def test_a_pickle_of_more_than_tensors_is_refused(tmp_path):
         Qwen25.load(LoadOptions(folder))
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"attn_implementation": "someone/kernel"},
+        {"text_config": {"_attn_implementation": "someone/kernel:name"}},
+    ],
+    ids=["of the model", "of a part"],
+)
+def test_attention_code_of_a_hub_is_not_run_unasked(tmp_path, config):
+    """A config that names it so is enough for transformers, which fetches and runs it and asks nobody."""
+    written = json.loads((CHECKPOINTS / "2m" / "config.json").read_text())
+    for key, value in config.items():
+        written[key] = {**written[key], **value} if isinstance(value, dict) else value
+    folder = broken(tmp_path, config__json=json.dumps(written).encode())
+    with pytest.raises(
+        ModelFault, match=r"config.json wants the code someone/kernel.* to be fetched and run"
+    ):
+        Qwen25.load(LoadOptions(folder))
+
+
 def test_the_processor_may_come_from_elsewhere(tmp_path):
     """A fine-tuning that was saved without tokenizer uses the base model's."""
     folder = broken(tmp_path, tokenizer__json=None, chat_template__jinja=None, preprocessor_config__json=None)
