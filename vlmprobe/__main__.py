@@ -1,6 +1,38 @@
-"""``python -m vlmprobe``."""
+"""``python -m vlmprobe``, and what the command ``vlmprobe`` starts: Ctrl-C counts from the first moment."""
 
-from vlmprobe.cli.main import main
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Load the command line and run it."""
+    sys.unraisablehook = _unraisable
+    try:
+        from vlmprobe.cli.main import main as run
+    except KeyboardInterrupt:
+        sys.stderr.write("error: stopped before anything had begun\n")
+        # Not by sys.exit(): an interrupt in an import can leave Python's mind set on ending by SIGINT.
+        sys.stderr.flush()
+        os._exit(130)
+    run()
+
+
+def _unraisable(unraisable: Any) -> None:
+    """Send Ctrl-C again when it came where Python drops exceptions, in a weak reference's callback say."""
+    if unraisable.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(unraisable)
+        return
+    from _thread import start_new_thread
+
+    # From another thread: here it would be dropped once more.
+    start_new_thread(os.kill, (os.getpid(), signal.SIGINT))
+
 
 if __name__ == "__main__":
     main()

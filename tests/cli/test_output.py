@@ -92,3 +92,45 @@ def test_an_interrupt_in_the_middle_of_an_import_still_gives_our_exit_code(tmp_p
     )
     ran = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, check=False)
     assert ran.returncode == 130
+
+
+IN_A_CALLBACK = """
+import os, signal, time, weakref
+import vlmprobe.__main__ as started
+import sys
+sys.unraisablehook = started._unraisable
+
+class Thing:
+    pass
+
+thing = Thing()
+reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT) or [None for _ in range(1000)])
+try:
+    del thing
+    time.sleep(20)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+def test_ctrl_c_counts_where_python_drops_exceptions() -> None:
+    """In a callback an exception is printed and forgotten; whoever pressed Ctrl-C wants to stop nevertheless."""
+    ran = subprocess.run(
+        [sys.executable, "-c", IN_A_CALLBACK], capture_output=True, text=True, check=False, timeout=15
+    )
+    assert (ran.stdout, ran.stderr) == ("stopped\n", "")
+
+
+def test_ctrl_c_before_the_command_line_is_loaded_is_a_stop() -> None:
+    """The first tenths of a second are spent on imports: exit code 130 there, too, and no traceback."""
+    code = (
+        "import sys, types, vlmprobe.__main__ as started\n"
+        "class Stopped(types.ModuleType):\n"
+        "    def __getattr__(self, name): raise KeyboardInterrupt\n"
+        "sys.modules['vlmprobe.cli.main'] = Stopped('main')\n"
+        "started.main()\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=15
+    )
+    assert (ran.returncode, ran.stderr) == (130, "error: stopped before anything had begun\n")

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from mlflow import MlflowClient
 from sqlalchemy.exc import IntegrityError
 
 from vlmprobe.errors import TrackingError
@@ -103,6 +104,26 @@ def test_a_shard_is_uploaded_only_when_its_rows_are_there(
     committer.close()
     assert seen == [("00001.safetensors", [(1,)])]
     assert study.rows("SELECT artifact_uri FROM shards") == [("there/00001.safetensors",)]
+
+
+def test_what_a_deleted_mlflow_run_had_goes_to_the_new_one_as_well(
+    local_mlflow: Settings, study: Any, run: Any, spool: Path, shard_content: Any
+) -> None:
+    """Someone deletes the run in MLflow before the run goes on: its first shards are delivered again."""
+    tracker = Tracker(local_mlflow)
+    first = Committer(study.database, tracker, "r1")
+    first.submit(write_shard(spool, shard_content(1, ("1",))))
+    first.close()
+    ((deleted,),) = study.rows("SELECT mlflow_run_id FROM runs")
+    MlflowClient(local_mlflow.tracking_uri).delete_run(deleted)
+
+    second = Committer(study.database, tracker, "r1")
+    second.submit(write_shard(spool, shard_content(2, ("2",))))
+    second.close()
+
+    ((now,),) = study.rows("SELECT mlflow_run_id FROM runs")
+    assert now != deleted
+    assert study.rows("SELECT shard FROM shards WHERE synced_at IS NULL") == [(1,)]
 
 
 def test_without_mlflow_the_rows_are_written_and_the_shards_wait(

@@ -111,3 +111,12 @@ def test_thousands_of_metrics_are_replaced_in_seconds(database: Any, store_at: A
     update = store_at(SECOND, *(replace(metric, value=-1.0) for metric in many))
     assert update == MetricsUpdate(0, 1440, 0, outdated=False)
     assert _stored(database, "value", "computed_at") == [(-1.0, SECOND)] * 1440
+
+
+def test_only_what_was_sent_is_marked_as_sent(database: Any, store_at: Any) -> None:
+    """Another process may compute values between reading and marking: nobody has sent those."""
+    store_at(FIRST, ONE)
+    store_at(SECOND, ONE, TWO)
+    with database.transaction() as connection:
+        mark_metrics_synced(connection, "r1", SYNCED, until=FIRST)
+    assert _stored(database, "layer", "synced_at") == [(5, SYNCED), (6, None)]

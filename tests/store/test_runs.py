@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +243,17 @@ def test_runs_begun_on_another_content_of_the_same_file_are_found(study: Any) ->
         connection.execute(text("UPDATE datasets SET path = 'elsewhere.tsv' WHERE dataset_id = 'data'"))
     with study.database.transaction() as connection:
         assert begun_on_another_content(connection, now) == []
+
+
+def test_the_newest_run_of_a_key_is_that_of_the_highest_number(
+    study: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that was set back between two runs must not bring the older one back, nor a number twice."""
+    times = iter([datetime(2026, 1, day) for day in (9, 8, 7)])  # noqa: DTZ001
+    monkeypatch.setattr(runs, "utc_now", lambda: next(times))
+    with study.database.transaction() as connection:
+        for _ in range(3):
+            last, _ = open_run(connection, PLAN, new=True)
+        assert last.run_key == "key#3"
+        found, _ = open_run(connection, PLAN, new=False)
+    assert found.run_id == last.run_id

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,12 +13,11 @@ import pytest
 from mlflow import MlflowClient
 
 from vlmprobe.errors import TrackingError
+from vlmprobe.settings import Settings
 from vlmprobe.store.tracking import MetricPoint, Tracker, metric_points, mlflow_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from vlmprobe.settings import Settings
 
 START = """
 import sys
@@ -288,3 +290,32 @@ def test_a_run_that_mlflow_made_twice_is_shown_once(
     shown = {found.info.run_id for found in client.search_runs([experiment])}
     assert shown == {kept, other}
     assert client.get_run(twin).data.tags["superseded"] == kept
+
+
+KILLED_WHILE_MADE = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from vlmprobe.settings import Settings
+from vlmprobe.store.tracking import Tracker
+
+home = Path(sys.argv[1])
+
+def kill():
+    while not any(path.stat().st_size > 50_000 for path in home.glob(".mlflow.db.*.partial")):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+threading.Thread(target=kill, daemon=True).start()
+Tracker(Settings.load(home, environ={}, folder=home)).experiment_id()
+"""
+
+
+def test_a_kill_while_the_store_is_made_leaves_none(tmp_path: Path) -> None:
+    """Half of MLflow's tables could never be used again: the file has its name only when it is whole."""
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_WHILE_MADE, str(tmp_path)], check=False, timeout=120
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "mlflow.db").exists()
+    assert Tracker(Settings.load(tmp_path, environ={}, folder=tmp_path)).experiment_id() == "1"
+    assert [path.name for path in tmp_path.glob(".mlflow.db*")] == []

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
+from mlflow import MlflowClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,3 +115,40 @@ def test_prune_frees_the_spool_and_analyze_goes_on_from_the_artifacts(delivered:
     (told,) = json.loads(vlmprobe("analyze", "--json", "--home", delivered.path).ok().out)
     assert (told["pairs"], told["new"], told["changed"]) == (24, 0, 0)
     assert told["unchanged"] > 100
+
+
+def test_a_run_deleted_in_mlflow_takes_no_pruned_shard_with_it(
+    delivered: Home, vlmprobe: Any, rows: Any
+) -> None:
+    """The spool is free, and MLflow's run is in its waste bin: each shard is fetched before the run is made anew."""
+    assert delivered.spool() == []
+    for cached in delivered.path.glob("cache/*/*"):
+        cached.unlink()
+    ((mlflow_run_id,),) = rows(delivered.path, "SELECT mlflow_run_id FROM runs")
+    MlflowClient(f"sqlite:///{delivered.path}/mlflow.db").delete_run(mlflow_run_id)
+
+    vlmprobe("sync", "--home", delivered.path).ok()
+
+    assert rows(delivered.path, "SELECT count(*) FROM shards WHERE synced_at IS NULL") == [(0,)]
+    vlmprobe("verify", "--home", delivered.path).ok()
+    assert [state for *_, state in delivered.runs()].count("active") == 1
+
+
+def test_points_that_a_killed_process_left_are_not_drawn_twice(
+    delivered: Home, vlmprobe: Any, rows: Any
+) -> None:
+    """It had sent them and could not say so; values that differ then go to a fresh run, as after any change."""
+    with duckdb.connect(str(delivered.path / "vlmprobe.duckdb")) as connection:
+        connection.execute(
+            "UPDATE metrics SET synced_at = NULL, value = value * 2 WHERE name = 'axis_coherence'"
+        )
+        connection.execute(
+            """UPDATE runs SET config = json_merge_patch(config, '{"mlflow_sending": true}')"""
+        )
+
+    vlmprobe("analyze", "--home", delivered.path).ok()
+
+    ((mlflow_run_id,),) = rows(delivered.path, "SELECT mlflow_run_id FROM runs")
+    shown = [(key, step) for run, key, step, *_ in delivered.points() if run == mlflow_run_id]
+    assert len(shown) == len(set(shown)) > 100
+    assert rows(delivered.path, "SELECT config->>'mlflow_sending' = 'true' FROM runs") != [(True,)]

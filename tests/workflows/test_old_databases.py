@@ -15,16 +15,22 @@ OLD = sorted((Path(__file__).parents[1] / "databases").glob("*.duckdb.gz"))
 
 @pytest.mark.parametrize("old", OLD, ids=lambda path: path.name.partition(".")[0])
 def test_it_is_refused_then_upgraded_then_used(old: Path, inside: Any, tmp_path: Path) -> None:
-    """Every command names the upgrade; after it there are runs, answers by SQL, a report, a backup."""
+    """Every command names the upgrade; after it there are runs, answers by SQL, a report, a backup.
+
+    A copy can be made before it, and upgraded as well.
+    """
     (tmp_path / "vlmprobe.duckdb").write_bytes(gzip.decompress(old.read_bytes()))
 
     def run(*command: object) -> Any:
         return inside(*command, "--home", tmp_path)
 
-    for command in (("runs",), ("verify",), ("backup", tmp_path / "no.duckdb"), ("merge", "tiny")):
+    for command in (("runs",), ("verify",), ("merge", "tiny")):
         refused = run(*command)
         assert refused.code == 2
         assert "run 'vlmprobe db upgrade'" in refused.errors[0]
+    (tmp_path / "before").mkdir()
+    run("backup", tmp_path / "before" / "vlmprobe.duckdb").ok()
+    inside("db", "upgrade", "--home", tmp_path / "before").ok()
     run("db", "upgrade").ok()
     run("db", "check").ok()
     runs = json.loads(run("runs", "--json").ok().out)

@@ -306,3 +306,15 @@ def test_a_run_whose_id_leads_elsewhere_is_told_and_not_touched(home: Home) -> N
     assert ran.code == 1
     assert "run '../../victim' cannot be part of a file name" in ran.out
     assert (victim / "00007.partial").read_text() == "mine"
+
+
+def test_answers_that_were_discarded_do_not_come_back(home: Home) -> None:
+    """A later shard answered pairs of the first anew, and is lost: they are asked again, not taken from the first."""
+    home.forget_mlflow()
+    home.change("UPDATE predictions SET shard = 3 WHERE shard = 1")
+    path = home.shard(3)
+    path.write_bytes(path.read_bytes()[:100])
+    for _ in range(2):
+        home.verify("--repair")
+    assert read_rows(home.path, "SELECT DISTINCT shard FROM predictions ORDER BY 1") == [(2,)]
+    assert read_rows(home.path, "SELECT status FROM runs") == [("interrupted",)]

@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import InputError, TrackingError
-from vlmprobe.store.predictions import commit_failures, commit_shard, mark_synced, shard_places
+from vlmprobe.store.metrics import mark_metrics_synced
+from vlmprobe.store.predictions import (
+    commit_failures,
+    commit_shard,
+    forget_artifacts,
+    mark_synced,
+    shard_places,
+)
 from vlmprobe.store.runs import get_run, set_mlflow_run
 from vlmprobe.store.shards import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
+
+    from sqlalchemy import Connection
 
     from vlmprobe.store.engine import Database
     from vlmprobe.store.shards import FailureRecord, ShardFile
@@ -166,9 +175,21 @@ def upload_shards(
         with database.transaction() as connection:
             if run.mlflow_run_id != mlflow_run_id:
                 set_mlflow_run(connection, run_id, mlflow_run_id)
+                if run.mlflow_run_id is not None:
+                    _begin_anew(connection, run_id)
             mark_synced(connection, run_id, number, uri)
         uploaded += 1
     return Delivery(uploaded, waiting, problem, waited)
+
+
+def _begin_anew(connection: Connection, run_id: str) -> None:
+    """Have what the new MLflow run lacks delivered to it, since someone has deleted the one before.
+
+    Not the shards that are there alone: a deleted run gives them back until it is purged.
+    """
+    here = [place["shard"] for place in shard_places(connection, run_id) if Path(place["path"]).exists()]
+    forget_artifacts(connection, run_id, here)
+    mark_metrics_synced(connection, run_id, None)
 
 
 def adopt_orphans(

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import LeaseHeldError
+from vlmprobe.names import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def hold_lease(database: Path, key: str) -> Iterator[None]:
     folder = database.with_name(database.name + ".leases")
     folder.mkdir(parents=True, exist_ok=True)
     # The whole key: a second run of one key (``--new``) differs from the first in its end only.
-    path = folder / f"{key.replace('#', '-')}.lock"
+    path = folder / f"{safe_name(key.replace('#', '-'), 'run key')}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:

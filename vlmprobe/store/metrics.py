@@ -137,9 +137,14 @@ def store_results(connection: Connection, run_id: str, results: Sequence[Mapping
     insert_rows(connection, ResultJson, fresh)
 
 
-def mark_metrics_synced(connection: Connection, run_id: str, when: datetime | None) -> None:
-    """Record that MLflow shows the metrics of a run (or, with None, that it does not)."""
-    connection.execute(update(MetricRow).where(MetricRow.run_id == run_id).values(synced_at=when))
+def mark_metrics_synced(
+    connection: Connection, run_id: str, when: datetime | None, *, until: datetime | None = None
+) -> None:
+    """Record that MLflow shows the metrics of a run (with None, that it does not): those computed ``until`` then."""
+    which = MetricRow.run_id == run_id
+    if until is not None:
+        which &= MetricRow.computed_at <= until
+    connection.execute(update(MetricRow).where(which).values(synced_at=when))
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -88,11 +88,16 @@ def _shard_row(connection: Connection, shard: ShardFile) -> dict[str, Any]:
     }
 
 
-def restore_rows(connection: Connection, shard: ShardFile) -> None:
-    """Make the rows that point at a shard of states those that its header says; pairs answered elsewhere stay there."""
+def restore_rows(connection: Connection, shard: ShardFile, *, is_complete: bool) -> None:
+    """Make the rows that point at a shard of states those that its header says; pairs answered elsewhere stay there.
+
+    In a run that is not complete, pairs without any row stay without: the next extraction asks them.
+    """
     of_shard = (Prediction.run_id == shard.run_id, Prediction.shard == shard.number)
+    asked = set(connection.execute(select(Prediction.pair_id).where(*of_shard)).scalars())
     connection.execute(delete(Prediction).where(*of_shard))
-    insert_rows(connection, Prediction, prediction_rows(shard))
+    rows = [row for row in prediction_rows(shard) if is_complete or row["pair_id"] in asked]
+    insert_rows(connection, Prediction, rows)
     connection.execute(
         update(Shard)
         .where(Shard.run_id == shard.run_id, Shard.shard == shard.number)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OUTDATED",
+    "SENDING",
     "Run",
     "RunPlan",
     "begun_on_another_content",
@@ -39,6 +40,8 @@ __all__ = [
 
 #: Key in a run's config: MLflow shows values that have changed since, so it needs a fresh run.
 OUTDATED = "mlflow_outdated"
+#: Key in a run's config: values are on their way to MLflow, which may show them although nothing says so yet.
+SENDING = "mlflow_sending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,8 @@ def find_run(connection: Connection, key: str) -> Run | None:
     rows = fetch(
         connection,
         _RUN_SQL + "WHERE runs.run_key = $key OR starts_with(runs.run_key, $key || '#') "
-        "ORDER BY runs.created_at DESC, runs.run_id DESC LIMIT 1",
+        # By its number: a clock may have been set back between two of them.
+        "ORDER BY coalesce(TRY_CAST(split_part(runs.run_key, '#', 2) AS INTEGER), 1) DESC LIMIT 1",
         {"key": key},
     )
     return _run(rows[0]) if rows else None

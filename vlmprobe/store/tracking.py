@@ -98,8 +98,11 @@ class Tracker:
     @property
     def _lock_path(self) -> Path:
         # Beside the store, not in the home: two homes may share one store.
-        store = Path(self._uri.removeprefix(_LOCAL_SCHEMES[0]))
-        return store.with_name(store.name + ".lock")
+        return self._store_path.with_name(self._store_path.name + ".lock")
+
+    @property
+    def _store_path(self) -> Path:
+        return Path(self._uri.removeprefix(_LOCAL_SCHEMES[0]))
 
     @contextmanager
     def _connected(self) -> Iterator[tuple[MlflowClient, str]]:
@@ -138,18 +141,37 @@ class Tracker:
                 self._client = self._make_client()
 
     def _make_client(self) -> MlflowClient:
-        import logging
-
         from mlflow import MlflowClient
 
+        self._hush()
         if self.is_local:
-            Path(self._uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            self._create_store(self._store_path)
+        return MlflowClient(self._uri)
+
+    def _create_store(self, path: Path) -> None:
+        """Make a new store under another name: a kill in the seconds that it takes would leave one broken for good."""
+        from mlflow import MlflowClient
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{path.name}.*.partial*"):
+            left.unlink()
+        if path.exists():
+            return
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        client = MlflowClient(f"sqlite:///{partial}")
+        client.search_experiments(max_results=1)
+        client._tracking_client.store.engine.dispose()
+        partial.replace(path)
+
+    @staticmethod
+    def _hush() -> None:
+        import logging
+
         # Creating a new store tells of every table at level INFO.
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.WARNING)
         # A store that fails is told by the exception, in one line; here it would come with its traceback as well.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-        return MlflowClient(self._uri)
 
     def _find_experiment(self, client: MlflowClient) -> str:
         name = self._settings.experiment

@@ -48,8 +48,11 @@ def read_whole(place: ShardPlace, path: Path) -> ShardFile:
     return shard
 
 
-def row_problems(connection: Connection, shard: ShardFile) -> list[str]:
-    """Say where the answers in the database are not those in a shard of states; nothing when all are."""
+def row_problems(connection: Connection, shard: ShardFile, *, is_complete: bool) -> list[str]:
+    """Say where the answers in the database are not those in a shard of states; nothing when all are.
+
+    In a run that is not complete a pair without any row is no problem: the next extraction asks it.
+    """
     expected = {(row["pair_id"], row["side"]): row for row in prediction_rows(shard)}
     rows = fetch(
         connection,
@@ -60,6 +63,10 @@ def row_problems(connection: Connection, shard: ShardFile) -> list[str]:
     # One that a later shard answered anew belongs to that one.
     elsewhere = {row["pair_id"] for row in rows if row["shard"] != shard.number}
     missing = [key for key in expected if key not in here and key[0] not in elsewhere]
+    if not is_complete:
+        # A shard that was lost may have answered such a pair anew: what is here of it was discarded then.
+        asked = {row["pair_id"] for row in rows}
+        missing = [key for key in missing if key[0] in asked]
     differing = [key for key, row in here.items() if _differs(row, expected.get(key))]
     problems = []
     if missing:

@@ -15,7 +15,7 @@ from vlmprobe.store.metrics import MetricsUpdate, store_metrics, store_results
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch
-from vlmprobe.store.runs import OUTDATED, Run, complete_runs, get_run, list_runs, set_config
+from vlmprobe.store.runs import OUTDATED, SENDING, Run, complete_runs, get_run, list_runs, set_config
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.choosing import dataset_of
 from vlmprobe.workflows.deliver import deliver_run
@@ -119,8 +119,9 @@ def _analyze_run(
         metrics += _accuracy(connection, run)
         update = store_metrics(connection, run.run_id, metrics)
         store_results(connection, run.run_id, results)
-        if update.outdated:
-            set_config(connection, run.run_id, {**run.config, OUTDATED: True})
+        config = get_run(connection, run.run_id).config
+        if update.outdated or (update.changed and config.get(SENDING)):
+            set_config(connection, run.run_id, {**config, OUTDATED: True})
         run = get_run(connection, run.run_id)
     deliver_run(settings, database, tracker, run, console)
     return AnalyzeResult(run, len(arrays.pair_ids), update, time.monotonic() - started)

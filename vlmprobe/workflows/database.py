@@ -44,10 +44,12 @@ def back_up(settings: Settings, console: Console, target: Path) -> Path:
 
     Raises:
         UsageError: there is such a file already, or no folder for it.
-        DatabaseError: there is no database, or it is not current.
+        DatabaseError: there is no database, or it is not ours. One of an earlier version is copied, too.
     """
     database = Database(settings.database_path, tell=console.warn)
-    require_schema(database)
+    database.require()
+    with database.transaction() as connection:
+        current_revision(connection)
     return copy_database(database, target)
 
 

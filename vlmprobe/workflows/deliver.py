@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import TrackingError
 from vlmprobe.figures import scale_marks
@@ -12,12 +12,16 @@ from vlmprobe.store.committer import Delivery, upload_shards
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.metrics import mark_metrics_synced, read_metrics
 from vlmprobe.store.predictions import forget_artifacts, shard_places
-from vlmprobe.store.runs import OUTDATED, get_run, set_config, set_mlflow_run
+from vlmprobe.store.runs import OUTDATED, SENDING, get_run, set_config, set_mlflow_run
 from vlmprobe.store.tracking import metric_points
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from vlmprobe.settings import Settings
     from vlmprobe.store.engine import Database
+    from vlmprobe.store.predictions import ShardPlace
     from vlmprobe.store.runs import Run
     from vlmprobe.store.tracking import Tracker
     from vlmprobe.workflows.console import Console
@@ -53,13 +57,13 @@ def deliver_run(
     n_waiting = sum(place["synced_at"] is None for place in places)
     try:
         if run.config.get(OUTDATED):
-            # The shards are artifacts of the run that is about to go: each needs a copy here first.
-            for place in places:
-                local_shard(place, tracker, cache)
+            _fetch_all(places, tracker, cache)
             mlflow_run_id = tracker.replace_run(run)
         else:
             mlflow_run_id = tracker.ensure_run(run)
         if mlflow_run_id != run.mlflow_run_id:
+            if run.mlflow_run_id is not None:
+                _fetch_all(places, tracker, cache)
             run = _begin_anew(database, run, mlflow_run_id)
         with database.transaction() as connection:
             waiting = shard_places(connection, run.run_id, unsynced_only=True)
@@ -68,15 +72,33 @@ def deliver_run(
         numbers = [place["shard"] for place in waiting]
         delivery = upload_shards(database, tracker, run.run_id, zip(numbers, paths, strict=True))
         if metrics and (replay or any(row["synced_at"] is None for row in metrics)):
-            tracker.log_points(mlflow_run_id, metric_points(metrics))
-            with database.transaction() as connection:
-                mark_metrics_synced(connection, run.run_id, utc_now())
+            _send(database, tracker, mlflow_run_id, run.run_id, metrics)
         tracker.remove_twins(run, mlflow_run_id)
         tracker.finish(mlflow_run_id, "FINISHED", color=_color(run))
     except TrackingError as error:
         tell_away(console, str(error))
         return Delivery(0, n_waiting, str(error))
     return delivery
+
+
+def _fetch_all(places: Sequence[ShardPlace], tracker: Tracker, cache: Path) -> None:
+    """Have a copy of each shard here: they are artifacts of a run that is about to go, or is gone already."""
+    for place in places:
+        local_shard(place, tracker, cache)
+
+
+def _send(
+    database: Database, tracker: Tracker, mlflow_run_id: str, run_id: str, metrics: Sequence[dict[str, Any]]
+) -> None:
+    """Log metrics, and note before and after that it is so: a crash in between may have left points there."""
+    with database.transaction() as connection:
+        set_config(connection, run_id, {**get_run(connection, run_id).config, SENDING: True})
+    tracker.log_points(mlflow_run_id, metric_points(metrics))
+    with database.transaction() as connection:
+        # Another process may have computed others meanwhile, which nobody has sent.
+        mark_metrics_synced(connection, run_id, utc_now(), until=max(row["computed_at"] for row in metrics))
+        config = get_run(connection, run_id).config
+        set_config(connection, run_id, {key: value for key, value in config.items() if key != SENDING})
 
 
 def tell_away(console: Console, problem: str) -> None:
@@ -119,7 +141,7 @@ def _begin_anew(database: Database, run: Run, mlflow_run_id: str) -> Run:
     with database.transaction() as connection:
         set_mlflow_run(connection, run.run_id, mlflow_run_id)
         if run.mlflow_run_id is not None:
-            set_config(connection, run.run_id, {**run.config, OUTDATED: False})
+            set_config(connection, run.run_id, {**run.config, OUTDATED: False, SENDING: False})
             mark_metrics_synced(connection, run.run_id, None)
             forget_artifacts(connection, run.run_id)
         return get_run(connection, run.run_id)

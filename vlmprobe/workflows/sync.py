@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import VlmprobeError
+from vlmprobe.errors import LeaseHeldError, VlmprobeError
 from vlmprobe.store.artifacts import is_in_mlflow
 from vlmprobe.store.committer import Delivery, upload_shards
 from vlmprobe.store.engine import Database
+from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.predictions import forget_artifacts, shard_places
 from vlmprobe.store.runs import complete_runs
@@ -50,7 +51,12 @@ def sync(settings: Settings, console: Console, *, prune: bool = False) -> list[t
         if delivery.problem is not None:
             break  # the next one would wait for the same server
         if prune:
-            _prune(settings, database, tracker, run, console)
+            try:
+                # Whoever extracts or repairs the run reads the files that would go.
+                with hold_lease(database.path, run.run_key):
+                    _prune(settings, database, tracker, run, console)
+            except LeaseHeldError as error:
+                console.warn(f"{run.name}: its spool is not freed: {error}")
     return delivered
 
 

@@ -218,9 +218,10 @@ class _OneRun:
 
     def _look_at_rows(self, shard: ShardFile, path: Path, *, repair: bool) -> None:
         with self._database.transaction() as connection:
-            problems = row_problems(connection, shard)
+            is_complete = self._run.status == "complete"
+            problems = row_problems(connection, shard, is_complete=is_complete)
             if problems and repair:
-                restore_rows(connection, shard)
+                restore_rows(connection, shard, is_complete=is_complete)
         if problems:
             todo = (
                 "its rows were written again from it"
@@ -231,7 +232,7 @@ class _OneRun:
 
     def _damaged(self, place: ShardPlace, path: Path, problem: str, *, repair: bool) -> None:
         """Take MLflow's copy of a shard that is no good here; without one its pairs are to be asked again."""
-        if not self._settings.is_spooled(path, self._run.run_id):
+        if path.parent.is_dir() and not self._settings.is_spooled(path, self._run.run_id):
             where = f"which is not in {self._spool}: it is left alone"
             self._found(
                 path, f"{problem}, {where}", "verify the home that it belongs to, or take it from there"
