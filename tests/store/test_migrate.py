@@ -19,7 +19,13 @@ from sqlalchemy import inspect, text
 from vlmprobe.errors import DatabaseError, StaleSchemaError
 from vlmprobe.resources import migrations_folder
 from vlmprobe.store.engine import Database
-from vlmprobe.store.migrate import current_revision, ensure_schema, require_schema, upgrade
+from vlmprobe.store.migrate import (
+    current_revision,
+    ensure_schema,
+    require_any_schema,
+    require_schema,
+    upgrade,
+)
 from vlmprobe.store.revision import SCHEMA_REVISION
 from vlmprobe.store.sandbox import run_sql
 from vlmprobe.store.schema import Base
@@ -188,7 +194,9 @@ def test_reading_from_another_kind_of_file_says_so(tmp_path: Path, check: Any) -
         check(Database(path))
 
 
-@pytest.mark.parametrize("use", [require_schema, ensure_schema, ask], ids=lambda use: use.__name__)
+@pytest.mark.parametrize(
+    "use", [require_schema, require_any_schema, ensure_schema, ask], ids=lambda use: use.__name__
+)
 @pytest.mark.parametrize(
     "definition",
     [

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.store.engine import Database
 
-__all__ = ["current_revision", "ensure_schema", "require_schema", "upgrade"]
+__all__ = ["current_revision", "ensure_schema", "require_any_schema", "require_schema", "upgrade"]
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -70,6 +70,18 @@ def require_schema(database: Database) -> None:
     with database.transaction() as connection:
         revision = current_revision(connection)
         check_revision(database.path, revision)
+        _check_definitions(database, connection)
+
+
+def require_any_schema(database: Database) -> None:
+    """Check that a database exists and is ours, of whatever version, for what does not look into its tables.
+
+    Raises:
+        DatabaseError: there is none, or it is not ours, or a view of it does more than read.
+    """
+    database.require()
+    with database.transaction() as connection:
+        current_revision(connection)
         _check_definitions(database, connection)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vlmprobe.errors import DatabaseError
 from vlmprobe.store.backup import copy_database
 from vlmprobe.store.engine import Database
-from vlmprobe.store.migrate import current_revision, require_schema, upgrade
+from vlmprobe.store.migrate import current_revision, require_any_schema, require_schema, upgrade
 from vlmprobe.store.queries import list_queries
 from vlmprobe.store.revision import SCHEMA_REVISION
 from vlmprobe.store.rows import fetch
@@ -47,9 +47,7 @@ def back_up(settings: Settings, console: Console, target: Path) -> Path:
         DatabaseError: there is no database, or it is not ours. One of an earlier version is copied, too.
     """
     database = Database(settings.database_path, tell=console.warn)
-    database.require()
-    with database.transaction() as connection:
-        current_revision(connection)
+    require_any_schema(database)
     return copy_database(database, target)
 
 
