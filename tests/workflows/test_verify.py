@@ -276,6 +276,17 @@ def test_a_damaged_download_does_not_cost_the_rows(home: Home, tmp_path: Path) -
     assert read_rows(home.path, "SELECT count(*) FROM predictions") == [(48,)]
 
 
+def test_a_home_that_was_moved_is_whole(home: Home, inside: Any, tmp_path: Path) -> None:
+    """Its rows name the old place; the spool that came along has every shard, by its hash."""
+    home.forget_mlflow()
+    moved = tmp_path / "elsewhere"
+    home.path.rename(moved)
+    (told,) = json.loads(inside("analyze", "--json", "--home", moved).ok().out)
+    assert (told["pairs"], told["new"], told["changed"]) == (24, 0, 0)
+    inside("sync", "--home", moved).ok()
+    inside("verify", "--home", moved).ok()
+
+
 def test_files_outside_of_the_home_are_left_alone(home: Home, original: Home) -> None:
     """A database from elsewhere may name any file as its shard: it is neither moved nor removed."""
     foreign = home.path.parent / "id_rsa"

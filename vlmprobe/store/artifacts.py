@@ -24,7 +24,7 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
     Args:
         place: its row.
         tracker: MLflow.
-        cache: where what is fetched is kept.
+        cache: where what is fetched is kept; the home's, beside its spool.
         check: whether the spool's has to have the hash that it was written with; what is fetched has to in any case.
 
     Raises:
@@ -32,9 +32,14 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
         UnreadableError: the system does not give the spool's file.
         VlmprobeError: it is in neither place, or the spool's is not what was written.
     """
+    # An id that someone else wrote into the database must not lead out of cache or spool.
+    run_id = safe_name(str(place["run_id"]), "run")
     path = Path(str(place["path"]))
     try:
         is_here = path.exists()
+        if not is_here and (moved := cache.parent / "spool" / run_id / path.name).exists():
+            # The home was moved or copied as a whole: its spool came along, the rows still name the old place.
+            path, is_here = moved, True
     except OSError as error:
         raise unreadable(path, error) from error
     if is_here:
@@ -44,8 +49,7 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
                 "'vlmprobe verify' says what can be done"
             )
         return path
-    # An id that someone else wrote into the database must not lead out of the cache.
-    cached = cache / safe_name(str(place["run_id"]), "run") / path.name
+    cached = cache / run_id / path.name
     if cached.exists() and _sha256(cached) != place["sha256"]:
         cached.unlink()
     if not cached.exists():
