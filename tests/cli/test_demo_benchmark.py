@@ -71,6 +71,7 @@ def test_the_datasheet_says_the_command_that_makes_it_again(
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
 
+@pytest.mark.full
 def test_the_shipped_models_can_be_probed_on_it(
     folder: Path, inside: Shell, rows: Any, tmp_path: Path
 ) -> None:

@@ -241,7 +241,7 @@ def _start_at_once(child: Any, home: Path, count: int) -> list[str]:
     return [each.finish() for each in children]
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(6, marks=pytest.mark.full)])
+@pytest.mark.parametrize("count", [pytest.param(n, marks=pytest.mark.full) for n in (2, 6)])
 def test_processes_that_start_on_a_new_store_at_once_all_succeed(
     tmp_path: Path, child: Any, count: int
 ) -> None:

@@ -22,6 +22,7 @@ sys.addaudithook(watch)
 """
 
 
+@pytest.mark.full
 def test_only_the_main_thread_sets_environment_variables(
     shell: Shell, benchmark: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(
     ("seconds", "per_category"),
-    [pytest.param(6, 16, id="6s"), pytest.param(120, 100, id="120s", marks=pytest.mark.full)],
+    [
+        pytest.param(6, 16, id="6s", marks=pytest.mark.full),
+        pytest.param(120, 100, id="120s", marks=pytest.mark.full),
+    ],
 )
 def test_extraction_goes_on_while_a_shell_holds_the_database(
     seconds: int,

@@ -243,6 +243,7 @@ def test_a_template_comes_back_from_the_old_layout(
     )
 
 
+@pytest.mark.full
 def test_run_asks_each_scale_under_the_templates(
     command: Any, benchmark: Any, tmp_path: Path, rows: Any
 ) -> None:
@@ -260,6 +261,7 @@ def test_run_asks_each_scale_under_the_templates(
     assert 'class="n">published' not in section
 
 
+@pytest.mark.full
 def test_the_demo_asks_its_longest_trained_scale_under_every_template(
     command: Any, tmp_path: Path, rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def _check_each(rows: Any, home: Path, runs: list[tuple[str, str, int]]) -> None
     assert {status for _, status in _mlflow_runs(home)} == {"FINISHED"}
 
 
+@pytest.mark.full
 def test_two_at_once_on_a_new_home_and_a_third_of_the_same_run(
     shell: Any,
     inside: Any,

@@ -145,6 +145,7 @@ def test_the_same_templates_again_ask_nothing(panel: Any, command: Any, rows: An
     assert rows(panel.home, "SELECT count(*) FROM runs") == [(4,)]
 
 
+@pytest.mark.full
 def test_a_stopped_extraction_goes_on_with_the_template_that_it_was_at(
     command: Any, benchmark: Any, tmp_path: Path, rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
