@@ -134,3 +134,24 @@ def test_ctrl_c_before_the_command_line_is_loaded_is_a_stop() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=15
     )
     assert (ran.returncode, ran.stderr) == (130, "error: stopped before anything had begun\n")
+
+
+STOPPED_BETWEEN = """
+import sys, typer
+from vlmprobe.cli import main as command_line
+
+@command_line.app.command("stopped-between")
+def stopped() -> None:
+    raise KeyboardInterrupt
+
+command_line.main(["stopped-between"])
+"""
+
+
+def test_a_stop_between_two_of_our_own_lines_says_so() -> None:
+    """Typer ends a command that is stopped before its body had begun with 130 and no word."""
+    ran = subprocess.run(
+        [sys.executable, "-c", STOPPED_BETWEEN], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ran.returncode == 130
+    assert ran.stderr.strip() == "error: stopped; what was done is kept, the same command goes on from there"

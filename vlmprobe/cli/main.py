@@ -32,9 +32,12 @@ from vlmprobe.cli import (
     verify,
 )
 from vlmprobe.cli.plain_text import plain_text
-from vlmprobe.cli.session import STOPPED, ignore_stops
+from vlmprobe.cli.session import STOPPED, Told, ignore_stops
 
 __all__ = ["app", "main"]
+
+#: Exit code of a command that was stopped by Ctrl-C or SIGTERM.
+_STOPPED = 130
 
 app = typer.Typer(
     name="vlmprobe",
@@ -99,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
             if type(error).__name__ == "Abort":
                 # Stopped before the command had begun, or after its end.
                 typer.echo(f"error: {STOPPED}", err=True)
-                _leave(130)
+                _leave(_STOPPED)
             raise
         context = getattr(error, "ctx", None)
         where = f"; see '{context.command_path} --help'" if context is not None else ""
@@ -109,6 +112,9 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(0)
         typer.echo(f"error: {plain_text(' '.join(text.split())).rstrip('.')}{where}", err=True)
         sys.exit(getattr(error, "exit_code", 2))
+    if code == _STOPPED and not isinstance(code, Told):
+        # Between two of our own lines, while the command was loaded say.
+        typer.echo(f"error: {STOPPED}", err=True)
     _leave(code if isinstance(code, int) else 0)
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "Home",
     "Quiet",
     "Session",
+    "Told",
     "ignore_stops",
     "session",
 ]
@@ -103,11 +104,15 @@ def ignore_stops() -> None:
         signal.signal(stop, signal.SIG_IGN)
 
 
+class Told(int):
+    """An exit code whose reason has been printed; typer gives the same number in silence when it is stopped itself."""
+
+
 def _fail(message: str, code: int, *, debug: bool) -> None:
     if debug:
         traceback.print_exc()
     typer.echo(f"error: {plain_text(' '.join(message.split()))}", err=True)
-    raise typer.Exit(code)
+    raise typer.Exit(Told(code))
 
 
 def _first_line(error: Exception) -> str:
