@@ -240,6 +240,37 @@ def test_the_checks_of_the_database_are_part_of_it(home: Home) -> None:
     assert home._inside("db", "check", "--home", home.path).code == 1
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE metrics SET value = value + 1e-9 WHERE layer = 2 AND target = 'vertical'",
+        "UPDATE metrics SET ci_low = ci_low - 0.1 WHERE layer = -1",
+        "DELETE FROM metrics WHERE layer = 2",
+        "DELETE FROM metrics",
+        "UPDATE results_json SET value = '{\"layers\": [0]}' WHERE name = 'layer_candidates'",
+        "UPDATE results_json SET value = '[]' WHERE name = 'digest'",
+    ],
+)
+def test_metrics_that_were_changed_or_removed_are_computed_again(
+    home: Home, original: Home, change: str
+) -> None:
+    """``verify`` names the run; ``analyze`` gives the values that it gave before."""
+    home.change(change)
+    line = home.wrong()
+    assert "tiny @ 2m: its metrics are not those that were computed" in line
+    assert line.endswith("'vlmprobe analyze tiny --scale 2m' computes them again")
+
+    home._inside("analyze", "tiny", "--scale", "2m", "--home", home.path, **home._store).ok()
+    home.verify().ok()
+    assert read_left(home.path) == read_left(original.path)
+
+
+def test_metrics_of_before_there_was_a_digest_are_taken_as_they_are(home: Home) -> None:
+    """An upgraded database says nothing until its runs are analyzed again."""
+    home.change("DELETE FROM results_json WHERE name = 'digest'; DELETE FROM metrics WHERE layer = 2")
+    home.verify().ok()
+
+
 @pytest.mark.parametrize("delivered", [True, False], ids=["MLflow has it", "the only copy"])
 def test_a_shard_that_cannot_be_read_now_is_not_given_up(home: Home, delivered: bool) -> None:
     """A disk that is slow or a right that is missing says nothing about the content: no row goes, no file moves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = [
     "MetricsUpdate",
     "analyzed_runs",
+    "digest_is_kept",
+    "keep_digest",
     "mark_metrics_synced",
     "read_metrics",
     "read_results_json",
@@ -32,6 +35,7 @@ __all__ = [
 
 _KEY = ("name", "version", "subset", "target", "layer")
 _VALUES = ("value", "std", "n", "ci_low", "ci_high", "p_value", "seed")
+_DIGEST = "digest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +107,7 @@ def read_results_json(connection: Connection, run_id: str, name: str, subset: st
     )
     if not rows:
         return None
-    value = rows[0]["value"]
-    loaded: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
+    loaded: dict[str, Any] = _loaded(rows[0]["value"])
     return loaded
 
 
@@ -120,7 +123,7 @@ def store_results(connection: Connection, run_id: str, results: Sequence[Mapping
         key = (result["name"], result["version"], result["subset"], result["layer"])
         value = json.loads(json.dumps(result["value"]))
         before = stored.get(key)
-        if before is not None and (json.loads(before) if isinstance(before, str) else before) == value:
+        if before is not None and _loaded(before) == value:
             continue
         if before is not None:
             name, version, subset, layer = key
@@ -137,6 +140,33 @@ def store_results(connection: Connection, run_id: str, results: Sequence[Mapping
     insert_rows(connection, ResultJson, fresh)
 
 
+def keep_digest(connection: Connection, run_id: str) -> None:
+    """Keep, beside a run's metrics and results, the hash of what they are now (``results_json``, name ``digest``)."""
+    row = {"name": _DIGEST, "version": 1, "subset": "all", "layer": -1}
+    store_results(connection, run_id, [{**row, "value": {"sha256": _digest(connection, run_id)}}])
+
+
+def digest_is_kept(connection: Connection, run_id: str) -> bool:
+    """Whether a run's metrics and results are what their digest was kept of, as far as there is one."""
+    kept = read_results_json(connection, run_id, _DIGEST, "all")
+    return kept is None or kept == {"sha256": _digest(connection, run_id)}
+
+
+def _digest(connection: Connection, run_id: str) -> str:
+    # Not when they were computed or sent: an analysis that gives the same values keeps its digest.
+    metrics = [[row[name] for name in (*_KEY, *_VALUES)] for row in read_metrics(connection, run_id)]
+    others = [
+        [row["name"], row["version"], row["subset"], row["layer"], _loaded(row["value"])]
+        for row in fetch(
+            connection,
+            "SELECT * FROM results_json WHERE run_id = $id AND name <> $digest "
+            "ORDER BY name, version, subset, layer",
+            {"id": run_id, "digest": _DIGEST},
+        )
+    ]
+    return hashlib.sha256(json.dumps([metrics, others], sort_keys=True).encode()).hexdigest()
+
+
 def mark_metrics_synced(
     connection: Connection, run_id: str, when: datetime | None, *, until: datetime | None = None
 ) -> None:
@@ -145,6 +175,10 @@ def mark_metrics_synced(
     if until is not None:
         which &= MetricRow.computed_at <= until
     connection.execute(update(MetricRow).where(which).values(synced_at=when))
+
+
+def _loaded(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:

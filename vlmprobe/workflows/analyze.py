@@ -11,7 +11,7 @@ from vlmprobe.errors import UsageError, VlmprobeError
 from vlmprobe.pairs import Subset, get_template
 from vlmprobe.store.arrays import RunArrays
 from vlmprobe.store.engine import Database
-from vlmprobe.store.metrics import MetricsUpdate, store_metrics, store_results
+from vlmprobe.store.metrics import MetricsUpdate, keep_digest, store_metrics, store_results
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch
@@ -119,6 +119,7 @@ def _analyze_run(
         metrics += _accuracy(connection, run)
         update = store_metrics(connection, run.run_id, metrics)
         store_results(connection, run.run_id, results)
+        keep_digest(connection, run.run_id)
         config = get_run(connection, run.run_id).config
         if update.outdated or (update.changed and config.get(SENDING)):
             set_config(connection, run.run_id, {**config, OUTDATED: True})

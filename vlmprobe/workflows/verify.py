@@ -1,4 +1,4 @@
-"""Verify: every shard's hash and shape, rows against shards, the spool against rows, and the database's own checks."""
+"""Verify: shards' hashes and shapes, rows against shards, the spool against rows, metrics, the database's checks."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from vlmprobe.store.artifacts import local_shard
 from vlmprobe.store.committer import adopt_orphans
 from vlmprobe.store.engine import Database
 from vlmprobe.store.lease import hold_lease
+from vlmprobe.store.metrics import digest_is_kept
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.predictions import forget_shard, restore_rows, shard_places
 from vlmprobe.store.runs import get_run, list_runs
@@ -139,6 +140,7 @@ class _OneRun:
         """Verify everything of the run."""
         # Before its rows are read: what has none then, although no process is at work, is an orphan.
         files = spooled(self._spool)
+        self._look_at_metrics()
         with ExitStack() as stack:
             try:
                 stack.enter_context(hold_lease(self._database.path, self._run.run_key))
@@ -155,6 +157,16 @@ class _OneRun:
     def _found(self, where: object, problem: str, todo: str, *, repaired: bool = False) -> None:
         text = f"{self._run.name}: {problem}"
         self._verified.findings.append(Finding(str(where), text, todo, repaired))
+
+    def _look_at_metrics(self) -> None:
+        with self._database.transaction() as connection:
+            if digest_is_kept(connection, self._run.run_id):
+                return
+        self._found(
+            self._database.path,
+            "its metrics are not those that were computed",
+            f"'vlmprobe analyze {self._run.family} --scale {self._run.scale}' computes them again",
+        )
 
     def _look_at_spool(self, files: list[Path]) -> None:
         with self._database.transaction() as connection:
