@@ -53,6 +53,27 @@ WRONG = {
     "max per category": (EXTRACT + " --max-per-category -1", {}, "give a positive number, or 0 for all"),
     "checkpoint": (EXTRACT + " --checkpoint {bad}/none", {}, "none: no such folder"),
     "checkpoint without weights": (EXTRACT + " --checkpoint {bad}", {}, "no weight file in it"),
+    "out is a file": (
+        "merge tiny --out {bad}/text.duckdb",
+        {},
+        "text.duckdb is no folder; name another folder",
+    ),
+    "out is in a file": (
+        "plot tiny --out {bad}/text.duckdb/a/b",
+        {},
+        "text.duckdb is no folder; name another",
+    ),
+    "out is a device": ("export /dev/full --home {home}", {}, "/dev/full is no folder; name another folder"),
+    "out links nowhere": (
+        "demo benchmark {bad}/dangling",
+        {},
+        "dangling links to what is not there; name another folder",
+    ),
+    "training to a file": (
+        "demo train --out {bad}/text.duckdb",
+        {},
+        "text.duckdb is no folder; name another",
+    ),
     "shard size": (
         EXTRACT,
         {"VLMPROBE_SHARD_PAIRS": "many"},
@@ -84,6 +105,7 @@ def places(benchmark: Callable[..., Path], tmp_path_factory: pytest.TempPathFact
         cells[lines[0].index("image")] = "no base64!"
     (bad / "base64.tsv").write_text("".join("\t".join(cells) + "\n" for cells in lines))
     (bad / "text.duckdb").write_text("a shopping list\n")
+    (bad / "dangling").symlink_to(bad / "nowhere" / "at all")
     with duckdb.connect(str(bad / "other.duckdb")) as connection:
         connection.execute("CREATE TABLE invoices (amount INTEGER)")
     return {"good": good, "bad": bad, "home": bad / "home"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,6 @@ from vlmprobe.store.backup import copy_database
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.sandbox import run_sql
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_backup_is_opened_and_used(study: Any, tmp_path: Path) -> None:
@@ -36,8 +34,18 @@ def test_nothing_is_overwritten(study: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists; a backup overwrites nothing"):
         copy_database(study.database, target)
     assert target.read_text() == "mine"
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="dangling exists; a backup overwrites nothing"):
+        copy_database(study.database, dangling)
     with pytest.raises(UsageError, match="make it first"):
         copy_database(study.database, tmp_path / "none" / "copy.duckdb")
+
+
+def test_a_folder_that_takes_no_files_is_told_by_the_system(study: Any) -> None:
+    """``/proc`` takes nobody's, also not the superuser's."""
+    with pytest.raises(OSError, match="No such file or directory"):
+        copy_database(study.database, Path("/proc/copy.duckdb"))
 
 
 def test_a_backup_while_others_write_is_one_moment(study: Any, tmp_path: Path) -> None:

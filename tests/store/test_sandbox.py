@@ -53,6 +53,7 @@ def test_a_refusal_is_a_usage_error(data: Any) -> None:
     for sql, says in [
         ("DELETE FROM runs", "one SELECT or EXPLAIN at a time, please: this face only reads"),
         ("FROM read_text('/etc/hostname')", "disabled by configuration"),
+        ("SELECT '\udcff'", "the SQL is not UTF-8: character 9 of it cannot be read"),
         ("SELECT nme FROM runs", 'Referenced column "nme" not found'),
     ]:
         with pytest.raises(UsageError, match=says):

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from vlmprobe.cli.options import folder_to_make
 from vlmprobe.cli.session import AsJson, Debug, Home, Quiet, session
 from vlmprobe.errors import UsageError
 
@@ -16,7 +17,10 @@ __all__ = ["register"]
 
 
 def benchmark(
-    folder: Annotated[Path, typer.Argument(help="Where benchmark.tsv, boxes.json and DATASHEET.md go.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Where benchmark.tsv, boxes.json and DATASHEET.md go.", callback=folder_to_make),
+    ],
     pairs: Annotated[int, typer.Option("--pairs", help="Questions of each of the six categories.")] = 40,
     seed: Annotated[int, typer.Option("--seed", help="Of everything random.")] = 0,
     counter_share: Annotated[

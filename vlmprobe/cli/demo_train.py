@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlmprobe.cli.options import folder_to_make
 from vlmprobe.cli.session import AsJson, Debug, Experiment, Home, Quiet, session
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ def train(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Folder for checkpoints and results; an unfinished one goes on.", metavar="DIR"
+            "--out",
+            help="Folder for checkpoints and results; an unfinished one goes on.",
+            metavar="DIR",
+            callback=folder_to_make,
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Instead of the config's.")] = None,

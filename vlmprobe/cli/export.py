@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vlmprobe.cli.options import Families, Layers, MaxPerCategory, OnData, Scales, TemplateName
+from vlmprobe.cli.options import Families, Folder, Layers, MaxPerCategory, OnData, Scales, TemplateName
 from vlmprobe.cli.session import AsCsv, AsJson, Debug, Home, Quiet, session
 from vlmprobe.errors import UsageError
 
@@ -15,7 +14,7 @@ __all__ = ["register"]
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(help="Where to write.", metavar="DIR")],
+    folder: Folder,
     families: Families = None,
     scales: Scales = None,
     data: OnData = None,

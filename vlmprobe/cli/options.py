@@ -18,6 +18,7 @@ __all__ = [
     "Devices",
     "Dtype",
     "Families",
+    "Folder",
     "Layers",
     "MaxPerCategory",
     "New",
@@ -29,9 +30,26 @@ __all__ = [
     "TrustRemoteCode",
     "batch_size",
     "device_list",
+    "folder_to_make",
     "layer_list",
     "template_list",
 ]
+
+
+def folder_to_make(path: Path | None) -> Path | None:
+    """Check, before any work is done for it, that a folder is there or can be made.
+
+    Raises:
+        typer.BadParameter: it, or what it is to lie in, is something else than a folder.
+    """
+    for place in () if path is None else (path, *path.parents):
+        if place.is_dir():
+            break
+        if place.exists() or place.is_symlink():
+            what = "links to what is not there" if not place.exists() else "is no folder"
+            raise typer.BadParameter(f"{place} {what}; name another folder")
+    return path
+
 
 Data = Annotated[
     Path, typer.Option("--data", help="Benchmark: a TSV in one of the two forms.", metavar="FILE")
@@ -88,7 +106,11 @@ Templates = Annotated[
 TemplateName = Annotated[
     str, typer.Option("--template", help="Only runs under this question template.", metavar="NAME")
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder for the report.", metavar="DIR")]
+Folder = Annotated[Path, typer.Argument(help="Where to write.", metavar="DIR", callback=folder_to_make)]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder for the report.", metavar="DIR", callback=folder_to_make),
+]
 
 
 def layer_list(text: str) -> tuple[int, ...] | None:

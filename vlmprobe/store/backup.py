@@ -33,6 +33,9 @@ def copy_database(database: Database, target: Path) -> Path:
     # A name of its own: a file that happens to be called so is someone's.
     partial = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
+        # What keeps it from being made is told by the system, not by DuckDB.
+        partial.touch(exist_ok=False)
+        partial.unlink()
         _copy(database, partial)
         # Another backup may have come meanwhile, and a rename asks nobody: take the name first.
         target.touch(exist_ok=False)
@@ -48,7 +51,7 @@ def copy_database(database: Database, target: Path) -> Path:
 
 
 def _refuse_existing(target: Path) -> None:
-    if target.exists():
+    if target.exists() or target.is_symlink():
         raise UsageError(f"{target} exists; a backup overwrites nothing: name another file")
 
 

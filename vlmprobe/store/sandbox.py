@@ -96,6 +96,10 @@ def run_sql(
             f"a query needs a timeout above 0 and 0 rows or more, not {timeout_s:g} s and {max_rows} rows; at most "
             f"{_LONGEST_S:.0f} s and {_MOST_ROWS} rows"
         )
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the SQL is not UTF-8: character {error.start + 1} of it cannot be read") from None
     database.require()
     request = json.dumps(
         {
