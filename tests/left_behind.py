@@ -9,14 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors.numpy import load_file
-
 from vlmprobe.store.engine import file_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +54,10 @@ def read_left(home: Path, scale: str = "2m", *, dataset: str | None = None) -> L
     places = read_rows(home, f"SELECT DISTINCT pair_id, shard, shard_row FROM predictions WHERE {run}")
     named = read_rows(home, f"SELECT shard, path FROM shards WHERE {run} AND n_pairs > 0")
     paths = {number: _found(home, run_id, Path(path)) for number, path in named}
-    shards = {number: load_file(path) for number, path in paths.items()}
+    shards = {number: _bits_of(path) for number, path in paths.items()}
     layers = next(iter(shards.values())).keys()
     states: dict[str, dict[str, bytes]] = {
-        layer: {pair: _bits(shards[number][layer][row]) for pair, number, row in places} for layer in layers
+        layer: {pair: shards[number][layer][row] for pair, number, row in places} for layer in layers
     }
     certificates = read_rows(
         home, f"SELECT * EXCLUDE (run_id, created_at) FROM certificates WHERE {run} ORDER BY batch"
@@ -87,14 +83,28 @@ def _found(home: Path, run_id: str, path: Path) -> Path:
     return path if path.exists() else home / "cache" / run_id / path.name
 
 
-def _bits(states: np.ndarray[Any, Any]) -> bytes:
-    assert states.ndim == 2  # orig and swap, dim
-    return states.tobytes()
+def _bits_of(path: Path) -> dict[str, list[bytes]]:
+    """Return, of each layer, the bytes of each row: two states. NumPy could not read bfloat16."""
+    header, data = _parts(path)
+    del header["__metadata__"]
+    layers = {}
+    for layer, tensor in header.items():
+        n_rows, n_sides, _ = tensor["shape"]
+        assert n_sides == 2  # orig and swap
+        start, end = tensor["data_offsets"]
+        size = (end - start) // n_rows
+        layers[layer] = [data[start + row * size : start + (row + 1) * size] for row in range(n_rows)]
+    return layers
+
+
+def _parts(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Return the header of a safetensors file, and what follows it."""
+    with path.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        return json.loads(stream.read(length)), stream.read()
 
 
 def _pairs_in(path: Path) -> list[str]:
-    with path.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
+    header, _ = _parts(path)
     pairs: list[str] = json.loads(header["__metadata__"]["vlmprobe"])["pair_ids"]
     return pairs

@@ -83,9 +83,17 @@ def missing(fault: str, folder: Path) -> str | None:
     """Say what a fault needs that is not to be had on this machine; None if it can be injected."""
     if fault == "disk full" and not _can_mount(folder):
         return "it mounts a small file system, which takes root"
+    if fault == "one of two workers killed" and _n_gpus() == 1:
+        return "where there are GPUs, it takes two"
     if fault == "clock set back" and shutil.which("cc") is None:
         return "it compiles a few lines of C, which takes cc"
     return None
+
+
+def _n_gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _can_mount(folder: Path) -> bool:
@@ -366,8 +374,8 @@ def worker_killed(trial: Trial) -> None:
 
 
 def one_of_two_workers_killed(trial: Trial) -> None:
-    """Kill one of the processes of ``--devices cpu,cpu``: another takes its place."""
-    trial.options = ("--devices", "cpu,cpu")
+    """Kill one of the processes of ``--devices cpu,cpu``, or of two GPUs: another takes its place."""
+    trial.options = ("--devices", "cpu,cpu" if trial.undisturbed.device == "cpu" else "0,1")
     for process in _disturbed_starts(trial, most=2):
         workers = _workers_of(process)
         if workers:

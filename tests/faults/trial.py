@@ -27,6 +27,7 @@ class Undisturbed:
     dataset: str
     left: Left
     metrics: list[tuple[Any, ...]]
+    device: str
     store: dict[str, str]
     """The setting that names an MLflow store which is there: making a new one takes seconds."""
 
@@ -65,8 +66,8 @@ def make_undisturbed(folder: Path, data: Path) -> Undisturbed:
     shell = Shell(folder, VLMPROBE_SHARD_PAIRS=str(SHARD_PAIRS), **store)
     shell(*extract(home, data)).ok()
     shell("analyze", "tiny", "--home", home).ok()
-    ((dataset,),) = read_rows(home, "SELECT dataset_id FROM datasets")
-    return Undisturbed(data, dataset, read_left(home), read_metrics(home), store)
+    ((dataset, device),) = read_rows(home, "SELECT dataset_id, device FROM runs")
+    return Undisturbed(data, dataset, read_left(home), read_metrics(home), device, store)
 
 
 def extract(home: Path, data: Path, *more: object) -> tuple[object, ...]:
