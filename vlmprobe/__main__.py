@@ -11,16 +11,23 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Load the command line and run it."""
+    """Load the command line and run it.
+
+    A command that is stopped ends by itself; here it is told when that came before one had begun, or after its end.
+    """
     sys.unraisablehook = _unraisable
+    said = "stopped before anything had begun"
     try:
         from vlmprobe.cli.main import main as run
+        from vlmprobe.cli.session import STOPPED
+
+        said = STOPPED
+        run()
     except KeyboardInterrupt:
-        sys.stderr.write("error: stopped before anything had begun\n")
+        sys.stderr.write(f"error: {said}\n")
         # Not by sys.exit(): an interrupt in an import can leave Python's mind set on ending by SIGINT.
         sys.stderr.flush()
         os._exit(130)
-    run()
 
 
 def _unraisable(unraisable: Any) -> None:

@@ -69,6 +69,7 @@ WRONG = {
         {},
         "dangling links to what is not there; name another folder",
     ),
+    "out is too long": ("export {bad}/" + 300 * "a", {}, "File name too long; name another folder"),
     "training to a file": (
         "demo train --out {bad}/text.duckdb",
         {},

@@ -155,3 +155,24 @@ def test_a_stop_between_two_of_our_own_lines_says_so() -> None:
     )
     assert ran.returncode == 130
     assert ran.stderr.strip() == "error: stopped; what was done is kept, the same command goes on from there"
+
+
+BEFORE_A_COMMAND = """
+import typer.main
+from vlmprobe.__main__ import main
+
+def stopped(app):
+    raise KeyboardInterrupt
+
+typer.main.get_command = stopped
+main()
+"""
+
+
+def test_a_stop_while_the_commands_are_made_says_so() -> None:
+    """Outside of any command, where typer does not look yet."""
+    ran = subprocess.run(
+        [sys.executable, "-c", BEFORE_A_COMMAND], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ran.returncode == 130
+    assert ran.stderr == "error: stopped; what was done is kept, the same command goes on from there\n"

@@ -249,6 +249,13 @@ def test_the_checks_of_the_database_are_part_of_it(home: Home) -> None:
         "DELETE FROM metrics",
         "UPDATE results_json SET value = '{\"layers\": [0]}' WHERE name = 'layer_candidates'",
         "UPDATE results_json SET value = '[]' WHERE name = 'digest'",
+        # What is read is the newest version: analyze must not take this one in.
+        "INSERT INTO results_json SELECT * REPLACE (99 AS version) FROM results_json",
+        # Nothing that Python's JSON reads.
+        "INSERT INTO results_json SELECT * REPLACE ('x' AS name, repeat('[', 20000) || repeat(']', 20000) AS value) "
+        "FROM results_json WHERE name = 'digest'",
+        "INSERT INTO results_json SELECT * REPLACE ('x' AS name, repeat('1', 5000) AS value) "
+        "FROM results_json WHERE name = 'digest'",
     ],
 )
 def test_metrics_that_were_changed_or_removed_are_computed_again(
@@ -263,6 +270,17 @@ def test_metrics_that_were_changed_or_removed_are_computed_again(
     home._inside("analyze", "tiny", "--scale", "2m", "--home", home.path, **home._store).ok()
     home.verify().ok()
     assert read_left(home.path) == read_left(original.path)
+
+
+def test_metrics_of_a_run_that_lost_pairs_wait_for_its_extraction(home: Home) -> None:
+    """Analysis takes complete runs alone; a family's name may have a space, when it was imported."""
+    home.change(
+        "UPDATE runs SET status = 'interrupted', family = 'my model'; DELETE FROM metrics WHERE layer = 2"
+    )
+    assert home.wrong().endswith(
+        "once the same 'vlmprobe extract' has completed it, "
+        "'vlmprobe analyze 'my model' --scale 2m' computes them again"
+    )
 
 
 def test_metrics_of_before_there_was_a_digest_are_taken_as_they_are(home: Home) -> None:

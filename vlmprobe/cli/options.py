@@ -40,14 +40,17 @@ def folder_to_make(path: Path | None) -> Path | None:
     """Check, before any work is done for it, that a folder is there or can be made.
 
     Raises:
-        typer.BadParameter: it, or what it is to lie in, is something else than a folder.
+        typer.BadParameter: it, or what it is to lie in, is something else than a folder, or cannot be looked at.
     """
-    for place in () if path is None else (path, *path.parents):
-        if place.is_dir():
-            break
-        if place.exists() or place.is_symlink():
-            what = "links to what is not there" if not place.exists() else "is no folder"
-            raise typer.BadParameter(f"{place} {what}; name another folder")
+    try:
+        for place in () if path is None else (path, *path.parents):
+            if place.is_dir():
+                break
+            if place.exists() or place.is_symlink():
+                what = "is no folder" if place.exists() else "links to what is not there"
+                raise typer.BadParameter(f"{place} {what}; name another folder")
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror}; name another folder") from None
     return path
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, tuple_, update
 
 from vlmprobe.store.identity import utc_now
-from vlmprobe.store.rows import fetch, insert_rows, none_if_nan
+from vlmprobe.store.rows import chunked, fetch, insert_rows, none_if_nan
 from vlmprobe.store.schema import MetricRow, ResultJson
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ __all__ = [
 
 _KEY = ("name", "version", "subset", "target", "layer")
 _VALUES = ("value", "std", "n", "ci_low", "ci_high", "p_value", "seed")
+_RESULT_KEY = ("name", "version", "subset", "layer")
 _DIGEST = "digest"
 
 
@@ -76,7 +77,7 @@ def store_metrics(connection: Connection, run_id: str, metrics: Sequence[Metric]
         fresh.append(row)
     # What is left was computed once and is not any more.
     outdated |= any(row["synced_at"] is not None and row["value"] is not None for row in stored.values())
-    _delete(connection, run_id, [*changed, *stored])
+    _delete(connection, MetricRow, _KEY, run_id, [*changed, *stored])
     insert_rows(connection, MetricRow, fresh)
     return MetricsUpdate(len(fresh) - len(changed), len(changed) + len(stored), unchanged, outdated)
 
@@ -107,64 +108,60 @@ def read_results_json(connection: Connection, run_id: str, name: str, subset: st
     )
     if not rows:
         return None
-    loaded: dict[str, Any] = _loaded(rows[0]["value"])
+    value = rows[0]["value"]
+    loaded: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
     return loaded
 
 
 def store_results(connection: Connection, run_id: str, results: Sequence[Mapping[str, Any]]) -> None:
     """Make the stored results of a run that are no number equal to ``results``; the same value keeps its time."""
-    stored = {
-        (row["name"], row["version"], row["subset"], row["layer"]): row["value"]
-        for row in fetch(connection, "SELECT * FROM results_json WHERE run_id = $id", {"id": run_id})
-    }
-    now = utc_now()
-    fresh = []
-    for result in results:
-        key = (result["name"], result["version"], result["subset"], result["layer"])
-        value = json.loads(json.dumps(result["value"]))
-        before = stored.get(key)
-        if before is not None and _loaded(before) == value:
-            continue
-        if before is not None:
-            name, version, subset, layer = key
-            connection.execute(
-                delete(ResultJson).where(
-                    ResultJson.run_id == run_id,
-                    ResultJson.name == name,
-                    ResultJson.version == version,
-                    ResultJson.subset == subset,
-                    ResultJson.layer == layer,
-                )
-            )
-        fresh.append({"run_id": run_id, "computed_at": now, **result, "value": value})
-    insert_rows(connection, ResultJson, fresh)
+    _make_equal(connection, run_id, results, "name <> $digest")
 
 
 def keep_digest(connection: Connection, run_id: str) -> None:
     """Keep, beside a run's metrics and results, the hash of what they are now (``results_json``, name ``digest``)."""
-    row = {"name": _DIGEST, "version": 1, "subset": "all", "layer": -1}
-    store_results(connection, run_id, [{**row, "value": {"sha256": _digest(connection, run_id)}}])
+    _make_equal(connection, run_id, [_digest(connection, run_id)], "name = $digest")
 
 
 def digest_is_kept(connection: Connection, run_id: str) -> bool:
     """Whether a run's metrics and results are what their digest was kept of, as far as there is one."""
-    kept = read_results_json(connection, run_id, _DIGEST, "all")
-    return kept is None or kept == {"sha256": _digest(connection, run_id)}
+    kept = [row["value"] for row in _results(connection, run_id, "name = $digest")]
+    return not kept or kept == [json.dumps(_digest(connection, run_id)["value"])]
 
 
-def _digest(connection: Connection, run_id: str) -> str:
-    # Not when they were computed or sent: an analysis that gives the same values keeps its digest.
+def _digest(connection: Connection, run_id: str) -> dict[str, Any]:
+    """Return the row of ``results_json``; not of when they were computed or sent: the same values, the same digest."""
     metrics = [[row[name] for name in (*_KEY, *_VALUES)] for row in read_metrics(connection, run_id)]
-    others = [
-        [row["name"], row["version"], row["subset"], row["layer"], _loaded(row["value"])]
-        for row in fetch(
-            connection,
-            "SELECT * FROM results_json WHERE run_id = $id AND name <> $digest "
-            "ORDER BY name, version, subset, layer",
-            {"id": run_id, "digest": _DIGEST},
-        )
-    ]
-    return hashlib.sha256(json.dumps([metrics, others], sort_keys=True).encode()).hexdigest()
+    # As text: what others wrote there may be nothing that Python's JSON reads.
+    others = [[row[name] for name in (*_RESULT_KEY, "value")] for row in _results(connection, run_id)]
+    text = json.dumps([metrics, others], default=str)
+    value = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return {"name": _DIGEST, "version": 1, "subset": "all", "layer": -1, "value": value}
+
+
+def _results(connection: Connection, run_id: str, which: str = "name <> $digest") -> list[dict[str, Any]]:
+    return fetch(
+        connection,
+        f"SELECT * FROM results_json WHERE run_id = $id AND {which} ORDER BY name, version, subset, layer",  # noqa: S608 - our own words
+        {"id": run_id, "digest": _DIGEST},
+    )
+
+
+def _make_equal(
+    connection: Connection, run_id: str, results: Sequence[Mapping[str, Any]], which: str
+) -> None:
+    wanted = {tuple(result[name] for name in _RESULT_KEY): result for result in results}
+    gone = []
+    for row in _results(connection, run_id, which):
+        key = tuple(row[name] for name in _RESULT_KEY)
+        if key in wanted and row["value"] == json.dumps(wanted[key]["value"]):
+            del wanted[key]
+        else:
+            gone.append(key)
+    _delete(connection, ResultJson, _RESULT_KEY, run_id, gone)
+    now = utc_now()
+    rows = [{"run_id": run_id, "computed_at": now, **result} for result in wanted.values()]
+    insert_rows(connection, ResultJson, rows)
 
 
 def mark_metrics_synced(
@@ -177,16 +174,17 @@ def mark_metrics_synced(
     connection.execute(update(MetricRow).where(which).values(synced_at=when))
 
 
-def _loaded(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
-
-
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in _KEY)
 
 
-def _delete(connection: Connection, run_id: str, keys: Sequence[tuple[Any, ...]]) -> None:
-    columns = tuple_(*(getattr(MetricRow, name) for name in _KEY))
-    for start in range(0, len(keys), 500):
-        batch = list(keys[start : start + 500])
-        connection.execute(delete(MetricRow).where(MetricRow.run_id == run_id, columns.in_(batch)))
+def _delete(
+    connection: Connection,
+    table: type[MetricRow | ResultJson],
+    names: Sequence[str],
+    run_id: str,
+    keys: Sequence[tuple[Any, ...]],
+) -> None:
+    columns = tuple_(*(getattr(table, name) for name in names))
+    for batch in chunked(keys, 500):
+        connection.execute(delete(table).where(table.run_id == run_id, columns.in_(list(batch))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,10 +163,14 @@ class _OneRun:
         with self._database.transaction() as connection:
             if digest_is_kept(connection, self._run.run_id):
                 return
+        which = f"{shlex.quote(self._run.family)} --scale {shlex.quote(self._run.scale)}"
+        first = (
+            "" if self._run.status == "complete" else "once the same 'vlmprobe extract' has completed it, "
+        )
         self._found(
             self._database.path,
             "its metrics are not those that were computed",
-            f"'vlmprobe analyze {self._run.family} --scale {self._run.scale}' computes them again",
+            f"{first}'vlmprobe analyze {which}' computes them again",
         )
 
     def _look_at_spool(self, files: list[Path]) -> None:

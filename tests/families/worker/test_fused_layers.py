@@ -75,10 +75,10 @@ def test_each_stack_of_layers_is_compiled_for_its_own_sizes(made: list[Made]) ->
     """A vision tower and a decoder, say: by the same length too."""
     compiled = Compiled(wanted=True)
     with torch.inference_mode():
-        for dim in (8, 16, 8):
-            x, y, weight = torch.randn(5, dim), torch.randn(5, dim), torch.randn(dim, dim)
-            assert torch.equal(compiled(scaled, (x, y), weight, 2.0), scaled(x, y, weight, 2.0))
-    assert [each.length for each in made] == [4096, 4096]
+        for inner, outer, factor in ((8, 8, 2.0), (16, 8, 2.0), (8, 16, 2.0), (8, 8, 3.0), (8, 8, 2.0)):
+            x, y, weight = torch.randn(5, outer), torch.randn(5, inner), torch.randn(inner, outer)
+            assert torch.equal(compiled(scaled, (x, y), weight, factor), scaled(x, y, weight, factor))
+    assert [each.length for each in made] == 4 * [4096]
 
 
 def test_no_batch_of_a_model_compiles_anything_again(made: list[Made], items: list[BatchItem]) -> None:

@@ -166,18 +166,18 @@ class Compiled:
         """Return ``function(*tensors, *rest)``; the tensors may have any length above one on their first axis."""
         if self.state != "on" or len(tensors[0]) < 2:
             return function(*tensors, *rest)
-        sizes = (
-            function,
-            *((x.shape[1:], x.dtype) for x in (*tensors, *rest) if isinstance(x, torch.Tensor)),
-        )
+        sizes = (function, *(_kind(each) for each in tensors), *(_kind(each, whole=True) for each in rest))
         try:
             # Each stack of layers gets a graph for its own sizes: one for any size runs at half the speed.
-            with torch._dynamo.config.patch(automatic_dynamic_shapes=False, recompile_limit=_MOST_GRAPHS):
+            with (
+                torch._dynamo.config.patch(automatic_dynamic_shapes=False, recompile_limit=_MOST_GRAPHS),
+                _chosen_without_measuring(),
+            ):
                 if sizes not in self._compiled_for:
                     # The compiler looks at the first call's length when it chooses how threads share out a sum.
-                    first = _marked([_of_first_length(tensor) for tensor in tensors])
-                    with _chosen_without_measuring():
-                        self._compiled(function)(*first, *rest)
+                    first = [_of_first_length(tensor) for tensor in tensors]
+                    self._compiled(function)(*_marked(first), *rest)
+                    del first
                     self._compiled_for.add(sizes)
                 return self._compiled(function)(*_marked(tensors), *rest)
         except torch._dynamo.exc.TorchDynamoException as error:
@@ -203,6 +203,11 @@ def _chosen_without_measuring() -> AbstractContextManager[Any]:
         return nullcontext()
     patched: AbstractContextManager[Any] = config.patch(deterministic=True)
     return patched
+
+
+def _kind(each: Any, *, whole: bool = False) -> Any:
+    """Return what a function is compiled for anew: a tensor's sizes, all or all but the length, or the value itself."""
+    return (each.dtype, each.shape if whole else each.shape[1:]) if isinstance(each, torch.Tensor) else each
 
 
 def _of_first_length(tensor: Tensor) -> Tensor:
