@@ -91,7 +91,7 @@ def test_no_batch_of_a_model_compiles_anything_again(made: list[Made], items: li
     assert model._compiled.state == "on"
 
 
-@pytest.mark.skipif(not hasattr(inductor, "deterministic"), reason="PyTorch before 2.9 always measures")
+@pytest.mark.skipif(not hasattr(inductor, "deterministic"), reason="this PyTorch always measures")
 def test_no_measured_time_decides(made: list[Made]) -> None:
     """Else two processes add in different orders, each in the one that was faster there."""
     compiled = Compiled(wanted=True)
