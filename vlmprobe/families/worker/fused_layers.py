@@ -194,8 +194,8 @@ class Compiled:
 def _chosen_without_measuring() -> AbstractContextManager[Any]:
     """Let no measured time decide in which order the kernels add that are compiled meanwhile.
 
-    Processes with empty compiler caches, on two H100 in bfloat16, differed in the last bits of 5 to 15 pairs of 60; with
-    this and a first call of one length, in none. The two were not measured apart.
+    Processes with empty compiler caches, on two H100 in bfloat16, differed in the last bits of 5 to 15 pairs of 60;
+    with this and a first call of one length, in none. The two were not measured apart.
     """
     import torch._inductor.config as config
 
