@@ -2,8 +2,9 @@
 
 A layer is cut where attention is: what comes after the attention of one layer and before that of the next is one
 function, :meth:`Layers.between`. On a GPU it is compiled, which fuses what lies between the matrix products; the number
-of tokens stays free, so no batch compiles anything again. What is compiled depends on neither the first batch nor on
-measured times: a batch gives the same bits on each of several GPUs of a kind, and in a run that goes on after a kill.
+of tokens stays free, so no batch compiles anything again, but for one too large to count its numbers in 32 bits. The
+first call has one length everywhere, and no time is measured where PyTorch lets that be: so that a batch gives the same
+bits on each of several GPUs of a kind, and in a run that goes on after a kill.
 
 Query, key and value, and gate and up, are one matrix product each. Their weights are put into one tensor that the
 model's own modules become views of: nothing is held twice, and the model's own forward goes on working.
