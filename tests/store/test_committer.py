@@ -11,7 +11,8 @@ from mlflow import MlflowClient
 from sqlalchemy.exc import IntegrityError
 
 from vlmprobe.errors import TrackingError
-from vlmprobe.store.committer import Committer, Delivery, adopt_orphans, upload_shards
+from vlmprobe.store.committer import Committer, adopt_orphans
+from vlmprobe.store.delivery import Delivery, upload_shards
 from vlmprobe.store.shards import FailureRecord, write_shard
 from vlmprobe.store.tracking import Tracker
 

@@ -11,7 +11,7 @@ from vlmprobe.figures.lines import shared_limits
 from vlmprobe.figures.parallel import Job, draw_all
 from vlmprobe.figures.pca import pca_3d, pca_panels
 from vlmprobe.figures.scale_curves import alignment_over_layers, scale_curves
-from vlmprobe.figures.theme import AXIS_COLORS, CATEGORY_COLORS, scale_marks
+from vlmprobe.figures.theme import AXIS_COLORS, CATEGORY_COLORS, scale_marks, step_color
 from vlmprobe.figures.trajectory import ablation, accuracy_trajectory, peaks_over_scales
 from vlmprobe.figures.validity import Unreliable
 
@@ -37,6 +37,7 @@ __all__ = [
     "scale_marks",
     "shared_limits",
     "similarity_heatmap",
+    "step_color",
     "to_pdf",
     "to_png",
     "to_svg",

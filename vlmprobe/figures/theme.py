@@ -31,6 +31,7 @@ __all__ = [
     "scale_marks",
     "scale_order",
     "sort_targets",
+    "step_color",
     "subset_title",
     "target_look",
     "target_looks",
@@ -208,6 +209,13 @@ def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
             index=index,
         )
     return marks
+
+
+def step_color(samples_seen: int | None) -> str | None:
+    """Return the colour of one of the usual amounts of training, as every figure shows it; None for others."""
+    if samples_seen == 0:
+        return _VANILLA
+    return _STEP_COLORS[_RAMP_STEPS[samples_seen]] if samples_seen in _RAMP_STEPS else None
 
 
 def ramp_color(place: float) -> str:

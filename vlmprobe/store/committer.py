@@ -8,47 +8,23 @@ pile up in the spool and their rows follow.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import InputError, TrackingError
-from vlmprobe.store.metrics import mark_metrics_synced
-from vlmprobe.store.predictions import (
-    commit_failures,
-    commit_shard,
-    forget_artifacts,
-    mark_synced,
-    shard_places,
-)
-from vlmprobe.store.runs import get_run, set_mlflow_run
+from vlmprobe.errors import InputError
+from vlmprobe.store.delivery import Delivery, upload_shards
+from vlmprobe.store.predictions import commit_failures, commit_shard, shard_places
 from vlmprobe.store.shards import read_header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from sqlalchemy import Connection
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from vlmprobe.store.engine import Database
     from vlmprobe.store.shards import FailureRecord, ShardFile
     from vlmprobe.store.tracking import Tracker
 
-__all__ = ["Committer", "Delivery", "adopt_orphans", "upload_shards"]
-
-#: After this many failed uploads in a row the rest waits for ``vlmprobe sync``.
-_PATIENCE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What became of a run's shards."""
-
-    uploaded: int
-    waiting: int
-    problem: str | None = None
-    waited: bool = False
-    """Whether MLflow failed while the run had nothing to do but to wait for it: asking again would double that."""
+__all__ = ["Committer", "adopt_orphans"]
 
 
 class Committer:
@@ -136,60 +112,6 @@ class Committer:
             )
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             self._failure = self._failure or error
-
-
-def upload_shards(
-    database: Database,
-    tracker: Tracker,
-    run_id: str,
-    shards: Iterable[tuple[int, Path]],
-    *,
-    tell: Callable[[str], None] | None = None,
-    is_awaited: Callable[[], bool] = lambda: False,
-) -> Delivery:
-    """Log shards as artifacts of the run's MLflow run; what cannot be delivered stays in the spool.
-
-    Once ``is_awaited``, the first failure is the last: a server that hangs costs each attempt its whole timeout.
-    """
-    uploaded = waiting = failed_in_a_row = 0
-    problem: str | None = None
-    waited = False
-    for number, path in shards:
-        if failed_in_a_row >= _PATIENCE or waited:
-            waiting += 1
-            continue
-        try:
-            with database.transaction() as connection:
-                run = get_run(connection, run_id)
-            mlflow_run_id = tracker.ensure_run(run)
-            uri = tracker.upload(mlflow_run_id, path, "hidden_states")
-        except TrackingError as error:
-            failed_in_a_row += 1
-            waiting += 1
-            problem = str(error)
-            waited = is_awaited()
-            if tell is not None:
-                tell(problem)
-            continue
-        failed_in_a_row = 0
-        with database.transaction() as connection:
-            if run.mlflow_run_id != mlflow_run_id:
-                set_mlflow_run(connection, run_id, mlflow_run_id)
-                if run.mlflow_run_id is not None:
-                    _begin_anew(connection, run_id)
-            mark_synced(connection, run_id, number, uri)
-        uploaded += 1
-    return Delivery(uploaded, waiting, problem, waited)
-
-
-def _begin_anew(connection: Connection, run_id: str) -> None:
-    """Have what the new MLflow run lacks delivered to it, since someone has deleted the one before.
-
-    Not the shards that are there alone: a deleted run gives them back until it is purged.
-    """
-    here = [place["shard"] for place in shard_places(connection, run_id) if Path(place["path"]).exists()]
-    forget_artifacts(connection, run_id, here)
-    mark_metrics_synced(connection, run_id, None)
 
 
 def adopt_orphans(

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "OUTDATED",
-    "SENDING",
     "Run",
     "RunPlan",
     "begun_on_another_content",
@@ -37,11 +35,6 @@ __all__ = [
     "set_mlflow_run",
     "set_status",
 ]
-
-#: Key in a run's config: MLflow shows values that have changed since, so it needs a fresh run.
-OUTDATED = "mlflow_outdated"
-#: Key in a run's config: values are on their way to MLflow, which may show them although nothing says so yet.
-SENDING = "mlflow_sending"
 
 
 @dataclass(frozen=True, slots=True)

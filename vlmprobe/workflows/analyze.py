@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import Metric
 from vlmprobe.errors import UsageError, VlmprobeError
+from vlmprobe.figures import step_color
 from vlmprobe.pairs import Subset, get_template
 from vlmprobe.store.arrays import RunArrays
+from vlmprobe.store.delivery import deliver_run, note_changes
 from vlmprobe.store.engine import Database
 from vlmprobe.store.metrics import MetricsUpdate, keep_digest, store_metrics, store_results
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch
-from vlmprobe.store.runs import OUTDATED, SENDING, Run, complete_runs, get_run, list_runs, set_config
+from vlmprobe.store.runs import Run, complete_runs, get_run, list_runs
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.choosing import dataset_of
-from vlmprobe.workflows.deliver import deliver_run
 from vlmprobe.workflows.layer_analysis import candidates_of, candidates_result, peaks, run_metrics
 
 if TYPE_CHECKING:
@@ -120,11 +121,16 @@ def _analyze_run(
         update = store_metrics(connection, run.run_id, metrics)
         store_results(connection, run.run_id, results)
         keep_digest(connection, run.run_id)
-        config = get_run(connection, run.run_id).config
-        if update.outdated or (update.changed and config.get(SENDING)):
-            set_config(connection, run.run_id, {**config, OUTDATED: True})
+        note_changes(connection, run.run_id, update)
         run = get_run(connection, run.run_id)
-    deliver_run(settings, database, tracker, run, console)
+    deliver_run(
+        database,
+        tracker,
+        run,
+        cache=settings.home / "cache",
+        tell=console.warn,
+        color=step_color(run.samples_seen),
+    )
     return AnalyzeResult(run, len(arrays.pair_ids), update, time.monotonic() - started)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmprobe.settings import Settings
-    from vlmprobe.store.committer import Delivery
+    from vlmprobe.store.delivery import Delivery
     from vlmprobe.workflows.console import Console
 
 __all__ = ["ExtractRequest", "ExtractResult", "extract"]

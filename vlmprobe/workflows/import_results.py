@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.families import load_catalog
+from vlmprobe.figures import step_color
 from vlmprobe.interop import read_results
 from vlmprobe.pairs import Category, Side, parse_category
+from vlmprobe.store.delivery import deliver_run
 from vlmprobe.store.engine import Database
 from vlmprobe.store.identity import run_key
 from vlmprobe.store.imports import ImportedPair, commit_import, register_imported_dataset
@@ -19,7 +21,6 @@ from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.runs import Run, RunPlan, get_run, open_run, set_status
 from vlmprobe.store.shards import Answer, ShardContent, write_shard
 from vlmprobe.store.tracking import Tracker
-from vlmprobe.workflows.deliver import deliver_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +103,14 @@ def _import_run(
             )
     with database.transaction() as connection:
         run = get_run(connection, run.run_id)
-    deliver_run(settings, database, tracker, run, console)
+    deliver_run(
+        database,
+        tracker,
+        run,
+        cache=settings.home / "cache",
+        tell=console.warn,
+        color=step_color(run.samples_seen),
+    )
     return ImportResult(run, result.n_pairs, result.n_quads, result.n_layers, there)
 
 

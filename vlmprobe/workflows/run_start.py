@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe import __version__
 from vlmprobe.errors import VlmprobeError
-from vlmprobe.store.committer import Committer, Delivery, adopt_orphans
+from vlmprobe.figures import step_color
+from vlmprobe.store.committer import Committer, adopt_orphans
+from vlmprobe.store.delivery import Delivery, deliver_end, deliver_run, tell_away
 from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
 from vlmprobe.store.runs import finished_pairs, get_run, set_status
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.workflows.batches import Batch, plan_batches
-from vlmprobe.workflows.deliver import deliver_end, deliver_run, tell_away
 from vlmprobe.workflows.extraction_loop import Extraction
 from vlmprobe.workflows.images_ahead import read_items
 from vlmprobe.workflows.resuming import resume_line
@@ -151,12 +152,19 @@ class RunStart:
                 f"see table failures of run {self.run.run_id}"
             )
         if self._delivery.waited:
-            tell_away(self._console, str(self._delivery.problem))
+            tell_away(self._console.warn, str(self._delivery.problem))
             return self._delivery
         if status == "interrupted":
-            deliver_end(self._tracker, self.run, self._console)
+            deliver_end(self._tracker, self.run, self._console.warn)
             return self._delivery
-        return deliver_run(self._settings, self._database, self._tracker, self.run, self._console)
+        return deliver_run(
+            self._database,
+            self._tracker,
+            self.run,
+            cache=self._settings.home / "cache",
+            tell=self._console.warn,
+            color=step_color(self.run.samples_seen),
+        )
 
     def _go(self, extraction: Extraction, committer: Committer, done: set[str]) -> bool:
         """Run the loop and wait for its rows; return whether it was interrupted."""

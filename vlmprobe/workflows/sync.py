@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import LeaseHeldError, VlmprobeError
+from vlmprobe.figures import step_color
 from vlmprobe.store.artifacts import is_in_mlflow
-from vlmprobe.store.committer import Delivery, upload_shards
+from vlmprobe.store.delivery import Delivery, deliver_run, upload_shards
 from vlmprobe.store.engine import Database
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.predictions import forget_artifacts, shard_places
 from vlmprobe.store.runs import complete_runs
 from vlmprobe.store.tracking import Tracker
-from vlmprobe.workflows.deliver import deliver_run
 
 if TYPE_CHECKING:
     from vlmprobe.settings import Settings
@@ -41,7 +41,15 @@ def sync(settings: Settings, console: Console, *, prune: bool = False) -> list[t
     delivered = []
     for run in runs:
         try:
-            delivery = deliver_run(settings, database, tracker, run, console, replay=True)
+            delivery = deliver_run(
+                database,
+                tracker,
+                run,
+                cache=settings.home / "cache",
+                tell=console.warn,
+                color=step_color(run.samples_seen),
+                replay=True,
+            )
         except VlmprobeError as error:
             # A shard that is lost keeps its own run back, not the others.
             console.warn(f"{run.name}: {error}")

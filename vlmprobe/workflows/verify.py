@@ -16,8 +16,10 @@ from vlmprobe.errors import (
     UsageError,
     VlmprobeError,
 )
+from vlmprobe.figures import step_color
 from vlmprobe.store.artifacts import local_shard
 from vlmprobe.store.committer import adopt_orphans
+from vlmprobe.store.delivery import deliver_run
 from vlmprobe.store.engine import Database
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.metrics import digest_is_kept
@@ -27,7 +29,6 @@ from vlmprobe.store.runs import get_run, list_runs
 from vlmprobe.store.tracking import Tracker
 from vlmprobe.store.verification import count_unsynced, read_whole, row_problems, spooled, stray_shards
 from vlmprobe.workflows.database import run_checks
-from vlmprobe.workflows.deliver import deliver_run
 
 if TYPE_CHECKING:
     from vlmprobe.settings import Settings
@@ -322,7 +323,14 @@ class _OneRun:
             self._found(where, problem, f"'vlmprobe sync', or {_REPAIR}, delivers them")
             return
         try:
-            delivery = deliver_run(self._settings, self._database, self._tracker, self._run, self._console)
+            delivery = deliver_run(
+                self._database,
+                self._tracker,
+                self._run,
+                cache=self._settings.home / "cache",
+                tell=self._console.warn,
+                color=step_color(self._run.samples_seen),
+            )
         except VlmprobeError:
             self._found(where, problem, "'vlmprobe sync' when its shards are back")
             return

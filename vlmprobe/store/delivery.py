@@ -1,0 +1,210 @@
+"""Delivery to MLflow: shards, metrics and status of a run, and the flags that say how far it got.
+
+The database is the truth and MLflow a projection of it, so delivering again adds nothing (DESIGN 8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.errors import TrackingError
+from vlmprobe.store.artifacts import local_shard
+from vlmprobe.store.identity import utc_now
+from vlmprobe.store.metrics import mark_metrics_synced, read_metrics
+from vlmprobe.store.predictions import forget_artifacts, mark_synced, shard_places
+from vlmprobe.store.runs import get_run, set_config, set_mlflow_run
+from vlmprobe.store.tracking import metric_points
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sqlalchemy import Connection
+
+    from vlmprobe.store.engine import Database
+    from vlmprobe.store.metrics import MetricsUpdate
+    from vlmprobe.store.predictions import ShardPlace
+    from vlmprobe.store.runs import Run
+    from vlmprobe.store.tracking import Tracker
+
+__all__ = ["Delivery", "deliver_end", "deliver_run", "note_changes", "tell_away", "upload_shards"]
+
+#: Key in a run's config: MLflow shows values that have changed since, so it needs a fresh run.
+_OUTDATED = "mlflow_outdated"
+#: Key in a run's config: values are on their way to MLflow, which may show them although nothing says so yet.
+_SENDING = "mlflow_sending"
+#: After this many failed uploads in a row the rest waits for ``vlmprobe sync``.
+_PATIENCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of a run's shards."""
+
+    uploaded: int
+    waiting: int
+    problem: str | None = None
+    waited: bool = False
+    """Whether MLflow failed while the run had nothing to do but to wait for it: asking again would double that."""
+
+
+def deliver_run(
+    database: Database,
+    tracker: Tracker,
+    run: Run,
+    *,
+    cache: Path,
+    tell: Callable[[str], None],
+    color: str | None = None,
+    replay: bool = False,
+) -> Delivery:
+    """Upload what MLflow lacks of a complete run; when it is away, say so and leave it to ``vlmprobe sync``.
+
+    Args:
+        database: the truth.
+        tracker: MLflow.
+        run: a complete run.
+        cache: where shards that MLflow alone has are fetched to.
+        tell: told when MLflow is away.
+        color: of the run in MLflow's charts; MLflow's own choice when None.
+        replay: log metrics that were logged before, too (which adds nothing to what is there).
+    """
+    with database.transaction() as connection:
+        places = shard_places(connection, run.run_id)
+    n_waiting = sum(place["synced_at"] is None for place in places)
+    try:
+        if run.config.get(_OUTDATED):
+            _fetch_all(places, tracker, cache)
+            mlflow_run_id = tracker.replace_run(run)
+        else:
+            mlflow_run_id = tracker.ensure_run(run)
+        if mlflow_run_id != run.mlflow_run_id:
+            if run.mlflow_run_id is not None:
+                _fetch_all(places, tracker, cache)
+            run = _show_by(database, run, mlflow_run_id)
+        with database.transaction() as connection:
+            waiting = shard_places(connection, run.run_id, unsynced_only=True)
+            metrics = read_metrics(connection, run.run_id)
+        paths = [local_shard(place, tracker, cache) for place in waiting]
+        numbers = [place["shard"] for place in waiting]
+        delivery = upload_shards(database, tracker, run.run_id, zip(numbers, paths, strict=True))
+        if metrics and (replay or any(row["synced_at"] is None for row in metrics)):
+            _send(database, tracker, mlflow_run_id, run.run_id, metrics)
+        tracker.remove_twins(run, mlflow_run_id)
+        tracker.finish(mlflow_run_id, "FINISHED", color=color)
+    except TrackingError as error:
+        tell_away(tell, str(error))
+        return Delivery(0, n_waiting, str(error))
+    return delivery
+
+
+def _fetch_all(places: Sequence[ShardPlace], tracker: Tracker, cache: Path) -> None:
+    """Have a copy of each shard here: they are artifacts of a run that is about to go, or is gone already."""
+    for place in places:
+        local_shard(place, tracker, cache)
+
+
+def _send(
+    database: Database, tracker: Tracker, mlflow_run_id: str, run_id: str, metrics: Sequence[dict[str, Any]]
+) -> None:
+    """Log metrics, and note before and after that it is so: a crash in between may have left points there."""
+    with database.transaction() as connection:
+        set_config(connection, run_id, {**get_run(connection, run_id).config, _SENDING: True})
+    tracker.log_points(mlflow_run_id, metric_points(metrics))
+    with database.transaction() as connection:
+        # Another process may have computed others meanwhile, which nobody has sent.
+        mark_metrics_synced(connection, run_id, utc_now(), until=max(row["computed_at"] for row in metrics))
+        config = get_run(connection, run_id).config
+        set_config(connection, run_id, {key: value for key, value in config.items() if key != _SENDING})
+
+
+def tell_away(tell: Callable[[str], None], problem: str) -> None:
+    """Say that MLflow has to wait, and who brings it up to date."""
+    tell(f"{problem}; everything is in the database and the spool, 'vlmprobe sync' delivers it later")
+
+
+def deliver_end(tracker: Tracker, run: Run, tell: Callable[[str], None]) -> None:
+    """Tell MLflow that a run was stopped, if it knows of it."""
+    if run.mlflow_run_id is None:
+        return
+    try:
+        tracker.finish(run.mlflow_run_id, "KILLED")
+    except TrackingError as error:
+        tell(str(error))
+
+
+def note_changes(connection: Connection, run_id: str, update: MetricsUpdate) -> None:
+    """Note that MLflow needs a fresh run where it shows, or may show, values that have changed since."""
+    config = get_run(connection, run_id).config
+    if update.outdated or (update.changed and config.get(_SENDING)):
+        set_config(connection, run_id, {**config, _OUTDATED: True})
+
+
+def _show_by(database: Database, run: Run, mlflow_run_id: str) -> Run:
+    """Note that another MLflow run shows this run from now on: it has none of the metrics and shards yet.
+
+    That is so for changed values, since a chart would draw old and new points as one line, and for a run that
+    someone deleted in MLflow.
+    """
+    with database.transaction() as connection:
+        set_mlflow_run(connection, run.run_id, mlflow_run_id)
+        if run.mlflow_run_id is not None:
+            set_config(connection, run.run_id, {**run.config, _OUTDATED: False, _SENDING: False})
+            mark_metrics_synced(connection, run.run_id, None)
+            forget_artifacts(connection, run.run_id)
+        return get_run(connection, run.run_id)
+
+
+def upload_shards(
+    database: Database,
+    tracker: Tracker,
+    run_id: str,
+    shards: Iterable[tuple[int, Path]],
+    *,
+    tell: Callable[[str], None] | None = None,
+    is_awaited: Callable[[], bool] = lambda: False,
+) -> Delivery:
+    """Log shards as artifacts of the run's MLflow run; what cannot be delivered stays in the spool.
+
+    Once ``is_awaited``, the first failure is the last: a server that hangs costs each attempt its whole timeout.
+    """
+    uploaded = waiting = failed_in_a_row = 0
+    problem: str | None = None
+    waited = False
+    for number, path in shards:
+        if failed_in_a_row >= _PATIENCE or waited:
+            waiting += 1
+            continue
+        try:
+            with database.transaction() as connection:
+                run = get_run(connection, run_id)
+            mlflow_run_id = tracker.ensure_run(run)
+            uri = tracker.upload(mlflow_run_id, path, "hidden_states")
+        except TrackingError as error:
+            failed_in_a_row += 1
+            waiting += 1
+            problem = str(error)
+            waited = is_awaited()
+            if tell is not None:
+                tell(problem)
+            continue
+        failed_in_a_row = 0
+        with database.transaction() as connection:
+            if run.mlflow_run_id != mlflow_run_id:
+                set_mlflow_run(connection, run_id, mlflow_run_id)
+                if run.mlflow_run_id is not None:
+                    _begin_anew(connection, run_id)
+            mark_synced(connection, run_id, number, uri)
+        uploaded += 1
+    return Delivery(uploaded, waiting, problem, waited)
+
+
+def _begin_anew(connection: Connection, run_id: str) -> None:
+    """Have what the new MLflow run lacks delivered to it, since someone has deleted the one before.
+
+    Not the shards that are there alone: a deleted run gives them back until it is purged.
+    """
+    here = [place["shard"] for place in shard_places(connection, run_id) if Path(place["path"]).exists()]
+    forget_artifacts(connection, run_id, here)
+    mark_metrics_synced(connection, run_id, None)
