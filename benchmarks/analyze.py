@@ -24,7 +24,7 @@ import usual
 from studies import Clock, MadeUp, machine, make_home, run_vlmprobe, store_states
 
 from vlmprobe.analysis import LayerMetrics
-from vlmprobe.workflows.threads import side_by_side
+from vlmprobe.analysis.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from vlmprobe.analysis import Metric

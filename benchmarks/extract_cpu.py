@@ -21,9 +21,9 @@ from shapes import BUNDLED
 from timing import describe, table
 
 from vlmprobe.demo.benchmark import build_benchmark
+from vlmprobe.extraction.image_loader import read_items
 from vlmprobe.families import LoadOptions, load_family_class, open_family
 from vlmprobe.pairs import read_dataset
-from vlmprobe.workflows.images_ahead import read_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -24,14 +24,14 @@ from shapes import BUNDLED, family_of, image_processor, pairs_of, prompts_of, ra
 from timing import describe, matrix_rate, median_seconds, profile_by_class, table
 
 from vlmprobe.demo.benchmark import build_benchmark
-from vlmprobe.families.worker import decoding
+from vlmprobe.families.worker.engine import decoding
 from vlmprobe.pairs.ready_made import ReadyMadeForm
 from vlmprobe.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vlmprobe.families.worker.qwen import Qwen25
+    from vlmprobe.families.worker.qwen.family import Qwen25
 
 BATCH = 64
 #: Batches left out of the steady rate: by then the first certificate is done, and what other devices answered while

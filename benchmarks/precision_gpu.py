@@ -20,7 +20,7 @@ from timing import describe, table
 
 from vlmprobe.demo.benchmark import build_benchmark
 from vlmprobe.families import BatchItem, LoadOptions, compare
-from vlmprobe.families.worker.qwen import Qwen25
+from vlmprobe.families.worker.qwen.family import Qwen25
 from vlmprobe.pairs import read_dataset
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from PIL import Image
 
 import vlmprobe
 from vlmprobe.families.worker import BatchItem, LoadOptions
-from vlmprobe.families.worker.prompts import ImagePrompts
-from vlmprobe.families.worker.qwen import PillowImageProcessor, Qwen25
+from vlmprobe.families.worker.qwen.family import PillowImageProcessor, Qwen25
+from vlmprobe.families.worker.qwen.prompts import ImagePrompts
 
 __all__ = [
     "BUNDLED",

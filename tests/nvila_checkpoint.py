@@ -48,7 +48,7 @@ def build(folder: Path, form: str, images: str, clone: Path | None) -> None:
     """Save a random model of three decoder layers; the weights come from a fixed seed."""
     # The worker's modules by their own name, without the rest of vlmprobe: this environment has not its packages.
     runpy.run_path(str(WORKER / "bootstrap.py"), run_name="bootstrap")["_make_importable"]()
-    from vlmprobe.families.worker.vila_code import import_llava
+    from vlmprobe.families.worker.nvila.code import import_llava
 
     import_llava()
     from llava.model.language_model.llava_llama import LlavaLlamaConfig

@@ -39,7 +39,7 @@ from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.queries import list_queries
 from vlmprobe.store.schema import Base
-from vlmprobe.workflows.plot_jobs import VARIANTS, PlotOptions, plan_plots
+from vlmprobe.study.gallery import VARIANTS, PlotOptions, plan_plots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

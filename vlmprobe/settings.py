@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
-from vlmprobe.names import safe_name
+from vlmprobe.safe_names import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

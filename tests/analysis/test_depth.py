@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmprobe.analysis.depth import representative_layers
+from vlmprobe.analysis.layer_choice import representative_layers
 
 
 @pytest.mark.parametrize(

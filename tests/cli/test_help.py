@@ -78,6 +78,6 @@ def test_help_loads_nothing_heavy(words: list[str]) -> None:
 
 def test_ad_hoc_sql_loads_no_database_package() -> None:
     """The process that may read the file is another one: this one hands the question over."""
-    code = "import sys, vlmprobe.workflows.ask, vlmprobe.cli.sql, vlmprobe.cli.console; print(*sys.modules)"
+    code = "import sys, vlmprobe.workflows.query, vlmprobe.cli.sql, vlmprobe.cli.console; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not HEAVY & {name.split(".")[0] for name in done.stdout.split()}

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vlmprobe.cli.console import TerminalConsole, print_rows
-from vlmprobe.cli.plain_text import plain_text
+from vlmprobe.cli.console import TerminalConsole, plain_text, print_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable

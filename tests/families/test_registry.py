@@ -12,7 +12,7 @@ import pytest
 
 from vlmprobe.errors import MissingPackageError, ModelError, UsageError, VlmprobeError
 from vlmprobe.families import Family, family_names, load_catalog, load_family_class, registry
-from vlmprobe.families.worker import packages
+from vlmprobe.families.worker.loading import packages
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from vlmprobe.errors import MissingPackageError, ModelError, WorkerError
 from vlmprobe.families import LoadOptions, OutOfMemoryError, open_family, registry
 from vlmprobe.families.environments import Environment
-from vlmprobe.families.worker import protocol
+from vlmprobe.families.worker.wire import protocol
 
 from .conftest import CHECKPOINTS
 
@@ -79,7 +79,7 @@ def test_the_manifest_says_where_it_ran(opened):
 
 def test_nothing_else_of_vlmprobe_is_there():
     """What is imported there beyond the worker's folder is not found: an environment need not have it."""
-    bootstrap = str(Path(protocol.__file__).with_name("bootstrap.py"))
+    bootstrap = str(Path(protocol.__file__).parents[1] / "bootstrap.py")
     script = (
         f"import runpy; runpy.run_path({bootstrap!r}, run_name='boot')['_make_importable']()\n"
         "import vlmprobe.families.worker\n"
@@ -156,11 +156,11 @@ def test_a_missing_package_names_the_environments_own_pip(odd):
 @pytest.mark.parametrize(("package", "install"), [("tokenizers", "tokenizers"), ("PIL", "pillow")])
 def test_a_package_that_transformers_misses_is_the_one_that_is_named(package, install):
     """Transformers imports late and says something else: neither it nor the family's code is to be reinstalled."""
-    bootstrap = str(Path(protocol.__file__).with_name("bootstrap.py"))
+    bootstrap = str(Path(protocol.__file__).parents[1] / "bootstrap.py")
     script = (
         f"import runpy; runpy.run_path({bootstrap!r}, run_name='boot')['_make_importable']()\n"
         "import sys; sys.modules[sys.argv[1]] = None\n"
-        "from vlmprobe.families.worker.family_code import load_code\n"
+        "from vlmprobe.families.worker.wire.family_code import load_code\n"
         "try:\n    load_code('vlmprobe.families.worker.qwen:Qwen25')\n"
         "except Exception as fault:\n    print(fault.kind, fault)"
     )

@@ -24,12 +24,11 @@ from vlmprobe.demo.training.config import RECIPE, read_config
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.families import load_catalog
 from vlmprobe.families.worker import Fault
-from vlmprobe.families.worker.pretrained import load_chat_template
-from vlmprobe.families.worker.weights import check_weights
+from vlmprobe.families.worker.loading.pretrained import load_chat_template
+from vlmprobe.families.worker.loading.weights import check_weights
 from vlmprobe.interop import read_results
 from vlmprobe.interop.predictions import read_predictions
 from vlmprobe.interop.read_arrays import read_quads, read_vectors
-from vlmprobe.names import file_part, safe_name
 from vlmprobe.pairs import (
     TEMPLATES,
     Category,
@@ -42,6 +41,7 @@ from vlmprobe.pairs import (
     summarise,
 )
 from vlmprobe.pairs.images import decode_base64, image_facts
+from vlmprobe.safe_names import file_part, safe_name
 from vlmprobe.settings import Settings
 from vlmprobe.store import sandbox
 from vlmprobe.store.engine import Database

@@ -19,13 +19,13 @@ from vlmprobe.demo.training.config import read_config
 from vlmprobe.errors import ImageError, InputError, UsageError
 from vlmprobe.families import load_catalog
 from vlmprobe.families.worker.faults import ModelFault
-from vlmprobe.families.worker.pretrained import load_chat_template
-from vlmprobe.families.worker.weights import check_weights
+from vlmprobe.families.worker.loading.pretrained import load_chat_template
+from vlmprobe.families.worker.loading.weights import check_weights
 from vlmprobe.interop.read import read_results
 from vlmprobe.interop.read_arrays import read_vectors
-from vlmprobe.names import file_part, safe_name
 from vlmprobe.pairs import decode_image, read_boxes, read_dataset
 from vlmprobe.pairs.embspatial import objects_in_question
+from vlmprobe.safe_names import file_part, safe_name
 from vlmprobe.settings import Settings
 from vlmprobe.store.shards import read_header, read_layer
 

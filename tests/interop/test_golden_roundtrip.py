@@ -11,7 +11,7 @@ import pytest
 
 from vlmprobe.analysis import layer_metrics
 from vlmprobe.analysis.alignment import alignment_metrics
-from vlmprobe.analysis.candidates import layer_candidates
+from vlmprobe.analysis.layer_choice import layer_candidates
 from vlmprobe.interop import ScaleResults, read_results, write_results
 
 FILES = sorted(

@@ -3,10 +3,10 @@
 import torch
 from transformers import AutoTokenizer, CLIPImageProcessorPil, LlavaForConditionalGeneration
 
-from vlmprobe.families.worker.devices import pick_device, pick_dtype
-from vlmprobe.families.worker.pretrained import load_model
-from vlmprobe.families.worker.prompts import distinct_images
-from vlmprobe.families.worker.shared_prefix import Prompts, SharedPrefixFamily
+from vlmprobe.families.worker.engine.devices import pick_device, pick_dtype
+from vlmprobe.families.worker.engine.prompts import distinct_images
+from vlmprobe.families.worker.engine.shared_prefix import Prompts, SharedPrefixFamily
+from vlmprobe.families.worker.loading.pretrained import load_model
 
 
 class Llava(SharedPrefixFamily):

@@ -11,7 +11,7 @@ import pytest
 
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs import Category, QuadLink, QuadSet, Question, SwapPair
-from vlmprobe.store.quads import register_quads
+from vlmprobe.store.datasets import register_quads
 
 if TYPE_CHECKING:
     from collections.abc import Callable

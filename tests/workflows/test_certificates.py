@@ -33,7 +33,7 @@ def test_float32_decides_where_two_ways_of_rounding_disagree(
 ) -> None:
     """The first batch is asked in float32 anyway; another is before it would be redone for too small a cosine."""
     every_second = partial(certificate.certified_batches, every=2)
-    monkeypatch.setattr("vlmprobe.workflows.extraction_loop.certified_batches", every_second)
+    monkeypatch.setattr("vlmprobe.extraction.loop.certified_batches", every_second)
     monkeypatch.setattr(certificate, "MIN_MEDIAN_DELTA_COS", 1.01)
 
     ran = in_half_precision().ok()
@@ -50,7 +50,7 @@ def test_without_float32_a_cosine_too_small_has_the_batch_redone(
     in_half_precision: Callable[[], Any], rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that has no room for its copy in float32 goes the safe way."""
-    monkeypatch.setattr("vlmprobe.workflows.extraction_loop._exact", lambda _promised: None)
+    monkeypatch.setattr("vlmprobe.extraction.loop._exact", lambda _promised: None)
     monkeypatch.setattr(certificate, "MIN_MEDIAN_DELTA_COS", 1.01)
 
     ran = in_half_precision().ok()

@@ -16,7 +16,7 @@ from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.rows import insert_rows
 from vlmprobe.store.runs import RunPlan, complete_runs, open_run, set_status
 from vlmprobe.store.schema import DatasetRow
-from vlmprobe.workflows.choosing import newest_of_each_scale
+from vlmprobe.study.selection import newest_of_each_scale
 
 if TYPE_CHECKING:
     from pathlib import Path

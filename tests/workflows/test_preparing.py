@@ -13,8 +13,8 @@ import pytest
 
 import vlmprobe
 from vlmprobe.errors import ModelError
-from vlmprobe.workflows.console import Silent
-from vlmprobe.workflows.preparing import ExtractRequest, prepare
+from vlmprobe.extraction.request import ExtractRequest, prepare
+from vlmprobe.workspace import Silent
 
 from ..molmo_checkpoints import molmo_code, save_hub, save_native
 

@@ -168,7 +168,7 @@ def test_a_certificate_that_fails_for_quads_leaves_the_runs_own_answers_alone(
     everything = "SELECT * FROM predictions WHERE pair_id NOT LIKE '%/v' ORDER BY ALL"
     extract(home, data).ok()
     before = rows(home, everything)
-    failing = "vlmprobe.workflows.extraction_loop.compare"
+    failing = "vlmprobe.extraction.loop.compare"
     monkeypatch.setattr(failing, lambda *found: replace(compare(*found), passed=False))
     later = extract(home, data, "--boxes", data.parent / "boxes.json").ok()
     assert "1 batches redone" in later.err

@@ -150,7 +150,7 @@ def test_a_stopped_extraction_goes_on_with_the_template_that_it_was_at(
     command: Any, benchmark: Any, tmp_path: Path, rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is complete is reused, the interrupted one is finished, the rest is begun."""
-    from vlmprobe.workflows.extraction_loop import Extraction
+    from vlmprobe.extraction.loop import Extraction
 
     goes: list[Any] = []
     go = Extraction.go

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from vlmprobe.workflows.threads import side_by_side
+from vlmprobe.analysis.side_by_side import side_by_side
 
 
 def _blas_threads() -> int:

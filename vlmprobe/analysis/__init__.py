@@ -2,16 +2,25 @@
 
 from vlmprobe.analysis.accuracy import CategoryValidity, category_validity, wilson_interval
 from vlmprobe.analysis.alignment import ALIGNMENT_VERSIONS, alignment_metrics
-from vlmprobe.analysis.candidates import CANDIDATES_VERSION, LayerCandidates, layer_candidates
 from vlmprobe.analysis.coherence import PairwiseCosine, pairwise_cosine
 from vlmprobe.analysis.deltas import deltas, sign_corrected, unit
-from vlmprobe.analysis.depth import representative_layers
 from vlmprobe.analysis.entanglement import AXIS_PAIRS, CATEGORY_PAIRS
+from vlmprobe.analysis.layer_choice import (
+    CANDIDATES_VERSION,
+    LayerCandidates,
+    layer_candidates,
+    representative_layers,
+)
 from vlmprobe.analysis.layers import METRIC_VERSIONS as _LAYER_VERSIONS
 from vlmprobe.analysis.layers import LayerMetrics, layer_metrics
 from vlmprobe.analysis.perspective import PERSPECTIVE_VERSIONS, perspective_metrics
 from vlmprobe.analysis.projection import PCA_VERSION, Projection, project_deltas, project_states
-from vlmprobe.analysis.resampling import bootstrap_weights, percentile_interval
+from vlmprobe.analysis.resampling import (
+    bootstrap_weights,
+    percentile_interval,
+    random_signs,
+    sign_flip_p_value,
+)
 from vlmprobe.analysis.results import (
     AccuracyPoint,
     CategoryPoint,
@@ -21,7 +30,6 @@ from vlmprobe.analysis.results import (
     PointCloud,
     SimilarityMatrix,
 )
-from vlmprobe.analysis.sign_flips import random_signs, sign_flip_p_value
 
 __all__ = [
     "AXIS_PAIRS",

@@ -16,9 +16,14 @@ from vlmprobe.analysis.quad_statistics import (
     flipped_statistics,
     shuffled_means,
 )
-from vlmprobe.analysis.resampling import apart, bootstrap_weights, percentile_interval
+from vlmprobe.analysis.resampling import (
+    apart,
+    bootstrap_weights,
+    percentile_interval,
+    random_signs,
+    sign_flip_p_value,
+)
 from vlmprobe.analysis.results import Metric
-from vlmprobe.analysis.sign_flips import random_signs, sign_flip_p_value
 from vlmprobe.pairs.axes import Axis, Subset, parse_category
 
 if TYPE_CHECKING:

@@ -43,8 +43,8 @@ def analyze(
     with session(home, quiet=quiet, debug=debug, experiment=experiment) as current:
         from vlmprobe.cli.console import print_rows
         from vlmprobe.reports import READING, TemplatePoint
+        from vlmprobe.study.over_templates import check_metrics, compare_templates
         from vlmprobe.workflows.analyze import analyze as run_analysis
-        from vlmprobe.workflows.over_templates import check_metrics, compare_templates
 
         check_metrics(metrics or ())
         results = run_analysis(

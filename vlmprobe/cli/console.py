@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-from vlmprobe.cli.plain_text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.console import Console as RichConsole
 
-__all__ = ["TerminalConsole", "print_rows"]
+__all__ = ["TerminalConsole", "plain_text", "print_rows"]
+
+#: Control characters but tab and line feed, those that turn the direction of writing, and halves of characters, which
+#: stand for the bytes of a file's name that are not UTF-8.
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class TerminalConsole:
@@ -135,3 +138,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and value != value:
         return None
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def plain_text(text: str) -> str:
+    r"""Return a text with what a terminal would obey, or could not print, written out, like ``\x1b``."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

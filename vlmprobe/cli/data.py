@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlmprobe.cli.console import plain_text
 from vlmprobe.cli.options import MaxPerCategory
-from vlmprobe.cli.plain_text import plain_text
 from vlmprobe.cli.session import AsCsv, AsJson, Debug, Home, Quiet, session
 
 if TYPE_CHECKING:

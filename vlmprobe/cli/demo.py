@@ -37,7 +37,7 @@ def demo(
     if context.invoked_subcommand is not None:
         return
     with session(home, quiet=quiet, debug=debug, experiment=experiment) as current:
-        from vlmprobe.cli.merged import print_merged
+        from vlmprobe.cli.comparison import print_merged
         from vlmprobe.workflows.demo import demo as run_demo
 
         chosen = [scale.strip() for scale in scales.split(",") if scale.strip()]

@@ -24,7 +24,7 @@ def families(
     """
     with session(home, quiet=quiet, debug=debug):
         from vlmprobe.cli.console import print_rows
-        from vlmprobe.workflows.listing import list_families, list_scales
+        from vlmprobe.workflows.families import list_families, list_scales
 
         of_families, scales = list_families(), list_scales()
         if as_json or as_csv:

@@ -31,7 +31,7 @@ from vlmprobe.cli import (
     ui,
     verify,
 )
-from vlmprobe.cli.plain_text import plain_text
+from vlmprobe.cli.console import plain_text
 from vlmprobe.cli.session import STOPPED, Told, ignore_stops
 
 __all__ = ["app", "main"]

@@ -28,7 +28,7 @@ def merge(
 ) -> None:
     """Compare the analyzed runs of a study: report.html, summary.csv and figures."""
     with session(home, quiet=quiet, debug=debug, experiment=experiment) as current:
-        from vlmprobe.cli.merged import print_merged
+        from vlmprobe.cli.comparison import print_merged
         from vlmprobe.workflows.merge import merge as run_merge
 
         result = run_merge(

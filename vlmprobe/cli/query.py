@@ -27,14 +27,14 @@ def query(
     """Run one of the queries that ship with vlmprobe (folder queries/), or list them."""
     with session(home, quiet=quiet, debug=debug) as current:
         from vlmprobe.cli.console import print_rows
-        from vlmprobe.workflows.ask import ask_query, query_list
+        from vlmprobe.workflows.query import ask_query, query_list
 
         if name is None:
             print_rows(query_list(), as_json=as_json, as_csv=as_csv)
             return
         given = dict(_split(text) for text in parameters or [])
         if show:
-            from vlmprobe.workflows.ask import query_text
+            from vlmprobe.workflows.query import query_text
 
             typer.echo(query_text(name))
             return

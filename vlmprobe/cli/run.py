@@ -58,7 +58,7 @@ def run(
 ) -> None:
     """Extract and analyze each scale of a family, then compare them."""
     with session(home, quiet=quiet, debug=debug, experiment=experiment) as current:
-        from vlmprobe.cli.merged import print_merged
+        from vlmprobe.cli.comparison import print_merged
         from vlmprobe.workflows.run import run_study
 
         result = run_study(

@@ -19,7 +19,7 @@ def runs(
     """List every run: how far it got, on what, and from which checkpoint."""
     with session(home, quiet=quiet, debug=debug) as current:
         from vlmprobe.cli.console import print_rows
-        from vlmprobe.workflows.ask import all_runs
+        from vlmprobe.workflows.query import all_runs
 
         rows = all_runs(current.settings, current.console)
         short = [

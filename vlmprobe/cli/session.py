@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmprobe.cli.plain_text import plain_text
+from vlmprobe.cli.console import plain_text
 from vlmprobe.errors import DiskFullError, VlmprobeError
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ def sql(
     """
     with session(home, quiet=quiet, debug=debug) as current:
         from vlmprobe.cli.console import print_rows
-        from vlmprobe.workflows.ask import ask
+        from vlmprobe.workflows.query import ask
 
         table = ask(current.settings, current.console, statement, timeout_s=timeout, max_rows=max_rows)
         rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]

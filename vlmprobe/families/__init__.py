@@ -18,7 +18,7 @@ from vlmprobe.families.worker import (
     ModelInfo,
     OutOfMemoryError,
 )
-from vlmprobe.families.worker.places import is_local
+from vlmprobe.families.worker.loading.places import is_local
 
 if TYPE_CHECKING:
     from vlmprobe.families.certificate import Comparison, certified_batches, compare

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vlmprobe.errors import InputError, UsageError
 from vlmprobe.families.environments import DEFAULT_TIMEOUT_S, Environment
 from vlmprobe.families.registry import family_names
-from vlmprobe.names import safe_name
+from vlmprobe.safe_names import safe_name
 from vlmprobe.toml_file import read_toml, shown
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import ModelError
-from vlmprobe.families.worker.places import is_local
+from vlmprobe.families.worker.loading.places import is_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import MissingPackageError, ModelError, UsageError, VlmprobeError, unknown_name
 from vlmprobe.families.worker import Fault, ModelFault, PackageFault
-from vlmprobe.families.worker.family_code import load_code
-from vlmprobe.families.worker.packages import MissingPackage, how_to_get, missing_packages
+from vlmprobe.families.worker.loading.packages import MissingPackage, how_to_get, missing_packages
+from vlmprobe.families.worker.wire.family_code import load_code
 
 if TYPE_CHECKING:
     from vlmprobe.families.worker import Family

@@ -22,7 +22,8 @@ from vlmprobe.errors import WorkerError
 from vlmprobe.families.base import Model, NotExactError, OpenFamily
 from vlmprobe.families.local import error_of
 from vlmprobe.families.registry import family_target
-from vlmprobe.families.worker import OutOfMemoryError, bootstrap, protocol
+from vlmprobe.families.worker import OutOfMemoryError, bootstrap
+from vlmprobe.families.worker.wire import protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

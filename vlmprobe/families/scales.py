@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import ModelError, UsageError, unknown_name
 from vlmprobe.families.catalog_file import FamilyEntry, ScaleEntry, brings_processor, read_catalog_file
 from vlmprobe.families.registry import family_names
-from vlmprobe.names import safe_name
+from vlmprobe.safe_names import safe_name
 
 if TYPE_CHECKING:
     from vlmprobe.families.environments import Environment

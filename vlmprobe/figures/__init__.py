@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from vlmprobe.figures.accuracy import accuracy_over_scales
 from vlmprobe.figures.accuracy_bars import accuracy_bars, category_validity_bars
-from vlmprobe.figures.curves import layer_curves, vd_ei_over_layers
+from vlmprobe.figures.curve_lines import shared_limits
 from vlmprobe.figures.encode import FORMATS, encode, to_pdf, to_png, to_svg
 from vlmprobe.figures.heatmap import similarity_heatmap
-from vlmprobe.figures.lines import shared_limits
+from vlmprobe.figures.layer_curves import alignment_over_layers, layer_curves, scale_curves, vd_ei_over_layers
 from vlmprobe.figures.parallel import Job, draw_all
 from vlmprobe.figures.pca import pca_3d, pca_panels
-from vlmprobe.figures.scale_curves import alignment_over_layers, scale_curves
 from vlmprobe.figures.theme import AXIS_COLORS, CATEGORY_COLORS, scale_marks, step_color
 from vlmprobe.figures.trajectory import ablation, accuracy_trajectory, peaks_over_scales
 from vlmprobe.figures.validity import Unreliable

@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError, unknown_name
-from vlmprobe.figures import frame, theme, training
+from vlmprobe.figures import frame, theme
+from vlmprobe.figures import over_training as training
 from vlmprobe.pairs.axes import AXES
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from vlmprobe.analysis.results import AccuracyPoint
-    from vlmprobe.figures.training import Reading
+    from vlmprobe.figures.over_training import Reading
 
 __all__ = ["accuracy_over_scales"]
 

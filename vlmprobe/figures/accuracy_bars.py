@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from vlmprobe.errors import UsageError, unknown_name
-from vlmprobe.figures import frame, theme, training, validity
+from vlmprobe.figures import frame, theme, validity
+from vlmprobe.figures import over_training as training
 from vlmprobe.pairs.axes import AXES, CATEGORIES
 
 if TYPE_CHECKING:

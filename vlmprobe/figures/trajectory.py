@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.results import AccuracyPoint, CategoryPoint
 from vlmprobe.errors import UsageError, unknown_name
-from vlmprobe.figures import frame, theme, training, validity
-from vlmprobe.figures.training import Reading
+from vlmprobe.figures import frame, theme, validity
+from vlmprobe.figures import over_training as training
+from vlmprobe.figures.over_training import Reading
 from vlmprobe.pairs.axes import AXES, CATEGORIES
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from vlmprobe.analysis.candidates import LayerCandidates
+    from vlmprobe.analysis.layer_choice import LayerCandidates
     from vlmprobe.analysis.results import Metric
     from vlmprobe.pairs.axes import Axis, Category
 

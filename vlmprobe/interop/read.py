@@ -15,8 +15,8 @@ from vlmprobe.interop.old_layout import TAGS, AnsweredPair, ImportedRun, ScaleDa
 from vlmprobe.interop.predictions import read_predictions, text_of
 from vlmprobe.interop.read_arrays import read_quads, read_vectors
 from vlmprobe.interop.sidecar import add_known
-from vlmprobe.names import safe_name
 from vlmprobe.pairs.axes import Subset
+from vlmprobe.safe_names import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,8 +17,8 @@ from vlmprobe.interop.documents import (
 from vlmprobe.interop.old_layout import TAGS
 from vlmprobe.interop.sidecar import sidecar_json
 from vlmprobe.interop.write_arrays import write_arrays
-from vlmprobe.names import safe_name
 from vlmprobe.pairs.axes import Subset
+from vlmprobe.safe_names import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.interop.npz import write_npz
-from vlmprobe.names import safe_name
+from vlmprobe.safe_names import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from vlmprobe.pairs.axes import Category
-    from vlmprobe.pairs.drafts import Form
+    from vlmprobe.pairs.forms import Form
     from vlmprobe.pairs.prompts import Template
     from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
 

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from vlmprobe.pairs.axes import Axis
-from vlmprobe.pairs.drafts import Draft, RowRejectedError, read_category
+from vlmprobe.pairs.forms import Draft, RowRejectedError, read_category
 from vlmprobe.pairs.prompts import PUBLISHED
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vlmprobe.pairs.axes import Axis, Category
-from vlmprobe.pairs.drafts import RowRejectedError
+from vlmprobe.pairs.forms import RowRejectedError
 from vlmprobe.pairs.prompts import get_template
 from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
 

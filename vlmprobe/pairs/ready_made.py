@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from vlmprobe.pairs.drafts import Draft, RowRejectedError, read_category
+from vlmprobe.pairs.forms import Draft, RowRejectedError, read_category
 from vlmprobe.pairs.prompts import AS_WRITTEN
 from vlmprobe.pairs.swap_pair import Question
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vlmprobe.reports.html import render_report
 from vlmprobe.reports.markdown import render_markdown
+from vlmprobe.reports.over_templates import READING, TemplateTable, side_by_side
 from vlmprobe.reports.report import (
     ChangeRow,
     DatasetFacts,
@@ -15,7 +16,6 @@ from vlmprobe.reports.report import (
     TemplatePoint,
 )
 from vlmprobe.reports.summary import summary_rows, write_summary_csv
-from vlmprobe.reports.templates import READING, TemplateTable, side_by_side
 
 __all__ = [
     "READING",

@@ -9,8 +9,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from vlmprobe.reports.numbers import NOT_AVAILABLE, full, rounded
+from vlmprobe.reports.over_templates import READING, side_by_side
 from vlmprobe.reports.tables import headline, problems
-from vlmprobe.reports.templates import READING, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

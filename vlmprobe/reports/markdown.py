@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from vlmprobe.reports.numbers import NOT_AVAILABLE, rounded
+from vlmprobe.reports.over_templates import side_by_side
 from vlmprobe.reports.tables import headline, problems
-from vlmprobe.reports.templates import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import DamagedCopyError, TrackingError, UnreadableError, VlmprobeError
-from vlmprobe.names import safe_name
+from vlmprobe.safe_names import safe_name
 from vlmprobe.store.shards import unreadable
 
 if TYPE_CHECKING:

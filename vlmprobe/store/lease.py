@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import LeaseHeldError
-from vlmprobe.names import safe_name
+from vlmprobe.safe_names import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

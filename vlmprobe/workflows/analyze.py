@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import Metric
-from vlmprobe.errors import UsageError, VlmprobeError
+from vlmprobe.analysis.layer_choice import candidates_of, peaks
+from vlmprobe.errors import VlmprobeError
 from vlmprobe.figures import step_color
-from vlmprobe.pairs import Subset, get_template
+from vlmprobe.pairs import Subset
 from vlmprobe.store.arrays import RunArrays
 from vlmprobe.store.delivery import deliver_run, note_changes
 from vlmprobe.store.engine import Database
@@ -17,10 +18,10 @@ from vlmprobe.store.metrics import MetricsUpdate, keep_digest, store_metrics, st
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch
-from vlmprobe.store.runs import Run, complete_runs, get_run, list_runs
+from vlmprobe.store.runs import Run, get_run
 from vlmprobe.store.tracking import Tracker
-from vlmprobe.workflows.choosing import dataset_of
-from vlmprobe.workflows.layer_analysis import candidates_of, candidates_result, peaks, run_metrics
+from vlmprobe.study.run_metrics import candidates_result, run_metrics
+from vlmprobe.study.selection import dataset_of, find_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from vlmprobe.settings import Settings
-    from vlmprobe.workflows.console import Console
+    from vlmprobe.workspace import Console
 
-__all__ = ["AnalyzeResult", "analyze", "find_runs"]
+__all__ = ["AnalyzeResult", "analyze"]
 
 _ACCURACY_VERSION = 1
 
@@ -67,39 +68,6 @@ def analyze(
     dataset_id = dataset_of(database, data, max_per_category)
     runs = find_runs(database, families=families, scales=scales, dataset_id=dataset_id, templates=templates)
     return [_analyze_run(settings, database, tracker, run, console) for run in runs]
-
-
-def find_runs(
-    database: Database,
-    *,
-    families: Sequence[str] = (),
-    scales: Sequence[str] = (),
-    dataset_id: str | None = None,
-    templates: Sequence[str] = (),
-) -> list[Run]:
-    """Return the complete runs that match.
-
-    Raises:
-        UsageError: there is none; the message lists the runs there are. Or there is no such template.
-    """
-    for template in templates:
-        get_template(template)
-    with database.transaction() as connection:
-        runs = complete_runs(
-            connection, families=families, scales=scales, dataset_id=dataset_id, templates=templates
-        )
-        everything = list_runs(connection)
-    if runs:
-        return runs
-    if not everything:
-        raise UsageError("the database has no run yet; 'vlmprobe extract' makes one")
-    there = sorted(
-        {
-            f"{row['family']} @ {row['scale']} on {row['dataset']} ({row['template']}, {row['status']})"
-            for row in everything
-        }
-    )
-    raise UsageError(f"no complete run matches; there are: {', '.join(there)}")
 
 
 def _analyze_run(

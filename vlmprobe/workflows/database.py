@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmprobe.settings import Settings
-    from vlmprobe.workflows.console import Console
+    from vlmprobe.workspace import Console
 
 __all__ = ["back_up", "check_database", "database_revision", "run_checks", "upgrade_database"]
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmprobe.settings import Settings
-    from vlmprobe.workflows.console import Console
     from vlmprobe.workflows.merge import MergeResult
+    from vlmprobe.workspace import Console
 
 __all__ = ["DEMO_FAMILY", "DemoResult", "demo"]
 

@@ -26,8 +26,7 @@ from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.parquet import write_tables
 from vlmprobe.store.predictions import answered_pairs
 from vlmprobe.store.tracking import Tracker
-from vlmprobe.workflows.analyze import find_runs
-from vlmprobe.workflows.choosing import choose_layers, dataset_of, newest_of_each_scale, of_template
+from vlmprobe.study.selection import choose_layers, dataset_of, find_runs, newest_of_each_scale, of_template
 from vlmprobe.workflows.plot import draw_plots
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.settings import Settings
     from vlmprobe.store.runs import Run
-    from vlmprobe.workflows.console import Console
+    from vlmprobe.workspace import Console
 
 __all__ = ["export_parquet", "export_results"]
 

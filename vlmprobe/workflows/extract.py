@@ -7,23 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
-from vlmprobe.store.datasets import register_dataset
+from vlmprobe.extraction.request import ExtractRequest, Prepared, changed_line, prepare
+from vlmprobe.extraction.session import Asked, OneModel, RunStart
+from vlmprobe.store.datasets import register_dataset, register_quads
 from vlmprobe.store.engine import Database
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.migrate import ensure_schema
-from vlmprobe.store.quads import register_quads
 from vlmprobe.store.runs import Run, begun_on_another_content, open_run
-from vlmprobe.workflows.one_model import OneModel
-from vlmprobe.workflows.preparing import ExtractRequest, Prepared, prepare
-from vlmprobe.workflows.resuming import changed_line
-from vlmprobe.workflows.run_start import Asked, RunStart
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmprobe.settings import Settings
     from vlmprobe.store.delivery import Delivery
-    from vlmprobe.workflows.console import Console
+    from vlmprobe.workspace import Console
 
 __all__ = ["ExtractRequest", "ExtractResult", "extract"]
 

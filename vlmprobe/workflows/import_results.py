@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vlmprobe.pairs import Origin
     from vlmprobe.settings import Settings
     from vlmprobe.store.shards import ShardFile
-    from vlmprobe.workflows.console import Console
+    from vlmprobe.workspace import Console
 
 __all__ = ["ImportResult", "import_results"]
 

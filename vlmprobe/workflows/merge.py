@@ -9,20 +9,19 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import TrackingError
-from vlmprobe.names import file_part
 from vlmprobe.pairs import PUBLISHED, is_under
 from vlmprobe.reports import ChangeRow, Report, render_report, summary_rows, write_summary_csv
+from vlmprobe.safe_names import file_part
 from vlmprobe.settings import without_password
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch
 from vlmprobe.store.tracking import Tracker
-from vlmprobe.workflows.analyze import find_runs
-from vlmprobe.workflows.choosing import dataset_of, newest_of_each_scale, of_template
-from vlmprobe.workflows.drawing import draw_studies
-from vlmprobe.workflows.over_templates import over_templates
-from vlmprobe.workflows.study import Study
+from vlmprobe.study.gallery import draw_studies
+from vlmprobe.study.over_templates import over_templates
+from vlmprobe.study.selection import dataset_of, find_runs, newest_of_each_scale, of_template
+from vlmprobe.study.study import Study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from vlmprobe.reports import PeakRow
     from vlmprobe.settings import Settings
     from vlmprobe.store.runs import Run
-    from vlmprobe.workflows.console import Console
+    from vlmprobe.workspace import Console
 
 __all__ = ["MergeResult", "merge"]
 

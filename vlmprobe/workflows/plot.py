@@ -11,10 +11,9 @@ from vlmprobe.store.arrays import RunArrays
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.tracking import Tracker
-from vlmprobe.workflows.analyze import find_runs
-from vlmprobe.workflows.choosing import choose_layers, dataset_of, newest_of_each_scale, of_template
-from vlmprobe.workflows.plot_jobs import VARIANTS, PlotOptions, plan_plots
-from vlmprobe.workflows.study import Study
+from vlmprobe.study.gallery import VARIANTS, PlotOptions, plan_plots
+from vlmprobe.study.selection import choose_layers, dataset_of, find_runs, newest_of_each_scale, of_template
+from vlmprobe.study.study import Study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.settings import Settings
     from vlmprobe.store.runs import Run
-    from vlmprobe.workflows.console import Console
+    from vlmprobe.workspace import Console
 
 __all__ = ["PlotOptions", "draw_plots", "plot", "plots_folder"]
 

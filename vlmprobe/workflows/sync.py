@@ -19,7 +19,7 @@ from vlmprobe.store.tracking import Tracker
 if TYPE_CHECKING:
     from vlmprobe.settings import Settings
     from vlmprobe.store.runs import Run
-    from vlmprobe.workflows.console import Console
+    from vlmprobe.workspace import Console
 
 __all__ = ["sync"]
 

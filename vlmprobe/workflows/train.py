@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vlmprobe.demo.training.loop import Progress
     from vlmprobe.demo.training.state import ScaleResult
     from vlmprobe.settings import Settings
-    from vlmprobe.workflows.console import Console
+    from vlmprobe.workspace import Console
 
 __all__ = ["TrainingResult", "train_demo"]
 

@@ -5,31 +5,35 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import secrets
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import UsageError, VlmprobeError
+from vlmprobe.errors import MissingPackageError, UsageError, VlmprobeError
 from vlmprobe.settings import without_password
 from vlmprobe.store.tracking import Tracker, mlflow_environment
-from vlmprobe.workflows.ui_password import USER, open_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from vlmprobe.settings import Settings
-    from vlmprobe.workflows.console import Console
+    from vlmprobe.workspace import Console
 
-__all__ = ["LOOPBACK", "UiServer", "chart_url", "serve", "ui_server"]
+__all__ = ["LOOPBACK", "USER", "Passwords", "UiServer", "chart_url", "open_passwords", "serve", "ui_server"]
 
 #: Where only this machine's own programs reach it.
 LOOPBACK = "127.0.0.1"
 _START_TIMEOUT_S = 120.0
+USER = "admin"
+_FOLDER, _PASSWORD, _SETTINGS = "ui-auth", "password", "auth.ini"
 
 
 def chart_url(base: str, experiment_id: str) -> str:
@@ -202,3 +206,51 @@ def _end(server: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Passwords:
+    """Where the password is, and what tells the server."""
+
+    file: Path
+    environment: dict[str, str]
+
+
+def open_passwords(home: Path) -> Passwords:
+    """Make the password on the first call, and return where it is on every one.
+
+    Raises:
+        MissingPackageError: MLflow's part that asks for passwords is not installed.
+    """
+    if find_spec("flask_wtf") is None:
+        raise MissingPackageError("--auth needs the package 'flask-wtf'; run: pip install 'mlflow[auth]'")
+    folder = home / _FOLDER
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The folder may be older than this program's care for it.
+    folder.chmod(0o700)
+    file = folder / _PASSWORD
+    if not file.exists():
+        _write(file, secrets.token_urlsafe(18))
+    settings = folder / _SETTINGS
+    users = f"sqlite:///{(folder / 'users.db').resolve()}"
+    _write(
+        settings,
+        f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = {users.replace('%', '%%')}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
+    )
+    return Passwords(
+        file,
+        {
+            "MLFLOW_AUTH_CONFIG_PATH": str(settings),
+            "MLFLOW_AUTH_ADMIN_USERNAME": USER,
+            "MLFLOW_AUTH_ADMIN_PASSWORD": file.read_text(encoding="utf-8").strip(),
+            # Signs the forms of one server's life; a new one with each start is as good.
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(32),
+        },
+    )
+
+
+def _write(file: Path, text: str) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)

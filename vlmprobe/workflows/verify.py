@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vlmprobe.settings import Settings
     from vlmprobe.store.predictions import ShardPlace
     from vlmprobe.store.shards import ShardFile
-    from vlmprobe.workflows.console import Console
+    from vlmprobe.workspace import Console
 
 __all__ = ["Finding", "Verified", "verify"]
 

@@ -31,7 +31,7 @@ def main() -> None:
     sys.path.append(clone)
     runpy.run_path(str(WORKER / "bootstrap.py"), run_name="bootstrap")["_make_importable"]()
     from vlmprobe.families.worker import BatchItem, LoadOptions
-    from vlmprobe.families.worker.nvila import Nvila
+    from vlmprobe.families.worker.nvila.family import Nvila
 
     if device == "cpu":
         torch.Tensor.cuda = lambda self, *_, **__: self

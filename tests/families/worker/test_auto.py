@@ -9,7 +9,7 @@ import pytest
 
 from vlmprobe.families import BatchItem, LoadOptions, compare
 from vlmprobe.families.worker import ModelFault, UsageFault
-from vlmprobe.families.worker.auto import Auto
+from vlmprobe.families.worker.auto.family import Auto
 
 from ...architectures import LAYERS, NATIVE
 from ..conftest import CHECKPOINTS, checkpoint_with
@@ -87,7 +87,7 @@ def test_each_image_is_prepared_once(load, items, name, monkeypatch):
 
 def test_the_bundled_checkpoint_gives_what_its_own_family_gives(items):
     """Qwen2.5-VL through auto and through qwen25: the same states up to rounding, the same answers."""
-    from vlmprobe.families.worker.qwen import Qwen25
+    from vlmprobe.families.worker.qwen.family import Qwen25
 
     options = LoadOptions(str(CHECKPOINTS / "2m"))
     ours, theirs = Auto.load(options).run_batch(items), Qwen25.load(options).run_batch(items)
@@ -187,7 +187,7 @@ def test_what_is_missing_is_said_in_one_line(tmp_path, folder, changes, message)
 
 def test_a_wrong_layer_count_is_said_in_one_line(load, folder, monkeypatch):
     """Layers that the config does not know of are not probed."""
-    from vlmprobe.families.worker.decoder_search import find_decoder_layers
+    from vlmprobe.families.worker.auto.decoder_search import find_decoder_layers
 
     model = load("gemma3")._model
     monkeypatch.setattr(model.config.text_config, "num_hidden_layers", 5)
@@ -197,7 +197,7 @@ def test_a_wrong_layer_count_is_said_in_one_line(load, folder, monkeypatch):
 
 def test_without_transformers_help_the_decoder_is_told_from_the_tower(load, monkeypatch):
     """A list of as many modules that is a language model's goes before a vision tower's."""
-    from vlmprobe.families.worker import decoder_search
+    from vlmprobe.families.worker.auto import decoder_search
 
     model = load("llava_onevision")._model
     monkeypatch.setattr(decoder_search, "_decoder", lambda _model: None)

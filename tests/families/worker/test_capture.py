@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from vlmprobe.families.worker import UsageFault
-from vlmprobe.families.worker.capture import LastTokenCapture, kept_layers, to_numpy
+from vlmprobe.families.worker.engine.capture import LastTokenCapture, kept_layers, to_numpy
 
 
 class AddOne(nn.Module):

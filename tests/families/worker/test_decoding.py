@@ -16,8 +16,8 @@ from transformers import (
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 
 from vlmprobe.families import LoadOptions
-from vlmprobe.families.worker.decoding import GreedyDecoder, greedy_options
-from vlmprobe.families.worker.qwen import PillowImageProcessor, Qwen25
+from vlmprobe.families.worker.engine.decoding import GreedyDecoder, greedy_options
+from vlmprobe.families.worker.qwen.family import PillowImageProcessor, Qwen25
 
 from ..conftest import CHECKPOINTS, checkpoint_with
 

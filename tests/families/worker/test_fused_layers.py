@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch._inductor import config as inductor
 
-from vlmprobe.families.worker.family import LoadOptions
-from vlmprobe.families.worker.fused_layers import Compiled
-from vlmprobe.families.worker.qwen import Qwen25
+from vlmprobe.families.worker.contract import LoadOptions
+from vlmprobe.families.worker.qwen.family import Qwen25
+from vlmprobe.families.worker.qwen.fused_layers import Compiled
 
 from ..conftest import CHECKPOINTS
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vlmprobe.families.worker.family import BatchItem
+    from vlmprobe.families.worker.contract import BatchItem
 
 
 def scaled(x: Tensor, y: Tensor, weight: Tensor, factor: float) -> Tensor:

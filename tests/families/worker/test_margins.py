@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vlmprobe.families.worker.margins import MarginReader
+from vlmprobe.families.worker.engine.margins import MarginReader
 
 TOKENS = {
     "left": 0,

@@ -14,7 +14,7 @@ from PIL import Image
 
 from vlmprobe.families import BatchItem, LoadOptions, compare, fingerprint
 from vlmprobe.families.worker import UsageFault
-from vlmprobe.families.worker.molmo import Molmo
+from vlmprobe.families.worker.molmo.family import Molmo
 
 from ...model_code import model_code
 from ...molmo_checkpoints import DIM, LAYERS, molmo_code, save_hub, save_native
@@ -150,7 +150,7 @@ def test_the_prompt_is_that_of_olmos_own_pipeline(load, items, monkeypatch):
     import importlib
     from unittest.mock import MagicMock
 
-    from vlmprobe.families.worker.molmo_stand_ins import stand_ins
+    from vlmprobe.families.worker.loading.stand_ins import stand_ins
 
     model = load("native")
     for name in (

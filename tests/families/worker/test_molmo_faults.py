@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from vlmprobe.families import LoadOptions
-from vlmprobe.families.worker import ModelFault, PackageFault, molmo_hub, molmo_native
-from vlmprobe.families.worker.molmo import Molmo
+from vlmprobe.families.worker import ModelFault, PackageFault
+from vlmprobe.families.worker.molmo import hub_form as molmo_hub
+from vlmprobe.families.worker.molmo import olmo_form as molmo_native
+from vlmprobe.families.worker.molmo.family import Molmo
 
 from ...molmo_checkpoints import LAYERS, molmo_code, save_hub, save_native
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from vlmprobe.families.worker.stand_ins import standing_in
+from vlmprobe.families.worker.loading.stand_ins import standing_in
 
 
 def test_a_missing_package_can_be_imported_within_the_block_only():

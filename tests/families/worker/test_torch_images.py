@@ -9,7 +9,7 @@ import transformers.utils
 from PIL import Image
 from PIL.Image import Resampling
 
-from vlmprobe.families.worker.torch_images import without_torchvision
+from vlmprobe.families.worker.auto.torch_images import without_torchvision
 
 MOLMO2 = "Molmo2ImageProcessor"
 #: A small model's settings, and those of the published ones.

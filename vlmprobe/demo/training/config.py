@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.demo.scenes import SceneOptions
 from vlmprobe.errors import InputError, UsageError
-from vlmprobe.names import safe_name
 from vlmprobe.pairs.prompts import TEMPLATES
+from vlmprobe.safe_names import safe_name
 from vlmprobe.toml_file import read_toml, shown
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ vlmprobe there. `vlmprobe.families.worker` is its name in both places.
 
 from __future__ import annotations
 
-from vlmprobe.families.worker.family import BatchItem, BatchOutput, Family, LoadOptions, ModelInfo
+from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOptions, ModelInfo
+from vlmprobe.families.worker.engine.family import Family
 from vlmprobe.families.worker.faults import Fault, ModelFault, OutOfMemoryError, PackageFault, UsageFault
 
 __all__ = [

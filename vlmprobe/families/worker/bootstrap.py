@@ -74,7 +74,7 @@ def main() -> None:
     for name in _UNUSED:
         os.environ.setdefault(name, "0")
     _make_importable()
-    from vlmprobe.families.worker.serve import serve
+    from vlmprobe.families.worker.wire.serve import serve
 
     serve(said["target"], os.fdopen(calls, "rb"), os.fdopen(answers, "wb"))
 

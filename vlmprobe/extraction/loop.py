@@ -1,0 +1,294 @@
+"""The loop over batches: ask, check against plain forwards now and then, gather into shards.
+
+Three things go on at once: images of coming batches are decoded, the model answers one batch while the next is made
+ready, and what is answered goes into shards. Batches are taken from the model in the order of the plan, so what is
+written does not depend on how fast each of the three is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.extraction.image_loader import ImagesAhead, quick_turns, read_items
+from vlmprobe.extraction.inference import Asked, Asker, make_answers, make_items, pick_pairs
+from vlmprobe.extraction.shard_builder import ShardBuilder
+from vlmprobe.families import NotExactError, OutOfMemoryError, certified_batches, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence, Set
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from vlmprobe.extraction.batches import Batch
+    from vlmprobe.extraction.inference import Begun
+    from vlmprobe.families import BatchItem, BatchOutput, Model
+    from vlmprobe.pairs import Dataset, SwapPair
+    from vlmprobe.settings import Settings
+    from vlmprobe.store.committer import Committer
+    from vlmprobe.store.runs import Run
+    from vlmprobe.store.shards import FailureRecord
+    from vlmprobe.workspace import Console
+
+__all__ = ["Extraction"]
+
+#: Pairs of a batch that are asked plainly too, evenly spread: a plain forward costs as much as dozens of batched ones.
+_CERTIFIED_PAIRS = 8
+#: Batches whose images are decoded before the model can take them.
+_DECODED_AHEAD = 2
+
+
+@dataclass
+class _UnderWay:
+    """A batch that the model has been given."""
+
+    batch: Batch
+    pairs: Sequence[SwapPair]
+    items: Sequence[BatchItem]
+    failures: Sequence[FailureRecord]
+    begun: Begun | None
+    """None where no pair of it has an image."""
+    reference: Begun | None
+    """Some of it by plain forwards, where it is to be certified."""
+    exact: Future[BatchOutput] | None = None
+    """The same in float32, once a run in half precision."""
+
+    def cancel(self) -> None:
+        for begun in (self.begun, self.reference, self.exact):
+            if begun is not None:
+                begun.cancel()
+
+
+class Extraction:
+    """One pass over the batches of a run; ``flush`` keeps what an interruption leaves."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        dataset: Dataset,
+        batches: Sequence[Batch],
+        model: Model,
+        committer: Committer,
+        console: Console,
+        run: Run,
+        spool: Path,
+        first_shard: int,
+        *,
+        plain: bool,
+    ) -> None:
+        """Prepare; nothing is asked yet. ``plain``: an earlier start found the fast path wanting."""
+        self._dataset, self._batches, self._model = dataset, batches, model
+        self._asker = Asker(model)
+        self._committer, self._console, self._run = committer, console, run
+        self._builder = ShardBuilder(settings, spool, run.run_id, model.info.layers, first_shard)
+        self._certified = _certified(batches)
+        self._last_passed = -1
+        self._exact_asked = False
+        self._plain = plain
+        self.asked = 0
+        self.failed = 0
+        self.first_failure: str | None = None
+        self.notes: list[str] = []
+
+    def go(self, done: Set[str]) -> None:
+        """Ask every pair that is not done; whole batches, but for pairs that failed before."""
+        open_batches = [
+            (batch, [pair for pair in batch.pairs if pair.pair_id not in done]) for batch in self._batches
+        ]
+        total = sum(len(batch.pairs) for batch in self._batches)
+        left = [(batch, pairs) for batch, pairs in open_batches if pairs]
+        n_left = sum(len(pairs) for _, pairs in left)
+        under_way: deque[_UnderWay] = deque()
+        with (
+            self._console.track(self._run.name, total, total - n_left) as advance,
+            ImagesAhead(self._dataset, gpus=self._gpus) as images,
+            quick_turns(),
+        ):
+            try:
+                for given in self._given(images, left):
+                    under_way.append(given)
+                    if len(under_way) >= self._model.depth:
+                        self._take(under_way, advance)
+                while under_way:
+                    self._take(under_way, advance)
+            finally:
+                for given in under_way:
+                    given.cancel()
+        self.flush()
+
+    def flush(self) -> None:
+        """Write the batches that are gathered."""
+        shard = self._builder.write()
+        if shard is not None:
+            self._committer.submit(shard)
+
+    @property
+    def _gpus(self) -> int:
+        """How many GPUs wait for images."""
+        if not self._model.info.device.startswith("cuda"):
+            return 0
+        return len(self._model.info.manifest.get("devices", ())) or 1
+
+    def _given(
+        self, images: ImagesAhead, left: Sequence[tuple[Batch, Sequence[SwapPair]]]
+    ) -> Iterator[_UnderWay]:
+        """Decode some batches ahead; give one after the other to the model."""
+        ahead: deque[tuple[Batch, Sequence[SwapPair], Any]] = deque()
+        for batch, pairs in left:
+            ahead.append((batch, pairs, images.begin(pairs)))
+            if len(ahead) > _DECODED_AHEAD:
+                yield self._give(images, *ahead.popleft())
+        while ahead:
+            yield self._give(images, *ahead.popleft())
+
+    def _give(self, images: ImagesAhead, batch: Batch, pairs: Sequence[SwapPair], begun: Any) -> _UnderWay:
+        items, failures = make_items(pairs, images.finish(begun))
+        given = _UnderWay(batch, pairs, items, failures, None, None)
+        if items:
+            self._begin(given)
+        return given
+
+    def _begin(self, given: _UnderWay) -> None:
+        given.begun = self._asker.begin(given.items, plain=self._plain)
+        given.reference = None
+        if given.batch.number in self._certified and not self._plain:
+            some = _spread(given.items, _CERTIFIED_PAIRS)
+            given.reference = self._asker.begin(some, plain=True)
+            if self._model.info.dtype != "float32" and not self._exact_asked:
+                self._exact_asked = True
+                given.exact = self._model.begin(some, how="exact")
+
+    def _take(self, under_way: deque[_UnderWay], advance: Callable[[int], None]) -> None:
+        """Keep what the model said to the first batch under way."""
+        given = under_way[0]
+        asked = None if given.begun is None else self._asker.finish(given.begun)
+        certificate: dict[str, Any] | None = None
+        if asked is not None and given.reference is not None:
+            asked, certificate = self._certify(given, asked)
+        under_way.popleft()
+        failures = given.failures if asked is None else [*given.failures, *asked.failures]
+        self._report(failures)
+        if asked is not None and asked.output is not None:
+            self._keep(asked.output, given.pairs, certificate)
+        if certificate is not None and not certificate["passed"]:
+            # Those after it were begun the fast way.
+            for later in under_way:
+                later.cancel()
+                if later.items:
+                    self._begin(later)
+        advance(len(given.pairs))
+
+    def _report(self, failures: Sequence[FailureRecord]) -> None:
+        for failure in failures:
+            self.failed += 1
+            self.first_failure = self.first_failure or f"{failure.error}: {failure.message}"
+            self._console.warn(f"pair {failure.pair_id} failed: {failure.error}: {failure.message}")
+        self._committer.submit_failures(failures)
+
+    def _keep(
+        self,
+        output: BatchOutput,
+        pairs: Sequence[SwapPair],
+        certificate: dict[str, Any] | None = None,
+        *,
+        replaces: bool = False,
+    ) -> None:
+        self._builder.add(output, make_answers(output, pairs), certificate=certificate, replaces=replaces)
+        if not replaces:
+            self.asked += len(output.pair_ids)
+        if self._builder.is_full:
+            self.flush()
+
+    def _certify(self, given: _UnderWay, asked: Asked) -> tuple[Asked, dict[str, Any] | None]:
+        """Compare a batch with plain forwards; if it fails, everything since the last that passed is redone."""
+        assert given.reference is not None  # noqa: S101  (the caller looked)
+        plain = self._asker.finish(given.reference)
+        if asked.output is None or asked.failures:
+            return asked, None
+        if plain.output is None or plain.failures:
+            return asked, None
+        info = self._model.info
+        exact = None if given.exact is None else _exact(given.exact)
+        fast = pick_pairs(asked.output, plain.output.pair_ids)
+        comparison = compare(fast, plain.output, info.layers, exact)
+        if not comparison.passed and given.exact is None and info.dtype != "float32":
+            # Two ways of rounding a faint delta can differ a good deal with neither being wrong: float32 decides.
+            exact = _exact(self._model.begin(_spread(given.items, _CERTIFIED_PAIRS), how="exact"))
+            comparison = compare(fast, plain.output, info.layers, exact)
+        row = {
+            "batch": given.batch.number,
+            "reason": self._certified[given.batch.number],
+            "n_questions": 2 * len(plain.output.pair_ids),
+            "dtype": info.dtype,
+            "max_rel_dh": _finite(comparison.max_rel_dh),
+            "median_delta_cosine": _finite(comparison.median_delta_cos),
+            "delta_error": _finite(comparison.delta_error),
+            "plain_delta_error": _finite(comparison.plain_delta_error),
+            "layers_counted": len(comparison.layers_counted),
+            "answers_compared": comparison.answers_compared,
+            "answers_equal": comparison.answers_equal,
+            "passed": comparison.passed,
+            "action": "kept" if comparison.passed else "redone plainly",
+        }
+        if comparison.passed:
+            self._last_passed = given.batch.number
+            return asked, row
+        self._redo(given.batch)
+        return self._asker.finish(self._asker.begin(given.items, plain=True)), row
+
+    def _redo(self, failed: Batch) -> None:
+        """Ask the batches since the last certificate again, the plain way, and go on that way."""
+        self._plain = True
+        # Boxes given later must change no number that was there: what a quad's batch shows is said of quads alone.
+        suspects = [
+            batch
+            for batch in self._batches
+            if self._last_passed < batch.number < failed.number and batch.for_quads == failed.for_quads
+        ]
+        note = (
+            f"the fast path disagreed with plain forwards at batch {failed.number}: {len(suspects) + 1} batches "
+            "redone and the rest asked the plain, slower way (table certificates has the numbers)"
+        )
+        self.notes.append(note)
+        self._console.warn(note)
+        # A pair may not be replaced by a shard that also holds its first answer.
+        self.flush()
+        for batch in suspects:
+            items, _ = read_items(self._dataset, batch.pairs, gpus=self._gpus)
+            if not items:
+                continue
+            again = self._asker.finish(self._asker.begin(items, plain=True))
+            if again.output is not None:
+                self._keep(again.output, batch.pairs, replaces=True)
+            self._report(again.failures)
+        self.flush()
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _exact(promised: Future[BatchOutput]) -> BatchOutput | None:
+    """Return what float32 gives, or None: it is good to know, and no run waits or breaks for it."""
+    try:
+        return promised.result()
+    except (NotExactError, OutOfMemoryError, RuntimeError):
+        return None
+
+
+def _spread(items: Sequence[BatchItem], most: int) -> list[BatchItem]:
+    """Return at most so many, the first and the last among them."""
+    n = min(len(items), most)
+    return [items[round(place * (len(items) - 1) / max(n - 1, 1))] for place in range(n)]
+
+
+def _certified(batches: Sequence[Batch]) -> dict[int, str]:
+    """Choose the batches to certify among the dataset's own and among the quads', as if each were all."""
+    chosen: dict[int, str] = {}
+    for for_quads in (False, True):
+        group = [batch for batch in batches if batch.for_quads == for_quads]
+        reasons = certified_batches([batch.pixels for batch in group])
+        chosen |= {group[place].number: reason for place, reason in reasons.items()}
+    return chosen

@@ -1,0 +1,258 @@
+"""What an extraction is about to do, worked out before anything is written or loaded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.errors import ModelError
+from vlmprobe.families import LoadOptions, fingerprint, is_local, load_catalog, open_family, open_on_devices
+from vlmprobe.pairs import PUBLISHED, get_template, link_quads, read_boxes, read_dataset
+from vlmprobe.store.identity import run_key
+from vlmprobe.store.runs import RunPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from vlmprobe.families import OpenFamily, ScaleSpec
+    from vlmprobe.pairs import Dataset, QuadSet, SwapPair
+    from vlmprobe.store.runs import Run
+    from vlmprobe.workspace import Console
+
+__all__ = ["ExtractRequest", "Prepared", "changed_line", "prepare", "resume_line"]
+
+#: Raised when extraction would give other numbers for the same model and dataset.
+ENGINE_VERSION = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractRequest:
+    """What to extract, as the command line says it."""
+
+    family: str
+    scale: str
+    data: Path
+    templates: tuple[str, ...] = (PUBLISHED.name,)
+    """Under which the questions are asked, a run each, in this order."""
+    boxes: str | None = None
+    """A file of object boxes, or a hub dataset's id."""
+    checkpoint: str | None = None
+    processor: str | None = None
+    revision: str | None = None
+    max_per_category: int = 200
+    layers: tuple[int, ...] | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    devices: tuple[str, ...] = ()
+    """Several devices that share the batches; GPUs by number."""
+    compile: bool = True
+    batch_size: int | None = None
+    new: bool = False
+    trust_remote_code: bool = False
+    """Whether Python files that a checkpoint brings along may be run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A checked request: which pairs, which code, which run."""
+
+    dataset: Dataset
+    quads: QuadSet | None
+    family: OpenFamily
+    options: LoadOptions
+    plan: RunPlan
+
+    @property
+    def quad_pairs(self) -> tuple[SwapPair, ...]:
+        """The pairs that are asked for the quads' sake alone."""
+        return self.quads.pairs if self.quads is not None else ()
+
+    @property
+    def pairs(self) -> tuple[SwapPair, ...]:
+        """Every pair to ask, the dataset's own first."""
+        return (*self.dataset.pairs, *self.quad_pairs)
+
+    def under(self, template: str) -> Prepared:
+        """Return the same request under another template: the same model and rows, and a run of its own.
+
+        Raises:
+            UsageError: the file spells its questions out and can have no other template.
+        """
+        dataset = self.dataset.under(template)
+        quads = None if self.quads is None or dataset is self.dataset else self.quads.under(template)
+        identity = {**self.plan.config["identity"], "template": dataset.template}
+        plan = replace(
+            self.plan,
+            run_key=run_key(identity),
+            template=dataset.template,
+            config={**self.plan.config, "identity": identity},
+        )
+        return replace(self, dataset=dataset, quads=quads or self.quads, plan=plan)
+
+
+def prepare(request: ExtractRequest, console: Console) -> Prepared:
+    """Read the dataset, find checkpoint and code, and name the run of the first template.
+
+    Raises:
+        UsageError: an option, a template, the family or the scale is wrong.
+        InputError: the dataset, the boxes or the checkpoint are.
+    """
+    spec = load_catalog().scale(request.family, request.scale, request.checkpoint, request.processor)
+    if request.revision is not None:
+        spec = replace(spec, revision=request.revision)
+    for template in request.templates:
+        get_template(template)  # before a large file is read
+    dataset = read_dataset(request.data, max_per_category=request.max_per_category)
+    for template in request.templates:
+        dataset.wording(template)  # before anything is loaded
+    dataset = dataset.under(request.templates[0])
+    for line in _dataset_lines(dataset):
+        console.say(line)
+    quads = None
+    if request.boxes is not None:
+        quads = link_quads(dataset, read_boxes(request.boxes))
+        for line in _quad_lines(quads):
+            console.say(line)
+    if spec.environment is not None:
+        spec.environment.check(spec.family)
+    family = open_family(spec.architecture, spec.environment)
+    try:
+        options = family.resolve(_load_options(request, spec))
+        marks = _Marks.of(options)
+        options = marks.pin(options)
+    except BaseException:
+        family.close()
+        raise
+    if len(options.devices) > 1:
+        console.say(f"{len(options.devices)} devices share the batches: {', '.join(options.devices)}")
+        family = open_on_devices(spec.architecture, spec.environment, family)
+    return Prepared(dataset, quads, family, options, _plan(request, spec, dataset, options, marks))
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """What tells checkpoint and processor apart from others: a commit, or the hash of a folder."""
+
+    checkpoint: str
+    processor: str | None
+    """None where the checkpoint brings its own."""
+
+    @classmethod
+    def of(cls, options: LoadOptions) -> _Marks:
+        """Ask the hub, or hash the folders.
+
+        Args:
+            options: as the family resolved them: its checkpoint may name a processor that the catalogue does not know.
+        """
+        checkpoint = fingerprint(options.checkpoint, options.revision)
+        if options.processor is None:
+            return cls(checkpoint, None)
+        try:
+            return cls(checkpoint, fingerprint(options.processor, options.processor_revision, weights=False))
+        except ModelError as error:
+            raise ModelError(f"the processor of {options.checkpoint}: {error}") from error
+
+    def pin(self, options: LoadOptions) -> LoadOptions:
+        """Ask for the very commits that the run's key names: a branch may move between two starts."""
+        if not is_local(options.checkpoint):
+            options = replace(options, revision=self.checkpoint)
+        if options.processor is not None and not is_local(options.processor):
+            options = replace(options, processor_revision=self.processor)
+        return options
+
+
+def _load_options(request: ExtractRequest, spec: ScaleSpec) -> LoadOptions:
+    return LoadOptions(
+        checkpoint=spec.checkpoint,
+        processor=spec.processor,
+        revision=spec.revision,
+        processor_revision=spec.processor_revision,
+        dtype=request.dtype,
+        device=request.device,
+        devices=request.devices,
+        compile=request.compile,
+        layers=request.layers,
+        trust_remote_code=request.trust_remote_code,
+    )
+
+
+def _plan(
+    request: ExtractRequest, spec: ScaleSpec, dataset: Dataset, options: LoadOptions, marks: _Marks
+) -> RunPlan:
+    identity: dict[str, Any] = {
+        "engine": ENGINE_VERSION,
+        "family": spec.family,
+        "architecture": spec.architecture,
+        "scale": spec.scale,
+        "fingerprint": marks.checkpoint,
+        "processor": marks.processor,
+        # Not only a permission: a checkpoint's own code may compute otherwise than the library's of the same name.
+        "trust_remote_code": options.trust_remote_code,
+        "dataset_id": dataset.dataset_id,
+        "template": dataset.template,
+        "layers": "all" if request.layers is None else sorted(set(request.layers)),
+        "dtype": options.dtype,
+        # The last bits differ between kinds of device, and a resumed run must not mix them.
+        "device": options.device.split(":")[0],
+    }
+    return RunPlan(
+        run_key=run_key(identity),
+        dataset_id=dataset.dataset_id,
+        template=dataset.template,
+        family=spec.family,
+        scale=spec.scale,
+        checkpoint=spec.checkpoint,
+        fingerprint=marks.checkpoint,
+        samples_seen=spec.samples_seen,
+        global_steps=spec.global_steps,
+        dtype=options.dtype,
+        device=options.device,
+        config={
+            "identity": identity,
+            "processor": options.processor,
+            # As asked for, a branch say, and the commits that it was; a folder has neither.
+            "asked_revision": spec.revision,
+            "revision": options.revision,
+            "processor_revision": options.processor_revision,
+            "trust_remote_code": options.trust_remote_code,
+            "environment": None if spec.environment is None else asdict(spec.environment),
+        },
+    )
+
+
+def _quad_lines(quads: QuadSet) -> list[str]:
+    lines = ["boxes: " + ", ".join(f"{count} {what}" for what, count in quads.counts.items())]
+    if quads.problems:
+        first = quads.problems[0]
+        lines.append(
+            f"boxes of {len(quads.problems)} rows do not fit (line {first.line}: {first.what}: {first.why})"
+        )
+    return lines
+
+
+def _dataset_lines(dataset: Dataset) -> list[str]:
+    lines = [f"{dataset.name}: {len(dataset.pairs)} pairs from {dataset.n_rows} rows ({dataset.form} form)"]
+    if dataset.problems:
+        first = dataset.problems[0]
+        lines.append(
+            f"{len(dataset.problems)} rows give no pair (line {first.line}: {first.what}: {first.why}); "
+            f"'vlmprobe data check {dataset.path}' lists them"
+        )
+    return lines
+
+
+def resume_line(run: Run, done: int, total: int, adopted: int) -> str:
+    """Say how much of a run is there already; ``adopted`` shards of it were found without rows."""
+    if run.status == "complete" and done == total:
+        return f"{run.name}: complete already, all {total} pairs reused (run {run.run_id}); --new asks again"
+    found = f", {adopted} shards of them found in the spool" if adopted else ""
+    return f"{run.name}: resuming run {run.run_id}: {done} of {total} pairs reused{found}"
+
+
+def changed_line(earlier: Mapping[str, Any]) -> str:
+    """Say of a run that began on another content of the same file how to go on with it."""
+    return (
+        f"{earlier['path']} has changed since run {earlier['run_id']} began ({earlier['pairs']} pairs answered): "
+        "this is another run; with the file as it was, the same command goes on with that one"
+    )

@@ -1,0 +1,283 @@
+"""One start of a run: what is left of it is asked and kept, and the database says how it stands."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe import __version__
+from vlmprobe.errors import VlmprobeError
+from vlmprobe.extraction.batches import Batch, plan_batches
+from vlmprobe.extraction.image_loader import read_items
+from vlmprobe.extraction.loop import Extraction
+from vlmprobe.extraction.request import resume_line
+from vlmprobe.figures import step_color
+from vlmprobe.store.committer import Committer, adopt_orphans
+from vlmprobe.store.delivery import Delivery, deliver_end, deliver_run, tell_away
+from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
+from vlmprobe.store.runs import finished_pairs, get_run, set_status
+from vlmprobe.store.tracking import Tracker
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from vlmprobe.extraction.request import ExtractRequest, Prepared
+    from vlmprobe.families import LoadOptions, Model, OpenFamily
+    from vlmprobe.settings import Settings
+    from vlmprobe.store.engine import Database
+    from vlmprobe.store.runs import Run
+    from vlmprobe.workspace import Console
+
+__all__ = ["Asked", "OneModel", "RunStart"]
+
+#: Pairs that are asked to find out how many fit.
+_PROBED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How the asking went."""
+
+    interrupted: bool
+    asked: int
+    failed: int
+    first_failure: str | None
+    notes: tuple[str, ...]
+
+
+class RunStart:
+    """One start of a run, under its lease."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        request: ExtractRequest,
+        prepared: Prepared,
+        model: OneModel,
+        database: Database,
+        console: Console,
+        run: Run,
+    ) -> None:
+        """Take what the start is about; nothing is loaded or asked yet."""
+        self._settings, self._request, self._prepared, self._model = settings, request, prepared, model
+        self._database, self._console = database, console
+        self._tracker = Tracker(settings)
+        self.run = run
+        self.spool = settings.spool_of(run.run_id)
+        self._delivery = Delivery(0, 0)
+
+    def find_done(self, *, resumed: bool) -> set[str]:
+        """Return the pairs that need not be asked again, those of shards left in the spool included."""
+        adopted = adopt_orphans(self._database, self.spool, self.run.run_id, tell=self._console.warn)
+        with self._database.transaction() as connection:
+            # Read again: until the lease was ours another process may have gone on with it.
+            self.run = get_run(connection, self.run.run_id)
+            wanted = {pair.pair_id for pair in self._prepared.pairs}
+            done = finished_pairs(connection, self.run.run_id) & wanted
+        if resumed:
+            self._console.say(resume_line(self.run, len(done), len(wanted), adopted))
+        return done
+
+    def todo(self, done: set[str]) -> int:
+        """Return how many pairs are to be asked."""
+        return len(self._prepared.pairs) - len(done)
+
+    def ask(self, done: set[str]) -> Asked:
+        """Load the model and ask; Ctrl-C ends it cleanly, any other error after keeping what is done."""
+        before = self.run.status
+        self._set_status("running")
+        return self._ask(self._load(before), done)
+
+    def _ask(self, model: Model, done: set[str]) -> Asked:
+        info = model.info
+        batch_size = self._batch_size(model)
+        batches = self._batches(batch_size)
+        first, _ = read_items(self._prepared.dataset, self._prepared.dataset.pairs[:1])
+        prompt = model.first_prompt(first[0]) if first else {}
+        config = {
+            **self.run.config,
+            "batch_size": batch_size,
+            "n_batches": len(batches),
+            "manifest": info.manifest,
+            "layers": list(info.layers),
+            "first_prompt": prompt,
+        }
+        with self._database.transaction() as connection:
+            first_shard = next_shard_number(connection, self.run.run_id)
+            plain = has_failed_certificate(connection, self.run.run_id)
+        self._set_status(
+            "running",
+            config=config,
+            versions=_versions(info.manifest),
+            n_layers=info.n_layers,
+            dim=info.dim,
+            dtype=info.dtype,
+        )
+        committer = Committer(self._database, self._tracker, self.run.run_id)
+        extraction = Extraction(
+            self._settings,
+            self._prepared.dataset,
+            batches,
+            model,
+            committer,
+            self._console,
+            self.run,
+            self.spool,
+            first_shard,
+            plain=plain,
+        )
+        interrupted = self._go(extraction, committer, done)
+        return Asked(
+            interrupted,
+            extraction.asked,
+            extraction.failed,
+            extraction.first_failure,
+            tuple(extraction.notes),
+        )
+
+    def close(self, asked: Asked) -> Delivery:
+        """Record how the run stands; bring MLflow up to date when it is complete.
+
+        Raises:
+            VlmprobeError: not one pair could be answered.
+        """
+        with self._database.transaction() as connection:
+            answered = len(finished_pairs(connection, self.run.run_id))
+        status = "interrupted" if asked.interrupted else "complete" if answered else "failed"
+        if status != self.run.status:
+            self._set_status(status)
+        if status == "failed":
+            raise VlmprobeError(
+                f"no pair could be answered; the first said: {asked.first_failure}; "
+                f"see table failures of run {self.run.run_id}"
+            )
+        if self._delivery.waited:
+            tell_away(self._console.warn, str(self._delivery.problem))
+            return self._delivery
+        if status == "interrupted":
+            deliver_end(self._tracker, self.run, self._console.warn)
+            return self._delivery
+        return deliver_run(
+            self._database,
+            self._tracker,
+            self.run,
+            cache=self._settings.home / "cache",
+            tell=self._console.warn,
+            color=step_color(self.run.samples_seen),
+        )
+
+    def _go(self, extraction: Extraction, committer: Committer, done: set[str]) -> bool:
+        """Run the loop and wait for its rows; return whether it was interrupted."""
+        interrupted = False
+        try:
+            extraction.go(done)
+        except KeyboardInterrupt:
+            interrupted = True
+            self._console.warn("stopping: writing what is done (Ctrl-C again to leave it to the next start)")
+            extraction.flush()
+        except BaseException:
+            _abandon(extraction, committer)
+            # The error that broke the run is the one to show: on a full disk, say, this fails too.
+            with suppress(VlmprobeError):
+                self._set_status("failed")
+            raise
+        if committer.pending:
+            self._console.say(f"waiting for the rows of shards on disk ({committer.pending})")
+        try:
+            self._delivery = committer.close()
+        except KeyboardInterrupt:
+            if not interrupted:
+                self._set_status("interrupted")
+            raise
+        return interrupted
+
+    def _load(self, before: str) -> Model:
+        try:
+            return self._model.load()
+        except BaseException as error:
+            # A complete run whose failed pairs were to be tried again is as complete as it was.
+            ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            self._set_status(before if before == "complete" else ended)
+            raise
+
+    def _set_status(self, status: str, **values: Any) -> None:
+        with self._database.transaction() as connection:
+            set_status(connection, self.run.run_id, status, **values)
+            self.run = get_run(connection, self.run.run_id)
+
+    def _batch_size(self, model: Model) -> int:
+        """Return the size of the plan: a run keeps the one it began with, since its batches are redone whole."""
+        begun = self.run.config.get("batch_size")
+        asked = self._request.batch_size
+        if begun is not None:
+            if asked not in (None, begun):
+                self._console.warn(
+                    f"this run began with --batch-size {begun} and keeps it; --new starts another"
+                )
+            return int(begun)
+        if asked is not None:
+            return asked
+        largest = sorted(self._prepared.pairs, key=lambda pair: -pair.image_width * pair.image_height)
+        items, _ = read_items(self._prepared.dataset, largest[:_PROBED])
+        return model.fitting_batch(items)
+
+    def _batches(self, batch_size: int) -> list[Batch]:
+        """Plan the dataset's own pairs as if there were no quads: boxes given later must change no number."""
+        batches = plan_batches(self._prepared.dataset.pairs, batch_size)
+        return [
+            *batches,
+            *plan_batches(self._prepared.quad_pairs, batch_size, first=len(batches)),
+        ]
+
+
+def _versions(manifest: dict[str, Any]) -> dict[str, str]:
+    names = ("python", "torch", "transformers", "numpy")
+    return {
+        "vlmprobe": __version__,
+        **{name: str(manifest[name]) for name in names if name in manifest},
+    }
+
+
+def _abandon(extraction: Extraction, committer: Committer) -> None:
+    """Keep what is done although the run broke; the error that broke it is the one to show."""
+    # Each by itself: rows of shards on disk are wanted also where the next shard does not fit on it.
+    for step in (extraction.flush, committer.close):
+        with suppress(Exception):  # the spool has it, and the next start takes it from there
+            step()
+
+
+class OneModel:
+    """A checkpoint that is loaded when it is first asked for, and let go with its family at the end."""
+
+    def __init__(self, family: OpenFamily, options: LoadOptions, console: Console) -> None:
+        """Load nothing yet: of runs that are complete no pair is asked."""
+        self._family, self._options, self._console = family, options, console
+        self._model: Model | None = None
+
+    def load(self) -> Model:
+        """Return the model, loaded once.
+
+        Raises:
+            ModelError: the checkpoint is missing, incomplete or of another architecture.
+            UsageError: the device, the number format or a layer does not exist.
+        """
+        if self._model is None:
+            options = self._options
+            self._console.say(f"loading {options.checkpoint} ({options.dtype} on {options.device})")
+            self._model = self._family.load(options)
+            self._model.tell = self._console.warn
+        return self._model
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._model is not None:
+                self._model.close()
+        finally:
+            self._family.close()

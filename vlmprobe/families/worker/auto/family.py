@@ -1,0 +1,369 @@
+"""Any image-text-to-text model of transformers: the library is asked about an architecture, nothing is written here.
+
+    AutoModelForImageTextToText
+      get_decoder()                 the language model, wherever the architecture keeps it
+        layers[0 .. n-1]            decoder layers, counted against config.get_text_config()
+    the processor's chat template   writes the prompt; the processor expands the image's placeholder
+
+Each image goes through the processor once, with the first question about it. The other questions take over what
+the processor made of everything up to the end of the image, and their own text after it. Whether a model is
+causal is found out by trying: the states of a token may not change when a later one does.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from vlmprobe.families.worker.auto.decoder_search import find_decoder_layers
+from vlmprobe.families.worker.auto.processors import load_image_text_processor
+from vlmprobe.families.worker.contract import BatchItem, LoadOptions
+from vlmprobe.families.worker.engine.capture import LastTokenCapture
+from vlmprobe.families.worker.engine.devices import pick_device, pick_dtype
+from vlmprobe.families.worker.engine.prompts import distinct_images, pad_left, render_chat
+from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
+from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.loading.pretrained import load_model, place_of, quiet, read_text
+from vlmprobe.families.worker.loading.versions import READ_BY_OLDER, transformers_version
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from PIL.Image import Image
+    from torch import Tensor
+
+__all__ = ["Auto"]
+
+#: What a processor returns per token, beside ids and mask.
+_PER_TOKEN = ("token_type_ids", "mm_token_type_ids")
+_TEXT = ("input_ids", "attention_mask", *_PER_TOKEN)
+#: Far above rounding in any number format, far below what a look ahead does.
+_MAX_CAUSAL_CHANGE = 0.02
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """The distinct images of a batch, as the processor hands them to the model."""
+
+    pixels: dict[str, Any]
+    """Pixel values and whatever describes them, all images together."""
+    kinds: dict[str, list[list[int]]]
+    """Per name of :data:`_PER_TOKEN` and image the first question's values."""
+
+
+class Auto(SharedPrefixFamily):
+    """One loaded image-text-to-text model."""
+
+    copies = True
+    least_transformers = (4, 49)
+
+    def __init__(self, options: LoadOptions, model: Any, processor: Any) -> None:
+        self._processor = processor
+        self._template = _chat_template(options, processor)
+        self._forward_knows = set(inspect.signature(model.forward).parameters)
+        layers, path = find_decoder_layers(model, options.checkpoint)
+        dim = model.config.get_text_config().hidden_size
+        backend = getattr(processor.image_processor, "backend", None) or "pil"
+        manifest = {"layers_at": path, "image_backend": str(backend), "model_type": model.config.model_type}
+        super().__init__(options, model, processor.tokenizer, layers, dim, manifest=manifest)
+        with torch.inference_mode():
+            self._splices = self._can_splice()
+            self.causal = self._is_causal(layers)
+        self.info.manifest.update(causal=self.causal, shared_prefix=self._shares)
+
+    @classmethod
+    def load(cls, options: LoadOptions) -> Self:
+        """Load a checkpoint; see :meth:`Family.load`."""
+        from transformers import AutoModelForImageTextToText
+
+        device = pick_device(options.device)
+        dtype = pick_dtype(options.dtype, device)
+        trust = options.trust_remote_code
+        model_type = _check_known(options)
+        model = load_model(
+            AutoModelForImageTextToText,
+            None,
+            options.checkpoint,
+            options.revision,
+            dtype,
+            device,
+            trust=trust,
+        )
+        source, revision = options.processor_place
+        processor = load_image_text_processor(source, revision, model_type, trust=trust)
+        return cls(options, model, processor)
+
+    @property
+    def _shares(self) -> bool:
+        return self._splices and self.causal
+
+    def prompts(self, items: Sequence[BatchItem]) -> Prompts:
+        """Let the processor make each distinct image and its first question; splice the other questions."""
+        images, image_of_row = distinct_images(items)
+        questions = [question for item in items for question in item.questions]
+        if not self._shares:
+            # Each question comes with its image, through the processor.
+            images, image_of_row = [images[image] for image in image_of_row], list(range(len(questions)))
+        texts = [self._text_of(question) for question in questions]
+        first_row = [image_of_row.index(image) for image in range(len(images))]
+        made = self._process(images, [texts[row] for row in first_row])
+        rows = [mask.bool() for mask in made["attention_mask"]]
+        expanded = [ids[row].tolist() for ids, row in zip(made["input_ids"], rows, strict=True)]
+        if self._shares:
+            splices = [
+                _Splice(self._tokenize(texts[row]), expanded[image]) for image, row in enumerate(first_row)
+            ]
+            ids = [
+                splices[image].apply(self._tokenize(text))
+                for text, image in zip(texts, image_of_row, strict=True)
+            ]
+            ends = [splices[image].end for image in image_of_row]
+        else:
+            ids, ends = expanded, [len(row) for row in expanded]
+        pixels = {name: value for name, value in made.items() if name not in _TEXT}
+        kinds = {
+            name: [values[row].tolist() for values, row in zip(made[name], rows, strict=True)]
+            for name in _PER_TOKEN
+            if name in made
+        }
+        return Prompts(
+            ids=ids,
+            image_of_row=image_of_row,
+            image_end=ends,
+            images=_Prepared(pixels, kinds),
+            positions=self._positions(ids, image_of_row, pixels, kinds),
+        )
+
+    def forward(self, rows: Rows, images: _Prepared, cache: Any) -> tuple[Tensor, Any]:
+        """Run the model's own forward; pixels go only with the tokens that stand for them."""
+        inputs: dict[str, Any] = {}
+        if rows.images is not None:
+            inputs = self._to_device(images.pixels)
+            for name, of_image in images.kinds.items():
+                lengths = rows.mask.sum(dim=1).tolist()
+                values = [_stretch(of_image[i], n) for i, n in zip(rows.images, lengths, strict=True)]
+                inputs[name] = pad_left(values)[0].to(self._device)
+        output = self._model(
+            input_ids=rows.ids,
+            attention_mask=rows.mask,
+            position_ids=rows.positions,
+            past_key_values=cache,
+            use_cache=True,
+            **self._known({**inputs, "logits_to_keep": 1}),
+        )
+        return output.logits[:, -1], output.past_key_values
+
+    def plain_inputs(self, image: Image, question: str) -> dict[str, Any]:
+        """Return what the processor makes of one image and one question."""
+        made = self._process([image], [self._text_of(question)])
+        # The unpadded row, whatever the processor pads to.
+        row = made["attention_mask"][0].bool()
+        made |= {name: made[name][:, row] for name in _TEXT if name in made}
+        return self._known(self._to_device(made))
+
+    def first_prompt(self, item: BatchItem) -> dict[str, Any]:
+        """Return the template's text and the expanded token ids of a pair's original question."""
+        return {**super().first_prompt(item), "text": self._text_of(item.questions[0])}
+
+    def _text_of(self, question: str) -> str:
+        # The tokenizer renders it: some processors look for their video part on the way.
+        return render_chat(self._tokenizer, self._template, question)
+
+    def _process(self, images: Sequence[Image], texts: Sequence[str]) -> dict[str, Any]:
+        with quiet():
+            made = self._processor(
+                images=[[image.convert("RGB")] for image in images],
+                text=list(texts),
+                padding=True,
+                return_tensors="pt",
+                **self._begins(texts[0]),
+            )
+        # Some processors return what a training step would compare with.
+        return {name: value for name, value in made.items() if name != "labels"}
+
+    def _tokenize(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, **self._begins(text))["input_ids"]
+        return ids
+
+    def _begins(self, text: str) -> dict[str, Any]:
+        """Keep the tokenizer from writing a begin token where the chat template wrote one already."""
+        begin = self._tokenizer.bos_token
+        return {"add_special_tokens": False} if begin and text.startswith(begin) else {}
+
+    def _to_device(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        def move(value: Any) -> Any:
+            if not isinstance(value, torch.Tensor):
+                return value
+            value = value.to(self._device)
+            return value.to(self._model.dtype) if value.is_floating_point() else value
+
+        return {name: move(value) for name, value in inputs.items()}
+
+    def _known(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        if "kwargs" in self._forward_knows:
+            # Some tokenizers write token types for any model; generate takes no argument that nobody uses.
+            unused = {"token_type_ids"} - self._forward_knows
+            return {name: value for name, value in inputs.items() if name not in unused}
+        return {name: value for name, value in inputs.items() if name in self._forward_knows}
+
+    def _positions(
+        self,
+        ids: Sequence[Sequence[int]],
+        image_of_row: Sequence[int],
+        pixels: dict[str, Any],
+        kinds: dict[str, list[list[int]]],
+    ) -> list[Tensor] | None:
+        """Return positions of several axes, (axes, length) a row, where the model has them (M-RoPE)."""
+        # Before 4.52 it is a method of the whole model.
+        places = (self._model.model, self._model)
+        rope = next((place.get_rope_index for place in places if hasattr(place, "get_rope_index")), None)
+        if rope is None or "image_grid_thw" not in pixels:
+            return None
+        known = inspect.signature(rope).parameters
+        positions = []
+        for row, image in zip(ids, image_of_row, strict=True):
+            arguments = {
+                "input_ids": torch.tensor([list(row)]),
+                "image_grid_thw": pixels["image_grid_thw"][image : image + 1],
+                "attention_mask": torch.ones(1, len(row), dtype=torch.long),
+            }
+            for name, of_image in kinds.items():
+                arguments[name] = torch.tensor([_stretch(of_image[image], len(row))])
+            found = rope(**{name: value for name, value in arguments.items() if name in known})[0]
+            positions.append(found[:, 0].cpu())
+        return positions
+
+    def _can_splice(self) -> bool:
+        """Return whether a spliced question is, token by token, what the processor makes of it."""
+        item = _probe_item()
+        orig, swap = (self._text_of(question) for question in item.questions)
+        made = [self._process([item.image], [text]) for text in (orig, swap)]
+        expanded, wanted = (each["input_ids"][0][each["attention_mask"][0].bool()].tolist() for each in made)
+        try:
+            return _Splice(self._tokenize(orig), expanded).apply(self._tokenize(swap)) == list(wanted)
+        except ValueError:
+            return False
+
+    def _is_causal(self, layers: Any) -> bool:
+        """Return whether the states before the last token stay when the last token is another."""
+        item = _probe_item()
+        inputs = self.plain_inputs(item.image, item.questions[0])
+        states = []
+        for shift in (0, 1):
+            ids = inputs["input_ids"].clone()
+            ids[0, -1] = ids[0, -2] if shift else ids[0, -1]
+            if shift and ids[0, -1] == inputs["input_ids"][0, -1]:
+                ids[0, -1] = ids[0, -3]
+            with LastTokenCapture([layers[-1]], index=-2) as capture:
+                self._model(**{**inputs, "input_ids": ids})
+            states.append(capture.stacked().float())
+        change = (states[1] - states[0]).norm() / states[0].norm()
+        return bool(change < _MAX_CAUSAL_CHANGE)
+
+
+class _Splice:
+    """What a processor put in the place of the image's placeholder, to put it into other questions too."""
+
+    def __init__(self, written: Sequence[int], expanded: Sequence[int]) -> None:
+        shortest = min(len(written), len(expanded))
+        tail = 0
+        while tail < shortest and written[-1 - tail] == expanded[-1 - tail]:
+            tail += 1
+        self._before = list(written[: len(written) - tail])
+        self._head = list(expanded[: len(expanded) - tail])
+        self.end = len(self._head)
+        """The place after the last token that is not the question's own."""
+
+    def apply(self, written: Sequence[int]) -> list[int]:
+        """Return the ids of another question about the same image.
+
+        Raises:
+            ValueError: its prompt does not begin like the first one's: a question that holds a placeholder, say.
+        """
+        if list(written[: len(self._before)]) != self._before:
+            raise ValueError("the prompt holds an image placeholder of its own, or begins unlike the others")
+        return self._head + list(written[len(self._before) :])
+
+
+def _stretch(values: Sequence[int], length: int) -> list[int]:
+    """Cut a prompt's values to a length, or go on as its text does."""
+    return list(values[:length]) + [values[-1]] * (length - len(values))
+
+
+def _probe_item() -> BatchItem:
+    from PIL import Image as Images
+
+    image = Images.new("RGB", (96, 64), (200, 120, 40))
+    questions = ("Is the cup left or right of it?", "Is this enormous book to the left or right of the cup?")
+    return BatchItem("probe", image, questions, (("left", "right"), ("right", "left")))
+
+
+def _chat_template(options: LoadOptions, processor: Any) -> str:
+    template = processor.chat_template or processor.tokenizer.chat_template
+    if isinstance(template, dict):
+        template = template.get("default")
+    if not isinstance(template, str):
+        raise ModelFault(
+            f"{options.processor or options.checkpoint}: no chat template (chat_template.jinja); put one beside the "
+            "processor's files, or pass --processor with a folder or id that has one"
+        )
+    return template
+
+
+def _check_known(options: LoadOptions) -> str:
+    """Return the checkpoint's architecture; refuse one that transformers cannot load as such a model.
+
+    Raises:
+        ModelFault: it is no image-and-text model, or runs code of its own that nobody agreed to.
+    """
+    from pathlib import Path
+
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as KNOWN
+
+    from vlmprobe.families.worker.loading.places import is_local
+
+    source = options.checkpoint
+    if is_local(source) and not (Path(source).expanduser() / "config.json").is_file():
+        return ""  # loading says what is missing
+    try:
+        config = json.loads(read_text(source, "config.json", options.revision) or "{}")
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(config, dict):
+        return ""
+    model_type = str(config.get("model_type"))[:80]
+    if model_type in KNOWN:
+        _check_readable(source, model_type, str(config.get("transformers_version", "")))
+        return model_type
+    if "AutoModelForImageTextToText" in str(config.get("auto_map")):
+        if options.trust_remote_code:
+            return model_type
+        raise ModelFault(
+            f"{place_of(source)}: this checkpoint brings Python code of its own; read it, then pass --trust-remote-code"
+        )
+    raise ModelFault(
+        f"{place_of(source)}: transformers {transformers.__version__} has no image-text-to-text model {model_type!r}; "
+        "is it a text model, one of a newer transformers, or one that needs a family of its own ('vlmprobe families')?"
+    )
+
+
+def _check_readable(source: str, model_type: str, saved_by: str) -> None:
+    """Refuse what transformers 5 saved in a form that the version here would read wrongly or not at all."""
+    newer = saved_by.partition(".")[0]
+    if model_type in READ_BY_OLDER or not newer.isdecimal() or int(newer) <= transformers_version()[0]:
+        return
+    import transformers
+
+    pip = f"{sys.executable} -m pip"
+    raise ModelFault(
+        f"{place_of(source)}: saved by transformers {saved_by}, whose form of {model_type!r} the "
+        f"{transformers.__version__} of {sys.executable} does not read; run: {pip} install 'transformers>={newer}', "
+        "or give the checkpoint as it was published"
+    )

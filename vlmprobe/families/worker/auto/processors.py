@@ -1,0 +1,162 @@
+"""Load the processor of any image-and-text model for images alone: without its video part, which needs torchvision."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from typing import Any
+
+from vlmprobe.families.worker.auto.torch_images import without_torchvision
+from vlmprobe.families.worker.faults import ModelFault, PackageFault
+from vlmprobe.families.worker.loading.packages import install_name, lost_package
+from vlmprobe.families.worker.loading.pretrained import (
+    load_chat_template,
+    load_tokenizer,
+    place_of,
+    quiet,
+    read_text,
+)
+from vlmprobe.families.worker.loading.versions import pillow_backend, processor_parts, with_own_size
+
+__all__ = ["load_image_text_processor"]
+
+#: Where a checkpoint may name its processor's class, the most telling first.
+_FILES = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
+
+
+def load_image_text_processor(source: str, revision: str | None, model_type: str, *, trust: bool) -> Any:
+    """Load image processor (Pillow backend if it has one), tokenizer and chat template as one processor.
+
+    Args:
+        source: a folder or a hub id.
+        revision: commit, branch or tag of a hub id.
+        model_type: the architecture, where the checkpoint's files do not name the processor's class.
+        trust: whether Python files that the checkpoint brings along may be run.
+
+    Raises:
+        ModelFault: a part is missing or cannot be read.
+        PackageFault: its image processor needs a package that is not installed.
+    """
+    from transformers import AutoProcessor
+
+    try:
+        base = _processor_class(source, revision, model_type, trust=trust)
+    except (ImportError, RuntimeError) as error:
+        raise _fault(source, error) from error
+    if base is None:
+        # A class that the checkpoint brings along, or none: transformers decides, and says what is wrong.
+        try:
+            with quiet():
+                return AutoProcessor.from_pretrained(
+                    place_of(source), revision=revision, trust_remote_code=trust
+                )
+        except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
+            raise _fault(source, error) from error
+    tokenizer = load_tokenizer(source, revision, trust=trust)
+    template = load_chat_template(source, revision, tokenizer)
+    try:
+        with quiet():
+            images = _image_processor(source, revision, trust=trust)
+            settings, _ = base.get_processor_dict(place_of(source), revision=revision)
+            return _images_only(base)(
+                **_settings_of(base, settings), **_parts(base, images, tokenizer), chat_template=template
+            )
+    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
+        raise _fault(source, error) from error
+
+
+def _image_processor(source: str, revision: str | None, *, trust: bool) -> Any:
+    from transformers import AutoImageProcessor
+
+    settings = _settings(source, revision)
+    names = [said.get("image_processor_type") for said in settings]
+    ours = without_torchvision(next((name for name in names if name), None))
+    if ours is not None:
+        return ours.from_pretrained(place_of(source), revision=revision)
+    images = AutoImageProcessor.from_pretrained(
+        place_of(source), revision=revision, trust_remote_code=trust, **pillow_backend()
+    )
+    return with_own_size(images, settings[_FILES.index("preprocessor_config.json")])
+
+
+def _settings(source: str, revision: str | None) -> list[dict[str, Any]]:
+    """Return what the files of :data:`_FILES` say, nothing of those that are not there."""
+    found = []
+    for file in _FILES:
+        text = read_text(source, file, revision)
+        try:
+            found.append(json.loads(text) if text else {})
+        except json.JSONDecodeError as error:
+            raise ModelFault(f"{source}: {file} is no JSON: {error}") from error
+    return found
+
+
+def _processor_class(source: str, revision: str | None, model_type: str, *, trust: bool) -> Any:
+    """Return transformers' class; None where the checkpoint brings one of its own that may be run."""
+    from transformers.models.auto import processing_auto
+
+    names = []
+    for said in _settings(source, revision):
+        if trust and "AutoProcessor" in (said.get("auto_map") or {}):
+            return None
+        names.append(said.get("processor_class"))
+    names.append(processing_auto.PROCESSOR_MAPPING_NAMES.get(model_type))
+    for name in names:
+        found = processing_auto.processor_class_from_name(name) if name else None
+        if found is not None:
+            return found
+    return None
+
+
+def _images_only(base: Any) -> Any:
+    """Return the processor's class, content without a video processor."""
+
+    def check_argument_for_proper_class(self: Any, argument_name: str, argument: Any) -> Any:
+        if "video" in argument_name and argument is None:
+            return None
+        return base.check_argument_for_proper_class(self, argument_name, argument)
+
+    members = {
+        "check_argument_for_proper_class": check_argument_for_proper_class,
+        # Before 5 a tokenizer of the architecture's own class was asked for; one is as good that reads the same file.
+        "tokenizer_class": "AutoTokenizer",
+        "__module__": base.__module__,
+    }
+    return type(base.__name__, (base,), members)
+
+
+def _parts(base: Any, images: Any, tokenizer: Any) -> dict[str, Any]:
+    parts: dict[str, Any] = {"image_processor": images, "tokenizer": tokenizer}
+    return {name: parts.get(name) for name in processor_parts(base)}
+
+
+def _settings_of(base: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    known = set(inspect.signature(base.__init__).parameters) - {"self", "kwargs", "chat_template"}
+    return {name: value for name, value in settings.items() if name in known - set(processor_parts(base))}
+
+
+def _fault(source: str, error: Exception) -> ModelFault | PackageFault:
+    said = " ".join(str(error).split())
+    package = lost_package(error)
+    if package is None:
+        package = _missing_package(said) if isinstance(error, ImportError) or "torchvision" in said else None
+    if package is not None:
+        return PackageFault(
+            f"{source}: its processor needs the package {package!r}, which is not installed; "
+            f"run: {sys.executable} -m pip install {install_name(package)}"
+        )
+    return ModelFault(
+        f"{source}: cannot load its processor ({said[:300] or type(error).__name__}); pass --processor with the "
+        "base model's folder or id"
+    )
+
+
+def _missing_package(said: str) -> str | None:
+    """Read the package's name from what transformers says about it."""
+    for pattern in (r"pip install ([\w.-]+\w)", r"requires the (\w+) library", r"No module named '(\w+)"):
+        found = re.search(pattern, said)
+        if found is not None:
+            return found.group(1)
+    return "torchvision" if "torchvision" in said else None

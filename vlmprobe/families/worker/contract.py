@@ -1,0 +1,94 @@
+"""What a model is given and what it returns: the values that pass between vlmprobe and the code of a family.
+
+This module imports no torch, so that listing families and parsing options stays quick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+__all__ = ["MAX_NEW_TOKENS", "BatchItem", "BatchOutput", "LoadOptions", "ModelInfo"]
+
+#: Greedy decoding stops here when no end token came (DESIGN 6).
+MAX_NEW_TOKENS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """Where a checkpoint is and how to load it."""
+
+    checkpoint: str
+    """A local folder or a hub id."""
+    processor: str | None = None
+    """Where tokenizer and image processor are; the checkpoint itself when None."""
+    revision: str | None = None
+    dtype: str = "auto"
+    """``auto`` (bfloat16 on a GPU, float32 on a CPU), ``float32``, ``bfloat16`` or ``float16``."""
+    device: str = "auto"
+    layers: tuple[int, ...] | None = None
+    """Decoder layers to keep, 0-based; all when None."""
+    trust_remote_code: bool = False
+    """Whether Python files that a checkpoint brings along may be run."""
+    processor_revision: str | None = None
+    """Commit, branch or tag of the processor's hub id, where that is another one than the checkpoint's."""
+    devices: tuple[str, ...] = ()
+    """Devices that share the work, as asked for; after :meth:`Family.resolve` those that there are."""
+    compile: bool = True
+    """Whether layers are compiled where that helps (on a GPU); it takes a minute and pays in long runs."""
+
+    @property
+    def processor_place(self) -> tuple[str, str | None]:
+        """Where tokenizer and image processor are, and at which revision of it."""
+        if self.processor is None:
+            return self.checkpoint, self.revision
+        return self.processor, self.processor_revision
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What was loaded, for the run's manifest."""
+
+    n_layers: int
+    """Decoder layers of the model (not of the selection)."""
+    layers: tuple[int, ...]
+    """The layers whose hidden states are kept, ascending."""
+    dim: int
+    dtype: str
+    device: str
+    manifest: dict[str, Any] = field(default_factory=dict)
+    """Anything JSON: versions, image backend, attention kernel, end tokens, logits processors, revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """One swap pair as a model sees it."""
+
+    pair_id: str
+    image: Image
+    questions: tuple[str, str]
+    """The original and the swapped question, as plain text."""
+    answers: tuple[tuple[str, str], tuple[str, str]]
+    """Per side the expected word and its opposite, for the margin."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutput:
+    """What a model said to a batch of N pairs.
+
+    ``states`` has shape (layers, N, 2, dim) in the model's own dtype; NumPy has no bfloat16, so there it is
+    uint16 holding the bits, and ``dtype`` says ``bfloat16``.
+    """
+
+    pair_ids: tuple[str, ...]
+    states: np.ndarray[Any, Any]
+    dtype: str
+    texts: tuple[tuple[str, str], ...]
+    margins: np.ndarray[Any, np.dtype[np.float64]]
+    """(N, 2); NaN where the first tokens of the two words meet."""
+    leads: np.ndarray[Any, np.dtype[np.float64]] | None = None
+    """(N, 2) where it is known: by how many nats the closest choice of an answer's tokens was made."""

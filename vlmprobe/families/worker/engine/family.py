@@ -1,0 +1,108 @@
+"""What every model family offers: load a checkpoint, answer swap pairs, hand out hidden states.
+
+A family is code for one architecture; a scale is a checkpoint of it. This module imports no torch, so that
+listing families and parsing options stays quick.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOptions, ModelInfo
+
+__all__ = ["Family"]
+
+
+class Family(ABC):
+    """One loaded checkpoint of an architecture."""
+
+    requires: ClassVar[tuple[str, ...]] = ()
+    """Import names of packages this family needs beyond vlmprobe's own."""
+    least_transformers: ClassVar[tuple[int, int]] = (0, 0)
+    """The first release of transformers that it runs on; (0, 0) where it does not say."""
+
+    info: ModelInfo
+
+    @classmethod
+    def resolve(cls, options: LoadOptions) -> LoadOptions:
+        """Say which device and dtype ``auto`` means here, before anything is loaded.
+
+        A family whose checkpoint names another place for its tokenizer or image processor puts that into
+        ``processor``: what is found there is then pinned, recorded and part of what tells runs apart.
+
+        Raises:
+            UsageFault: there is no such device or dtype.
+            ModelFault: the checkpoint does not say where its processor is.
+            PackageFault: a package that reading it needs is not installed.
+        """
+        from vlmprobe.families.worker.engine.devices import pick_devices, pick_dtype
+
+        devices = pick_devices(options.device, options.devices)
+        dtype = pick_dtype(options.dtype, devices[0])
+        return replace(
+            options,
+            device=str(devices[0]),
+            devices=tuple(str(device) for device in devices),
+            dtype=str(dtype).removeprefix("torch."),
+        )
+
+    @classmethod
+    @abstractmethod
+    def load(cls, options: LoadOptions) -> Self:
+        """Load a checkpoint.
+
+        Raises:
+            ModelFault: the checkpoint is missing, incomplete or of another architecture.
+            PackageFault: a package this family needs is not installed.
+        """
+
+    @abstractmethod
+    def run_batch(self, items: Sequence[BatchItem]) -> BatchOutput:
+        """Answer N pairs in one batch, the way this family does it fastest.
+
+        Raises:
+            OutOfMemoryError: the batch is too large for the device.
+        """
+
+    def prepare(self, items: Sequence[BatchItem]) -> Any:
+        """Do what N pairs need before the model sees them: resizing, tokens, positions.
+
+        It may run in another thread while the model answers an earlier batch.
+        """
+        return items
+
+    def run_prepared(self, prepared: Any) -> BatchOutput:
+        """Answer what :meth:`prepare` returned; see :meth:`run_batch`."""
+        return self.run_batch(prepared)
+
+    @abstractmethod
+    def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
+        """Answer the same pairs with one plain, unpadded forward pass per question: the reference."""
+
+    def run_exact(self, items: Sequence[BatchItem]) -> BatchOutput | None:
+        """Return the states of plain forward passes in float32 of a model that runs in half precision, without answers.
+
+        They are what its rounding is measured against. None where a family cannot tell, or memory is short.
+        """
+        del items
+        return None
+
+    def fitting_batch(self, items: Sequence[BatchItem]) -> int:
+        """Return how many pairs like these a batch should hold; on a GPU it asks them, to see what they take."""
+        from vlmprobe.families.worker.engine.sizing import fitting_batch
+
+        return fitting_batch(self, items)
+
+    def first_prompt(self, item: BatchItem) -> dict[str, Any]:
+        """Return the prompt text and token ids of a pair's original question, for the run's config.
+
+        A family that has nothing to show returns nothing.
+        """
+        del item
+        return {}

@@ -1,0 +1,1 @@
+"""How a checkpoint is found, checked and loaded."""

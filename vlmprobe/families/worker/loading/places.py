@@ -1,0 +1,35 @@
+"""Where a checkpoint is: a folder of this machine, or a repository of the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["commit_of", "is_local"]
+
+
+def is_local(checkpoint: str) -> bool:
+    """Return whether a checkpoint is meant as a folder of this machine and not as a hub id.
+
+    A hub id is ``name`` or ``owner/name``; what exists here, or is written like a path, is a folder.
+    """
+    path = Path(checkpoint).expanduser()
+    written_as_path = (
+        checkpoint.startswith(("/", ".", "~")) or checkpoint.count("/") > 1 or checkpoint.endswith("/")
+    )
+    return written_as_path or path.exists()
+
+
+def commit_of(clone: Path) -> str | None:
+    """Return the commit that a clone is at, read from its files; None where it is no clone."""
+    try:
+        head = (clone / ".git" / "HEAD").read_text(encoding="utf-8").strip()
+        if not head.startswith("ref: "):
+            return head
+        reference = head.removeprefix("ref: ")
+        loose = clone / ".git" / reference
+        if loose.is_file():
+            return loose.read_text(encoding="utf-8").strip()
+        packed = (clone / ".git" / "packed-refs").read_text(encoding="utf-8").splitlines()
+        return next((line.split()[0] for line in packed if line.endswith(f" {reference}")), None)
+    except OSError:
+        return None

@@ -1,0 +1,307 @@
+"""Load what a checkpoint folder or a hub id holds, and say in one line what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.families.worker.faults import Fault, ModelFault
+from vlmprobe.families.worker.loading.places import is_local
+from vlmprobe.families.worker.loading.versions import (
+    config_in_older_form,
+    dtype_argument,
+    tokenizer_in_older_form,
+    with_own_size,
+)
+from vlmprobe.families.worker.loading.weights import check_last_layers, check_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+__all__ = [
+    "load_chat_template",
+    "load_image_processor",
+    "load_model",
+    "load_tokenizer",
+    "loading_faults",
+    "place_of",
+    "quiet",
+    "read_text",
+]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' notes and progress bars off the screen; what matters becomes an error."""
+    from transformers.utils import logging
+
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def load_model(
+    model_class: Any,
+    model_type: str | None,
+    source: str,
+    revision: str | None,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    trust: bool = False,
+) -> Any:
+    """Load a transformers model for inference.
+
+    Args:
+        model_class: the transformers class.
+        model_type: what the checkpoint's config.json must call its architecture; None = whatever the class takes.
+        source: a folder or a hub id.
+        revision: commit, branch or tag of a hub id.
+        dtype: the number format to run in.
+        device: where to put it.
+        trust: whether Python files that the checkpoint brings along may be run.
+
+    Raises:
+        ModelFault: no such folder, no or damaged config or weights, weights that do not fill the model or have more
+            layers than it, another architecture, or too little memory on the device.
+    """
+    config = _check_architecture(source, revision, model_type)
+    if not trust:
+        _refuse_foreign_code(source, config)
+    if is_local(source):
+        check_weights(Path(source).expanduser())
+    with quiet(), loading_faults(source, device):
+        model, report = model_class.from_pretrained(
+            place_of(source),
+            revision=revision,
+            output_loading_info=True,
+            **dtype_argument(dtype),
+            **_older_config(model_class, config),
+            **({"trust_remote_code": True} if trust else {}),
+        )
+        missing = sorted(report["missing_keys"])
+        tensors = model.state_dict(keep_vars=True)
+        check_last_layers(source, tensors, missing, report["unexpected_keys"])
+        if missing:
+            raise ModelFault(
+                f"{source}: the weights lack {len(missing)} tensors of the model, {missing[0]} for one; "
+                "is it a full checkpoint and not only an adapter?"
+            )
+        return model.to(device).eval().requires_grad_(requires_grad=False)
+
+
+@contextmanager
+def loading_faults(source: str, device: torch.device) -> Iterator[None]:
+    """Turn what goes wrong while weights are loaded into one line.
+
+    Raises:
+        ModelFault: a file is damaged or does not fit the model, or the device has too little memory.
+        ImportError: a package is missing, which is not the checkpoint's fault.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (Fault, ImportError):
+        raise
+    except SafetensorError as error:
+        raise ModelFault(
+            f"{source}: a weight file is damaged ({_line(error)}); copy the checkpoint again"
+        ) from error
+    except pickle.UnpicklingError as error:
+        # torch's own words advise to load such a file after all.
+        raise ModelFault(
+            f"{source}: a weight file holds more than tensors, which could run code, and nothing else is unpickled; "
+            "save the weights alone, as safetensors"
+        ) from error
+    # Which exceptions a damaged checkpoint or its own code raises changes with every version of transformers.
+    except Exception as error:
+        if "out of memory" in str(error):
+            raise ModelFault(f"{source}: the model does not fit into the memory of {device}") from error
+        if isinstance(error, OSError) and "from_tf=True" in str(error):
+            # What transformers 4 makes of a pickle that it was told not to load.
+            raise ModelFault(
+                f"{source}: a weight file is damaged, or holds more than tensors, and nothing else is unpickled; save "
+                "the model as safetensors"
+            ) from error
+        raise ModelFault(f"{source}: cannot load the model: {_reason(error)}") from error
+
+
+def load_tokenizer(source: str, revision: str | None, *, trust: bool = False) -> Any:
+    """Load the tokenizer of a checkpoint.
+
+    Raises:
+        ModelFault: it holds none.
+    """
+    from transformers import AutoTokenizer
+
+    older = tokenizer_in_older_form(
+        read_text(source, "tokenizer_config.json", revision), _path_of(source, "tokenizer.json", revision)
+    )
+    if older is not None:
+        return older
+    return _load_part(AutoTokenizer, "tokenizer", source, revision, trust=trust)
+
+
+def load_image_processor(processor_class: Any, source: str, revision: str | None) -> Any:
+    """Load the image processor of a checkpoint.
+
+    Raises:
+        ModelFault: it holds none.
+    """
+    images = _load_part(processor_class, "image processor", source, revision)
+    return with_own_size(images, json.loads(read_text(source, "preprocessor_config.json", revision) or "{}"))
+
+
+def load_chat_template(source: str, revision: str | None, tokenizer: Any) -> str:
+    """Return the chat template: that of the processor's own file, else the tokenizer's.
+
+    Raises:
+        ModelFault: the checkpoint holds none.
+    """
+    text = read_text(source, "chat_template.jinja", revision)
+    if text is None:
+        legacy = read_text(source, "chat_template.json", revision)
+        text = tokenizer.chat_template if legacy is None else _template_in(source, legacy)
+    if isinstance(text, dict):
+        text = text.get("default")
+    if not isinstance(text, str):
+        raise ModelFault(
+            f"{source}: no chat template (chat_template.jinja); pass --processor with the base model's"
+            " folder or id"
+        )
+    return text
+
+
+def _template_in(source: str, legacy: str) -> Any:
+    try:
+        found = json.loads(legacy)
+    except (ValueError, RecursionError) as error:
+        raise ModelFault(f"{source}: chat_template.json is no JSON: {_line(error)}") from error
+    return found.get("chat_template") if isinstance(found, dict) else None
+
+
+def _older_config(model_class: Any, config: dict[str, Any]) -> dict[str, Any]:
+    older = config_in_older_form(config)
+    config_class = getattr(model_class, "config_class", None) or _config_class(config)
+    return {} if older is None or config_class is None else {"config": config_class.from_dict(older)}
+
+
+def _config_class(config: dict[str, Any]) -> Any:
+    """Return what an auto class would read a config with; None where this version does not know its architecture."""
+    from transformers import CONFIG_MAPPING
+
+    try:
+        return CONFIG_MAPPING[config.get("model_type")]
+    except KeyError:
+        return None
+
+
+def _check_architecture(source: str, revision: str | None, model_type: str | None) -> dict[str, Any]:
+    if is_local(source):
+        folder = Path(source).expanduser()
+        if not folder.is_dir():
+            raise ModelFault(f"{source}: no such folder; give a checkpoint's folder or a hub id")
+        if not (folder / "config.json").is_file():
+            adapter = (folder / "adapter_config.json").is_file()
+            hint = (
+                "it is an adapter; merge it into its base model first" if adapter else "is it a checkpoint?"
+            )
+            raise ModelFault(f"{source}: no config.json in this folder; {hint}")
+    text = read_text(source, "config.json", revision, required=True)
+    try:
+        config = json.loads(text or "")
+    except (ValueError, RecursionError) as error:
+        raise ModelFault(f"{source}: config.json is no JSON: {_line(error)}") from error
+    found = config.get("model_type") if isinstance(config, dict) else None
+    if model_type is not None and found != model_type:
+        raise ModelFault(
+            f"{source}: this is a checkpoint of {found or 'no known architecture'}, not {model_type}"
+        )
+    return config if isinstance(config, dict) else {}
+
+
+def _refuse_foreign_code(source: str, config: Any) -> None:
+    """Stop a config that names attention code of a hub: transformers would fetch and run it without a word."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            _refuse_foreign_code(source, value)
+        elif "implementation" in key and isinstance(value, str) and "/" in value:
+            raise ModelFault(
+                f"{source}: config.json wants the code {value[:80]} to be fetched and run ({key}); remove the line"
+            )
+
+
+def _load_part(
+    part_class: Any, what: str, source: str, revision: str | None, *, trust: bool | None = None
+) -> Any:
+    if is_local(source) and not Path(source).expanduser().is_dir():
+        raise ModelFault(f"{source}: no such folder; give --processor a checkpoint's folder or a hub id")
+    try:
+        with quiet():
+            # Without a word about it, transformers asks at the keyboard whether to run a checkpoint's code.
+            more = {} if trust is None else {"trust_remote_code": trust}
+            return part_class.from_pretrained(place_of(source), revision=revision, **more)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelFault(
+            f"{source}: cannot load its {what} ({_line(error)}); pass --processor with the base model's"
+            " folder or id"
+        ) from error
+
+
+def read_text(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:
+    """Return the text of a small file of the checkpoint; None when it has none of this name."""
+    path = _path_of(source, name, revision, required=required)
+    try:
+        return None if path is None else Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelFault(
+            f"{source}: {name} cannot be read as UTF-8 text; copy the checkpoint again"
+        ) from error
+
+
+def _path_of(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:
+    from transformers.utils import cached_file
+
+    try:
+        with quiet():
+            path: str | None = cached_file(
+                place_of(source),
+                name,
+                revision=revision,
+                _raise_exceptions_for_missing_entries=required,
+                _raise_exceptions_for_connection_errors=required,
+            )
+    except (OSError, ValueError) as error:
+        raise ModelFault(
+            f"{source!r} is neither a checkpoint folder here nor a hub id that can be reached: {_line(error)}"
+        ) from error
+    return path
+
+
+def place_of(source: str) -> str:
+    """Return what transformers is to look for: a folder's path, written out, or the hub id."""
+    return str(Path(source).expanduser()) if is_local(source) else source
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of what is wrong; of a config's checks the line after, which names the value."""
+    if "StrictDataclass" in type(error).__name__:
+        return f"config.json: {' '.join(str(error).split())[:300]}"
+    plain = isinstance(error, (OSError, RuntimeError, ValueError, EOFError))
+    return _line(error) if plain else f"{type(error).__name__}: {_line(error)}"
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

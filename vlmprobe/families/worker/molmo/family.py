@@ -1,0 +1,281 @@
+"""Molmo (the first one), in Hugging Face form and in that of its training code; the folder says which.
+
+    Molmo                           modeling_molmo.py of the checkpoint, or olmo.model
+      vision_backbone               an overview and up to 12 crops -> one vector per 2x2 patches
+      transformer
+        wte                         embedding; the image's vectors are added to its tokens' embeddings
+        blocks[0 .. n-1]            decoder layers: their outputs, tuples, are the hidden states kept
+        ln_f                        final norm, after the last hidden state kept
+        ff_out
+
+Both classes are one design and take the same arguments; only loading and preprocessing differ (molmo_hub.py,
+molmo_native.py). The KV cache is a list of (keys, values). Molmo pads on the right by itself; given the whole mask and
+all positions it reads rows that are padded on the left just as well, as the fast path does.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from vlmprobe.families.worker.engine.devices import pick_device, pick_dtype
+from vlmprobe.families.worker.engine.prompts import distinct_images
+from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
+from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.loading.places import is_local
+from vlmprobe.families.worker.molmo.generation_host import GenerationHost, generation_config_of
+from vlmprobe.families.worker.molmo.hub_form import load_hub
+from vlmprobe.families.worker.molmo.olmo_form import load_native, tokenizer_place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Self
+
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from vlmprobe.families.worker.contract import BatchItem, LoadOptions
+    from vlmprobe.families.worker.molmo.inputs import LoadedMolmo, MolmoInputs, PreparedImage
+
+    Cache = list[tuple[Tensor, Tensor]]
+
+__all__ = ["Molmo"]
+
+
+class Molmo(SharedPrefixFamily):
+    """One loaded Molmo checkpoint."""
+
+    requires = ("einops",)
+
+    def __init__(self, options: LoadOptions, loaded: LoadedMolmo) -> None:
+        self._core = loaded.core
+        self._inputs = loaded.inputs
+        config = self._core.config
+        if not (config.rope and config.use_position_ids):
+            raise ModelFault(
+                f"{options.checkpoint}: a Molmo whose positions cannot be given (rope and use_position_ids are not "
+                "both true in its config) cannot be run here; the published ones all can"
+            )
+        layers = self._core.transformer.blocks
+        device = next(layers[0].parameters()).device
+        self._host = GenerationHost(generation_config_of(options, loaded.inputs.tokenizer), device)
+        manifest = {"attention": str(getattr(config.attention_type, "value", config.attention_type))}
+        super().__init__(
+            options,
+            loaded.model,
+            loaded.inputs.tokenizer,
+            layers,
+            config.d_model,
+            language_model=self._host,
+            manifest={**loaded.manifest, **manifest},
+        )
+
+    @classmethod
+    def resolve(cls, options: LoadOptions) -> LoadOptions:
+        """See :meth:`Family.resolve`; olmo's form keeps the tokenizer where its config says."""
+        options = super().resolve(options)
+        if options.processor is None and _is_native(options.checkpoint):
+            return replace(options, processor=tokenizer_place(options.checkpoint))
+        return options
+
+    @classmethod
+    def load(cls, options: LoadOptions) -> Self:
+        """Load a checkpoint in either form; see :meth:`Family.load`."""
+        device = pick_device(options.device)
+        dtype = pick_dtype(options.dtype, device)
+        load = load_native if _is_native(options.checkpoint) else load_hub
+        with _kernels_kept():
+            loaded = load(options, dtype, device)
+        _prepare(loaded.core)
+        _try_preprocessing(options, loaded.inputs)
+        return cls(options, loaded)
+
+    def prompts(self, items: Sequence[BatchItem]) -> Prompts:
+        """Cut each distinct image into crops once; the questions follow its tokens."""
+        images, image_of_row = distinct_images(items)
+        questions = [question for item in items for question in item.questions]
+        prepared = [
+            self._inputs.prepare(image, questions[image_of_row.index(place)])
+            for place, image in enumerate(images)
+        ]
+        return Prompts(
+            ids=[
+                [*prepared[image].head, *self._inputs.text_ids(question)]
+                for question, image in zip(questions, image_of_row, strict=True)
+            ],
+            image_of_row=image_of_row,
+            image_end=[len(prepared[image].head) for image in image_of_row],
+            images=prepared,
+        )
+
+    def forward(
+        self, rows: Rows, images: Sequence[PreparedImage], cache: Cache | None
+    ) -> tuple[Tensor, Cache]:
+        """Run the language model; each image's vectors are added where its tokens are, wherever its row begins."""
+        embeddings = self._core.transformer.wte(rows.ids)
+        if rows.images is not None:
+            features = {image: self._encode(images[image]) for image in set(rows.images)}
+            begins = (rows.ids.shape[1] - rows.mask.sum(dim=1)).tolist()
+            for row, (image, begin) in enumerate(zip(rows.images, begins, strict=True)):
+                places = images[image].places.to(self._device).flatten()
+                used = places >= 0
+                embeddings[row, places[used] + begin] += features[image][used]
+        output = self._core(
+            input_ids=None,
+            input_embeddings=embeddings,
+            attention_mask=rows.mask,
+            position_ids=rows.positions,
+            past_key_values=cache,
+            use_cache=True,
+            last_logits_only=True,
+        )
+        return output.logits[:, -1], output.attn_key_values
+
+    def select_rows(self, cache: Cache, rows: Tensor) -> Cache:
+        """Return the cache with these rows; Molmo's is a list of (keys, values), rows first."""
+        return [(keys[rows], values[rows]) for keys, values in cache]
+
+    def plain_inputs(self, image: Image, question: str) -> dict[str, Any]:
+        """Return what the preprocessing makes of one image and one question, unpadded."""
+        prepared = self._inputs.prepare(image, question)
+        ids = [*prepared.head, *self._inputs.text_ids(question)]
+        return {
+            "input_ids": torch.tensor([ids], device=self._device),
+            "images": self._crops(prepared),
+            "image_masks": self._masks(prepared),
+            "image_input_idx": prepared.places[None].to(self._device),
+        }
+
+    def plain_logits(self, inputs: dict[str, Any]) -> Tensor:
+        """Return the logits after the prompt; the model works out mask and positions itself."""
+        logits: Tensor = self._core(**inputs, last_logits_only=True).logits[:, -1]
+        return logits
+
+    def plain_tokens(self, inputs: dict[str, Any]) -> list[int]:
+        """Return the answer's tokens by a greedy loop; ``generate_from_batch`` runs on no new transformers."""
+        output = self._core(**inputs, use_cache=True, last_logits_only=True)
+        cache: Cache = output.attn_key_values
+
+        def step(tokens: Tensor) -> Tensor:
+            nonlocal cache
+            past = cache[0][0].shape[-2]
+            output = self._core(
+                input_ids=tokens,
+                attention_mask=torch.ones((1, past + 1), dtype=torch.long, device=self._device),
+                position_ids=torch.tensor([[past]], device=self._device),
+                past_key_values=cache,
+                use_cache=True,
+                last_logits_only=True,
+            )
+            cache = output.attn_key_values
+            logits: Tensor = output.logits[:, -1]
+            return logits
+
+        return self._decoder.decode(inputs["input_ids"].tolist(), output.logits[:, -1], step)[0]
+
+    def first_prompt(self, item: BatchItem) -> dict[str, Any]:
+        """Return text, token ids and number of crops of a pair's original question, as the model gets them."""
+        prompts = self.prompts([item])
+        image: PreparedImage = prompts.images[0]
+        return {
+            "text": self._inputs.text(item.questions[0]),
+            "token_ids": list(prompts.ids[0]),
+            "image_tokens": int((image.places >= 0).sum()),
+            "crops": len(image.crops),
+        }
+
+    def _encode(self, image: PreparedImage) -> Tensor:
+        """Return an image's vectors, (crops x image tokens of a crop, dim), as a forward over it alone has them."""
+        features = self._core.vision_backbone(self._crops(image), self._masks(image))
+        # The remote code returns what it made of the tower's class token beside them.
+        features = features[0] if isinstance(features, tuple) else features
+        vectors: Tensor = features.flatten(0, 2)
+        return vectors
+
+    def _crops(self, image: PreparedImage) -> Tensor:
+        return image.crops[None].to(self._device, next(self._core.parameters()).dtype)
+
+    def _masks(self, image: PreparedImage) -> Tensor | None:
+        return None if image.masks is None else image.masks[None].to(self._device)
+
+
+def _is_native(checkpoint: str) -> bool:
+    """Return whether this is a folder in olmo's form; one in both forms is taken as Hugging Face's.
+
+    Raises:
+        ModelFault: it is a folder in neither form, or none at all.
+    """
+    if not is_local(checkpoint):
+        return False
+    folder = Path(checkpoint).expanduser()
+    if not folder.is_dir():
+        raise ModelFault(f"{checkpoint}: no such folder; give a checkpoint's folder or a hub id")
+    if (folder / "config.json").is_file():
+        return False
+    if not (folder / "config.yaml").is_file():
+        raise ModelFault(
+            f"{checkpoint}: no config.json (Hugging Face form) and no config.yaml (olmo's form) in this folder; "
+            "is it a checkpoint?"
+        )
+    return True
+
+
+def _try_preprocessing(options: LoadOptions, inputs: MolmoInputs) -> None:
+    """Prepare a grey image, so that what cannot work is known before the first batch.
+
+    Raises:
+        ModelFault: the checkpoint's preprocessing fails, or writes another prompt than this family.
+    """
+    from PIL import Image as Images
+
+    try:
+        inputs.prepare(
+            Images.new("RGB", (96, 64), (128, 128, 128)), "Is the cup to the left or right of the book?"
+        )
+    except (ValueError, TypeError, AttributeError, AssertionError, ImportError, NotImplementedError) as error:
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelFault(
+            f"{options.checkpoint}: its image preprocessing does not work here: {said}; was it made for other versions?"
+        ) from error
+
+
+def _prepare(core: Any) -> None:
+    """Make the forward of both forms one: rotary tables on its own device, one number format in the vision part.
+
+    olmo runs in bfloat16 under autocast alone. Its remote code was made to run without, by two casts; where olmo lacks
+    them they are hooks here. In float32 they change nothing.
+    """
+    for value in vars(core).values():
+        if type(value).__name__ == "BufferCache":
+            value.clear()  # filled for the first GPU, if there is one; refilled where the model runs
+
+    def to_own_format(_module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        (features,) = inputs
+        return (features.to(next(core.parameters()).dtype),)
+
+    def to_float32(_module: Any, _inputs: Any, output: Tensor) -> Tensor:
+        return output.float()
+
+    # Padding is marked in float32; what goes on from there is in the model's own format.
+    core.vision_backbone.image_feature_dropout.register_forward_pre_hook(to_own_format)
+    for module in core.vision_backbone.modules():
+        if type(module).__name__ == "ViTMultiHeadDotProductAttention" and module.config.float32_attention:
+            module.wv.register_forward_hook(
+                to_float32
+            )  # queries and keys are float32 already, values must be too
+
+
+@contextmanager
+def _kernels_kept() -> Iterator[None]:
+    """Undo what building a Molmo does to the attention kernels of the whole process."""
+    cuda: Any = torch.backends.cuda
+    flash, efficient = cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled()
+    try:
+        yield
+    finally:
+        cuda.enable_flash_sdp(flash)
+        cuda.enable_mem_efficient_sdp(efficient)

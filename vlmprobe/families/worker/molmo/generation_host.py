@@ -1,0 +1,56 @@
+"""Greedy decoding for a model that transformers cannot ``generate`` with: what it prepares, prepared for a stand-in."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from transformers import GenerationConfig, GenerationMixin, PretrainedConfig, PreTrainedModel
+
+from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.loading.pretrained import read_text
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from vlmprobe.families.worker.contract import LoadOptions
+
+__all__ = ["GenerationHost", "generation_config_of"]
+
+
+class GenerationHost(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+    """No model: what transformers prepares logits processors and end tokens by, for one that cannot ``generate``."""
+
+    config_class = PretrainedConfig
+
+    def __init__(self, generation_config: GenerationConfig, device: torch.device) -> None:
+        super().__init__(PretrainedConfig(num_hidden_layers=1))
+        self.generation_config = generation_config
+        self._at = device
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model that this stands for is."""
+        return self._at
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> None:
+        """Exist, with the arguments that ``generate`` looks for."""
+        raise NotImplementedError
+
+
+def generation_config_of(options: LoadOptions, tokenizer: Any) -> GenerationConfig:
+    """Read the checkpoint's own.
+
+    Published ones name no end token; the model card's example stops at the tokenizer's, and so is done here.
+    """
+    text = read_text(options.checkpoint, "generation_config.json", options.revision)
+    try:
+        config = GenerationConfig.from_dict(json.loads(text) if text else {})
+    except (ValueError, TypeError) as error:
+        raise ModelFault(f"{options.checkpoint}: generation_config.json cannot be read: {error}") from error
+    if config.eos_token_id is None:
+        config.eos_token_id = tokenizer.eos_token_id
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.eos_token_id
+    return config

@@ -1,0 +1,184 @@
+"""Molmo in Hugging Face form: the checkpoint brings model and image preprocessing as Python code of its own.
+
+    MolmoForCausalLM                modeling_molmo.py
+      model                         Molmo
+        vision_backbone             image tower, pooling, projector
+        transformer
+          wte, blocks[0 .. n-1], ln_f, ff_out
+    MolmoProcessor                  preprocessing_molmo.py, image_preprocessing_molmo.py
+
+The code was written for transformers 4. What version 5 wants more of a model class is added to a subclass, so the
+checkpoint's own class stays as it is; ``generate_from_batch`` does not run there at all, and is not used.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmprobe.families.worker.faults import ModelFault, PackageFault
+from vlmprobe.families.worker.loading.pretrained import load_model, load_tokenizer, place_of, quiet, read_text
+from vlmprobe.families.worker.loading.stand_ins import resizing, stand_ins, tensorflow_stand_in
+from vlmprobe.families.worker.molmo.inputs import LoadedMolmo, MolmoInputs, check_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from PIL.Image import Image
+
+    from vlmprobe.families.worker.contract import LoadOptions
+
+__all__ = ["load_hub"]
+
+
+def load_hub(options: LoadOptions, dtype: torch.dtype, device: torch.device) -> LoadedMolmo:
+    """Load model and processor by the checkpoint's own code.
+
+    Raises:
+        ModelFault: nobody agreed to run that code, or a part is missing, damaged or does not fit.
+        PackageFault: the code imports a package that is not installed.
+    """
+    if not options.trust_remote_code:
+        raise ModelFault(
+            f"{options.checkpoint}: Molmo's Hugging Face form brings Python code of its own; read it, then pass "
+            "--trust-remote-code"
+        )
+    _check_model_type(options.checkpoint, options.revision)
+    with stand_ins():
+        base = _foreign_class(options.checkpoint, options.revision, "config.json", "AutoModelForCausalLM")
+        model = load_model(
+            _for_transformers_5(base, options.checkpoint),
+            "molmo",
+            options.checkpoint,
+            options.revision,
+            dtype,
+            device,
+            trust=True,
+        )
+    inputs = _load_inputs(*options.processor_place)
+    manifest = {
+        "form": "hugging face",
+        "model_type": model.config.model_type,
+        "layers_at": "model.transformer.blocks",
+        "image_backend": inputs.resized_by,
+    }
+    return LoadedMolmo(model, model.model, inputs, manifest)
+
+
+class HubInputs(MolmoInputs):
+    """The checkpoint's own processor."""
+
+    def __init__(self, processor: Any, resized_by: str) -> None:
+        super().__init__(processor.tokenizer)
+        self._processor = processor
+        self.resized_by = resized_by
+
+    def text(self, question: str) -> str:
+        """Write the one format that Molmo was trained to chat in; that the processor writes the same is checked."""
+        return f" User: {question} Assistant:"
+
+    def process(self, image: Image, question: str) -> tuple[Sequence[int], Any, Any, Any]:
+        """Let the processor cut the image and write the prompt."""
+        # Some versions of the code import TensorFlow to resize. A side of 112 pixels divides by zero, harmlessly.
+        with tensorflow_stand_in(), np.errstate(divide="ignore"):
+            made = self._processor.process(images=[image], text=question)
+        return made["input_ids"].tolist(), made["images"], made.get("image_masks"), made["image_input_idx"]
+
+
+def _load_inputs(source: str, revision: str | None) -> HubInputs:
+    tokenizer = load_tokenizer(source, revision, trust=True)
+    with stand_ins():
+        images = _foreign_class(source, revision, "preprocessor_config.json", "AutoImageProcessor")
+        processor = _foreign_class(source, revision, "preprocessor_config.json", "AutoProcessor")
+        try:
+            with quiet():
+                made = processor(images.from_pretrained(place_of(source), revision=revision), tokenizer)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ModelFault(
+                f"{source}: cannot load its processor ({_line(error)}); pass --processor with the base model's "
+                "folder or id"
+            ) from error
+    try:
+        return HubInputs(made, resizing(inspect.getsource(sys.modules[images.__module__])))
+    except ValueError as error:
+        raise ModelFault(
+            f"{source}: this tokenizer is no Molmo's: {error}; pass --processor with the base model's folder or id"
+        ) from error
+
+
+def _check_model_type(source: str, revision: str | None) -> None:
+    try:
+        found = json.loads(read_text(source, "config.json", revision, required=True) or "").get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise ModelFault(f"{source}: config.json cannot be read: {_line(error)}") from error
+    if found != "molmo":
+        raise ModelFault(f"{source}: this is a checkpoint of {found or 'no known architecture'}, not molmo")
+
+
+def _foreign_class(source: str, revision: str | None, file: str, role: str) -> Any:
+    """Import the class that a checkpoint's settings name for a role."""
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+    text = read_text(source, file, revision)
+    try:
+        named = json.loads(text)["auto_map"][role] if text else None
+    except (ValueError, KeyError, TypeError):
+        named = None
+    if not isinstance(named, str):
+        lost = "names no" if text else "is missing; it would name the"
+        what = (
+            "the files that the base model has"
+            if file == "config.json"
+            else "--processor with the base model's id"
+        )
+        raise ModelFault(f"{source}: {file} {lost} {role} of the checkpoint's own code; it needs {what}")
+    try:
+        with quiet():
+            return get_class_from_dynamic_module(named, place_of(source), revision=revision)
+    except ImportError as error:
+        raise _missing(source, error) from error
+    except (OSError, ValueError, AttributeError, SyntaxError) as error:
+        raise ModelFault(f"{source}: cannot import {named} of its own code: {_line(error)}") from error
+
+
+def _for_transformers_5(base: Any, source: str) -> Any:
+    """Return the model's class with what transformers 5 asks of every model, and its weights counted."""
+
+    def tie_weights(_self: Any, *_: Any, **__: Any) -> None:
+        """Tie nothing, like the class itself; newer versions of transformers pass arguments."""
+
+    def from_pretrained(cls: Any, *arguments: Any, **named: Any) -> Any:
+        model, report = super(made, cls).from_pretrained(*arguments, **named)
+        own = {name for name, _ in model.named_parameters()}
+        weights = [*(own - set(report["missing_keys"])), *report["unexpected_keys"]]
+        layers = model.config.num_hidden_layers
+        check_blocks(source, layers, "config.json", weights, "model.transformer.")
+        return model, report
+
+    members = {
+        "__module__": base.__module__,
+        "all_tied_weights_keys": {},
+        "tie_weights": tie_weights,
+        "from_pretrained": classmethod(from_pretrained),
+    }
+    made: Any = type(base.__name__, (base,), members)
+    return made
+
+
+def _missing(source: str, error: ImportError) -> PackageFault:
+    said = " ".join(str(error).split())
+    found = re.search(r"pip install ([\w.-]+(?: [\w.-]+)*)|No module named '(\w+)", said)
+    names = (found.group(1) or found.group(2)) if found else said[:200]
+    return PackageFault(
+        f"{source}: the checkpoint's own code needs {names}, not installed; run: pip install {names}"
+    )
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

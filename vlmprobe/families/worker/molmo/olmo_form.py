@@ -1,0 +1,268 @@
+"""Molmo in its own form: ``config.yaml`` and ``model.pt``, as its training code (package ``olmo``) writes them.
+
+    Molmo                           olmo.model
+      vision_backbone               image tower, pooling, projector
+      transformer
+        wte, blocks[0 .. n-1], ln_f, ff_out
+
+Weights and names are those of the Hugging Face form less a leading ``model.``. Fine-tunings come in this form. The
+tokenizer is the language model's that config.yaml names, with Molmo's image tokens added here, as olmo does it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import sys
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from vlmprobe.families.worker.faults import ModelFault, PackageFault
+from vlmprobe.families.worker.loading.packages import install_name
+from vlmprobe.families.worker.loading.places import commit_of
+from vlmprobe.families.worker.loading.pretrained import load_tokenizer, quiet
+from vlmprobe.families.worker.loading.stand_ins import resizing, stand_ins
+from vlmprobe.families.worker.molmo.inputs import (
+    IMAGE_TOKENS,
+    LoadedMolmo,
+    MolmoInputs,
+    check_blocks,
+    image_token_ids,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+    from PIL.Image import Image
+
+    from vlmprobe.families.worker.contract import LoadOptions
+
+__all__ = ["load_native", "tokenizer_place"]
+
+CONFIG, WEIGHTS = "config.yaml", "model.pt"
+_INSTALL = (
+    "git clone https://github.com/allenai/molmo && pip install --no-deps -e molmo && pip install omegaconf"
+)
+#: Modules of olmo that are used, ``olmo.data`` file by file.
+_MODULES = (
+    "olmo.config",
+    "olmo.model",
+    "olmo.tokenizer",
+    "olmo.data.data_formatter",
+    "olmo.data.model_preprocessor",
+)
+
+
+def load_native(options: LoadOptions, dtype: torch.dtype, device: torch.device) -> LoadedMolmo:
+    """Load model and preprocessing by the olmo package.
+
+    Raises:
+        ModelFault: a part is missing, damaged or does not fit.
+        PackageFault: olmo, or a package that it imports, is not installed.
+    """
+    folder = Path(options.checkpoint).expanduser()
+    if not (folder / WEIGHTS).is_file():
+        raise ModelFault(
+            f"{folder}: {CONFIG}, but no {WEIGHTS} in this folder; a sharded checkpoint becomes one file by olmo's "
+            "scripts/unshard.py"
+        )
+    olmo = _import_olmo(options.checkpoint)
+    config = _read_config(olmo["config"], folder / CONFIG)
+    tokenizer = _load_tokenizer(config, options)
+    inputs = NativeInputs(olmo, config, tokenizer)
+    model = _load_weights(olmo["model"], config, folder).to(device=device, dtype=dtype).eval()
+    manifest = {
+        "form": "olmo",
+        "model_type": "molmo",
+        "layers_at": "transformer.blocks",
+        "image_backend": resizing("import torchvision"),
+        "tokenizer": tokenizer.name_or_path,
+        "code_commit": commit_of(Path(str(olmo["model"].__file__)).parents[1]),
+    }
+    return LoadedMolmo(model.requires_grad_(requires_grad=False), model, inputs, manifest)
+
+
+def tokenizer_place(checkpoint: str) -> str:
+    """Return the folder or hub id of the language model's tokenizer, as config.yaml names it.
+
+    olmo reads its config itself: it knows how older ones wrote this.
+
+    Raises:
+        ModelFault: config.yaml cannot be read.
+        PackageFault: olmo, or a package that it imports, is not installed.
+    """
+    config = _read_config(_import_olmo(checkpoint)["config"], Path(checkpoint).expanduser() / CONFIG)
+    return str(config.tokenizer.identifier)
+
+
+class NativeInputs(MolmoInputs):
+    """olmo's own preprocessing, set up by config.yaml as olmo's ``build_mm_preprocessor`` does it."""
+
+    def __init__(self, olmo: dict[str, ModuleType], config: Any, tokenizer: Any) -> None:
+        super().__init__(tokenizer)
+        self._format = olmo["data_formatter"].DataFormatter(
+            prompt_templates=config.prompt_type,
+            message_format=config.message_formatting,
+            system_prompt=config.system_prompt_kind,
+            always_start_with_space=config.always_start_with_space,
+            default_inference_len=config.default_inference_len,
+            # Without it one prompt in ten of some styles is another, by chance.
+            debug=True,
+        )
+        vision = config.vision_backbone
+        height, width = config.llm_patches_per_crop()
+        masks = None if not config.image_padding_embed else 2 if config.fix_image_padding else 1
+        # A language model without a begin token uses its end token there.
+        begin = tokenizer.bos_token_id or tokenizer.eos_token_id
+        self._preprocess = olmo["model_preprocessor"].MultiModalPreprocessor(
+            tokenizer=olmo["tokenizer"].HfTokenizerWrapper(tokenizer, bos_token_id=begin),
+            normalize=str(vision.image_model_type),
+            crop_mode=config.crop_mode,
+            max_crops=config.max_crops,
+            overlap_margins=config.overlap_margins,
+            resize=vision.resize_mode,
+            use_col_tokens=config.use_col_tokens,
+            base_image_input_size=vision.image_default_input_size,
+            image_pooling_w=config.image_pooling_w,
+            image_pooling_h=config.image_pooling_h,
+            image_token_length_w=width,
+            image_token_length_h=height,
+            image_patch_size=vision.image_patch_size,
+            image_padding_mask=masks,
+            pad_value=config.pad_value,
+        )
+
+    def text(self, question: str) -> str:
+        """Write the question in the style of olmo's demo, which is that of the Hugging Face form."""
+        example = {"question": question, "style": "demo"}
+        (message,), _ = self._format(example, is_training=False, for_inference=True, rng=np.random)
+        return str(message)
+
+    def process(self, image: Image, question: str) -> tuple[Sequence[int], Any, Any, Any]:
+        """Let olmo cut the image and write the prompt."""
+        made = self._preprocess(np.array(image), [self.text(question)])
+        return made["input_tokens"].tolist(), made["images"], made.get("image_masks"), made["image_input_idx"]
+
+
+def _import_olmo(checkpoint: str) -> dict[str, ModuleType]:
+    """Import what is used of the package, by the last part of its name."""
+    spec = find_spec("olmo")
+    if spec is None or spec.origin is None:
+        raise PackageFault(
+            f"{checkpoint}: Molmo's own form needs the package 'olmo', which is not installed; run: {_INSTALL}"
+        )
+    package = Path(spec.origin).parent
+    if not (package / "data" / "model_preprocessor.py").is_file():
+        # pip leaves out its sub-packages; and PyPI's ai2-olmo is another model of the same import name.
+        raise PackageFault(
+            f"{checkpoint}: the package 'olmo' in {package} has no data/model_preprocessor.py: it is another model's, "
+            f"or an installed copy, which lacks it; run: {_INSTALL}"
+        )
+    with stand_ins(str(package)):
+        try:
+            return {name.rpartition(".")[2]: importlib.import_module(name) for name in _MODULES}
+        except ModuleNotFoundError as error:
+            _forget_olmo()
+            raise PackageFault(
+                f"{checkpoint}: the package 'olmo' needs {error.name!r}, which is not installed; "
+                f"run: pip install {install_name(str(error.name))}"
+            ) from error
+        except (ImportError, AttributeError, TypeError, RuntimeError) as error:
+            _forget_olmo()
+            raise PackageFault(
+                f"{checkpoint}: the package 'olmo' cannot be imported here ({' '.join(str(error).split())[:200]}); "
+                'it may need older packages: give it an environment of its own, [families.molmo] python = "..."'
+            ) from error
+
+
+def _forget_olmo() -> None:
+    """Drop what was imported by half, so that the next attempt begins anew."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "olmo"]:
+        del sys.modules[name]
+
+
+def _read_config(olmo: ModuleType, file: Path) -> Any:
+    """Read the ``model`` part of config.yaml."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # OmegaConf's notes to olmo's authors
+            config = olmo.ModelConfig.load(file, key="model", validate_paths=False)
+    except Exception as error:  # (olmo's, OmegaConf's and yaml's own kinds; and asserts about old settings)
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelFault(f"{file}: cannot be read as a Molmo's config: {said}") from error
+    if config.vision_backbone is None:
+        raise ModelFault(f"{file}: no vision_backbone: this is a language model without images")
+    config.block_group_size = (
+        1  # a grouping for training; the weights' names are put right when they are loaded
+    )
+    return config
+
+
+def _load_tokenizer(config: Any, options: LoadOptions) -> Any:
+    """Load the language model's tokenizer and add the image tokens after the rows of its embeddings."""
+    source = options.processor or config.tokenizer.identifier
+    try:
+        tokenizer = load_tokenizer(source, options.processor_revision)
+    except ModelFault as error:
+        raise ModelFault(
+            f"{error}; config.yaml names the tokenizer {config.tokenizer.identifier!r}"
+            if source == config.tokenizer.identifier
+            else str(error)
+        ) from error
+    try:
+        image_token_ids(tokenizer)
+    except ValueError:
+        # As olmo does it: the image tokens' ids begin after the language model's embeddings, not its vocabulary.
+        filled = config.vocab_size - len(tokenizer) if config.pad_tokenizer else 0
+        tokenizer.add_tokens(
+            [*(f"|<EXTRA_TOKENS_{number}>|" for number in range(filled)), *IMAGE_TOKENS], special_tokens=True
+        )
+    ids = image_token_ids(tokenizer)
+    first = config.vocab_size
+    if config.pad_tokenizer and ids != list(range(first, first + len(ids))):
+        raise ModelFault(
+            f"{source}: this tokenizer has its image tokens at {ids[0]}, the model of {options.checkpoint} expects "
+            f"{first}; pass --processor with the tokenizer it was trained with"
+        )
+    return tokenizer
+
+
+def _load_weights(olmo: ModuleType, config: Any, folder: Path) -> Any:
+    """Build the model around the tensors of model.pt, which stay on disk until they are used."""
+    file = folder / WEIGHTS
+    try:
+        weights = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise ModelFault(
+            f"{file}: holds more than tensors, and nothing else is unpickled; save the model's state_dict alone"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise ModelFault(f"{file}: damaged ({' '.join(str(error).split())[:200]}); copy it again") from error
+    if not isinstance(weights, dict) or not all(isinstance(each, torch.Tensor) for each in weights.values()):
+        raise ModelFault(f"{file}: no state_dict, which maps a name to each tensor; save the model's alone")
+    with torch.device("meta"), quiet():
+        config.init_device = None
+        model = olmo.Molmo(config)
+    weights, _ = model._make_state_dict_compatible(weights)
+    check_blocks(str(folder), config.n_layers, CONFIG, list(weights), "transformer.")
+    own = dict(model.named_parameters())
+    wrong = [name for name, each in weights.items() if name in own and each.shape != own[name].shape]
+    if wrong:
+        raise ModelFault(
+            f"{folder}: {wrong[0]} has shape {tuple(weights[wrong[0]].shape)}, {CONFIG} says "
+            f"{tuple(own[wrong[0]].shape)}; is this the config of these weights?"
+        )
+    missing, unexpected = model.load_state_dict(weights, strict=False, assign=True)
+    if missing or unexpected:
+        what, names = ("lack", missing) if missing else ("have more than the model:", unexpected)
+        raise ModelFault(
+            f"{folder}: the weights {what} {len(names)} tensors, {names[0]} for one; "
+            f"is this {CONFIG} that of these weights?"
+        )
+    return model

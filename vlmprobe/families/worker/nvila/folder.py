@@ -1,0 +1,163 @@
+"""What an NVILA checkpoint's folder holds, checked before its code is imported and after its weights are loaded.
+
+config.json                 model_type, llm_cfg, vision_tower_cfg, mm_projector_cfg, how images are cut
+llm/                        config.json, weights, tokenizer
+vision_tower/               config.json, weights, preprocessor_config.json
+mm_projector/               config.json, weights
+*.py                        its own code: the Hugging Face preview form
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.loading.places import is_local
+from vlmprobe.families.worker.loading.weights import check_last_layers, check_weights, weight_names
+
+if TYPE_CHECKING:
+    from vlmprobe.families.worker.contract import LoadOptions
+
+__all__ = ["NvilaFolder", "check_filled", "open_folder"]
+
+_PARTS = ("llm", "vision_tower", "mm_projector")
+
+
+@dataclass(frozen=True)
+class NvilaFolder:
+    """A checkpoint on this machine, its parts in place."""
+
+    folder: Path
+    config: dict[str, Any]
+    llm_config: dict[str, Any]
+    """The language model's own config.json."""
+    commit: str | None
+    """Of a hub id, what was read."""
+
+    @property
+    def brings_code(self) -> bool:
+        """Whether it is the preview form, run by the Python files in its folder."""
+        return "AutoModel" in (self.config.get("auto_map") or {})
+
+    @property
+    def n_layers(self) -> int:
+        """How many decoder layers its configs name; the root's copy goes before the language model's own."""
+        said = self.config.get("llm_cfg")
+        copy = said.get("num_hidden_layers") if isinstance(said, dict) else None
+        return int(copy if copy is not None else self.llm_config["num_hidden_layers"])
+
+    @property
+    def backbone(self) -> dict[str, Any]:
+        """The language model as its config describes it: NVILA was published on several."""
+        names = self.llm_config.get("architectures") or [None]
+        return {
+            "class": names[0],
+            "model_type": self.llm_config.get("model_type"),
+            "layers": self.llm_config["num_hidden_layers"],
+            "dim": self.llm_config.get("hidden_size"),
+        }
+
+
+def open_folder(options: LoadOptions) -> NvilaFolder:
+    """Find a checkpoint, fetch it where it is a hub id, and make sure that its parts are there.
+
+    Raises:
+        ModelFault: it is not there, not NVILA, lacks a part, or brings code that nobody agreed to run.
+    """
+    source = options.checkpoint
+    folder = Path(source).expanduser() if is_local(source) else _fetched(source, options.revision)
+    if not folder.is_dir():
+        raise ModelFault(f"{source}: no such folder; give a checkpoint's folder or a hub id")
+    config = _json(folder / "config.json", f"{source}: no config.json in this folder; is it a checkpoint?")
+    model_type = config.get("model_type")
+    if model_type not in ("llava_llama", "vila"):
+        raise ModelFault(
+            f"{source}: this is a checkpoint of {model_type or 'no known architecture'}, not NVILA (llava_llama)"
+        )
+    configs = {part: _part(source, folder, part) for part in _PARTS}
+    found = NvilaFolder(
+        folder=folder,
+        config=config,
+        llm_config=configs["llm"],
+        commit=None if is_local(source) else folder.name,
+    )
+    coded = [part for part, said in configs.items() if said.get("auto_map")]
+    if (coded or found.brings_code) and not options.trust_remote_code:
+        where = f" in {coded[0]}/" if coded else ""
+        raise ModelFault(
+            f"{source}: this checkpoint brings Python code of its own{where}; read it, then pass --trust-remote-code"
+        )
+    if model_type == "vila" and not found.brings_code:
+        raise ModelFault(f"{source}: its config.json is of the preview form, but names no code (auto_map)")
+    if "num_hidden_layers" not in found.llm_config:
+        raise ModelFault(f"{source}: llm/config.json names no num_hidden_layers; is it a decoder model?")
+    return found
+
+
+def check_filled(source: str, folder: Path, parts: dict[str, Any]) -> None:
+    """Make sure that every tensor of a loaded model came from the checkpoint, and that no layer of it was left out.
+
+    Its loader only warns, and fills in.
+
+    Args:
+        source: the checkpoint, for the message.
+        folder: where its files are.
+        parts: the module that was filled from each of the checkpoint's folders.
+
+    Raises:
+        ModelFault: a tensor is not in the files, or the files have more layers.
+    """
+    for part, module in parts.items():
+        held = weight_names(folder / part)
+        tensors = module.state_dict(keep_vars=True)
+        # Tied tensors are one object under two names, and are stored once.
+        filled = {id(tensor) for name, tensor in tensors.items() if name in held}
+        missing = sorted(name for name, tensor in tensors.items() if id(tensor) not in filled)
+        check_last_layers(f"{source}: {part}/", tensors, missing, held - tensors.keys())
+        if missing:
+            raise ModelFault(
+                f"{source}: the weights in {part}/ lack {len(missing)} tensors of the model, {missing[0]} for one; "
+                "is it a full checkpoint and not only an adapter?"
+            )
+
+
+def _part(source: str, folder: Path, part: str) -> dict[str, Any]:
+    if not (folder / part).is_dir():
+        hint = "merge the adapter into its base model first" if _is_adapter(folder) else "copy all of it"
+        raise ModelFault(f"{source}: no {part}/ in this checkpoint (NVILA has {', '.join(_PARTS)}); {hint}")
+    said = _json(folder / part / "config.json", f"{source}: no {part}/config.json; copy the checkpoint again")
+    check_weights(folder / part)
+    return said
+
+
+def _is_adapter(folder: Path) -> bool:
+    return (folder / "adapter_config.json").is_file()
+
+
+def _json(path: Path, missing: str) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelFault(missing) from error
+    except (OSError, ValueError) as error:
+        raise ModelFault(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(said, dict):
+        raise ModelFault(f"{path}: this is no model's config")
+    return said
+
+
+def _fetched(source: str, revision: str | None) -> Path:
+    """Return the hub's snapshot at one commit; llava itself would always take the newest."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(source, revision=revision))
+    # The hub's client changes its exceptions with its version.
+    except Exception as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise ModelFault(
+            f"{source!r} is neither a checkpoint folder here nor a hub id that can be reached: {line}"
+        ) from error

@@ -1,0 +1,1 @@
+"""How a model in another process is spoken to."""

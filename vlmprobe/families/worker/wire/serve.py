@@ -1,0 +1,127 @@
+"""A worker's loop: one call in, one answer out, until the parent is gone."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.families.worker.faults import Fault, OutOfMemoryError
+from vlmprobe.families.worker.wire import protocol
+from vlmprobe.families.worker.wire.family_code import load_code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import IO
+
+    from vlmprobe.families.worker.contract import BatchOutput
+    from vlmprobe.families.worker.engine.family import Family
+
+__all__ = ["serve"]
+
+_TURN_S = 0.0005
+
+Answer = tuple[dict[str, Any], list[bytes]]
+
+
+def serve(target: str, calls: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer calls of the family at ``module:class``; end with the parent, also in the middle of a batch.
+
+    A batch is made ready while the model answers the one before.
+    """
+    # One thread's images wait for the other's turn: half a millisecond, not five.
+    sys.setswitchinterval(_TURN_S)
+    waiting: queue.Queue[Answer] = queue.Queue()
+    ready: queue.Queue[Callable[[], Answer]] = queue.Queue(maxsize=1)
+    worker = _Worker(target)
+    threading.Thread(target=_listen, args=(calls, waiting), daemon=True).start()
+    threading.Thread(target=_make_ready, args=(worker, waiting, ready), daemon=True).start()
+    while True:
+        answer = ready.get()
+        try:
+            header, out = answer()
+        except Fault as fault:
+            header, out = {"fault": fault.kind, "message": str(fault)}, []
+        except OutOfMemoryError as error:
+            header, out = {"fault": error.kind, "message": str(error)}, []
+        except Exception as error:  # noqa: BLE001  (whatever a model raises is the parent's to judge)
+            header, out = {"error": type(error).__name__, "message": str(error)}, []
+        protocol.send(answers, header, out)
+
+
+def _make_ready(
+    worker: _Worker, waiting: queue.Queue[Answer], ready: queue.Queue[Callable[[], Answer]]
+) -> None:
+    while True:
+        said, blobs = waiting.get()
+        try:
+            ready.put(worker.make_ready(said, blobs))
+        except Exception as error:  # noqa: BLE001  (raised again where its answer is due)
+            ready.put(partial(_raise, error))
+
+
+def _raise(error: Exception) -> Answer:
+    raise error
+
+
+def _listen(calls: IO[bytes], waiting: queue.Queue[Answer]) -> None:
+    while True:
+        try:
+            frame = protocol.receive(calls)
+        except (protocol.ProtocolError, OSError):
+            frame = None
+        if frame is None:
+            # The parent is gone; nobody will read an answer.
+            os._exit(0)
+        waiting.put(frame)
+
+
+class _Worker:
+    """One family's code and, once loaded, its model."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._code: type[Family] | None = None
+        self._model: Family | None = None
+
+    def make_ready(self, said: dict[str, Any], blobs: list[bytes]) -> Callable[[], Answer]:
+        """Do what needs no model; return what gives the answer."""
+        call = said["call"]
+        if call == "resolve":
+            return lambda: self._resolve(said)
+        if call == "load":
+            return lambda: self._load(said)
+        if self._model is None:
+            raise ValueError(f"{call} before a model is loaded")
+        model = self._model
+        items = protocol.read_items(said, blobs)
+        if call == "first_prompt":
+            return lambda: ({"prompt": model.first_prompt(items[0])}, [])
+        if call == "fitting_batch":
+            return lambda: ({"pairs": model.fitting_batch(items)}, [])
+        if call == "run_exact":
+            return lambda: _exact(model.run_exact(items))
+        if call == "run_plain":
+            return lambda: protocol.write_output(model.run_plain(items))
+        prepared = model.prepare(items)
+        return lambda: protocol.write_output(model.run_prepared(prepared))
+
+    def _resolve(self, said: dict[str, Any]) -> Answer:
+        options = self._family().resolve(protocol.read_options(said["options"]))
+        return {"options": protocol.write_options(options)}, []
+
+    def _load(self, said: dict[str, Any]) -> Answer:
+        self._model = self._family().load(protocol.read_options(said["options"]))
+        return {"info": protocol.write_info(self._model.info)}, []
+
+    def _family(self) -> type[Family]:
+        if self._code is None:
+            self._code = load_code(self._target)
+        return self._code
+
+
+def _exact(output: BatchOutput | None) -> Answer:
+    return ({"none": True}, []) if output is None else protocol.write_output(output)

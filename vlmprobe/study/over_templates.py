@@ -1,0 +1,78 @@
+"""The metrics of the same pairs under several question templates, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from vlmprobe.analysis import METRIC_VERSIONS
+from vlmprobe.errors import unknown_name
+from vlmprobe.reports import TemplatePoint
+from vlmprobe.store.engine import Database
+from vlmprobe.store.queries import load_query
+from vlmprobe.store.rows import fetch
+from vlmprobe.study.study import number_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmprobe.settings import Settings
+    from vlmprobe.store.runs import Run
+    from vlmprobe.workspace import Console
+
+__all__ = ["check_metrics", "compare_templates", "over_templates"]
+
+#: Metrics that are not per layer.
+_OF_RUNS = (
+    "accuracy.orig",
+    "accuracy.swap",
+    "accuracy.both",
+    "axis_coherence.peak",
+    "axis_coherence.peak_layer",
+)
+
+
+def check_metrics(names: Sequence[str]) -> None:
+    """Look at the names of metrics before hours of work that end with them.
+
+    Raises:
+        UsageError: there is no metric of a name; the message lists those there are.
+    """
+    known = [*_OF_RUNS, *METRIC_VERSIONS]
+    for name in names:
+        if name not in known:
+            raise unknown_name("metric", name, sorted(known))
+
+
+def compare_templates(
+    settings: Settings, console: Console, runs: Sequence[Run], metrics: Sequence[str] = ()
+) -> list[TemplatePoint]:
+    """Compare runs over templates, see :func:`over_templates`."""
+    return over_templates(Database(settings.database_path, tell=console.warn), runs, metrics)
+
+
+def over_templates(
+    database: Database, runs: Sequence[Run], metrics: Sequence[str] = ()
+) -> list[TemplatePoint]:
+    """Return a point per metric, target and template of each scale that was analyzed under several.
+
+    Args:
+        database: where the metrics are.
+        runs: those to compare; of one template the newest counts.
+        metrics: their names, in the order to be shown in; the query's own choice when empty.
+
+    Raises:
+        UsageError: there is no metric of a name; the message lists those there are.
+    """
+    check_metrics(metrics)
+    query = load_query("consistency/over_templates")
+    given = {"run_ids": ",".join(run.run_id for run in runs)}
+    if metrics:
+        given["metrics"] = ",".join(dict.fromkeys(metrics))
+    with database.transaction() as connection:
+        rows = fetch(connection, query.sql, query.bind(given))
+    names = [each.name for each in fields(TemplatePoint)]
+    return [
+        TemplatePoint(**{name: row[name] for name in names} | {"value": number_of(row["value"])})
+        for row in rows
+    ]

@@ -1,0 +1,153 @@
+"""Every metric of a run from its arrays: layer by layer, then what is reduced over layers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmprobe.analysis import (
+    CANDIDATES_VERSION,
+    PCA_VERSION,
+    LayerCandidates,
+    LayerMetrics,
+    Metric,
+    alignment_metrics,
+    bootstrap_weights,
+    perspective_metrics,
+    project_deltas,
+    project_states,
+    random_signs,
+)
+from vlmprobe.analysis.side_by_side import side_by_side
+from vlmprobe.pairs import Axis, Subset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vlmprobe.store.arrays import RunArrays
+
+__all__ = ["candidates_result", "run_metrics"]
+
+BOOTSTRAP_SEED = 0
+#: Of the quads' bootstrap and null; the published control uses 42 too.
+QUAD_SEED = 42
+N_RESAMPLES = 1000
+N_FLIPS = 10_000
+#: Of a layer's states as they are stored in float32, while it is analyzed: of both sides, of the deltas in float64.
+_COPIES = 4
+
+
+def run_metrics(
+    arrays: RunArrays, advance: Callable[[int], None]
+) -> tuple[list[Metric], list[dict[str, Any]]]:
+    """Compute the per-layer metrics of a run and its rows of ``results_json``, a few layers in memory at a time.
+
+    Raises:
+        ValueError: a hidden state is not finite.
+    """
+    job = _LayerJob(arrays)
+    metrics: list[Metric] = []
+    results: list[dict[str, Any]] = []
+    for of_layer, kept in side_by_side(job, arrays.layers, bytes_each=arrays.layer_bytes * _COPIES):
+        metrics += of_layer
+        results += kept
+        advance(1)
+    return metrics, results
+
+
+class _LayerJob:
+    """Everything about one layer after another; what all of them share is drawn once."""
+
+    def __init__(self, arrays: RunArrays) -> None:
+        self._arrays = arrays
+        # The same images for every layer, so that layers can be compared.
+        self._weights = bootstrap_weights(arrays.images, N_RESAMPLES, BOOTSTRAP_SEED)
+        self._metrics = LayerMetrics(
+            arrays.categories,
+            arrays.images,
+            both_correct=arrays.both_correct,
+            seed=BOOTSTRAP_SEED,
+            weights=self._weights,
+        )
+        self._far_close = np.array([axis == Axis.DISTANCE for axis in arrays.axes], dtype=bool)
+        self._asks_perspective = any(perspective is not None for perspective in arrays.perspectives)
+        images = arrays.quads.images
+        self._quad_weights = bootstrap_weights(images, N_RESAMPLES, QUAD_SEED) if images else None
+        self._flips = random_signs(images, N_FLIPS, QUAD_SEED) if images else None
+
+    def __call__(self, layer: int) -> tuple[list[Metric], list[dict[str, Any]]]:
+        """Return a layer's metrics and its rows of ``results_json``."""
+        arrays, right = self._arrays, self._arrays.both_correct
+        metrics: list[Metric] = []
+        results: list[dict[str, Any]] = []
+        states = arrays.layer(layer)
+        if len(states):
+            metrics += self._metrics(states[:, 0], states[:, 1], layer=layer)
+            results.append(explained_variance(states, arrays.categories, layer, Subset.ALL))
+            of_right = _chosen(arrays.categories, right)
+            results.append(explained_variance(states[right], of_right, layer, Subset.BOTH_CORRECT))
+        if self._asks_perspective:
+            rows = self._far_close
+            metrics += perspective_metrics(
+                states[rows, 1] - states[rows, 0],
+                _chosen(arrays.categories, rows),
+                _chosen(arrays.perspectives, rows),
+                _chosen(arrays.images, rows),
+                layer=layer,
+                both_correct=right[rows],
+                seed=BOOTSTRAP_SEED,
+                weights=self._weights[:, rows],
+            )
+        del states
+        if arrays.quads.ids:
+            vertical, distance = arrays.quad_deltas(layer)
+            metrics += alignment_metrics(
+                vertical,
+                distance,
+                arrays.quads.vertical_categories,
+                arrays.quads.distance_categories,
+                arrays.quads.images,
+                layer=layer,
+                both_correct=arrays.quads.both_correct,
+                seed=QUAD_SEED,
+                weights=self._quad_weights,
+                flips=self._flips,
+            )
+        return metrics, results
+
+
+def explained_variance(states: Any, categories: Sequence[str], layer: int, subset: Subset) -> dict[str, Any]:
+    """Return the row of ``results_json`` that keeps a layer's explained variances; null for too few pairs.
+
+    Args:
+        states: (N, 2, D) states of the subset, orig then swap.
+        categories: N category names.
+        layer: the layer's number.
+        subset: which pairs these are.
+    """
+    shares = {
+        name: [
+            share if isfinite(share) else None
+            for share in project(states[:, 0], states[:, 1], categories, 3).explained
+        ]
+        for name, project in (("states", project_states), ("deltas", project_deltas))
+    }
+    return {"name": "pca", "version": PCA_VERSION, "subset": str(subset), "layer": layer, "value": shares}
+
+
+def candidates_result(candidates: LayerCandidates, subset: Subset) -> dict[str, Any]:
+    """Return the row of ``results_json`` that keeps the short list."""
+    return {
+        "name": "layer_candidates",
+        "version": CANDIDATES_VERSION,
+        "subset": str(subset),
+        "layer": -1,
+        "value": asdict(candidates),
+    }
+
+
+def _chosen(values: Sequence[Any], mask: np.ndarray[Any, np.dtype[np.bool_]]) -> list[Any]:
+    return [value for value, keep in zip(values, mask, strict=True) if keep]

@@ -1,0 +1,166 @@
+"""Which of the runs that match are compared, and which of their layers are shown."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from vlmprobe.analysis import representative_layers
+from vlmprobe.errors import UsageError
+from vlmprobe.pairs import get_template, is_under, read_dataset
+from vlmprobe.safe_names import safe_name
+from vlmprobe.store.arrays import RunArrays
+from vlmprobe.store.engine import Database
+from vlmprobe.store.metrics import analyzed_runs
+from vlmprobe.store.rows import fetch
+from vlmprobe.store.runs import Run, complete_runs, list_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from vlmprobe.store.arrays import RunArrays
+    from vlmprobe.store.engine import Database
+    from vlmprobe.store.runs import Run
+
+__all__ = ["choose_layers", "dataset_of", "find_runs", "newest_of_each_scale", "of_template"]
+
+#: Layers that stand for all where no others are asked for.
+N_LAYERS = 5
+
+
+def dataset_of(database: Database, data: Path | None, max_per_category: int) -> str | None:
+    """Return the id of the dataset that ``--data`` names: a file, or the name or id (its beginning) of one here.
+
+    Raises:
+        InputError: there is no such file and no such dataset.
+        UsageError: several datasets have that name.
+    """
+    if data is None:
+        return None
+    if not data.exists():
+        with database.transaction() as connection:
+            found = fetch(
+                connection,
+                "SELECT dataset_id FROM datasets "
+                "WHERE name = $text OR (len($text) >= 6 AND starts_with(dataset_id, $text))",
+                {"text": str(data)},
+            )
+        if len(found) == 1:
+            return str(found[0]["dataset_id"])
+        if found:
+            ids = ", ".join(row["dataset_id"][:12] for row in found)
+            raise UsageError(f"several datasets are called {data}: {ids}; give the beginning of an id")
+    return read_dataset(data, max_per_category=max_per_category).dataset_id
+
+
+def newest_of_each_scale(database: Database, found: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Keep the newest analyzed run of each scale, on the one dataset there may be; say where there were several.
+
+    A run that another process has just completed and not analyzed yet does not take the place of one that is ready.
+
+    Raises:
+        UsageError: the runs are on several datasets; the message names them. Or no run of a scale has metrics yet. Or a
+            family or scale is called what could lead a file out of its folder, which only another program's hand in
+            the database can have done.
+    """
+    for run in found:
+        safe_name(run.family, "family")
+        safe_name(run.scale, "scale")
+    datasets = sorted({(run.dataset, run.dataset_id[:12], run.template) for run in found})
+    if len(datasets) > 1:
+        listed = ", ".join(f"{name} ({mark}, {template})" for name, mark, template in datasets)
+        raise UsageError(f"runs on several datasets match: {listed}; choose one with --data FILE or NAME")
+    with database.transaction() as connection:
+        analyzed = analyzed_runs(connection)
+    groups = {name: list(group) for name, group in groupby(found, key=lambda run: run.name)}
+    missing = [group[-1] for group in groups.values() if not any(run.run_id in analyzed for run in group)]
+    if missing:
+        families = " ".join(dict.fromkeys(run.family for run in missing))
+        raise UsageError(
+            f"{', '.join(run.name for run in missing)}: no metrics yet; run 'vlmprobe analyze {families}' first"
+        )
+    chosen, notes = [], []
+    for name, group in groups.items():
+        ready = [run for run in group if run.run_id in analyzed]
+        chosen.append(ready[-1])
+        if ready[-1] is not group[-1]:
+            notes.append(
+                f"{name}: the newest run has no metrics yet, the newest that has is shown; "
+                f"'vlmprobe analyze {ready[-1].family}' makes them"
+            )
+        elif len(group) > 1:
+            notes.append(f"{name}: {len(group)} complete runs; the newest is shown")
+    return chosen, notes
+
+
+def of_template(found: Sequence[Run], template: str) -> tuple[list[Run], list[str]]:
+    """Keep the runs under a template; say which others there are, so that nobody takes them for lost.
+
+    Raises:
+        UsageError: no run is under that template, or there is no such template.
+    """
+    get_template(template)
+    kept = [run for run in found if is_under(run.template, template)]
+    others: dict[str, list[str]] = {}
+    for run in found:
+        if not is_under(run.template, template):
+            others.setdefault(run.template, []).append(f"{run.family} @ {run.scale}")
+    listed = "; ".join(f"{name} ({', '.join(dict.fromkeys(runs))})" for name, runs in others.items())
+    if not kept:
+        raise UsageError(
+            f"no run under template {template} matches; there are: {listed}; choose with --template NAME"
+        )
+    notes = [f"there are runs under other templates too: {listed}; --template NAME shows them"]
+    return kept, notes if others else []
+
+
+def choose_layers(
+    run: Run, arrays: RunArrays, layers: Sequence[int] | None, *, all_layers: bool
+) -> tuple[int, ...]:
+    """Return the layers to show: those asked for, all, or five spread evenly over the depth.
+
+    Raises:
+        UsageError: the run has not a layer asked for.
+    """
+    if all_layers:
+        return tuple(arrays.layers)
+    if layers is None:
+        return representative_layers(arrays.layers, N_LAYERS)
+    missing = sorted(set(layers) - set(arrays.layers))
+    if missing:
+        raise UsageError(f"{run.name} has no layer {', '.join(map(str, missing))}; it has {arrays.layers}")
+    return tuple(sorted(set(layers)))
+
+
+def find_runs(
+    database: Database,
+    *,
+    families: Sequence[str] = (),
+    scales: Sequence[str] = (),
+    dataset_id: str | None = None,
+    templates: Sequence[str] = (),
+) -> list[Run]:
+    """Return the complete runs that match.
+
+    Raises:
+        UsageError: there is none; the message lists the runs there are. Or there is no such template.
+    """
+    for template in templates:
+        get_template(template)
+    with database.transaction() as connection:
+        runs = complete_runs(
+            connection, families=families, scales=scales, dataset_id=dataset_id, templates=templates
+        )
+        everything = list_runs(connection)
+    if runs:
+        return runs
+    if not everything:
+        raise UsageError("the database has no run yet; 'vlmprobe extract' makes one")
+    there = sorted(
+        {
+            f"{row['family']} @ {row['scale']} on {row['dataset']} ({row['template']}, {row['status']})"
+            for row in everything
+        }
+    )
+    raise UsageError(f"no complete run matches; there are: {', '.join(there)}")
