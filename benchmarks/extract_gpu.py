@@ -24,14 +24,16 @@ from shapes import BUNDLED, family_of, image_processor, pairs_of, prompts_of, ra
 from timing import describe, matrix_rate, median_seconds, profile_by_class, table
 
 from vlmprobe.demo.benchmark import build_benchmark
+from vlmprobe.families import ModelOptions
 from vlmprobe.families.worker.engine import decoding
 from vlmprobe.pairs.ready_made import ReadyMadeForm
-from vlmprobe.settings import Settings
+from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vlmprobe.families.worker.qwen.family import Qwen25
+    from vlmprobe.settings import Settings
 
 BATCH = 64
 #: Batches left out of the steady rate: by then the first certificate is done, and what other devices answered while
@@ -205,7 +207,7 @@ def end_to_end(
     shape: str, n_pairs: int, devices: tuple[str, ...], dtype: str, tokens: tuple[int, ...]
 ) -> None:
     """Take a TSV with JPEGs and a checkpoint folder; end with committed rows and shards, certificate included."""
-    from vlmprobe.workflows.extract import ExtractRequest, extract
+    from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest, extract
 
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -224,14 +226,13 @@ def end_to_end(
             for several in [devices, devices[:1]] if len(devices) > 1 else [devices]:
                 with answers_of(new_tokens):
                     clock = Clock()
-                    settings = Settings.load(home=folder / f"home-{new_tokens}-{len(several)}")
-                    homes.append(settings)
-                    request = ExtractRequest(
-                        "qwen25", "random", data, checkpoint=str(checkpoint), max_per_category=0,
-                        dtype=dtype, devices=several, new=True,
-                    )  # fmt: skip
+                    workspace = Workspace.open(folder / f"home-{new_tokens}-{len(several)}", console=clock)
+                    homes.append(workspace.settings)
+                    model = ModelOptions(dtype=dtype, devices=several)
+                    options = ExtractOptions(data, max_per_category=0, new=True, model=model)
+                    request = ExtractRequest("qwen25", "random", options, checkpoint=str(checkpoint))
                     started = time.perf_counter()
-                    (result,) = extract(settings, request, clock)
+                    (result,) = extract(workspace, request)
                     whole = time.perf_counter() - started
                 rows.append(
                     [

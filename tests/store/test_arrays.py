@@ -13,6 +13,7 @@ from vlmprobe.store.predictions import commit_shard
 from vlmprobe.store.rows import insert_rows
 from vlmprobe.store.schema import QuadRow
 from vlmprobe.store.shards import write_shard
+from vlmprobe.store.storage import Storage
 from vlmprobe.store.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def link(study: Any) -> Callable[..., None]:
 @pytest.fixture
 def arrays(study: Any, settings: Any, tmp_path: Path) -> Callable[[], RunArrays]:
     """Open the run's arrays."""
-    return lambda: RunArrays(study.database, Tracker(settings), "r1", tmp_path / "cache")
+    return lambda: RunArrays(Storage(study.database, Tracker(settings), tmp_path / "cache"), "r1")
 
 
 def test_states_come_in_the_datasets_order(commit: Any, arrays: Any) -> None:

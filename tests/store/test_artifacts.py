@@ -13,6 +13,7 @@ from vlmprobe.store.artifacts import local_shard
 from vlmprobe.store.committer import Committer
 from vlmprobe.store.predictions import shard_places
 from vlmprobe.store.shards import write_shard
+from vlmprobe.store.storage import Storage
 from vlmprobe.store.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def contents(study: Any, settings: Settings, tracker: Tracker, shard_content: An
     study.pairs({"4/v": "above"}, origin="quad")
     study.run("r1")
     made = [shard_content(1, ("3", "4/v")), shard_content(2, ("2", "1"), text="far")]
-    committer = Committer(study.database, tracker, "r1")
+    committer = Committer(Storage(study.database, tracker, settings.home / "cache"), "r1")
     for content in made:
         committer.submit(write_shard(settings.spool / "r1", content))
     committer.close()
@@ -40,7 +41,7 @@ def contents(study: Any, settings: Settings, tracker: Tracker, shard_content: An
 
 
 def _arrays(study: Any, tracker: Tracker, settings: Settings) -> RunArrays:
-    return RunArrays(study.database, tracker, "r1", settings.home / "cache")
+    return RunArrays(Storage(study.database, tracker, settings.home / "cache"), "r1")
 
 
 def test_pairs_come_in_the_datasets_order(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,11 +15,10 @@ from vlmprobe.errors import TrackingError
 from vlmprobe.store.committer import Committer, adopt_orphans
 from vlmprobe.store.delivery import Delivery, upload_shards
 from vlmprobe.store.shards import FailureRecord, write_shard
+from vlmprobe.store.storage import Storage
 from vlmprobe.store.tracking import Tracker
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vlmprobe.settings import Settings
 
 ROWS = "SELECT shard, pair_id, text FROM predictions WHERE side = 'orig' ORDER BY pair_id"
@@ -37,12 +37,13 @@ from vlmprobe.errors import TrackingError
 from vlmprobe.store.committer import Committer
 from vlmprobe.store.engine import Database
 from vlmprobe.store.shards import Answer, ShardContent, write_shard
+from vlmprobe.store.storage import Storage
 
 class Away:
     def ensure_run(self, run):
         raise TrackingError("away")
 
-committer = Committer(Database(Path(sys.argv[1])), Away(), "r1")
+committer = Committer(Storage(Database(Path(sys.argv[1])), Away(), Path()), "r1")
 states = np.zeros((1, 1, 2, 4), dtype=np.float32)
 for number in range(1, 9):
     pair = str(number)
@@ -71,7 +72,7 @@ def test_shards_become_rows_in_order_and_artifacts(
     local_mlflow: Settings, study: Any, run: Any, spool: Path, shard_content: Any
 ) -> None:
     """Close waits for both; failures in between are rows as well."""
-    committer = Committer(study.database, Tracker(local_mlflow), "r1")
+    committer = Committer(Storage(study.database, Tracker(local_mlflow), Path()), "r1")
     committer.submit(write_shard(spool, shard_content(1, ("1", "2"))))
     committer.submit_failures([FailureRecord("5", "ValueError", "no")])
     committer.submit(write_shard(spool, shard_content(2, ("3",))))
@@ -100,7 +101,7 @@ def test_a_shard_is_uploaded_only_when_its_rows_are_there(
 
     monkeypatch.setattr(Tracker, "ensure_run", lambda *_: "m1")
     monkeypatch.setattr(Tracker, "upload", upload)
-    committer = Committer(study.database, Tracker(settings), "r1")
+    committer = Committer(Storage(study.database, Tracker(settings), Path()), "r1")
     committer.submit(write_shard(spool, shard_content(1, ("1",))))
     committer.close()
     assert seen == [("00001.safetensors", [(1,)])]
@@ -112,13 +113,13 @@ def test_what_a_deleted_mlflow_run_had_goes_to_the_new_one_as_well(
 ) -> None:
     """Someone deletes the run in MLflow before the run goes on: its first shards are delivered again."""
     tracker = Tracker(local_mlflow)
-    first = Committer(study.database, tracker, "r1")
+    first = Committer(Storage(study.database, tracker, Path()), "r1")
     first.submit(write_shard(spool, shard_content(1, ("1",))))
     first.close()
     ((deleted,),) = study.rows("SELECT mlflow_run_id FROM runs")
     MlflowClient(local_mlflow.tracking_uri).delete_run(deleted)
 
-    second = Committer(study.database, tracker, "r1")
+    second = Committer(Storage(study.database, tracker, Path()), "r1")
     second.submit(write_shard(spool, shard_content(2, ("2",))))
     second.close()
 
@@ -131,7 +132,7 @@ def test_without_mlflow_the_rows_are_written_and_the_shards_wait(
     mlflow_away: Settings, study: Any, run: Any, spool: Path, shard_content: Any
 ) -> None:
     """After two failures in a row the rest is not even tried; the problem is told in one line."""
-    committer = Committer(study.database, Tracker(mlflow_away), "r1")
+    committer = Committer(Storage(study.database, Tracker(mlflow_away), Path()), "r1")
     for number in range(1, 6):
         committer.submit(write_shard(spool, shard_content(number, (str(number),))))
     delivery = committer.close()
@@ -159,7 +160,9 @@ def test_one_failed_upload_does_not_stop_the_others(
     monkeypatch.setattr(Tracker, "upload", upload)
     told: list[str] = []
     shards = [(number, spool / f"{number:05d}.safetensors") for number in (1, 3, 4, 5, 6)]
-    delivery = upload_shards(study.database, Tracker(settings), "r1", shards, tell=told.append)
+    delivery = upload_shards(
+        Storage(study.database, Tracker(settings), Path()), "r1", shards, tell=told.append
+    )
     assert delivery == Delivery(uploaded=1, waiting=4, problem="busy")
     assert told == ["busy"] * 3
 
@@ -169,7 +172,7 @@ def test_a_failure_in_the_thread_is_raised_in_the_main_thread(
 ) -> None:
     """By the next shard at the latest, and by close; the shards stay in the spool."""
     certificate = {"batch": 0}
-    committer = Committer(study.database, Tracker(settings), "r1")
+    committer = Committer(Storage(study.database, Tracker(settings), Path()), "r1")
     committer.submit(write_shard(spool, shard_content(1, ("1",), certificates=(certificate,))))
     next_one = write_shard(spool, shard_content(2, ("2",)))
 
@@ -191,7 +194,7 @@ def test_extraction_goes_on_while_someone_else_holds_the_database(
     """Shards pile up in the spool and their rows follow."""
     holder = child(HOLD, study.database.path)
     assert holder.read() == "held"
-    committer = Committer(study.database, Tracker(mlflow_away), "r1")
+    committer = Committer(Storage(study.database, Tracker(mlflow_away), Path()), "r1")
     for number in (1, 2, 3):
         committer.submit(write_shard(spool, shard_content(number, (str(number),))))
     assert committer.pending == 3

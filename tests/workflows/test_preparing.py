@@ -13,7 +13,8 @@ import pytest
 
 import vlmprobe
 from vlmprobe.errors import ModelError
-from vlmprobe.extraction.request import ExtractRequest, prepare
+from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, prepare
+from vlmprobe.families import ModelOptions
 from vlmprobe.workspace import Silent
 
 from ..molmo_checkpoints import molmo_code, save_hub, save_native
@@ -63,7 +64,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_is_loaded_are_the_commits_that_are_recorded(hub: Path, benchmark: Callable[..., Path]) -> None:
     """The newest commit of the checkpoint, the pinned one of the processor, in config and manifest alike."""
-    prepared = prepare(ExtractRequest("tiny", "mine", benchmark(2), dtype="float32"), Silent())
+    prepared = prepare(
+        ExtractRequest("tiny", "mine", ExtractOptions(benchmark(2), model=ModelOptions(dtype="float32"))),
+        Silent(),
+    )
     assert prepared.plan.fingerprint == MODEL
     config = prepared.plan.config
     assert (config["asked_revision"], config["revision"], config["processor_revision"]) == (
@@ -113,7 +117,12 @@ def test_a_run_keeps_commits_and_trust(
 def test_a_run_that_may_run_foreign_code_is_another_run(benchmark: Callable[..., Path]) -> None:
     """With the flag a checkpoint's own code may compute in the library's place, so the two are never mixed."""
     plain, trusting = (
-        prepare(ExtractRequest("tiny", "2m", benchmark(2), trust_remote_code=trust), Silent())
+        prepare(
+            ExtractRequest(
+                "tiny", "2m", ExtractOptions(benchmark(2), model=ModelOptions(trust_remote_code=trust))
+            ),
+            Silent(),
+        )
         for trust in (False, True)
     )
     assert (plain.options.trust_remote_code, trusting.options.trust_remote_code) == (False, True)
@@ -124,7 +133,7 @@ def test_a_folder_has_no_commit(benchmark: Callable[..., Path], tmp_path: Path) 
     """Its content tells it apart; a processor's folder needs no weights."""
     for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
         (tmp_path / name).symlink_to(BUNDLED / name)
-    request = ExtractRequest("tiny", "2m", benchmark(2), processor=str(tmp_path))
+    request = ExtractRequest("tiny", "2m", ExtractOptions(benchmark(2)), processor=str(tmp_path))
     prepared = prepare(request, Silent())
     assert (prepared.options.revision, prepared.options.processor_revision) == (None, None)
     assert len(prepared.plan.config["identity"]["processor"]) == 64
@@ -162,7 +171,7 @@ def test_the_tokenizer_that_a_native_molmo_names_is_pinned(
     (words / "refs").mkdir()
     (words / "refs" / "main").write_text(OLD_PROCESSOR)
     checkpoint = _with_tokenizer(native_molmo, tmp_path / "c", "me/words")
-    request = ExtractRequest("molmo", "80k", benchmark(2), checkpoint=str(checkpoint))
+    request = ExtractRequest("molmo", "80k", ExtractOptions(benchmark(2)), checkpoint=str(checkpoint))
 
     before = prepare(request, Silent())
     (words / "refs" / "main").write_text(PROCESSOR)
@@ -187,7 +196,7 @@ def test_another_tokenizer_folder_of_a_native_molmo_is_another_run(
     tokenizer = tmp_path / "words"
     shutil.copytree(native_molmo / "tokenizer", tokenizer)
     checkpoint = _with_tokenizer(native_molmo, tmp_path / "c", str(tokenizer))
-    request = ExtractRequest("molmo", "80k", benchmark(2), checkpoint=str(checkpoint))
+    request = ExtractRequest("molmo", "80k", ExtractOptions(benchmark(2)), checkpoint=str(checkpoint))
 
     before = prepare(request, Silent()).plan
     said = json.loads((tokenizer / "tokenizer.json").read_text())
@@ -204,6 +213,6 @@ def test_a_tokenizer_that_is_nowhere_is_one_line(
 ) -> None:
     """It says which checkpoint asked for it."""
     checkpoint = _with_tokenizer(native_molmo, tmp_path / "c", "some/one")
-    request = ExtractRequest("molmo", "80k", benchmark(2), checkpoint=str(checkpoint))
+    request = ExtractRequest("molmo", "80k", ExtractOptions(benchmark(2)), checkpoint=str(checkpoint))
     with pytest.raises(ModelError, match=rf"^the processor of {checkpoint}: 'some/one' is no folder here"):
         prepare(request, Silent())

@@ -20,6 +20,7 @@ import pytest
 from vlmprobe.errors import UsageError
 from vlmprobe.settings import Settings
 from vlmprobe.workflows.ui import serve, ui_server
+from vlmprobe.workspace import Workspace
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is warned of
 
@@ -94,7 +95,7 @@ def test_a_password_is_made_once_and_is_its_owners(home: Settings) -> None:
 def test_an_address_that_is_none_is_a_usage_error(home: Settings, host: str, port: int, says: str) -> None:
     """Before anything is started or written."""
     with pytest.raises(UsageError, match=says):
-        serve(home, Told(), port=port, host=host, announce=print)  # type: ignore[arg-type]
+        serve(Workspace(home, Told()), port=port, host=host, announce=print)  # type: ignore[arg-type]
     assert not home.home.exists()
 
 
@@ -105,7 +106,7 @@ def test_a_port_that_is_taken_is_a_usage_error(home: Settings) -> None:
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(UsageError, match=f"--port {port} is taken on 127.0.0.1; give another"):
-            serve(home, Told(), port=port, announce=print)  # type: ignore[arg-type]
+            serve(Workspace(home, Told()), port=port, announce=print)  # type: ignore[arg-type]
 
 
 def _free_port() -> int:

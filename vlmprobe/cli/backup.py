@@ -7,24 +7,19 @@ from typing import Annotated
 
 import typer
 
-from vlmprobe.cli.session import Debug, Home, Quiet, session
+from vlmprobe.cli.command import command
+from vlmprobe.workspace import Workspace
 
-__all__ = ["register"]
+__all__ = ["backup"]
 
 
+@command(example="vlmprobe backup before-the-upgrade.duckdb")
 def backup(
+    workspace: Workspace,
+    *,
     file: Annotated[Path, typer.Argument(help="The copy; nothing is overwritten.", metavar="FILE")],
-    home: Home = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Copy the database into a new file while others work with it; shards stay where they are."""
-    with session(home, quiet=quiet, debug=debug) as current:
-        from vlmprobe.workflows.database import back_up
+    from vlmprobe.workflows.database import back_up
 
-        typer.echo(str(back_up(current.settings, current.console, file)))
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("backup", epilog="Example: vlmprobe backup before-the-upgrade.duckdb")(backup)
+    typer.echo(str(back_up(workspace, file)))

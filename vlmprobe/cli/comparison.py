@@ -8,24 +8,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmprobe.cli.console import print_rows
 from vlmprobe.settings import Settings
 
 if TYPE_CHECKING:
-    from vlmprobe.cli.console import TerminalConsole
+    from vlmprobe.cli.options import Output
     from vlmprobe.workflows.merge import MergeResult
+    from vlmprobe.workspace import Workspace
 
 __all__ = ["print_merged"]
 
 
-def print_merged(
-    result: MergeResult,
-    settings: Settings,
-    console: TerminalConsole,
-    *,
-    as_json: bool = False,
-    as_csv: bool = False,
-) -> None:
+def print_merged(workspace: Workspace, result: MergeResult, output: Output) -> None:
     """Print both-correct accuracy with bounds and peak coherence, a row a scale and axis."""
     peaks = {(peak.run_id, peak.axis): peak for peak in result.peaks if peak.subset == "all"}
     run_ids = {(run.family, run.scale): run.run_id for run in result.runs}
@@ -45,7 +38,8 @@ def print_merged(
                 "at_layer": peak.layer if peak else None,
             }
         )
-    print_rows(rows, as_json=as_json, as_csv=as_csv)
+    output.rows(rows)
+    settings, console = workspace.settings, workspace.console
     # What the next command would find by itself need not be said.
     home = "" if settings.home == Settings.load().home else f" --home {settings.home}"
     console.say("")

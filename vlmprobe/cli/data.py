@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlmprobe.cli.command import add, command
 from vlmprobe.cli.console import plain_text
-from vlmprobe.cli.options import MaxPerCategory
-from vlmprobe.cli.session import AsCsv, AsJson, Debug, Home, Quiet, session
+from vlmprobe.cli.options import MaxPerCategory, Output
+from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
     from vlmprobe.pairs import Dataset
@@ -29,45 +30,39 @@ def _group() -> None:
     pass
 
 
-@app.command(epilog="Example: vlmprobe data check EmbSpatial-Bench.tsv --max-per-category 0")
+@command(example="vlmprobe data check EmbSpatial-Bench.tsv --max-per-category 0")
 def check(
+    workspace: Workspace,
+    *,
     file: Annotated[Path, typer.Argument(help="A TSV in one of the two forms.", metavar="FILE")],
     max_per_category: MaxPerCategory = 200,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-    home: Home = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    output: Output,
 ) -> None:
     """Say what a benchmark holds and what is wrong with it, row by row; every image is decoded.
 
     --json and --csv print the row problems. Exit code 1 when there are any.
     """
-    with session(home, quiet=quiet, debug=debug) as current:
-        from vlmprobe.cli.console import print_rows
-        from vlmprobe.pairs import read_dataset
+    from vlmprobe.pairs import read_dataset
 
-        with current.console.track("reading", file.stat().st_size if file.is_file() else 1) as advance:
-            seen = 0
+    with workspace.console.track("reading", file.stat().st_size if file.is_file() else 1) as advance:
+        seen = 0
 
-            def progress(position: int, _: int) -> None:
-                nonlocal seen
-                advance(position - seen)
-                seen = position
+        def progress(position: int, _: int) -> None:
+            nonlocal seen
+            advance(position - seen)
+            seen = position
 
-            dataset = read_dataset(file, max_per_category=max_per_category, decode=True, progress=progress)
-        problems = [
-            {"line": problem.line, "column": problem.column, "what": problem.what, "why": problem.why}
-            for problem in dataset.problems
-        ]
-        if as_json or as_csv:
-            print_rows(problems, ["line", "column", "what", "why"], as_json=as_json, as_csv=as_csv)
-        else:
-            _print_summary(dataset)
-            if problems:
-                print_rows(problems)
-        if problems:
-            raise typer.Exit(1)
+        dataset = read_dataset(file, max_per_category=max_per_category, decode=True, progress=progress)
+    problems = [
+        {"line": problem.line, "column": problem.column, "what": problem.what, "why": problem.why}
+        for problem in dataset.problems
+    ]
+    if output.is_table:
+        _print_summary(dataset)
+    if problems or not output.is_table:
+        output.rows(problems, ["line", "column", "what", "why"])
+    if problems:
+        raise typer.Exit(1)
 
 
 def _print_summary(dataset: Dataset) -> None:
@@ -89,3 +84,6 @@ def _print_summary(dataset: Dataset) -> None:
         for question in questions:
             typer.echo(plain_text(f"{axis:>10}  {question}"))
     typer.echo("")
+
+
+add(app, check)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from vlmprobe.cli.session import AsCsv, AsJson, Debug, Home, Quiet, session
+from vlmprobe.cli.command import add, command
+from vlmprobe.cli.options import Output
+from vlmprobe.workspace import Workspace
 
 __all__ = ["app"]
 
@@ -16,40 +18,37 @@ app = typer.Typer(
 )
 
 
-@app.command(epilog="Example: vlmprobe db upgrade")
-def upgrade(home: Home = None, quiet: Quiet = False, debug: Debug = False) -> None:
+@command(example="vlmprobe db upgrade")
+def upgrade(workspace: Workspace) -> None:
     """Bring the database to this version's schema; nothing in it is lost."""
-    with session(home, quiet=quiet, debug=debug) as current:
-        from vlmprobe.workflows.database import upgrade_database
+    from vlmprobe.workflows.database import upgrade_database
 
-        before, after = upgrade_database(current.settings, current.console)
-        typer.echo(f"{current.settings.database_path}: schema {before or 'none'} -> {after}")
+    before, after = upgrade_database(workspace)
+    typer.echo(f"{workspace.settings.database_path}: schema {before or 'none'} -> {after}")
 
 
-@app.command(epilog="Example: vlmprobe db current")
-def current(home: Home = None, quiet: Quiet = False, debug: Debug = False) -> None:
+@command(example="vlmprobe db current")
+def current(workspace: Workspace) -> None:
     """Print the database's schema revision and the one this version needs."""
-    with session(home, quiet=quiet, debug=debug) as now:
-        from vlmprobe.workflows.database import database_revision
+    from vlmprobe.workflows.database import database_revision
 
-        have, need = database_revision(now.settings, now.console)
-        typer.echo(f"{now.settings.database_path}: schema {have or 'none'}, this vlmprobe needs {need}")
+    have, need = database_revision(workspace)
+    typer.echo(f"{workspace.settings.database_path}: schema {have or 'none'}, this vlmprobe needs {need}")
 
 
-@app.command(epilog="Example: vlmprobe db check --json")
+@command(example="vlmprobe db check --json")
 def check(
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-    home: Home = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    workspace: Workspace,
+    *,
+    output: Output,
 ) -> None:
     """Run every statement in queries/checks; rows that break one are a failure (exit code 1)."""
-    with session(home, quiet=quiet, debug=debug) as now:
-        from vlmprobe.cli.console import print_rows
-        from vlmprobe.workflows.database import check_database
+    from vlmprobe.workflows.database import check_database
 
-        results = check_database(now.settings, now.console)
-        print_rows(results, as_json=as_json, as_csv=as_csv)
-        if any(row["rows"] for row in results):
-            raise typer.Exit(1)
+    results = check_database(workspace)
+    output.rows(results)
+    if any(row["rows"] for row in results):
+        raise typer.Exit(1)
+
+
+add(app, upgrade, current, check)

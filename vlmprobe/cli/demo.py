@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from vlmprobe.cli import demo_benchmark, demo_train
-from vlmprobe.cli.options import Out
-from vlmprobe.cli.session import AsCsv, AsJson, Debug, Experiment, Home, Quiet, session
+from vlmprobe.cli.command import add, command
+from vlmprobe.cli.demo_benchmark import benchmark
+from vlmprobe.cli.demo_train import train
+from vlmprobe.cli.options import Out, Output
+from vlmprobe.workspace import Workspace
 
 __all__ = ["app"]
 
@@ -20,30 +22,26 @@ app = typer.Typer(
 
 
 @app.callback()
+@command(example="vlmprobe demo --scales vanilla,2m --out demo", experiment=True)
 def demo(
+    workspace: Workspace,
+    *,
     context: typer.Context,
     scales: Annotated[
         str, typer.Option("--scales", help="Bundled scales to run, separated by commas; empty = all.")
     ] = "",
     out: Out = None,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-    experiment: Experiment = None,
-    home: Home = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    output: Output,
 ) -> None:
     """Draw a benchmark and run five fine-tuning scales of a tiny Qwen2.5-VL on it. Needs no download and no GPU."""
     if context.invoked_subcommand is not None:
         return
-    with session(home, quiet=quiet, debug=debug, experiment=experiment) as current:
-        from vlmprobe.cli.comparison import print_merged
-        from vlmprobe.workflows.demo import demo as run_demo
+    from vlmprobe.cli.comparison import print_merged
+    from vlmprobe.workflows.demo import demo as run_demo
 
-        chosen = [scale.strip() for scale in scales.split(",") if scale.strip()]
-        result = run_demo(current.settings, current.console, scales=chosen, out=out)
-        print_merged(result.merged, current.settings, current.console, as_json=as_json, as_csv=as_csv)
+    chosen = [scale.strip() for scale in scales.split(",") if scale.strip()]
+    result = run_demo(workspace, scales=chosen, out=out)
+    print_merged(workspace, result.merged, output)
 
 
-for _module in (demo_benchmark, demo_train):
-    _module.register(app)
+add(app, benchmark, train)

@@ -9,14 +9,18 @@ from typing import Annotated
 
 import typer
 
-from vlmprobe.cli.options import folder_to_make
-from vlmprobe.cli.session import AsJson, Debug, Home, Quiet, session
+from vlmprobe.cli.command import command
+from vlmprobe.cli.options import AsJson, folder_to_make
 from vlmprobe.errors import UsageError
+from vlmprobe.workspace import Workspace
 
-__all__ = ["register"]
+__all__ = ["benchmark"]
 
 
+@command(example="vlmprobe demo benchmark mine --pairs 100 --counter-share 0.2")
 def benchmark(
+    workspace: Workspace,
+    *,
     folder: Annotated[
         Path,
         typer.Argument(help="Where benchmark.tsv, boxes.json and DATASHEET.md go.", callback=folder_to_make),
@@ -42,44 +46,40 @@ def benchmark(
         str, typer.Option("--objects", help="Objects in a scene: a number, or the fewest and the most.")
     ] = "2-4",
     as_json: AsJson = False,
-    home: Home = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Draw a benchmark of scenes with a known geometry: your bias, your margins. Any family can be probed on it."""
-    with session(home, quiet=quiet, debug=debug) as current:
-        from vlmprobe.demo import SceneOptions, build_benchmark
+    from vlmprobe.demo import SceneOptions, build_benchmark
 
-        fewest, most = _range(objects)
-        options = SceneOptions(
-            image_size=image_size,
-            margin_x=margin_x,
-            margin_y=margin_y,
-            depth_ratio=depth_ratio,
-            size_jitter=size_jitter,
-            min_objects=fewest,
-            max_objects=most,
+    fewest, most = _range(objects)
+    options = SceneOptions(
+        image_size=image_size,
+        margin_x=margin_x,
+        margin_y=margin_y,
+        depth_ratio=depth_ratio,
+        size_jitter=size_jitter,
+        min_objects=fewest,
+        max_objects=most,
+    )
+    with workspace.console.track("drawing the benchmark", 6 * max(pairs, 0)) as advance:
+        files = build_benchmark(
+            folder,
+            pairs_per_category=pairs,
+            seed=seed,
+            counter_share=counter_share,
+            options=options,
+            progress=lambda *_: advance(1),
         )
-        with current.console.track("drawing the benchmark", 6 * max(pairs, 0)) as advance:
-            files = build_benchmark(
-                folder,
-                pairs_per_category=pairs,
-                seed=seed,
-                counter_share=counter_share,
-                options=options,
-                progress=lambda *_: advance(1),
-            )
-        written = {"tsv": files.tsv, "boxes": files.boxes, "datasheet": files.datasheet}
-        if as_json:
-            import json
+    written = {"tsv": files.tsv, "boxes": files.boxes, "datasheet": files.datasheet}
+    if as_json:
+        import json
 
-            facts = {name: str(path) for name, path in written.items()}
-            typer.echo(json.dumps({**facts, "rows": files.n_rows}, indent=1))
-        else:
-            for path in written.values():
-                typer.echo(str(path))
-        tsv, boxes = (shlex.quote(str(path)) for path in (files.tsv, files.boxes))
-        current.console.say(f"{files.n_rows} questions; next: vlmprobe run tiny --data {tsv} --boxes {boxes}")
+        facts = {name: str(path) for name, path in written.items()}
+        typer.echo(json.dumps({**facts, "rows": files.n_rows}, indent=1))
+    else:
+        for path in written.values():
+            typer.echo(str(path))
+    tsv, boxes = (shlex.quote(str(path)) for path in (files.tsv, files.boxes))
+    workspace.console.say(f"{files.n_rows} questions; next: vlmprobe run tiny --data {tsv} --boxes {boxes}")
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -88,10 +88,3 @@ def _range(text: str) -> tuple[int, int]:
         raise UsageError(f"--objects is {text!r}; give a number, or two as in 2-4")
     fewest = int(found[1])
     return fewest, int(found[2] or fewest)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("benchmark", epilog="Example: vlmprobe demo benchmark mine --pairs 100 --counter-share 0.2")(
-        benchmark
-    )

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmprobe.cli.options import folder_to_make
-from vlmprobe.cli.session import AsJson, Debug, Experiment, Home, Quiet, session
+from vlmprobe.cli.command import command
+from vlmprobe.cli.options import AsJson, folder_to_make
+from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
     from vlmprobe.workflows.train import TrainingResult
 
-__all__ = ["register"]
+__all__ = ["train"]
 
 
+@command(example="vlmprobe demo train --seed 1 --out seed-1", experiment=True)
 def train(
+    workspace: Workspace,
+    *,
     config: Annotated[
         Path | None,
         typer.Option("--config", help="TOML file; what it leaves out is as in the recipe.", metavar="FILE"),
@@ -36,29 +40,23 @@ def train(
         bool, typer.Option("--compile/--no-compile", help="Compile the training step first (for a GPU).")
     ] = False,
     as_json: AsJson = False,
-    experiment: Experiment = None,
-    home: Home = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Train the demo's tiny models from nothing: the base model, then a fine-tuning for each scale."""
-    with session(home, quiet=quiet, debug=debug, experiment=experiment) as current:
-        from vlmprobe.demo.training.config import read_config
-        from vlmprobe.workflows.train import train_demo
+    from vlmprobe.demo.training.config import read_config
+    from vlmprobe.workflows.train import train_demo
 
-        result = train_demo(
-            current.settings,
-            current.console,
-            read_config(config, seed=seed),
-            out=out,
-            device=device,
-            compiled=compiled,
-        )
-        if as_json:
-            _print_json(result)
-        else:
-            typer.echo((result.out / "README.md").read_text(encoding="utf-8"))
-        current.console.say(_summary(result))
+    result = train_demo(
+        workspace,
+        read_config(config, seed=seed),
+        out=out,
+        device=device,
+        compiled=compiled,
+    )
+    if as_json:
+        _print_json(result)
+    else:
+        typer.echo((result.out / "README.md").read_text(encoding="utf-8"))
+    workspace.console.say(_summary(result))
 
 
 def _summary(result: TrainingResult) -> str:
@@ -89,8 +87,3 @@ def _print_json(result: TrainingResult) -> None:
         ],
     }
     typer.echo(json.dumps(facts, indent=1))
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("train", epilog="Example: vlmprobe demo train --seed 1 --out seed-1")(train)

@@ -6,19 +6,20 @@ from typing import Annotated
 
 import typer
 
-from vlmprobe.cli.options import Families, Folder, Layers, MaxPerCategory, OnData, Scales, TemplateName
-from vlmprobe.cli.session import AsCsv, AsJson, Debug, Home, Quiet, session
+from vlmprobe.cli.command import command
+from vlmprobe.cli.options import Folder, Layers, Output, RunFilter, TemplateName, layer_choice
 from vlmprobe.errors import UsageError
+from vlmprobe.workspace import Workspace
 
-__all__ = ["register"]
+__all__ = ["export"]
 
 
+@command(example="vlmprobe export out qwen25 --layers all")
 def export(
+    workspace: Workspace,
+    *,
     folder: Folder,
-    families: Families = None,
-    scales: Scales = None,
-    data: OnData = None,
-    max_per_category: MaxPerCategory = 200,
+    runs: RunFilter,
     template: TemplateName = "published",
     layers: Layers = "",
     compress: Annotated[bool, typer.Option("--compress", help="Compress the NPZ files (slow).")] = False,
@@ -26,45 +27,28 @@ def export(
     layout: Annotated[
         str, typer.Option("--format", help="results (the old layout) or parquet (every table).")
     ] = "results",
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-    home: Home = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    output: Output,
 ) -> None:
     """Write runs as the old layout of CSV, JSON and NPZ files, or every table as parquet.
 
     --layers: five layers spread over the depth unless given.
     """
-    with session(home, quiet=quiet, debug=debug) as current:
-        from vlmprobe.cli.console import print_rows
-        from vlmprobe.cli.options import layer_list
-        from vlmprobe.workflows.export import export_parquet, export_results
+    from vlmprobe.workflows.export import export_parquet, export_results
 
-        if layout not in {"results", "parquet"}:
-            raise UsageError(f"--format {layout!r}: write results or parquet")
-        if layout == "parquet":
-            written = export_parquet(current.settings, current.console, folder)
-        else:
-            written = export_results(
-                current.settings,
-                current.console,
-                folder,
-                families=families or (),
-                scales=scales or (),
-                data=data,
-                max_per_category=max_per_category,
-                template=template,
-                layers=layer_list(layers) if layers else None,
-                all_layers=layers.strip().lower() == "all",
-                compress=compress,
-                plots=plots,
-            )
-        if as_json or as_csv:
-            print_rows([{"file": str(path)} for path in written], as_json=as_json, as_csv=as_csv)
-        current.console.say(f"{len(written)} files are in {folder}")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("export", epilog="Example: vlmprobe export out qwen25 --layers all")(export)
+    if layout not in {"results", "parquet"}:
+        raise UsageError(f"--format {layout!r}: write results or parquet")
+    if layout == "parquet":
+        written = export_parquet(workspace, folder)
+    else:
+        written = export_results(
+            workspace,
+            runs.selection,
+            folder,
+            template=template,
+            layers=layer_choice(layers),
+            compress=compress,
+            plots=plots,
+        )
+    if not output.is_table:
+        output.rows([{"file": str(path)} for path in written])
+    workspace.console.say(f"{len(written)} files are in {folder}")

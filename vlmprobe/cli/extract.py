@@ -6,35 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlmprobe.cli.options import (
-    BatchSize,
-    Boxes,
-    Compile,
-    Data,
-    Device,
-    Devices,
-    Dtype,
-    Layers,
-    MaxPerCategory,
-    New,
-    Templates,
-    TrustRemoteCode,
-    batch_size,
-    device_list,
-    layer_list,
-    template_list,
-)
-from vlmprobe.cli.session import AsJson, Debug, Experiment, Home, Quiet, session
+from vlmprobe.cli.command import command
+from vlmprobe.cli.options import AsJson, BenchmarkData, ExtractionOptions
+from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
     from vlmprobe.workflows.extract import ExtractResult
 
-__all__ = ["register"]
+__all__ = ["extract"]
 
 
+@command(example="vlmprobe extract qwen25 --scale 80k --data EmbSpatial-Bench.tsv", experiment=True)
 def extract(
+    workspace: Workspace,
+    *,
     family: Annotated[str, typer.Argument(help="Model family: the architecture's code.")],
-    data: Data,
+    data: BenchmarkData,
     scale: Annotated[str, typer.Option("--scale", help="Checkpoint of the family: vanilla, 80k, ...")],
     checkpoint: Annotated[
         str | None,
@@ -49,57 +36,26 @@ def extract(
     revision: Annotated[
         str | None, typer.Option("--revision", help="Commit, branch or tag of a hub id.")
     ] = None,
-    templates: Templates = "published",
-    boxes: Boxes = None,
-    max_per_category: MaxPerCategory = 200,
-    layers: Layers = "all",
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    devices: Devices = "all",
-    compile_layers: Compile = True,
-    batch: BatchSize = "auto",
-    new: New = False,
-    trust_remote_code: TrustRemoteCode = False,
+    options: ExtractionOptions,
     as_json: AsJson = False,
-    experiment: Experiment = None,
-    home: Home = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Ask a checkpoint every pair of a benchmark; keep answers and hidden states. Resumes where it was stopped."""
-    with session(home, quiet=quiet, debug=debug, experiment=experiment) as current:
-        from vlmprobe.workflows.extract import ExtractRequest
-        from vlmprobe.workflows.extract import extract as run_extraction
+    from vlmprobe.workflows.extract import ExtractRequest
+    from vlmprobe.workflows.extract import extract as run_extraction
 
-        request = ExtractRequest(
-            family=family,
-            scale=scale,
-            data=data,
-            templates=template_list(templates),
-            boxes=boxes,
-            checkpoint=checkpoint,
-            processor=processor,
-            revision=revision,
-            max_per_category=max_per_category,
-            layers=layer_list(layers),
-            dtype=dtype,
-            device=device,
-            devices=device_list(devices),
-            compile=compile_layers,
-            batch_size=batch_size(batch),
-            new=new,
-            trust_remote_code=trust_remote_code,
-        )
-        results = run_extraction(current.settings, request, current.console)
-        for result in results:
-            current.console.say(_summary(result))
-        interrupted = results[-1].interrupted
-        if not interrupted:
-            current.console.say(f"next: vlmprobe analyze {family}")
-        if as_json:
-            _print_json([_facts(result) for result in results], several=len(request.templates) > 1)
-        if interrupted:
-            raise KeyboardInterrupt
+    request = ExtractRequest(
+        family, scale, options.on(data), checkpoint=checkpoint, processor=processor, revision=revision
+    )
+    results = run_extraction(workspace, request)
+    for result in results:
+        workspace.console.say(_summary(result))
+    interrupted = results[-1].interrupted
+    if not interrupted:
+        workspace.console.say(f"next: vlmprobe analyze {family}")
+    if as_json:
+        _print_json([_facts(result) for result in results], several=len(request.options.templates) > 1)
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def _summary(result: ExtractResult) -> str:
@@ -131,10 +87,3 @@ def _print_json(facts: list[dict[str, Any]], *, several: bool) -> None:
     import json
 
     typer.echo(json.dumps(facts if several else facts[0], indent=1))
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("extract", epilog="Example: vlmprobe extract qwen25 --scale 80k --data EmbSpatial-Bench.tsv")(
-        extract
-    )

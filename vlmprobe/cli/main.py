@@ -11,28 +11,27 @@ from typing import Any, NoReturn
 import typer
 
 from vlmprobe import __version__
-from vlmprobe.cli import (
-    analyze,
-    backup,
-    data,
-    db,
-    demo,
-    export,
-    extract,
-    families,
-    import_,
-    merge,
-    plot,
-    query,
-    run,
-    runs,
-    sql,
-    sync,
-    ui,
-    verify,
-)
+from vlmprobe.cli.analyze import analyze
+from vlmprobe.cli.backup import backup
+from vlmprobe.cli.command import add
 from vlmprobe.cli.console import plain_text
+from vlmprobe.cli.data import app as data_app
+from vlmprobe.cli.db import app as db_app
+from vlmprobe.cli.demo import app as demo_app
+from vlmprobe.cli.export import export
+from vlmprobe.cli.extract import extract
+from vlmprobe.cli.families import families
+from vlmprobe.cli.import_ import import_
+from vlmprobe.cli.merge import merge
+from vlmprobe.cli.plot import plot
+from vlmprobe.cli.query import query
+from vlmprobe.cli.run import run
+from vlmprobe.cli.runs import runs
 from vlmprobe.cli.session import STOPPED, Told, ignore_stops
+from vlmprobe.cli.sql import sql
+from vlmprobe.cli.sync import sync
+from vlmprobe.cli.ui import ui
+from vlmprobe.cli.verify import verify
 
 __all__ = ["app", "main"]
 
@@ -66,7 +65,8 @@ def _options(
     pass
 
 
-for module in (
+add(
+    app,
     extract,
     analyze,
     merge,
@@ -82,11 +82,10 @@ for module in (
     sync,
     verify,
     backup,
-):
-    module.register(app)
-app.add_typer(demo.app, name="demo")
-app.add_typer(data.app, name="data")
-app.add_typer(db.app, name="db")
+)
+app.add_typer(demo_app, name="demo")
+app.add_typer(data_app, name="data")
+app.add_typer(db_app, name="db")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vlmprobe.errors import UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vlmprobe.extraction.request import ExtractOptions
+    from vlmprobe.study.selection import LayerChoice, Selection
+
 __all__ = [
-    "BatchSize",
-    "Boxes",
-    "Compile",
-    "Data",
-    "Device",
-    "Devices",
-    "Dtype",
-    "Families",
+    "AsJson",
+    "BenchmarkData",
+    "Comparing",
+    "ExtractionOptions",
     "Folder",
     "Layers",
     "MaxPerCategory",
-    "New",
-    "OnData",
     "Out",
-    "Scales",
+    "Output",
+    "RunFilter",
     "TemplateName",
-    "Templates",
-    "TrustRemoteCode",
     "batch_size",
     "device_list",
     "folder_to_make",
+    "layer_choice",
     "layer_list",
     "template_list",
 ]
@@ -54,17 +55,8 @@ def folder_to_make(path: Path | None) -> Path | None:
     return path
 
 
-Data = Annotated[
+BenchmarkData = Annotated[
     Path, typer.Option("--data", help="Benchmark: a TSV in one of the two forms.", metavar="FILE")
-]
-Families = Annotated[list[str] | None, typer.Argument(help="Only these families.", metavar="[FAMILY]...")]
-Scales = Annotated[list[str] | None, typer.Option("--scale", help="Only this scale; may be repeated.")]
-OnData = Annotated[
-    Path | None, typer.Option("--data", help="Only runs on this benchmark.", metavar="FILE|NAME")
-]
-Boxes = Annotated[
-    str | None,
-    typer.Option("--boxes", help="Object boxes for quads: JSON, parquet, or a hub id.", metavar="FILE"),
 ]
 MaxPerCategory = Annotated[
     int,
@@ -75,37 +67,6 @@ MaxPerCategory = Annotated[
 Layers = Annotated[
     str, typer.Option("--layers", help="Decoder layers to keep, counted from 0.", metavar="all|0,5,...")
 ]
-Dtype = Annotated[
-    str,
-    typer.Option("--dtype", help="auto (bfloat16 on a GPU, float32 on a CPU), float32, bfloat16, float16."),
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-Devices = Annotated[
-    str,
-    typer.Option(
-        "--devices", help="GPUs that share the work, by number: 0,1. All, when left out.", metavar="0,1,..."
-    ),
-]
-Compile = Annotated[
-    bool,
-    typer.Option(
-        "--compile/--no-compile", help="Compile layers on a GPU: a minute that long runs earn back."
-    ),
-]
-BatchSize = Annotated[str, typer.Option("--batch-size", help="Pairs a batch, or auto.", metavar="N|auto")]
-New = Annotated[bool, typer.Option("--new", help="Start another run even if one with the same key exists.")]
-TrustRemoteCode = Annotated[
-    bool,
-    typer.Option("--trust-remote-code", help="Let Python files that the checkpoint brings along run here."),
-]
-Templates = Annotated[
-    str,
-    typer.Option(
-        "--templates",
-        help="How the questions are worded, a run each: published,yes-no,...",
-        metavar="all|NAME,...",
-    ),
-]
 TemplateName = Annotated[
     str, typer.Option("--template", help="Only runs under this question template.", metavar="NAME")
 ]
@@ -114,6 +75,154 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", help="Folder for the report.", metavar="DIR", callback=folder_to_make),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@dataclass(frozen=True)
+class Output:
+    """How a command prints its rows."""
+
+    as_json: AsJson = False
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")] = False
+
+    @property
+    def is_table(self) -> bool:
+        """Whether a person reads it, and not a program."""
+        return not (self.as_json or self.as_csv)
+
+    def rows(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        columns: Sequence[str] | None = None,
+        *,
+        empty: str = "no rows",
+    ) -> None:
+        """Print rows; see :func:`vlmprobe.cli.console.print_rows`."""
+        from vlmprobe.cli.console import print_rows
+
+        print_rows(rows, columns, as_json=self.as_json, as_csv=self.as_csv, empty=empty)
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    """Which runs a command is about."""
+
+    families: Annotated[
+        list[str] | None, typer.Argument(help="Only these families.", metavar="[FAMILY]...")
+    ] = None
+    scales: Annotated[list[str] | None, typer.Option("--scale", help="Only this scale; may be repeated.")] = (
+        None
+    )
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Only runs on this benchmark.", metavar="FILE|NAME")
+    ] = None
+    max_per_category: MaxPerCategory = 200
+
+    @property
+    def selection(self) -> Selection:
+        """The same for a workflow."""
+        from vlmprobe.study.selection import Selection
+
+        return Selection(
+            tuple(self.families or ()), tuple(self.scales or ()), self.data, self.max_per_category
+        )
+
+
+@dataclass(frozen=True)
+class Comparing(RunFilter):
+    """Which runs are compared: families have to be named."""
+
+    families: Annotated[list[str], typer.Argument(help="Families to compare.", metavar="FAMILY...")] = field()
+
+
+@dataclass(frozen=True)
+class ExtractionOptions:
+    """What to extract and how to run the model, whatever the checkpoint."""
+
+    templates: Annotated[
+        str,
+        typer.Option(
+            "--templates",
+            help="How the questions are worded, a run each: published,yes-no,...",
+            metavar="all|NAME,...",
+        ),
+    ] = "published"
+    boxes: Annotated[
+        str | None,
+        typer.Option("--boxes", help="Object boxes for quads: JSON, parquet, or a hub id.", metavar="FILE"),
+    ] = None
+    max_per_category: MaxPerCategory = 200
+    layers: Layers = "all"
+    dtype: Annotated[
+        str,
+        typer.Option(
+            "--dtype", help="auto (bfloat16 on a GPU, float32 on a CPU), float32, bfloat16, float16."
+        ),
+    ] = "auto"
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto"
+    devices: Annotated[
+        str,
+        typer.Option(
+            "--devices",
+            help="GPUs that share the work, by number: 0,1. All, when left out.",
+            metavar="0,1,...",
+        ),
+    ] = "all"
+    compile_layers: Annotated[
+        bool,
+        typer.Option(
+            "--compile/--no-compile", help="Compile layers on a GPU: a minute that long runs earn back."
+        ),
+    ] = True
+    batch: Annotated[str, typer.Option("--batch-size", help="Pairs a batch, or auto.", metavar="N|auto")] = (
+        "auto"
+    )
+    new: Annotated[
+        bool, typer.Option("--new", help="Start another run even if one with the same key exists.")
+    ] = False
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-remote-code", help="Let Python files that the checkpoint brings along run here."
+        ),
+    ] = False
+
+    def on(self, data: Path) -> ExtractOptions:
+        """Return the same for a workflow, on a benchmark.
+
+        Raises:
+            UsageError: the text of an option cannot be read.
+        """
+        from vlmprobe.extraction.request import ExtractOptions
+        from vlmprobe.families import ModelOptions
+
+        return ExtractOptions(
+            data=data,
+            templates=template_list(self.templates),
+            boxes=self.boxes,
+            max_per_category=self.max_per_category,
+            batch_size=batch_size(self.batch),
+            new=self.new,
+            model=ModelOptions(
+                layers=layer_list(self.layers),
+                dtype=self.dtype,
+                device=self.device,
+                devices=device_list(self.devices),
+                compile=self.compile_layers,
+                trust_remote_code=self.trust_remote_code,
+            ),
+        )
+
+
+def layer_choice(text: str) -> LayerChoice:
+    """Read which layers to show: nothing for those spread over the depth, ``all``, or numbers.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if not text:
+        return None
+    return layer_list(text) or "all"
 
 
 def layer_list(text: str) -> tuple[int, ...] | None:

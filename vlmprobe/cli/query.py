@@ -6,41 +6,40 @@ from typing import Annotated
 
 import typer
 
-from vlmprobe.cli.session import AsCsv, AsJson, Debug, Home, Quiet, session
+from vlmprobe.cli.command import command
+from vlmprobe.cli.options import Output
 from vlmprobe.errors import UsageError
+from vlmprobe.workspace import Workspace
 
-__all__ = ["register"]
+__all__ = ["query"]
 
 
+@command(example="vlmprobe query accuracy/by_axis --param family=tiny")
 def query(
+    workspace: Workspace,
+    *,
     name: Annotated[str | None, typer.Argument(help="The query; none lists them all.")] = None,
     parameters: Annotated[
         list[str] | None, typer.Option("--param", help="A parameter; may be repeated.", metavar="K=V")
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the SQL instead of running it.")] = False,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-    home: Home = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    output: Output,
 ) -> None:
     """Run one of the queries that ship with vlmprobe (folder queries/), or list them."""
-    with session(home, quiet=quiet, debug=debug) as current:
-        from vlmprobe.cli.console import print_rows
-        from vlmprobe.workflows.query import ask_query, query_list
+    from vlmprobe.workflows.query import ask_query, query_list
 
-        if name is None:
-            print_rows(query_list(), as_json=as_json, as_csv=as_csv)
-            return
-        given = dict(_split(text) for text in parameters or [])
-        if show:
-            from vlmprobe.workflows.query import query_text
+    if name is None:
+        output.rows(query_list())
+        return
+    given = dict(_split(text) for text in parameters or [])
+    if show:
+        from vlmprobe.workflows.query import query_text
 
-            typer.echo(query_text(name))
-            return
-        table = ask_query(current.settings, current.console, name, given)
-        rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-        print_rows(rows, table.columns, as_json=as_json, as_csv=as_csv)
+        typer.echo(query_text(name))
+        return
+    table = ask_query(workspace, name, given)
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    output.rows(rows, table.columns)
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -48,8 +47,3 @@ def _split(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise UsageError(f"--param {text!r}: write name=value")
     return name, value
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("query", epilog="Example: vlmprobe query accuracy/by_axis --param family=tiny")(query)

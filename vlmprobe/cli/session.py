@@ -1,4 +1,4 @@
-"""What every command shares: the global options, and how an error is told."""
+"""One invocation of a command: its workspace, and how an error is reported."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import signal
 import sys
 import traceback
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -18,57 +16,25 @@ from vlmprobe.errors import DiskFullError, VlmprobeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from vlmprobe.cli.console import TerminalConsole
-    from vlmprobe.settings import Settings
+    from vlmprobe.workspace import Workspace
 
-__all__ = [
-    "STOPPED",
-    "AsCsv",
-    "AsJson",
-    "Debug",
-    "Experiment",
-    "Home",
-    "Quiet",
-    "Session",
-    "Told",
-    "ignore_stops",
-    "session",
-]
+__all__ = ["STOPPED", "Told", "ignore_stops", "session"]
 
 STOPPED = "stopped; what was done is kept, the same command goes on from there"
-
-Home = Annotated[
-    Path | None,
-    typer.Option("--home", help="Where database, MLflow store, spool and reports live.", metavar="DIR"),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Experiment = Annotated[
-    str | None, typer.Option("--experiment", help="MLflow experiment to log to.", metavar="NAME")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One invocation: its settings and its terminal."""
-
-    settings: Settings
-    console: TerminalConsole
 
 
 @contextmanager
 def session(
     home: Path | None, *, quiet: bool = False, debug: bool = False, experiment: str | None = None
-) -> Iterator[Session]:
+) -> Iterator[Workspace]:
     """Run a command's body; an error becomes one line on stderr and an exit code (DESIGN: 2 input, 1 failure)."""
     try:
         from vlmprobe.cli.console import TerminalConsole
-        from vlmprobe.settings import Settings
+        from vlmprobe.workspace import Workspace
 
-        yield Session(Settings.load(home, experiment=experiment), TerminalConsole(quiet=quiet))
+        yield Workspace.open(home, experiment=experiment, console=TerminalConsole(quiet=quiet))
     except VlmprobeError as error:
         _fail(str(error), error.exit_code, debug=debug)
     except KeyboardInterrupt:

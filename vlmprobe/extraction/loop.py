@@ -20,17 +20,15 @@ from vlmprobe.families import NotExactError, OutOfMemoryError, certified_batches
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence, Set
     from concurrent.futures import Future
-    from pathlib import Path
 
     from vlmprobe.extraction.batches import Batch
     from vlmprobe.extraction.inference import Begun
     from vlmprobe.families import BatchItem, BatchOutput, Model
     from vlmprobe.pairs import Dataset, SwapPair
-    from vlmprobe.settings import Settings
     from vlmprobe.store.committer import Committer
     from vlmprobe.store.runs import Run
     from vlmprobe.store.shards import FailureRecord
-    from vlmprobe.workspace import Console
+    from vlmprobe.workspace import Workspace
 
 __all__ = ["Extraction"]
 
@@ -66,14 +64,12 @@ class Extraction:
 
     def __init__(
         self,
-        settings: Settings,
+        workspace: Workspace,
         dataset: Dataset,
         batches: Sequence[Batch],
         model: Model,
         committer: Committer,
-        console: Console,
         run: Run,
-        spool: Path,
         first_shard: int,
         *,
         plain: bool,
@@ -81,8 +77,8 @@ class Extraction:
         """Prepare; nothing is asked yet. ``plain``: an earlier start found the fast path wanting."""
         self._dataset, self._batches, self._model = dataset, batches, model
         self._asker = Asker(model)
-        self._committer, self._console, self._run = committer, console, run
-        self._builder = ShardBuilder(settings, spool, run.run_id, model.info.layers, first_shard)
+        self._committer, self._console, self._run = committer, workspace.console, run
+        self._builder = ShardBuilder(workspace.settings, run.run_id, model.info.layers, first_shard)
         self._certified = _certified(batches)
         self._last_passed = -1
         self._exact_asked = False

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import ModelError
-from vlmprobe.families import LoadOptions, fingerprint, is_local, load_catalog, open_family, open_on_devices
+from vlmprobe.families import (
+    LoadOptions,
+    ModelOptions,
+    fingerprint,
+    is_local,
+    load_catalog,
+    open_family,
+    open_on_devices,
+)
 from vlmprobe.pairs import PUBLISHED, get_template, link_quads, read_boxes, read_dataset
 from vlmprobe.store.identity import run_key
 from vlmprobe.store.runs import RunPlan
@@ -20,37 +28,40 @@ if TYPE_CHECKING:
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Console
 
-__all__ = ["ExtractRequest", "Prepared", "changed_line", "prepare", "resume_line"]
+__all__ = ["ExtractOptions", "ExtractRequest", "Prepared", "changed_line", "prepare", "resume_line"]
 
 #: Raised when extraction would give other numbers for the same model and dataset.
 ENGINE_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
+class ExtractOptions:
+    """What to extract, whatever the checkpoint."""
+
+    data: Path
+    templates: tuple[str, ...] = (PUBLISHED.name,)
+    """Question templates: a run each, in this order."""
+    boxes: str | None = None
+    """A file of object boxes, or a hub dataset's id."""
+    max_per_category: int = 200
+    batch_size: int | None = None
+    """Pairs per batch; as many as fit when None."""
+    new: bool = False
+    """Whether to start new runs beside those that could be resumed."""
+    model: ModelOptions = field(default_factory=ModelOptions)
+
+
+@dataclass(frozen=True, slots=True)
 class ExtractRequest:
-    """What to extract, as the command line says it."""
+    """One checkpoint, and what to extract from it."""
 
     family: str
     scale: str
-    data: Path
-    templates: tuple[str, ...] = (PUBLISHED.name,)
-    """Under which the questions are asked, a run each, in this order."""
-    boxes: str | None = None
-    """A file of object boxes, or a hub dataset's id."""
+    options: ExtractOptions
     checkpoint: str | None = None
+    """A folder or a hub id; the one that the catalogue knows when None."""
     processor: str | None = None
     revision: str | None = None
-    max_per_category: int = 200
-    layers: tuple[int, ...] | None = None
-    dtype: str = "auto"
-    device: str = "auto"
-    devices: tuple[str, ...] = ()
-    """Several devices that share the batches; GPUs by number."""
-    compile: bool = True
-    batch_size: int | None = None
-    new: bool = False
-    trust_remote_code: bool = False
-    """Whether Python files that a checkpoint brings along may be run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,24 +112,25 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
     spec = load_catalog().scale(request.family, request.scale, request.checkpoint, request.processor)
     if request.revision is not None:
         spec = replace(spec, revision=request.revision)
-    for template in request.templates:
+    wanted = request.options
+    for template in wanted.templates:
         get_template(template)  # before a large file is read
-    dataset = read_dataset(request.data, max_per_category=request.max_per_category)
-    for template in request.templates:
+    dataset = read_dataset(wanted.data, max_per_category=wanted.max_per_category)
+    for template in wanted.templates:
         dataset.wording(template)  # before anything is loaded
-    dataset = dataset.under(request.templates[0])
+    dataset = dataset.under(wanted.templates[0])
     for line in _dataset_lines(dataset):
         console.say(line)
     quads = None
-    if request.boxes is not None:
-        quads = link_quads(dataset, read_boxes(request.boxes))
+    if wanted.boxes is not None:
+        quads = link_quads(dataset, read_boxes(wanted.boxes))
         for line in _quad_lines(quads):
             console.say(line)
     if spec.environment is not None:
         spec.environment.check(spec.family)
     family = open_family(spec.architecture, spec.environment)
     try:
-        options = family.resolve(_load_options(request, spec))
+        options = family.resolve(_load_options(wanted.model, spec))
         marks = _Marks.of(options)
         options = marks.pin(options)
     except BaseException:
@@ -127,7 +139,9 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
     if len(options.devices) > 1:
         console.say(f"{len(options.devices)} devices share the batches: {', '.join(options.devices)}")
         family = open_on_devices(spec.architecture, spec.environment, family)
-    return Prepared(dataset, quads, family, options, _plan(request, spec, dataset, options, marks))
+    return Prepared(
+        dataset, quads, family, options, _plan(spec, dataset, options, marks, wanted.model.layers)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,23 +176,22 @@ class _Marks:
         return options
 
 
-def _load_options(request: ExtractRequest, spec: ScaleSpec) -> LoadOptions:
+def _load_options(model: ModelOptions, spec: ScaleSpec) -> LoadOptions:
     return LoadOptions(
         checkpoint=spec.checkpoint,
         processor=spec.processor,
         revision=spec.revision,
         processor_revision=spec.processor_revision,
-        dtype=request.dtype,
-        device=request.device,
-        devices=request.devices,
-        compile=request.compile,
-        layers=request.layers,
-        trust_remote_code=request.trust_remote_code,
+        **{each.name: getattr(model, each.name) for each in fields(ModelOptions)},
     )
 
 
 def _plan(
-    request: ExtractRequest, spec: ScaleSpec, dataset: Dataset, options: LoadOptions, marks: _Marks
+    spec: ScaleSpec,
+    dataset: Dataset,
+    options: LoadOptions,
+    marks: _Marks,
+    layers: tuple[int, ...] | None,
 ) -> RunPlan:
     identity: dict[str, Any] = {
         "engine": ENGINE_VERSION,
@@ -191,7 +204,7 @@ def _plan(
         "trust_remote_code": options.trust_remote_code,
         "dataset_id": dataset.dataset_id,
         "template": dataset.template,
-        "layers": "all" if request.layers is None else sorted(set(request.layers)),
+        "layers": "all" if layers is None else sorted(set(layers)),
         "dtype": options.dtype,
         # The last bits differ between kinds of device, and a resumed run must not mix them.
         "device": options.device.split(":")[0],

@@ -12,25 +12,21 @@ from vlmprobe.extraction.batches import Batch, plan_batches
 from vlmprobe.extraction.image_loader import read_items
 from vlmprobe.extraction.loop import Extraction
 from vlmprobe.extraction.request import resume_line
-from vlmprobe.figures import step_color
 from vlmprobe.store.committer import Committer, adopt_orphans
-from vlmprobe.store.delivery import Delivery, deliver_end, deliver_run, tell_away
+from vlmprobe.store.delivery import Delivery, deliver_end, tell_away
 from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
 from vlmprobe.store.runs import finished_pairs, get_run, set_status
-from vlmprobe.store.tracking import Tracker
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from vlmprobe.extraction.request import ExtractRequest, Prepared
+    from vlmprobe.extraction.request import Prepared
     from vlmprobe.families import LoadOptions, Model, OpenFamily
-    from vlmprobe.settings import Settings
-    from vlmprobe.store.engine import Database
     from vlmprobe.store.runs import Run
-    from vlmprobe.workspace import Console
+    from vlmprobe.workspace import Console, Workspace
 
-__all__ = ["Asked", "OneModel", "RunStart"]
+__all__ = ["Asked", "OneModel", "RunSession"]
 
 #: Pairs that are asked to find out how many fit.
 _PROBED = 4
@@ -47,25 +43,23 @@ class Asked:
     notes: tuple[str, ...]
 
 
-class RunStart:
+class RunSession:
     """One start of a run, under its lease."""
 
     def __init__(
         self,
-        settings: Settings,
-        request: ExtractRequest,
+        workspace: Workspace,
         prepared: Prepared,
         model: OneModel,
-        database: Database,
-        console: Console,
         run: Run,
+        batch_size: int | None,
     ) -> None:
-        """Take what the start is about; nothing is loaded or asked yet."""
-        self._settings, self._request, self._prepared, self._model = settings, request, prepared, model
-        self._database, self._console = database, console
-        self._tracker = Tracker(settings)
+        """Store the arguments; nothing is loaded yet. ``batch_size``: as many pairs as fit when None."""
+        self._workspace, self._prepared, self._model = workspace, prepared, model
+        self._database, self._console = workspace.database, workspace.console
+        self._wanted_batch_size = batch_size
         self.run = run
-        self.spool = settings.spool_of(run.run_id)
+        self.spool = workspace.settings.spool_of(run.run_id)
         self._delivery = Delivery(0, 0)
 
     def find_done(self, *, resumed: bool) -> set[str]:
@@ -115,16 +109,14 @@ class RunStart:
             dim=info.dim,
             dtype=info.dtype,
         )
-        committer = Committer(self._database, self._tracker, self.run.run_id)
+        committer = Committer(self._workspace.storage, self.run.run_id)
         extraction = Extraction(
-            self._settings,
+            self._workspace,
             self._prepared.dataset,
             batches,
             model,
             committer,
-            self._console,
             self.run,
-            self.spool,
             first_shard,
             plain=plain,
         )
@@ -157,16 +149,9 @@ class RunStart:
             tell_away(self._console.warn, str(self._delivery.problem))
             return self._delivery
         if status == "interrupted":
-            deliver_end(self._tracker, self.run, self._console.warn)
+            deliver_end(self._workspace.tracker, self.run, self._console.warn)
             return self._delivery
-        return deliver_run(
-            self._database,
-            self._tracker,
-            self.run,
-            cache=self._settings.home / "cache",
-            tell=self._console.warn,
-            color=step_color(self.run.samples_seen),
-        )
+        return self._workspace.deliver(self.run)
 
     def _go(self, extraction: Extraction, committer: Committer, done: set[str]) -> bool:
         """Run the loop and wait for its rows; return whether it was interrupted."""
@@ -210,7 +195,7 @@ class RunStart:
     def _batch_size(self, model: Model) -> int:
         """Return the size of the plan: a run keeps the one it began with, since its batches are redone whole."""
         begun = self.run.config.get("batch_size")
-        asked = self._request.batch_size
+        asked = self._wanted_batch_size
         if begun is not None:
             if asked not in (None, begun):
                 self._console.warn(

@@ -11,7 +11,6 @@ from vlmprobe.store.shards import Answer, ShardContent, ShardFile, write_shard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from vlmprobe.families import BatchOutput
     from vlmprobe.settings import Settings
@@ -22,11 +21,10 @@ __all__ = ["ShardBuilder"]
 class ShardBuilder:
     """Holds whole batches: a batch is in one shard or in none."""
 
-    def __init__(
-        self, settings: Settings, folder: Path, run_id: str, layers: tuple[int, ...], first: int
-    ) -> None:
+    def __init__(self, settings: Settings, run_id: str, layers: tuple[int, ...], first: int) -> None:
         """Start with nothing; the next shard is number ``first``."""
-        self._settings, self._folder, self._run_id, self._layers = settings, folder, run_id, layers
+        self._settings, self._run_id, self._layers = settings, run_id, layers
+        self._folder = settings.spool_of(run_id)
         self._number = first
         self._clear()
 

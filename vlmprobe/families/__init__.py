@@ -16,6 +16,7 @@ from vlmprobe.families.worker import (
     Family,
     LoadOptions,
     ModelInfo,
+    ModelOptions,
     OutOfMemoryError,
 )
 from vlmprobe.families.worker.loading.places import is_local
@@ -34,6 +35,7 @@ __all__ = [
     "LoadOptions",
     "Model",
     "ModelInfo",
+    "ModelOptions",
     "Needs",
     "NotExactError",
     "OpenFamily",

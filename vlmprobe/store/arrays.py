@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmprobe.store.artifacts import local_shard
 from vlmprobe.store.predictions import shard_places
 from vlmprobe.store.rows import fetch
 from vlmprobe.store.shards import read_layer, read_pair_ids
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from vlmprobe.store.engine import Database
     from vlmprobe.store.predictions import ShardPlace
-    from vlmprobe.store.tracking import Tracker
+    from vlmprobe.store.storage import Storage
 
     Floats = np.ndarray[Any, np.dtype[np.float32]]
     Places = np.ndarray[Any, np.dtype[np.int64]]
@@ -66,17 +62,17 @@ class Quads:
 class RunArrays:
     """The answered pairs of a run in the dataset's order, its quads, and their arrays layer by layer."""
 
-    def __init__(self, database: Database, tracker: Tracker, run_id: str, cache: Path) -> None:
+    def __init__(self, storage: Storage, run_id: str) -> None:
         """Read the rows; files are opened layer by layer.
 
         Raises:
             VlmprobeError: a shard is neither in the spool nor in MLflow.
         """
-        with database.transaction() as connection:
+        with storage.database.transaction() as connection:
             answered = fetch(connection, _PAIRS_SQL, {"run_id": run_id})
             links = fetch(connection, _QUADS_SQL, {"run_id": run_id})
             shards = shard_places(connection, run_id)
-        self._places = {shard["shard"]: local_shard(shard, tracker, cache) for shard in shards}
+        self._places = {shard["shard"]: storage.fetch(shard) for shard in shards}
         self._deltas = [shard["shard"] for shard in shards if shard["kind"] == "deltas"]
         self.layers: list[int] = sorted({layer for shard in shards for layer in _layers(shard)})
         self._dim = int(shards[0]["dim"]) if shards else 0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.store.engine import Database
     from vlmprobe.store.shards import FailureRecord, ShardFile
-    from vlmprobe.store.tracking import Tracker
+    from vlmprobe.store.storage import Storage
 
 __all__ = ["Committer", "adopt_orphans"]
 
@@ -30,9 +30,9 @@ __all__ = ["Committer", "adopt_orphans"]
 class Committer:
     """Two threads: one turns shards into rows, the other hands them to MLflow."""
 
-    def __init__(self, database: Database, tracker: Tracker, run_id: str) -> None:
+    def __init__(self, storage: Storage, run_id: str) -> None:
         """Start the threads."""
-        self._database, self._tracker, self._run_id = database, tracker, run_id
+        self._storage, self._run_id = storage, run_id
         self._work: SimpleQueue[ShardFile | list[FailureRecord] | None] = SimpleQueue()
         self._uploads: SimpleQueue[tuple[int, Path] | None] = SimpleQueue()
         self._lock = threading.Lock()
@@ -88,7 +88,7 @@ class Committer:
     def _commit_all(self) -> None:
         try:
             while (item := self._work.get()) is not None:
-                with self._database.transaction() as connection:
+                with self._storage.database.transaction() as connection:
                     if isinstance(item, list):
                         commit_failures(connection, self._run_id, item)
                         continue
@@ -104,8 +104,7 @@ class Committer:
     def _upload_all(self) -> None:
         try:
             self._delivery = upload_shards(
-                self._database,
-                self._tracker,
+                self._storage,
                 self._run_id,
                 iter(self._uploads.get, None),
                 is_awaited=lambda: self._closing,

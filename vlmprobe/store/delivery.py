@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import TrackingError
-from vlmprobe.store.artifacts import local_shard
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.metrics import mark_metrics_synced, read_metrics
 from vlmprobe.store.predictions import forget_artifacts, mark_synced, shard_places
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from vlmprobe.store.metrics import MetricsUpdate
     from vlmprobe.store.predictions import ShardPlace
     from vlmprobe.store.runs import Run
+    from vlmprobe.store.storage import Storage
     from vlmprobe.store.tracking import Tracker
 
 __all__ = ["Delivery", "deliver_end", "deliver_run", "note_changes", "tell_away", "upload_shards"]
@@ -50,11 +50,9 @@ class Delivery:
 
 
 def deliver_run(
-    database: Database,
-    tracker: Tracker,
+    storage: Storage,
     run: Run,
     *,
-    cache: Path,
     tell: Callable[[str], None],
     color: str | None = None,
     replay: bool = False,
@@ -62,35 +60,34 @@ def deliver_run(
     """Upload what MLflow lacks of a complete run; when it is away, say so and leave it to ``vlmprobe sync``.
 
     Args:
-        database: the truth.
-        tracker: MLflow.
+        storage: the database, which is the truth, and MLflow.
         run: a complete run.
-        cache: where shards that MLflow alone has are fetched to.
         tell: told when MLflow is away.
         color: of the run in MLflow's charts; MLflow's own choice when None.
         replay: log metrics that were logged before, too (which adds nothing to what is there).
     """
+    database, tracker = storage.database, storage.tracker
     with database.transaction() as connection:
         places = shard_places(connection, run.run_id)
     n_waiting = sum(place["synced_at"] is None for place in places)
     try:
         if run.config.get(_OUTDATED):
-            _fetch_all(places, tracker, cache)
+            _fetch_all(places, storage)
             mlflow_run_id = tracker.replace_run(run)
         else:
             mlflow_run_id = tracker.ensure_run(run)
         if mlflow_run_id != run.mlflow_run_id:
             if run.mlflow_run_id is not None:
-                _fetch_all(places, tracker, cache)
+                _fetch_all(places, storage)
             run = _show_by(database, run, mlflow_run_id)
         with database.transaction() as connection:
             waiting = shard_places(connection, run.run_id, unsynced_only=True)
             metrics = read_metrics(connection, run.run_id)
-        paths = [local_shard(place, tracker, cache) for place in waiting]
+        paths = [storage.fetch(place) for place in waiting]
         numbers = [place["shard"] for place in waiting]
-        delivery = upload_shards(database, tracker, run.run_id, zip(numbers, paths, strict=True))
+        delivery = upload_shards(storage, run.run_id, zip(numbers, paths, strict=True))
         if metrics and (replay or any(row["synced_at"] is None for row in metrics)):
-            _send(database, tracker, mlflow_run_id, run.run_id, metrics)
+            _send(storage, mlflow_run_id, run.run_id, metrics)
         tracker.remove_twins(run, mlflow_run_id)
         tracker.finish(mlflow_run_id, "FINISHED", color=color)
     except TrackingError as error:
@@ -99,20 +96,18 @@ def deliver_run(
     return delivery
 
 
-def _fetch_all(places: Sequence[ShardPlace], tracker: Tracker, cache: Path) -> None:
+def _fetch_all(places: Sequence[ShardPlace], storage: Storage) -> None:
     """Have a copy of each shard here: they are artifacts of a run that is about to go, or is gone already."""
     for place in places:
-        local_shard(place, tracker, cache)
+        storage.fetch(place)
 
 
-def _send(
-    database: Database, tracker: Tracker, mlflow_run_id: str, run_id: str, metrics: Sequence[dict[str, Any]]
-) -> None:
+def _send(storage: Storage, mlflow_run_id: str, run_id: str, metrics: Sequence[dict[str, Any]]) -> None:
     """Log metrics, and note before and after that it is so: a crash in between may have left points there."""
-    with database.transaction() as connection:
+    with storage.database.transaction() as connection:
         set_config(connection, run_id, {**get_run(connection, run_id).config, _SENDING: True})
-    tracker.log_points(mlflow_run_id, metric_points(metrics))
-    with database.transaction() as connection:
+    storage.tracker.log_points(mlflow_run_id, metric_points(metrics))
+    with storage.database.transaction() as connection:
         # Another process may have computed others meanwhile, which nobody has sent.
         mark_metrics_synced(connection, run_id, utc_now(), until=max(row["computed_at"] for row in metrics))
         config = get_run(connection, run_id).config
@@ -157,8 +152,7 @@ def _show_by(database: Database, run: Run, mlflow_run_id: str) -> Run:
 
 
 def upload_shards(
-    database: Database,
-    tracker: Tracker,
+    storage: Storage,
     run_id: str,
     shards: Iterable[tuple[int, Path]],
     *,
@@ -177,10 +171,10 @@ def upload_shards(
             waiting += 1
             continue
         try:
-            with database.transaction() as connection:
+            with storage.database.transaction() as connection:
                 run = get_run(connection, run_id)
-            mlflow_run_id = tracker.ensure_run(run)
-            uri = tracker.upload(mlflow_run_id, path, "hidden_states")
+            mlflow_run_id = storage.tracker.ensure_run(run)
+            uri = storage.tracker.upload(mlflow_run_id, path, "hidden_states")
         except TrackingError as error:
             failed_in_a_row += 1
             waiting += 1
@@ -190,7 +184,7 @@ def upload_shards(
                 tell(problem)
             continue
         failed_in_a_row = 0
-        with database.transaction() as connection:
+        with storage.database.transaction() as connection:
             if run.mlflow_run_id != mlflow_run_id:
                 set_mlflow_run(connection, run_id, mlflow_run_id)
                 if run.mlflow_run_id is not None:

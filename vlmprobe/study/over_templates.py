@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from vlmprobe.analysis import METRIC_VERSIONS
 from vlmprobe.errors import unknown_name
 from vlmprobe.reports import TemplatePoint
-from vlmprobe.store.engine import Database
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch
 from vlmprobe.study.study import number_of
@@ -16,11 +15,10 @@ from vlmprobe.study.study import number_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmprobe.settings import Settings
+    from vlmprobe.store.engine import Database
     from vlmprobe.store.runs import Run
-    from vlmprobe.workspace import Console
 
-__all__ = ["check_metrics", "compare_templates", "over_templates"]
+__all__ = ["check_metrics", "over_templates"]
 
 #: Metrics that are not per layer.
 _OF_RUNS = (
@@ -42,13 +40,6 @@ def check_metrics(names: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             raise unknown_name("metric", name, sorted(known))
-
-
-def compare_templates(
-    settings: Settings, console: Console, runs: Sequence[Run], metrics: Sequence[str] = ()
-) -> list[TemplatePoint]:
-    """Compare runs over templates, see :func:`over_templates`."""
-    return over_templates(Database(settings.database_path, tell=console.warn), runs, metrics)
 
 
 def over_templates(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from vlmprobe.analysis import representative_layers
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs import get_template, is_under, read_dataset
 from vlmprobe.safe_names import safe_name
-from vlmprobe.store.arrays import RunArrays
-from vlmprobe.store.engine import Database
 from vlmprobe.store.metrics import analyzed_runs
 from vlmprobe.store.rows import fetch
-from vlmprobe.store.runs import Run, complete_runs, list_runs
+from vlmprobe.store.runs import complete_runs, list_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,11 +21,85 @@ if TYPE_CHECKING:
     from vlmprobe.store.arrays import RunArrays
     from vlmprobe.store.engine import Database
     from vlmprobe.store.runs import Run
+    from vlmprobe.workspace import Workspace
 
-__all__ = ["choose_layers", "dataset_of", "find_runs", "newest_of_each_scale", "of_template"]
+__all__ = ["Chosen", "LayerChoice", "Selection", "choose_layers", "newest_of_each_scale"]
 
-#: Layers that stand for all where no others are asked for.
-N_LAYERS = 5
+#: Layers to show: their numbers, all, or when None five that are spread evenly over the depth.
+LayerChoice: TypeAlias = "Sequence[int] | Literal['all'] | None"
+_SPREAD = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a selection resolves to under one template."""
+
+    runs: tuple[Run, ...]
+    """The newest analyzed run of each scale."""
+    notes: tuple[str, ...]
+    """Where there was a choice."""
+    everything: tuple[Run, ...]
+    """All complete runs that match, under any template."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which runs a command is about; an empty filter matches all."""
+
+    families: tuple[str, ...] = ()
+    scales: tuple[str, ...] = ()
+    data: Path | None = None
+    """A benchmark file, or the name or the beginning of the id of a dataset in the database."""
+    max_per_category: int = 200
+    """As many pairs of each category as the runs were extracted with, where ``data`` is a file."""
+
+    def complete_runs(self, workspace: Workspace, templates: Sequence[str] = ()) -> list[Run]:
+        """Return the complete runs that match.
+
+        Raises:
+            UsageError: there is none; the message lists the runs there are. Or there is no such template.
+            InputError: there is no such dataset.
+        """
+        database = workspace.database
+        dataset_id = dataset_of(database, self.data, self.max_per_category)
+        for template in templates:
+            get_template(template)
+        with database.transaction() as connection:
+            runs = complete_runs(
+                connection,
+                families=self.families,
+                scales=self.scales,
+                dataset_id=dataset_id,
+                templates=templates,
+            )
+            everything = list_runs(connection)
+        if runs:
+            return runs
+        if not everything:
+            raise UsageError("the database has no run yet; 'vlmprobe extract' makes one")
+        there = sorted(
+            {
+                f"{row['family']} @ {row['scale']} on {row['dataset']} ({row['template']}, {row['status']})"
+                for row in everything
+            }
+        )
+        raise UsageError(f"no complete run matches; there are: {', '.join(there)}")
+
+    def newest(self, workspace: Workspace, template: str) -> Chosen:
+        """Return the newest analyzed run of each scale under a template; say what else there is.
+
+        Raises:
+            UsageError: no run matches, several datasets do, a scale has no metrics yet, or there is no such template.
+            InputError: there is no such dataset.
+        """
+        everything = self.complete_runs(workspace)
+        found, others = of_template(everything, template)
+        for line in others:
+            workspace.console.say(line)
+        runs, notes = newest_of_each_scale(workspace.database, found)
+        for line in notes:
+            workspace.console.say(line)
+        return Chosen(tuple(runs), tuple(notes), tuple(everything))
 
 
 def dataset_of(database: Database, data: Path | None, max_per_category: int) -> str | None:
@@ -115,52 +188,17 @@ def of_template(found: Sequence[Run], template: str) -> tuple[list[Run], list[st
     return kept, notes if others else []
 
 
-def choose_layers(
-    run: Run, arrays: RunArrays, layers: Sequence[int] | None, *, all_layers: bool
-) -> tuple[int, ...]:
-    """Return the layers to show: those asked for, all, or five spread evenly over the depth.
+def choose_layers(run: Run, arrays: RunArrays, layers: LayerChoice) -> tuple[int, ...]:
+    """Return the layers to show.
 
     Raises:
         UsageError: the run has not a layer asked for.
     """
-    if all_layers:
+    if layers == "all":
         return tuple(arrays.layers)
     if layers is None:
-        return representative_layers(arrays.layers, N_LAYERS)
+        return representative_layers(arrays.layers, _SPREAD)
     missing = sorted(set(layers) - set(arrays.layers))
     if missing:
         raise UsageError(f"{run.name} has no layer {', '.join(map(str, missing))}; it has {arrays.layers}")
     return tuple(sorted(set(layers)))
-
-
-def find_runs(
-    database: Database,
-    *,
-    families: Sequence[str] = (),
-    scales: Sequence[str] = (),
-    dataset_id: str | None = None,
-    templates: Sequence[str] = (),
-) -> list[Run]:
-    """Return the complete runs that match.
-
-    Raises:
-        UsageError: there is none; the message lists the runs there are. Or there is no such template.
-    """
-    for template in templates:
-        get_template(template)
-    with database.transaction() as connection:
-        runs = complete_runs(
-            connection, families=families, scales=scales, dataset_id=dataset_id, templates=templates
-        )
-        everything = list_runs(connection)
-    if runs:
-        return runs
-    if not everything:
-        raise UsageError("the database has no run yet; 'vlmprobe extract' makes one")
-    there = sorted(
-        {
-            f"{row['family']} @ {row['scale']} on {row['dataset']} ({row['template']}, {row['status']})"
-            for row in everything
-        }
-    )
-    raise UsageError(f"no complete run matches; there are: {', '.join(there)}")

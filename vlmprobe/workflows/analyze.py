@@ -9,28 +9,21 @@ from typing import TYPE_CHECKING
 from vlmprobe.analysis import Metric
 from vlmprobe.analysis.layer_choice import candidates_of, peaks
 from vlmprobe.errors import VlmprobeError
-from vlmprobe.figures import step_color
 from vlmprobe.pairs import Subset
-from vlmprobe.store.arrays import RunArrays
-from vlmprobe.store.delivery import deliver_run, note_changes
-from vlmprobe.store.engine import Database
+from vlmprobe.store.delivery import note_changes
 from vlmprobe.store.metrics import MetricsUpdate, keep_digest, store_metrics, store_results
-from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch
 from vlmprobe.store.runs import Run, get_run
-from vlmprobe.store.tracking import Tracker
 from vlmprobe.study.run_metrics import candidates_result, run_metrics
-from vlmprobe.study.selection import dataset_of, find_runs
+from vlmprobe.study.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from sqlalchemy import Connection
 
-    from vlmprobe.settings import Settings
-    from vlmprobe.workspace import Console
+    from vlmprobe.workspace import Workspace
 
 __all__ = ["AnalyzeResult", "analyze"]
 
@@ -48,57 +41,40 @@ class AnalyzeResult:
 
 
 def analyze(
-    settings: Settings,
-    console: Console,
-    *,
-    families: Sequence[str] = (),
-    scales: Sequence[str] = (),
-    data: Path | None = None,
-    max_per_category: int = 200,
-    templates: Sequence[str] = (),
+    workspace: Workspace, selection: Selection | None = None, *, templates: Sequence[str] = ()
 ) -> list[AnalyzeResult]:
-    """Compute, store and log the metrics of the complete runs that match; empty filters take all.
+    """Compute, store and log the metrics of the complete runs that match; no selection matches all.
 
     Raises:
         UsageError: no complete run matches; the message lists what there is.
     """
-    database = Database(settings.database_path, tell=console.warn)
-    require_schema(database)
-    tracker = Tracker(settings)
-    dataset_id = dataset_of(database, data, max_per_category)
-    runs = find_runs(database, families=families, scales=scales, dataset_id=dataset_id, templates=templates)
-    return [_analyze_run(settings, database, tracker, run, console) for run in runs]
+    runs = (selection or Selection()).complete_runs(workspace, templates)
+    return [_analyze_run(workspace, run) for run in runs]
 
 
-def _analyze_run(
-    settings: Settings, database: Database, tracker: Tracker, run: Run, console: Console
-) -> AnalyzeResult:
+def _analyze_run(workspace: Workspace, run: Run) -> AnalyzeResult:
     started = time.monotonic()
-    arrays = RunArrays(database, tracker, run.run_id, settings.home / "cache")
+    arrays = workspace.arrays(run)
     if not arrays.layers:
         raise VlmprobeError(f"{run.name} has no hidden states; extract it again with --new")
-    with tracker.connecting(), console.track(f"{run.name}: metrics", len(arrays.layers)) as advance:
+    with (
+        workspace.tracker.connecting(),
+        workspace.console.track(f"{run.name}: metrics", len(arrays.layers)) as advance,
+    ):
         try:
             metrics, results = run_metrics(arrays, advance)
         except ValueError as error:
             raise VlmprobeError(f"{run.name}: {error}") from error
     results += [candidates_result(candidates_of(metrics, run.n_layers, subset), subset) for subset in Subset]
     metrics += peaks(metrics)
-    with database.transaction() as connection:
+    with workspace.database.transaction() as connection:
         metrics += _accuracy(connection, run)
         update = store_metrics(connection, run.run_id, metrics)
         store_results(connection, run.run_id, results)
         keep_digest(connection, run.run_id)
         note_changes(connection, run.run_id, update)
         run = get_run(connection, run.run_id)
-    deliver_run(
-        database,
-        tracker,
-        run,
-        cache=settings.home / "cache",
-        tell=console.warn,
-        color=step_color(run.samples_seen),
-    )
+    workspace.deliver(run)
     return AnalyzeResult(run, len(arrays.pair_ids), update, time.monotonic() - started)
 
 

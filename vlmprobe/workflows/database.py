@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import DatabaseError
 from vlmprobe.store.backup import copy_database
-from vlmprobe.store.engine import Database
-from vlmprobe.store.migrate import current_revision, require_any_schema, require_schema, upgrade
+from vlmprobe.store.migrate import current_revision, require_any_schema, upgrade
 from vlmprobe.store.queries import list_queries
 from vlmprobe.store.revision import SCHEMA_REVISION
 from vlmprobe.store.rows import fetch
@@ -15,51 +14,49 @@ from vlmprobe.store.rows import fetch
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vlmprobe.settings import Settings
-    from vlmprobe.workspace import Console
+    from vlmprobe.store.engine import Database
+    from vlmprobe.workspace import Workspace
 
 __all__ = ["back_up", "check_database", "database_revision", "run_checks", "upgrade_database"]
 
 
-def upgrade_database(settings: Settings, console: Console) -> tuple[str | None, str]:
+def upgrade_database(workspace: Workspace) -> tuple[str | None, str]:
     """Create or upgrade the database; return the revision before and after."""
-    return upgrade(Database(settings.database_path, tell=console.warn))
+    return upgrade(workspace.unchecked_database)
 
 
-def database_revision(settings: Settings, console: Console) -> tuple[str | None, str]:
+def database_revision(workspace: Workspace) -> tuple[str | None, str]:
     """Return the database's revision and the one this version needs.
 
     Raises:
         DatabaseError: there is no database.
     """
-    database = Database(settings.database_path, tell=console.warn)
+    database = workspace.unchecked_database
     if not database.exists():
         raise DatabaseError(f"no database at {database.path}; 'vlmprobe db upgrade' makes one")
     with database.transaction() as connection:
         return current_revision(connection), SCHEMA_REVISION
 
 
-def back_up(settings: Settings, console: Console, target: Path) -> Path:
+def back_up(workspace: Workspace, target: Path) -> Path:
     """Copy the database, as it is between two transactions, into a new file.
 
     Raises:
         UsageError: there is such a file already, or no folder for it.
         DatabaseError: there is no database, or it is not ours. One of an earlier version is copied, too.
     """
-    database = Database(settings.database_path, tell=console.warn)
+    database = workspace.unchecked_database
     require_any_schema(database)
     return copy_database(database, target)
 
 
-def check_database(settings: Settings, console: Console) -> list[dict[str, Any]]:
+def check_database(workspace: Workspace) -> list[dict[str, Any]]:
     """Run every check; see :func:`run_checks`.
 
     Raises:
         DatabaseError: there is no database, or it is not current.
     """
-    database = Database(settings.database_path, tell=console.warn)
-    require_schema(database)
-    return run_checks(database)
+    return run_checks(workspace.database)
 
 
 def run_checks(database: Database) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from vlmprobe.demo import DEMO_SCALES, build_benchmark
 from vlmprobe.errors import unknown_name
 from vlmprobe.pairs import PUBLISHED, TEMPLATES
-from vlmprobe.store.engine import Database
+from vlmprobe.study.selection import Selection
+from vlmprobe.workflows.extract import ExtractOptions
 from vlmprobe.workflows.merge import merge
 from vlmprobe.workflows.plot import draw_plots
 from vlmprobe.workflows.run import run_scales
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from vlmprobe.settings import Settings
     from vlmprobe.workflows.merge import MergeResult
-    from vlmprobe.workspace import Console
+    from vlmprobe.workspace import Workspace
 
 __all__ = ["DEMO_FAMILY", "DemoResult", "demo"]
 
@@ -34,12 +34,9 @@ class DemoResult:
 
     merged: MergeResult
     benchmark: Path
-    plots: tuple[Path, ...]
 
 
-def demo(
-    settings: Settings, console: Console, *, scales: Sequence[str] = (), out: Path | None = None
-) -> DemoResult:
+def demo(workspace: Workspace, *, scales: Sequence[str] = (), out: Path | None = None) -> DemoResult:
     """Draw the benchmark, run the bundled checkpoints on it and compare them; the longest trained under every template.
 
     Raises:
@@ -48,23 +45,16 @@ def demo(
     for scale in scales:
         if scale not in DEMO_SCALES:
             raise unknown_name("demo scale", scale, list(DEMO_SCALES))
-    folder = out or settings.home / "demo"
-    with console.track("drawing the benchmark", 6 * PAIRS_PER_CATEGORY) as advance:
+    folder = out or workspace.settings.home / "demo"
+    with workspace.console.track("drawing the benchmark", 6 * PAIRS_PER_CATEGORY) as advance:
         files = build_benchmark(
             folder, pairs_per_category=PAIRS_PER_CATEGORY, seed=SEED, progress=lambda *_: advance(1)
         )
     chosen = [scale for scale in DEMO_SCALES if scale in (scales or DEMO_SCALES)]
-    run_scales(settings, console, family=DEMO_FAMILY, scales=chosen, data=files.tsv, boxes=str(files.boxes))
+    run_scales(workspace, DEMO_FAMILY, chosen, ExtractOptions(files.tsv, boxes=str(files.boxes)))
     # One scale shows what wording does, and no quads are asked for it: the demo is for a look, not for a night.
-    run_scales(
-        settings,
-        console,
-        family=DEMO_FAMILY,
-        scales=chosen[-1:],
-        data=files.tsv,
-        templates=[name for name in TEMPLATES if name != PUBLISHED.name],
-    )
-    merged = merge(settings, console, families=[DEMO_FAMILY], scales=chosen, data=files.tsv, out=folder)
-    database = Database(settings.database_path, tell=console.warn)
-    plots = draw_plots(settings, database, console, merged.runs, folder)
-    return DemoResult(merged, files.tsv, tuple(plots))
+    others = tuple(name for name in TEMPLATES if name != PUBLISHED.name)
+    run_scales(workspace, DEMO_FAMILY, chosen[-1:], ExtractOptions(files.tsv, templates=others))
+    merged = merge(workspace, Selection((DEMO_FAMILY,), tuple(chosen), files.tsv), out=folder)
+    draw_plots(workspace, merged.runs, folder)
+    return DemoResult(merged, files.tsv)

@@ -19,46 +19,38 @@ from vlmprobe.interop import (
     write_results,
 )
 from vlmprobe.pairs import PUBLISHED, Category, Subset, get_template
-from vlmprobe.store.arrays import RunArrays
-from vlmprobe.store.engine import Database
 from vlmprobe.store.metrics import read_metrics, read_results_json
-from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.parquet import write_tables
 from vlmprobe.store.predictions import answered_pairs
-from vlmprobe.store.tracking import Tracker
-from vlmprobe.study.selection import choose_layers, dataset_of, find_runs, newest_of_each_scale, of_template
+from vlmprobe.study.selection import LayerChoice, Selection, choose_layers
 from vlmprobe.workflows.plot import draw_plots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from vlmprobe.settings import Settings
+    from vlmprobe.store.arrays import RunArrays
+    from vlmprobe.store.engine import Database
     from vlmprobe.store.runs import Run
-    from vlmprobe.workspace import Console
+    from vlmprobe.workspace import Workspace
 
 __all__ = ["export_parquet", "export_results"]
 
 
 def export_results(
-    settings: Settings,
-    console: Console,
+    workspace: Workspace,
+    selection: Selection,
     out: Path,
     *,
-    families: Sequence[str] = (),
-    scales: Sequence[str] = (),
-    data: Path | None = None,
-    max_per_category: int = 200,
     template: str = PUBLISHED.name,
-    layers: Sequence[int] | None = None,
-    all_layers: bool = False,
+    layers: LayerChoice = None,
     compress: bool = False,
     plots: bool = True,
 ) -> list[Path]:
     """Write the newest analyzed run of every scale in the old layout; return the files.
 
     CSV and JSON hold every layer; the NPZ files and the per-layer CSV files hold ``layers``, five that are spread
-    evenly over the depth when None, or all with ``all_layers``.
+    evenly over the depth when None.
 
     Raises:
         UsageError: no run matches, or a scale has no metrics yet, or a run not the layers asked for. Or the template
@@ -69,37 +61,25 @@ def export_results(
             f"template {template} cannot be exported: in the old layout a right answer is a category, not yes or no; "
             "'vlmprobe export DIR --format parquet' writes every run"
         )
-    database = Database(settings.database_path, tell=console.warn)
-    require_schema(database)
-    tracker = Tracker(settings)
-    dataset_id = dataset_of(database, data, max_per_category)
-    everything = find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
-    found, others = of_template(everything, template)
-    for line in others:
-        console.say(line)
-    runs, notes = newest_of_each_scale(database, found)
-    for line in notes:
-        console.say(line)
+    runs = selection.newest(workspace, template).runs
     studies = []
     for run in runs:
-        arrays = RunArrays(database, tracker, run.run_id, settings.home / "cache")
-        chosen = choose_layers(run, arrays, layers, all_layers=all_layers)
-        studies.append((_data(database, run, arrays, chosen), _results(database, run, chosen)))
-    with console.track("exporting", 1) as advance:
+        arrays = workspace.arrays(run)
+        chosen = choose_layers(run, arrays, layers)
+        studies.append(
+            (_data(workspace.database, run, arrays, chosen), _results(workspace.database, run, chosen))
+        )
+    with workspace.console.track("exporting", 1) as advance:
         written = write_results(out, studies, compress=compress)
         advance(1)
     if plots:
-        written += draw_plots(
-            settings, database, console, runs, out / "results", layers=layers, all_layers=all_layers
-        )
+        written += draw_plots(workspace, runs, out / "results", layers=layers)
     return written
 
 
-def export_parquet(settings: Settings, console: Console, out: Path) -> list[Path]:
+def export_parquet(workspace: Workspace, out: Path) -> list[Path]:
     """Write every table as ``out/{table}.parquet``; return the files."""
-    database = Database(settings.database_path, tell=console.warn)
-    require_schema(database)
-    return write_tables(database, out)
+    return write_tables(workspace.database, out)
 
 
 class _Lazy(Mapping[int, Any]):

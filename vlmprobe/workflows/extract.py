@@ -7,22 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
-from vlmprobe.extraction.request import ExtractRequest, Prepared, changed_line, prepare
-from vlmprobe.extraction.session import Asked, OneModel, RunStart
+from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, Prepared, changed_line, prepare
+from vlmprobe.extraction.session import Asked, OneModel, RunSession
 from vlmprobe.store.datasets import register_dataset, register_quads
-from vlmprobe.store.engine import Database
 from vlmprobe.store.lease import hold_lease
-from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.runs import Run, begun_on_another_content, open_run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vlmprobe.settings import Settings
     from vlmprobe.store.delivery import Delivery
-    from vlmprobe.workspace import Console
+    from vlmprobe.workspace import Workspace
 
-__all__ = ["ExtractRequest", "ExtractResult", "extract"]
+__all__ = ["ExtractOptions", "ExtractRequest", "ExtractResult", "extract"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ class ExtractResult:
     notes: tuple[str, ...] = ()
 
 
-def extract(settings: Settings, request: ExtractRequest, console: Console) -> list[ExtractResult]:
+def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult]:
     """Ask one checkpoint every pair under each template, resuming the runs with the same keys if there are some.
 
     Returns:
@@ -54,14 +51,15 @@ def extract(settings: Settings, request: ExtractRequest, console: Console) -> li
         LeaseHeldError: another process is at work on this run.
         VlmprobeError: not one pair could be answered.
     """
-    if request.batch_size is not None and request.batch_size < 1:
-        raise UsageError(f"--batch-size must be 1 or more, not {request.batch_size}")
+    batch_size = request.options.batch_size
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(f"--batch-size must be 1 or more, not {batch_size}")
     started = time.monotonic()
-    first = prepare(request, console)
+    first = prepare(request, workspace.console)
     results: list[ExtractResult] = []
-    with OneModel(first.family, first.options, console) as model:
-        for template in request.templates:
-            results.append(_extract(settings, request, first.under(template), model, console, started))
+    with OneModel(first.family, first.options, workspace.console) as model:
+        for template in request.options.templates:
+            results.append(_extract(workspace, request.options, first.under(template), model, started))
             if results[-1].interrupted:
                 break
             started = time.monotonic()
@@ -69,25 +67,20 @@ def extract(settings: Settings, request: ExtractRequest, console: Console) -> li
 
 
 def _extract(
-    settings: Settings,
-    request: ExtractRequest,
-    prepared: Prepared,
-    model: OneModel,
-    console: Console,
-    started: float,
+    workspace: Workspace, options: ExtractOptions, prepared: Prepared, model: OneModel, started: float
 ) -> ExtractResult:
-    database = Database(settings.database_path, tell=console.warn)
-    ensure_schema(database)
+    workspace.create_database()
+    database = workspace.database
     with database.transaction() as connection:
         register_dataset(connection, prepared.dataset)
         if prepared.quads is not None:
             register_quads(connection, prepared.dataset, prepared.quads)
-        run, resumed = open_run(connection, prepared.plan, new=request.new)
-        earlier = [] if resumed or request.new else begun_on_another_content(connection, run)
+        run, resumed = open_run(connection, prepared.plan, new=options.new)
+        earlier = [] if resumed or options.new else begun_on_another_content(connection, run)
     for row in earlier:
-        console.warn(changed_line(row))
-    with hold_lease(settings.database_path, run.run_key):
-        work = RunStart(settings, request, prepared, model, database, console, run)
+        workspace.console.warn(changed_line(row))
+    with hold_lease(database.path, run.run_key):
+        work = RunSession(workspace, prepared, model, run, options.batch_size)
         done = work.find_done(resumed=resumed)
         asked = work.ask(done) if work.todo(done) else Asked(False, 0, 0, None, ())
         delivery = work.close(asked)

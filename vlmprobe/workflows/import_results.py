@@ -10,17 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.families import load_catalog
-from vlmprobe.figures import step_color
 from vlmprobe.interop import read_results
 from vlmprobe.pairs import Category, Side, parse_category
-from vlmprobe.store.delivery import deliver_run
-from vlmprobe.store.engine import Database
 from vlmprobe.store.identity import run_key
 from vlmprobe.store.imports import ImportedPair, commit_import, register_imported_dataset
-from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.runs import Run, RunPlan, get_run, open_run, set_status
 from vlmprobe.store.shards import Answer, ShardContent, write_shard
-from vlmprobe.store.tracking import Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +25,7 @@ if TYPE_CHECKING:
     from vlmprobe.pairs import Origin
     from vlmprobe.settings import Settings
     from vlmprobe.store.shards import ShardFile
-    from vlmprobe.workspace import Console
+    from vlmprobe.workspace import Workspace
 
 __all__ = ["ImportResult", "import_results"]
 
@@ -50,8 +45,7 @@ class ImportResult:
 
 
 def import_results(
-    settings: Settings,
-    console: Console,
+    workspace: Workspace,
     folder: Path,
     *,
     family: str | None = None,
@@ -68,16 +62,12 @@ def import_results(
         UsageError: another scale of the study, imported before, says something else of a pair.
     """
     imported = read_results(folder, family=family, scales=list(scales) or None)
-    database = Database(settings.database_path, tell=console.warn)
-    ensure_schema(database)
-    tracker = Tracker(settings)
-    return [_import_run(settings, database, tracker, run, console) for run in imported]
+    workspace.create_database()
+    return [_import_run(workspace, run) for run in imported]
 
 
-def _import_run(
-    settings: Settings, database: Database, tracker: Tracker, imported: ImportedRun, console: Console
-) -> ImportResult:
-    data = imported.data
+def _import_run(workspace: Workspace, imported: ImportedRun) -> ImportResult:
+    data, database = imported.data, workspace.database
     own = [_imported(pair, position) for position, pair in enumerate(data.pairs)]
     of_quads = [_imported(pair, len(own) + k, "quad") for k, pair in enumerate(_more_pairs(imported))]
     known = data.quads.known if data.quads is not None else None
@@ -90,7 +80,7 @@ def _import_run(
     layers = sorted(data.layers)
     result = ImportResult(run, len(own), data.quads.n if data.quads else 0, len(layers), there)
     if not (there and run.status == "complete"):
-        shards = _write_shards(settings, imported, run.run_id)
+        shards = _write_shards(workspace.settings, imported, run.run_id)
         with database.transaction() as connection:
             commit_import(connection, run.run_id, dataset_id, TEMPLATE, shards)
             set_status(
@@ -103,14 +93,7 @@ def _import_run(
             )
     with database.transaction() as connection:
         run = get_run(connection, run.run_id)
-    deliver_run(
-        database,
-        tracker,
-        run,
-        cache=settings.home / "cache",
-        tell=console.warn,
-        color=step_color(run.samples_seen),
-    )
+    workspace.deliver(run)
     return ImportResult(run, result.n_pairs, result.n_quads, result.n_layers, there)
 
 

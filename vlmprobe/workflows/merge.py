@@ -13,14 +13,11 @@ from vlmprobe.pairs import PUBLISHED, is_under
 from vlmprobe.reports import ChangeRow, Report, render_report, summary_rows, write_summary_csv
 from vlmprobe.safe_names import file_part
 from vlmprobe.settings import without_password
-from vlmprobe.store.engine import Database
-from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch
-from vlmprobe.store.tracking import Tracker
 from vlmprobe.study.gallery import draw_studies
 from vlmprobe.study.over_templates import over_templates
-from vlmprobe.study.selection import dataset_of, find_runs, newest_of_each_scale, of_template
+from vlmprobe.study.selection import Selection
 from vlmprobe.study.study import Study
 
 if TYPE_CHECKING:
@@ -29,9 +26,9 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis import AccuracyPoint
     from vlmprobe.reports import PeakRow
-    from vlmprobe.settings import Settings
+    from vlmprobe.store.engine import Database
     from vlmprobe.store.runs import Run
-    from vlmprobe.workspace import Console
+    from vlmprobe.workspace import Workspace
 
 __all__ = ["MergeResult", "merge"]
 
@@ -49,13 +46,9 @@ class MergeResult:
 
 
 def merge(
-    settings: Settings,
-    console: Console,
+    workspace: Workspace,
+    selection: Selection | None = None,
     *,
-    families: Sequence[str],
-    scales: Sequence[str] = (),
-    data: Path | None = None,
-    max_per_category: int = 200,
     template: str = PUBLISHED.name,
     out: Path | None = None,
 ) -> MergeResult:
@@ -64,16 +57,9 @@ def merge(
     Raises:
         UsageError: no run matches, several datasets do, or a scale has no metrics yet.
     """
-    database = Database(settings.database_path, tell=console.warn)
-    require_schema(database)
-    dataset_id = dataset_of(database, data, max_per_category)
-    everything = find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
-    found, others = of_template(everything, template)
-    for line in others:
-        console.say(line)
-    runs, notes = newest_of_each_scale(database, found)
-    for line in notes:
-        console.say(line)
+    settings, database = workspace.settings, workspace.database
+    chosen = (selection or Selection()).newest(workspace, template)
+    runs = chosen.runs
     study = Study(database, runs)
     title = ", ".join(sorted({run.family for run in runs}))
     template = runs[0].template
@@ -84,8 +70,8 @@ def merge(
         Study(database, [run for run in runs if run.family == family])
         for family in dict.fromkeys(run.family for run in runs)
     ]
-    points = over_templates(database, _asked_like(runs, everything))
-    figures = draw_studies(study, parts, console)
+    points = over_templates(database, _asked_like(runs, chosen.everything))
+    figures = draw_studies(study, parts, workspace.console)
     report = Report(
         title=f"{title} on {runs[0].dataset}{mark}",
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -98,7 +84,7 @@ def merge(
         over_templates=points,
         figures=figures,
         disagreements=study.disagreements,
-        notes=[*notes, *study.notes()],
+        notes=[*chosen.notes, *study.notes()],
         queries=_queries(runs, over_templates=bool(points)),
         provenance={
             "database": str(settings.database_path),
@@ -108,9 +94,9 @@ def merge(
         },
     )
     paths = _write(folder, report)
-    _log(Tracker(settings), runs, paths, console)
+    _log(workspace, runs, paths)
     return MergeResult(
-        runs=tuple(runs),
+        runs=runs,
         accuracy=tuple(study.accuracy),
         peaks=tuple(study.peaks),
         report=folder / "report.html",
@@ -172,13 +158,17 @@ def _write(folder: Path, report: Report) -> list[Path]:
     return [*paths, folder / "summary.csv", page]
 
 
-def _log(tracker: Tracker, runs: Sequence[Run], paths: Sequence[Path], console: Console) -> None:
+def _log(workspace: Workspace, runs: Sequence[Run], paths: Sequence[Path]) -> None:
     """Put the report where someone who looks at any of its runs in MLflow finds it."""
     try:
         for run in runs:
             if run.mlflow_run_id is None:
                 continue
             for path in paths:
-                tracker.upload(run.mlflow_run_id, path, "figures" if path.suffix == ".png" else None)
+                workspace.tracker.upload(
+                    run.mlflow_run_id, path, "figures" if path.suffix == ".png" else None
+                )
     except TrackingError as error:
-        console.warn(f"{error}; the report is not in MLflow, run 'vlmprobe merge' again when it is back")
+        workspace.console.warn(
+            f"{error}; the report is not in MLflow, run 'vlmprobe merge' again when it is back"
+        )

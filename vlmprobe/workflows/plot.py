@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import unknown_name
 from vlmprobe.figures import FORMATS, draw_all
 from vlmprobe.pairs import PUBLISHED
-from vlmprobe.store.arrays import RunArrays
-from vlmprobe.store.engine import Database
-from vlmprobe.store.migrate import require_schema
-from vlmprobe.store.tracking import Tracker
 from vlmprobe.study.gallery import VARIANTS, PlotOptions, plan_plots
-from vlmprobe.study.selection import choose_layers, dataset_of, find_runs, newest_of_each_scale, of_template
+from vlmprobe.study.selection import LayerChoice, Selection, choose_layers
 from vlmprobe.study.study import Study
 
 if TYPE_CHECKING:
@@ -21,22 +17,17 @@ if TYPE_CHECKING:
 
     from vlmprobe.settings import Settings
     from vlmprobe.store.runs import Run
-    from vlmprobe.workspace import Console
+    from vlmprobe.workspace import Workspace
 
 __all__ = ["PlotOptions", "draw_plots", "plot", "plots_folder"]
 
 
 def plot(
-    settings: Settings,
-    console: Console,
+    workspace: Workspace,
+    selection: Selection | None = None,
     *,
-    families: Sequence[str] = (),
-    scales: Sequence[str] = (),
-    data: Path | None = None,
-    max_per_category: int = 200,
     template: str = PUBLISHED.name,
-    layers: Sequence[int] | None = None,
-    all_layers: bool = False,
+    layers: LayerChoice = None,
     out: Path | None = None,
     options: PlotOptions | None = None,
 ) -> list[Path]:
@@ -54,20 +45,9 @@ def plot(
     for variant in options.variants:
         if variant not in VARIANTS:
             raise unknown_name("variant", variant, list(VARIANTS))
-    database = Database(settings.database_path, tell=console.warn)
-    require_schema(database)
-    dataset_id = dataset_of(database, data, max_per_category)
-    everything = find_runs(database, families=families, scales=scales, dataset_id=dataset_id)
-    found, others = of_template(everything, template)
-    for line in others:
-        console.say(line)
-    runs, notes = newest_of_each_scale(database, found)
-    for line in notes:
-        console.say(line)
-    folder = out or plots_folder(settings, template)
-    return draw_plots(
-        settings, database, console, runs, folder, layers=layers, all_layers=all_layers, options=options
-    )
+    runs = (selection or Selection()).newest(workspace, template).runs
+    folder = out or plots_folder(workspace.settings, template)
+    return draw_plots(workspace, runs, folder, layers=layers, options=options)
 
 
 def plots_folder(settings: Settings, template: str) -> Path:
@@ -76,14 +56,11 @@ def plots_folder(settings: Settings, template: str) -> Path:
 
 
 def draw_plots(
-    settings: Settings,
-    database: Database,
-    console: Console,
+    workspace: Workspace,
     runs: Sequence[Run],
     folder: Path,
     *,
-    layers: Sequence[int] | None = None,
-    all_layers: bool = False,
+    layers: LayerChoice = None,
     options: PlotOptions | None = None,
 ) -> list[Path]:
     """Draw every figure of these runs into ``folder/{family}/plots``, in parallel processes.
@@ -91,17 +68,12 @@ def draw_plots(
     Raises:
         UsageError: a run has not a layer asked for.
     """
-    tracker = Tracker(settings)
     jobs = []
     for family in dict.fromkeys(run.family for run in runs):
         mine = [run for run in runs if run.family == family]
-        study = Study(database, mine)
-        arrays = {
-            run.run_id: RunArrays(database, tracker, run.run_id, settings.home / "cache") for run in mine
-        }
-        chosen = {
-            run.run_id: choose_layers(run, arrays[run.run_id], layers, all_layers=all_layers) for run in mine
-        }
+        study = Study(workspace.database, mine)
+        arrays = {run.run_id: workspace.arrays(run) for run in mine}
+        chosen = {run.run_id: choose_layers(run, arrays[run.run_id], layers) for run in mine}
         jobs += plan_plots(study, arrays, chosen, folder / family / "plots", options or PlotOptions())
-    with console.track("plots", len(jobs)) as advance:
+    with workspace.console.track("plots", len(jobs)) as advance:
         return draw_all(jobs, progress=advance)

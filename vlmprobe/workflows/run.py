@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
 from vlmprobe.families import load_catalog
 from vlmprobe.pairs import PUBLISHED
+from vlmprobe.study.selection import Selection
 from vlmprobe.workflows.analyze import analyze
-from vlmprobe.workflows.extract import ExtractRequest, extract
+from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest, extract
 from vlmprobe.workflows.merge import MergeResult, merge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from vlmprobe.settings import Settings
-    from vlmprobe.workspace import Console
+    from vlmprobe.workspace import Workspace
 
 __all__ = ["run_scales", "run_study"]
 
 
 def run_study(
-    settings: Settings,
-    console: Console,
-    *,
+    workspace: Workspace,
     family: str,
+    options: ExtractOptions,
+    *,
     scales: Sequence[str] = (),
-    data: Path,
-    max_per_category: int = 200,
-    templates: Sequence[str] = (PUBLISHED.name,),
     out: Path | None = None,
-    **options: Any,
 ) -> MergeResult:
     """Extract and analyze every scale (all that have a checkpoint, when none is named), then compare them.
 
     The comparison is of the published template, or of the first where that is not asked for; the others have a table
     in its report.
-
-    ``options`` go to ``ExtractRequest``: boxes, dtype, device, batch_size, layers, new, trust_remote_code.
 
     Raises:
         UsageError: family or scale is unknown, or the family has no scale with a checkpoint.
@@ -59,65 +53,31 @@ def run_study(
             spec.environment.check(family)
     left_out = [] if scales else [name for name in catalog.listed_scales(family) if name not in chosen]
     if left_out:
-        console.warn(
+        workspace.console.warn(
             f"no checkpoint is known for {family} @ {', '.join(left_out)}: left out; see 'vlmprobe families'"
         )
-    run_scales(
-        settings,
-        console,
-        family=family,
-        scales=chosen,
-        data=data,
-        max_per_category=max_per_category,
-        templates=templates,
-        **options,
-    )
+    run_scales(workspace, family, chosen, options)
+    published = PUBLISHED.name
     return merge(
-        settings,
-        console,
-        families=[family],
-        scales=chosen,
-        data=data,
-        max_per_category=max_per_category,
-        template=PUBLISHED.name if PUBLISHED.name in templates else templates[0],
+        workspace,
+        _selection(family, chosen, options),
+        template=published if published in options.templates else options.templates[0],
         out=out,
     )
 
 
-def run_scales(
-    settings: Settings,
-    console: Console,
-    *,
-    family: str,
-    scales: Sequence[str],
-    data: Path,
-    max_per_category: int = 200,
-    templates: Sequence[str] = (PUBLISHED.name,),
-    **options: Any,
-) -> None:
-    """Extract and analyze some scales, one after the other; ``options`` go to ``ExtractRequest``.
+def run_scales(workspace: Workspace, family: str, scales: Sequence[str], options: ExtractOptions) -> None:
+    """Extract and analyze some scales, one after the other.
 
     Raises:
         UsageError: family, scale or template is unknown.
         KeyboardInterrupt: it was stopped; what is done is kept.
     """
     for scale in scales:
-        request = ExtractRequest(
-            family=family,
-            scale=scale,
-            data=data,
-            max_per_category=max_per_category,
-            templates=tuple(templates),
-            **options,
-        )
-        if extract(settings, request, console)[-1].interrupted:
+        if extract(workspace, ExtractRequest(family, scale, options))[-1].interrupted:
             raise KeyboardInterrupt
-        analyze(
-            settings,
-            console,
-            families=[family],
-            scales=[scale],
-            data=data,
-            max_per_category=max_per_category,
-            templates=templates,
-        )
+        analyze(workspace, _selection(family, [scale], options), templates=options.templates)
+
+
+def _selection(family: str, scales: Sequence[str], options: ExtractOptions) -> Selection:
+    return Selection((family,), tuple(scales), options.data, options.max_per_category)

@@ -6,25 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import LeaseHeldError, VlmprobeError
-from vlmprobe.figures import step_color
 from vlmprobe.store.artifacts import is_in_mlflow
-from vlmprobe.store.delivery import Delivery, deliver_run, upload_shards
-from vlmprobe.store.engine import Database
+from vlmprobe.store.delivery import Delivery, upload_shards
 from vlmprobe.store.lease import hold_lease
-from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.predictions import forget_artifacts, shard_places
 from vlmprobe.store.runs import complete_runs
-from vlmprobe.store.tracking import Tracker
 
 if TYPE_CHECKING:
-    from vlmprobe.settings import Settings
     from vlmprobe.store.runs import Run
-    from vlmprobe.workspace import Console
+    from vlmprobe.workspace import Workspace
 
 __all__ = ["sync"]
 
 
-def sync(settings: Settings, console: Console, *, prune: bool = False) -> list[tuple[Run, Delivery]]:
+def sync(workspace: Workspace, *, prune: bool = False) -> list[tuple[Run, Delivery]]:
     """Log what MLflow lacks, and again what it has: the stored times make a replay add nothing.
 
     With ``prune`` the spool's copies of shards that MLflow gives back as they were written are removed; those that it
@@ -33,23 +28,13 @@ def sync(settings: Settings, console: Console, *, prune: bool = False) -> list[t
     Raises:
         DatabaseError: there is no database, or it is not current.
     """
-    database = Database(settings.database_path, tell=console.warn)
-    require_schema(database)
-    tracker = Tracker(settings)
+    database, console = workspace.database, workspace.console
     with database.transaction() as connection:
         runs = complete_runs(connection)
     delivered = []
     for run in runs:
         try:
-            delivery = deliver_run(
-                database,
-                tracker,
-                run,
-                cache=settings.home / "cache",
-                tell=console.warn,
-                color=step_color(run.samples_seen),
-                replay=True,
-            )
+            delivery = workspace.deliver(run, replay=True)
         except VlmprobeError as error:
             # A shard that is lost keeps its own run back, not the others.
             console.warn(f"{run.name}: {error}")
@@ -62,14 +47,15 @@ def sync(settings: Settings, console: Console, *, prune: bool = False) -> list[t
             try:
                 # Whoever extracts or repairs the run reads the files that would go.
                 with hold_lease(database.path, run.run_key):
-                    _prune(settings, database, tracker, run, console)
+                    _prune(workspace, run)
             except LeaseHeldError as error:
                 console.warn(f"{run.name}: its spool is not freed: {error}")
     return delivered
 
 
-def _prune(settings: Settings, database: Database, tracker: Tracker, run: Run, console: Console) -> None:
-    with database.transaction() as connection:
+def _prune(workspace: Workspace, run: Run) -> None:
+    settings, storage, console = workspace.settings, workspace.storage, workspace.console
+    with storage.database.transaction() as connection:
         places = shard_places(connection, run.run_id)
     held = {
         place["shard"]: (place, path)
@@ -80,16 +66,16 @@ def _prune(settings: Settings, database: Database, tracker: Tracker, run: Run, c
     with console.track(f"{run.name}: MLflow's copies", len(held)) as advance:
         for number, (place, path) in held.items():
             # That it was delivered once is not enough to remove what may be the last copy.
-            if is_in_mlflow(place, tracker, settings.home / "cache"):
+            if is_in_mlflow(place, storage.tracker, storage.cache):
                 path.unlink()
             else:
                 lost[number] = path
             advance(1)
     if not lost:
         return
-    with database.transaction() as connection:
+    with storage.database.transaction() as connection:
         forget_artifacts(connection, run.run_id, list(lost))
-    delivery = upload_shards(database, tracker, run.run_id, lost.items())
+    delivery = upload_shards(storage, run.run_id, lost.items())
     done = "delivered again" if delivery.problem is None else f"not delivered again: {delivery.problem}"
     console.warn(
         f"{run.name}: MLflow did not have {len(lost)} of {len(held)} shards as they were written; {done}; "

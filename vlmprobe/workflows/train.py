@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import TrackingError
-from vlmprobe.store.tracking import MetricPoint, Tracker
+from vlmprobe.store.tracking import MetricPoint
+from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from vlmprobe.demo.training.config import TrainingConfig
     from vlmprobe.demo.training.loop import Progress
     from vlmprobe.demo.training.state import ScaleResult
-    from vlmprobe.settings import Settings
-    from vlmprobe.workspace import Console
 
 __all__ = ["TrainingResult", "train_demo"]
 
@@ -33,8 +32,7 @@ class TrainingResult:
 
 
 def train_demo(
-    settings: Settings,
-    console: Console,
+    workspace: Workspace,
     config: TrainingConfig,
     *,
     out: Path | None = None,
@@ -46,8 +44,7 @@ def train_demo(
     MLflow gets one run per scale, in an experiment of its own: it would clutter the charts of the one for probing.
 
     Args:
-        settings: say where MLflow is and where to put the folder.
-        console: shows how far it is.
+        workspace: its home gets the folder, its MLflow the curves.
         config: what to train.
         out: the training's folder; ``training/seed-N`` in the home when None.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -58,10 +55,11 @@ def train_demo(
     """
     from vlmprobe.demo.training.loop import train
 
+    settings = workspace.settings
     folder = out or settings.home / "training" / f"seed-{config.seed}"
     settings = replace(settings, experiment=f"{settings.experiment}-training")
     with ExitStack() as bars:
-        watcher = _Watcher(console, Tracker(settings), config, bars)
+        watcher = _Watcher(Workspace(settings, workspace.console), config, bars)
         scales = train(config, folder, watcher, device=device, compiled=compiled)
     return TrainingResult(folder, scales, settings.experiment)
 
@@ -69,8 +67,9 @@ def train_demo(
 class _Watcher:
     """Shows a training in the terminal and in MLflow. MLflow's absence is told once, and stops nothing."""
 
-    def __init__(self, console: Console, tracker: Tracker, config: TrainingConfig, bars: ExitStack) -> None:
-        self._console, self._tracker, self._config, self._bars = console, tracker, config, bars
+    def __init__(self, workspace: Workspace, config: TrainingConfig, bars: ExitStack) -> None:
+        self._console, self._tracker = workspace.console, workspace.tracker
+        self._config, self._bars = config, bars
         self._mlflow_run: str | None = None
         self._away = False
         self._advance: Callable[[int], None] = lambda _: None

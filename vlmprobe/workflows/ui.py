@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import MissingPackageError, UsageError, VlmprobeError
 from vlmprobe.settings import without_password
-from vlmprobe.store.tracking import Tracker, mlflow_environment
+from vlmprobe.store.tracking import mlflow_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from vlmprobe.settings import Settings
-    from vlmprobe.workspace import Console
+    from vlmprobe.workspace import Workspace
 
 __all__ = ["LOOPBACK", "USER", "Passwords", "UiServer", "chart_url", "open_passwords", "serve", "ui_server"]
 
@@ -81,8 +81,7 @@ def ui_server(settings: Settings, *, host: str, port: int, auth: bool) -> UiServ
 
 
 def serve(
-    settings: Settings,
-    console: Console,
+    workspace: Workspace,
     *,
     port: int,
     host: str = LOOPBACK,
@@ -94,8 +93,7 @@ def serve(
     For a store behind a server there is nothing to serve: its address is printed.
 
     Args:
-        settings: where the store is.
-        console: told what the user should know.
+        workspace: whose store is served.
         port: on which it listens.
         host: the address on which it listens; one that others reach is warned of.
         auth: whether it asks for a user and a password.
@@ -106,7 +104,7 @@ def serve(
         MissingPackageError: MLflow's part that asks for passwords is not installed.
         VlmprobeError: the server ended or did not answer.
     """
-    tracker = Tracker(settings)
+    settings, console, tracker = workspace.settings, workspace.console, workspace.tracker
     if not tracker.is_local:
         address = without_password(settings.tracking_uri).rstrip("/")
         announce(chart_url(address, tracker.experiment_id()))

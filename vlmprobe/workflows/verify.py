@@ -16,17 +16,11 @@ from vlmprobe.errors import (
     UsageError,
     VlmprobeError,
 )
-from vlmprobe.figures import step_color
-from vlmprobe.store.artifacts import local_shard
 from vlmprobe.store.committer import adopt_orphans
-from vlmprobe.store.delivery import deliver_run
-from vlmprobe.store.engine import Database
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.metrics import digest_is_kept
-from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.predictions import forget_shard, restore_rows, shard_places
 from vlmprobe.store.runs import get_run, list_runs
-from vlmprobe.store.tracking import Tracker
 from vlmprobe.store.verification import count_unsynced, read_whole, row_problems, spooled, stray_shards
 from vlmprobe.workflows.database import run_checks
 
@@ -34,7 +28,7 @@ if TYPE_CHECKING:
     from vlmprobe.settings import Settings
     from vlmprobe.store.predictions import ShardPlace
     from vlmprobe.store.shards import ShardFile
-    from vlmprobe.workspace import Console
+    from vlmprobe.workspace import Workspace
 
 __all__ = ["Finding", "Verified", "verify"]
 
@@ -67,7 +61,7 @@ class Verified:
         return all(finding.repaired for finding in self.findings)
 
 
-def verify(settings: Settings, console: Console, *, repair: bool = False) -> Verified:
+def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
     """Look at every run, then ask the checks; with ``repair`` mend what can be mended.
 
     A run that a process is at work on keeps its spool to itself: what has no rows there may get them in a moment.
@@ -75,14 +69,13 @@ def verify(settings: Settings, console: Console, *, repair: bool = False) -> Ver
     Raises:
         DatabaseError: there is no database, or it is not current.
     """
-    database = Database(settings.database_path, tell=console.warn)
-    require_schema(database)
+    settings, database = workspace.settings, workspace.database
     verified = Verified()
     with database.transaction() as connection:
         run_ids = [row["run_id"] for row in list_runs(connection)]
     for run_id in run_ids:
         try:
-            one = _OneRun(settings, database, console, verified, run_id, repair=repair)
+            one = _OneRun(workspace, verified, run_id, repair=repair)
         except UsageError as error:
             todo = "nothing of it was touched; take the database back from whom you trust"
             verified.findings.append(Finding(str(database.path), str(error), todo))
@@ -121,21 +114,11 @@ def _look_for_strangers(settings: Settings, known: set[str], verified: Verified)
 class _OneRun:
     """The verification of one run."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        console: Console,
-        verified: Verified,
-        run_id: str,
-        *,
-        repair: bool,
-    ) -> None:
-        self._settings, self._database, self._console = settings, database, console
+    def __init__(self, workspace: Workspace, verified: Verified, run_id: str, *, repair: bool) -> None:
+        self._workspace, self._database, self._console = workspace, workspace.database, workspace.console
         self._verified, self._repair = verified, repair
-        self._tracker = Tracker(settings)
-        self._spool = settings.spool_of(run_id)
-        with database.transaction() as connection:
+        self._spool = workspace.settings.spool_of(run_id)
+        with self._database.transaction() as connection:
             self._run = get_run(connection, run_id)
 
     def look(self) -> None:
@@ -225,9 +208,7 @@ class _OneRun:
             self._look_at_rows(shard, path, repair=repair)
 
     def _read(self, place: ShardPlace) -> ShardFile:
-        return read_whole(
-            place, local_shard(place, self._tracker, self._settings.home / "cache", check=False)
-        )
+        return read_whole(place, self._workspace.storage.fetch(place, check=False))
 
     @property
     def _is_extracted(self) -> bool:
@@ -250,7 +231,7 @@ class _OneRun:
 
     def _damaged(self, place: ShardPlace, path: Path, problem: str, *, repair: bool) -> None:
         """Take MLflow's copy of a shard that is no good here; without one its pairs are to be asked again."""
-        if path.parent.is_dir() and not self._settings.is_spooled(path, self._run.run_id):
+        if path.parent.is_dir() and not self._workspace.settings.is_spooled(path, self._run.run_id):
             where = f"which is not in {self._spool}: it is left alone"
             self._found(
                 path, f"{problem}, {where}", "verify the home that it belongs to, or take it from there"
@@ -317,20 +298,13 @@ class _OneRun:
             n_shards, n_values = count_unsynced(connection, self._run.run_id)
         if not n_shards and not n_values:
             return
-        where = self._tracker.address
+        where = self._workspace.tracker.address
         problem = f"{n_shards} shards and {n_values} values are not in MLflow yet"
         if not self._repair:
             self._found(where, problem, f"'vlmprobe sync', or {_REPAIR}, delivers them")
             return
         try:
-            delivery = deliver_run(
-                self._database,
-                self._tracker,
-                self._run,
-                cache=self._settings.home / "cache",
-                tell=self._console.warn,
-                color=step_color(self._run.samples_seen),
-            )
+            delivery = self._workspace.deliver(self._run)
         except VlmprobeError:
             self._found(where, problem, "'vlmprobe sync' when its shards are back")
             return

@@ -7,7 +7,7 @@ vlmprobe there. `vlmprobe.families.worker` is its name in both places.
 
 from __future__ import annotations
 
-from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOptions, ModelInfo
+from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOptions, ModelInfo, ModelOptions
 from vlmprobe.families.worker.engine.family import Family
 from vlmprobe.families.worker.faults import Fault, ModelFault, OutOfMemoryError, PackageFault, UsageFault
 
@@ -19,6 +19,7 @@ __all__ = [
     "LoadOptions",
     "ModelFault",
     "ModelInfo",
+    "ModelOptions",
     "OutOfMemoryError",
     "PackageFault",
     "UsageFault",

@@ -12,21 +12,16 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-__all__ = ["MAX_NEW_TOKENS", "BatchItem", "BatchOutput", "LoadOptions", "ModelInfo"]
+__all__ = ["MAX_NEW_TOKENS", "BatchItem", "BatchOutput", "LoadOptions", "ModelInfo", "ModelOptions"]
 
 #: Greedy decoding stops here when no end token came (DESIGN 6).
 MAX_NEW_TOKENS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
-    """Where a checkpoint is and how to load it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """How a user wants a model to run, whatever the checkpoint."""
 
-    checkpoint: str
-    """A local folder or a hub id."""
-    processor: str | None = None
-    """Where tokenizer and image processor are; the checkpoint itself when None."""
-    revision: str | None = None
     dtype: str = "auto"
     """``auto`` (bfloat16 on a GPU, float32 on a CPU), ``float32``, ``bfloat16`` or ``float16``."""
     device: str = "auto"
@@ -34,12 +29,23 @@ class LoadOptions:
     """Decoder layers to keep, 0-based; all when None."""
     trust_remote_code: bool = False
     """Whether Python files that a checkpoint brings along may be run."""
-    processor_revision: str | None = None
-    """Commit, branch or tag of the processor's hub id, where that is another one than the checkpoint's."""
     devices: tuple[str, ...] = ()
     """Devices that share the work, as asked for; after :meth:`Family.resolve` those that there are."""
     compile: bool = True
     """Whether layers are compiled where that helps (on a GPU); it takes a minute and pays in long runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions(ModelOptions):
+    """Where a checkpoint is and how to load it."""
+
+    checkpoint: str
+    """A local folder or a hub id."""
+    processor: str | None = None
+    """Where tokenizer and image processor are; the checkpoint itself when None."""
+    revision: str | None = None
+    processor_revision: str | None = None
+    """Commit, branch or tag of the processor's hub id, where that is another one than the checkpoint's."""
 
     @property
     def processor_place(self) -> tuple[str, str | None]:

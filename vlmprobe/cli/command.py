@@ -1,0 +1,97 @@
+"""What all commands share: a body declares its own options, and :func:`command` adds the rest and opens the home."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import MISSING, fields, is_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from vlmprobe.cli.session import session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["add", "command"]
+
+#: Options of every command; ``experiment`` only of those that log to MLflow.
+_COMMON: dict[str, Any] = {
+    "experiment": Annotated[
+        str | None, typer.Option("--experiment", help="MLflow experiment to log to.", metavar="NAME")
+    ],
+    "home": Annotated[
+        Path | None,
+        typer.Option("--home", help="Where database, MLflow store, spool and reports live.", metavar="DIR"),
+    ],
+    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")],
+    "debug": Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
+}
+
+
+def command(
+    *, example: str, experiment: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Turn a body into a command: ``body(workspace, own options...)``, run with the home that is asked for.
+
+    A parameter whose type is a dataclass of options stands for its fields; the body gets the dataclass.
+
+    Args:
+        example: a command line that works, shown below the help.
+        experiment: whether the command logs to MLflow, and so takes ``--experiment``.
+    """
+
+    def decorate(body: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(body, include_extras=True)
+        own = list(inspect.signature(body).parameters.values())[1:]
+        groups = {each.name: hints[each.name] for each in own if is_dataclass(hints[each.name])}
+        common = {name: kind for name, kind in _COMMON.items() if experiment or name != "experiment"}
+        options: list[inspect.Parameter] = []
+        for each in own:
+            options += (
+                _fields(groups[each.name])
+                if each.name in groups
+                else [_option(each.name, hints[each.name], each.default)]
+            )
+        options += [
+            _option(name, kind, False if name in {"quiet", "debug"} else None)
+            for name, kind in common.items()
+        ]
+
+        @wraps(body)
+        def run(**given: Any) -> None:
+            with session(**{name: given.pop(name) for name in common}) as workspace:
+                for name, group in groups.items():
+                    given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
+                body(workspace, **given)
+
+        made: Any = run
+        made.__signature__ = inspect.Signature(options, return_annotation=None)
+        made.__annotations__ = {each.name: each.annotation for each in options}
+        made.example = example
+        return run
+
+    return decorate
+
+
+def add(app: typer.Typer, *commands: Callable[..., None]) -> None:
+    """Add commands to an app, each under its function's name."""
+    for each in commands:
+        made: Any = each
+        app.command(made.__name__.rstrip("_"), epilog=f"Example: {made.example}")(each)
+
+
+def _option(name: str, kind: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def _fields(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        _option(
+            each.name, hints[each.name], inspect.Parameter.empty if each.default is MISSING else each.default
+        )
+        for each in fields(group)
+    ]

@@ -1,0 +1,31 @@
+"""The places of a home's runs: rows in the database, shards in the spool and in MLflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmprobe.store.artifacts import local_shard
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vlmprobe.store.engine import Database
+    from vlmprobe.store.predictions import ShardPlace
+    from vlmprobe.store.tracking import Tracker
+
+__all__ = ["Storage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A database with the MLflow store that shows it."""
+
+    database: Database
+    tracker: Tracker
+    cache: Path
+    """The folder for shards that only MLflow still has."""
+
+    def fetch(self, place: ShardPlace, *, check: bool = True) -> Path:
+        """Return a shard's file here, fetched from MLflow where the spool has none; see :func:`local_shard`."""
+        return local_shard(place, self.tracker, self.cache, check=check)
