@@ -1,0 +1,62 @@
+"""A workspace opens a home for every command, and for a notebook."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+import vlmprobe
+from vlmprobe import Workspace
+from vlmprobe.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_home_is_opened_without_being_made(tmp_path: Path) -> None:
+    """Looking at a home that is not there says so, and leaves nothing behind."""
+    workspace = Workspace.open(tmp_path / "home")
+    with pytest.raises(DatabaseError, match="no database"):
+        _ = workspace.database
+    assert not (tmp_path / "home").exists()
+
+
+def test_the_database_is_made_on_request(tmp_path: Path) -> None:
+    """What writes creates it first; then it is the database of this home."""
+    workspace = Workspace.open(tmp_path / "home")
+    workspace.create_database()
+    assert workspace.database.path == workspace.settings.database_path
+    assert workspace.database.path.exists()
+
+
+def test_an_open_workspace_does_not_hold_the_database(tmp_path: Path) -> None:
+    """Two workspaces of one home take turns, transaction by transaction."""
+    first, second = (Workspace.open(tmp_path / "home") for _ in range(2))
+    first.create_database()
+    for workspace in (first, second, first):
+        with workspace.database.transaction() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM runs").scalar() == 0
+
+
+def test_the_library_face_loads_on_first_use() -> None:
+    """Importing vlmprobe is importing nothing that is slow; each public name is there all the same."""
+    heavy = {
+        "torch",
+        "transformers",
+        "mlflow",
+        "duckdb",
+        "sqlalchemy",
+        "numpy",
+        "pyarrow",
+        "vlmprobe.workspace",
+    }
+    code = "import sys, vlmprobe; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not heavy & set(done.stdout.split())
+    for name in vlmprobe.__all__:
+        assert getattr(vlmprobe, name)
+    with pytest.raises(AttributeError, match="nothing_of_this_name"):
+        _ = vlmprobe.nothing_of_this_name
