@@ -14,7 +14,7 @@ from vlmprobe.safe_names import safe_name
 from vlmprobe.toml_file import read_toml, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["RECIPE", "Evaluation", "ModelSize", "Optimiser", "Phase", "TrainingConfig", "read_config"]
 
@@ -184,54 +184,53 @@ def _number(value: object, path: Path, name: str) -> int | float:
 
 
 def _check(config: TrainingConfig, path: Path) -> None:
-    problems = list(_problems(config))
-    if problems:
-        raise InputError(f"{path}: {problems[0]}")
+    for problem in _problems(config):
+        raise InputError(f"{path}: {problem}")
 
 
-def _problems(config: TrainingConfig) -> list[str]:
-    problems = []
+def _problems(config: TrainingConfig) -> Iterator[str]:
     if config.seed < 0:
-        problems.append(f"seed is {config.seed}; it has to be 0 or more")
-    for name, samples in config.scales.items():
+        yield f"seed is {config.seed}; it has to be 0 or more"
+    yield from _problems_of_scales(config.scales)
+    for name, share in config.templates.items():
+        if name not in TEMPLATES:
+            yield f"unknown template {shown(name)}; known: {', '.join(sorted(TEMPLATES))}"
+        if not 0 < share <= 1:
+            yield f"templates.{name} is {share!r}; it has to be a share above 0, up to 1"
+    yield from _problems_of_phase("vanilla", config.vanilla)
+    yield from _problems_of_phase("fine_tuning", config.fine_tuning)
+    yield from _too_small("optimiser", config.optimiser, {"weight_decay": 0, "end_weight": 0})
+    yield from _problems_of_sizes(config.model)
+    yield from _too_small("optimiser", config.optimiser, {"questions": 1})
+    yield from _too_small("vanilla", config.vanilla, {"steps": 1})
+    yield from _too_small("evaluation", config.evaluation, {"scenes": 2})
+
+
+def _too_small(table: str, values: object, least: Mapping[str, int]) -> Iterator[str]:
+    for key, minimum in least.items():
+        if getattr(values, key) < minimum:
+            yield f"{table}.{key} is {getattr(values, key)}; it has to be {minimum} or more"
+
+
+def _problems_of_scales(scales: Mapping[str, int]) -> Iterator[str]:
+    for name, samples in scales.items():
         try:
             safe_name(name, "scale")
         except UsageError as error:
-            problems.append(str(error))
+            yield str(error)
         if name == "vanilla":
-            problems.append(
-                "scale 'vanilla' is the base model, from which the fine-tunings start; call it otherwise"
-            )
+            yield "scale 'vanilla' is the base model, from which the fine-tunings start; call it otherwise"
         if type(samples) is not int or samples < 1:
-            problems.append(f"scales.{name} is {samples!r}; it has to be a number of questions, 1 or more")
-    for name, share in config.templates.items():
-        if name not in TEMPLATES:
-            problems.append(f"unknown template {shown(name)}; known: {', '.join(sorted(TEMPLATES))}")
-        if not 0 < share <= 1:
-            problems.append(f"templates.{name} is {share!r}; it has to be a share above 0, up to 1")
-    for name, phase in (("vanilla", config.vanilla), ("fine_tuning", config.fine_tuning)):
-        for key in ("images", "warm_up"):
-            if getattr(phase, key) < 1:
-                problems.append(f"{name}.{key} is {getattr(phase, key)}; it has to be 1 or more")
-        for key in ("relation_share", "consistent_share"):
-            if not 0 < getattr(phase, key) <= 1:
-                problems.append(f"{name}.{key} is {getattr(phase, key)}; it has to be above 0, up to 1")
-        if not 0 < phase.learning_rate < 1:
-            problems.append(f"{name}.learning_rate is {phase.learning_rate}; it has to be between 0 and 1")
-    for name, weight in (
-        ("weight_decay", config.optimiser.weight_decay),
-        ("end_weight", config.optimiser.end_weight),
-    ):
-        if weight < 0:
-            problems.append(f"optimiser.{name} is {weight}; it has to be 0 or more")
-    problems += _problems_of_sizes(config.model)
-    if config.optimiser.questions < 1:
-        problems.append(f"optimiser.questions is {config.optimiser.questions}; it has to be 1 or more")
-    if config.vanilla.steps < 1:
-        problems.append(f"vanilla.steps is {config.vanilla.steps}; it has to be 1 or more")
-    if config.evaluation.scenes < 2:
-        problems.append(f"evaluation.scenes is {config.evaluation.scenes}; it has to be 2 or more")
-    return problems
+            yield f"scales.{name} is {samples!r}; it has to be a number of questions, 1 or more"
+
+
+def _problems_of_phase(name: str, phase: Phase) -> Iterator[str]:
+    yield from _too_small(name, phase, {"images": 1, "warm_up": 1})
+    for key in ("relation_share", "consistent_share"):
+        if not 0 < getattr(phase, key) <= 1:
+            yield f"{name}.{key} is {getattr(phase, key)}; it has to be above 0, up to 1"
+    if not 0 < phase.learning_rate < 1:
+        yield f"{name}.learning_rate is {phase.learning_rate}; it has to be between 0 and 1"
 
 
 def _problems_of_sizes(model: ModelSize) -> list[str]:
