@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 }
 COMMANDS_MD = TEXTS["docs/commands.md"]
 IN_COMMON = "## Options that most commands take"
@@ -286,6 +286,28 @@ def test_the_table_of_checkpoints_is_the_catalogue(family: str) -> None:
     ]
     named = re.findall("`([^`]+)`", " ".join(row[1] for row in rows))
     assert set(named) == set(catalog.listed_scales(family))
+
+
+def test_the_map_of_contributing_has_every_folder_and_its_recipes_name_what_exists() -> None:
+    """Who comes next finds each folder, and every file that a recipe says to touch."""
+    text = TEXTS["CONTRIBUTING.md"]
+    table = text.partition("## Where things live")[2].partition("## Recipes")[0]
+    packages = {path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("vlmprobe/*/**/__init__.py")}
+    top = {"migrations", "queries", "tests", "benchmarks", "docs"}
+    named = set(re.findall(r"`([\w/.-]+)`", table))
+    assert packages | top <= named, sorted((packages | top) - named)
+    paths = {path for path in re.findall(r"`([\w/.-]+/[\w/.-]+)`", text) if not path.startswith(".venv")}
+    missing = sorted(path for path in paths if not (ROOT / path).exists())
+    assert not missing
+
+
+def test_the_recipes_of_contributing() -> None:
+    """The six changes that are usual."""
+    recipes = re.findall(
+        r"^### (.+)$", TEXTS["CONTRIBUTING.md"].partition("## Recipes")[2], flags=re.MULTILINE
+    )
+    wanted = ("metric", "figure", "option", "reader", "column", "architecture")
+    assert [next(word for word in wanted if word in title) for title in recipes] == list(wanted)
 
 
 def test_queries_are_called_by_their_names() -> None:
