@@ -21,7 +21,6 @@ from vlmprobe.families import load_catalog
 from vlmprobe.families.worker.faults import ModelFault
 from vlmprobe.families.worker.loading.pretrained import load_chat_template
 from vlmprobe.families.worker.loading.weights import check_weights
-from vlmprobe.interop.read import read_results
 from vlmprobe.interop.read_arrays import read_vectors
 from vlmprobe.pairs import decode_image, read_boxes, read_dataset
 from vlmprobe.pairs.embspatial import objects_in_question
@@ -184,18 +183,6 @@ def test_an_index_that_comes_twice_among_many_is_found(tmp_path: Path) -> None:
     members = {"orig_L0": column, "swap_L0": column, "indices_L0": [*range(n - 1), n - 2]}
     with pytest.raises(InputError, match="has the index '199998' twice"):
         read_vectors(_vectors(tmp_path / "vectors.npz", npz(members)), 2**30)
-
-
-def test_a_cell_of_any_length_is_not_repeated(tmp_path: Path) -> None:
-    """In the message about a table that is no table of numbers."""
-    (tmp_path / "qwen25" / "npz").mkdir(parents=True)
-    _vectors(tmp_path / "qwen25" / "npz" / "vectors_80k.npz", npz(states()))
-    table = tmp_path / "qwen25" / "csv" / "delta_norm_80k_L0_all_pairs.csv"
-    table.parent.mkdir()
-    table.write_text(",norm\nleft," + "a" * 60_000)
-    with pytest.raises(InputError, match="not a table of numbers") as raised:
-        read_results(tmp_path / "qwen25")
-    assert len(str(raised.value)) < 600
 
 
 def _shard(path: Path, header: str, data: bytes = b"") -> Path:

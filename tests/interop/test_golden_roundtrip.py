@@ -161,17 +161,6 @@ def test_the_folder_gives_one_run_with_everything_it_knows(golden):
     )
 
 
-def test_metrics_found_in_the_folder_are_kept_to_compare_with(golden):
-    """All JSON files and the delta tables, by file; CSV as row -> column -> number."""
-    (run,) = read_results(golden)
-
-    assert sorted(run.stored) == sorted(
-        name for name in FILES if "npz" not in name and "predictions" not in name
-    )
-    assert run.stored["json/recommend_layer.json"]["cutoff_layer"] == 3
-    assert run.stored["csv/delta_norm_400k_L0_all_pairs.csv"]["left"] == {"norm": 10.191754341125488}
-
-
 def test_a_written_folder_reads_back_as_the_same_run(golden, written):
     """Pairs, answers, states and quads survive the way out and in, to the bit."""
     (before,), (after,) = read_results(golden), read_results(written)

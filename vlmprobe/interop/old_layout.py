@@ -15,7 +15,7 @@ mean all pairs.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -149,6 +149,3 @@ class ImportedRun:
     data: ScaleData
     folder: Path
     """The model's folder, the one with csv, json and npz in it."""
-    stored: Mapping[str, Any]
-    """File -> content of the metrics found there: ``json/vd_ei_400k.json`` as parsed, CSV as row -> column
-    -> number (NaN for an empty cell). To compare with; nothing is taken from them."""

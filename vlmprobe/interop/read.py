@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
-from io import StringIO
-from math import nan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vlmprobe.errors import InputError
 from vlmprobe.interop.npz import MAX_BYTES
 from vlmprobe.interop.old_layout import TAGS, AnsweredPair, ImportedRun, ScaleData
-from vlmprobe.interop.predictions import read_predictions, text_of
+from vlmprobe.interop.predictions import read_predictions
 from vlmprobe.interop.read_arrays import read_quads, read_vectors
 from vlmprobe.interop.sidecar import add_known
 from vlmprobe.pairs.axes import Subset
@@ -37,11 +33,6 @@ _SCALE_FILES = (
     re.compile(rf"predictions_(?P<scale>.+?)(?:_(?:{_TAG}))?\.csv"),
     re.compile(r"pred_stats_(?P<scale>.+)\.json"),
 )
-_STORED_KINDS = (
-    "axis_coherence|category_validity|cross_alignment|delta_norm|delta_similarity|pred_stats|recommend_layer|"
-    "sign_corrected_consistency|vd_ei|vd_ei_eq3|within_cat_consistency"
-)
-_UNSCALED = ("recommend_layer.json", "vd_ei_eq3.json")
 
 
 def read_results(
@@ -56,7 +47,8 @@ def read_results(
     ``folder`` is a model's folder (with csv, json and npz in it) or one up to three levels above such folders
     (``results``, ``saved_data``, their parent). A model's folder is named after the family, or family and scale
     as in ``saved_data/{model}_{scale}``. Scales come from the file names. Hidden states are checked here, all of
-    them, and read again layer by layer when they are asked for. Nothing is unpickled.
+    them, and read again layer by layer when they are asked for. Nothing is unpickled. Files of metrics are not read:
+    metrics are computed again.
 
     Args:
         folder: where to look.
@@ -92,7 +84,7 @@ def read_results(
                 raise InputError(
                     f"{' @ '.join(key)} is both in {runs[key].folder} and {model}; import one of the two folders"
                 )
-            runs[key] = _read_scale(model, *key, alone=len(names) == 1, max_bytes=max_bytes)
+            runs[key] = _read_scale(model, *key, max_bytes)
     return [runs[key] for key in sorted(runs)]
 
 
@@ -119,7 +111,7 @@ def _family(model: Path, scales: set[str]) -> str:
     return name
 
 
-def _read_scale(model: Path, family: str, scale: str, *, alone: bool, max_bytes: int) -> ImportedRun:
+def _read_scale(model: Path, family: str, scale: str, max_bytes: int) -> ImportedRun:
     path = model / "npz" / f"vectors_{scale}.npz"
     if not path.is_file():
         raise InputError(
@@ -141,7 +133,7 @@ def _read_scale(model: Path, family: str, scale: str, *, alone: bool, max_bytes:
     known = model / "json" / f"pairs_{scale}.json"
     if known.is_file():
         data = add_known(known, data)
-    return ImportedRun(data=data, folder=model, stored=_stored(model, scale, alone=alone))
+    return ImportedRun(data=data, folder=model)
 
 
 def _pairs(
@@ -188,50 +180,6 @@ def _pairs(
             )
         )
     return tuple(pairs)
-
-
-def _stored(model: Path, scale: str, *, alone: bool) -> dict[str, Any]:
-    form = re.compile(rf"(?:{_STORED_KINDS})_{re.escape(scale)}(?:_L\d+)?(?:_(?:{_TAG}))?\.(?:json|csv)")
-    stored = {}
-    for part in ("csv", "json"):
-        if (model / part).is_dir():
-            for path in sorted((model / part).iterdir()):
-                # A file without a scale in its name is the only scale's, if there is one.
-                if form.fullmatch(path.name) or (alone and path.name in _UNSCALED):
-                    stored[f"{part}/{path.name}"] = (
-                        _numbers(path) if path.suffix == ".csv" else _document(path)
-                    )
-    return stored
-
-
-def _document(path: Path) -> Any:
-    try:
-        return json.loads(text_of(path))
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path}: not JSON ({_reason(error)}); copy it again, or remove it: its numbers are recomputed"
-        ) from None
-
-
-def _numbers(path: Path) -> dict[str, dict[str, float]]:
-    try:
-        rows = list(csv.reader(StringIO(text_of(path)), strict=True))
-        header = rows[0][1:]
-        return {
-            row[0]: {
-                column: float(cell) if cell else nan for column, cell in zip(header, row[1:], strict=True)
-            }
-            for row in rows[1:]
-        }
-    except (ValueError, IndexError, csv.Error) as error:
-        raise InputError(
-            f"{path}: not a table of numbers ({_reason(error)}); copy it again, or remove it, since its "
-            "numbers are recomputed"
-        ) from None
-
-
-def _reason(error: Exception) -> str:
-    return str(error)[:120]  # it can quote a cell of any length
 
 
 def _nothing(folder: Path) -> str:
