@@ -16,7 +16,6 @@ __all__ = [
     "UnreadableError",
     "UsageError",
     "VlmprobeError",
-    "VlmprobeWarning",
     "WorkerError",
     "unknown_name",
 ]
@@ -90,10 +89,6 @@ class WorkerError(VlmprobeError):
 
 class UnreadableError(VlmprobeError):
     """A file is there, but the system does not give it now: of its content nothing is known, so nothing is undone."""
-
-
-class VlmprobeWarning(UserWarning):
-    """Something that a user should know and that stops nothing."""
 
 
 def unknown_name(what: str, name: str, valid: list[str]) -> UsageError:

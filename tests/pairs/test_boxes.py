@@ -45,7 +45,6 @@ def test_objects_may_be_columns_or_members_or_either_as_text(
         pq.write_table(pa.Table.from_pylist([row]), path)
     boxes = read_boxes(path)
     assert (boxes.by_question, boxes.problems, boxes.n_rows) == (READ, (), 1)
-    assert boxes.source == str(path)
 
 
 def test_a_file_is_known_by_its_content_not_its_ending(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def _boxes(**questions: dict[str, Box | tuple[Box, ...]]) -> Boxes:
         question: {name: box if isinstance(box, tuple) else (box,) for name, box in objects.items()}
         for question, objects in questions.items()
     }
-    return Boxes("boxes.json", by_question, (), len(by_question))
+    return Boxes(by_question, (), len(by_question))
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def commit(study: Any, shard_content: Any, tmp_path: Path) -> Callable[..., Any]
         shard = write_shard(tmp_path / "spool", content)
         with study.database.transaction() as connection:
             if content.kind == "deltas":
-                commit_import(connection, "r1", "data", "published", [shard])
+                commit_import(connection, "data", "published", [shard])
             else:
                 commit_shard(connection, shard)
         return dict(zip(content.layers, content.states, strict=True))

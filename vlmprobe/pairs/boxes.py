@@ -57,8 +57,6 @@ class BoxProblem:
 class Boxes:
     """The boxes of all questions of one source."""
 
-    source: str
-    """The path or hub id as it was given."""
     by_question: Mapping[str, Mapping[str, tuple[Box, ...]]]
     """Question id, then normalised name, to the different boxes that carry this name."""
     problems: tuple[BoxProblem, ...]
@@ -115,7 +113,6 @@ def read_boxes(source: str | os.PathLike[str]) -> Boxes:
     if not gathered:
         raise InputError(_no_box(source, n_rows, problems))
     return Boxes(
-        source=source,
         by_question={
             question_id: {name: tuple(boxes) for name, boxes in names.items()}
             for question_id, names in gathered.items()

@@ -156,7 +156,6 @@ def upload_shards(
     run_id: str,
     shards: Iterable[tuple[int, Path]],
     *,
-    tell: Callable[[str], None] | None = None,
     is_awaited: Callable[[], bool] = lambda: False,
 ) -> Delivery:
     """Log shards as artifacts of the run's MLflow run; what cannot be delivered stays in the spool.
@@ -180,8 +179,6 @@ def upload_shards(
             waiting += 1
             problem = str(error)
             waited = is_awaited()
-            if tell is not None:
-                tell(problem)
             continue
         failed_in_a_row = 0
         with storage.database.transaction() as connection:

@@ -80,10 +80,9 @@ def register_imported_dataset(
 
 
 def commit_import(
-    connection: Connection, run_id: str, dataset_id: str, template: str, shards: Sequence[ShardFile]
+    connection: Connection, dataset_id: str, template: str, shards: Sequence[ShardFile]
 ) -> None:
     """Write the rows of an imported run's shards; quads that are deltas only get a row without a vertical pair."""
-    del run_id  # each shard names it
     for shard in shards:
         commit_shard(connection, shard)
         if shard.kind == "deltas":

@@ -82,7 +82,7 @@ def _import_run(workspace: Workspace, imported: ImportedRun) -> ImportResult:
     if not (there and run.status == "complete"):
         shards = _write_shards(workspace.settings, imported, run.run_id)
         with database.transaction() as connection:
-            commit_import(connection, run.run_id, dataset_id, TEMPLATE, shards)
+            commit_import(connection, dataset_id, TEMPLATE, shards)
             set_status(
                 connection,
                 run.run_id,
