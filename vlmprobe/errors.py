@@ -17,6 +17,8 @@ __all__ = [
     "UsageError",
     "VlmprobeError",
     "WorkerError",
+    "first_line",
+    "in_one_line",
     "unknown_name",
 ]
 
@@ -95,3 +97,13 @@ def unknown_name(what: str, name: str, valid: list[str]) -> UsageError:
     """Build the error for a name that is not among the valid ones, which it lists."""
     listed = ", ".join(valid) if valid else "none"
     return UsageError(f"unknown {what} {name[:80]!r}; known: {listed}")
+
+
+def first_line(message: object) -> str:
+    """Return the first line of a message that may have several; nothing when it is empty."""
+    return next(iter(str(message).strip().splitlines()), "")
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return all of an error's message in one line; the error's type when it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

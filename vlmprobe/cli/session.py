@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vlmprobe.cli.console import plain_text
-from vlmprobe.errors import DiskFullError, VlmprobeError
+from vlmprobe.errors import DiskFullError, VlmprobeError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,11 @@ def session(
         where = f" ({error.filename})" if error.filename else ""
         _fail(f"{error.strerror or error}{where}", 1, debug=debug)
     except Exception as error:  # noqa: BLE001 - a user sees one line; --debug the rest
-        _fail(f"unexpected {type(error).__name__}: {_first_line(error)}; --debug shows where", 1, debug=debug)
+        _fail(
+            f"unexpected {type(error).__name__}: {first_line(error)[:300]}; --debug shows where",
+            1,
+            debug=debug,
+        )
 
 
 def ignore_stops() -> None:
@@ -79,8 +83,3 @@ def _fail(message: str, code: int, *, debug: bool) -> None:
         traceback.print_exc()
     typer.echo(f"error: {plain_text(' '.join(message.split()))}", err=True)
     raise typer.Exit(Told(code))
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else ""

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from vlmprobe.demo.questions import LETTERS, benchmark_rows
 from vlmprobe.demo.render import encode_png, render
 from vlmprobe.demo.scenes import SceneOptions
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs.axes import CATEGORIES
+from vlmprobe.whole_file import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from vlmprobe.demo.questions import BenchmarkRow
 
@@ -105,7 +104,7 @@ def build_benchmark(
     counter: Counter[str] = Counter()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _replacing(files.tsv) as out:
+        with whole_file(files.tsv) as partial, partial.open("wb") as out:
             out.write(_tsv_line(_COLUMNS))
             for done, row in enumerate(rows, start=1):
                 out.write(_tsv_line(_fields(row)))
@@ -114,11 +113,11 @@ def build_benchmark(
                 counter[row.category] += row.perspective == "counter"
                 if progress is not None:
                     progress(done, n_rows)
-        with _replacing(files.boxes) as out:
-            out.write(("[\n" + ",\n".join(map(json.dumps, boxes)) + "\n]\n").encode())
-        with _replacing(files.datasheet) as out:
-            knobs = _Knobs(pairs_per_category, seed, counter_share, options)
-            out.write(_datasheet(files, knobs, letters, counter).encode())
+        with whole_file(files.boxes) as partial:
+            partial.write_bytes(("[\n" + ",\n".join(map(json.dumps, boxes)) + "\n]\n").encode())
+        knobs = _Knobs(pairs_per_category, seed, counter_share, options)
+        with whole_file(files.datasheet) as partial:
+            partial.write_bytes(_datasheet(files, knobs, letters, counter).encode())
     except OSError as error:
         raise UsageError(
             f"cannot write the demo benchmark to {folder}: {error.strerror or error}; choose another folder"
@@ -201,15 +200,3 @@ def _datasheet(files: BenchmarkFiles, knobs: _Knobs, letters: Counter[str], coun
         by_letter=", ".join(str(letters[letter]) for letter in LETTERS),
         command=knobs.command,
     )
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes its name only once it is written: a reader never sees half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as out:
-            yield out
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmprobe.errors import ImageError, InputError, WorkerError
+from vlmprobe.errors import ImageError, InputError, WorkerError, first_line
 from vlmprobe.families import BatchItem, BatchOutput, OutOfMemoryError
 from vlmprobe.pairs import CHECKERS, Side, check_answer
 from vlmprobe.store.shards import Answer, FailureRecord
@@ -211,5 +211,4 @@ def _name(category: object) -> str | None:
 
 
 def _failure(pair_id: str, error: Exception) -> FailureRecord:
-    lines = str(error).strip().splitlines() or [""]
-    return FailureRecord(pair_id, type(error).__name__, lines[0][:500])
+    return FailureRecord(pair_id, type(error).__name__, first_line(error)[:500])

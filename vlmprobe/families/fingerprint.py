@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import ModelError
+from vlmprobe.errors import ModelError, first_line
 from vlmprobe.families.worker.loading.places import is_local
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _of_hub(repository: str, revision: str | None, cache_dir: Path | None) -> st
     except HFValidationError as error:
         raise ModelError(f"{repository!r} is neither a folder here nor a valid hub id") from error
     except Exception as error:  # noqa: BLE001  (the hub's HTTP client changes its exceptions with its version)
-        commit, reason = None, _first_line(error)
+        commit, reason = None, first_line(error) or type(error).__name__
     if commit is None:
         found = (
             huggingface_hub.try_to_load_from_cache(repository, file, cache_dir=cache_dir, revision=revision)
@@ -112,7 +112,3 @@ def _of_hub(repository: str, revision: str | None, cache_dir: Path | None) -> st
             f"{repository!r} is no folder here, not in the hub's cache, and the hub did not give it: {reason}"
         )
     return commit
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

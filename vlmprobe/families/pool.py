@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.errors import WorkerError
+from vlmprobe.errors import WorkerError, first_line
 from vlmprobe.families.base import Model, OpenFamily
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class DevicePool(Model):
             if device.restarts:
                 return False
             device.restarts, device.starting = 1, True
-        self.tell(f"{device.name}: its process is gone and is started again ({str(error).splitlines()[0]})")
+        self.tell(f"{device.name}: its process is gone and is started again ({first_line(error)})")
         threading.Thread(target=self._start_again, args=(device,), daemon=True).start()
         return True
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import UsageError, VlmprobeError, unknown_name
 from vlmprobe.figures.encode import FORMATS, encode
+from vlmprobe.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -172,20 +173,13 @@ def _end_with_parent() -> None:
 def _draw(job: Job) -> None:
     try:
         function: Callable[..., Figure] = getattr(import_module("vlmprobe.figures"), job.function)
-        _write(job.path, encode(function(**job.arguments), job.file_format, dpi=job.dpi))
+        content = encode(function(**job.arguments), job.file_format, dpi=job.dpi)
+        job.path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(job.path) as partial:
+            partial.write_bytes(content)
     except VlmprobeError as error:
         raise type(error)(f"{job.path} ({job.function}): {error}") from error
     except Exception as error:
         raise VlmprobeError(
             f"{job.path} ({job.function}): the figure cannot be drawn: {type(error).__name__}: {error}"
         ) from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 
 from vlmprobe.errors import InputError
+from vlmprobe.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,18 +60,13 @@ def write_npz(path: Path, members: Iterable[tuple[str, npt.NDArray[Any]]], *, co
         ValueError: an array would need a pickle.
     """
     method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
-    part = path.with_name(path.name + ".part")
-    try:
-        with zipfile.ZipFile(part, "w", method, allowZip64=True) as archive:
-            for name, array in members:
-                # A fixed date: the same arrays give the same bytes.
-                info = zipfile.ZipInfo(name + _SUFFIX)
-                info.compress_type = method
-                with archive.open(info, "w", force_zip64=True) as file:
-                    np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as partial, zipfile.ZipFile(partial, "w", method, allowZip64=True) as archive:
+        for name, array in members:
+            # A fixed date: the same arrays give the same bytes.
+            info = zipfile.ZipInfo(name + _SUFFIX)
+            info.compress_type = method
+            with archive.open(info, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
 
 
 class NpzReader:

@@ -19,6 +19,7 @@ from vlmprobe.interop.sidecar import sidecar_json
 from vlmprobe.interop.write_arrays import write_arrays
 from vlmprobe.pairs.axes import Subset
 from vlmprobe.safe_names import safe_name
+from vlmprobe.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -151,6 +152,6 @@ def _scale_files(
 
 def _write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8", newline="")
-    return part.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")
+    return path

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vlmprobe.errors import InputError, MissingPackageError
+from vlmprobe.errors import InputError, MissingPackageError, in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def _json_rows(path: Path) -> Iterator[object]:
         raise InputError(_unreadable(path, error)) from None
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{path}: neither JSON nor parquet ({_one_line(error)}); give boxes in one of the two"
+            f"{path}: neither JSON nor parquet ({in_one_line(error)[:160]}); give boxes in one of the two"
         ) from None
     if not isinstance(rows, list):
         raise InputError(f"{path}: the JSON is no list; give a list of rows with {' and '.join(BOX_COLUMNS)}")
@@ -83,7 +83,7 @@ def _parquet_rows(path: Path) -> Iterator[object]:
                 yield from batch.to_pylist()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(
-            f"{path}: damaged or unreadable parquet ({_one_line(error)}); make the file again"
+            f"{path}: damaged or unreadable parquet ({in_one_line(error)[:160]}); make the file again"
         ) from None
 
 
@@ -100,7 +100,7 @@ def _hub_rows(source: str, *, is_folder: bool) -> Iterator[object]:
         loaded = datasets.load_dataset(source)
     except Exception as error:  # noqa: BLE001  (the package and its HTTP client share no error class)
         raise InputError(
-            f"{where} cannot be loaded ({_one_line(error)}); check the name and the network, "
+            f"{where} cannot be loaded ({in_one_line(error)[:160]}); check the name and the network, "
             "or give a JSON or parquet file"
         ) from None
     # Without the other columns no image is decoded.
@@ -119,7 +119,3 @@ def _check_columns(where: object, columns: list[str]) -> None:
 
 def _unreadable(path: Path, error: OSError) -> str:
     return f"cannot read {path}: {error.strerror or error}; check the path given as boxes"
-
-
-def _one_line(error: Any) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__

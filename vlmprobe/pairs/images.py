@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import ImageError
+from vlmprobe.errors import ImageError, in_one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -110,7 +110,7 @@ def decode_image(content: bytes) -> Image:
         try:
             return image.convert("RGB")
         except (*_DAMAGED, DecompressionBombError) as error:
-            raise ImageError(f"damaged or cut off ({_one_line(error)})") from None
+            raise ImageError(f"damaged or cut off ({in_one_line(error)[:120]})") from None
 
 
 def _open(content: bytes) -> Image:
@@ -124,7 +124,7 @@ def _open(content: bytes) -> Image:
     except PIL.Image.DecompressionBombError:
         raise ImageError(f"more than {MAX_PIXELS} pixels") from None
     except _DAMAGED as error:
-        raise ImageError(f"damaged header ({_one_line(error)})") from None
+        raise ImageError(f"damaged header ({in_one_line(error)[:120]})") from None
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise ImageError(f"{image.width} x {image.height} is more than {MAX_PIXELS} pixels")
@@ -135,7 +135,3 @@ def _open(content: bytes) -> Image:
             f"a JPEG of {scans} scans, more than {MAX_JPEG_SCANS}; save it again as a plain JPEG"
         )
     return image
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

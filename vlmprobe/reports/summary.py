@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
+from vlmprobe.whole_file import whole_file
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     from vlmprobe.reports.report import Report
@@ -62,16 +63,10 @@ def write_summary_csv(rows: Sequence[Mapping[str, object]], path: str | os.PathL
     if not rows:
         raise UsageError(f"{Path(path)}: no rows to write; run `vlmprobe analyze` first")
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    target = Path(path)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows([_field(row.get(column)) for column in columns] for row in rows)
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(Path(path)) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_field(row.get(column)) for column in columns] for row in rows)
 
 
 def _field(value: object) -> object:

@@ -14,7 +14,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import DatabaseError, DiskFullError
+from vlmprobe.errors import DatabaseError, DiskFullError, first_line
 from vlmprobe.settings import without_password
 
 if TYPE_CHECKING:
@@ -194,4 +194,4 @@ def explain_failure(path: Path, text: str) -> str:
         return f"{path} is not a DuckDB database; name another with --home or VLMPROBE_DATABASE_URL"
     if "is a directory" in text.lower() or path.is_dir():
         return f"{path} is a folder; VLMPROBE_DATABASE_URL needs a file"
-    return f"cannot open {path}: {text.splitlines()[0]}"
+    return f"cannot open {path}: {first_line(text)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmprobe.store.schema import Base
+from vlmprobe.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +28,8 @@ def write_tables(database: Database, folder: Path) -> list[Path]:
             # By key: the same rows give the same file.
             keys = ", ".join(column.name for column in table.primary_key.columns)
             path = folder / f"{name}.parquet"
-            partial = path.with_suffix(".partial")
             rows = driver.execute(f'SELECT * FROM "{name}" ORDER BY {keys}')  # noqa: S608 - our own names
-            pq.write_table(rows.to_arrow_table(), partial)
-            partial.replace(path)
+            with whole_file(path) as partial:
+                pq.write_table(rows.to_arrow_table(), partial)
             written.append(path)
     return written

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.errors import DatabaseError, StaleSchemaError, UsageError, VlmprobeError
+from vlmprobe.errors import DatabaseError, StaleSchemaError, UsageError, VlmprobeError, first_line
 from vlmprobe.store.engine import explain_failure
 from vlmprobe.store.foreign_sql import DEFINITIONS_SQL, REFUSED, REFUSED_WORD, check_definitions
 from vlmprobe.store.revision import REVISION_SQL, TABLES_SQL, check_revision, is_versioned
@@ -182,7 +182,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     except duckdb.Error as error:
         text = str(error)
         if "Could not set lock" in text:
-            return {"kind": "locked", "error": text.splitlines()[0]}
+            return {"kind": "locked", "error": first_line(text)}
         return {"kind": "database", "error": explain_failure(path, text)}
     try:
         # In this process, since the one that asks would have to open the database for it first.

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.errors import TrackingError
+from vlmprobe.errors import TrackingError, first_line
 from vlmprobe.settings import without_password
 from vlmprobe.store.engine import file_lock
 
@@ -335,7 +335,6 @@ def _one_line_errors(uri: str) -> Iterator[None]:
 
 
 def _line(uri: str, error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
     # An address may hold a password, and MLflow repeats it.
-    host, text = without_password(uri), without_password(lines[0])
+    host, text = without_password(uri), without_password(first_line(error) or type(error).__name__)
     return f"MLflow at {host}: {text[:200]}"

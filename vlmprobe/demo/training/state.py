@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.demo.training.evaluate import EvaluationRow
 from vlmprobe.errors import UsageError
+from vlmprobe.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,12 +103,10 @@ class TrainingFolder:
     def _store(path: Path, tensors: dict[str, Tensor], **facts: Any) -> None:
         from safetensors.torch import save_file
 
-        partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        save_file(tensors, partial, metadata={name: str(value) for name, value in facts.items()})
-        partial.replace(path)
+        with whole_file(path) as partial:
+            save_file(tensors, partial, metadata={name: str(value) for name, value in facts.items()})
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
