@@ -32,13 +32,19 @@ _NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large")
 
 
 @contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on ``path`` (flock: local to this host), waiting as long as it takes."""
+def file_lock(path: Path, *, wait: bool = True) -> Iterator[int]:
+    """Hold an exclusive lock on ``path`` and yield its descriptor; it ends with its process, however that ends.
+
+    An flock, which is local to this host. The kernel wakes who waits, so a queue of processes loses no time.
+
+    Raises:
+        BlockingIOError: another process holds it, and ``wait`` is off.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -6,16 +6,16 @@ For a file that another host shares, the runs row names the holder and a heartbe
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import LeaseHeldError
 from vlmprobe.safe_names import safe_name
+from vlmprobe.store.engine import file_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,21 +39,17 @@ def hold_lease(database: Path, key: str) -> Iterator[None]:
     Raises:
         LeaseHeldError: another process holds it; the message names it.
     """
-    folder = database.with_name(database.name + ".leases")
-    folder.mkdir(parents=True, exist_ok=True)
     # The whole key: a second run of one key (``--new``) differs from the first in its end only.
-    path = folder / f"{safe_name(key.replace('#', '-'), 'run key')}.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
+    name = f"{safe_name(key.replace('#', '-'), 'run key')}.lock"
+    path = database.with_name(database.name + ".leases") / name
+    with ExitStack() as stack:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            descriptor = stack.enter_context(file_lock(path, wait=False))
         except BlockingIOError:
-            raise LeaseHeldError(_held_by(os.pread(descriptor, 4096, 0).decode(errors="replace"))) from None
+            raise LeaseHeldError(_held_by(path.read_text(encoding="utf-8", errors="replace"))) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, describe_self().encode(), 0)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def check_foreign_lease(lease: str | None) -> None:
