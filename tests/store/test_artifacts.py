@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_a_damaged_copy_is_fetched_again(settings: Settings, tracker: Tracker, p
     half.parent.mkdir(parents=True)
     half.write_bytes(b"half")
     assert local_shard(place, tracker, cache) == half
-    assert half.stat().st_size == place["n_bytes"]
+    assert half.stat().st_size == place.n_bytes
 
 
 def test_a_damaged_artifact_is_an_error(settings: Settings, tracker: Tracker, place: Any) -> None:
@@ -115,7 +116,7 @@ def test_a_damaged_artifact_is_an_error(settings: Settings, tracker: Tracker, pl
 
 def test_a_shard_that_is_nowhere_is_an_error(settings: Settings, tracker: Tracker, place: Any) -> None:
     """The message names the file and says what to do."""
-    place["artifact_uri"] = None
+    place = replace(place, artifact_uri=None)
     with pytest.raises(
         VlmprobeError, match=r"00001\.safetensors does not exist and MLflow never had it; .*--new"
     ):

@@ -160,8 +160,8 @@ def test_what_mlflow_has_is_known_shard_by_shard(study: Any, commit: Any) -> Non
     commit(2, ("2",))
     with study.database.transaction() as connection:
         mark_synced(connection, "r1", 1, "mlflow-artifacts:/1")
-        assert [place["shard"] for place in shard_places(connection, "r1")] == [1, 2]
-        assert [place["shard"] for place in shard_places(connection, "r1", unsynced_only=True)] == [2]
+        assert [place.number for place in shard_places(connection, "r1")] == [1, 2]
+        assert [place.number for place in shard_places(connection, "r1", unsynced_only=True)] == [2]
         forget_artifacts(connection, "r1")
-        assert [place["shard"] for place in shard_places(connection, "r1", unsynced_only=True)] == [1, 2]
-        assert {place["artifact_uri"] for place in shard_places(connection, "r1")} == {None}
+        assert [place.number for place in shard_places(connection, "r1", unsynced_only=True)] == [1, 2]
+        assert {place.artifact_uri for place in shard_places(connection, "r1")} == {None}

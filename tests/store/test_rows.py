@@ -1,22 +1,23 @@
-"""Rows in by Arrow, out as dictionaries."""
+"""Rows in by Arrow, out as dataclasses, or as they are for a table."""
 
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from vlmprobe.store.rows import chunked, fetch, fill_nulls, insert_rows, none_if_nan
+from vlmprobe.store.rows import chunked, fetch, fetch_as, fetch_column, fill_nulls, insert_rows, none_if_nan
 from vlmprobe.store.schema import MetricRow, Prediction, ResultJson, Shard
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vlmprobe.store.engine import Database
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678000)  # noqa: DTZ001 - UTC without a zone, as stored
@@ -48,6 +49,43 @@ def test_every_type_comes_back_as_it_went_in(database: Database) -> None:
     assert json.loads(stored.pop("layers")) == shard.pop("layers")
     assert stored == shard
     assert (answer["correct"], answer["margin"], answer["text"]) == (False, -0.1, None)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Some columns, and a field that is none."""
+
+    number: int
+    path: Path
+    layers: tuple[int, ...]
+    options: dict[str, Any]
+    value: float
+    error: float | None
+    run: str
+
+
+def test_a_row_becomes_a_dataclass(database: Database) -> None:
+    """Columns find their fields by name; of JSON and paths comes what they say, and the others are left out."""
+    sql = """SELECT $n AS number, 'a/b' AS path, '[0, 5]' AS layers, '{"x": 1}' AS options, 0.5 AS more,
+        CAST(0.5 AS DOUBLE) AS value, CAST(0.25 AS DOUBLE) AS error"""
+    with database.transaction() as connection:
+        (place,) = fetch_as(Place, connection, sql, {"n": 3}, run="r1")
+    assert place == Place(3, Path("a/b"), (0, 5), {"x": 1}, 0.5, 0.25, "r1")
+
+
+def test_no_data_is_nan_where_a_number_is_expected(database: Database) -> None:
+    """None where the field allows it, and nothing in an object that is not there."""
+    sql = "SELECT 1 AS number, '' AS path, '[]' AS layers, NULL AS options, NULL AS value, NULL AS error"
+    with database.transaction() as connection:
+        (place,) = fetch_as(Place, connection, sql, run="r1")
+    assert math.isnan(place.value)
+    assert (place.error, place.options, place.layers) == (None, {}, ())
+
+
+def test_one_column_comes_as_its_values(database: Database) -> None:
+    """In the order of the rows."""
+    with database.transaction() as connection:
+        assert fetch_column(connection, "SELECT unnest($n) AS n", {"n": [3, 1, 2]}) == [3, 1, 2]
 
 
 def test_nulls_are_filled_and_the_rest_is_left_alone(database: Database) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vlmprobe.store.predictions import shard_places
-from vlmprobe.store.rows import fetch
+from vlmprobe.store.rows import fetch_as
 from vlmprobe.store.shards import read_layer, read_pair_ids
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vlmprobe.store.predictions import ShardPlace
     from vlmprobe.store.storage import Storage
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Quads", "RunArrays"]
 
 _PAIRS_SQL = """
-SELECT pairs.pair_id, pairs.category, pairs.axis, pairs.image_sha256, pairs.perspective, pairs.origin,
-    answers.shard, answers.shard_row, answers.both_correct
+SELECT pairs.pair_id, pairs.category, pairs.axis,
+    coalesce(nullif(pairs.image_sha256, ''), pairs.pair_id) AS image,
+    pairs.perspective, pairs.origin, answers.shard, answers.shard_row, answers.both_correct
 FROM (
     SELECT pair_id, any_value(shard) AS shard, any_value(shard_row) AS shard_row, bool_and(correct) AS both_correct
     FROM predictions WHERE run_id = $run_id
@@ -59,6 +61,31 @@ class Quads:
     """(M,): all four answers right."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A pair with both answers, and where its states are."""
+
+    pair_id: str
+    category: str
+    axis: str
+    image: str
+    """The hash of its image; its own id where none is known."""
+    perspective: str | None
+    origin: str
+    shard: int | None
+    """None of the pairs of imported quads: they have answers, but no states."""
+    shard_row: int | None
+    both_correct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """The two halves of a quad."""
+
+    distance_pair_id: str
+    vertical_pair_id: str
+
+
 class RunArrays:
     """The answered pairs of a run in the dataset's order, its quads, and their arrays layer by layer."""
 
@@ -69,97 +96,117 @@ class RunArrays:
             VlmprobeError: a shard is neither in the spool nor in MLflow.
         """
         with storage.database.transaction() as connection:
-            answered = fetch(connection, _PAIRS_SQL, {"run_id": run_id})
-            links = fetch(connection, _QUADS_SQL, {"run_id": run_id})
+            answered = fetch_as(_Pair, connection, _PAIRS_SQL, {"run_id": run_id})
+            links = fetch_as(_Link, connection, _QUADS_SQL, {"run_id": run_id})
             shards = shard_places(connection, run_id)
-        self._places = {shard["shard"]: storage.fetch(shard) for shard in shards}
-        self._deltas = [shard["shard"] for shard in shards if shard["kind"] == "deltas"]
-        self.layers: list[int] = sorted({layer for shard in shards for layer in _layers(shard)})
-        self._dim = int(shards[0]["dim"]) if shards else 0
-        # Those of imported quads have answers, but no states.
-        rows = [row for row in answered if row["shard"] is not None]
-        self._shard = np.array([row["shard"] for row in rows], dtype=np.int64)
-        self._row = np.array([row["shard_row"] for row in rows], dtype=np.int64)
-
-        mine = [place for place, row in enumerate(rows) if row["origin"] == "row"]
-        self._mine: Places = np.array(mine, dtype=np.int64)
-        self.pair_ids: list[str] = [rows[place]["pair_id"] for place in mine]
-        self.categories: list[str] = [rows[place]["category"] for place in mine]
-        self.axes: list[str] = [rows[place]["axis"] for place in mine]
-        self.images: list[str] = [rows[place]["image_sha256"] or rows[place]["pair_id"] for place in mine]
-        self.perspectives: list[str | None] = [rows[place]["perspective"] for place in mine]
-        self.both_correct = np.array([rows[place]["both_correct"] for place in mine], dtype=bool)
-        if self._deltas:
-            self.quads = self._imported_quads(answered, links)
-            self._vertical = self._distance = np.empty(0, dtype=np.int64)
+        stored = [pair for pair in answered if pair.shard is not None]
+        self._files = _Files(storage, shards, stored)
+        self.layers: list[int] = sorted({layer for shard in shards for layer in shard.layers})
+        own = [place for place, pair in enumerate(stored) if pair.origin == "row"]
+        self._own: Places = np.array(own, dtype=np.int64)
+        pairs = [stored[place] for place in own]
+        self.pair_ids = [pair.pair_id for pair in pairs]
+        self.categories = [pair.category for pair in pairs]
+        self.axes = [pair.axis for pair in pairs]
+        self.images = [pair.image for pair in pairs]
+        self.perspectives = [pair.perspective for pair in pairs]
+        self.both_correct = np.array([pair.both_correct for pair in pairs], dtype=bool)
+        self._vertical = self._distance = np.empty(0, dtype=np.int64)
+        if self._files.has_deltas:
+            self.quads = _imported_quads(self._files.quad_ids(), answered, links)
         else:
-            self.quads, self._vertical, self._distance = self._link(rows, links)
-
-    def _imported_quads(self, answered: list[dict[str, Any]], links: list[dict[str, Any]]) -> Quads:
-        """Find what is known of the quads whose deltas are stored: all of it, or their ids alone."""
-        ids = tuple(name for number in self._deltas for name in read_pair_ids(self._places[number]))
-        row_of = {row["pair_id"]: row for row in answered}
-        vertical_of = {link["distance_pair_id"]: link["vertical_pair_id"] for link in links}
-        if not all(name in row_of and vertical_of.get(name) in row_of for name in ids):
-            return Quads(ids, None, None, None, None, None)
-        return _quads([row_of[vertical_of[name]] for name in ids], [row_of[name] for name in ids])
-
-    def _link(self, rows: list[dict[str, Any]], links: list[dict[str, Any]]) -> tuple[Quads, Places, Places]:
-        """Find both halves of each quad among the answered pairs; a quad that lacks one is left out."""
-        place_of = {row["pair_id"]: place for place, row in enumerate(rows)}
-        whole = [
-            link
-            for link in links
-            if link["vertical_pair_id"] in place_of and link["distance_pair_id"] in place_of
-        ]
-        whole.sort(key=lambda link: place_of[link["distance_pair_id"]])
-        vertical = [place_of[link["vertical_pair_id"]] for link in whole]
-        distance = [place_of[link["distance_pair_id"]] for link in whole]
-        quads = _quads([rows[place] for place in vertical], [rows[place] for place in distance])
-        return quads, np.array(vertical, dtype=np.int64), np.array(distance, dtype=np.int64)
+            self.quads, self._vertical, self._distance = _link(stored, links)
 
     @property
     def layer_bytes(self) -> int:
         """How large one layer's states are, those of the quads' pairs included."""
-        return 4 * 2 * self._dim * max(len(self._shard), len(self.quads.ids))
+        return self._files.layer_bytes(len(self.quads.ids))
 
     def layer(self, layer: int) -> Floats:
         """Return one layer's states of the dataset's own pairs: float32, (pairs, 2, dim), orig then swap."""
-        return self._states(layer, self._mine)
+        return self._files.states(layer, self._own)
 
     def quad_deltas(self, layer: int) -> tuple[Floats, Floats]:
         """Return one layer's vertical and distance deltas of the quads, each (M, dim)."""
-        if self._deltas:
-            both = np.concatenate([read_layer(self._places[number], layer) for number in self._deltas])
-            # Contiguous, as those that are computed: sums over strided rows may end in other last bits.
-            return np.ascontiguousarray(both[:, 0]), np.ascontiguousarray(both[:, 1])
-        vertical, distance = self._states(layer, self._vertical), self._states(layer, self._distance)
+        if self._files.has_deltas:
+            return self._files.deltas(layer)
+        vertical = self._files.states(layer, self._vertical)
+        distance = self._files.states(layer, self._distance)
         return vertical[:, 1] - vertical[:, 0], distance[:, 1] - distance[:, 0]
 
-    def _states(self, layer: int, places: Places) -> Floats:
+
+class _Files:
+    """The shards of a run on this machine, and where in them the states of each pair are."""
+
+    def __init__(self, storage: Storage, shards: Sequence[ShardPlace], pairs: Sequence[_Pair]) -> None:
+        self._paths = {shard.number: storage.fetch(shard) for shard in shards}
+        self._deltas = [shard.number for shard in shards if shard.kind == "deltas"]
+        self._dim = shards[0].dim if shards else 0
+        self._shard = np.array([pair.shard for pair in pairs], dtype=np.int64)
+        self._row = np.array([pair.shard_row for pair in pairs], dtype=np.int64)
+
+    @property
+    def has_deltas(self) -> bool:
+        """Whether the deltas of quads are stored, and not the states of their pairs."""
+        return bool(self._deltas)
+
+    def layer_bytes(self, n_quads: int) -> int:
+        """Return the size of one layer's states, or of its quads' deltas where there are more of those."""
+        return 4 * 2 * self._dim * max(len(self._shard), n_quads)
+
+    def quad_ids(self) -> tuple[str, ...]:
+        """Return the names of the quads whose deltas are stored."""
+        return tuple(name for number in self._deltas for name in read_pair_ids(self._paths[number]))
+
+    def states(self, layer: int, places: Places) -> Floats:
+        """Return one layer's states of the pairs at ``places``: (places, 2, dim)."""
         states = np.empty((len(places), 2, self._dim), dtype=np.float32)
         shard, row = self._shard[places], self._row[places]
         for number in np.unique(shard):
             here = np.flatnonzero(shard == number)
-            states[here] = read_layer(self._places[int(number)], layer, row[here].tolist())
+            states[here] = read_layer(self._paths[int(number)], layer, row[here].tolist())
         return states
 
+    def deltas(self, layer: int) -> tuple[Floats, Floats]:
+        """Return one layer's stored deltas of quads, vertical and distance: (M, dim) each."""
+        both = np.concatenate([read_layer(self._paths[number], layer) for number in self._deltas])
+        # Contiguous, as those that are computed: sums over strided rows may end in other last bits.
+        return np.ascontiguousarray(both[:, 0]), np.ascontiguousarray(both[:, 1])
 
-def _quads(vertical: list[dict[str, Any]], distance: list[dict[str, Any]]) -> Quads:
-    """Join the rows of both halves, quad for quad."""
+
+def _imported_quads(ids: tuple[str, ...], answered: Sequence[_Pair], links: Sequence[_Link]) -> Quads:
+    """Find what is known of the quads whose deltas are stored: all of it, or their ids alone."""
+    pair_of = {pair.pair_id: pair for pair in answered}
+    vertical_of = {link.distance_pair_id: link.vertical_pair_id for link in links}
+    if not all(name in pair_of and vertical_of.get(name) in pair_of for name in ids):
+        return Quads(ids, None, None, None, None, None)
+    return _quads([pair_of[vertical_of[name]] for name in ids], [pair_of[name] for name in ids])
+
+
+def _link(pairs: Sequence[_Pair], links: Sequence[_Link]) -> tuple[Quads, Places, Places]:
+    """Find both halves of each quad among the answered pairs; a quad that lacks one is left out."""
+    place_of = {pair.pair_id: place for place, pair in enumerate(pairs)}
+    halves = [
+        (place_of[link.distance_pair_id], place_of[link.vertical_pair_id])
+        for link in links
+        if link.vertical_pair_id in place_of and link.distance_pair_id in place_of
+    ]
+    halves.sort()
+    distance, vertical = [d for d, _ in halves], [v for _, v in halves]
+    quads = _quads([pairs[place] for place in vertical], [pairs[place] for place in distance])
+    return quads, np.array(vertical, dtype=np.int64), np.array(distance, dtype=np.int64)
+
+
+def _quads(vertical: Sequence[_Pair], distance: Sequence[_Pair]) -> Quads:
+    """Join both halves, quad for quad."""
     return Quads(
-        ids=tuple(row["pair_id"] for row in distance),
-        vertical_ids=tuple(row["pair_id"] for row in vertical),
-        vertical_categories=tuple(row["category"] for row in vertical),
-        distance_categories=tuple(row["category"] for row in distance),
-        images=tuple(row["image_sha256"] or row["pair_id"] for row in distance),
+        ids=tuple(pair.pair_id for pair in distance),
+        vertical_ids=tuple(pair.pair_id for pair in vertical),
+        vertical_categories=tuple(pair.category for pair in vertical),
+        distance_categories=tuple(pair.category for pair in distance),
+        images=tuple(pair.image for pair in distance),
         both_correct=np.array(
-            [v["both_correct"] and d["both_correct"] for v, d in zip(vertical, distance, strict=True)],
+            [v.both_correct and d.both_correct for v, d in zip(vertical, distance, strict=True)],
             dtype=bool,
         ),
     )
-
-
-def _layers(place: ShardPlace) -> list[int]:
-    layers = place["layers"]
-    return list(json.loads(layers) if isinstance(layers, str) else layers)

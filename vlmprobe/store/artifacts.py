@@ -33,8 +33,8 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
         VlmprobeError: it is in neither place, or the spool's is not what was written.
     """
     # An id that someone else wrote into the database must not lead out of cache or spool.
-    run_id = safe_name(str(place["run_id"]), "run")
-    path = Path(str(place["path"]))
+    run_id = safe_name(place.run_id, "run")
+    path = place.path
     try:
         is_here = path.exists()
         if not is_here and (moved := cache.parent / "spool" / run_id / path.name).exists():
@@ -43,28 +43,28 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
     except OSError as error:
         raise unreadable(path, error) from error
     if is_here:
-        if check and _sha256(path) != place["sha256"]:
+        if check and _sha256(path) != place.sha256:
             raise VlmprobeError(
                 f"{path}: damaged: it does not have the hash that it was written with; "
                 "'vlmprobe verify' says what can be done"
             )
         return path
     cached = cache / run_id / path.name
-    if cached.exists() and _sha256(cached) != place["sha256"]:
+    if cached.exists() and _sha256(cached) != place.sha256:
         cached.unlink()
     if not cached.exists():
-        if place["artifact_uri"] is None:
+        if place.artifact_uri is None:
             raise VlmprobeError(
-                f"shard {place['shard']} of run {place['run_id']} is gone: {path} does not exist "
+                f"shard {place.number} of run {place.run_id} is gone: {path} does not exist "
                 "and MLflow never had it; extract the run again with --new"
             )
         cached.parent.mkdir(parents=True, exist_ok=True)
         # Elsewhere first: a crash, or a second process that wants it too, must not find half of it.
         with TemporaryDirectory(dir=cached.parent) as folder:
-            fetched = tracker.download(place["artifact_uri"], Path(folder))
-            if _sha256(fetched) != place["sha256"]:
+            fetched = tracker.download(place.artifact_uri, Path(folder))
+            if _sha256(fetched) != place.sha256:
                 raise DamagedCopyError(
-                    f"shard {place['shard']} of run {place['run_id']} came back damaged from MLflow; try again"
+                    f"shard {place.number} of run {place.run_id} came back damaged from MLflow; try again"
                 )
             fetched.replace(cached)
     return cached
@@ -72,12 +72,12 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
 
 def is_in_mlflow(place: ShardPlace, tracker: Tracker, scratch: Path) -> bool:
     """Return whether MLflow gives a shard back as it was written; it is fetched into ``scratch`` and removed there."""
-    if place["artifact_uri"] is None:
+    if place.artifact_uri is None:
         return False
     scratch.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=scratch) as folder:
         try:
-            return _sha256(tracker.download(place["artifact_uri"], Path(folder))) == str(place["sha256"])
+            return _sha256(tracker.download(place.artifact_uri, Path(folder))) == place.sha256
         except (TrackingError, UnreadableError):
             return False
 

@@ -124,7 +124,7 @@ def adopt_orphans(
     for partial in folder.glob("*.partial"):
         partial.unlink()
     with database.transaction() as connection:
-        known = {place["shard"] for place in shard_places(connection, run_id)}
+        known = {place.number for place in shard_places(connection, run_id)}
     adopted = 0
     for path in sorted(folder.glob("*.safetensors")):
         if not path.stem.isdecimal() or int(path.stem) in known:

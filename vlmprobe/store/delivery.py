@@ -6,7 +6,6 @@ The database is the truth and MLflow a projection of it, so delivering again add
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import TrackingError
@@ -18,6 +17,7 @@ from vlmprobe.store.tracking import metric_points
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -69,7 +69,7 @@ def deliver_run(
     database, tracker = storage.database, storage.tracker
     with database.transaction() as connection:
         places = shard_places(connection, run.run_id)
-    n_waiting = sum(place["synced_at"] is None for place in places)
+    n_waiting = sum(place.synced_at is None for place in places)
     try:
         if run.config.get(_OUTDATED):
             _fetch_all(places, storage)
@@ -83,9 +83,9 @@ def deliver_run(
         with database.transaction() as connection:
             waiting = shard_places(connection, run.run_id, unsynced_only=True)
             metrics = read_metrics(connection, run.run_id)
-        paths = [storage.fetch(place) for place in waiting]
-        numbers = [place["shard"] for place in waiting]
-        delivery = upload_shards(storage, run.run_id, zip(numbers, paths, strict=True))
+        # All of them before the first is sent: one that is lost keeps the run back.
+        shards = [(place.number, storage.fetch(place)) for place in waiting]
+        delivery = upload_shards(storage, run.run_id, shards)
         if metrics and (replay or any(row["synced_at"] is None for row in metrics)):
             _send(storage, mlflow_run_id, run.run_id, metrics)
         tracker.remove_twins(run, mlflow_run_id)
@@ -196,6 +196,6 @@ def _begin_anew(connection: Connection, run_id: str) -> None:
 
     Not the shards that are there alone: a deleted run gives them back until it is purged.
     """
-    here = [place["shard"] for place in shard_places(connection, run_id) if Path(place["path"]).exists()]
+    here = [place.number for place in shard_places(connection, run_id) if place.path.exists()]
     forget_artifacts(connection, run_id, here)
     mark_metrics_synced(connection, run_id, None)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, insert, select, update
 
 from vlmprobe.store.identity import utc_now
-from vlmprobe.store.rows import fetch, insert_rows
+from vlmprobe.store.rows import fetch, fetch_as, fetch_column, insert_rows
 from vlmprobe.store.runs import renew_lease
 from vlmprobe.store.schema import Certificate, Failure, Prediction, RunRow, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -181,24 +183,40 @@ def commit_failures(connection: Connection, run_id: str, failures: Sequence[Fail
 
 def next_shard_number(connection: Connection, run_id: str) -> int:
     """Return one more than the highest shard of a run."""
-    row = fetch(
-        connection, "SELECT coalesce(max(shard), 0) AS n FROM shards WHERE run_id = $id", {"id": run_id}
+    (highest,) = fetch_column(
+        connection, "SELECT coalesce(max(shard), 0) FROM shards WHERE run_id = $id", {"id": run_id}
     )
-    return int(row[0]["n"]) + 1
+    return int(highest) + 1
 
 
-class ShardPlace(dict[str, Any]):
-    """A row of ``shards``: run_id, shard, path, artifact_uri, sha256, layers, synced_at ..."""
+@dataclass(frozen=True, slots=True)
+class ShardPlace:
+    """What the database says of a shard: where it is, and what it was when it was written."""
+
+    run_id: str
+    number: int
+    kind: str
+    path: Path
+    """In the spool; the file may be gone from there."""
+    artifact_uri: str | None
+    """In MLflow; None where it has none."""
+    sha256: str
+    n_bytes: int
+    layers: tuple[int, ...]
+    dim: int
+    dtype: str
+    synced_at: datetime | None
 
 
 def shard_places(connection: Connection, run_id: str, *, unsynced_only: bool = False) -> list[ShardPlace]:
     """Return the shards of a run, in order."""
-    rows = fetch(
+    return fetch_as(
+        ShardPlace,
         connection,
-        "SELECT * FROM shards WHERE run_id = $id AND (NOT $unsynced OR synced_at IS NULL) ORDER BY shard",
+        "SELECT *, shard AS number FROM shards WHERE run_id = $id AND (NOT $unsynced OR synced_at IS NULL) "
+        "ORDER BY shard",
         {"id": run_id, "unsynced": unsynced_only},
     )
-    return [ShardPlace(row) for row in rows]
 
 
 def mark_synced(connection: Connection, run_id: str, shard: int, artifact_uri: str) -> None:
@@ -220,10 +238,10 @@ def forget_artifacts(connection: Connection, run_id: str, shards: Sequence[int] 
 
 def has_failed_certificate(connection: Connection, run_id: str) -> bool:
     """Return whether the fast path was found wanting in this run."""
-    rows = fetch(
-        connection, "SELECT count(*) AS n FROM certificates WHERE run_id = $id AND NOT passed", {"id": run_id}
+    (count,) = fetch_column(
+        connection, "SELECT count(*) FROM certificates WHERE run_id = $id AND NOT passed", {"id": run_id}
     )
-    return bool(rows[0]["n"])
+    return bool(count)
 
 
 def answered_pairs(connection: Connection, run_id: str) -> list[dict[str, Any]]:

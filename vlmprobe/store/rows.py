@@ -1,21 +1,37 @@
-"""Moves rows between Python and the database: Arrow on the way in, dictionaries on the way out."""
+"""Moves rows between Python and the database: Arrow on the way in, dataclasses on the way out.
+
+Here alone NULL becomes NaN and NaN becomes NULL.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from _typeshed import DataclassInstance
     from sqlalchemy import Connection
 
     from vlmprobe.store.schema import Base
 
-__all__ = ["chunked", "fetch", "fill_nulls", "insert_rows", "none_if_nan"]
+__all__ = ["chunked", "fetch", "fetch_as", "fetch_column", "fill_nulls", "insert_rows", "none_if_nan"]
+
+Row = TypeVar("Row", bound="DataclassInstance")
 
 _STATEMENT = "vlmprobe_statement"
+#: How a column is read into a field, by the field's type; any other type takes it as DuckDB gives it.
+_READ_AS: dict[str, Callable[[Any], Any]] = {
+    "float": lambda value: math.nan if value is None else value,
+    "Path": Path,
+    "tuple[int, ...]": lambda text: tuple(json.loads(text)),
+    "dict[str, Any]": lambda text: json.loads(text) if text else {},
+}
 
 
 def insert_rows(connection: Connection, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> int:
@@ -50,8 +66,6 @@ def fill_nulls(
 @contextmanager
 def _incoming(connection: Connection, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> Iterator[None]:
     """Let SQL see rows as the table ``incoming_rows``, with all of its columns."""
-    import json
-
     import pyarrow as pa
     from sqlalchemy import JSON
 
@@ -83,7 +97,7 @@ def _arrow_type(python_type: type) -> Any:
 def fetch(
     connection: Connection, sql: str, parameters: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Run one SELECT with ``$name`` parameters; return its rows."""
+    """Run one SELECT with ``$name`` parameters; return its rows as they are, for a table to print, say."""
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101 - an open connection has one
     given = dict(parameters or {})
@@ -98,6 +112,38 @@ def fetch(
         return _read(driver.execute(f"EXECUTE {_STATEMENT}({assigned})"))
     finally:
         driver.execute(f"DEALLOCATE {_STATEMENT}")
+
+
+def fetch_as(
+    row_type: type[Row],
+    connection: Connection,
+    sql: str,
+    parameters: Mapping[str, Any] | None = None,
+    **same: Any,
+) -> list[Row]:
+    """Run one SELECT; return its rows as dataclasses whose fields are columns of it.
+
+    No data (NULL) is NaN in a field of type ``float`` and None in any other; JSON is what it says.
+
+    Args:
+        row_type: what a row becomes; it may leave columns out.
+        connection: an open transaction.
+        sql: the statement.
+        parameters: its ``$name`` parameters.
+        same: fields that are no columns, with the value that they have in every row.
+    """
+    read_as = {
+        field.name: _READ_AS.get(str(field.type)) for field in fields(row_type) if field.name not in same
+    }
+    return [
+        row_type(**same, **{name: read(row[name]) if read else row[name] for name, read in read_as.items()})
+        for row in fetch(connection, sql, parameters)
+    ]
+
+
+def fetch_column(connection: Connection, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
+    """Run one SELECT of one column; return its values."""
+    return [value for row in fetch(connection, sql, parameters) for value in row.values()]
 
 
 def _read(cursor: Any) -> list[dict[str, Any]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import InputError
 from vlmprobe.store.predictions import prediction_rows
-from vlmprobe.store.rows import fetch
+from vlmprobe.store.rows import fetch, fetch_column
 from vlmprobe.store.shards import read_header
 
 if TYPE_CHECKING:
@@ -31,20 +30,12 @@ def read_whole(place: ShardPlace, path: Path) -> ShardFile:
         InputError: the file is not what was written, or its row says another shape.
     """
     shard = read_header(path)
-    if (shard.n_bytes, shard.sha256) != (place["n_bytes"], place["sha256"]):
+    if (shard.n_bytes, shard.sha256) != (place.n_bytes, place.sha256):
         raise InputError(f"{path}: damaged: it does not have the hash that it was written with")
-    layers = place["layers"]
-    says = {
-        "run_id": place["run_id"],
-        "number": place["shard"],
-        "kind": place["kind"],
-        "layers": tuple(json.loads(layers) if isinstance(layers, str) else layers),
-        "dim": place["dim"],
-        "dtype": place["dtype"],
-    }
-    for name, value in says.items():
-        if getattr(shard, name) != value:
-            raise InputError(f"{path}: its row says {name} {value}, the file {getattr(shard, name)}")
+    for name in ("run_id", "number", "kind", "layers", "dim", "dtype"):
+        said, found = getattr(place, name), getattr(shard, name)
+        if said != found:
+            raise InputError(f"{path}: its row says {name} {said}, the file {found}")
     return shard
 
 
@@ -75,12 +66,12 @@ def row_problems(connection: Connection, shard: ShardFile, *, is_complete: bool)
         problems.append(
             f"{len(differing)} rows are not what it says (pair {differing[0][0]}, {differing[0][1]})"
         )
-    foreign = fetch(
+    (foreign,) = fetch_column(
         connection,
-        "SELECT count(*) AS n FROM predictions "
+        "SELECT count(*) FROM predictions "
         "WHERE run_id = $run_id AND shard = $shard AND NOT list_contains($pairs, pair_id)",
         {"run_id": shard.run_id, "shard": shard.number, "pairs": list(shard.pair_ids)},
-    )[0]["n"]
+    )
     if foreign:
         problems.append(f"{foreign} rows point at it whose pairs it does not hold")
     return problems
@@ -98,18 +89,17 @@ def spooled(folder: Path) -> list[Path]:
 
 def stray_shards(connection: Connection, run_id: str) -> list[int]:
     """Return the shards that answers of a run point at and that have no row themselves."""
-    rows = fetch(
+    return fetch_column(
         connection,
         "SELECT DISTINCT shard FROM predictions ANTI JOIN shards USING (run_id, shard) "
         "WHERE run_id = $id AND shard IS NOT NULL ORDER BY shard",
         {"id": run_id},
     )
-    return [int(row["shard"]) for row in rows]
 
 
 def count_unsynced(connection: Connection, run_id: str) -> tuple[int, int]:
     """Return how many shards and how many values of a run MLflow has not been told of."""
-    rows = fetch(
+    (row,) = fetch(
         connection,
         """
         SELECT
@@ -118,4 +108,5 @@ def count_unsynced(connection: Connection, run_id: str) -> tuple[int, int]:
         """,
         {"id": run_id},
     )
-    return int(rows[0]["shards"]), int(rows[0]["metrics"])
+    n_shards, n_values = row.values()
+    return n_shards, n_values

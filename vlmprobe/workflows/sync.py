@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import LeaseHeldError, VlmprobeError
@@ -13,6 +12,8 @@ from vlmprobe.store.predictions import forget_artifacts, shard_places
 from vlmprobe.store.runs import complete_runs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
 
@@ -57,19 +58,15 @@ def _prune(workspace: Workspace, run: Run) -> None:
     settings, storage, console = workspace.settings, workspace.storage, workspace.console
     with storage.database.transaction() as connection:
         places = shard_places(connection, run.run_id)
-    held = {
-        place["shard"]: (place, path)
-        for place in places
-        if settings.is_spooled(path := Path(place["path"]), run.run_id) and path.exists()
-    }
+    held = [place for place in places if settings.is_spooled(place.path, run.run_id) and place.path.exists()]
     lost: dict[int, Path] = {}
     with console.track(f"{run.name}: MLflow's copies", len(held)) as advance:
-        for number, (place, path) in held.items():
+        for place in held:
             # That it was delivered once is not enough to remove what may be the last copy.
             if is_in_mlflow(place, storage.tracker, storage.cache):
-                path.unlink()
+                place.path.unlink()
             else:
-                lost[number] = path
+                lost[place.number] = place.path
             advance(1)
     if not lost:
         return

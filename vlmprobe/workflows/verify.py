@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import (
@@ -25,6 +24,8 @@ from vlmprobe.store.verification import count_unsynced, read_whole, row_problems
 from vlmprobe.workflows.database import run_checks
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vlmprobe.settings import Settings
     from vlmprobe.store.predictions import ShardPlace
     from vlmprobe.store.shards import ShardFile
@@ -159,7 +160,7 @@ class _OneRun:
 
     def _look_at_spool(self, files: list[Path]) -> None:
         with self._database.transaction() as connection:
-            known = {place["shard"] for place in shard_places(connection, self._run.run_id)}
+            known = {place.number for place in shard_places(connection, self._run.run_id)}
         orphans = [path for path in files if path.suffix == ".partial" or int(path.stem) not in known]
         if not orphans:
             return
@@ -190,7 +191,7 @@ class _OneRun:
             self._lost(number, self._spool / f"{number:05d}.safetensors", problem, repair=repair)
 
     def _look_at_shard(self, place: ShardPlace, *, repair: bool) -> None:
-        path = Path(place["path"])
+        path = place.path
         try:
             shard = self._read(place)
         except TrackingError as error:
@@ -237,7 +238,7 @@ class _OneRun:
                 path, f"{problem}, {where}", "verify the home that it belongs to, or take it from there"
             )
             return
-        in_mlflow = place["artifact_uri"] is not None
+        in_mlflow = place.artifact_uri is not None
         if not repair and in_mlflow and path.exists():
             self._found(path, problem, f"{_REPAIR} takes MLflow's copy of it")
             return
@@ -261,7 +262,7 @@ class _OneRun:
                 if self._is_extracted:
                     self._look_at_rows(shard, path, repair=repair)
                 return
-        self._lost(place["shard"], path, problem, repair=repair)
+        self._lost(place.number, path, problem, repair=repair)
 
     def _lost(self, number: int, path: Path, problem: str, *, repair: bool) -> None:
         if not self._is_extracted:
