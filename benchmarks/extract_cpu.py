@@ -89,7 +89,7 @@ def one_by_one(family: Any, items: Sequence[BatchItem]) -> None:
         if states.shape[1] > 1:
             kept.append(states[0, -1].float().cpu())
 
-    model = family._model
+    model = family.model
     handles = [layer.register_forward_hook(copy) for layer in model.model.language_model.layers]
     try:
         for item in items:

@@ -124,7 +124,7 @@ def operations(family: Qwen25) -> float:
     tokens = prefix + sum(len(ids) - prefix for ids in prompts.ids)
     height, width = prompts.images.grids[0]
     patches = height * width
-    visual, text = family._model.model.visual, family._model.model.language_model
+    visual, text = family.model.model.visual, family.model.model.language_model
     linears = [m.weight.numel() for m in text.layers.modules() if isinstance(m, torch.nn.Linear)]
     tower = [m.weight.numel() for m in visual.blocks.modules() if isinstance(m, torch.nn.Linear)]
     merger = sum(m.weight.numel() for m in visual.merger.modules() if isinstance(m, torch.nn.Linear))
@@ -132,7 +132,7 @@ def operations(family: Qwen25) -> float:
     whole = len(config.fullatt_block_indexes)
     scores = 4 * patches * config.hidden_size * (whole * patches + (config.depth - whole) * 64)
     scores += 2 * tokens * prefix * seen.hidden_size * len(text.layers)
-    head = 2 * family._model.lm_head.weight.numel()
+    head = 2 * family.model.lm_head.weight.numel()
     return 2.0 * (tokens * sum(linears) + patches * sum(tower) + patches / 4 * merger + head) + scores
 
 

@@ -38,11 +38,11 @@ class Llava(SharedPrefixFamily):
         inputs = {"input_ids": rows.ids, "attention_mask": rows.mask, "position_ids": rows.positions}
         if rows.images is not None:
             inputs["pixel_values"] = images[list(rows.images)]
-        output = self._model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        output = self.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return output.logits[:, -1], output.past_key_values
 
     def plain_inputs(self, image, question):
-        ids = torch.tensor([self._ids(question)], device=self._device)
+        ids = torch.tensor([self._ids(question)], device=self.device)
         return {
             "input_ids": ids,
             "attention_mask": torch.ones_like(ids),
@@ -50,10 +50,8 @@ class Llava(SharedPrefixFamily):
         }
 
     def _ids(self, question):
-        return self._tokenizer(f"USER: {'<image>' * self.n_image_tokens}\n{question} ASSISTANT:")["input_ids"]
+        return self.tokenizer(f"USER: {'<image>' * self.n_image_tokens}\n{question} ASSISTANT:")["input_ids"]
 
     def _pixels(self, images):
         rgb = [image.convert("RGB") for image in images]
-        return self.images(images=rgb, return_tensors="pt")["pixel_values"].to(
-            self._device, self._model.dtype
-        )
+        return self.images(images=rgb, return_tensors="pt")["pixel_values"].to(self.device, self.model.dtype)

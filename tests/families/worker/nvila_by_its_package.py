@@ -39,7 +39,7 @@ def main() -> None:
     family = Nvila.load(options)
     answers = (("left", "right"), ("far", "close"))
     image = Image.linear_gradient("L").resize((200, 90)).convert("RGB")
-    asked, texts = zip(*(_ask_package(family._model, image, question) for question in QUESTIONS), strict=True)
+    asked, texts = zip(*(_ask_package(family.model, image, question) for question in QUESTIONS), strict=True)
     ours = [family.plain_inputs(image, question) for question in QUESTIONS]
     item = BatchItem("p", image, QUESTIONS, answers)
 
@@ -61,8 +61,8 @@ def main() -> None:
                 "package": list(texts),
                 "plain": list(family.run_plain([item]).texts[0]),
                 "fast": list(family.run_batch([item]).texts[0]),
-                "dtypes": sorted({str(p.dtype) for p in family._model.parameters()}),
-                "weights_as_stored": _as_stored(exact._model, Path(checkpoint)),
+                "dtypes": sorted({str(p.dtype) for p in family.model.parameters()}),
+                "weights_as_stored": _as_stored(exact.model, Path(checkpoint)),
             }
         )
     )

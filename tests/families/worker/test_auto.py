@@ -189,7 +189,7 @@ def test_a_wrong_layer_count_is_said_in_one_line(load, folder, monkeypatch):
     """Layers that the config does not know of are not probed."""
     from vlmprobe.families.worker.auto.decoder_search import find_decoder_layers
 
-    model = load("gemma3")._model
+    model = load("gemma3").model
     monkeypatch.setattr(model.config.text_config, "num_hidden_layers", 5)
     with pytest.raises(ModelFault, match=r"c: found 3 decoder layers, config.json says 5"):
         find_decoder_layers(model, "c")
@@ -199,7 +199,7 @@ def test_without_transformers_help_the_decoder_is_told_from_the_tower(load, monk
     """A list of as many modules that is a language model's goes before a vision tower's."""
     from vlmprobe.families.worker.auto import decoder_search
 
-    model = load("llava_onevision")._model
+    model = load("llava_onevision").model
     monkeypatch.setattr(decoder_search, "_decoder", lambda _model: None)
     monkeypatch.setattr(model.config.text_config, "num_hidden_layers", 2)
     with pytest.raises(ModelFault, match="this model has no list of 2 decoder layers"):

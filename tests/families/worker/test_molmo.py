@@ -120,7 +120,7 @@ def test_the_plain_forward_is_that_of_the_checkpoints_own_class(load, items):
     model = load("hub")
     inputs = model.plain_inputs(items[1].image, items[1].questions[0])
     with torch.inference_mode():
-        own = model._model(**inputs, last_logits_only=True).logits[:, -1]
+        own = model.model(**inputs, last_logits_only=True).logits[:, -1]
         assert torch.equal(model.plain_logits(inputs), own)
 
 

@@ -53,9 +53,9 @@ def test_states_are_the_decoder_layers_outputs_before_the_final_norm(model, batc
     """Against transformers' hidden_states of a plain forward, whose last entry is after the norm."""
     inputs = model.plain_inputs(items[1].image, items[1].questions[1])
     with torch.inference_mode():
-        hidden = model._model(**inputs, output_hidden_states=True).hidden_states
+        hidden = model.model(**inputs, output_hidden_states=True).hidden_states
         last = torch.from_numpy(batch.states[5, 1, 1])
-        normed = model._model.model.language_model.norm(last)
+        normed = model.model.model.language_model.norm(last)
     for layer in range(5):
         np.testing.assert_allclose(batch.states[layer, 1, 1], hidden[layer + 1][0, -1], rtol=0, atol=1e-4)
     torch.testing.assert_close(normed, hidden[6][0, -1], rtol=1e-4, atol=1e-4)
@@ -138,10 +138,10 @@ def test_the_margin_is_read_from_the_raw_logits(tmp_path, items):
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     family = Qwen25.load(LoadOptions(str(folder)))
     found, plain = family.run_batch(items), family.run_plain(items)
-    tokens = {word: family._tokenizer.encode(word)[0] for word in ("left", "Left", " left", " Left", "right")}
-    tokens |= {word: family._tokenizer.encode(word)[0] for word in ("Right", " right", " Right")}
+    tokens = {word: family.tokenizer.encode(word)[0] for word in ("left", "Left", " left", " Left", "right")}
+    tokens |= {word: family.tokenizer.encode(word)[0] for word in ("Right", " right", " Right")}
     with torch.inference_mode():
-        logits = family._model(**family.plain_inputs(items[0].image, items[0].questions[0])).logits[0, -1]
+        logits = family.model(**family.plain_inputs(items[0].image, items[0].questions[0])).logits[0, -1]
     p = np.exp(logits.numpy().astype(np.float64))
     expected = np.log(sum(p[token] for word, token in tokens.items() if word.strip().lower() == "left"))
     expected -= np.log(sum(p[token] for word, token in tokens.items() if word.strip().lower() == "right"))
@@ -157,7 +157,7 @@ def test_the_first_prompt_is_on_record(model, items):
         "<|vision_start|><|image_pad|><|vision_end|>Is the cup to the left or right of the book?<|im_end|>\n"
         "<|im_start|>assistant\n"
     )
-    image_token = model._model.config.image_token_id
+    image_token = model.model.config.image_token_id
     assert prompt["image_tokens"] == prompt["token_ids"].count(image_token) == 25
     assert prompt["image_grid_thw"] == [1, 10, 10]
 

@@ -148,8 +148,8 @@ class Auto(SharedPrefixFamily):
             for name, of_image in images.kinds.items():
                 lengths = rows.mask.sum(dim=1).tolist()
                 values = [_stretch(of_image[i], n) for i, n in zip(rows.images, lengths, strict=True)]
-                inputs[name] = pad_left(values)[0].to(self._device)
-        output = self._model(
+                inputs[name] = pad_left(values)[0].to(self.device)
+        output = self.model(
             input_ids=rows.ids,
             attention_mask=rows.mask,
             position_ids=rows.positions,
@@ -173,7 +173,7 @@ class Auto(SharedPrefixFamily):
 
     def _text_of(self, question: str) -> str:
         # The tokenizer renders it: some processors look for their video part on the way.
-        return render_chat(self._tokenizer, self._template, question)
+        return render_chat(self.tokenizer, self._template, question)
 
     def _process(self, images: Sequence[Image], texts: Sequence[str]) -> dict[str, Any]:
         with quiet():
@@ -188,20 +188,20 @@ class Auto(SharedPrefixFamily):
         return {name: value for name, value in made.items() if name != "labels"}
 
     def _tokenize(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(text, **self._begins(text))["input_ids"]
+        ids: list[int] = self.tokenizer(text, **self._begins(text))["input_ids"]
         return ids
 
     def _begins(self, text: str) -> dict[str, Any]:
         """Keep the tokenizer from writing a begin token where the chat template wrote one already."""
-        begin = self._tokenizer.bos_token
+        begin = self.tokenizer.bos_token
         return {"add_special_tokens": False} if begin and text.startswith(begin) else {}
 
     def _to_device(self, inputs: dict[str, Any]) -> dict[str, Any]:
         def move(value: Any) -> Any:
             if not isinstance(value, torch.Tensor):
                 return value
-            value = value.to(self._device)
-            return value.to(self._model.dtype) if value.is_floating_point() else value
+            value = value.to(self.device)
+            return value.to(self.model.dtype) if value.is_floating_point() else value
 
         return {name: move(value) for name, value in inputs.items()}
 
@@ -221,7 +221,7 @@ class Auto(SharedPrefixFamily):
     ) -> list[Tensor] | None:
         """Return positions of several axes, (axes, length) a row, where the model has them (M-RoPE)."""
         # Before 4.52 it is a method of the whole model.
-        places = (self._model.model, self._model)
+        places = (self.model.model, self.model)
         rope = next((place.get_rope_index for place in places if hasattr(place, "get_rope_index")), None)
         if rope is None or "image_grid_thw" not in pixels:
             return None
@@ -261,7 +261,7 @@ class Auto(SharedPrefixFamily):
             if shift and ids[0, -1] == inputs["input_ids"][0, -1]:
                 ids[0, -1] = ids[0, -3]
             with LastTokenCapture([layers[-1]], index=-2) as capture:
-                self._model(**{**inputs, "input_ids": ids})
+                self.model(**{**inputs, "input_ids": ids})
             states.append(capture.stacked().float())
         change = (states[1] - states[0]).norm() / states[0].norm()
         return bool(change < _MAX_CAUSAL_CHANGE)

@@ -102,7 +102,7 @@ class SharedPrefixFamily(Family):
     causal: bool = True
     """Whether a token's states are free of what follows it; a subclass may find out when it loads."""
     copies: ClassVar[bool] = False
-    """Whether a copy of ``_model`` and its modules, in float32, is all that a plain forward needs to be exact."""
+    """Whether a copy of :attr:`model` and its modules, in float32, is all that a plain forward needs to be exact."""
     pads_prefixes: ClassVar[bool] = True
     """Whether prefixes of several lengths may share a forward; else those of each length are run apart."""
 
@@ -131,11 +131,11 @@ class SharedPrefixFamily(Family):
         Raises:
             UsageFault: a layer was asked for that the model does not have.
         """
-        self._model = model
-        self._tokenizer = tokenizer
+        self.model = model
+        self.tokenizer = tokenizer
         self._generator = model if language_model is None else language_model
         parameter = next(layers[0].parameters())
-        self._device: torch.device = parameter.device
+        self.device: torch.device = parameter.device
         kept = kept_layers(options.layers, len(layers))
         self._modules = [layers[layer] for layer in kept]
         self._margins = MarginReader(tokenizer)
@@ -144,7 +144,7 @@ class SharedPrefixFamily(Family):
         dtype = str(parameter.dtype).removeprefix("torch.")
         if dtype == "float32":
             exact_float32()
-        described = describe_run(model, options, self._device, dtype)
+        described = describe_run(model, options, self.device, dtype)
         decoding = {
             "end_tokens": sorted(self._decoder.end_tokens),
             "logits_processors": list(self._decoder.processor_names),
@@ -155,7 +155,7 @@ class SharedPrefixFamily(Family):
             layers=kept,
             dim=dim,
             dtype=dtype,
-            device=str(self._device),
+            device=str(self.device),
             manifest={**described, **decoding, **(manifest or {})},
         )
 
@@ -189,12 +189,12 @@ class SharedPrefixFamily(Family):
 
     def plain_logits(self, inputs: dict[str, Any]) -> Tensor:
         """Return the logits after the prompt, (1, vocabulary), by the model's own forward."""
-        logits: Tensor = self._model(**inputs).logits[:, -1]
+        logits: Tensor = self.model(**inputs).logits[:, -1]
         return logits
 
     def plain_tokens(self, inputs: dict[str, Any]) -> list[int]:
         """Return the answer's tokens by the model's own greedy ``generate``."""
-        sequence = self._model.generate(**inputs, **greedy_options(self._model, self._tokenizer))[0]
+        sequence = self.model.generate(**inputs, **greedy_options(self.model, self.tokenizer))[0]
         tokens: list[int] = sequence[inputs["input_ids"].shape[1] :].tolist()
         return tokens
 
@@ -206,14 +206,14 @@ class SharedPrefixFamily(Family):
         cls, base = type(self), SharedPrefixFamily
         if cls.plain_logits is not base.plain_logits or cls.plain_tokens is not base.plain_tokens:
             return self.plain_logits(inputs), self.plain_tokens(inputs)
-        options = greedy_options(self._model, self._tokenizer)
-        made = self._model.generate(
+        options = greedy_options(self.model, self.tokenizer)
+        made = self.model.generate(
             **inputs, **options | {"return_dict_in_generate": True, "output_logits": True}
         )
         return made.logits[0], made.sequences[0, inputs["input_ids"].shape[1] :].tolist()
 
     def _make_decoder(self) -> GreedyDecoder:
-        return GreedyDecoder(self._generator, self._tokenizer)
+        return GreedyDecoder(self._generator, self.tokenizer)
 
     # What all share.
 
@@ -224,37 +224,37 @@ class SharedPrefixFamily(Family):
     @torch.inference_mode()
     def prepare(self, items: Sequence[BatchItem]) -> PreparedBatch:
         """Write the prompts of N pairs; each image is prepared once. Pairs that hold the same image object share it."""
-        with on_device(self._device):
+        with on_device(self.device):
             prompts = self.prompts(items)
             return PreparedBatch(items, prompts, self._groups(prompts))
 
     @torch.inference_mode()
     def run_prepared(self, prepared: PreparedBatch) -> BatchOutput:
         """Answer N pairs at once; each image is encoded and read once."""
-        with on_device(self._device):
+        with on_device(self.device):
             return reporting_full_memory(lambda: self._run_prepared(prepared))
 
     @torch.inference_mode()
     def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
         """Answer each question alone and unpadded, through the model's own forward and ``generate``."""
-        with on_device(self._device):
+        with on_device(self.device):
             return reporting_full_memory(lambda: self._run_plain(items))
 
     @torch.inference_mode()
     def run_exact(self, items: Sequence[BatchItem]) -> BatchOutput | None:
         """See :meth:`Family.run_exact`: a copy of the model in float32 is asked, and let go."""
-        if not self.copies or self.info.dtype == "float32" or not room_for_float32(self._model, self._device):
+        if not self.copies or self.info.dtype == "float32" or not room_for_float32(self.model, self.device):
             return None
         exact_float32()
         twin = copy.copy(self)
-        with on_device(self._device):
+        with on_device(self.device):
             return reporting_full_memory(lambda: twin._run_exact(items))
 
     def _run_exact(self, items: Sequence[BatchItem]) -> BatchOutput:
-        names = {module: name for name, module in self._model.named_modules()}
+        names = {module: name for name, module in self.model.named_modules()}
         places = [names[module] for module in self._modules]
-        self._model = copy.deepcopy(self._model).float()
-        modules = dict(self._model.named_modules())
+        self.model = copy.deepcopy(self.model).float()
+        modules = dict(self.model.named_modules())
         self._modules = [modules[place] for place in places]
         states = []
         for item in items:
@@ -271,7 +271,7 @@ class SharedPrefixFamily(Family):
         """Return text and token ids of a pair's original question, as the model gets them."""
         prompts = self.prompts([item])
         ids = list(prompts.ids[0])
-        return {"text": self._tokenizer.decode(ids), "token_ids": ids}
+        return {"text": self.tokenizer.decode(ids), "token_ids": ids}
 
     def plan(self, prompts: Prompts, rows: Sequence[int], splits: Sequence[int]) -> Any:
         """Work out ahead, on the host, what :meth:`_read` needs for these questions; most families need nothing."""
@@ -331,7 +331,7 @@ class SharedPrefixFamily(Family):
             ]
             prefix = self._rows(prefixes, None, distinct)
             _, cache = self.forward(prefix, prompts.images, None)
-            of_row = torch.tensor([distinct.index(image) for image in images], device=self._device)
+            of_row = torch.tensor([distinct.index(image) for image in images], device=self.device)
             cache = self.select_rows(cache, of_row)
             parts = [
                 (prompts.ids[row][splits[image] :], positions[row][..., splits[image] :])
@@ -340,7 +340,7 @@ class SharedPrefixFamily(Family):
             rows = self._rows(parts, prefix.mask[of_row], None)
         with LastTokenCapture(self._modules) as capture:
             logits, cache = self.forward(rows, prompts.images, cache)
-        ends = torch.stack([positions[row].max() for row in group.rows]).to(self._device)
+        ends = torch.stack([positions[row].max() for row in group.rows]).to(self.device)
         return logits, capture.stacked(), _Step(self, prompts.images, cache, rows, ends + 1)
 
     def _rows(
@@ -359,7 +359,7 @@ class SharedPrefixFamily(Family):
             ids[row, longest - len(tokens) :] = torch.tensor(tokens)
             mask[row, longest - len(tokens) :] = 1
             positions[..., row, longest - len(tokens) :] = places
-        ids, mask, positions = (tensor.to(self._device) for tensor in (ids, mask, positions))
+        ids, mask, positions = (tensor.to(self.device) for tensor in (ids, mask, positions))
         if cached_mask is not None:
             mask = torch.cat([cached_mask, mask], dim=1)
         return Rows(ids, mask, positions, images)
@@ -394,7 +394,7 @@ class SharedPrefixFamily(Family):
         )
 
     def _text(self, tokens: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(tokens, skip_special_tokens=True)).strip()
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True)).strip()
 
 
 class _Step:

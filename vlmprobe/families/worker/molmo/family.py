@@ -121,7 +121,7 @@ class Molmo(SharedPrefixFamily):
             features = {image: self._encode(images[image]) for image in set(rows.images)}
             begins = (rows.ids.shape[1] - rows.mask.sum(dim=1)).tolist()
             for row, (image, begin) in enumerate(zip(rows.images, begins, strict=True)):
-                places = images[image].places.to(self._device).flatten()
+                places = images[image].places.to(self.device).flatten()
                 used = places >= 0
                 embeddings[row, places[used] + begin] += features[image][used]
         output = self._core(
@@ -144,10 +144,10 @@ class Molmo(SharedPrefixFamily):
         prepared = self._inputs.prepare(image, question)
         ids = [*prepared.head, *self._inputs.text_ids(question)]
         return {
-            "input_ids": torch.tensor([ids], device=self._device),
+            "input_ids": torch.tensor([ids], device=self.device),
             "images": self._crops(prepared),
             "image_masks": self._masks(prepared),
-            "image_input_idx": prepared.places[None].to(self._device),
+            "image_input_idx": prepared.places[None].to(self.device),
         }
 
     def plain_logits(self, inputs: dict[str, Any]) -> Tensor:
@@ -165,8 +165,8 @@ class Molmo(SharedPrefixFamily):
             past = cache[0][0].shape[-2]
             output = self._core(
                 input_ids=tokens,
-                attention_mask=torch.ones((1, past + 1), dtype=torch.long, device=self._device),
-                position_ids=torch.tensor([[past]], device=self._device),
+                attention_mask=torch.ones((1, past + 1), dtype=torch.long, device=self.device),
+                position_ids=torch.tensor([[past]], device=self.device),
                 past_key_values=cache,
                 use_cache=True,
                 last_logits_only=True,
@@ -197,10 +197,10 @@ class Molmo(SharedPrefixFamily):
         return vectors
 
     def _crops(self, image: PreparedImage) -> Tensor:
-        return image.crops[None].to(self._device, next(self._core.parameters()).dtype)
+        return image.crops[None].to(self.device, next(self._core.parameters()).dtype)
 
     def _masks(self, image: PreparedImage) -> Tensor | None:
-        return None if image.masks is None else image.masks[None].to(self._device)
+        return None if image.masks is None else image.masks[None].to(self.device)
 
 
 def _is_native(checkpoint: str) -> bool:

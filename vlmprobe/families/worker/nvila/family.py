@@ -175,7 +175,7 @@ class Nvila(SharedPrefixFamily):
     def plain_inputs(self, image: Image, question: str) -> dict[str, Any]:
         """Return ids with one token a tile, and the tiles; the model embeds and encodes them itself."""
         tiles = self._tiles(image)
-        ids = torch.tensor([self._write(image, question, tiles)], device=self._device)
+        ids = torch.tensor([self._write(image, question, tiles)], device=self.device)
         return {
             "input_ids": ids,
             "media": {"image": list(self._on_device(tiles.pixels))},
@@ -185,10 +185,10 @@ class Nvila(SharedPrefixFamily):
 
     def plain_tokens(self, inputs: dict[str, Any]) -> list[int]:
         """Return the answer's tokens by the model's own greedy ``generate``, which returns no others."""
-        options = greedy_options(self._llm, self._tokenizer)
+        options = greedy_options(self._llm, self.tokenizer)
         if self._own_code:
             options["return_output_ids_only"] = True
-        tokens: list[int] = self._model.generate(**inputs, **options)[0].tolist()
+        tokens: list[int] = self.model.generate(**inputs, **options)[0].tolist()
         return tokens
 
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
@@ -196,17 +196,17 @@ class Nvila(SharedPrefixFamily):
         tiles = self._tiles(item.image)
         written = self._write(item.image, item.questions[0], tiles)
         return {
-            "text": self._tokenizer.decode(written),
+            "text": self.tokenizer.decode(written),
             "token_ids": self._expand(written, tiles),
             "tiles": len(tiles.pixels),
         }
 
     def _make_decoder(self) -> GreedyDecoder:
-        return GreedyDecoder(self._llm, self._tokenizer, embedded=True)
+        return GreedyDecoder(self._llm, self.tokenizer, embedded=True)
 
     def _tiles(self, image: Image) -> _Tiles:
         """Cut one image as ``generate_content`` does."""
-        config, tower = self._config, self._model.vision_tower
+        config, tower = self._config, self.model.vision_tower
         # llava's functions look for the processor in the config.
         config.image_processor = tower.image_processor
         settings: dict[str, Any] = {}
@@ -236,7 +236,7 @@ class Nvila(SharedPrefixFamily):
             text = messages[0]["value"].replace("<image>", "<image>\n" * tiles.placeholders)
             messages[0]["value"] = text
         ids: list[int] = self._code.tokenize_conversation(
-            messages, self._tokenizer, add_generation_prompt=True
+            messages, self.tokenizer, add_generation_prompt=True
         ).tolist()
         return ids
 
@@ -252,9 +252,9 @@ class Nvila(SharedPrefixFamily):
         """
         from PIL import Image as Images
 
-        encoder, tiles = self._model.encoders["image"], self._tiles(Images.new("RGB", (64, 64)))
+        encoder, tiles = self.model.encoders["image"], self._tiles(Images.new("RGB", (64, 64)))
         around = (text for text in (encoder.start_tokens, encoder.end_tokens) if text is not None)
-        ends = sum(len(self._tokenizer(text)["input_ids"]) for text in around)
+        ends = sum(len(self.tokenizer(text)["input_ids"]) for text in around)
         (encoded,) = self._encode([tiles])
         return ends, (len(encoded) // tiles.placeholders - ends) // tiles.blocks
 
@@ -274,7 +274,7 @@ class Nvila(SharedPrefixFamily):
         blocks = [block for image in images for block in image.settings.get("block_sizes", ())]
         settings = {"block_sizes": blocks} if blocks else {}
         pixels = self._on_device(torch.cat([image.pixels for image in images]))
-        encoded = iter(self._model.encoders["image"](list(pixels), settings))
+        encoded = iter(self.model.encoders["image"](list(pixels), settings))
         return [torch.cat([next(encoded) for _ in range(image.placeholders)]) for image in images]
 
     def _on_device(self, pixels: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ class Qwen25(SharedPrefixFamily):
         super().__init__(options, model, tokenizer, layers, dim, manifest={"layers_at": path})
         self._vision: QwenVision | None = None
         self._packed: PackedDecoder | None = None
-        on_gpu = self._device.type == "cuda"
+        on_gpu = self.device.type == "cuda"
         self._compiled = Compiled(wanted=options.compile and on_gpu)
         visual, text = self._multimodal.visual, getattr(model.model, "language_model", None)
         with torch.inference_mode():
@@ -139,7 +139,7 @@ class Qwen25(SharedPrefixFamily):
             ids=prompts,
             image_of_row=image_of_row,
             image_end=[len(prompt) - prompt[::-1].index(self._image_token) for prompt in prompts],
-            images=images.pinned() if self._device.type == "cuda" else images,
+            images=images.pinned() if self.device.type == "cuda" else images,
             positions=[
                 self._positions(prompt, images.grids[image])
                 for prompt, image in zip(prompts, image_of_row, strict=True)
@@ -176,14 +176,14 @@ class Qwen25(SharedPrefixFamily):
         """Run a group's prompts packed, where this model's layers are those that the packed decoder knows."""
         if group.plan is None or self._packed is None:
             return super()._read(prompts, group)
-        return self._packed.read(group.plan.to(self._device), self._features(prompts.images))
+        return self._packed.read(group.plan.to(self.device), self._features(prompts.images))
 
     def forward(self, rows: Rows, images: ResizedImages, cache: Any) -> tuple[Tensor, Any]:
         """Run the language model; the image's features take the place of its tokens."""
         inputs: dict[str, Any] = {"input_ids": rows.ids}
         if rows.images is not None:
             inputs = {"inputs_embeds": self._embed(rows.ids, images, rows.images)}
-        output = self._model(
+        output = self.model(
             **inputs,
             attention_mask=rows.mask,
             position_ids=rows.positions,
@@ -224,10 +224,10 @@ class Qwen25(SharedPrefixFamily):
 
     def _features(self, images: ResizedImages) -> Tensor:
         """Return the features of some images, one after the other."""
-        patches = self._prompts.patches(images, self._device)
+        patches = self._prompts.patches(images, self.device)
         if self._vision is not None:
             return self._vision(patches, images.grids)
-        grids = torch.tensor([[1, *grid] for grid in images.grids], device=self._device)
+        grids = torch.tensor([[1, *grid] for grid in images.grids], device=self.device)
         if not hasattr(self._multimodal, "get_image_features"):
             visual = self._multimodal.visual
             features: Tensor = visual(patches.type(visual.dtype), grid_thw=grids)
@@ -240,7 +240,7 @@ class Qwen25(SharedPrefixFamily):
     def _embed(self, ids: Tensor, images: ResizedImages, image_of_row: Sequence[int]) -> Tensor:
         """Embed the prompts with each image's features in the place of its tokens."""
         per_image = torch.split(self._features(images), list(images.tokens))
-        embeddings: Tensor = self._model.get_input_embeddings()(ids)
+        embeddings: Tensor = self.model.get_input_embeddings()(ids)
         flat = torch.cat([per_image[image] for image in image_of_row]).to(embeddings.dtype)
         places = (ids == self._image_token).unsqueeze(-1).expand_as(embeddings)
         return embeddings.masked_scatter(places, flat)
@@ -258,7 +258,7 @@ class Qwen25(SharedPrefixFamily):
             "image_grid_thw": grids,
         }
         return {
-            name: tensor.to(self._device) for name, tensor in accepted(self._model.forward, **inputs).items()
+            name: tensor.to(self.device) for name, tensor in accepted(self.model.forward, **inputs).items()
         }
 
 
