@@ -3,9 +3,9 @@
 import torch
 from transformers import AutoTokenizer, CLIPImageProcessorPil, LlavaForConditionalGeneration
 
-from vlmprobe.families.worker.engine.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.engine.prompts import distinct_images
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, SharedPrefixFamily
+from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.pretrained import load_model
 
 

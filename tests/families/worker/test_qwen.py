@@ -12,7 +12,7 @@ from vlmprobe.analysis.arrays import to_float32
 from vlmprobe.families import BatchItem, LoadOptions, OutOfMemoryError, compare
 from vlmprobe.families.worker import ModelFault, UsageFault
 from vlmprobe.families.worker.auto.family import Auto
-from vlmprobe.families.worker.engine.devices import reporting_full_memory
+from vlmprobe.families.worker.engine.memory import reporting_full_memory
 from vlmprobe.families.worker.qwen.family import Qwen25, Tiny
 
 from ..conftest import CHECKPOINTS, checkpoint_with

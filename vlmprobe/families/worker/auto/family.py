@@ -24,10 +24,10 @@ from vlmprobe.families.worker.auto.decoder_search import find_decoder_layers
 from vlmprobe.families.worker.auto.processors import load_image_text_processor
 from vlmprobe.families.worker.contract import BatchItem, LoadOptions
 from vlmprobe.families.worker.engine.capture import LastTokenCapture
-from vlmprobe.families.worker.engine.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.engine.prompts import distinct_images, pad_left, render_chat
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.pretrained import load_model, place_of, quiet, read_text
 from vlmprobe.families.worker.loading.versions import READ_BY_OLDER, transformers_version
 

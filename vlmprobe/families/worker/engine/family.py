@@ -41,7 +41,7 @@ class Family(ABC):
             ModelFault: the checkpoint does not say where its processor is.
             PackageFault: a package that reading it needs is not installed.
         """
-        from vlmprobe.families.worker.engine.devices import pick_devices, pick_dtype
+        from vlmprobe.families.worker.loading.devices import pick_devices, pick_dtype
 
         devices = pick_devices(options.device, options.devices)
         dtype = pick_dtype(options.dtype, devices[0])
@@ -95,9 +95,9 @@ class Family(ABC):
 
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:
         """Return how many pairs like these a batch should hold; on a GPU it asks them, to see what they take."""
-        from vlmprobe.families.worker.engine.sizing import fitting_batch
+        from vlmprobe.families.worker.engine.memory import fitting_batch
 
-        return fitting_batch(self, items)
+        return fitting_batch(lambda: self.run_batch(items), len(items), self.info.device)
 
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         """Return the prompt text and token ids of a pair's original question, for the run's config.

@@ -24,15 +24,11 @@ import torch
 from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOptions, ModelInfo
 from vlmprobe.families.worker.engine.capture import HostStates, LastTokenCapture, kept_layers, to_numpy
 from vlmprobe.families.worker.engine.decoding import GreedyDecoder, greedy_options
-from vlmprobe.families.worker.engine.devices import (
-    exact_float32,
-    on_device,
-    reporting_full_memory,
-    room_for_float32,
-)
 from vlmprobe.families.worker.engine.family import Family
-from vlmprobe.families.worker.engine.manifest import describe_run
 from vlmprobe.families.worker.engine.margins import MarginReader
+from vlmprobe.families.worker.engine.memory import reporting_full_memory, room_for_float32
+from vlmprobe.families.worker.loading.devices import exact_float32, on_device
+from vlmprobe.families.worker.loading.manifest import describe_run
 from vlmprobe.families.worker.loading.pretrained import quiet
 
 if TYPE_CHECKING:

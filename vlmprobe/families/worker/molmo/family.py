@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vlmprobe.families.worker.engine.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.engine.prompts import distinct_images
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.places import is_local
 from vlmprobe.families.worker.molmo.generation_host import GenerationHost, generation_config_of
 from vlmprobe.families.worker.molmo.hub_form import load_hub

@@ -26,10 +26,10 @@ import torch
 from transformers import DynamicCache
 
 from vlmprobe.families.worker.engine.decoding import GreedyDecoder, greedy_options
-from vlmprobe.families.worker.engine.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.engine.prompts import distinct_images
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault, UsageFault
+from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.pretrained import loading_faults, quiet
 from vlmprobe.families.worker.loading.versions import last_logits_only
 from vlmprobe.families.worker.nvila.code import load_with_llava, load_with_own_code

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vlmprobe.families.worker.engine.capture import decoder_layers
-from vlmprobe.families.worker.engine.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.engine.prompts import distinct_images
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault, OutOfMemoryError
+from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.pretrained import (
     load_chat_template,
     load_image_processor,

@@ -1,35 +1,21 @@
-"""Which device and number format a model runs in, and what a full device looks like."""
+"""Which device and number format a model runs in."""
 
 from __future__ import annotations
 
-import gc
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vlmprobe.families.worker.faults import OutOfMemoryError, UsageFault
+from vlmprobe.families.worker.faults import UsageFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-__all__ = [
-    "exact_float32",
-    "on_device",
-    "pick_device",
-    "pick_devices",
-    "pick_dtype",
-    "reporting_full_memory",
-    "room_for_float32",
-]
+__all__ = ["exact_float32", "on_device", "pick_device", "pick_devices", "pick_dtype"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-Result = TypeVar("Result")
-
-#: Parameters of the largest model that is copied on a CPU, where a pass in float32 takes its time.
-_MOST_ON_A_CPU = 500_000_000
 
 
 def pick_device(name: str) -> torch.device:
@@ -60,7 +46,7 @@ def pick_devices(name: str, several: Sequence[str]) -> list[torch.device]:
         several: devices, which go before ``name``; a number is a GPU. The same one may be named again, on a CPU.
 
     Raises:
-        UsageError: there is no such device here, they are of different kinds, or a GPU is named twice.
+        UsageFault: there is no such device here, they are of different kinds, or a GPU is named twice.
     """
     if several:
         devices = [pick_device(f"cuda:{each}" if each.isdecimal() else each) for each in several]
@@ -101,50 +87,6 @@ def exact_float32() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
-def room_for_float32(model: Any, device: torch.device) -> bool:
-    """Return whether a copy of a half-precision model fits beside it, in float32.
-
-    While it is converted, a part of it is there in both formats.
-    """
-    n = sum(parameter.numel() for parameter in model.parameters())
-    if device.type != "cuda":
-        return bool(n <= _MOST_ON_A_CPU)
-    torch.cuda.empty_cache()
-    free, _ = torch.cuda.mem_get_info(device)
-    return bool(7 * n <= free)
-
-
 def on_device(device: torch.device) -> AbstractContextManager[Any]:
     """Make a device this thread's current one: recorded graphs and pinned memory go by it, not by their tensors."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-
-
-def reporting_full_memory(work: Callable[[], Result]) -> Result:
-    """Do the work; when the device's memory is full, free what the attempt held and say so.
-
-    Raises:
-        OutOfMemoryError: the work did not fit.
-    """
-    try:
-        return work()
-    except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        message = (str(error).splitlines() or ["out of memory"])[0]
-    # Only out here is the failed attempt's traceback gone, and with it what its frames held on the device.
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    raise OutOfMemoryError(message)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    said = str(error).lower()
-    # Before PyTorch 2.5 the class had this name alone.
-    of_the_gpu = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
-    # A CPU allocation fails with a plain RuntimeError: "DefaultCPUAllocator: can't allocate memory".
-    return (
-        isinstance(error, (MemoryError, of_the_gpu))
-        or "out of memory" in said
-        or "can't allocate memory" in said
-    )

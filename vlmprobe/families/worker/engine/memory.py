@@ -1,0 +1,96 @@
+"""How much of a device's memory a model and a batch take, and what a full device looks like."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from vlmprobe.families.worker.faults import OutOfMemoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["fitting_batch", "reporting_full_memory", "room_for_float32"]
+
+Result = TypeVar("Result")
+
+#: On a CPU larger batches gain nothing and take longer to redo.
+_CPU_PAIRS = 16
+#: Beyond this a GPU gains nothing more: its matrix products are large enough.
+_MOST_PAIRS = 64
+#: Of the free memory; the rest is for batches with longer prompts and for what fragments.
+_SHARE = 0.6
+#: Parameters of the largest model that is copied on a CPU, where a pass in float32 takes its time.
+_MOST_ON_A_CPU = 500_000_000
+
+
+def fitting_batch(run: Callable[[], object], n_pairs: int, device_name: str) -> int:
+    """Return how many pairs a batch should hold, a power of two, from what a few of them take.
+
+    Args:
+        run: runs a batch of ``n_pairs`` pairs, best those with the largest images; called on a GPU alone.
+        n_pairs: how many those are.
+        device_name: where the model is.
+    """
+    device = torch.device(device_name)
+    if device.type != "cuda" or not n_pairs:
+        return _CPU_PAIRS
+    before = torch.cuda.memory_allocated(device)
+    try:
+        # The first batch compiles, too, and what that takes is given back.
+        run()
+        torch.cuda.reset_peak_memory_stats(device)
+        run()
+    except OutOfMemoryError:
+        return 1
+    taken = (torch.cuda.max_memory_allocated(device) - before) / n_pairs
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info(device)
+    fits = min(int(_SHARE * free / max(taken, 1.0)), _MOST_PAIRS)
+    return 1 << max(fits, 1).bit_length() - 1
+
+
+def room_for_float32(model: Any, device: torch.device) -> bool:
+    """Return whether a copy of a half-precision model fits beside it, in float32.
+
+    While it is converted, a part of it is there in both formats.
+    """
+    n = sum(parameter.numel() for parameter in model.parameters())
+    if device.type != "cuda":
+        return bool(n <= _MOST_ON_A_CPU)
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info(device)
+    return bool(7 * n <= free)
+
+
+def reporting_full_memory(work: Callable[[], Result]) -> Result:
+    """Do the work; when the device's memory is full, free what the attempt held and say so.
+
+    Raises:
+        OutOfMemoryError: the work did not fit.
+    """
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        message = (str(error).splitlines() or ["out of memory"])[0]
+    # Only out here is the failed attempt's traceback gone, and with it what its frames held on the device.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    raise OutOfMemoryError(message)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    said = str(error).lower()
+    # Before PyTorch 2.5 the class had this name alone.
+    of_the_gpu = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
+    # A CPU allocation fails with a plain RuntimeError: "DefaultCPUAllocator: can't allocate memory".
+    return (
+        isinstance(error, (MemoryError, of_the_gpu))
+        or "out of memory" in said
+        or "can't allocate memory" in said
+    )
