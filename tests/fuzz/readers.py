@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from vlmprobe.cli.options import batch_size, device_list, layer_list
 from vlmprobe.demo.training.config import RECIPE, read_config
 from vlmprobe.errors import VlmprobeError
-from vlmprobe.families import load_catalog
+from vlmprobe.families import LoadOptions, load_catalog
 from vlmprobe.families.worker import Fault
-from vlmprobe.families.worker.loading.pretrained import load_chat_template
+from vlmprobe.families.worker.engine.prompts import load_chat_template
 from vlmprobe.families.worker.loading.weights import check_weights
 from vlmprobe.interop import read_results
 from vlmprobe.interop.predictions import read_predictions
@@ -768,7 +768,7 @@ def _read_checkpoint(content: bytes, folder: Path) -> object:
     (place / "model.safetensors.index.json").write_bytes(content)
     template = content.replace(b"weight_map", b"chat_template").replace(b'{"a": ', b'{"default": ')
     (place / "chat_template.json").write_bytes(template)
-    return _all([lambda: check_weights(place), lambda: load_chat_template(str(place), None, None)])
+    return _all([lambda: check_weights(place), lambda: load_chat_template(LoadOptions(str(place)), None)])
 
 
 READERS = (

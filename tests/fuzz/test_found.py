@@ -17,9 +17,9 @@ from PIL import Image
 
 from vlmprobe.demo.training.config import read_config
 from vlmprobe.errors import ImageError, InputError, UsageError
-from vlmprobe.families import load_catalog
+from vlmprobe.families import LoadOptions, load_catalog
+from vlmprobe.families.worker.engine.prompts import load_chat_template
 from vlmprobe.families.worker.faults import ModelFault
-from vlmprobe.families.worker.loading.pretrained import load_chat_template
 from vlmprobe.families.worker.loading.weights import check_weights
 from vlmprobe.interop.read_arrays import read_vectors
 from vlmprobe.pairs import decode_image, read_boxes, read_dataset
@@ -323,7 +323,7 @@ def test_a_damaged_chat_template_is_told(tmp_path: Path, content: bytes) -> None
     """As a fault of the checkpoint."""
     (tmp_path / "chat_template.json").write_bytes(content)
     with pytest.raises(ModelFault, match=r"chat_template\.json"):
-        load_chat_template(str(tmp_path), None, None)
+        load_chat_template(LoadOptions(str(tmp_path)), None)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Fault", "ModelFault", "OutOfMemoryError", "PackageFault", "UsageFault"]
+__all__ = ["Fault", "ModelFault", "OutOfMemoryError", "PackageFault", "UsageFault", "first_line", "one_line"]
 
 
 class Fault(Exception):  # noqa: N818  (what crosses the process border; the error is made beyond it)
@@ -33,3 +33,13 @@ class OutOfMemoryError(Exception):
     """The device has too little memory for this batch; a smaller one may fit."""
 
     kind = "memory"
+
+
+def first_line(error: BaseException, most: int = 300) -> str:
+    """Return the first line of an error's text, cut to ``most`` characters; its type's name where it has no text."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
+def one_line(error: BaseException, most: int | None = 200) -> str:
+    """Return an error's whole text on one line, cut to ``most`` characters; its type's name where it has no text."""
+    return " ".join(str(error).split())[:most] or type(error).__name__

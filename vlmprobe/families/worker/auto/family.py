@@ -27,8 +27,13 @@ from vlmprobe.families.worker.engine.capture import LastTokenCapture
 from vlmprobe.families.worker.engine.prompts import distinct_images, pad_left, render_chat
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault
-from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
-from vlmprobe.families.worker.loading.pretrained import load_model, place_of, quiet, read_text
+from vlmprobe.families.worker.loading.pretrained import (
+    load_model,
+    place_of,
+    quiet,
+    read_text,
+    require_consent,
+)
 from vlmprobe.families.worker.loading.versions import READ_BY_OLDER, transformers_version
 
 if TYPE_CHECKING:
@@ -82,22 +87,9 @@ class Auto(SharedPrefixFamily):
         """Load a checkpoint; see :meth:`Family.load`."""
         from transformers import AutoModelForImageTextToText
 
-        device = pick_device(options.device)
-        dtype = pick_dtype(options.dtype, device)
-        trust = options.trust_remote_code
         model_type = _check_known(options)
-        model = load_model(
-            AutoModelForImageTextToText,
-            None,
-            options.checkpoint,
-            options.revision,
-            dtype,
-            device,
-            trust=trust,
-        )
-        source, revision = options.processor_place
-        processor = load_image_text_processor(source, revision, model_type, trust=trust)
-        return cls(options, model, processor)
+        model = load_model(AutoModelForImageTextToText, None, options, own_code=True)
+        return cls(options, model, load_image_text_processor(options, model_type))
 
     @property
     def _shares(self) -> bool:
@@ -343,11 +335,8 @@ def _check_known(options: LoadOptions) -> str:
         _check_readable(source, model_type, str(config.get("transformers_version", "")))
         return model_type
     if "AutoModelForImageTextToText" in str(config.get("auto_map")):
-        if options.trust_remote_code:
-            return model_type
-        raise ModelFault(
-            f"{place_of(source)}: this checkpoint brings Python code of its own; read it, then pass --trust-remote-code"
-        )
+        require_consent(options)
+        return model_type
     raise ModelFault(
         f"{place_of(source)}: transformers {transformers.__version__} has no image-text-to-text model {model_type!r}; "
         "is it a text model, one of a newer transformers, or one that needs a family of its own ('vlmprobe families')?"

@@ -6,13 +6,13 @@ import inspect
 import json
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.auto.torch_images import without_torchvision
-from vlmprobe.families.worker.faults import ModelFault, PackageFault
+from vlmprobe.families.worker.engine.prompts import load_chat_template
+from vlmprobe.families.worker.faults import ModelFault, PackageFault, one_line
 from vlmprobe.families.worker.loading.packages import install_name, lost_package
 from vlmprobe.families.worker.loading.pretrained import (
-    load_chat_template,
     load_tokenizer,
     place_of,
     quiet,
@@ -20,20 +20,21 @@ from vlmprobe.families.worker.loading.pretrained import (
 )
 from vlmprobe.families.worker.loading.versions import pillow_backend, processor_parts, with_own_size
 
+if TYPE_CHECKING:
+    from vlmprobe.families.worker.contract import LoadOptions
+
 __all__ = ["load_image_text_processor"]
 
 #: Where a checkpoint may name its processor's class, the most telling first.
 _FILES = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
-def load_image_text_processor(source: str, revision: str | None, model_type: str, *, trust: bool) -> Any:
+def load_image_text_processor(options: LoadOptions, model_type: str) -> Any:
     """Load image processor (Pillow backend if it has one), tokenizer and chat template as one processor.
 
     Args:
-        source: a folder or a hub id.
-        revision: commit, branch or tag of a hub id.
+        options: where they are, and whether Python files among them may be run.
         model_type: the architecture, where the checkpoint's files do not name the processor's class.
-        trust: whether Python files that the checkpoint brings along may be run.
 
     Raises:
         ModelFault: a part is missing or cannot be read.
@@ -41,8 +42,9 @@ def load_image_text_processor(source: str, revision: str | None, model_type: str
     """
     from transformers import AutoProcessor
 
+    source, revision = options.processor_place
     try:
-        base = _processor_class(source, revision, model_type, trust=trust)
+        base = _processor_class(options, model_type)
     except (ImportError, RuntimeError) as error:
         raise _fault(source, error) from error
     if base is None:
@@ -50,15 +52,15 @@ def load_image_text_processor(source: str, revision: str | None, model_type: str
         try:
             with quiet():
                 return AutoProcessor.from_pretrained(
-                    place_of(source), revision=revision, trust_remote_code=trust
+                    place_of(source), revision=revision, trust_remote_code=options.trust_remote_code
                 )
         except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
             raise _fault(source, error) from error
-    tokenizer = load_tokenizer(source, revision, trust=trust)
-    template = load_chat_template(source, revision, tokenizer)
+    tokenizer = load_tokenizer(options, own_code=True)
+    template = load_chat_template(options, tokenizer)
     try:
         with quiet():
-            images = _image_processor(source, revision, trust=trust)
+            images = _image_processor(options)
             settings, _ = base.get_processor_dict(place_of(source), revision=revision)
             return _images_only(base)(
                 **_settings_of(base, settings), **_parts(base, images, tokenizer), chat_template=template
@@ -67,16 +69,17 @@ def load_image_text_processor(source: str, revision: str | None, model_type: str
         raise _fault(source, error) from error
 
 
-def _image_processor(source: str, revision: str | None, *, trust: bool) -> Any:
+def _image_processor(options: LoadOptions) -> Any:
     from transformers import AutoImageProcessor
 
+    source, revision = options.processor_place
     settings = _settings(source, revision)
     names = [said.get("image_processor_type") for said in settings]
     ours = without_torchvision(next((name for name in names if name), None))
     if ours is not None:
         return ours.from_pretrained(place_of(source), revision=revision)
     images = AutoImageProcessor.from_pretrained(
-        place_of(source), revision=revision, trust_remote_code=trust, **pillow_backend()
+        place_of(source), revision=revision, trust_remote_code=options.trust_remote_code, **pillow_backend()
     )
     return with_own_size(images, settings[_FILES.index("preprocessor_config.json")])
 
@@ -93,13 +96,13 @@ def _settings(source: str, revision: str | None) -> list[dict[str, Any]]:
     return found
 
 
-def _processor_class(source: str, revision: str | None, model_type: str, *, trust: bool) -> Any:
+def _processor_class(options: LoadOptions, model_type: str) -> Any:
     """Return transformers' class; None where the checkpoint brings one of its own that may be run."""
     from transformers.models.auto import processing_auto
 
     names = []
-    for said in _settings(source, revision):
-        if trust and "AutoProcessor" in (said.get("auto_map") or {}):
+    for said in _settings(*options.processor_place):
+        if options.trust_remote_code and "AutoProcessor" in (said.get("auto_map") or {}):
             return None
         names.append(said.get("processor_class"))
     names.append(processing_auto.PROCESSOR_MAPPING_NAMES.get(model_type))
@@ -138,7 +141,7 @@ def _settings_of(base: Any, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fault(source: str, error: Exception) -> ModelFault | PackageFault:
-    said = " ".join(str(error).split())
+    said = one_line(error, most=None)
     package = lost_package(error)
     if package is None:
         package = _missing_package(said) if isinstance(error, ImportError) or "torchvision" in said else None
@@ -148,7 +151,7 @@ def _fault(source: str, error: Exception) -> ModelFault | PackageFault:
             f"run: {sys.executable} -m pip install {install_name(package)}"
         )
     return ModelFault(
-        f"{source}: cannot load its processor ({said[:300] or type(error).__name__}); pass --processor with the "
+        f"{source}: cannot load its processor ({said[:300]}); pass --processor with the "
         "base model's folder or id"
     )
 

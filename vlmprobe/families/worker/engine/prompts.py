@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.faults import ModelFault, first_line, one_line
+from vlmprobe.families.worker.loading.pretrained import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,9 +16,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from vlmprobe.families.worker.contract import BatchItem
+    from vlmprobe.families.worker.contract import BatchItem, LoadOptions
 
-__all__ = ["distinct_images", "pad_left", "render_chat"]
+__all__ = ["distinct_images", "load_chat_template", "pad_left", "render_chat"]
 
 
 def distinct_images(items: Sequence[BatchItem]) -> tuple[list[Image], list[int]]:
@@ -38,6 +40,27 @@ def pad_left(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     return ids, mask
 
 
+def load_chat_template(options: LoadOptions, tokenizer: Any) -> str:
+    """Return the chat template: that of the processor's own file, else the tokenizer's.
+
+    Raises:
+        ModelFault: there is none.
+    """
+    source, revision = options.processor_place
+    text = read_text(source, "chat_template.jinja", revision)
+    if text is None:
+        legacy = read_text(source, "chat_template.json", revision)
+        text = tokenizer.chat_template if legacy is None else _template_in(source, legacy)
+    if isinstance(text, dict):
+        text = text.get("default")
+    if not isinstance(text, str):
+        raise ModelFault(
+            f"{source}: no chat template (chat_template.jinja); pass --processor with the base model's"
+            " folder or id"
+        )
+    return text
+
+
 def render_chat(tokenizer: Any, template: str, question: str) -> str:
     """Render the image and then the question, up to where the answer begins.
 
@@ -57,8 +80,15 @@ def render_chat(tokenizer: Any, template: str, question: str) -> str:
             )
         )
     except (TemplateError, TypeError, RecursionError) as error:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelFault(
-            f"the checkpoint's chat template cannot be used ({said}); "
+            f"the checkpoint's chat template cannot be used ({one_line(error)}); "
             "pass --processor with the base model's folder or id"
         ) from error
+
+
+def _template_in(source: str, legacy: str) -> Any:
+    try:
+        found = json.loads(legacy)
+    except (ValueError, RecursionError) as error:
+        raise ModelFault(f"{source}: chat_template.json is no JSON: {first_line(error)}") from error
+    return found.get("chat_template") if isinstance(found, dict) else None

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.families.worker.faults import Fault, ModelFault
+from vlmprobe.families.worker.faults import Fault, ModelFault, first_line, one_line
+from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.places import is_local
 from vlmprobe.families.worker.loading.versions import (
     config_in_older_form,
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
     import torch
 
+    from vlmprobe.families.worker.contract import LoadOptions
+
 __all__ = [
-    "load_chat_template",
     "load_image_processor",
     "load_model",
     "load_tokenizer",
@@ -32,6 +34,7 @@ __all__ = [
     "place_of",
     "quiet",
     "read_text",
+    "require_consent",
 ]
 
 
@@ -51,33 +54,45 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def require_consent(options: LoadOptions, what: str = "this checkpoint", where: str = "") -> None:
+    """Make sure that the user lets Python files of a checkpoint run.
+
+    Raises:
+        ModelFault: the user did not; the message says what brings code, and where.
+    """
+    if not options.trust_remote_code:
+        raise ModelFault(
+            f"{options.checkpoint}: {what} brings Python code of its own{where}; read it, then pass --trust-remote-code"
+        )
+
+
 def load_model(
-    model_class: Any,
-    model_type: str | None,
-    source: str,
-    revision: str | None,
-    dtype: torch.dtype,
-    device: torch.device,
-    *,
-    trust: bool = False,
+    model_class: Any, model_type: str | None, options: LoadOptions, *, own_code: bool = False
 ) -> Any:
     """Load a transformers model for inference.
 
     Args:
         model_class: the transformers class.
-        model_type: what the checkpoint's config.json must call its architecture; None = whatever the class takes.
-        source: a folder or a hub id.
-        revision: commit, branch or tag of a hub id.
-        dtype: the number format to run in.
-        device: where to put it.
-        trust: whether Python files that the checkpoint brings along may be run.
+        model_type: what the checkpoint's config.json must call its architecture; None: whatever the class takes.
+        options: the checkpoint, the device and the number format.
+        own_code: whether this family runs Python files of a checkpoint, once the options allow it.
 
     Raises:
         ModelFault: no such folder, no or damaged config or weights, weights that do not fill the model or have more
             layers than it, another architecture, or too little memory on the device.
+        UsageFault: there is no such device or number format.
     """
-    config = _check_architecture(source, revision, model_type)
-    if not trust:
+    device = pick_device(options.device)
+    dtype = pick_dtype(options.dtype, device)
+    source, revision = options.checkpoint, options.revision
+    config = _read_config(source, revision)
+    found = config.get("model_type")
+    if model_type not in (None, found):
+        raise ModelFault(
+            f"{source}: this is a checkpoint of {found or 'no known architecture'}, not {model_type}"
+        )
+    trusted = own_code and options.trust_remote_code
+    if not trusted:
         _refuse_foreign_code(source, config)
     if is_local(source):
         check_weights(Path(source).expanduser())
@@ -88,7 +103,7 @@ def load_model(
             output_loading_info=True,
             **dtype_argument(dtype),
             **_older_config(model_class, config),
-            **({"trust_remote_code": True} if trust else {}),
+            **({"trust_remote_code": True} if trusted else {}),
         )
         missing = sorted(report["missing_keys"])
         tensors = model.state_dict(keep_vars=True)
@@ -117,7 +132,7 @@ def loading_faults(source: str, device: torch.device) -> Iterator[None]:
         raise
     except SafetensorError as error:
         raise ModelFault(
-            f"{source}: a weight file is damaged ({_line(error)}); copy the checkpoint again"
+            f"{source}: a weight file is damaged ({first_line(error)}); copy the checkpoint again"
         ) from error
     except pickle.UnpicklingError as error:
         # torch's own words advise to load such a file after all.
@@ -138,58 +153,34 @@ def loading_faults(source: str, device: torch.device) -> Iterator[None]:
         raise ModelFault(f"{source}: cannot load the model: {_reason(error)}") from error
 
 
-def load_tokenizer(source: str, revision: str | None, *, trust: bool = False) -> Any:
-    """Load the tokenizer of a checkpoint.
+def load_tokenizer(options: LoadOptions, *, own_code: bool = False) -> Any:
+    """Load a checkpoint's tokenizer; of ``own_code`` see :func:`load_model`.
 
     Raises:
-        ModelFault: it holds none.
+        ModelFault: there is none.
     """
     from transformers import AutoTokenizer
 
+    source, revision = options.processor_place
     older = tokenizer_in_older_form(
         read_text(source, "tokenizer_config.json", revision), _path_of(source, "tokenizer.json", revision)
     )
     if older is not None:
         return older
-    return _load_part(AutoTokenizer, "tokenizer", source, revision, trust=trust)
+    # Unless it is told, transformers asks at the keyboard whether to run a checkpoint's code.
+    trusted = own_code and options.trust_remote_code
+    return _load_part(AutoTokenizer, "tokenizer", options, trust_remote_code=trusted)
 
 
-def load_image_processor(processor_class: Any, source: str, revision: str | None) -> Any:
-    """Load the image processor of a checkpoint.
+def load_image_processor(processor_class: Any, options: LoadOptions) -> Any:
+    """Load a checkpoint's image processor.
 
     Raises:
-        ModelFault: it holds none.
+        ModelFault: there is none.
     """
-    images = _load_part(processor_class, "image processor", source, revision)
+    source, revision = options.processor_place
+    images = _load_part(processor_class, "image processor", options)
     return with_own_size(images, json.loads(read_text(source, "preprocessor_config.json", revision) or "{}"))
-
-
-def load_chat_template(source: str, revision: str | None, tokenizer: Any) -> str:
-    """Return the chat template: that of the processor's own file, else the tokenizer's.
-
-    Raises:
-        ModelFault: the checkpoint holds none.
-    """
-    text = read_text(source, "chat_template.jinja", revision)
-    if text is None:
-        legacy = read_text(source, "chat_template.json", revision)
-        text = tokenizer.chat_template if legacy is None else _template_in(source, legacy)
-    if isinstance(text, dict):
-        text = text.get("default")
-    if not isinstance(text, str):
-        raise ModelFault(
-            f"{source}: no chat template (chat_template.jinja); pass --processor with the base model's"
-            " folder or id"
-        )
-    return text
-
-
-def _template_in(source: str, legacy: str) -> Any:
-    try:
-        found = json.loads(legacy)
-    except (ValueError, RecursionError) as error:
-        raise ModelFault(f"{source}: chat_template.json is no JSON: {_line(error)}") from error
-    return found.get("chat_template") if isinstance(found, dict) else None
 
 
 def _older_config(model_class: Any, config: dict[str, Any]) -> dict[str, Any]:
@@ -208,7 +199,7 @@ def _config_class(config: dict[str, Any]) -> Any:
         return None
 
 
-def _check_architecture(source: str, revision: str | None, model_type: str | None) -> dict[str, Any]:
+def _read_config(source: str, revision: str | None) -> dict[str, Any]:
     if is_local(source):
         folder = Path(source).expanduser()
         if not folder.is_dir():
@@ -223,12 +214,7 @@ def _check_architecture(source: str, revision: str | None, model_type: str | Non
     try:
         config = json.loads(text or "")
     except (ValueError, RecursionError) as error:
-        raise ModelFault(f"{source}: config.json is no JSON: {_line(error)}") from error
-    found = config.get("model_type") if isinstance(config, dict) else None
-    if model_type is not None and found != model_type:
-        raise ModelFault(
-            f"{source}: this is a checkpoint of {found or 'no known architecture'}, not {model_type}"
-        )
+        raise ModelFault(f"{source}: config.json is no JSON: {first_line(error)}") from error
     return config if isinstance(config, dict) else {}
 
 
@@ -243,19 +229,16 @@ def _refuse_foreign_code(source: str, config: Any) -> None:
             )
 
 
-def _load_part(
-    part_class: Any, what: str, source: str, revision: str | None, *, trust: bool | None = None
-) -> Any:
+def _load_part(part_class: Any, what: str, options: LoadOptions, **more: Any) -> Any:
+    source, revision = options.processor_place
     if is_local(source) and not Path(source).expanduser().is_dir():
         raise ModelFault(f"{source}: no such folder; give --processor a checkpoint's folder or a hub id")
     try:
         with quiet():
-            # Without a word about it, transformers asks at the keyboard whether to run a checkpoint's code.
-            more = {} if trust is None else {"trust_remote_code": trust}
             return part_class.from_pretrained(place_of(source), revision=revision, **more)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFault(
-            f"{source}: cannot load its {what} ({_line(error)}); pass --processor with the base model's"
+            f"{source}: cannot load its {what} ({first_line(error)}); pass --processor with the base model's"
             " folder or id"
         ) from error
 
@@ -285,7 +268,7 @@ def _path_of(source: str, name: str, revision: str | None, *, required: bool = F
             )
     except (OSError, ValueError) as error:
         raise ModelFault(
-            f"{source!r} is neither a checkpoint folder here nor a hub id that can be reached: {_line(error)}"
+            f"{source!r} is neither a checkpoint folder here nor a hub id that can be reached: {first_line(error)}"
         ) from error
     return path
 
@@ -298,10 +281,6 @@ def place_of(source: str) -> str:
 def _reason(error: Exception) -> str:
     """Return the first line of what is wrong; of a config's checks the line after, which names the value."""
     if "StrictDataclass" in type(error).__name__:
-        return f"config.json: {' '.join(str(error).split())[:300]}"
+        return f"config.json: {one_line(error, most=300)}"
     plain = isinstance(error, (OSError, RuntimeError, ValueError, EOFError))
-    return _line(error) if plain else f"{type(error).__name__}: {_line(error)}"
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return first_line(error) if plain else f"{type(error).__name__}: {first_line(error)}"

@@ -24,8 +24,7 @@ import torch
 
 from vlmprobe.families.worker.engine.prompts import distinct_images
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
-from vlmprobe.families.worker.faults import ModelFault
-from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
+from vlmprobe.families.worker.faults import ModelFault, one_line
 from vlmprobe.families.worker.loading.places import is_local
 from vlmprobe.families.worker.molmo.generation_host import GenerationHost, generation_config_of
 from vlmprobe.families.worker.molmo.hub_form import load_hub
@@ -85,11 +84,9 @@ class Molmo(SharedPrefixFamily):
     @classmethod
     def load(cls, options: LoadOptions) -> Self:
         """Load a checkpoint in either form; see :meth:`Family.load`."""
-        device = pick_device(options.device)
-        dtype = pick_dtype(options.dtype, device)
         load = load_native if _is_native(options.checkpoint) else load_hub
         with _kernels_kept():
-            loaded = load(options, dtype, device)
+            loaded = load(options)
         _prepare(loaded.core)
         _try_preprocessing(options, loaded.inputs)
         return cls(options, loaded)
@@ -237,9 +234,9 @@ def _try_preprocessing(options: LoadOptions, inputs: MolmoInputs) -> None:
             Images.new("RGB", (96, 64), (128, 128, 128)), "Is the cup to the left or right of the book?"
         )
     except (ValueError, TypeError, AttributeError, AssertionError, ImportError, NotImplementedError) as error:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelFault(
-            f"{options.checkpoint}: its image preprocessing does not work here: {said}; was it made for other versions?"
+            f"{options.checkpoint}: its image preprocessing does not work here: {one_line(error)}; was it made for "
+            "other versions?"
         ) from error
 
 

@@ -21,15 +21,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmprobe.families.worker.faults import ModelFault, PackageFault
-from vlmprobe.families.worker.loading.pretrained import load_model, load_tokenizer, place_of, quiet, read_text
+from vlmprobe.families.worker.faults import ModelFault, PackageFault, first_line, one_line
+from vlmprobe.families.worker.loading.pretrained import (
+    load_model,
+    load_tokenizer,
+    place_of,
+    quiet,
+    read_text,
+    require_consent,
+)
 from vlmprobe.families.worker.loading.stand_ins import resizing, stand_ins, tensorflow_stand_in
 from vlmprobe.families.worker.molmo.inputs import LoadedMolmo, MolmoInputs, check_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import torch
     from PIL.Image import Image
 
     from vlmprobe.families.worker.contract import LoadOptions
@@ -37,31 +43,20 @@ if TYPE_CHECKING:
 __all__ = ["load_hub"]
 
 
-def load_hub(options: LoadOptions, dtype: torch.dtype, device: torch.device) -> LoadedMolmo:
+def load_hub(options: LoadOptions) -> LoadedMolmo:
     """Load model and processor by the checkpoint's own code.
 
     Raises:
         ModelFault: nobody agreed to run that code, or a part is missing, damaged or does not fit.
         PackageFault: the code imports a package that is not installed.
     """
-    if not options.trust_remote_code:
-        raise ModelFault(
-            f"{options.checkpoint}: Molmo's Hugging Face form brings Python code of its own; read it, then pass "
-            "--trust-remote-code"
-        )
+    require_consent(options, "Molmo's Hugging Face form")
     _check_model_type(options.checkpoint, options.revision)
     with stand_ins():
         base = _foreign_class(options.checkpoint, options.revision, "config.json", "AutoModelForCausalLM")
-        model = load_model(
-            _for_transformers_5(base, options.checkpoint),
-            "molmo",
-            options.checkpoint,
-            options.revision,
-            dtype,
-            device,
-            trust=True,
-        )
-    inputs = _load_inputs(*options.processor_place)
+        model_class = _for_transformers_5(base, options.checkpoint)
+        model = load_model(model_class, "molmo", options, own_code=True)
+    inputs = _load_inputs(options)
     manifest = {
         "form": "hugging face",
         "model_type": model.config.model_type,
@@ -91,8 +86,9 @@ class HubInputs(MolmoInputs):
         return made["input_ids"].tolist(), made["images"], made.get("image_masks"), made["image_input_idx"]
 
 
-def _load_inputs(source: str, revision: str | None) -> HubInputs:
-    tokenizer = load_tokenizer(source, revision, trust=True)
+def _load_inputs(options: LoadOptions) -> HubInputs:
+    source, revision = options.processor_place
+    tokenizer = load_tokenizer(options, own_code=True)
     with stand_ins():
         images = _foreign_class(source, revision, "preprocessor_config.json", "AutoImageProcessor")
         processor = _foreign_class(source, revision, "preprocessor_config.json", "AutoProcessor")
@@ -101,7 +97,7 @@ def _load_inputs(source: str, revision: str | None) -> HubInputs:
                 made = processor(images.from_pretrained(place_of(source), revision=revision), tokenizer)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ModelFault(
-                f"{source}: cannot load its processor ({_line(error)}); pass --processor with the base model's "
+                f"{source}: cannot load its processor ({first_line(error)}); pass --processor with the base model's "
                 "folder or id"
             ) from error
     try:
@@ -116,7 +112,7 @@ def _check_model_type(source: str, revision: str | None) -> None:
     try:
         found = json.loads(read_text(source, "config.json", revision, required=True) or "").get("model_type")
     except (ValueError, AttributeError) as error:
-        raise ModelFault(f"{source}: config.json cannot be read: {_line(error)}") from error
+        raise ModelFault(f"{source}: config.json cannot be read: {first_line(error)}") from error
     if found != "molmo":
         raise ModelFault(f"{source}: this is a checkpoint of {found or 'no known architecture'}, not molmo")
 
@@ -144,7 +140,7 @@ def _foreign_class(source: str, revision: str | None, file: str, role: str) -> A
     except ImportError as error:
         raise _missing(source, error) from error
     except (OSError, ValueError, AttributeError, SyntaxError) as error:
-        raise ModelFault(f"{source}: cannot import {named} of its own code: {_line(error)}") from error
+        raise ModelFault(f"{source}: cannot import {named} of its own code: {first_line(error)}") from error
 
 
 def _for_transformers_5(base: Any, source: str) -> Any:
@@ -172,13 +168,9 @@ def _for_transformers_5(base: Any, source: str) -> Any:
 
 
 def _missing(source: str, error: ImportError) -> PackageFault:
-    said = " ".join(str(error).split())
+    said = one_line(error, most=None)
     found = re.search(r"pip install ([\w.-]+(?: [\w.-]+)*)|No module named '(\w+)", said)
     names = (found.group(1) or found.group(2)) if found else said[:200]
     return PackageFault(
         f"{source}: the checkpoint's own code needs {names}, not installed; run: pip install {names}"
     )
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

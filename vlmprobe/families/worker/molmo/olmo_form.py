@@ -15,6 +15,7 @@ import importlib
 import pickle
 import sys
 import warnings
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from vlmprobe.families.worker.faults import ModelFault, PackageFault
+from vlmprobe.families.worker.faults import ModelFault, PackageFault, one_line
+from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.packages import install_name
 from vlmprobe.families.worker.loading.places import commit_of
 from vlmprobe.families.worker.loading.pretrained import load_tokenizer, quiet
@@ -59,13 +61,15 @@ _MODULES = (
 )
 
 
-def load_native(options: LoadOptions, dtype: torch.dtype, device: torch.device) -> LoadedMolmo:
+def load_native(options: LoadOptions) -> LoadedMolmo:
     """Load model and preprocessing by the olmo package.
 
     Raises:
         ModelFault: a part is missing, damaged or does not fit.
         PackageFault: olmo, or a package that it imports, is not installed.
     """
+    device = pick_device(options.device)
+    dtype = pick_dtype(options.dtype, device)
     folder = Path(options.checkpoint).expanduser()
     if not (folder / WEIGHTS).is_file():
         raise ModelFault(
@@ -176,7 +180,7 @@ def _import_olmo(checkpoint: str) -> dict[str, ModuleType]:
         except (ImportError, AttributeError, TypeError, RuntimeError) as error:
             _forget_olmo()
             raise PackageFault(
-                f"{checkpoint}: the package 'olmo' cannot be imported here ({' '.join(str(error).split())[:200]}); "
+                f"{checkpoint}: the package 'olmo' cannot be imported here ({one_line(error)}); "
                 'it may need older packages: give it an environment of its own, [families.molmo] python = "..."'
             ) from error
 
@@ -194,8 +198,7 @@ def _read_config(olmo: ModuleType, file: Path) -> Any:
             warnings.simplefilter("ignore")  # OmegaConf's notes to olmo's authors
             config = olmo.ModelConfig.load(file, key="model", validate_paths=False)
     except Exception as error:  # (olmo's, OmegaConf's and yaml's own kinds; and asserts about old settings)
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ModelFault(f"{file}: cannot be read as a Molmo's config: {said}") from error
+        raise ModelFault(f"{file}: cannot be read as a Molmo's config: {one_line(error)}") from error
     if config.vision_backbone is None:
         raise ModelFault(f"{file}: no vision_backbone: this is a language model without images")
     config.block_group_size = (
@@ -208,7 +211,7 @@ def _load_tokenizer(config: Any, options: LoadOptions) -> Any:
     """Load the language model's tokenizer and add the image tokens after the rows of its embeddings."""
     source = options.processor or config.tokenizer.identifier
     try:
-        tokenizer = load_tokenizer(source, options.processor_revision)
+        tokenizer = load_tokenizer(replace(options, processor=source))
     except ModelFault as error:
         raise ModelFault(
             f"{error}; config.yaml names the tokenizer {config.tokenizer.identifier!r}"
@@ -243,7 +246,7 @@ def _load_weights(olmo: ModuleType, config: Any, folder: Path) -> Any:
             f"{file}: holds more than tensors, and nothing else is unpickled; save the model's state_dict alone"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise ModelFault(f"{file}: damaged ({' '.join(str(error).split())[:200]}); copy it again") from error
+        raise ModelFault(f"{file}: damaged ({one_line(error)}); copy it again") from error
     if not isinstance(weights, dict) or not all(isinstance(each, torch.Tensor) for each in weights.values()):
         raise ModelFault(f"{file}: no state_dict, which maps a name to each tensor; save the model's alone")
     with torch.device("meta"), quiet():

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vlmprobe.families.worker.faults import ModelFault, PackageFault
+from vlmprobe.families.worker.faults import ModelFault, PackageFault, one_line
 from vlmprobe.families.worker.loading.packages import install_name
 from vlmprobe.families.worker.loading.places import commit_of
 from vlmprobe.families.worker.loading.stand_ins import standing_in
@@ -206,10 +206,9 @@ def _as_faults() -> Iterator[None]:
 def _unfit(error: ImportError) -> str:
     import transformers
 
-    line = " ".join(str(error).split())[:200]
     return (
-        f"NVILA's code cannot be imported with transformers {transformers.__version__} of {sys.executable} ({line}); "
-        f"{HOW_TO_GET_LLAVA}"
+        f"NVILA's code cannot be imported with transformers {transformers.__version__} of {sys.executable} "
+        f"({one_line(error)}); {HOW_TO_GET_LLAVA}"
     )
 
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.faults import ModelFault, first_line
 from vlmprobe.families.worker.loading.places import is_local
+from vlmprobe.families.worker.loading.pretrained import require_consent
 from vlmprobe.families.worker.loading.weights import check_last_layers, check_weights, weight_names
 
 if TYPE_CHECKING:
@@ -85,11 +86,8 @@ def open_folder(options: LoadOptions) -> NvilaFolder:
         commit=None if is_local(source) else folder.name,
     )
     coded = [part for part, said in configs.items() if said.get("auto_map")]
-    if (coded or found.brings_code) and not options.trust_remote_code:
-        where = f" in {coded[0]}/" if coded else ""
-        raise ModelFault(
-            f"{source}: this checkpoint brings Python code of its own{where}; read it, then pass --trust-remote-code"
-        )
+    if coded or found.brings_code:
+        require_consent(options, where=f" in {coded[0]}/" if coded else "")
     if model_type == "vila" and not found.brings_code:
         raise ModelFault(f"{source}: its config.json is of the preview form, but names no code (auto_map)")
     if "num_hidden_layers" not in found.llm_config:
@@ -157,7 +155,6 @@ def _fetched(source: str, revision: str | None) -> Path:
         return Path(snapshot_download(source, revision=revision))
     # The hub's client changes its exceptions with its version.
     except Exception as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise ModelFault(
-            f"{source!r} is neither a checkpoint folder here nor a hub id that can be reached: {line}"
+            f"{source!r} is neither a checkpoint folder here nor a hub id that can be reached: {first_line(error)}"
         ) from error

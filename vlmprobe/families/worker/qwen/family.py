@@ -22,12 +22,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vlmprobe.families.worker.engine.capture import decoder_layers
-from vlmprobe.families.worker.engine.prompts import distinct_images
+from vlmprobe.families.worker.engine.prompts import distinct_images, load_chat_template
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault, OutOfMemoryError
-from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.pretrained import (
-    load_chat_template,
     load_image_processor,
     load_model,
     load_tokenizer,
@@ -102,26 +100,16 @@ class Qwen25(SharedPrefixFamily):
         """Load a checkpoint; see :meth:`Family.load`."""
         from transformers import Qwen2_5_VLForConditionalGeneration
 
-        device = pick_device(options.device)
-        dtype = pick_dtype(options.dtype, device)
-        model = load_model(
-            Qwen2_5_VLForConditionalGeneration,
-            "qwen2_5_vl",
-            options.checkpoint,
-            options.revision,
-            dtype,
-            device,
-        )
-        source, revision = options.processor_place
-        tokenizer = load_tokenizer(source, revision)
+        model = load_model(Qwen2_5_VLForConditionalGeneration, "qwen2_5_vl", options)
+        tokenizer = load_tokenizer(options)
         if tokenizer.convert_tokens_to_ids(_IMAGE_TOKEN) != model.config.image_token_id:
             raise ModelFault(
-                f"{source}: its tokenizer does not have {_IMAGE_TOKEN} where the model of "
+                f"{options.processor_place[0]}: its tokenizer does not have {_IMAGE_TOKEN} where the model of "
                 f"{options.checkpoint} expects it; pass --processor with the model it was fine-tuned from"
             )
         # Always Pillow: torchvision's pixels differ a little, and results must not depend on the packages.
-        images = load_image_processor(PillowImageProcessor, source, revision)
-        template = load_chat_template(source, revision, tokenizer)
+        images = load_image_processor(PillowImageProcessor, options)
+        template = load_chat_template(options, tokenizer)
         return cls(
             options, model, tokenizer, ImagePrompts(tokenizer, images, template, model.config.image_token_id)
         )

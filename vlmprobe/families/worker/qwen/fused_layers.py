@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
+from vlmprobe.families.worker.faults import first_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -183,7 +185,7 @@ class Compiled:
                 return self._compiled(function)(*_marked(tensors), *rest)
         except torch._dynamo.exc.TorchDynamoException as error:
             # A missing compiler, say: nothing about the numbers depends on it.
-            self.state = f"off: {_line(error)}"
+            self.state = f"off: {first_line(error, most=200)}"
         return function(*tensors, *rest)
 
     def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -261,7 +263,3 @@ def pad_columns(linear: nn.Linear) -> Tensor:
 
 def _padded(size: int) -> int:
     return size if size % 8 == 0 else -(-size // _GOOD_SIZE) * _GOOD_SIZE
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

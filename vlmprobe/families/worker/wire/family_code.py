@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from vlmprobe.families.worker.engine.family import Family
-from vlmprobe.families.worker.faults import Fault, ModelFault, PackageFault
+from vlmprobe.families.worker.faults import Fault, ModelFault, PackageFault, one_line
 from vlmprobe.families.worker.loading.packages import MissingPackage, lost_package, missing_packages
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _import(name: str) -> ModuleType:
         lost = error.name if isinstance(error, ModuleNotFoundError) else None
         if lost is not None and f"{name}.".startswith(f"{lost}."):
             raise ModelFault(f"there is no module {lost}; reinstall its package") from error
-        said = " ".join(str(error).split())[:200]
+        said = one_line(error)
         if _is_refused_write(error):
             raise Fault(
                 f"{name} cannot be imported, because no file can be written ({said}); free some space and start the "
