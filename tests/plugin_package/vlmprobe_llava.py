@@ -1,32 +1,32 @@
 """LLaVA 1.5 for vlmprobe: an image is a fixed number of tokens, the language model is causal."""
 
 import torch
-from transformers import AutoTokenizer, CLIPImageProcessorPil, LlavaForConditionalGeneration
+from transformers import CLIPImageProcessorPil, LlavaForConditionalGeneration
 
-from vlmprobe.families.worker.engine.prompts import distinct_images
-from vlmprobe.families.worker.engine.shared_prefix import Prompts, SharedPrefixFamily
-from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
-from vlmprobe.families.worker.loading.pretrained import load_model
+from vlmprobe.families.worker.api import (
+    Prompts,
+    SharedPrefixFamily,
+    distinct_images,
+    load_image_processor,
+    load_model,
+    load_tokenizer,
+)
 
 
 class Llava(SharedPrefixFamily):
     """One loaded LLaVA checkpoint."""
 
     def __init__(self, options, model):
-        source = options.processor or options.checkpoint
-        self.images = CLIPImageProcessorPil.from_pretrained(source)
+        self.images = load_image_processor(CLIPImageProcessorPil, options)
         vision = model.config.vision_config
         self.n_image_tokens = (vision.image_size // vision.patch_size) ** 2
         self.image_token = model.config.image_token_id
         layers, dim = model.model.language_model.layers, model.config.text_config.hidden_size
-        super().__init__(options, model, AutoTokenizer.from_pretrained(source), layers, dim)
+        super().__init__(options, model, load_tokenizer(options), layers, dim)
 
     @classmethod
     def load(cls, options):
-        device = pick_device(options.device)
-        dtype = pick_dtype(options.dtype, device)
-        code = LlavaForConditionalGeneration
-        return cls(options, load_model(code, "llava", options.checkpoint, options.revision, dtype, device))
+        return cls(options, load_model(LlavaForConditionalGeneration, "llava", options))
 
     def prompts(self, items):
         images, image_of_row = distinct_images(items)

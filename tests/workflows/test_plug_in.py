@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from transformers import LlavaConfig, LlavaForConditionalGeneration
+
+from vlmprobe.families.worker import api
 
 from ..architectures import save_checkpoint, siglip_like, text_like, tokenizer_of
 
@@ -86,6 +90,23 @@ def test_a_package_adds_a_family(
     assert certificate["worst"] <= 1e-5
     (row,) = json.loads(run("sql", "SELECT family, n_layers FROM runs", "--json"))
     assert row == {"family": "llava", "n_layers": 3}
+
+
+def test_a_plug_in_imports_one_module_of_vlmprobe() -> None:
+    """What the docs call its whole interface is all that the example takes."""
+    tree = ast.parse((PACKAGE / "vlmprobe_llava.py").read_text())
+    froms = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    others = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    assert {name for name in froms | others if str(name).startswith("vlmprobe")} == {api.__name__}
+
+
+def test_what_a_plug_in_may_import_is_there_and_said_in_the_docs() -> None:
+    """Its names are those of ``__all__``; what the page names of it exists."""
+    assert [name for name in api.__all__ if not hasattr(api, name)] == []
+    section = DOCS.read_text().partition("## Add a family")[2]
+    named = set(re.findall(r"`(load_\w+|\w+Fault|SharedPrefixFamily)`", section))
+    assert named <= set(api.__all__)
+    assert {"load_model", "ModelFault", "SharedPrefixFamily"} <= named
 
 
 def test_the_docs_show_the_package_as_it_is_and_it_is_short() -> None:

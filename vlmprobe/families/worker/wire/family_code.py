@@ -37,7 +37,7 @@ def load_code(target: str) -> type[Family]:
     if code is None:
         raise ModelFault(f"{module_name} has no {name!r}; reinstall its package")
     if not (isinstance(code, type) and issubclass(code, Family)):
-        raise ModelFault(f"{target} is no subclass of vlmprobe.families.worker.Family")
+        raise ModelFault(f"{target} is no subclass of vlmprobe.families.worker.api.Family")
     _look_for(code.requires)
     _check_transformers(code.least_transformers)
     return code

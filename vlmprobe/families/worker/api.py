@@ -1,0 +1,60 @@
+"""What a plug-in needs to add a family: the one module of vlmprobe that it imports (docs/families.md).
+
+It is importable wherever a family runs: here, and in another Python environment without vlmprobe. It imports torch.
+
+* A family is a subclass of :class:`SharedPrefixFamily`. It prepares :class:`Prompts` and runs a forward pass on
+  :class:`Rows`; the base does the rest. One that shares nothing with it subclasses :class:`Family`.
+* A batch is a list of :class:`BatchItem`; :class:`BatchOutput` holds its states, answers and margins.
+* ``load_...`` read a checkpoint as :class:`LoadOptions` name it, and raise the faults below.
+* A fault is one line that says what is wrong, where and what to do: :class:`ModelFault`, :class:`UsageFault` or
+  :class:`PackageFault`. :class:`OutOfMemoryError` asks for a smaller batch.
+"""
+
+from __future__ import annotations
+
+from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOptions, ModelInfo
+from vlmprobe.families.worker.engine.capture import decoder_layers
+from vlmprobe.families.worker.engine.decoding import greedy_options
+from vlmprobe.families.worker.engine.family import Family
+from vlmprobe.families.worker.engine.prompts import distinct_images, load_chat_template, pad_left, render_chat
+from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
+from vlmprobe.families.worker.faults import Fault, ModelFault, OutOfMemoryError, PackageFault, UsageFault
+from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
+from vlmprobe.families.worker.loading.pretrained import (
+    load_image_processor,
+    load_model,
+    load_tokenizer,
+    loading_faults,
+    quiet,
+    require_consent,
+)
+
+__all__ = [
+    "BatchItem",
+    "BatchOutput",
+    "Family",
+    "Fault",
+    "LoadOptions",
+    "ModelFault",
+    "ModelInfo",
+    "OutOfMemoryError",
+    "PackageFault",
+    "Prompts",
+    "Rows",
+    "SharedPrefixFamily",
+    "UsageFault",
+    "decoder_layers",
+    "distinct_images",
+    "greedy_options",
+    "load_chat_template",
+    "load_image_processor",
+    "load_model",
+    "load_tokenizer",
+    "loading_faults",
+    "pad_left",
+    "pick_device",
+    "pick_dtype",
+    "quiet",
+    "render_chat",
+    "require_consent",
+]
