@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from vlmprobe.analysis import (
-    METRIC_VERSIONS,
+    CATALOG,
     LayerCurve,
     SimilarityMatrix,
     alignment_metrics,
@@ -140,13 +140,12 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_every_metric_is_documented_with_its_version() -> None:
-    """docs/metrics.md lists what analysis stores; those of a whole run are version 1."""
-    whole_run = (
-        *("accuracy.orig", "accuracy.swap", "accuracy.both"),
-        *("axis_coherence.peak", "axis_coherence.peak_layer"),
-    )
-    listed = {row[0].strip("`"): row[1] for row in _cells(TEXTS["docs/metrics.md"]) if row[1].isdigit()}
-    assert listed == {name: str(n) for name, n in METRIC_VERSIONS.items()} | dict.fromkeys(whole_run, "1")
+    """docs/metrics.md lists what the catalog declares, under the heading that says whether it is per layer."""
+    for heading, per_layer in (("## Per layer", True), ("## Not per layer", False)):
+        rows = _cells(_section(TEXTS["docs/metrics.md"], heading))
+        listed = {row[0].strip("`"): int(row[1]) for row in rows if row[1].isdigit()}
+        declared = [entry for entry in CATALOG.values() if entry.is_number and entry.per_layer is per_layer]
+        assert listed == {entry.name: entry.version for entry in declared}
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -1,20 +1,15 @@
 """The mathematics: arrays in, numbers with their uncertainty out. Knows no model and no database."""
 
 from vlmprobe.analysis.accuracy import CategoryValidity, category_validity, wilson_interval
-from vlmprobe.analysis.alignment import ALIGNMENT_VERSIONS, alignment_metrics
+from vlmprobe.analysis.alignment import alignment_metrics
+from vlmprobe.analysis.catalog import CATALOG
 from vlmprobe.analysis.coherence import PairwiseCosine, pairwise_cosine
 from vlmprobe.analysis.deltas import deltas, sign_corrected, unit
 from vlmprobe.analysis.entanglement import AXIS_PAIRS, CATEGORY_PAIRS
-from vlmprobe.analysis.layer_choice import (
-    CANDIDATES_VERSION,
-    LayerCandidates,
-    layer_candidates,
-    representative_layers,
-)
-from vlmprobe.analysis.layers import METRIC_VERSIONS as _LAYER_VERSIONS
+from vlmprobe.analysis.layer_choice import LayerCandidates, layer_candidates, representative_layers
 from vlmprobe.analysis.layers import LayerMetrics, layer_metrics
-from vlmprobe.analysis.perspective import PERSPECTIVE_VERSIONS, perspective_metrics
-from vlmprobe.analysis.projection import PCA_VERSION, Projection, project_deltas, project_states
+from vlmprobe.analysis.perspective import perspective_metrics
+from vlmprobe.analysis.projection import Projection, project_deltas, project_states
 from vlmprobe.analysis.resampling import (
     bootstrap_weights,
     percentile_interval,
@@ -33,10 +28,8 @@ from vlmprobe.analysis.results import (
 
 __all__ = [
     "AXIS_PAIRS",
-    "CANDIDATES_VERSION",
+    "CATALOG",
     "CATEGORY_PAIRS",
-    "METRIC_VERSIONS",
-    "PCA_VERSION",
     "AccuracyPoint",
     "CategoryPoint",
     "CategoryValidity",
@@ -67,6 +60,3 @@ __all__ = [
     "unit",
     "wilson_interval",
 ]
-
-#: The version of every metric that this package computes, by name.
-METRIC_VERSIONS = {**_LAYER_VERSIONS, **ALIGNMENT_VERSIONS, **PERSPECTIVE_VERSIONS}

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import nan, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmprobe.analysis.deltas import signs, unit
+from vlmprobe.analysis.catalog import (
+    CONSISTENT,
+    COUNTER,
+    OF_MEANS,
+    PER_SAMPLE,
+    RANDOM_SIGNS,
+    SHUFFLED,
+    ZERO_QUADS,
+)
+from vlmprobe.analysis.catalog import CROSS_AXIS_ALIGNMENT_CANONICAL as CANONICAL
+from vlmprobe.analysis.catalog import CROSS_AXIS_ALIGNMENT_PUBLISHED as PUBLISHED
+from vlmprobe.analysis.deltas import check_finite, signs, unit
+from vlmprobe.analysis.metric_maker import MetricMaker
 from vlmprobe.analysis.quad_statistics import (
     SHUFFLE_SEED,
     Quads,
@@ -16,14 +27,7 @@ from vlmprobe.analysis.quad_statistics import (
     flipped_statistics,
     shuffled_means,
 )
-from vlmprobe.analysis.resampling import (
-    apart,
-    bootstrap_weights,
-    percentile_interval,
-    random_signs,
-    sign_flip_p_value,
-)
-from vlmprobe.analysis.results import Metric
+from vlmprobe.analysis.resampling import apart, bootstrap_weights, random_signs, sign_flip_p_value
 from vlmprobe.pairs.axes import Axis, Subset, parse_category
 
 if TYPE_CHECKING:
@@ -31,16 +35,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from vlmprobe.analysis.catalog import Entry
     from vlmprobe.analysis.deltas import FloatArray
+    from vlmprobe.analysis.results import Metric
 
-__all__ = ["ALIGNMENT_VERSIONS", "alignment_metrics"]
-
-_PUBLISHED = "cross_axis_alignment.published"
-_CANONICAL = "cross_axis_alignment.canonical"
-_ZERO_QUADS = "zero_quads"
-
-#: Raised when a definition changes, so that old and new numbers are told apart.
-ALIGNMENT_VERSIONS = {_PUBLISHED: 1, _CANONICAL: 1, _ZERO_QUADS: 1}
+__all__ = ["alignment_metrics"]
 
 
 def alignment_metrics(
@@ -137,55 +136,28 @@ def alignment_metrics(
     return [
         metric
         for subset, quads in subsets.items()
-        for metric in _subset_metrics(quads, known, _Maker(str(subset), layer, seed))
+        for metric in _subset_metrics(quads, known, MetricMaker(subset, layer, seed))
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Maker:
-    """What the metrics of one subset have in common."""
-
-    subset: str
-    layer: int
-    seed: int
-
-    def metric(
-        self,
-        name: str,
-        target: str,
-        value: float,
-        n: int,
-        *,
-        std: float | None = None,
-        interval: tuple[float, float] | None = None,
-        p_value: float | None = None,
-        seed: int | None = None,
-    ) -> Metric:
-        """Make a metric; its seed is the study's as soon as it has an interval or a p-value."""
-        low, high = interval if interval is not None else (None, None)
-        if seed is None and (interval is not None or p_value is not None):
-            seed = self.seed
-        version = ALIGNMENT_VERSIONS[name]
-        return Metric(name, version, self.subset, target, self.layer, value, std, n, low, high, p_value, seed)
-
-
-def _subset_metrics(quads: Quads, known: bool, maker: _Maker) -> Iterator[Metric]:
+def _subset_metrics(quads: Quads, known: bool, maker: MetricMaker) -> Iterator[Metric]:
     directed = unit(quads.vertical)[1] & unit(quads.distance)[1]
     n = len(directed)
-    yield maker.metric(_ZERO_QUADS, "vertical/distance", float((~directed).sum()) if n else nan, n)
+    n_zero = float((~directed).sum()) if n else nan
+    yield maker.metric(ZERO_QUADS, ZERO_QUADS.targets[0], n_zero, n)
     quads = quads.take(directed).in_fewer_dimensions()
-    yield from _set_metrics(_PUBLISHED, "", quads, maker)
+    yield from _set_metrics(PUBLISHED, "", quads, maker)
     consistent = quads.vertical_signs == quads.distance_signs
     canonical = quads.sign_corrected()
     for suffix, rows in (
         ("", np.ones_like(consistent)),
-        ("/consistent", consistent),
-        ("/counter", ~consistent),
+        (f"/{CONSISTENT}", consistent),
+        (f"/{COUNTER}", ~consistent),
     ):
-        yield from _set_metrics(_CANONICAL, suffix, canonical.take(rows & known), maker)
+        yield from _set_metrics(CANONICAL, suffix, canonical.take(rows & known), maker)
 
 
-def _set_metrics(name: str, suffix: str, quads: Quads, maker: _Maker) -> Iterator[Metric]:
+def _set_metrics(entry: Entry, suffix: str, quads: Quads, maker: MetricMaker) -> Iterator[Metric]:
     """Compute the targets of one set of quads, of which no delta is zero."""
     n = len(quads.images)
     vertical_units, distance_units = unit(quads.vertical)[0], unit(quads.distance)[0]
@@ -195,44 +167,26 @@ def _set_metrics(name: str, suffix: str, quads: Quads, maker: _Maker) -> Iterato
     sums = apart(lambda rows: rows @ cosine_of_quad, weights)
     per_sample = np.divide(sums, totals, out=np.full(len(totals), nan), where=totals > 0)
     of_means = apart(lambda rows: cosines_of_means(quads, rows), weights)
-    p_values: list[float | None] = [None, None]
-    if name == _CANONICAL and len(quads.flips):
+    p_values = None
+    if entry is CANONICAL and len(quads.flips):
         p_values = [
             sign_flip_p_value(column[0], column[1:]) for column in flipped_statistics(quads, cosine_of_quad).T
         ]
-
-    yield maker.metric(
-        name,
-        f"per_sample{suffix}",
-        float(per_sample[0]),
-        n,
-        std=float(cosine_of_quad.std()) if n else nan,
-        interval=_interval(per_sample, quads),
-        p_value=p_values[0],
-    )
-    yield maker.metric(
-        name,
-        f"of_means{suffix}",
-        float(of_means[0]),
-        n,
-        interval=_interval(of_means, quads),
-        p_value=p_values[1],
+    yield from maker.metrics(
+        entry,
+        [f"{PER_SAMPLE}{suffix}", f"{OF_MEANS}{suffix}"],
+        np.stack([per_sample, of_means], axis=1),
+        [n, n],
+        [len(np.unique(quads.images))] * 2,
+        std=[float(cosine_of_quad.std()) if n else nan, None],
+        p_values=p_values,
     )
     mean, std = shuffled_means(vertical_units, distance_units)
-    yield maker.metric(name, f"shuffled{suffix}", mean, n, std=std, seed=SHUFFLE_SEED)
-    if name == _CANONICAL:
+    yield maker.metric(entry, f"{SHUFFLED}{suffix}", mean, n, std=std, seed=SHUFFLE_SEED)
+    if entry is CANONICAL:
         of_image = np.bincount(quads.images, weights=cosine_of_quad)
         value, std = (0.0, sqrt(float(of_image @ of_image)) / n) if n else (nan, nan)
-        yield maker.metric(name, f"random_signs{suffix}", value, n, std=std)
-
-
-def _interval(values: FloatArray, quads: Quads) -> tuple[float, float] | None:
-    """Reduce an estimate's resamples, which follow it; None if there are none."""
-    if len(values) == 1:
-        return None
-    if np.isnan(values[0]) or len(np.unique(quads.images)) < 2:
-        return nan, nan
-    return percentile_interval(values[1:])
+        yield maker.metric(entry, f"{RANDOM_SIGNS}{suffix}", value, n, std=std)
 
 
 def _signs_on(axis: Axis, categories: Sequence[str] | None, n: int) -> FloatArray:
@@ -256,10 +210,5 @@ def _checked(
             f"got {np.shape(vertical)} and {np.shape(distance)}"
         )
     first, second = np.asarray(vertical, dtype=np.float64), np.asarray(distance, dtype=np.float64)
-    broken = int((~(np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1))).sum())
-    if broken:
-        raise ValueError(
-            f"layer {layer}: {broken} of {len(first)} quads have hidden states that are not finite; "
-            "extract them again in float32 or bfloat16 (float16 overflows)"
-        )
+    check_finite(np.hstack([first, second]), "quads", layer=layer)
     return first, second

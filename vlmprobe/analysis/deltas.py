@@ -17,7 +17,22 @@ if TYPE_CHECKING:
     IntArray = npt.NDArray[np.int64]
     BoolArray = npt.NDArray[np.bool_]
 
-__all__ = ["category_codes", "check_shapes", "deltas", "sign_corrected", "signs", "unit", "working_dtype"]
+__all__ = [
+    "NOT_FINITE",
+    "category_codes",
+    "check_finite",
+    "check_shapes",
+    "deltas",
+    "sign_corrected",
+    "signs",
+    "unit",
+    "working_dtype",
+]
+
+#: What is wrong with states, and what to do.
+NOT_FINITE = (
+    "hidden states that are not finite; extract them again in float32 or bfloat16 (float16 overflows)"
+)
 
 
 def deltas(orig: npt.NDArray[Any], swap: npt.NDArray[Any]) -> FloatArray:
@@ -49,6 +64,21 @@ def check_shapes(orig: npt.NDArray[Any], swap: npt.NDArray[Any]) -> None:
         raise ValueError(
             f"orig and swap must be (N, D) arrays of one shape, got {np.shape(orig)} and {np.shape(swap)}"
         )
+
+
+def check_finite(numbers: npt.NDArray[Any], what: str, *, layer: int) -> None:
+    """Refuse a layer of which some hidden states are not finite.
+
+    Args:
+        numbers: (N, ...) of the states, one row a vector.
+        what: the vectors, for the message.
+        layer: the layer's number, for the message.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    if n_broken := len(np.unique(np.nonzero(~np.isfinite(numbers))[0])):
+        raise ValueError(f"layer {layer}: {n_broken} of {len(numbers)} {what} have {NOT_FINITE}")
 
 
 def working_dtype(states: npt.NDArray[Any]) -> type[np.float32 | np.float64]:

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vlmprobe.analysis.catalog import (
+    AXIS_COHERENCE,
+    AXIS_COHERENCE_PEAK,
+    AXIS_COHERENCE_PEAK_LAYER,
+    VD_EI_POOLED,
+)
+from vlmprobe.analysis.results import Metric
 from vlmprobe.pairs.axes import AXES, Axis, Subset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vlmprobe.analysis.results import Metric
-
 __all__ = [
-    "CANDIDATES_VERSION",
     "LayerCandidates",
     "candidates_of",
     "layer_candidates",
@@ -24,15 +28,12 @@ __all__ = [
     "representative_layers",
 ]
 
-#: Of ``layer_candidates`` among the stored results.
-CANDIDATES_VERSION = 1
 #: Share of an axis's peak coherence from which a layer counts as near it.
 _NEAR_PEAK = 0.85
 #: Share of the layers before those that specialise in output.
 _NOT_LATE = 0.93
 #: Layers on either side that the local spread of VD-EI looks at.
 _NEIGHBOURS = 3
-_PEAK_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +92,11 @@ def layer_candidates(
     plateaus: dict[str, tuple[int, ...]] = {}
     warnings = []
     for axis in AXES:
-        values = {layer: value for layer, value in coherence.get(axis, {}).items() if isfinite(value)}
-        peak = max(values.values(), default=0.0)
-        if not values:
-            warnings.append(f"{axis}: no coherence, axis skipped")
-        elif peak <= 0:
-            warnings.append(f"{axis}: peak coherence is not positive, axis skipped")
+        peak, plateaus[str(axis)], problem = _plateau(coherence.get(axis, {}))
+        if problem:
+            warnings.append(f"{axis}: {problem}, axis skipped")
         else:
             peaks[axis] = peak
-        near = (layer for layer, value in values.items() if peak > 0 and value >= _NEAR_PEAK * peak)
-        plateaus[str(axis)] = tuple(sorted(near))
 
     cutoff = None if n_layers is None else round(_NOT_LATE * n_layers)
     if cutoff is None:
@@ -127,6 +123,17 @@ def layer_candidates(
         vd_more_stable_than_median=_stable(vd_ei),
         cutoff_layer=cutoff,
     )
+
+
+def _plateau(coherence: Mapping[int, float]) -> tuple[float, tuple[int, ...], str]:
+    """Return an axis's peak, the layers near it, and what keeps the axis from having any."""
+    values = {layer: value for layer, value in coherence.items() if isfinite(value)}
+    if not values:
+        return 0.0, (), "no coherence"
+    peak = max(values.values())
+    if peak <= 0:
+        return peak, (), "peak coherence is not positive"
+    return peak, tuple(sorted(layer for layer, value in values.items() if value >= _NEAR_PEAK * peak)), ""
 
 
 def _share(value: float, peak: float) -> float:
@@ -177,16 +184,19 @@ def peaks(metrics: Sequence[Metric]) -> list[Metric]:
     """Reduce each axis's coherence over layers to its highest value (its interval is that layer's own)."""
     best: dict[tuple[str, str], Metric] = {}
     for metric in metrics:
-        if metric.name != "axis_coherence" or metric.value != metric.value:
+        if metric.name != AXIS_COHERENCE.name or metric.value != metric.value:
             continue
         key = (metric.subset, metric.target)
         if key not in best or metric.value > best[key].value:
             best[key] = metric
+    peak, where = AXIS_COHERENCE_PEAK, AXIS_COHERENCE_PEAK_LAYER
     reduced = []
-    for metric in best.values():
-        peak = replace(metric, name="axis_coherence.peak", version=_PEAK_VERSION, layer=-1)
-        where = replace(peak, name="axis_coherence.peak_layer", value=float(metric.layer), std=None)
-        reduced += [peak, replace(where, ci_low=None, ci_high=None, seed=None)]
+    for each in best.values():
+        layer = float(each.layer)
+        reduced += [
+            replace(each, name=peak.name, version=peak.version, layer=-1),
+            Metric(where.name, where.version, each.subset, each.target, -1, layer, None, each.n),
+        ]
     return reduced
 
 
@@ -199,8 +209,8 @@ def candidates_of(
     for metric in metrics:
         if metric.subset != subset or metric.layer < 0:
             continue
-        if metric.name == "axis_coherence":
+        if metric.name == AXIS_COHERENCE.name:
             coherence[metric.target][metric.layer] = metric.value
-        elif metric.name == "vd_ei.pooled" and metric.target == "vertical/distance":
+        elif (metric.name, metric.target) == (VD_EI_POOLED.name, VD_EI_POOLED.targets[0]):
             vd_ei[metric.layer] = metric.value
     return layer_candidates(coherence, vd_ei, n_layers)

@@ -121,11 +121,6 @@ class LayerVectors:
         #: (N, N), of which those below the axes' diagonal blocks are left out; None if nobody asked, or beyond D.
         self._cosines: Floats | None = None
 
-    @property
-    def n_broken(self) -> int:
-        """How many deltas are not finite: a finite difference has finite terms, and a finite length."""
-        return int((~np.isfinite(self.lengths)).sum())
-
     def _columns(self) -> FloatArray:
         return np.stack(
             [np.ones_like(self.lengths), self.lengths, self.directed, self.based, self.ratios], axis=1

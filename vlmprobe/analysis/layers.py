@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vlmprobe.analysis import catalog
 from vlmprobe.analysis.coherence import std_of_pairs, weighted_pairwise_cosine
-from vlmprobe.analysis.deltas import category_codes, check_shapes
+from vlmprobe.analysis.deltas import category_codes, check_finite, check_shapes
 from vlmprobe.analysis.entanglement import AXIS_PAIRS, CATEGORY_PAIRS, cosines, vd_ei_eq3, vd_ei_pooled
 from vlmprobe.analysis.groups import CATEGORIES_OF_AXES, Groups, of_subset, totals_of_targets
 from vlmprobe.analysis.layer_sums import LayerSums, LayerVectors
-from vlmprobe.analysis.resampling import bootstrap_weights, percentile_intervals
-from vlmprobe.analysis.results import Metric
+from vlmprobe.analysis.metric_maker import MetricMaker
+from vlmprobe.analysis.resampling import bootstrap_weights
 from vlmprobe.pairs.axes import AXES, CATEGORIES, Subset
 
 if TYPE_CHECKING:
@@ -23,20 +24,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
+    from vlmprobe.analysis.results import Metric
 
-__all__ = ["METRIC_VERSIONS", "LayerMetrics", "layer_metrics"]
-
-#: Raised when a definition changes, so that old and new numbers are told apart.
-METRIC_VERSIONS = {
-    "within_category_consistency": 1,
-    "axis_coherence": 1,
-    "delta_similarity": 1,
-    "delta_norm": 1,
-    "delta_ratio": 1,
-    "vd_ei.eq3": 1,
-    "vd_ei.pooled": 1,
-    "zero_deltas": 1,
-}
+__all__ = ["LayerMetrics", "layer_metrics"]
 
 _N_CATEGORIES = len(CATEGORIES)
 
@@ -140,22 +130,19 @@ class LayerMetrics:
             invalid="ignore", over="ignore"
         ):  # inf - inf: reported below, with the layer and the count
             vectors = LayerVectors(orig, swap, self._order, self._groups, self._subsets)
-        if vectors.n_broken:
-            raise ValueError(
-                f"layer {layer}: {vectors.n_broken} of {self._n} pairs have hidden states that are not finite; "
-                "extract them again in float32 or bfloat16 (float16 overflows)"
-            )
+        # A finite difference has finite terms, and a finite length.
+        check_finite(vectors.lengths, "pairs", layer=layer)
         # Resamples first: what they multiply serves the spread as well.
         sums, over_pairs = vectors.sums(self._weights), vectors.sums_over_pairs()
         return [
             metric
             for place, subset in enumerate(self._subsets)
-            for block in _blocks(
+            for metric in _metrics(
                 _Sample(
                     vectors, self._groups, subset, self._support[subset], sums, over_pairs, sums.grams[place]
-                )
+                ),
+                MetricMaker(subset, layer, self._seed),
             )
-            for metric in block.metrics(subset, layer, self._seed)
         ]
 
 
@@ -196,51 +183,15 @@ class _Sample:
         return self.groups.support(self.subset, kept)
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """One metric for K targets; row 0 of the values is the estimate, the rest are resamples."""
-
-    name: str
-    targets: Sequence[str]
-    values: FloatArray
-    n: Sequence[int]
-    n_images: Sequence[int]
-    std: Sequence[float] | None = None
-
-    def metrics(self, subset: Subset, layer: int, seed: int) -> Iterator[Metric]:
-        """Reduce each column to an estimate and an interval."""
-        resampled = len(self.values) > 1
-        intervals = percentile_intervals(self.values[1:]) if resampled else [(nan, nan)] * len(self.targets)
-        for column, target in enumerate(self.targets):
-            value = float(self.values[0, column])
-            low, high = intervals[column]
-            if np.isnan(value) or self.n_images[column] < 2:
-                low, high = nan, nan
-            yield Metric(
-                name=self.name,
-                version=METRIC_VERSIONS[self.name],
-                # Plain text: database drivers differ in what they make of an enum.
-                subset=str(subset),
-                target=str(target),
-                layer=layer,
-                value=value,
-                std=None if self.std is None else self.std[column],
-                n=self.n[column],
-                ci_low=low if resampled else None,
-                ci_high=high if resampled else None,
-                seed=seed if resampled else None,
-            )
-
-
-def _blocks(sample: _Sample) -> Iterator[_Block]:
+def _metrics(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
     """Compute each metric of one subset for all its targets and resamples at once."""
-    yield from _direction_blocks(sample)
-    yield from _mean_blocks(sample)
-    yield from _length_blocks(sample)
-    yield _zero_block(sample)
+    yield from _of_directions(sample, maker)
+    yield from _of_means(sample, maker)
+    yield from _of_lengths(sample, maker)
+    yield from _of_zeros(sample, maker)
 
 
-def _direction_blocks(sample: _Sample) -> Iterator[_Block]:
+def _of_directions(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
     sums = sample.sums
     means = weighted_pairwise_cosine(
         sample.within(sums.directions), sample.totals(sums.directed), sample.totals(sums.directed_squares)
@@ -251,52 +202,46 @@ def _direction_blocks(sample: _Sample) -> Iterator[_Block]:
         std_of_pairs(float(total), float(square), count)
         for total, square, count in zip(totals, squares, n, strict=True)
     ]
-    for name, targets, part in (
-        ("within_category_consistency", CATEGORIES, slice(None, _N_CATEGORIES)),
-        ("axis_coherence", AXES, slice(_N_CATEGORIES, None)),
+    for entry, part in (
+        (catalog.WITHIN_CATEGORY_CONSISTENCY, slice(None, _N_CATEGORIES)),
+        (catalog.AXIS_COHERENCE, slice(_N_CATEGORIES, None)),
     ):
-        yield _Block(name, targets, means[:, part], n[part], n_images[part], std[part])
+        yield from maker.metrics(entry, entry.targets, means[:, part], n[part], n_images[part], std=std[part])
 
 
-def _mean_blocks(sample: _Sample) -> Iterator[_Block]:
+def _of_means(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
     similarity = cosines(sample.grams, sample.totals(sample.sums.lengths))
-    support = sample.support()
-
     places = [(CATEGORIES.index(first), CATEGORIES.index(second)) for first, second in CATEGORY_PAIRS]
-    values = np.stack([similarity[:, i, j] for i, j in places], axis=1)
-    names = [f"{first}/{second}" for first, second in CATEGORY_PAIRS]
-    yield _Block("delta_similarity", names, values, *_support_of_sets(support, places))
-
-    names = [f"{first}/{second}" for first, second in AXIS_PAIRS]
-    values = np.stack([vd_ei_eq3(similarity, *axes) for axes in AXIS_PAIRS], axis=1)
     fours = [[CATEGORIES.index(c) for axis in axes for c in axis.categories] for axes in AXIS_PAIRS]
-    yield _Block("vd_ei.eq3", names, values, *_support_of_sets(support, fours))
-    values = np.stack([vd_ei_pooled(similarity, *axes) for axes in AXIS_PAIRS], axis=1)
     twos = [[_N_CATEGORIES + AXES.index(axis) for axis in axes] for axes in AXIS_PAIRS]
-    yield _Block("vd_ei.pooled", names, values, *_support_of_sets(support, twos))
+    for entry, columns, sets in (
+        (catalog.DELTA_SIMILARITY, [similarity[:, i, j] for i, j in places], places),
+        (catalog.VD_EI_EQ3, [vd_ei_eq3(similarity, *axes) for axes in AXIS_PAIRS], fours),
+        (catalog.VD_EI_POOLED, [vd_ei_pooled(similarity, *axes) for axes in AXIS_PAIRS], twos),
+    ):
+        support = _support_of_sets(sample.support(), sets)
+        yield from maker.metrics(entry, entry.targets, np.stack(columns, axis=1), *support)
 
 
-def _length_blocks(sample: _Sample) -> Iterator[_Block]:
+def _of_lengths(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
     vectors, sums = sample.vectors, sample.sums
-    for name, lengths, kept, totals, weights in (
-        ("delta_norm", vectors.lengths, np.ones_like(vectors.based), sums.lengths, sums.drawn),
-        ("delta_ratio", vectors.ratios, vectors.based, sums.ratios, sums.based),
+    for entry, lengths, kept, totals, weights in (
+        (catalog.DELTA_NORM, vectors.lengths, np.ones_like(vectors.based), sums.lengths, sums.drawn),
+        (catalog.DELTA_RATIO, vectors.ratios, vectors.based, sums.ratios, sums.based),
     ):
         added, counts = of_subset(totals, sample.subset), of_subset(weights, sample.subset)
         means = np.divide(added, counts, out=np.full(added.shape, nan), where=counts > 0)
         masks = [rows & kept for rows in sample.groups.rows_of_targets(sample.subset)[:_N_CATEGORIES]]
         std = [float(lengths[rows].std()) if rows.any() else nan for rows in masks]
-        n, n_images = sample.support(kept)
-        yield _Block(name, CATEGORIES, means, n[:_N_CATEGORIES], n_images[:_N_CATEGORIES], std)
+        n, n_images = (numbers[:_N_CATEGORIES] for numbers in sample.support(kept))
+        yield from maker.metrics(entry, entry.targets, means, n, n_images, std=std)
 
 
-def _zero_block(sample: _Sample) -> _Block:
-    n, n_images = sample.support()
-    n_directed, _ = sample.support(sample.vectors.directed)
-    counts = [float(every - some) if every else nan for every, some in zip(n, n_directed, strict=True)]
-    return _Block(
-        "zero_deltas", AXES, np.array([counts[_N_CATEGORIES:]]), n[_N_CATEGORIES:], n_images[_N_CATEGORIES:]
-    )
+def _of_zeros(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
+    (n, _), (n_directed, _) = sample.support(), sample.support(sample.vectors.directed)
+    for axis, target in enumerate(catalog.ZERO_DELTAS.targets, start=_N_CATEGORIES):
+        count = float(n[axis] - n_directed[axis]) if n[axis] else nan
+        yield maker.metric(catalog.ZERO_DELTAS, target, count, n[axis])
 
 
 def _support_of_sets(

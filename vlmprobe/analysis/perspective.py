@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from math import nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vlmprobe.analysis.catalog import AXIS_COHERENCE_PERSPECTIVE, CONSISTENT, COUNTER, PERSPECTIVE_COSINE
 from vlmprobe.analysis.coherence import PairwiseCosine, pairwise_cosine, weighted_pairwise_cosine
-from vlmprobe.analysis.deltas import sign_corrected, unit
+from vlmprobe.analysis.deltas import check_finite, sign_corrected, unit
 from vlmprobe.analysis.entanglement import cosines
-from vlmprobe.analysis.resampling import apart, bootstrap_weights, percentile_interval
-from vlmprobe.analysis.results import Metric
+from vlmprobe.analysis.metric_maker import MetricMaker
+from vlmprobe.analysis.resampling import apart, bootstrap_weights
 from vlmprobe.pairs.axes import Axis, Subset, parse_category
 
 if TYPE_CHECKING:
@@ -20,17 +20,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
+    from vlmprobe.analysis.results import Metric
 
-__all__ = ["PERSPECTIVE_VERSIONS", "perspective_metrics"]
-
-_COHERENCE = "axis_coherence.perspective"
-_COSINE = "perspective_cosine"
-
-#: Raised when a definition changes, so that old and new numbers are told apart.
-PERSPECTIVE_VERSIONS = {_COHERENCE: 1, _COSINE: 1}
+__all__ = ["perspective_metrics"]
 
 #: The two halves that are compared.
-_HALVES = ("consistent", "counter")
+_HALVES = (CONSISTENT, COUNTER)
 _PERSPECTIVES = (*_HALVES, "ambiguous", None)
 
 
@@ -91,47 +86,37 @@ def perspective_metrics(
     if both_correct is not None:
         subsets[Subset.BOTH_CORRECT] = np.asarray(both_correct, dtype=bool)
     names = np.asarray(images, dtype=np.str_)
-    found = []
-    for subset, members in subsets.items():
-        for name, target, values, std, count, few in _values(
-            signed, [half & members for half in halves], names, weights
-        ):
-            low: float | None = None
-            high: float | None = None
-            if len(values) > 1:
-                low, high = (nan, nan) if few or np.isnan(values[0]) else percentile_interval(values[1:])
-            found.append(
-                Metric(
-                    name,
-                    PERSPECTIVE_VERSIONS[name],
-                    str(subset),
-                    target,
-                    layer,
-                    float(values[0]),
-                    std,
-                    count,
-                    low,
-                    high,
-                    seed=seed if len(values) > 1 else None,
-                )
-            )
-    return found
+    return [
+        metric
+        for subset, members in subsets.items()
+        for metric in _metrics(
+            signed,
+            [half & members for half in halves],
+            names,
+            weights,
+            MetricMaker(subset, layer, seed),
+        )
+    ]
 
 
-def _values(
-    signed: FloatArray, halves: Sequence[BoolArray], images: npt.NDArray[np.str_], weights: FloatArray
-) -> Iterator[tuple[str, str, FloatArray, float | None, int, bool]]:
-    """Yield name, target, (R,) values, std, n, and whether the images are too few for an interval."""
-    few = []
-    for half, rows in zip(_HALVES, halves, strict=True):
-        few.append(len(np.unique(images[rows])) < 2)
+def _metrics(
+    signed: FloatArray,
+    halves: Sequence[BoolArray],
+    images: npt.NDArray[np.str_],
+    weights: FloatArray,
+    maker: MetricMaker,
+) -> Iterator[Metric]:
+    directed = unit(signed)[1]
+    for target, rows in zip(AXIS_COHERENCE_PERSPECTIVE.targets, halves, strict=True):
         means, cosine = _coherence(signed[rows], weights[:, rows])
-        directed = rows & unit(signed)[1]
-        lone = len(np.unique(images[directed])) < 2
-        yield _COHERENCE, f"{Axis.DISTANCE}/{half}", means, cosine.std, cosine.n, lone
+        n_images = len(np.unique(images[rows & directed]))
+        yield from maker.metrics(
+            AXIS_COHERENCE_PERSPECTIVE, [target], means[:, None], [cosine.n], [n_images], std=[cosine.std]
+        )
     values = apart(lambda drawn: _cosines_of_means(signed, halves, drawn), weights)
     counts = [int(rows.sum()) for rows in halves]
-    yield _COSINE, "/".join(_HALVES), values, None, sum(counts) if min(counts) else 0, any(few)
+    n, n_images = sum(counts) if min(counts) else 0, min(len(np.unique(images[rows])) for rows in halves)
+    yield from maker.metrics(PERSPECTIVE_COSINE, PERSPECTIVE_COSINE.targets, values[:, None], [n], [n_images])
 
 
 def _cosines_of_means(signed: FloatArray, halves: Sequence[BoolArray], weights: FloatArray) -> FloatArray:
@@ -164,10 +149,5 @@ def _checked(
         raise ValueError(
             f"unknown perspective {', '.join(unknown)}; known: consistent, counter, ambiguous, None"
         )
-    broken = int((~np.isfinite(signed).all(axis=1)).sum())
-    if broken:
-        raise ValueError(
-            f"layer {layer}: {broken} of {len(signed)} pairs have hidden states that are not finite; "
-            "extract them again in float32 or bfloat16 (float16 overflows)"
-        )
+    check_finite(signed, "pairs", layer=layer)
     return signed

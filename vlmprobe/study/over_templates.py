@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from vlmprobe.analysis import METRIC_VERSIONS
+from vlmprobe.analysis import CATALOG
 from vlmprobe.errors import unknown_name
 from vlmprobe.reports import TemplatePoint
 from vlmprobe.store.queries import load_query
@@ -20,15 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_metrics", "over_templates"]
 
-#: Metrics that are not per layer.
-_OF_RUNS = (
-    "accuracy.orig",
-    "accuracy.swap",
-    "accuracy.both",
-    "axis_coherence.peak",
-    "axis_coherence.peak_layer",
-)
-
 
 def check_metrics(names: Sequence[str]) -> None:
     """Look at the names of metrics before hours of work that end with them.
@@ -36,7 +27,7 @@ def check_metrics(names: Sequence[str]) -> None:
     Raises:
         UsageError: there is no metric of a name; the message lists those there are.
     """
-    known = [*_OF_RUNS, *METRIC_VERSIONS]
+    known = [entry.name for entry in CATALOG.values() if entry.is_number]
     for name in names:
         if name not in known:
             raise unknown_name("metric", name, sorted(known))

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.analysis import (
-    CANDIDATES_VERSION,
-    PCA_VERSION,
     LayerCandidates,
     LayerMetrics,
     Metric,
@@ -21,6 +19,7 @@ from vlmprobe.analysis import (
     project_states,
     random_signs,
 )
+from vlmprobe.analysis.catalog import LAYER_CANDIDATES, PCA
 from vlmprobe.analysis.side_by_side import side_by_side
 from vlmprobe.pairs import Axis, Subset
 
@@ -135,14 +134,14 @@ def explained_variance(states: Any, categories: Sequence[str], layer: int, subse
         ]
         for name, project in (("states", project_states), ("deltas", project_deltas))
     }
-    return {"name": "pca", "version": PCA_VERSION, "subset": str(subset), "layer": layer, "value": shares}
+    return {"name": PCA.name, "version": PCA.version, "subset": str(subset), "layer": layer, "value": shares}
 
 
 def candidates_result(candidates: LayerCandidates, subset: Subset) -> dict[str, Any]:
     """Return the row of ``results_json`` that keeps the short list."""
     return {
-        "name": "layer_candidates",
-        "version": CANDIDATES_VERSION,
+        "name": LAYER_CANDIDATES.name,
+        "version": LAYER_CANDIDATES.version,
         "subset": str(subset),
         "layer": -1,
         "value": asdict(candidates),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import Metric
+from vlmprobe.analysis.catalog import ACCURACIES
 from vlmprobe.analysis.layer_choice import candidates_of, peaks
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs import Subset
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from vlmprobe.workspace import Workspace
 
 __all__ = ["AnalyzeResult", "analyze"]
-
-_ACCURACY_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +83,8 @@ def _accuracy(connection: Connection, run: Run) -> list[Metric]:
     rows = fetch(connection, query.sql, query.bind({"run_id": run.run_id}))
     return [
         Metric(
-            name=f"accuracy.{side}",
-            version=_ACCURACY_VERSION,
+            name=entry.name,
+            version=entry.version,
             subset=str(Subset.ALL),
             target=row["axis"],
             layer=-1,
@@ -96,5 +95,5 @@ def _accuracy(connection: Connection, run: Run) -> list[Metric]:
             ci_high=row[f"acc_{side}_high"],
         )
         for row in rows
-        for side in ("orig", "swap", "both")
+        for side, entry in ACCURACIES.items()
     ]

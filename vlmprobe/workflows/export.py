@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.analysis import LayerCandidates, Metric
+from vlmprobe.analysis.catalog import DELTA_NORM, DELTA_SIMILARITY, LAYER_CANDIDATES
 from vlmprobe.errors import UsageError
 from vlmprobe.interop import (
     AnsweredPair,
@@ -129,9 +130,9 @@ def _answered(row: Mapping[str, Any]) -> AnsweredPair:
 def _results(database: Database, run: Run, layers: Sequence[int]) -> ScaleResults:
     with database.transaction() as connection:
         rows = read_metrics(connection, run.run_id)
-        stored = read_results_json(connection, run.run_id, "layer_candidates", str(Subset.ALL))
+        stored = read_results_json(connection, run.run_id, LAYER_CANDIDATES.name, str(Subset.ALL))
     kept = set(layers) | {-1}
-    per_layer_files = {"delta_similarity", "delta_norm"}
+    per_layer_files = {DELTA_SIMILARITY.name, DELTA_NORM.name}
     metrics = [_metric(row) for row in rows if row["layer"] in kept or row["name"] not in per_layer_files]
     candidates = LayerCandidates(**stored) if stored else None
     return ScaleResults(metrics, candidates)

@@ -1,0 +1,47 @@
+"""The catalog of metrics: what is declared is what is computed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from vlmprobe.analysis import CATALOG, alignment_metrics, layer_metrics, perspective_metrics
+from vlmprobe.analysis.catalog import entry_of
+
+
+def test_what_is_computed_of_a_layer_is_what_is_declared():
+    """Names, versions, and every target in its order; the rest of the catalog is not per layer or no number."""
+    rng = np.random.default_rng(0)
+    six = ["left", "right", "above", "below", "far", "close"]
+    orig, swap = rng.normal(size=(2, 6, 4))
+    images = list("abcdef")
+    metrics = layer_metrics(orig, swap, six, images, layer=0)
+    metrics += alignment_metrics(orig, swap, ["above"] * 6, ["far"] * 6, images, layer=0)
+    halves = ["consistent", "counter"] * 3
+    metrics += perspective_metrics(orig, ["far"] * 6, halves, images, layer=0)
+
+    computed = defaultdict(list)
+    for metric in metrics:
+        computed[metric.name, metric.version].append(metric.target)
+    assert computed == {
+        (entry.name, entry.version): list(entry.targets)
+        for entry in CATALOG.values()
+        if entry.per_layer and entry.is_number
+    }
+
+
+def test_controls_and_curves_are_targets_of_their_metric():
+    """A figure asks for what is stored."""
+    for entry in CATALOG.values():
+        drawn = (
+            *(entry.control.targets if entry.control else ()),
+            *(entry.curves.targets if entry.curves else ()),
+        )
+        assert set(drawn) <= set(entry.targets), entry.name
+
+
+def test_a_metric_that_is_not_declared_is_called_by_its_name():
+    """Curves of a caller's own can be drawn too."""
+    entry = entry_of("my_own_metric")
+    assert (entry.title, entry.label, entry.control) == ("my own metric", "my own metric", None)

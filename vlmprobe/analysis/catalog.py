@@ -1,0 +1,278 @@
+"""Every metric, declared once: its name and version, its words and targets, its control, and where it is shown.
+
+To add a metric of layers, declare it here, compute it, and describe it in docs/metrics.md. The database, SQL and, where
+the entry has ``curves``, the report and the plots follow. Other modules import the entry; none spells its name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vlmprobe.analysis.entanglement import AXIS_PAIRS, CATEGORY_PAIRS
+from vlmprobe.pairs.axes import AXES, CATEGORIES, Axis, Subset
+
+__all__ = ["CATALOG", "NULLS", "OVERALL", "TARGET_TITLES", "Control", "Curves", "Entry", "entry_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Targets that a metric is read beside: what they show too is no finding."""
+
+    targets: tuple[str, ...]
+    label: str
+    """In a legend, or above the control's own panel."""
+    is_band: bool = False
+    """Whether it is a null, drawn as a band behind the curves; else it has panels of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Figures over layers that the gallery makes of a metric: one across scales, and one of each scale."""
+
+    caption: str = ""
+    """Of the figure in the report; empty = the figure is in the plots alone."""
+    heading: str = ""
+    """Above the figure in the report; empty = the metric's title, and "over layers"."""
+    stem: str = ""
+    """Of file names; empty = the metric's name, with _ for each dot."""
+    targets: tuple[str, ...] = ()
+    """What is drawn, beside the control; empty = every target. Over a band, the first alone across scales."""
+    subsets: tuple[Subset, ...] = (Subset.ALL,)
+    """Of which the report has a figure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One metric, or one result that is no number, as it is stored and shown."""
+
+    name: str
+    version: int = 1
+    """Raised when the definition changes, so that old and new numbers are told apart."""
+    title: str
+    """Above a figure."""
+    label: str = ""
+    """Beside the y axis."""
+    targets: tuple[str, ...] = ()
+    legend: str = "target"
+    """What one of the targets is."""
+    per_layer: bool = True
+    is_number: bool = True
+    """Whether it is stored in ``metrics``; else in ``results_json``."""
+    is_logarithmic: bool = False
+    """Whether its axis is logarithmic where the values grow by orders of magnitude."""
+    control: Control | None = None
+    curves: Curves | None = None
+    """None = the gallery declares its figures, unless ``no_figure`` says why there are none."""
+    no_figure: str = ""
+
+
+def _each(pairs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    return tuple(f"{first}/{second}" for first, second in pairs)
+
+
+#: The target that is all axes together.
+OVERALL = "overall"
+PER_SAMPLE, OF_MEANS = "per_sample", "of_means"
+TARGET_TITLES = {PER_SAMPLE: "mean over quads", OF_MEANS: "cosine of the means"}
+SHUFFLED, RANDOM_SIGNS = "shuffled", "random_signs"
+#: Targets that are the mean and the spread of draws in which nothing is to be found.
+NULLS = (SHUFFLED, RANDOM_SIGNS)
+CONSISTENT, COUNTER = "consistent", "counter"
+
+_AXES, _CATEGORIES = tuple(map(str, AXES)), tuple(map(str, CATEGORIES))
+_AXIS_PAIRS = _each(AXIS_PAIRS)
+#: Of VD-EI: in what crosses the horizontal axis there is no perspective.
+_CROSSING = Control(_AXIS_PAIRS[1:], "control")
+
+AXIS_COHERENCE = Entry(
+    name="axis_coherence",
+    title="Axis coherence",
+    label="mean pairwise cosine of\nsign-corrected deltas",
+    targets=_AXES,
+    legend="axis",
+    curves=Curves(
+        "Mean cosine between the sign-corrected deltas of an axis: 1 when swapping the two objects always moves the "
+        "hidden state the same way, near 0 when the direction differs from pair to pair.",
+        subsets=tuple(Subset),
+    ),
+)
+WITHIN_CATEGORY_CONSISTENCY = Entry(
+    name="within_category_consistency",
+    title="Within-category consistency",
+    label="mean pairwise cosine of deltas",
+    targets=_CATEGORIES,
+    legend="category",
+    curves=Curves("The same within one category, so without a sign to correct."),
+)
+DELTA_SIMILARITY = Entry(
+    name="delta_similarity",
+    title="Similarity of mean deltas",
+    label="cosine of mean deltas",
+    targets=_each(CATEGORY_PAIRS),
+    legend="pair of categories",
+)
+VD_EI_EQ3 = Entry(
+    name="vd_ei.eq3",
+    title="Vertical-distance entanglement (VD-EI, Eq. 3)",
+    label="VD-EI",
+    targets=_AXIS_PAIRS,
+    legend="pair of axes",
+    control=_CROSSING,
+    curves=Curves(
+        "Eq. 3 of the paper: how far above goes with far and below with close. Above 0 the model treats higher as "
+        "farther; the controls cross the horizontal axis, where 0 is expected.",
+        heading="Vertical-distance entanglement (Eq. 3)",
+    ),
+)
+VD_EI_POOLED = Entry(
+    name="vd_ei.pooled",
+    title="Vertical-distance entanglement (VD-EI, pooled)",
+    label="cosine of the mean deltas",
+    targets=_AXIS_PAIRS,
+    legend="pair of axes",
+    control=_CROSSING,
+    curves=Curves(
+        "Cosine of the mean sign-corrected deltas of two axes. Read it beside its controls: what they show too is no "
+        "sign of perspective.",
+        heading="Vertical-distance entanglement (pooled)",
+    ),
+)
+CROSS_AXIS_ALIGNMENT_CANONICAL = Entry(
+    name="cross_axis_alignment.canonical",
+    title="Vertical-distance alignment over quads (sign-corrected)",
+    label="cosine of sign-corrected vertical\nand distance deltas",
+    targets=tuple(
+        f"{statistic}{part}"
+        for part in ("", f"/{CONSISTENT}", f"/{COUNTER}")
+        for statistic in (PER_SAMPLE, OF_MEANS, *NULLS)
+    ),
+    legend="alignment",
+    control=Control((RANDOM_SIGNS,), "random signs (control\nof the mean over quads)", is_band=True),
+    curves=Curves(
+        "Over quads, which ask about height and about distance of the same two objects: the cosine of the two "
+        "sign-corrected deltas. Inside the grey band it is what random signs give.",
+        heading="Alignment of height and distance over quads",
+        stem="alignment",
+        targets=(PER_SAMPLE, OF_MEANS),
+    ),
+)
+CROSS_AXIS_ALIGNMENT_PUBLISHED = Entry(
+    name="cross_axis_alignment.published",
+    title="Vertical-distance alignment over quads (as published)",
+    label="cosine of vertical\nand distance deltas",
+    targets=(PER_SAMPLE, OF_MEANS, SHUFFLED),
+    legend="alignment",
+    control=Control((SHUFFLED,), "shuffled quads (control\nof the mean over quads)", is_band=True),
+    # Not in the report: it depends on the share of consistent quads, and serves to compare with published numbers.
+    curves=Curves(stem="alignment_published", targets=(PER_SAMPLE, OF_MEANS)),
+)
+AXIS_COHERENCE_PERSPECTIVE = Entry(
+    name=f"{AXIS_COHERENCE.name}.perspective",
+    title="Coherence of the distance axis by perspective",
+    label=AXIS_COHERENCE.label,
+    targets=(f"{Axis.DISTANCE}/{CONSISTENT}", f"{Axis.DISTANCE}/{COUNTER}"),
+    legend="perspective",
+    curves=Curves(
+        "Axis coherence over the distance pairs whose farther object is the higher one (consistent), and over those "
+        "where it is the lower one (counter). An axis that only the consistent pairs have may be one of height in the "
+        "image."
+    ),
+)
+PERSPECTIVE_COSINE = Entry(
+    name="perspective_cosine",
+    title="Direction of the distance axis in the two perspectives",
+    label="cosine of the two\nperspectives' mean deltas",
+    targets=(f"{CONSISTENT}/{COUNTER}",),
+    legend="perspective",
+    curves=Curves(
+        "Cosine of the mean sign-corrected deltas of the consistent and of the counter distance pairs. Near 1, far and "
+        "close look the same whether or not height agrees; below 0, the states follow height in the image."
+    ),
+)
+DELTA_RATIO = Entry(
+    name="delta_ratio",
+    title="Size of the deltas beside the hidden states",
+    label="mean |delta| / |h(orig)|",
+    targets=_CATEGORIES,
+    legend="category",
+    curves=Curves(
+        "Mean |delta|/|h|. Where it is tiny, in bfloat16 rounding speaks: read no cosine there.",
+        heading="Size of the delta, relative to the hidden state",
+    ),
+)
+DELTA_NORM = Entry(
+    name="delta_norm",
+    title="Size of the deltas",
+    label="mean |delta|",
+    targets=_CATEGORIES,
+    legend="category",
+    is_logarithmic=True,
+    # Not in the report: in the states' own unit, which delta_ratio does without.
+    curves=Curves(),
+)
+ZERO_DELTAS = Entry(
+    name="zero_deltas",
+    title="Deltas that are zero",
+    targets=_AXES,
+    no_figure="a count, 0 but for models that do not see the swap; query it where the n of a curve is too small",
+)
+ZERO_QUADS = Entry(
+    name="zero_quads",
+    title="Quads of which a delta is zero",
+    targets=_AXIS_PAIRS[:1],
+    no_figure="a count, as zero_deltas",
+)
+AXIS_COHERENCE_PEAK = Entry(
+    name=f"{AXIS_COHERENCE.name}.peak", title="Peak of axis coherence", targets=_AXES, per_layer=False
+)
+AXIS_COHERENCE_PEAK_LAYER = Entry(
+    name=f"{AXIS_COHERENCE_PEAK.name}_layer", title="Layer of that peak", targets=_AXES, per_layer=False
+)
+#: Which question of a pair -> how often it is answered right.
+ACCURACIES = {
+    side: Entry(name=f"accuracy.{side}", title=title, targets=(*_AXES, OVERALL), per_layer=False)
+    for side, title in (
+        ("orig", "Original question right"),
+        ("swap", "Swapped question right"),
+        ("both", "Both questions right"),
+    )
+}
+LAYER_CANDIDATES = Entry(
+    name="layer_candidates",
+    title="Layers worth reading",
+    per_layer=False,
+    is_number=False,
+    no_figure="a list of layers: a table of the report",
+)
+PCA = Entry(name="pca", title="Principal components", is_number=False)
+
+#: Name -> entry, in the order of the report.
+CATALOG = {
+    entry.name: entry
+    for entry in (
+        AXIS_COHERENCE,
+        WITHIN_CATEGORY_CONSISTENCY,
+        DELTA_SIMILARITY,
+        VD_EI_EQ3,
+        VD_EI_POOLED,
+        CROSS_AXIS_ALIGNMENT_CANONICAL,
+        CROSS_AXIS_ALIGNMENT_PUBLISHED,
+        AXIS_COHERENCE_PERSPECTIVE,
+        PERSPECTIVE_COSINE,
+        DELTA_RATIO,
+        DELTA_NORM,
+        ZERO_DELTAS,
+        ZERO_QUADS,
+        AXIS_COHERENCE_PEAK,
+        AXIS_COHERENCE_PEAK_LAYER,
+        *ACCURACIES.values(),
+        LAYER_CANDIDATES,
+        PCA,
+    )
+}
+
+
+def entry_of(name: str) -> Entry:
+    """Return the entry of a metric; of one that is not in the catalog, such as a caller's own, its name in words."""
+    words = name.replace("_", " ")
+    return CATALOG.get(name) or Entry(name=name, title=words, label=words)
