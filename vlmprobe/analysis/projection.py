@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmprobe.analysis.deltas import check_shapes, deltas, working_dtype
+from vlmprobe.analysis.deltas import NOT_FINITE, check_shapes, deltas, working_dtype
 from vlmprobe.pairs.axes import Side, parse_category
 
 if TYPE_CHECKING:
@@ -18,26 +18,14 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.deltas import FloatArray
 
-__all__ = ["PCA_VERSION", "Projection", "project_deltas", "project_states"]
+__all__ = ["Projection", "project_deltas", "project_states"]
 
-#: Of ``pca`` among the stored results, which hold the explained variance.
-PCA_VERSION = 1
-
-#: Up to here all eigenvectors take less time than the iteration for the first few.
-_SMALL = 400
-#: Vectors in a block, of which a product costs about as much as of a few, and steps: enough to converge unless the
-#: spectrum is nearly flat.
-_BLOCK, _STEPS = 16, 10
-#: Of the largest eigenvalue, what may be left of a vector (an eigenvalue is then closer by the square of that), and
-#: how far a basis may be from orthonormal: several times what rounding leaves.
-_CONVERGED: dict[type, float] = {np.float32: 3e-6, np.float64: 1e-9}
-_ORTHONORMAL: dict[type, float] = {np.float32: 1e-4, np.float64: 1e-9}
+#: Up to so many points or dimensions, float64 and then a dense decomposition take no time.
+_IN_DOUBLE, _DENSE = 400, 50
 #: Share of the variance that rounding can leave in a direction that has none.
 _NO_VARIANCE: dict[type, float] = {np.float32: 1e-12, np.float64: 1e-13}
 #: Of a number, what the subtraction of an equal one can leave.
 _ROUNDING = 1e-14
-#: Numbers in float64 at a time: they stay in the processor's cache.
-_PART = 2**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,88 +101,36 @@ def _principal(
     """Return (N, k) coordinates and k shares of the variance; NaN for N < k + 1, D < k or no variance."""
     if k < 1:
         raise ValueError(f"a projection needs at least one component, got {k}")
+    if not np.isfinite(vectors).all():
+        raise ValueError(f"there are {NOT_FINITE}")
     n, dim = vectors.shape
-    # Few vectors take no time, and are looked at more closely.
-    dtype = precision if min(n, dim) > _SMALL else np.float64
-    centred, before, total = _centred(vectors, dtype)
-    if not np.isfinite(before):
-        raise ValueError("hidden states are not finite; extract them again in float32 or bfloat16")
-    # What the subtraction of the mean leaves of equal vectors is rounding, no variance.
-    if n < k + 1 or dim < k or total <= _ROUNDING**2 * before:
+    if n < k + 1 or dim < k:
         return np.full((n, k), nan), (nan,) * k
-    rows = centred if n <= dim else centred.T
-    vectors_of = _leading(rows, k)
-    images = (rows.T @ vectors_of).astype(np.float64)
-    variances = np.einsum("ij,ij->j", images, images)
-    components = images if n <= dim else vectors_of.astype(np.float64)
-    components = components / np.maximum(np.linalg.norm(components, axis=0), np.finfo(np.float64).tiny)
+    dtype = precision if min(n, dim) > _IN_DOUBLE else np.float64
+    vectors = vectors.astype(np.promote_types(vectors.dtype, dtype), copy=False)
+    mean = vectors.mean(axis=0, dtype=np.float64).astype(vectors.dtype)
+    centred = (vectors - mean).astype(dtype, copy=False)
+    # What the subtraction of the mean leaves of equal vectors is rounding, no variance.
+    if np.abs(centred).max() <= _ROUNDING * np.abs(vectors).max():
+        return np.full((n, k), nan), (nan,) * k
+    components = _components(centred, k).astype(np.float64)
+    largest = components[np.arange(k), np.abs(components).argmax(axis=1)]
+    # In float32 a vector of the decomposition is not as long as it should be, to six digits.
+    components *= (np.sign(largest) / np.linalg.norm(components, axis=1))[:, None]
+    points: FloatArray = (centred @ components.T.astype(dtype)).astype(np.float64)
+    variances = np.square(points).sum(axis=0)
+    total = float(np.einsum("ij,ij->", centred, centred, dtype=np.float64))
     # Without variance a direction is rounding, and no coordinate along it means anything.
     flat = variances <= _NO_VARIANCE[dtype] * total
-    components, variances = np.where(flat, 0.0, components), np.where(flat, 0.0, variances)
-    largest = components[np.abs(components).argmax(axis=0), np.arange(k)]
-    components *= np.where(largest < 0, -1.0, 1.0)
-    points: FloatArray = (centred @ components.astype(dtype)).astype(np.float64)
-    return points, tuple(float(variance) for variance in np.clip(variances / total, 0.0, 1.0))
+    points[:, flat] = variances[flat] = 0.0
+    return points, tuple((variances / total).clip(0.0, 1.0).tolist())
 
 
-def _centred(vectors: npt.NDArray[Any], dtype: type[np.floating]) -> tuple[npt.NDArray[Any], float, float]:
-    """Return the vectors around their mean, and the sum of their squares before and after; in float64 part by part."""
-    n, dim = vectors.shape
-    step = max(1, _PART // max(dim, 1))
-    parts = [slice(start, start + step) for start in range(0, n, step)]
-    mean, before, after = np.zeros(dim), 0.0, 0.0
-    with np.errstate(invalid="ignore", over="ignore"):  # the caller looks at the sum
-        for rows in parts:
-            part = vectors[rows].astype(np.float64)
-            mean += part.sum(axis=0)
-            before += float(np.vdot(part, part))
-        mean /= max(n, 1)
-        centred = np.empty((n, dim), dtype=dtype)
-        for rows in parts:
-            part = vectors[rows] - mean
-            after += float(np.vdot(part, part))
-            centred[rows] = part
-    return centred, before, after
+def _components(centred: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:
+    """Return the first k right singular vectors, (k, D), from the same start each time."""
+    if min(centred.shape) <= _DENSE:
+        return np.linalg.svd(centred, full_matrices=False)[2][:k]
+    from scipy.sparse.linalg import svds
 
-
-def _leading(rows: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:
-    """Return (M, k) eigenvectors of rows @ rows.T, of M <= L dimensions, the largest eigenvalue first.
-
-    Large ones by block Lanczos with full reorthogonalisation (Golub and Van Loan, Matrix Computations, 10.3)
-    from a fixed start; where that has not converged, by all eigenvectors, as for small ones.
-    """
-    if len(rows) > _SMALL:
-        # Where float32 does not get there, its rounding may be what stands in the way.
-        for precision in dict.fromkeys((rows.dtype, np.dtype(np.float64))):
-            found = _krylov(rows.astype(precision, copy=False), k)
-            if found is not None:
-                return found
-    vectors: FloatArray = np.linalg.eigh((rows @ rows.T).astype(np.float64))[1]
-    return vectors[:, ::-1][:, :k]
-
-
-def _krylov(rows: npt.NDArray[Any], k: int) -> npt.NDArray[Any] | None:
-    """Do the block Lanczos of ``_leading``; None if it has not converged."""
-    tolerance = _CONVERGED[rows.dtype.type]
-    start = np.random.Generator(np.random.PCG64(0)).normal(size=(len(rows), max(_BLOCK, k + 5)))
-    blocks = [np.linalg.qr(start.astype(rows.dtype))[0]]
-    images: list[npt.NDArray[Any]] = []
-    for _ in range(_STEPS):
-        images.append(rows @ (rows.T @ blocks[-1]))
-        basis, image = np.hstack(blocks), np.hstack(images)
-        values, mixed = np.linalg.eigh(basis.T @ image)
-        values, mixed = values[::-1][:k], mixed[:, ::-1][:, :k]
-        # What a vector of the basis leaves when multiplied: without another product of the rows.
-        residuals = image @ mixed - basis @ (mixed * values)
-        if np.linalg.norm(residuals, axis=0).max() <= tolerance * values[0]:
-            break
-        block = images[-1]
-        # Twice is enough: the first leaves the rounding of a cancellation.
-        for known in blocks * 2:
-            block = block - known @ (known.T @ block)
-        blocks.append(np.linalg.qr(block)[0])
-    else:
-        return None
-    if np.abs(basis.T @ basis - np.eye(basis.shape[1])).max() > _ORTHONORMAL[rows.dtype.type]:
-        return None  # the rows span less than the basis, of which the rest is rounding
-    return np.asarray(basis @ mixed)
+    start = np.random.Generator(np.random.PCG64(0)).normal(size=min(centred.shape))
+    return np.asarray(svds(centred, k, v0=start.astype(centred.dtype))[2][::-1])
