@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
+from math import isnan
 from typing import Any
 
 import pytest
 
 from vlmprobe.analysis import Metric
 from vlmprobe.store import metrics as store
-from vlmprobe.store.metrics import MetricsUpdate, mark_metrics_synced, read_metrics, store_metrics
+from vlmprobe.store.metrics import (
+    MetricsUpdate,
+    StoredMetric,
+    mark_metrics_synced,
+    read_metrics,
+    store_metrics,
+)
+from vlmprobe.store.rows import fetch
 
 NAN = float("nan")
 ONE = Metric("axis_coherence", 1, "all", "distance", 5, 0.25, 0.5, 10, 0.125, 0.375, None, 0)
@@ -35,7 +43,10 @@ def store_at(database: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def _stored(database: Any, *names: str) -> list[tuple[Any, ...]]:
     with database.transaction() as connection:
-        return [tuple(row[name] for name in names) for row in read_metrics(connection, "r1")]
+        rows = fetch(
+            connection, f"SELECT {', '.join(names)} FROM metrics WHERE run_id = 'r1' ORDER BY layer, target"
+        )
+    return [tuple(row.values()) for row in rows]
 
 
 def test_an_unchanged_metric_keeps_its_time(database: Any, store_at: Any) -> None:
@@ -93,6 +104,16 @@ def test_no_data_is_null_and_equals_itself(database: Any, store_at: Any) -> None
     assert store_at(SECOND, empty) == MetricsUpdate(0, 0, 1, outdated=False)
     columns = ("value", "std", "n", "ci_low", "ci_high", "p_value", "seed", "computed_at")
     assert _stored(database, *columns) == [(None, None, 0, None, None, None, 0, FIRST)]
+
+
+def test_a_stored_metric_is_the_metric_with_its_times(database: Any, store_at: Any) -> None:
+    """What analysis computed, to the last digit; no data is NaN again."""
+    store_at(FIRST, ONE, replace(TWO, value=NAN, std=None), synced=SYNCED)
+    with database.transaction() as connection:
+        first, second = read_metrics(connection, "r1")
+    assert first == StoredMetric(**asdict(ONE), computed_at=FIRST, synced_at=SYNCED)
+    assert isnan(second.value)
+    assert second.std is None
 
 
 def test_runs_do_not_see_each_other(database: Any, store_at: Any) -> None:

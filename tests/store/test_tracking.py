@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 
 from vlmprobe.errors import TrackingError
 from vlmprobe.settings import Settings
+from vlmprobe.store.metrics import StoredMetric
 from vlmprobe.store.tracking import MetricPoint, Tracker, metric_points, mlflow_environment
 
 if TYPE_CHECKING:
@@ -28,14 +29,18 @@ settings = Settings.load(Path(sys.argv[1]), environ={}, folder=Path(sys.argv[1])
 sys.stdin.readline()
 print(Tracker(settings).experiment_id())
 """
-ROW: dict[str, Any] = {
-    "name": "axis_coherence",
-    "subset": "all",
-    "target": "distance",
-    "layer": 17,
-    "value": 0.25,
-    "computed_at": datetime(2026, 1, 2, 3, 4, 5, 678000),  # noqa: DTZ001 - UTC, as stored
-}
+METRIC = StoredMetric(
+    name="axis_coherence",
+    version=1,
+    subset="all",
+    target="distance",
+    layer=17,
+    value=0.25,
+    std=None,
+    n=10,
+    computed_at=datetime(2026, 1, 2, 3, 4, 5, 678000),  # noqa: DTZ001 - UTC, as stored
+    synced_at=None,
+)
 
 
 @pytest.fixture
@@ -63,19 +68,19 @@ def client(local_mlflow: Settings) -> MlflowClient:
 def test_metrics_are_named_by_section_metric_and_target(changed: dict[str, Any], key: str, step: int) -> None:
     """MLflow groups its charts by what stands before the last slash; the time is the stored one."""
     stamp = 1767323045678  # 2026-01-02 03:04:05.678 UTC
-    assert metric_points([ROW | changed]) == [MetricPoint(key, 0.25, step, stamp)]
+    assert metric_points([replace(METRIC, **changed)]) == [MetricPoint(key, 0.25, step, stamp)]
 
 
-@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), -float("inf")])
-def test_what_is_no_number_is_not_logged(value: float | None) -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_is_not_logged(value: float) -> None:
     """MLflow would store 1.8e308."""
-    assert metric_points([ROW | {"value": value}, ROW]) == metric_points([ROW])
+    assert metric_points([replace(METRIC, value=value), METRIC]) == metric_points([METRIC])
 
 
 def test_logging_twice_adds_nothing(tracker: Tracker, client: MlflowClient, study: Any) -> None:
     """Also beyond the thousand that fit into one request."""
     mlflow_run_id = tracker.ensure_run(study.run("r1"))
-    points = metric_points([ROW | {"layer": layer, "value": layer / 7} for layer in range(1100)])
+    points = metric_points([replace(METRIC, layer=layer, value=layer / 7) for layer in range(1100)])
     for _ in range(2):
         tracker.log_points(mlflow_run_id, points)
     history = client.get_metric_history(mlflow_run_id, "layer/axis_coherence.distance")

@@ -6,7 +6,7 @@ The database is the truth and MLflow a projection of it, so delivering again add
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vlmprobe.errors import TrackingError
 from vlmprobe.store.identity import utc_now
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from vlmprobe.store.engine import Database
-    from vlmprobe.store.metrics import MetricsUpdate
+    from vlmprobe.store.metrics import MetricsUpdate, StoredMetric
     from vlmprobe.store.predictions import ShardPlace
     from vlmprobe.store.runs import Run
     from vlmprobe.store.storage import Storage
@@ -86,7 +86,7 @@ def deliver_run(
         # All of them before the first is sent: one that is lost keeps the run back.
         shards = [(place.number, storage.fetch(place)) for place in waiting]
         delivery = upload_shards(storage, run.run_id, shards)
-        if metrics and (replay or any(row["synced_at"] is None for row in metrics)):
+        if metrics and (replay or any(metric.synced_at is None for metric in metrics)):
             _send(storage, mlflow_run_id, run.run_id, metrics)
         tracker.remove_twins(run, mlflow_run_id)
         tracker.finish(mlflow_run_id, "FINISHED", color=color)
@@ -102,14 +102,16 @@ def _fetch_all(places: Sequence[ShardPlace], storage: Storage) -> None:
         storage.fetch(place)
 
 
-def _send(storage: Storage, mlflow_run_id: str, run_id: str, metrics: Sequence[dict[str, Any]]) -> None:
+def _send(storage: Storage, mlflow_run_id: str, run_id: str, metrics: Sequence[StoredMetric]) -> None:
     """Log metrics, and note before and after that it is so: a crash in between may have left points there."""
     with storage.database.transaction() as connection:
         set_config(connection, run_id, {**get_run(connection, run_id).config, _SENDING: True})
     storage.tracker.log_points(mlflow_run_id, metric_points(metrics))
     with storage.database.transaction() as connection:
         # Another process may have computed others meanwhile, which nobody has sent.
-        mark_metrics_synced(connection, run_id, utc_now(), until=max(row["computed_at"] for row in metrics))
+        mark_metrics_synced(
+            connection, run_id, utc_now(), until=max(metric.computed_at for metric in metrics)
+        )
         config = get_run(connection, run_id).config
         set_config(connection, run_id, {key: value for key, value in config.items() if key != _SENDING})
 

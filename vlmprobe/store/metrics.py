@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, tuple_, update
 
+from vlmprobe.analysis import Metric
 from vlmprobe.store.identity import utc_now
-from vlmprobe.store.rows import chunked, fetch, insert_rows, none_if_nan
+from vlmprobe.store.rows import chunked, fetch, fetch_as, fetch_column, insert_rows, none_if_nan
 from vlmprobe.store.schema import MetricRow, ResultJson
 
 if TYPE_CHECKING:
@@ -19,10 +20,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from vlmprobe.analysis import Metric
-
 __all__ = [
     "MetricsUpdate",
+    "StoredMetric",
     "analyzed_runs",
     "digest_is_kept",
     "keep_digest",
@@ -35,6 +35,7 @@ __all__ = [
 
 _KEY = ("name", "version", "subset", "target", "layer")
 _VALUES = ("value", "std", "n", "ci_low", "ci_high", "p_value", "seed")
+_METRICS_SQL = "SELECT * FROM metrics WHERE run_id = $id ORDER BY name, version, subset, target, layer"
 _RESULT_KEY = ("name", "version", "subset", "layer")
 _DIGEST = "digest"
 
@@ -52,7 +53,8 @@ class MetricsUpdate:
 
 def store_metrics(connection: Connection, run_id: str, metrics: Sequence[Metric]) -> MetricsUpdate:
     """Make the stored metrics of a run equal to ``metrics``; NaN is stored as NULL."""
-    stored = {_key(row): row for row in read_metrics(connection, run_id)}
+    # As they are, not as metrics: a NaN or an infinite value that somebody wrote there is not the NULL that it was.
+    stored = {_key(row): row for row in fetch(connection, _METRICS_SQL, {"id": run_id})}
     now = utc_now()
     fresh: list[dict[str, Any]] = []
     changed: list[tuple[Any, ...]] = []
@@ -72,30 +74,38 @@ def store_metrics(connection: Connection, run_id: str, metrics: Sequence[Metric]
             if before["value"] == row["value"]:
                 # MLflow shows the value alone: with a new time it would show the same point twice.
                 row |= {name: before[name] for name in ("computed_at", "synced_at")}
-            elif before["value"] is not None:
-                outdated |= before["synced_at"] is not None
+            else:
+                outdated |= _is_shown(before)
         fresh.append(row)
     # What is left was computed once and is not any more.
-    outdated |= any(row["synced_at"] is not None and row["value"] is not None for row in stored.values())
+    outdated |= any(_is_shown(row) for row in stored.values())
     _delete(connection, MetricRow, _KEY, run_id, [*changed, *stored])
     insert_rows(connection, MetricRow, fresh)
     return MetricsUpdate(len(fresh) - len(changed), len(changed) + len(stored), unchanged, outdated)
 
 
+def _is_shown(row: dict[str, Any]) -> bool:
+    """Whether MLflow shows a stored value: it is not sent what is no data."""
+    return row["value"] is not None and row["synced_at"] is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMetric(Metric):
+    """A metric as it is in the database."""
+
+    computed_at: datetime
+    synced_at: datetime | None
+    """When it was sent to MLflow; None when it was not."""
+
+
 def analyzed_runs(connection: Connection) -> set[str]:
     """Return the ids of the runs that have metrics of their layers."""
-    return {
-        row["run_id"] for row in fetch(connection, "SELECT DISTINCT run_id FROM metrics WHERE layer >= 0")
-    }
+    return set(fetch_column(connection, "SELECT DISTINCT run_id FROM metrics WHERE layer >= 0"))
 
 
-def read_metrics(connection: Connection, run_id: str) -> list[dict[str, Any]]:
-    """Return the metrics of a run; None = no data."""
-    return fetch(
-        connection,
-        "SELECT * FROM metrics WHERE run_id = $id ORDER BY name, version, subset, target, layer",
-        {"id": run_id},
-    )
+def read_metrics(connection: Connection, run_id: str) -> list[StoredMetric]:
+    """Return the metrics of a run."""
+    return fetch_as(StoredMetric, connection, _METRICS_SQL, {"id": run_id})
 
 
 def read_results_json(connection: Connection, run_id: str, name: str, subset: str) -> dict[str, Any] | None:
@@ -131,7 +141,8 @@ def digest_is_kept(connection: Connection, run_id: str) -> bool:
 
 def _digest(connection: Connection, run_id: str) -> dict[str, Any]:
     """Return the row of ``results_json``; not of when they were computed or sent: the same values, the same digest."""
-    metrics = [[row[name] for name in (*_KEY, *_VALUES)] for row in read_metrics(connection, run_id)]
+    rows = fetch(connection, _METRICS_SQL, {"id": run_id})
+    metrics = [[row[name] for name in (*_KEY, *_VALUES)] for row in rows]
     # As text: what others wrote there may be nothing that Python's JSON reads.
     others = [[row[name] for name in (*_RESULT_KEY, "value")] for row in _results(connection, run_id)]
     text = json.dumps([metrics, others], default=str)

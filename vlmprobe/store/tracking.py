@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from vlmprobe.settings import Settings
+    from vlmprobe.store.metrics import StoredMetric
     from vlmprobe.store.runs import Run
 
 __all__ = ["MetricPoint", "Tracker", "metric_points", "mlflow_environment"]
@@ -53,22 +54,22 @@ def mlflow_environment(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in merged.items() if name not in os.environ}
 
 
-def metric_points(rows: Iterable[dict[str, Any]]) -> list[MetricPoint]:
-    """Turn rows of ``metrics`` into points: ``layer/<metric>.<target>`` with step = layer, ``summary/...`` else.
+def metric_points(metrics: Iterable[StoredMetric]) -> list[MetricPoint]:
+    """Turn metrics into points: ``layer/<metric>.<target>`` with step = layer, ``summary/...`` else.
 
     A target's slash becomes a hyphen, since MLflow groups charts by what stands before the last slash. What is no
     number is left out: MLflow would store 1.8e308.
     """
     points = []
-    for row in rows:
-        if row["value"] is None or not math.isfinite(row["value"]):
+    for metric in metrics:
+        if not math.isfinite(metric.value):
             continue
-        section = "layer" if row["layer"] >= 0 else "summary"
-        if row["subset"] != "all":
-            section += f"_{row['subset']}"
-        key = f"{section}/{row['name']}.{row['target'].replace('/', '-')}"
-        stamp = int(row["computed_at"].replace(tzinfo=UTC).timestamp() * 1000)
-        points.append(MetricPoint(key, row["value"], max(row["layer"], 0), stamp))
+        section = "layer" if metric.layer >= 0 else "summary"
+        if metric.subset != "all":
+            section += f"_{metric.subset}"
+        key = f"{section}/{metric.name}.{metric.target.replace('/', '-')}"
+        stamp = int(metric.computed_at.replace(tzinfo=UTC).timestamp() * 1000)
+        points.append(MetricPoint(key, metric.value, max(metric.layer, 0), stamp))
     return points
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.analysis import LayerCandidates, Metric
+from vlmprobe.analysis import LayerCandidates
 from vlmprobe.analysis.catalog import DELTA_NORM, DELTA_SIMILARITY, LAYER_CANDIDATES
 from vlmprobe.errors import UsageError
 from vlmprobe.interop import (
@@ -129,27 +128,10 @@ def _answered(row: Mapping[str, Any]) -> AnsweredPair:
 
 def _results(database: Database, run: Run, layers: Sequence[int]) -> ScaleResults:
     with database.transaction() as connection:
-        rows = read_metrics(connection, run.run_id)
-        stored = read_results_json(connection, run.run_id, LAYER_CANDIDATES.name, str(Subset.ALL))
+        stored = read_metrics(connection, run.run_id)
+        result = read_results_json(connection, run.run_id, LAYER_CANDIDATES.name, str(Subset.ALL))
     kept = set(layers) | {-1}
     per_layer_files = {DELTA_SIMILARITY.name, DELTA_NORM.name}
-    metrics = [_metric(row) for row in rows if row["layer"] in kept or row["name"] not in per_layer_files]
-    candidates = LayerCandidates(**stored) if stored else None
+    metrics = [metric for metric in stored if metric.layer in kept or metric.name not in per_layer_files]
+    candidates = LayerCandidates(**result) if result else None
     return ScaleResults(metrics, candidates)
-
-
-def _metric(row: Mapping[str, Any]) -> Metric:
-    return Metric(
-        name=row["name"],
-        version=row["version"],
-        subset=row["subset"],
-        target=row["target"],
-        layer=row["layer"],
-        value=math.nan if row["value"] is None else row["value"],
-        std=row["std"],
-        n=row["n"],
-        ci_low=row["ci_low"],
-        ci_high=row["ci_high"],
-        p_value=row["p_value"],
-        seed=row["seed"],
-    )
