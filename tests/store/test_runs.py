@@ -17,6 +17,7 @@ from vlmprobe.pairs import Category, Dataset, Question, RowProblem, SwapPair
 from vlmprobe.store import runs
 from vlmprobe.store.datasets import register_dataset
 from vlmprobe.store.runs import (
+    EarlierRun,
     RunPlan,
     begun_on_another_content,
     complete_runs,
@@ -173,8 +174,8 @@ def test_runs_are_listed_with_their_counts(study: Any) -> None:
             connection.exec_driver_sql(
                 f"INSERT INTO failures VALUES ('r1', '{pair_id}', 1, 'E', 'm', '2026-01-01')"
             )
-        (row,) = list_runs(connection)
-    assert (row["run_id"], row["dataset"], row["pairs"], row["failed"]) == ("r1", "bench", 1, 1)
+        (run,) = list_runs(connection)
+    assert (run.run_id, run.dataset, run.pairs, run.failed) == ("r1", "bench", 1, 1)
 
 
 def test_complete_runs_come_in_the_order_of_training(study: Any) -> None:
@@ -237,9 +238,7 @@ def test_runs_begun_on_another_content_of_the_same_file_are_found(study: Any) ->
         )
     now = study.run("now", dataset_id="changed")
     with study.database.transaction() as connection:
-        assert begun_on_another_content(connection, now) == [
-            {"run_id": "old", "path": "bench.tsv", "pairs": 0}
-        ]
+        assert begun_on_another_content(connection, now) == [EarlierRun("old", "bench.tsv", 0)]
         connection.execute(text("UPDATE datasets SET path = 'elsewhere.tsv' WHERE dataset_id = 'data'"))
     with study.database.transaction() as connection:
         assert begun_on_another_content(connection, now) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from vlmprobe.cli.command import command
 from vlmprobe.cli.options import Output
 from vlmprobe.workspace import Workspace
@@ -18,9 +20,7 @@ def runs(
     """List every run: how far it got, on what, and from which checkpoint."""
     from vlmprobe.workflows.query import all_runs
 
-    rows = all_runs(workspace)
-    short = [
-        {**row, "created_at": f"{row['created_at']:%Y-%m-%d %H:%M}"} if output.is_table else row
-        for row in rows
-    ]
-    output.rows(short, empty="no runs yet; 'vlmprobe extract' makes one")
+    rows = [asdict(run) for run in all_runs(workspace)]
+    if output.is_table:
+        rows = [{**row, "created_at": f"{row['created_at']:%Y-%m-%d %H:%M}"} for row in rows]
+    output.rows(rows, empty="no runs yet; 'vlmprobe extract' makes one")

@@ -20,12 +20,11 @@ from vlmprobe.store.identity import run_key
 from vlmprobe.store.runs import RunPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from vlmprobe.families import OpenFamily, ScaleSpec
     from vlmprobe.pairs import Dataset, QuadSet, SwapPair
-    from vlmprobe.store.runs import Run
+    from vlmprobe.store.runs import EarlierRun, Run
     from vlmprobe.workspace import Console
 
 __all__ = ["ExtractOptions", "ExtractRequest", "Prepared", "changed_line", "prepare", "resume_line"]
@@ -263,9 +262,9 @@ def resume_line(run: Run, done: int, total: int, adopted: int) -> str:
     return f"{run.name}: resuming run {run.run_id}: {done} of {total} pairs reused{found}"
 
 
-def changed_line(earlier: Mapping[str, Any]) -> str:
+def changed_line(earlier: EarlierRun) -> str:
     """Say of a run that began on another content of the same file how to go on with it."""
     return (
-        f"{earlier['path']} has changed since run {earlier['run_id']} began ({earlier['pairs']} pairs answered): "
+        f"{earlier.path} has changed since run {earlier.run_id} began ({earlier.n_pairs} pairs answered): "
         "this is another run; with the file as it was, the same command goes on with that one"
     )

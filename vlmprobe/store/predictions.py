@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vlmprobe.store.shards import FailureRecord, ShardFile
 
 __all__ = [
+    "PairAnswers",
     "ShardPlace",
     "answered_pairs",
     "commit_failures",
@@ -244,9 +245,31 @@ def has_failed_certificate(connection: Connection, run_id: str) -> bool:
     return bool(count)
 
 
-def answered_pairs(connection: Connection, run_id: str) -> list[dict[str, Any]]:
-    """Return the pairs of either origin with both answers: view ``pair_answers``, and what is known of each pair."""
-    return fetch(
+@dataclass(frozen=True, slots=True)
+class PairAnswers:
+    """A pair with both answers of a run (a row of view ``pair_answers``), and what is known of the pair."""
+
+    pair_id: str
+    category: str
+    orig_text: str | None
+    swap_text: str | None
+    orig_correct: bool
+    swap_correct: bool
+    question_id: str | None
+    subject: str | None
+    reference: str | None
+    orig_question: str | None
+    swap_question: str | None
+    image_sha256: str | None
+    image_width: int | None
+    image_height: int | None
+    perspective: str | None
+
+
+def answered_pairs(connection: Connection, run_id: str) -> list[PairAnswers]:
+    """Return the pairs of either origin with both answers."""
+    return fetch_as(
+        PairAnswers,
         connection,
         """
         SELECT pair_answers.*, swap_pairs.question_id, swap_pairs.subject, swap_pairs.reference,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
@@ -11,16 +10,18 @@ from sqlalchemy import insert, select, update
 from vlmprobe.pairs import PUBLISHED, is_under
 from vlmprobe.store.identity import new_run_id, utc_now
 from vlmprobe.store.lease import check_foreign_lease, describe_self
-from vlmprobe.store.rows import fetch
+from vlmprobe.store.rows import fetch_as, fetch_column
 from vlmprobe.store.schema import RunRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
-
 __all__ = [
+    "EarlierRun",
+    "ListedRun",
     "Run",
     "RunPlan",
     "begun_on_another_content",
@@ -95,14 +96,15 @@ FROM runs INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
 
 def find_run(connection: Connection, key: str) -> Run | None:
     """Return the newest run with this key (``--new`` makes further ones, numbered ``key#2`` ...)."""
-    rows = fetch(
+    found = fetch_as(
+        Run,
         connection,
         _RUN_SQL + "WHERE runs.run_key = $key OR starts_with(runs.run_key, $key || '#') "
         # By its number: a clock may have been set back between two of them.
         "ORDER BY coalesce(TRY_CAST(split_part(runs.run_key, '#', 2) AS INTEGER), 1) DESC LIMIT 1",
         {"key": key},
     )
-    return _run(rows[0]) if rows else None
+    return found[0] if found else None
 
 
 def open_run(connection: Connection, plan: RunPlan, *, new: bool) -> tuple[Run, bool]:
@@ -122,45 +124,42 @@ def open_run(connection: Connection, plan: RunPlan, *, new: bool) -> tuple[Run, 
         number = int(last or 1) + 1
     now = utc_now()
     run_id = new_run_id()
-    connection.execute(
-        insert(RunRow).values(
-            run_id=run_id,
-            run_key=plan.run_key if number == 1 else f"{plan.run_key}#{number}",
-            dataset_id=plan.dataset_id,
-            template=plan.template,
-            family=plan.family,
-            scale=plan.scale,
-            checkpoint=plan.checkpoint,
-            fingerprint=plan.fingerprint,
-            samples_seen=plan.samples_seen,
-            global_steps=plan.global_steps,
-            dtype=plan.dtype,
-            device=plan.device,
-            config=plan.config,
-            status="created",
-            provenance="extracted",
-            created_at=now,
-            updated_at=now,
-        )
-    )
-    return _run(fetch(connection, _RUN_SQL + "WHERE runs.run_id = $id", {"id": run_id})[0]), False
+    columns = {
+        **asdict(plan),
+        "run_id": run_id,
+        "run_key": plan.run_key if number == 1 else f"{plan.run_key}#{number}",
+        "status": "created",
+        "provenance": "extracted",
+        "created_at": now,
+        "updated_at": now,
+    }
+    connection.execute(insert(RunRow).values(**columns))
+    return get_run(connection, run_id), False
 
 
 def get_run(connection: Connection, run_id: str) -> Run:
     """Return one run by its id."""
-    return _run(fetch(connection, _RUN_SQL + "WHERE runs.run_id = $id", {"id": run_id})[0])
+    return fetch_as(Run, connection, _RUN_SQL + "WHERE runs.run_id = $id", {"id": run_id})[0]
 
 
-def begun_on_another_content(connection: Connection, run: Run) -> list[dict[str, Any]]:
-    """Return runs of the same scale that are not complete and whose file, by its path and options, was another then.
+@dataclass(frozen=True, slots=True)
+class EarlierRun:
+    """A run that was begun on another content of a file."""
 
-    Each with ``run_id``, ``path`` and ``pairs``, the count of those that it has answered.
-    """
-    return fetch(
+    run_id: str
+    path: str
+    n_pairs: int
+    """Those that it has answered."""
+
+
+def begun_on_another_content(connection: Connection, run: Run) -> list[EarlierRun]:
+    """Return runs of the same scale that are not complete and whose file, by its path and options, was another then."""
+    return fetch_as(
+        EarlierRun,
         connection,
         """
         SELECT earlier.run_id, before.path,
-            (SELECT count(DISTINCT pair_id) FROM predictions WHERE predictions.run_id = earlier.run_id) AS pairs
+            (SELECT count(DISTINCT pair_id) FROM predictions WHERE predictions.run_id = earlier.run_id) AS n_pairs
         FROM runs AS earlier
         INNER JOIN datasets AS before ON earlier.dataset_id = before.dataset_id
         INNER JOIN datasets AS now
@@ -210,17 +209,35 @@ def set_config(connection: Connection, run_id: str, config: dict[str, Any]) -> N
 
 def finished_pairs(connection: Connection, run_id: str) -> set[str]:
     """Return the pairs that have both sides."""
-    rows = fetch(
-        connection,
-        "SELECT pair_id FROM predictions WHERE run_id = $id GROUP BY pair_id HAVING count(*) = 2",
-        {"id": run_id},
-    )
-    return {row["pair_id"] for row in rows}
+    sql = "SELECT pair_id FROM predictions WHERE run_id = $id GROUP BY pair_id HAVING count(*) = 2"
+    return set(fetch_column(connection, sql, {"id": run_id}))
 
 
-def list_runs(connection: Connection) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """A run with its counts, as a list of runs shows it."""
+
+    run_id: str
+    family: str
+    scale: str
+    dataset: str
+    template: str
+    status: str
+    pairs: int
+    """Those with an answer."""
+    failed: int
+    """Pairs that failed and have no answer."""
+    layers: int | None
+    dtype: str | None
+    device: str | None
+    checkpoint: str
+    created_at: datetime
+
+
+def list_runs(connection: Connection) -> list[ListedRun]:
     """Return every run with its counts, oldest first."""
-    return fetch(
+    return fetch_as(
+        ListedRun,
         connection,
         """
         SELECT runs.run_id, runs.family, runs.scale, datasets.name AS dataset, runs.template, runs.status,
@@ -250,7 +267,8 @@ def complete_runs(
     templates: Sequence[str] = (),
 ) -> list[Run]:
     """Return the complete runs that match, by family, then samples seen, then scale; an empty filter takes all."""
-    rows = fetch(
+    runs = fetch_as(
+        Run,
         connection,
         _RUN_SQL
         + """
@@ -262,22 +280,6 @@ def complete_runs(
         """,
         {"families": list(families), "scales": list(scales), "dataset_id": dataset_id},
     )
-    runs = [_run(row) for row in rows]
     return [
         run for run in runs if not templates or any(is_under(run.template, wanted) for wanted in templates)
     ]
-
-
-def _run(row: dict[str, Any]) -> Run:
-    names = Run.__dataclass_fields__
-    values = {name: row[name] for name in names}
-    for name in ("versions", "config"):
-        values[name] = _object(values[name])
-    return Run(**values)
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if not value:
-        return {}
-    loaded: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
-    return loaded

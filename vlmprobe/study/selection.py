@@ -79,8 +79,8 @@ class Selection:
             raise UsageError("the database has no run yet; 'vlmprobe extract' makes one")
         there = sorted(
             {
-                f"{row['family']} @ {row['scale']} on {row['dataset']} ({row['template']}, {row['status']})"
-                for row in everything
+                f"{run.family} @ {run.scale} on {run.dataset} ({run.template}, {run.status})"
+                for run in everything
             }
         )
         raise UsageError(f"no complete run matches; there are: {', '.join(there)}")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.store.arrays import RunArrays
     from vlmprobe.store.engine import Database
+    from vlmprobe.store.predictions import PairAnswers
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
 
@@ -102,27 +103,27 @@ class _Lazy(Mapping[int, Any]):
 
 def _data(database: Database, run: Run, arrays: RunArrays, layers: Sequence[int]) -> ScaleData:
     with database.transaction() as connection:
-        rows = {row["pair_id"]: row for row in answered_pairs(connection, run.run_id)}
-    pairs = tuple(_answered(rows[pair_id]) for pair_id in arrays.pair_ids)
+        found = {pair.pair_id: pair for pair in answered_pairs(connection, run.run_id)}
+    pairs = tuple(_answered(found[pair_id]) for pair_id in arrays.pair_ids)
     quads = None
     if ids := arrays.quads.ids:
         known = None
         if (vertical_ids := arrays.quads.vertical_ids) is not None:
             halves = zip(ids, vertical_ids, strict=True)
-            known = tuple(Quad(_answered(rows[d]), _answered(rows[v])) for d, v in halves)
+            known = tuple(Quad(_answered(found[d]), _answered(found[v])) for d, v in halves)
         quads = QuadDeltas(len(ids), _Lazy(layers, arrays.quad_deltas), known)
     return ScaleData(run.family, run.scale, pairs, _Lazy(layers, arrays.layer), quads)
 
 
-def _answered(row: Mapping[str, Any]) -> AnsweredPair:
+def _answered(pair: PairAnswers) -> AnsweredPair:
     return AnsweredPair(
-        pair_id=row["pair_id"],
-        category=Category(row["category"]),
-        pred_orig=row["orig_text"],
-        pred_swap=row["swap_text"],
-        correct_orig=row["orig_correct"],
-        correct_swap=row["swap_correct"],
-        facts=PairFacts(**{each.name: row[each.name] for each in fields(PairFacts)}),
+        pair_id=pair.pair_id,
+        category=Category(pair.category),
+        pred_orig=pair.orig_text,
+        pred_swap=pair.swap_text,
+        correct_orig=pair.orig_correct,
+        correct_swap=pair.swap_correct,
+        facts=PairFacts(**{each.name: getattr(pair, each.name) for each in fields(PairFacts)}),
     )
 
 

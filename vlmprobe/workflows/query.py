@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vlmprobe.store.queries import list_queries, load_query
 from vlmprobe.store.sandbox import Table, run_sql
@@ -10,6 +10,7 @@ from vlmprobe.store.sandbox import Table, run_sql
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vlmprobe.store.runs import ListedRun
     from vlmprobe.workspace import Workspace
 
 __all__ = ["all_runs", "ask", "ask_query", "query_list", "query_text"]
@@ -54,7 +55,7 @@ def query_text(name: str) -> str:
     return load_query(name).sql
 
 
-def all_runs(workspace: Workspace) -> list[dict[str, Any]]:
+def all_runs(workspace: Workspace) -> list[ListedRun]:
     """Return every run with its counts, oldest first.
 
     Raises:

@@ -73,7 +73,7 @@ def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
     settings, database = workspace.settings, workspace.database
     verified = Verified()
     with database.transaction() as connection:
-        run_ids = [row["run_id"] for row in list_runs(connection)]
+        run_ids = [run.run_id for run in list_runs(connection)]
     for run_id in run_ids:
         try:
             one = _OneRun(workspace, verified, run_id, repair=repair)
