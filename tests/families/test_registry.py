@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tomllib
 from importlib.metadata import EntryPoint, PackageNotFoundError
 from pathlib import Path
 
@@ -80,10 +79,11 @@ def test_a_module_lost_from_an_installed_package_is_no_missing_package(installed
         load_family_class("other")
 
 
-def test_an_installation_registers_the_families_that_a_checkout_knows():
-    """The entry points of pyproject.toml and the registry's own list are the same."""
-    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
-    assert tomllib.loads(text)["project"]["entry-points"][registry.GROUP] == registry._OWN
+def test_metadata_of_an_older_installation_is_no_second_offer(installed):
+    """It named this package's own families too, where their code was then."""
+    installed(tiny="vlmprobe.families.worker.tiny:Tiny")
+    assert registry.conflict("tiny") is None
+    assert registry.family_target("tiny") == "vlmprobe.families.worker.qwen:Tiny"
 
 
 def test_a_package_that_a_family_declares_is_looked_for_before_loading(installed, monkeypatch):
@@ -158,18 +158,6 @@ def test_a_plug_in_does_not_take_the_name_of_another_family(installed):
             UsageError, match=f"^family 'molmo' is {said}; uninstall one, or have it register"
         ):
             ask("molmo")
-
-
-def test_a_family_whose_code_is_not_there_yet_is_said_to_be(monkeypatch):
-    """Its scales are listed and its results imported; asking it is one line, wherever it would run."""
-    monkeypatch.setitem(registry._OWN, "later", "vlmprobe.families.worker.later:Later")
-    assert not registry.has_code("later")
-    assert registry.has_code("tiny")
-    for ask in (load_family_class, registry.family_target):
-        with pytest.raises(
-            UsageError, match="'later': this version of vlmprobe knows its scales, but has no code"
-        ):
-            ask("later")
 
 
 def test_a_package_that_another_one_imports_late_is_the_one_that_is_named():

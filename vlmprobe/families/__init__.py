@@ -8,7 +8,7 @@ from vlmprobe.families.base import Model, NotExactError, OpenFamily
 from vlmprobe.families.environments import Environment
 from vlmprobe.families.fingerprint import fingerprint
 from vlmprobe.families.opening import open_family, open_on_devices
-from vlmprobe.families.registry import conflict, family_names, has_code, load_family_class, missing_packages
+from vlmprobe.families.registry import conflict, family_names, load_family_class, missing_packages
 from vlmprobe.families.scales import USER_FILE, Catalog, Needs, ScaleSpec, load_catalog
 from vlmprobe.families.worker import (
     BatchItem,
@@ -46,7 +46,6 @@ __all__ = [
     "conflict",
     "family_names",
     "fingerprint",
-    "has_code",
     "is_local",
     "load_catalog",
     "load_family_class",

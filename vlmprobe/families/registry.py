@@ -1,9 +1,8 @@
-"""Which families there are: found through the entry-point group ``vlmprobe.families``, imported late."""
+"""Which families there are: those of this package, and plug-ins of the entry-point group ``vlmprobe.families``."""
 
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import MissingPackageError, ModelError, UsageError, VlmprobeError, unknown_name
@@ -14,12 +13,11 @@ from vlmprobe.families.worker.wire.family_code import load_code
 if TYPE_CHECKING:
     from vlmprobe.families.worker import Family
 
-__all__ = ["conflict", "family_names", "family_target", "has_code", "load_family_class", "missing_packages"]
+__all__ = ["conflict", "family_names", "family_target", "load_family_class", "missing_packages"]
 
 GROUP = "vlmprobe.families"
-_PACKAGE = "vlmprobe"
 
-#: The families of this package once more: a checkout on the PYTHONPATH has no metadata to find them in.
+#: The families of this package. They are no entry points: a checkout on the PYTHONPATH has no metadata to hold those.
 _OWN = {
     "auto": "vlmprobe.families.worker.auto:Auto",
     "molmo": "vlmprobe.families.worker.molmo:Molmo",
@@ -27,7 +25,6 @@ _OWN = {
     "qwen25": "vlmprobe.families.worker.qwen:Qwen25",
     "tiny": "vlmprobe.families.worker.qwen:Tiny",
 }
-_OWN_CODE = "vlmprobe.families.worker."
 
 
 def family_names() -> list[str]:
@@ -39,17 +36,11 @@ def family_target(name: str) -> str:
     """Return where the code of a family is, ``module:class``, without importing it.
 
     Raises:
-        UsageError: no family has this name; the message lists them. Or its scales are known, but this version of
-            vlmprobe has no code for it. Or two packages offer it.
+        UsageError: no family has this name, and the message lists them; or two packages offer it.
     """
     registered = _registered()
     if name not in registered:
         raise unknown_name("family", name, sorted(registered))
-    if not has_code(name):
-        raise UsageError(
-            f"family {name!r}: this version of vlmprobe knows its scales, but has no code to run it yet; "
-            "results of it can be imported ('vlmprobe import'), and a package can add the code (docs/families.md)"
-        )
     said = conflict(name)
     if said is not None:
         # Whichever ran, its numbers would go into the runs of the other.
@@ -59,16 +50,13 @@ def family_target(name: str) -> str:
     return registered[name]
 
 
-def has_code(name: str) -> bool:
-    """Return whether a family of this package has its code in this version; a plug-in's is taken for granted."""
-    module = _registered().get(name, "").partition(":")[0]
-    return not module.startswith(_OWN_CODE) or find_spec(module) is not None
-
-
 def conflict(name: str) -> str | None:
     """Say which packages offer a family of this name, where it is more than one; None where it is not."""
-    packages = sorted({package for _, package in _offers(name)})
-    return f"offered by {' and by '.join(packages)}" if len(packages) > 1 else None
+    points = [point for point in entry_points(group=GROUP) if point.name == name]
+    packages = {point.dist.name if point.dist else point.module.partition(".")[0] for point in points}
+    if name in _OWN:
+        packages.add("vlmprobe")
+    return f"offered by {' and by '.join(sorted(packages))}" if len(packages) > 1 else None
 
 
 def load_family_class(name: str) -> type[Family]:
@@ -98,14 +86,3 @@ def load_family_class(name: str) -> type[Family]:
 def _registered() -> dict[str, str]:
     """Return where each family's code is; of a name that is offered twice, this package's."""
     return {point.name: point.value for point in entry_points(group=GROUP)} | _OWN
-
-
-def _offers(name: str) -> set[tuple[str, str]]:
-    """Return target and package of everything that is registered under a name; this package's own counts once."""
-    own = {(_OWN[name], _PACKAGE)} if name in _OWN else set()
-    registered = (
-        (point.value, point.dist.name if point.dist else point.module.partition(".")[0])
-        for point in entry_points(group=GROUP)
-        if point.name == name
-    )
-    return own | {(target, package) for target, package in registered if not (own and package == _PACKAGE)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.families import conflict, has_code, load_catalog, missing_packages
+from vlmprobe.families import conflict, load_catalog, missing_packages
 
 if TYPE_CHECKING:
     from vlmprobe.families import Catalog, Environment, Needs
@@ -32,9 +32,9 @@ def list_families() -> list[dict[str, Any]]:
     """Return a row per family.
 
     Keys: family, architecture, needs, runs_in (the path of another Python, or ``this Python``) and state:
-    ``ready``, ``missing: PACKAGE, ...``, ``no code in this version``, ``offered by A and by B`` (two packages,
-    neither of which is run), or for another Python ``not looked into`` or what is wrong with it. To look into
-    another environment its Python would have to be started, which a listing does not do.
+    ``ready``, ``missing: PACKAGE, ...``, ``offered by A and by B`` (two packages, neither of which is run), or for
+    another Python ``not looked into`` or what is wrong with it. To look into another environment its Python would
+    have to be started, which a listing does not do.
 
     Raises:
         InputError: the user's ``vlmprobe.toml`` is wrong.
@@ -80,7 +80,5 @@ def _state(environment: Environment | None, needs: Needs, architecture: str) -> 
         return twice
     if environment is not None:
         return environment.problem() or "not looked into"
-    if not has_code(architecture):
-        return "no code in this version"
     missing = missing_packages(needs.packages)
     return f"missing: {', '.join(missing)}" if missing else "ready"
