@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from vlmprobe.demo import DEMO_SCALES, checkpoint_folder
+from vlmprobe.demo import DEMO_SCALES
+from vlmprobe.resources import checkpoints_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE: Any = runpy.run_path(str(ROOT / "docs" / "demo_page.py"))
@@ -53,7 +54,7 @@ def test_every_training_tells_the_story(training: str) -> None:
 
 def test_the_card_is_that_of_a_committed_training() -> None:
     """What ships with the checkpoints says the numbers of one of them."""
-    card = (checkpoint_folder("2m").parent / "README.md").read_text(encoding="utf-8")
+    card = (checkpoints_folder() / "README.md").read_text(encoding="utf-8")
     (line,) = [line for line in card.splitlines() if line.startswith("| 2m |")]
     shown = [cell.strip() for cell in line.split("|")[3:-1]]
     trainings = [

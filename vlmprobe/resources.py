@@ -1,4 +1,7 @@
-"""Finds ``queries/`` and ``migrations/``: top-level folders in a checkout, package data in a wheel."""
+"""Finds what comes with the package: bundled checkpoints, ``queries/`` and ``migrations/``.
+
+The last two are top-level folders in a checkout and package data in a wheel.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,14 @@ from pathlib import Path
 
 from vlmprobe.errors import VlmprobeError
 
-__all__ = ["migrations_folder", "queries_folder"]
+__all__ = ["checkpoints_folder", "migrations_folder", "queries_folder"]
 
 _PACKAGE = Path(__file__).resolve().parent
+
+
+def checkpoints_folder() -> Path:
+    """Return the folder that holds the demo's checkpoints, each in a folder of its scale's name."""
+    return _PACKAGE / "demo" / "checkpoints"
 
 
 def queries_folder() -> Path:

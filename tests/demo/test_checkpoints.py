@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import pytest
-
-from vlmprobe.demo import DEMO_SCALES, checkpoint_folder
-from vlmprobe.errors import ModelError, UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from vlmprobe.demo import DEMO_SCALES
+from vlmprobe.families import load_catalog
+from vlmprobe.resources import checkpoints_folder
 
 
 def test_five_checkpoints_are_bundled() -> None:
     """Each scale has a folder with weights, configuration, tokenizer and image settings."""
     assert DEMO_SCALES == ("vanilla", "80k", "400k", "800k", "2m")
     for scale in DEMO_SCALES:
-        folder = checkpoint_folder(scale)
-        assert folder.name == scale
+        folder = checkpoints_folder() / scale
         assert (folder / "model.safetensors").stat().st_size > 7_000_000
+        assert {file.name for file in folder.iterdir()} == {
+            "chat_template.jinja",
+            "config.json",
+            "generation_config.json",
+            "model.safetensors",
+            "preprocessor_config.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+        }
 
 
-def test_an_unknown_scale_lists_the_bundled_ones() -> None:
-    """A wrong name is answered with the right ones."""
-    with pytest.raises(UsageError, match="unknown demo scale '3m'; known: vanilla, 80k, 400k, 800k, 2m"):
-        checkpoint_folder("3m")
-
-
-def test_an_incomplete_installation_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Missing files are said here, not by a traceback from the model loader."""
-    monkeypatch.setattr("vlmprobe.demo.checkpoints.__file__", str(tmp_path / "checkpoints.py"))
-    with pytest.raises(ModelError, match=r"lacks chat_template.jinja, config.json.*; install vlmprobe again"):
-        checkpoint_folder("2m")
+def test_the_catalogue_lists_them_in_the_demos_order() -> None:
+    """Least training first."""
+    assert tuple(load_catalog().scale_names("tiny")) == DEMO_SCALES

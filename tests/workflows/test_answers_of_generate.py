@@ -72,10 +72,10 @@ def test_a_repetition_penalty_changes_answers_as_it_does_in_generate(
     tmp_path: Path,
 ) -> None:
     """With a ``repetition_penalty`` in its generation_config.json, every answer is that of ``generate``."""
-    from vlmprobe.demo import checkpoint_folder
+    from vlmprobe.resources import checkpoints_folder
 
     checkpoint, data = tmp_path / "penalised", benchmark(per_category)
-    shutil.copytree(checkpoint_folder(scale), checkpoint)
+    shutil.copytree(checkpoints_folder() / scale, checkpoint)
     config = json.loads((checkpoint / "generation_config.json").read_text())
     (checkpoint / "generation_config.json").write_text(json.dumps(config | {"repetition_penalty": penalty}))
 

@@ -1,7 +1,6 @@
 """The built-in demo: scenes with a known geometry, a benchmark of them, and five tiny checkpoints."""
 
 from vlmprobe.demo.benchmark import BenchmarkFiles, build_benchmark
-from vlmprobe.demo.checkpoints import DEMO_SCALES, checkpoint_folder
 from vlmprobe.demo.questions import BenchmarkRow, benchmark_rows
 from vlmprobe.demo.render import encode_png, render, render_batch
 from vlmprobe.demo.sampling import sample_scenes
@@ -25,7 +24,6 @@ __all__ = [
     "SceneOptions",
     "benchmark_rows",
     "build_benchmark",
-    "checkpoint_folder",
     "encode_png",
     "is_consistent",
     "keeps_margin",
@@ -34,3 +32,6 @@ __all__ = [
     "render_batch",
     "sample_scenes",
 ]
+
+#: The bundled checkpoints, from the base model to the one that saw most relation questions.
+DEMO_SCALES = ("vanilla", "80k", "400k", "800k", "2m")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import ModelError, UsageError, unknown_name
 from vlmprobe.families.catalog_file import FamilyEntry, ScaleEntry, brings_processor, read_catalog_file
 from vlmprobe.families.registry import family_names
+from vlmprobe.resources import checkpoints_folder
 from vlmprobe.safe_names import safe_name
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ _BUNDLED_FILE = Path(__file__).with_name("checkpoints.toml")
 _BUNDLED_PREFIX = "bundled:"
 #: The scale before any fine-tuning.
 _BASE = "vanilla"
-# Families may not import the demo, whose data these are: they share only this folder's place.
-_BUNDLED_FOLDER = Path(__file__).parent.parent / "demo" / "checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +229,10 @@ def _resolve(checkpoint: str) -> str:
                 f"{checkpoint[:80]}: this machine has no such user; write the path out"
             ) from None
     name = checkpoint.removeprefix(_BUNDLED_PREFIX)
-    folder = _BUNDLED_FOLDER / name
+    bundled = checkpoints_folder()
+    folder = bundled / name
     if not folder.is_dir():
-        there = ", ".join(sorted(path.name for path in _BUNDLED_FOLDER.glob("*") if path.is_dir())) or "none"
+        there = ", ".join(sorted(path.name for path in bundled.glob("*") if path.is_dir())) or "none"
         raise ModelError(
             f"no bundled checkpoint {name!r}; there are: {there}; reinstall vlmprobe if one is lost"
         )
