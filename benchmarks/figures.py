@@ -23,18 +23,11 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
+from scipy.stats import binomtest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from vlmprobe.analysis import wilson_interval
-from vlmprobe.analysis.results import (
-    AccuracyPoint,
-    CategoryPoint,
-    LayerCurve,
-    PeakPoint,
-    PointCloud,
-    SimilarityMatrix,
-)
+from vlmprobe.analysis.results import AccuracyPoint, LayerCurve, PeakPoint, PointCloud, SimilarityMatrix
 from vlmprobe.figures import Job, draw_all, shared_limits
 from vlmprobe.pairs import AXES, CATEGORIES
 
@@ -100,7 +93,7 @@ class Study:
         means /= np.linalg.norm(means, axis=1, keepdims=True)
         return SimilarityMatrix(FAMILY, scale, layer, subset, tuple(map(tuple, (means @ means.T).tolist())))
 
-    def accuracies(self) -> tuple[list[AccuracyPoint], list[CategoryPoint]]:
+    def accuracies(self) -> tuple[list[AccuracyPoint], list[AccuracyPoint]]:
         """Return accuracy that grows with training, by axis and by category."""
         by_axis, by_category = [], []
         for step, (scale, samples) in enumerate(SCALES.items()):
@@ -109,14 +102,15 @@ class Study:
             for name in CATEGORIES:
                 numbers = self._three(step)
                 reliable = min(numbers[1], numbers[4]) >= 0.5
-                by_category.append(CategoryPoint(FAMILY, scale, samples, str(name), *numbers, reliable))
+                by_category.append(AccuracyPoint(FAMILY, scale, samples, str(name), *numbers, reliable))
         return by_axis, by_category
 
     def _three(self, step: int) -> tuple[int, float, float, float, float, float, float, float, float, float]:
         numbers: list[float] = []
         for chance in (0.4, 0.4, 0.2):
             right = int(self.pairs * min(1.0, chance + 0.12 * step + self.rng.uniform(0.0, 0.1)))
-            numbers += [right / self.pairs, *wilson_interval(right, self.pairs)]
+            bounds = binomtest(right, self.pairs).proportion_ci(method="wilson")
+            numbers += [right / self.pairs, bounds.low, bounds.high]
         a, b, c, d, e, f, g, h, i = numbers
         return self.pairs, a, b, c, d, e, f, g, h, i
 

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from vlmprobe.analysis.results import AccuracyPoint, CategoryPoint, LayerCurve, PeakPoint, PointCloud
+from vlmprobe.analysis.results import AccuracyPoint, LayerCurve, PeakPoint, PointCloud
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,11 +57,11 @@ def make_point(axis: str, both: float, scale: str = "80k", *, family: str = "tin
 
 def make_category_point(
     category: str, side: float, scale: str = "80k", *, family: str = "tiny"
-) -> CategoryPoint:
+) -> AccuracyPoint:
     """Return a point whose three accuracies are one number, with bounds 0.05 below and above."""
     three = (side, side - 0.05, side + 0.05)
     reliable = side >= 0.5 if math.isfinite(side) else None
-    return CategoryPoint(family, scale, SCALES.get(scale), category, 40, *three, *three, *three, reliable)
+    return AccuracyPoint(family, scale, SCALES.get(scale), category, 40, *three, *three, *three, reliable)
 
 
 def make_peak(
@@ -69,7 +69,7 @@ def make_peak(
     value: float,
     scale: str = "80k",
     *,
-    layer: int = 3,
+    layer: int | None = 3,
     metric: str = "axis_coherence",
     subset: str = "all",
     family: str = "tiny",
@@ -96,7 +96,7 @@ def make_cloud(
 
 
 @pytest.fixture
-def category_point() -> Callable[..., CategoryPoint]:
+def category_point() -> Callable[..., AccuracyPoint]:
     """Make a point of one category."""
     return make_category_point
 

@@ -60,8 +60,8 @@ def test_peaks_stand_beside_their_layers(peak):
 
 
 def test_a_scale_without_data_has_no_peak_and_no_layer(peak):
-    """Layer -1 is nowhere, not below the first layer."""
-    figure = peaks_over_scales([peak("vertical", math.nan, layer=-1), peak("vertical", 0.6, "2m", layer=4)])
+    """No layer is nowhere, not below the first one."""
+    figure = peaks_over_scales([peak("vertical", math.nan, layer=None), peak("vertical", 0.6, "2m", layer=4)])
 
     [layers] = values(figure.axes[1], "vertical")
     assert math.isnan(layers[0])

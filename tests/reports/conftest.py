@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vlmprobe.analysis.results import AccuracyPoint
-from vlmprobe.reports import DatasetFacts, PeakRow, Report, ReportFigure, RunFacts
+from vlmprobe.analysis.results import AccuracyPoint, PeakPoint
+from vlmprobe.reports import DatasetFacts, Report, ReportFigure, RunFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,12 @@ def accuracy(scale: str, samples: int | None, axis: str, n: int, both: float, lo
     """Return a point whose single questions are as often right as both."""
     three = (both, low, high)
     return AccuracyPoint("tiny", scale, samples, axis, n, *three, *three, *three)
+
+
+def peak(scale: str, samples: int | None, *numbers: float | None) -> PeakPoint:
+    """Return the peak of the distance axis: its layer, value, bounds and number of pairs."""
+    where = ("axis_coherence", "distance", "all")
+    return PeakPoint("tiny", scale, samples, *where, *numbers, run_id=f"run-{scale}")
 
 
 def run(scale: str, samples: int | None) -> RunFacts:
@@ -57,8 +63,8 @@ def report() -> Callable[..., Report]:
             accuracy("2m", 2_000_000, "distance", 32, 2 / 3, 0.5, 0.8),
         ],
         peaks=[
-            PeakRow("run-vanilla", "tiny", "vanilla", "distance", "all", None, NAN, None, None, 0),
-            PeakRow("run-2m", "tiny", "2m", "distance", "all", 4, 0.1 + 0.2, 0.25, 0.35, 32),
+            peak("vanilla", 0, None, NAN, None, None, 0),
+            peak("2m", 2_000_000, 4, 0.1 + 0.2, 0.25, 0.35, 32),
         ],
         figures=[ReportFigure("coherence", "Axis coherence", "High: deltas point one way.", b"\x89PNG fake")],
         disagreements=0,

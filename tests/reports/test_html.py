@@ -68,7 +68,7 @@ def test_the_answer_to_which_scale_is_right_most_often_is_a_sentence(report):
 
 def test_scales_that_tie_are_all_named(report):
     """Two scales with one accuracy share the sentence."""
-    points = [dataclasses.replace(point, acc_both=0.5, axis="vertical") for point in report().accuracy[1:3]]
+    points = [dataclasses.replace(point, acc_both=0.5, target="vertical") for point in report().accuracy[1:3]]
 
     assert (
         "Vertical: vanilla and 2m get both answers right most often, 0.5000."

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vlmprobe.errors import UsageError
-from vlmprobe.reports import render_markdown, summary_rows, write_summary_csv
+from vlmprobe.reports import summary_rows, write_summary_csv
 
 
 def read(path):
@@ -73,13 +73,3 @@ def test_a_summary_row_joins_accuracy_and_peak_coherence(report):
     assert best["peak_coherence"] == 0.1 + 0.2
     assert rows["2m", "vertical"]["peak_coherence"] is None
     assert rows["vanilla", "distance"]["peak_layer"] is None
-
-
-def test_markdown_has_the_same_numbers_and_keeps_texts_literal(report):
-    """A name with Markdown or HTML in it stays a name; SQL stays in its fence."""
-    text = render_markdown(report(title="a | b\n# <b>c</b>", queries={"q": "SELECT '```'"}))
-
-    assert text.startswith("# a \\| b \\# \\<b\\>c\\</b\\>\n")
-    assert "| tiny @ 2m | 0.8750 \\[0.7193, 0.9503\\] | 0.6667 \\[0.5000, 0.8000\\] |" in text
-    assert "| tiny @ vanilla | 0.0313 \\[0.0055, 0.1575\\] | n/a |" in text
-    assert "````sql\nSELECT '```'\n````" in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from vlmprobe.reports import TemplatePoint, render_markdown, render_report, side_by_side
+from vlmprobe.reports import TemplatePoint, render_report, side_by_side
 
 HOSTILE = "<script>alert('x')</script>"
 
@@ -55,9 +55,8 @@ def test_the_report_shows_values_with_bounds_and_layer(report):
 
 
 def test_a_report_of_one_template_has_no_such_section(report):
-    """Neither as HTML nor as Markdown."""
+    """There is nothing to stand side by side."""
     assert "Over templates" not in render_report(report())
-    assert "Over templates" not in render_markdown(report())
 
 
 def test_every_text_of_a_point_is_escaped(report):
@@ -66,13 +65,3 @@ def test_every_text_of_a_point_is_escaped(report):
     hostile = dataclasses.replace(point("published", 0.5), **dict.fromkeys(texts, HOSTILE))
 
     assert "<script" not in render_report(report(over_templates=[hostile]))
-    assert "<script" not in render_markdown(report(over_templates=[hostile])).replace("\\<", "")
-
-
-def test_markdown_has_the_same_table(report):
-    """Values with their bounds, then what each template changes."""
-    text = render_markdown(report(over_templates=[point("published", 0.75), point("yes-no", 0.5)]))
-
-    assert "| scale | metric | target | published | yes-no |" in text.replace("\\", "")
-    assert "0.7500 [0.6250, 0.8750] | 0.5000 [0.3750, 0.6250] |" in text.replace("\\", "")
-    assert "- yes-no: asks whether left/above/far holds" in text.replace("\\", "")

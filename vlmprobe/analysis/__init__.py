@@ -1,6 +1,6 @@
 """The mathematics: arrays in, numbers with their uncertainty out. Knows no model and no database."""
 
-from vlmprobe.analysis.accuracy import CategoryValidity, category_validity, wilson_interval
+from vlmprobe.analysis.accuracy import CategoryValidity, category_validity
 from vlmprobe.analysis.alignment import alignment_metrics
 from vlmprobe.analysis.catalog import CATALOG
 from vlmprobe.analysis.coherence import PairwiseCosine, pairwise_cosine
@@ -18,7 +18,6 @@ from vlmprobe.analysis.resampling import (
 )
 from vlmprobe.analysis.results import (
     AccuracyPoint,
-    CategoryPoint,
     LayerCurve,
     Metric,
     PeakPoint,
@@ -31,7 +30,6 @@ __all__ = [
     "CATALOG",
     "CATEGORY_PAIRS",
     "AccuracyPoint",
-    "CategoryPoint",
     "CategoryValidity",
     "LayerCandidates",
     "LayerCurve",
@@ -58,5 +56,4 @@ __all__ = [
     "sign_corrected",
     "sign_flip_p_value",
     "unit",
-    "wilson_interval",
 ]

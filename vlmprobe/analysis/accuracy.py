@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,35 +14,10 @@ from vlmprobe.pairs.axes import CATEGORIES, Category
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["RELIABLE_FROM", "CategoryValidity", "category_validity", "wilson_interval"]
+__all__ = ["RELIABLE_FROM", "CategoryValidity", "category_validity"]
 
 #: Chance, for a question with two answers.
 RELIABLE_FROM = 0.5
-
-
-def wilson_interval(k: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Bound a proportion by Wilson's score interval (E. B. Wilson, JASA 22, 1927), uncorrected.
-
-    Args:
-        k: successes.
-        n: trials.
-        z: normal quantile; the default gives 95 %.
-
-    Returns:
-        Lower and upper bound in [0, 1]; NaN for n = 0.
-
-    Raises:
-        ValueError: not 0 <= k <= n.
-    """
-    if not 0 <= k <= n:
-        raise ValueError(f"successes must lie between 0 and the {n} trials, got {k}")
-    if n == 0:
-        return nan, nan
-    share, spread = k / n, z * z / n
-    centre = (share + spread / 2) / (1 + spread)
-    half = z * sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    # Exactly 0 and 1 where the algebra says so; the subtraction leaves 1e-17.
-    return (0.0 if k == 0 else centre - half), (1.0 if k == n else centre + half)
 
 
 @dataclass(frozen=True, slots=True)

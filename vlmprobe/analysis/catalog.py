@@ -72,6 +72,8 @@ def _each(pairs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
 
 #: The target that is all axes together.
 OVERALL = "overall"
+#: Of accuracy by axis, in the order of every table and figure.
+AXES_AND_OVERALL = (*map(str, AXES), OVERALL)
 PER_SAMPLE, OF_MEANS = "per_sample", "of_means"
 TARGET_TITLES = {PER_SAMPLE: "mean over quads", OF_MEANS: "cosine of the means"}
 SHUFFLED, RANDOM_SIGNS = "shuffled", "random_signs"
@@ -230,7 +232,7 @@ AXIS_COHERENCE_PEAK_LAYER = Entry(
 )
 #: Which question of a pair -> how often it is answered right.
 ACCURACIES = {
-    side: Entry(name=f"accuracy.{side}", title=title, targets=(*_AXES, OVERALL), per_layer=False)
+    side: Entry(name=f"accuracy.{side}", title=title, targets=AXES_AND_OVERALL, per_layer=False)
     for side, title in (
         ("orig", "Original question right"),
         ("swap", "Swapped question right"),

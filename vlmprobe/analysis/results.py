@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccuracyPoint",
-    "CategoryPoint",
     "LayerCurve",
     "Metric",
     "PeakPoint",
@@ -59,12 +58,12 @@ class LayerCurve:
 
 @dataclass(frozen=True, slots=True)
 class AccuracyPoint:
-    """Accuracy of one scale on one axis (or ``overall``), with Wilson 95 % bounds."""
+    """Accuracy of one scale on an axis, a category or ``overall``, with Wilson 95 % bounds; NaN without pairs."""
 
     family: str
     scale: str
     samples_seen: int | None
-    axis: str
+    target: str
     n: int
     acc_orig: float
     acc_orig_low: float
@@ -75,6 +74,8 @@ class AccuracyPoint:
     acc_both: float
     acc_both_low: float
     acc_both_high: float
+    reliable: bool | None = None
+    """Of a category, whether either side is right at least half of the time; None without pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,28 +90,6 @@ class SimilarityMatrix:
 
 
 @dataclass(frozen=True, slots=True)
-class CategoryPoint:
-    """Accuracy of one scale on one category, with Wilson 95 % bounds; NaN where there are no pairs."""
-
-    family: str
-    scale: str
-    samples_seen: int | None
-    category: str
-    n: int
-    acc_orig: float
-    acc_orig_low: float
-    acc_orig_high: float
-    acc_swap: float
-    acc_swap_low: float
-    acc_swap_high: float
-    acc_both: float
-    acc_both_low: float
-    acc_both_high: float
-    reliable: bool | None
-    """Whether either side is right at least half of the time; None without pairs."""
-
-
-@dataclass(frozen=True, slots=True)
 class PeakPoint:
     """The largest value of one metric and target over one scale's layers, and where it is; NaN = no data."""
 
@@ -120,12 +99,13 @@ class PeakPoint:
     metric: str
     target: str
     subset: str
-    layer: int
-    """-1 = no data."""
+    layer: int | None
+    """None = no data."""
     value: float
-    ci_low: float
-    ci_high: float
+    ci_low: float | None
+    ci_high: float | None
     n: int
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,16 +20,16 @@ __all__ = ["print_merged"]
 
 def print_merged(workspace: Workspace, result: MergeResult, output: Output) -> None:
     """Print both-correct accuracy with bounds and peak coherence, a row a scale and axis."""
-    peaks = {(peak.run_id, peak.axis): peak for peak in result.peaks if peak.subset == "all"}
+    peaks = {(peak.run_id, peak.target): peak for peak in result.peaks if peak.subset == "all"}
     run_ids = {(run.family, run.scale): run.run_id for run in result.runs}
     rows = []
     for point in result.accuracy:
-        peak = peaks.get((run_ids[point.family, point.scale], point.axis))
+        peak = peaks.get((run_ids[point.family, point.scale], point.target))
         rows.append(
             {
                 "family": point.family,
                 "scale": point.scale,
-                "axis": point.axis,
+                "axis": point.target,
                 "n": point.n,
                 "acc_both": point.acc_both,
                 "low": point.acc_both_low,

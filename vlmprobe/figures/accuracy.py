@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import UsageError, unknown_name
+from vlmprobe.analysis.catalog import AXES_AND_OVERALL
 from vlmprobe.figures import frame, theme
 from vlmprobe.figures import over_training as training
-from vlmprobe.pairs.axes import AXES
+from vlmprobe.figures.checks import check_points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,12 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from vlmprobe.analysis.results import AccuracyPoint
-    from vlmprobe.figures.over_training import Reading
 
 __all__ = ["accuracy_over_scales"]
 
-_OVERALL = "overall"
-_SERIES = (*AXES, _OVERALL)
 #: Right half of the time on each of two questions.
 _GUESSED = 0.25
 
@@ -43,7 +40,7 @@ def accuracy_over_scales(
     Raises:
         UsageError: no points, an unknown axis, or two points for one mark.
     """
-    _check(points)
+    check_points("accuracy_over_scales", points, "axis", AXES_AND_OVERALL)
     families = sorted({point.family for point in points})
     columns = min(2, len(families))
     rows = math.ceil(len(families) / columns)
@@ -51,16 +48,17 @@ def accuracy_over_scales(
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for panel in panels[len(families) :]:
         panel.set_axis_off()
-    looks = theme.target_looks(_SERIES)
+    looks = theme.target_looks(AXES_AND_OVERALL)
     for place, (family, panel) in enumerate(zip(families, panels, strict=False)):
         frame.dress(panel, family)
         panel.axhline(_GUESSED, color=theme.FAINT, linewidth=0.9, linestyle=":", zorder=1.5)
-        training.draw(panel, _readings([point for point in points if point.family == family]), looks)
+        shown = [training.accuracy_reading(point, "acc_both") for point in points if point.family == family]
+        training.draw(panel, shown, looks)
         frame.label_x(panel, training.LABEL)
         if place % columns == 0:
             frame.label_y(panel, "both answers right\n(share of pairs)")
     panels[0].set_ylim(-0.03, 1.03)
-    given = {point.axis for point in points}
+    given = {point.target for point in points}
     handles = [
         training.handle(look, theme.target_title(axis)) for axis, look in looks.items() if axis in given
     ]
@@ -68,32 +66,3 @@ def accuracy_over_scales(
     frame.head(figure, "Accuracy over scales, with 95 % Wilson bounds" if title is None else title)
     frame.stagger_tick_labels(figure, *panels[: len(families)])
     return figure
-
-
-def _check(points: Sequence[AccuracyPoint]) -> None:
-    if not points:
-        raise UsageError("accuracy_over_scales: no points to draw; run `vlmprobe extract` first")
-    seen = set()
-    for point in points:
-        if point.axis not in _SERIES:
-            raise unknown_name("axis", point.axis, [str(axis) for axis in _SERIES])
-        mark = (point.family, point.scale, point.axis)
-        if mark in seen:
-            name = f"{point.family} @ {point.scale}, {point.axis}"
-            raise UsageError(f"accuracy_over_scales: two points for {name}; pass one run a scale")
-        seen.add(mark)
-
-
-def _readings(points: Sequence[AccuracyPoint]) -> list[Reading]:
-    return [
-        training.Reading(
-            point.family,
-            point.scale,
-            point.samples_seen,
-            point.axis,
-            point.acc_both,
-            point.acc_both_low,
-            point.acc_both_high,
-        )
-        for point in points
-    ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from vlmprobe.errors import UsageError, unknown_name
+from vlmprobe.analysis.catalog import AXES_AND_OVERALL
 from vlmprobe.figures import frame, theme, validity
 from vlmprobe.figures import over_training as training
+from vlmprobe.figures.checks import check_points
 from vlmprobe.pairs.axes import AXES, CATEGORIES
 
 if TYPE_CHECKING:
@@ -17,11 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from vlmprobe.analysis.results import AccuracyPoint, CategoryPoint
+    from vlmprobe.analysis.results import AccuracyPoint
 
 __all__ = ["accuracy_bars", "category_validity_bars"]
 
-_SERIES = (*(str(axis) for axis in AXES), "overall")
 _GUESSED = 0.5
 #: Of the room between two groups of bars.
 _GROUP = 0.8
@@ -59,9 +59,9 @@ def accuracy_bars(
     Raises:
         UsageError: no points, an unknown axis, or two points for one group.
     """
-    _check("accuracy_bars", [(p.family, p.scale, p.axis) for p in points], "axis", _SERIES)
+    check_points("accuracy_bars", points, "axis", AXES_AND_OVERALL)
     families = sorted({point.family for point in points})
-    series = [axis for axis in _SERIES if any(point.axis == axis for point in points)]
+    series = [axis for axis in AXES_AND_OVERALL if any(point.target == axis for point in points)]
     columns = min(2, len(series))
     rows = math.ceil(len(series) / columns)
     figure = frame.blank(figure, 6.6 if columns == 1 else frame.FULL_WIDTH, 0.7 + 2.2 * rows * len(families))
@@ -70,7 +70,9 @@ def accuracy_bars(
     for place, family in enumerate(families):
         panels = list(grid[place * rows : (place + 1) * rows].ravel())
         for axis, panel in zip(series, panels, strict=False):
-            shown = sorted((p for p in points if (p.family, p.axis) == (family, axis)), key=theme.scale_order)
+            shown = sorted(
+                (p for p in points if (p.family, p.target) == (family, axis)), key=theme.scale_order
+            )
             name = theme.target_title(axis)
             frame.dress(panel, f"{family}: {name}" if len(families) > 1 else name, _counts(shown))
             # On black no error bar could be seen.
@@ -91,7 +93,7 @@ def accuracy_bars(
 
 
 def category_validity_bars(
-    points: Sequence[CategoryPoint], *, title: str | None = None, figure: Figure | None = None
+    points: Sequence[AccuracyPoint], *, title: str | None = None, figure: Figure | None = None
 ) -> Figure:
     """Draw how often either question of each category is answered right, with Wilson 95 % bounds.
 
@@ -107,8 +109,7 @@ def category_validity_bars(
         UsageError: no points, an unknown category, or two points for one group.
     """
     known = tuple(str(category) for category in CATEGORIES)
-    groups = [(point.family, point.scale, point.category) for point in points]
-    _check("category_validity_bars", groups, "category", known)
+    check_points("category_validity_bars", points, "category", known)
     ordered = sorted(points, key=lambda point: (point.family, theme.scale_order(point)))
     scales = list(dict.fromkeys((point.family, point.scale) for point in ordered))
     columns = min(2, len(scales))
@@ -116,11 +117,11 @@ def category_validity_bars(
     figure = frame.blank(figure, 6.8 if columns == 1 else frame.FULL_WIDTH, 0.7 + 2.2 * rows)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for scale, panel in zip(scales, panels, strict=False):
-        of_scale = {point.category: point for point in points if (point.family, point.scale) == scale}
+        of_scale = {point.target: point for point in points if (point.family, point.scale) == scale}
         shown = [of_scale[name] for name in known if name in of_scale]
         frame.dress(panel, " @ ".join(scale), _counts(shown))
         for number, point in enumerate(shown):
-            color = theme.CATEGORY_COLORS[point.category]
+            color = theme.CATEGORY_COLORS[point.target]
             _group(panel, number, point, _KINDS[:2], color, faded=point.reliable is False)
         _finish(panel, [_category_label(point) for point in shown])
         for label, point in zip(panel.get_xticklabels(), shown, strict=True):
@@ -138,23 +139,10 @@ def category_validity_bars(
     return figure
 
 
-def _check(what: str, groups: Sequence[tuple[str, str, str]], kind: str, known: Sequence[str]) -> None:
-    if not groups:
-        raise UsageError(f"{what}: no points to draw; run `vlmprobe extract` first")
-    seen: set[tuple[str, str, str]] = set()
-    for group in groups:
-        family, scale, name = group
-        if name not in known:
-            raise unknown_name(kind, name, list(known))
-        if group in seen:
-            raise UsageError(f"{what}: two points for {family} @ {scale}, {name}; pass one run a scale")
-        seen.add(group)
-
-
 def _group(
     panel: Axes,
     place: int,
-    point: AccuracyPoint | CategoryPoint,
+    point: AccuracyPoint,
     kinds: Sequence[_Kind],
     color: str,
     *,
@@ -204,15 +192,15 @@ def _finish(panel: Axes, labels: Sequence[str]) -> None:
     panel.tick_params(labelleft=True)
 
 
-def _counts(points: Sequence[AccuracyPoint | CategoryPoint]) -> str:
+def _counts(points: Sequence[AccuracyPoint]) -> str:
     counts = sorted({point.n for point in points})
     if not counts:
         return ""
     return f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]}\N{EN DASH}{counts[-1]}"
 
 
-def _category_label(point: CategoryPoint) -> str:
-    return f"{point.category} {validity.CROSS}" if point.reliable is False else point.category
+def _category_label(point: AccuracyPoint) -> str:
+    return f"{point.target} {validity.CROSS}" if point.reliable is False else point.target
 
 
 def _kind_handles(kinds: Sequence[_Kind]) -> list[Artist]:

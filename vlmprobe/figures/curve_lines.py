@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.errors import UsageError
+from vlmprobe.analysis.catalog import entry_of
 from vlmprobe.figures import frame, theme
+from vlmprobe.figures.checks import check_marks, check_one_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
+    from vlmprobe.analysis.catalog import Entry
     from vlmprobe.analysis.results import LayerCurve
     from vlmprobe.figures.theme import Look, Mark
 
@@ -59,19 +61,9 @@ def shared_limits(curves: Sequence[LayerCurve]) -> tuple[float, float] | None:
 
 def check(what: str, curves: Sequence[LayerCurve]) -> None:
     """Refuse what does not belong in one figure: no curves, several metrics or subsets, a line twice."""
-    if not curves:
-        raise UsageError(f"{what}: no curves to draw; run `vlmprobe analyze` first")
-    kinds = {(curve.metric, curve.subset) for curve in curves}
-    if len(kinds) > 1:
-        listed = ", ".join(f"{metric} of {subset}" for metric, subset in sorted(kinds))
-        raise UsageError(f"{what}: one figure shows one metric of one subset, not {listed}")
-    seen = set()
-    for curve in curves:
-        line = (curve.family, curve.scale, curve.target)
-        if line in seen:
-            name = f"{curve.family} @ {curve.scale}, {curve.target}"
-            raise UsageError(f"{what}: two curves for {name}; pass one run a scale")
-        seen.add(line)
+    check_one_metric(what, curves)
+    marks = [(curve.family, curve.scale, curve.target) for curve in curves]
+    check_marks(what, marks, "curves", "no curves to draw; run `vlmprobe analyze`")
 
 
 def prepare(panels: Sequence[Axes], curves: Sequence[LayerCurve], limits: tuple[float, float] | None) -> None:
@@ -181,11 +173,13 @@ def draw_control(panel: Axes, controls: Sequence[LayerCurve]) -> None:
         )
 
 
-def control_handle(label: str) -> Artist:
-    """Return what stands for a control's band in a legend."""
+def control_handle(entry: Entry, *, several: bool) -> Artist:
+    """Return what stands in a legend for the band of a metric's control, or for that of several scales' controls."""
     from matplotlib.patches import Patch
 
-    return Patch(**_CONTROL_AREA, label=label)
+    name = entry.control.label if entry.control else "control"
+    bands = "95 % bands of all scales" if several else "mean and 95 % band"
+    return Patch(**_CONTROL_AREA, label=f"{name}:\n{bands}")
 
 
 def handle(look: Look | Mark, label: str, *, faded: bool = False) -> Artist:
@@ -215,8 +209,8 @@ def count_note(curves: Sequence[LayerCurve]) -> str:
 
 
 def wants_log(curves: Sequence[LayerCurve], limits: tuple[float, float] | None = None) -> bool:
-    """Whether this is a norm that grows by orders of magnitude over the layers, or over the given range."""
-    if curves[0].metric != "delta_norm":
+    """Whether this is a metric that may grow by orders of magnitude and does, over the layers or the given range."""
+    if not entry_of(curves[0].metric).is_logarithmic:
         return False
     values = list(limits) if limits else finite(v for curve in curves for v in (*curve.values, *curve.low))
     return bool(values) and min(values) > 0 and max(values) > _LOG_FROM_RATIO * min(values)

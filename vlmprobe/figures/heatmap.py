@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.analysis.catalog import DELTA_SIMILARITY
 from vlmprobe.analysis.results import SimilarityMatrix
 from vlmprobe.errors import UsageError
 from vlmprobe.figures import frame, theme, validity
@@ -60,7 +61,7 @@ def similarity_heatmap(
     side = (width - 1.4) / columns
     height = 0.8 + rows * (side + 0.15)
     subsets = sorted({one.subset for one in matrices})
-    title = theme.metric_title("Similarity of mean deltas", " / ".join(subsets)) if title is None else title
+    title = theme.metric_title(DELTA_SIMILARITY, " / ".join(subsets)) if title is None else title
     panels: Any
     bar_at: dict[str, Any]
     if figure is None and len(matrices) == 1 and not unreliable and frame.is_one_line(title, width):

@@ -1,30 +1,31 @@
-"""Curves over decoder layers: one panel a target, one line a scale, with its bootstrap band."""
+"""Curves over decoder layers: a panel a target and a line a scale, or a panel a scale and a line a target."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vlmprobe.analysis.catalog import entry_of
 from vlmprobe.errors import UsageError, unknown_name
 from vlmprobe.figures import curve_lines as lines
 from vlmprobe.figures import frame, theme, validity
-from vlmprobe.pairs.axes import CATEGORIES, Axis
+from vlmprobe.pairs.axes import CATEGORIES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from vlmprobe.analysis.catalog import Entry
     from vlmprobe.analysis.results import LayerCurve
+    from vlmprobe.figures.theme import Look, Mark
     from vlmprobe.figures.validity import Unreliable
 
 __all__ = ["alignment_over_layers", "layer_curves", "scale_curves", "vd_ei_over_layers"]
 
-_ENTANGLED = f"{Axis.VERTICAL}/{Axis.DISTANCE}"
 #: Letters that fit above the narrowest panel, beside "no data: ".
 _MISSING_LETTERS = 26
-_CONTROLS = (f"{Axis.HORIZONTAL}/{Axis.VERTICAL}", f"{Axis.HORIZONTAL}/{Axis.DISTANCE}")
 
 
 def layer_curves(
@@ -61,28 +62,9 @@ def layer_curves(
     if len(targets) > 3 and set(targets) <= set(CATEGORIES):
         targets = [*CATEGORIES[::2], *CATEGORIES[1::2]]
     columns = min(3, len(targets))
-    rows = math.ceil(len(targets) / columns)
-    width = {1: 6.4, 2: 8.2, 3: frame.FULL_WIDTH}[columns]
-    figure = frame.blank(figure, width, 0.7 + 2.5 * rows)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    panels, spare = list(grid[: len(targets)]), list(grid[len(targets) :])
-    for panel in spare:
-        panel.set_axis_off()
-    _draw(
-        figure,
-        dict(zip(targets, panels, strict=True)),
-        curves,
-        limits=limits,
-        unreliable=unreliable,
-        controls=controls,
-    )
-    for panel in panels[::columns]:
-        frame.label_y(panel, theme.metric_label(curves[0].metric) if ylabel is None else ylabel)
-    for panel in panels[-columns:]:
-        panel.tick_params(axis="x", labelbottom=True)
-        frame.label_x(panel, "decoder layer")
-    frame.head(figure, _title(curves) if title is None else title)
-    return figure
+    size = {1: 6.4, 2: 8.2, 3: frame.FULL_WIDTH}[columns], 0.7 + 2.5 * math.ceil(len(targets) / columns)
+    layout = _by_target(curves, targets, frame.blank(figure, *size), columns)
+    return _draw(layout, curves, controls, limits, unreliable, title, ylabel)
 
 
 def vd_ei_over_layers(
@@ -96,89 +78,21 @@ def vd_ei_over_layers(
 
     The wide panel is the target ``vertical/distance``; ``horizontal/vertical`` and ``horizontal/distance``
     stand beside it on the same y range when there are curves for either. The dark line is zero: not entangled.
-
-    Args:
-        curves: one VD-EI metric of one subset.
-        limits: y range; None = that of these curves.
-        title: above the panels; None = the metric and the subset, empty = nothing.
-        figure: emptied and drawn into; None = a new one.
+    Arguments are those of ``layer_curves``.
 
     Raises:
-        UsageError: no curves, a target that is none of the three, several metrics or subsets, or two curves
-            for one line.
+        UsageError: as of ``layer_curves``, or a target that is none of the three.
     """
     lines.check("vd_ei_over_layers", curves)
-    known = [_ENTANGLED, *_CONTROLS]
+    known = entry_of(curves[0].metric).targets
     given = {curve.target for curve in curves}
     for target in sorted(given - set(known)):
-        raise unknown_name("VD-EI target", target, known)
-    targets = known if given & set(_CONTROLS) else [_ENTANGLED]
+        raise unknown_name("VD-EI target", target, list(known))
+    targets = known if given - {known[0]} else known[:1]
     figure = frame.blank(figure, frame.FULL_WIDTH if len(targets) > 1 else 6.4, 3.6)
-    ratios = [1.2] + [1.0] * (len(targets) - 1)
-    panels = figure.subplots(1, len(targets), sharex=True, sharey=True, squeeze=False, width_ratios=ratios)[0]
-    _draw(figure, dict(zip(targets, panels, strict=True)), curves, limits=limits)
-    for panel in panels:
-        frame.label_x(panel, "decoder layer")
-    frame.label_y(panels[0], theme.metric_label(curves[0].metric))
-    frame.head(figure, _title(curves) if title is None else title)
-    return figure
-
-
-def _title(curves: Sequence[LayerCurve]) -> str:
-    return theme.metric_title(curves[0].metric, curves[0].subset)
-
-
-def _draw(
-    figure: Figure,
-    panels: dict[str, Axes],
-    curves: Sequence[LayerCurve],
-    *,
-    limits: tuple[float, float] | None,
-    unreliable: Unreliable | None = None,
-    controls: Sequence[LayerCurve] = (),
-) -> None:
-    """Fill panels that share both axes, and put one legend beside them."""
-    marks = theme.scale_marks(curves)
-    with_data = {(curve.family, curve.scale) for curve in curves if lines.finite(curve.values)}
-    lines.prepare(list(panels.values()), [*curves, *controls], limits)
-    faded: dict[tuple[str, str], bool] = {}
-    for target, panel in panels.items():
-        shown = [curve for curve in curves if curve.target == target]
-        drawn = {(curve.family, curve.scale) for curve in shown if lines.finite(curve.values)}
-        missing = [mark.label for key, mark in marks.items() if key in with_data and key not in drawn]
-        notes = ["control"] if target in _CONTROLS else []
-        if drawn and missing:
-            notes.append(_missing_note(missing))
-        # On a line of its own: beside a range of counts it would run into the title.
-        frame.dress(panel, theme.target_title(target), "\n".join([*notes, lines.count_note(shown)]))
-        lines.say_if_empty(panel, shown)
-        lines.draw_control(panel, [control for control in controls if control.target == target])
-        for curve in sorted(shown, key=theme.scale_order):
-            key = curve.family, curve.scale
-            is_faded = validity.is_faded(unreliable, *key, target)
-            faded[key] = faded.get(key, True) and (is_faded or key not in drawn)
-            lines.draw(
-                panel, curve, marks[key], shift=marks[key].index, many=len(marks) > lines.FEW, faded=is_faded
-            )
-    handles = [
-        lines.handle(
-            mark,
-            mark.label if key in with_data else f"{mark.label} (no data)",
-            faded=key in with_data and faded[key],
-        )
-        for key, mark in marks.items()
-    ]
-    if controls:
-        handles.append(lines.control_handle(theme.control_label(controls[0].metric, several=True)))
-    if validity.any_faded(unreliable, curves):
-        handles.append(validity.handle())
-    frame.legend(figure, handles, "scale")
-
-
-def _missing_note(labels: Sequence[str]) -> str:
-    """Name the scales without data in a panel, or count them where there is no room for the names."""
-    named = ", ".join(labels)
-    return f"no data: {named if len(named) <= _MISSING_LETTERS else f'{len(labels)} scales'}"
+    widths = [1.2] + [1.0] * (len(targets) - 1)
+    layout = _by_target(curves, targets, figure, len(targets), width_ratios=widths)
+    return _draw(layout, curves, (), limits, None, title, None)
 
 
 def scale_curves(
@@ -190,24 +104,13 @@ def scale_curves(
     ylabel: str | None = None,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw one metric of one subset over layers: a panel a scale, a line and its band a target, one y range.
+    """Draw what ``layer_curves`` does, but a panel a scale, and a line and its band a target.
 
-    For one scale this is its own figure; for several, small multiples in the order of training.
-
-    Args:
-        curves: any mix of families, scales and targets, but one metric and one subset.
-        limits: y range; None = that of these curves.
-        unreliable: (family, scale) -> categories whose lines are drawn pale, with crosses, as are those of
-            their axes.
-        title: above the panels; None = the metric and the subset, empty = nothing.
-        ylabel: None = what the metric measures.
-        figure: emptied and drawn into; None = a new one.
-
-    Raises:
-        UsageError: no curves, several metrics or subsets, two curves for one line, or an unknown category.
+    For one scale this is its own figure; for several, small multiples in the order of training. Arguments and errors
+    are those of ``layer_curves``.
     """
     lines.check("scale_curves", curves)
-    return _draw_scale(curves, (), limits, unreliable, title, ylabel, figure, legend=_legend_title(curves))
+    return _draw(_by_scale(curves, figure), curves, (), limits, unreliable, title, ylabel)
 
 
 def alignment_over_layers(
@@ -220,93 +123,137 @@ def alignment_over_layers(
 ) -> Figure:
     """Draw the cross-axis alignment of quads over layers with its control: a panel a scale, a line a statistic.
 
-    A line that stays inside the hatched band says no more than deltas that do not belong together.
-
-    Args:
-        curves: one alignment metric of one subset; targets such as ``per_sample`` and ``of_means``.
-        controls: at most one a scale; values are the control's mean, low and high the ends of its band.
-        limits: y range; None = that of these curves.
-        title: above the panels; None = the metric and the subset, empty = nothing.
-        figure: emptied and drawn into; None = a new one.
+    A line that stays inside the hatched band says no more than deltas that do not belong together. There is at most
+    one control a scale; its values are the mean, low and high the ends of its band. The other arguments are those of
+    ``layer_curves``.
 
     Raises:
-        UsageError: no curves, several metrics or subsets, two curves for one line, two controls for one
-            scale, or a control of a scale without a curve.
+        UsageError: as of ``layer_curves``, or two controls for one scale, or a control of a scale without a curve.
     """
     lines.check("alignment_over_layers", curves)
-    scales = {(curve.family, curve.scale) for curve in curves}
-    seen: set[tuple[str, str]] = set()
-    for control in controls:
-        scale = (control.family, control.scale)
+    scales, seen = {_scale(curve) for curve in curves}, set()
+    for scale in map(_scale, controls):
         if scale in seen or scale not in scales:
             problem = "two controls" if scale in seen else "a control and no curve"
             raise UsageError(f"alignment_over_layers: {problem} for {' @ '.join(scale)}; pass one of each")
         seen.add(scale)
-    return _draw_scale(curves, controls, limits, None, title, None, figure, legend="alignment")
+    return _draw(_by_scale(curves, figure), curves, controls, limits, None, title, None)
 
 
-def _draw_scale(
+class _Layout(NamedTuple):
+    """Which curve goes into which panel, and as which line."""
+
+    figure: Figure
+    panels: Mapping[Any, tuple[Axes, str]]
+    """Each panel's axes and title."""
+    panel_of: Callable[[LayerCurve], Any]
+    lines: Mapping[Any, tuple[Look | Mark, str]]
+    """Each line's look and label, in the order of the legend."""
+    line_of: Callable[[LayerCurve], Any]
+    legend: str
+    columns: int
+
+
+def _scale(curve: LayerCurve) -> tuple[str, str]:
+    return curve.family, curve.scale
+
+
+def _target(curve: LayerCurve) -> str:
+    return curve.target
+
+
+def _by_target(
+    curves: Sequence[LayerCurve], targets: Sequence[str], figure: Figure, columns: int, **widths: Any
+) -> _Layout:
+    panels = _panels(figure, {target: theme.target_title(target) for target in targets}, columns, **widths)
+    looks = {scale: (mark, mark.label) for scale, mark in theme.scale_marks(curves).items()}
+    return _Layout(figure, panels, _target, looks, _scale, "scale", columns)
+
+
+def _by_scale(curves: Sequence[LayerCurve], figure: Figure | None) -> _Layout:
+    scales = {scale: " @ ".join(scale) for scale in theme.scale_marks(curves)}
+    columns = min(3, len(scales)) if len(scales) != 4 else 2
+    rows = math.ceil(len(scales) / columns)
+    width = {1: 6.6, 2: 8.4, 3: frame.FULL_WIDTH}[columns]
+    figure = frame.blank(figure, width, 0.7 + (2.9 if rows == 1 else 2.4 * rows))
+    looks = {
+        target: (look, theme.target_title(target).replace(" (", "\n(").replace(", ", ",\n"))
+        for target, look in theme.target_looks(theme.sort_targets(map(_target, curves))).items()
+    }
+    legend = entry_of(curves[0].metric).legend
+    return _Layout(figure, _panels(figure, scales, columns), _scale, looks, _target, legend, columns)
+
+
+def _panels(
+    figure: Figure, titles: Mapping[Any, str], columns: int, **widths: Any
+) -> dict[Any, tuple[Axes, str]]:
+    rows = math.ceil(len(titles) / columns)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False, **widths).ravel()
+    for spare in grid[len(titles) :]:
+        spare.set_axis_off()
+    return {key: (panel, title) for (key, title), panel in zip(titles.items(), grid, strict=False)}
+
+
+def _draw(
+    layout: _Layout,
     curves: Sequence[LayerCurve],
     controls: Sequence[LayerCurve],
     limits: tuple[float, float] | None,
     unreliable: Unreliable | None,
     title: str | None,
     ylabel: str | None,
-    figure: Figure | None,
-    *,
-    legend: str,
 ) -> Figure:
-    ordered = sorted(curves, key=theme.scale_order)
-    scales = list(dict.fromkeys((curve.family, curve.scale) for curve in ordered))
-    looks = theme.target_looks(theme.sort_targets(curve.target for curve in curves))
-    columns = min(3, len(scales)) if len(scales) != 4 else 2
-    rows = math.ceil(len(scales) / columns)
-    width = {1: 6.6, 2: 8.4, 3: frame.FULL_WIDTH}[columns]
-    figure = frame.blank(figure, width, 0.7 + (2.9 if rows == 1 else 2.4 * rows))
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    panels, spare = list(grid[: len(scales)]), list(grid[len(scales) :])
-    for panel in spare:
-        panel.set_axis_off()
+    """Fill the panels, which share both axes, and put one legend beside them."""
+    entry, panels = entry_of(curves[0].metric), [panel for panel, _ in layout.panels.values()]
     lines.prepare(panels, [*curves, *controls], limits)
-    faded: dict[str, bool] = {}
-    for scale, panel in zip(scales, panels, strict=True):
-        shown = [curve for curve in curves if (curve.family, curve.scale) == scale]
-        frame.dress(panel, " @ ".join(scale), lines.count_note(shown))
-        lines.say_if_empty(panel, shown)
-        lines.draw_control(panel, [one for one in controls if (one.family, one.scale) == scale])
-        by_target = {curve.target: curve for curve in shown}
-        for place, (target, look) in enumerate(looks.items()):
-            if target in by_target:
-                curve = by_target[target]
-                is_faded = validity.is_faded(unreliable, *scale, target)
-                faded[target] = faded.get(target, True) and is_faded
-                lines.draw(panel, curve, look, shift=place, many=len(looks) > lines.FEW, faded=is_faded)
-    for panel in panels[::columns]:
-        frame.label_y(panel, theme.metric_label(curves[0].metric) if ylabel is None else ylabel)
-    for panel in panels[-columns:]:
+    with_data = {layout.line_of(curve) for curve in curves if lines.finite(curve.values)}
+    bold = set()
+    for key, (panel, name) in layout.panels.items():
+        shown = {layout.line_of(curve): curve for curve in curves if layout.panel_of(curve) == key}
+        # On a line of its own: beside a range of counts it would run into the title.
+        note = "\n".join(
+            [*_notes(layout, entry, key, shown, with_data), lines.count_note(list(shown.values()))]
+        )
+        frame.dress(panel, name, note)
+        lines.say_if_empty(panel, list(shown.values()))
+        lines.draw_control(panel, [control for control in controls if layout.panel_of(control) == key])
+        for place, (line, (look, _)) in enumerate(layout.lines.items()):
+            if curve := shown.get(line):
+                faded = validity.is_faded(unreliable, curve.family, curve.scale, curve.target)
+                bold |= {line} if lines.finite(curve.values) and not faded else set()
+                many = len(layout.lines) > lines.FEW
+                lines.draw(panel, curve, look, shift=place, many=many, faded=faded)
+    for panel in panels[:: layout.columns]:
+        frame.label_y(panel, entry.label if ylabel is None else ylabel)
+    for panel in panels[-layout.columns :]:
         panel.tick_params(axis="x", labelbottom=True)
         frame.label_x(panel, "decoder layer")
-    with_data = {curve.target for curve in curves if lines.finite(curve.values)}
-    handles = []
-    for target, look in looks.items():
-        label = theme.target_title(target).replace(" (", "\n(").replace(", ", ",\n")
-        if target not in with_data:
-            label += " (no data)"
-        handles.append(lines.handle(look, label, faded=target in with_data and faded[target]))
+    handles = [
+        lines.handle(look, label, faded=line not in bold)
+        if line in with_data
+        else lines.handle(look, f"{label} (no data)")
+        for line, (look, label) in layout.lines.items()
+    ]
     if controls:
-        handles.append(lines.control_handle(theme.control_label(curves[0].metric, several=False)))
+        handles.append(lines.control_handle(entry, several=layout.line_of is _scale))
     if validity.any_faded(unreliable, curves):
         handles.append(validity.handle())
-    frame.legend(figure, handles, legend)
-    default = theme.metric_title(curves[0].metric, curves[0].subset)
-    frame.head(figure, default if title is None else title)
-    return figure
+    frame.legend(layout.figure, handles, layout.legend)
+    frame.head(layout.figure, theme.metric_title(entry, curves[0].subset) if title is None else title)
+    return layout.figure
 
 
-def _legend_title(curves: Sequence[LayerCurve]) -> str:
-    from vlmprobe.pairs.axes import AXES, CATEGORIES
-
-    targets = {curve.target for curve in curves}
-    if targets <= set(AXES):
-        return "axis"
-    return "category" if targets <= set(CATEGORIES) else "pair of axes"
+def _notes(
+    layout: _Layout, entry: Entry, target: str, shown: Mapping[Any, LayerCurve], with_data: set[Any]
+) -> list[str]:
+    """Say that a panel is a control, and name the scales without data in it, or count them if they are many."""
+    if layout.panel_of is not _target:
+        return []
+    control = entry.control
+    notes = [control.label] if control and not control.is_band and target in control.targets else []
+    drawn = {line for line, curve in shown.items() if lines.finite(curve.values)}
+    missing = [label for line, (_, label) in layout.lines.items() if line in with_data - drawn]
+    if drawn and missing:
+        named = ", ".join(missing)
+        notes.append(f"no data: {named if len(named) <= _MISSING_LETTERS else f'{len(missing)} scales'}")
+    return notes

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.typing import LineStyleType
 
+    from vlmprobe.analysis.results import AccuracyPoint
     from vlmprobe.figures.theme import Look, Named
 
-__all__ = ["LABEL", "Reading", "draw", "handle", "positions"]
+__all__ = ["LABEL", "Reading", "accuracy_reading", "draw", "handle", "positions"]
 
 LABEL = "training samples seen (log scale)"
 #: Decades of the x axis between neighbours that no number of samples tells apart.
@@ -43,6 +44,13 @@ class Reading:
     high: float = math.nan
     hollow: bool = False
     """Marked as not to be read too closely."""
+
+
+def accuracy_reading(point: AccuracyPoint, side: str, *, bars: bool = True) -> Reading:
+    """Read one side's accuracy, with its bounds if there are to be ``bars``."""
+    low, high = (getattr(point, f"{side}_{end}") if bars else math.nan for end in ("low", "high"))
+    where = point.family, point.scale, point.samples_seen, point.target
+    return Reading(*where, getattr(point, side), low, high, hollow=point.reliable is False)
 
 
 def positions(items: Iterable[Named]) -> dict[str, float]:

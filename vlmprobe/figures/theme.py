@@ -10,12 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from vlmprobe.analysis.catalog import OVERALL, TARGET_TITLES
 from vlmprobe.pairs.axes import AXES, CATEGORIES, Axis, Category
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from matplotlib.typing import LineStyleType
+
+    from vlmprobe.analysis.catalog import Entry
 
 __all__ = [
     "AXIS_COLORS",
@@ -24,8 +27,6 @@ __all__ = [
     "Look",
     "Mark",
     "Named",
-    "control_label",
-    "metric_label",
     "metric_title",
     "pale",
     "scale_marks",
@@ -91,30 +92,6 @@ _STEP_MARKERS = dict(zip(_RAMP_STEPS, "s^Dv", strict=True))
 #: Places nearer to each other than this look alike.
 _RAMP_GAP = 0.1
 
-_METRICS = {
-    "within_category_consistency": ("Within-category consistency", "mean pairwise cosine of deltas"),
-    "axis_coherence": ("Axis coherence", "mean pairwise cosine of\nsign-corrected deltas"),
-    "delta_norm": ("Size of the deltas", "mean |delta|"),
-    "delta_ratio": ("Size of the deltas beside the hidden states", "mean |delta| / |h(orig)|"),
-    "vd_ei.eq3": ("Vertical-distance entanglement (VD-EI, Eq. 3)", "VD-EI"),
-    "vd_ei.pooled": ("Vertical-distance entanglement (VD-EI, pooled)", "cosine of the mean deltas"),
-    "cross_axis_alignment.published": (
-        "Vertical-distance alignment over quads (as published)",
-        "cosine of vertical\nand distance deltas",
-    ),
-    "cross_axis_alignment.canonical": (
-        "Vertical-distance alignment over quads (sign-corrected)",
-        "cosine of sign-corrected vertical\nand distance deltas",
-    ),
-}
-_TARGETS = {
-    "per_sample": "mean over quads",
-    "of_means": "cosine of the means",
-}
-_CONTROLS = {
-    "cross_axis_alignment.published": "shuffled quads (control\nof the mean over quads)",
-    "cross_axis_alignment.canonical": "random signs (control\nof the mean over quads)",
-}
 _SUBSETS = {"all": "all pairs", "both_correct": "pairs with both answers right"}
 
 
@@ -239,10 +216,9 @@ def _ramp_places(samples_seen: Iterable[int]) -> dict[int, float]:
     return dict(zip(counts, places.tolist(), strict=True))
 
 
-def metric_title(metric: str, subset: str) -> str:
-    """Return what a metric is called above a figure, with the pairs it was taken over."""
-    name = _METRICS[metric][0] if metric in _METRICS else metric.replace("_", " ")
-    return f"{name}: {subset_title(subset)}"
+def metric_title(entry: Entry, subset: str) -> str:
+    """Return what stands above a figure of a metric: its title, and the pairs it was taken over."""
+    return f"{entry.title}: {subset_title(subset)}"
 
 
 def subset_title(subset: str) -> str:
@@ -250,23 +226,13 @@ def subset_title(subset: str) -> str:
     return _SUBSETS.get(subset, subset)
 
 
-def control_label(metric: str, *, several: bool) -> str:
-    """Return what a control's band, or the one around those of several scales, is called in a legend."""
-    return f"{_CONTROLS.get(metric, 'control')}:\n{'95 % bands of all scales' if several else 'mean and 95 % band'}"
-
-
-def metric_label(metric: str) -> str:
-    """Return what stands beside the y axis."""
-    return _METRICS[metric][1] if metric in _METRICS else metric.replace("_", " ")
-
-
 def target_title(target: str) -> str:
     """Return what stands above a panel: an axis is shown with its two categories."""
     if target in AXES:
         return f"{target} ({'/'.join(Axis(target).categories)})"
     statistic, _, part = target.partition("/")
-    if statistic in _TARGETS:
-        return f"{_TARGETS[statistic]}, {part}" if part else _TARGETS[statistic]
+    if statistic in TARGET_TITLES:
+        return f"{TARGET_TITLES[statistic]}, {part}" if part else TARGET_TITLES[statistic]
     return target.replace("_", " ")
 
 
@@ -281,7 +247,7 @@ def target_look(target: str, place: int = 0) -> Look:
         category = Category(target)
         linestyle: LineStyleType = "-" if category.is_canonical else "--"
         return Look(CATEGORY_COLORS[target], AXIS_MARKERS[category.axis], linestyle)
-    if target == "overall":
+    if target == OVERALL:
         return Look(OVERALL_COLOR, "D", "--")
     return _OTHER_LOOKS[place % len(_OTHER_LOOKS)]
 
@@ -292,7 +258,7 @@ def target_looks(targets: Iterable[str]) -> dict[str, Look]:
     others = 0
     for target in targets:
         looks[target] = target_look(target, others)
-        others += target not in {*AXES, *CATEGORIES, "overall"}
+        others += target not in {*AXES, *CATEGORIES, OVERALL}
     return looks
 
 
@@ -306,6 +272,6 @@ def pale(color: str, white: float = _PALE) -> str:
 
 def sort_targets(targets: Iterable[str]) -> list[str]:
     """Put targets in the order of axes, categories or statistics; others stay in the order they came in."""
-    known = {str(name): place for place, name in enumerate([*AXES, *CATEGORIES, *_TARGETS])}
+    known = {str(name): place for place, name in enumerate([*AXES, *CATEGORIES, *TARGET_TITLES])}
     unique = list(dict.fromkeys(targets))
     return sorted(unique, key=lambda name: known.get(name, len(known) + unique.index(name)))

@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmprobe.analysis.results import AccuracyPoint, CategoryPoint
-from vlmprobe.errors import UsageError, unknown_name
+from vlmprobe.analysis.catalog import AXES_AND_OVERALL, entry_of
+from vlmprobe.errors import UsageError
 from vlmprobe.figures import frame, theme, validity
 from vlmprobe.figures import over_training as training
-from vlmprobe.figures.over_training import Reading
+from vlmprobe.figures.checks import check_marks, check_one_metric
+from vlmprobe.figures.over_training import Reading, accuracy_reading
 from vlmprobe.pairs.axes import AXES, CATEGORIES
 
 if TYPE_CHECKING:
@@ -18,13 +19,12 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from vlmprobe.analysis.results import PeakPoint
+    from vlmprobe.analysis.results import AccuracyPoint, PeakPoint
     from vlmprobe.figures.theme import Look
     from vlmprobe.figures.validity import Unreliable
 
 __all__ = ["ablation", "accuracy_trajectory", "peaks_over_scales"]
 
-_ACCURACY_SERIES = (*(str(axis) for axis in AXES), "overall")
 _SIDES = (
     ("acc_orig", "original question right", 0.5),
     ("acc_swap", "swapped question right", 0.5),
@@ -46,7 +46,7 @@ class _Column:
 
 
 def accuracy_trajectory(
-    points: Sequence[AccuracyPoint] | Sequence[CategoryPoint],
+    points: Sequence[AccuracyPoint],
     *,
     title: str | None = None,
     figure: Figure | None = None,
@@ -65,11 +65,16 @@ def accuracy_trajectory(
     Raises:
         UsageError: no points, axes mixed with categories, an unknown name, or two points for one mark.
     """
-    readings = {side: [_accuracy(point, side) for point in points] for side, _, _ in _SIDES}
-    if len({type(point) for point in points}) > 1:
+    kinds = {"category" if point.target in CATEGORIES else "axis" for point in points}
+    if len(kinds) > 1:
         raise UsageError("accuracy_trajectory: axes and categories in one figure; pass points of one kind")
-    kind = "category" if points and isinstance(points[0], CategoryPoint) else "axis"
-    known = [str(name) for name in CATEGORIES] if kind == "category" else list(_ACCURACY_SERIES)
+    by_category = "category" in kinds
+    kind = "category" if by_category else "axis"
+    known = tuple(map(str, CATEGORIES)) if by_category else AXES_AND_OVERALL
+    readings = {
+        side: [accuracy_reading(point, side, bars=not by_category) for point in points]
+        for side, _, _ in _SIDES
+    }
     _check("accuracy_trajectory", readings["acc_both"], kind, known)
     looks = _looks(readings["acc_both"], known)
     figure = _draw(
@@ -113,7 +118,7 @@ def peaks_over_scales(
     """
     readings = [_peak(peak, unreliable) for peak in peaks]
     _check("peaks_over_scales", readings, "target", None)
-    _check_kind("peaks_over_scales", peaks)
+    check_one_metric("peaks_over_scales", peaks)
     looks = _looks(readings, theme.sort_targets(peak.target for peak in peaks))
     layers = [
         Reading(
@@ -121,7 +126,7 @@ def peaks_over_scales(
             peak.scale,
             peak.samples_seen,
             peak.target,
-            float(peak.layer) if peak.layer >= 0 else math.nan,
+            math.nan if peak.layer is None else float(peak.layer),
             hollow=one.hollow,
         )
         for peak, one in zip(peaks, readings, strict=True)
@@ -129,7 +134,7 @@ def peaks_over_scales(
     figure = _draw(
         figure,
         [
-            _Column("largest value", theme.metric_label(peaks[0].metric), readings, limits),
+            _Column("largest value", entry_of(peaks[0].metric).label, readings, limits),
             _Column("where it is", "decoder layer", layers, whole=True),
         ],
         looks,
@@ -138,7 +143,7 @@ def peaks_over_scales(
     if any(one.hollow for one in readings):
         handles.append(training.hollow_handle("answered right less\nthan half of the time"))
     frame.legend(figure, handles, "target")
-    default = f"Peak over layers: {theme.metric_title(peaks[0].metric, peaks[0].subset)}"
+    default = f"Peak over layers: {theme.metric_title(entry_of(peaks[0].metric), peaks[0].subset)}"
     frame.head(figure, default if title is None else title)
     return _staggered(figure)
 
@@ -166,17 +171,18 @@ def ablation(
     Raises:
         UsageError: nothing to draw, an unknown axis, several metrics or subsets, or two values for one mark.
     """
-    accuracies, values = [_accuracy(point, "acc_both") for point in points], [_peak(peak) for peak in peaks]
-    _check("ablation", accuracies, "axis", _ACCURACY_SERIES)
+    accuracies = [accuracy_reading(point, "acc_both") for point in points]
+    values = [_peak(peak) for peak in peaks]
+    _check("ablation", accuracies, "axis", AXES_AND_OVERALL)
     _check("ablation", values, "axis", [str(axis) for axis in AXES])
-    _check_kind("ablation", peaks)
-    looks = _looks([*accuracies, *values], _ACCURACY_SERIES)
-    name = theme.metric_title(peaks[0].metric, peaks[0].subset)
+    check_one_metric("ablation", peaks)
+    looks = _looks([*accuracies, *values], AXES_AND_OVERALL)
+    name = theme.metric_title(entry_of(peaks[0].metric), peaks[0].subset)
     figure = _draw(
         figure,
         [
             _Column("accuracy, both right", "share of pairs", accuracies, (-0.03, 1.03), 0.25),
-            _Column("peak over layers", theme.metric_label(peaks[0].metric), values, limits),
+            _Column("peak over layers", entry_of(peaks[0].metric).label, values, limits),
         ],
         looks,
     )
@@ -186,20 +192,6 @@ def ablation(
     return _staggered(figure)
 
 
-def _accuracy(point: AccuracyPoint | CategoryPoint, side: str) -> Reading:
-    by_category = isinstance(point, CategoryPoint)
-    return Reading(
-        point.family,
-        point.scale,
-        point.samples_seen,
-        point.category if isinstance(point, CategoryPoint) else point.axis,
-        getattr(point, side),
-        math.nan if by_category else getattr(point, f"{side}_low"),
-        math.nan if by_category else getattr(point, f"{side}_high"),
-        hollow=isinstance(point, CategoryPoint) and point.reliable is False,
-    )
-
-
 def _peak(peak: PeakPoint, unreliable: Unreliable | None = None) -> Reading:
     return Reading(
         peak.family,
@@ -207,30 +199,16 @@ def _peak(peak: PeakPoint, unreliable: Unreliable | None = None) -> Reading:
         peak.samples_seen,
         peak.target,
         peak.value,
-        peak.ci_low,
-        peak.ci_high,
+        math.nan if peak.ci_low is None else peak.ci_low,
+        math.nan if peak.ci_high is None else peak.ci_high,
         hollow=validity.is_faded(unreliable, peak.family, peak.scale, peak.target),
     )
 
 
 def _check(what: str, readings: Sequence[Reading], kind: str, known: Sequence[str] | None) -> None:
-    if not readings:
-        raise UsageError(f"{what}: nothing to draw; run `vlmprobe extract` and `vlmprobe analyze` first")
-    seen = set()
-    for one in readings:
-        if known is not None and one.series not in known:
-            raise unknown_name(kind, one.series, list(known))
-        mark = (one.family, one.scale, one.series)
-        if mark in seen:
-            name = f"{one.family} @ {one.scale}, {one.series}"
-            raise UsageError(f"{what}: two values for {name}; pass one run a scale")
-        seen.add(mark)
-
-
-def _check_kind(what: str, peaks: Sequence[PeakPoint]) -> None:
-    kinds = sorted({f"{peak.metric} of {peak.subset}" for peak in peaks})
-    if len(kinds) > 1:
-        raise UsageError(f"{what}: one figure shows one metric of one subset, not {', '.join(kinds)}")
+    marks = [(one.family, one.scale, one.series) for one in readings]
+    nothing = "nothing to draw; run `vlmprobe extract` and `vlmprobe analyze`"
+    check_marks(what, marks, "values", nothing, kind=kind, known=known)
 
 
 def _looks(readings: Sequence[Reading], order: Sequence[str]) -> dict[str, Look]:
@@ -270,6 +248,6 @@ def _staggered(figure: Figure) -> Figure:
     return figure
 
 
-def _counts(points: Sequence[AccuracyPoint] | Sequence[CategoryPoint]) -> str:
+def _counts(points: Sequence[AccuracyPoint]) -> str:
     counts = sorted({point.n for point in points})
     return f"n = {counts[0]}" if counts[0] == counts[-1] else f"n = {counts[0]}\N{EN DASH}{counts[-1]}"

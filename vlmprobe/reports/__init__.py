@@ -1,15 +1,13 @@
-"""Rows and figures in, a report out: HTML that needs nothing else, Markdown, CSV."""
+"""Rows and figures in, a report out: HTML that needs nothing else, and CSV."""
 
 from __future__ import annotations
 
 from vlmprobe.reports.html import render_report
-from vlmprobe.reports.markdown import render_markdown
 from vlmprobe.reports.over_templates import READING, TemplateTable, side_by_side
 from vlmprobe.reports.report import (
     ChangeRow,
     DatasetFacts,
     LayerRange,
-    PeakRow,
     Report,
     ReportFigure,
     RunFacts,
@@ -22,13 +20,11 @@ __all__ = [
     "ChangeRow",
     "DatasetFacts",
     "LayerRange",
-    "PeakRow",
     "Report",
     "ReportFigure",
     "RunFacts",
     "TemplatePoint",
     "TemplateTable",
-    "render_markdown",
     "render_report",
     "side_by_side",
     "summary_rows",

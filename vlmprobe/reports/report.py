@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vlmprobe.analysis.results import AccuracyPoint
+    from vlmprobe.analysis.results import AccuracyPoint, PeakPoint
 
 __all__ = [
     "ChangeRow",
     "DatasetFacts",
     "LayerRange",
-    "PeakRow",
     "Report",
     "ReportFigure",
     "RunFacts",
@@ -53,22 +52,6 @@ class RunFacts:
     device: str
     peak_layers: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     """Per axis the layer with the highest coherence, and that coherence."""
-
-
-@dataclass(frozen=True, slots=True)
-class PeakRow:
-    """The highest axis coherence of one run on one axis; NaN where there is no data."""
-
-    run_id: str
-    family: str
-    scale: str
-    axis: str
-    subset: str
-    layer: int | None
-    value: float
-    ci_low: float | None
-    ci_high: float | None
-    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +124,7 @@ class Report:
     runs: Sequence[RunFacts]
     accuracy: Sequence[AccuracyPoint]
     """In the order to be shown in; one a (family, scale, axis), axes and ``overall``."""
-    peaks: Sequence[PeakRow] = ()
+    peaks: Sequence[PeakPoint] = ()
     layer_ranges: Sequence[LayerRange] = ()
     changes: Sequence[ChangeRow] = ()
     over_templates: Sequence[TemplatePoint] = ()

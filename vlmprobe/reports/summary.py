@@ -28,10 +28,10 @@ def summary_rows(report: Report, subset: str = "all") -> list[dict[str, object]]
     ``overall`` has no coherence: its peak columns are None.
     """
     run_ids = {(run.family, run.scale): run.run_id for run in report.runs}
-    peaks = {(peak.family, peak.scale, peak.axis): peak for peak in report.peaks if peak.subset == subset}
+    peaks = {(peak.family, peak.scale, peak.target): peak for peak in report.peaks if peak.subset == subset}
     rows: list[dict[str, object]] = []
     for point in report.accuracy:
-        peak = peaks.get((point.family, point.scale, point.axis))
+        peak = peaks.get((point.family, point.scale, point.target))
         rows.append(
             {
                 "dataset": report.dataset.name,
@@ -39,7 +39,7 @@ def summary_rows(report: Report, subset: str = "all") -> list[dict[str, object]]
                 "scale": point.scale,
                 "samples_seen": point.samples_seen,
                 "run_id": run_ids.get((point.family, point.scale)),
-                "axis": point.axis,
+                "axis": point.target,
                 "n": point.n,
                 **{name: getattr(point, name) for name in _ACCURACIES},
                 "peak_layer": peak.layer if peak else None,

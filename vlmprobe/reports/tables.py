@@ -1,4 +1,4 @@
-"""The tables of a report, the same for HTML, Markdown and CSV."""
+"""The tables of a report, arranged from its points."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmprobe.pairs.axes import AXES
+from vlmprobe.analysis.catalog import AXES_AND_OVERALL
 from vlmprobe.reports.numbers import rounded
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from vlmprobe.reports.report import Report
 
 __all__ = ["Headline", "headline", "problems"]
-
-OVERALL = "overall"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +31,15 @@ class Headline:
 
 def headline(points: Sequence[AccuracyPoint]) -> Headline:
     """Arrange accuracy by scale and axis, and say for each axis which scale gets it right most often."""
-    present = {point.axis for point in points}
-    columns = tuple(axis for axis in (*map(str, AXES), OVERALL) if axis in present)
+    present = {point.target for point in points}
+    columns = tuple(target for target in AXES_AND_OVERALL if target in present)
     by_run: dict[tuple[str, str, int | None], dict[str, AccuracyPoint]] = {}
     for point in points:
-        by_run.setdefault((point.family, point.scale, point.samples_seen), {})[point.axis] = point
+        by_run.setdefault((point.family, point.scale, point.samples_seen), {})[point.target] = point
     rows = tuple((*run, tuple(cells.get(axis) for axis in columns)) for run, cells in by_run.items())
     families = {point.family for point in points}
     sentences = tuple(
-        _sentence(axis, [point for point in points if point.axis == axis], with_family=len(families) > 1)
+        _sentence(axis, [point for point in points if point.target == axis], with_family=len(families) > 1)
         for axis in columns
     )
     return Headline(columns, rows, sentences)

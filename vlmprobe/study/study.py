@@ -6,9 +6,17 @@ import math
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.analysis import AccuracyPoint, CategoryPoint, LayerCurve, PeakPoint, SimilarityMatrix
+from vlmprobe.analysis import AccuracyPoint, LayerCurve, PeakPoint, SimilarityMatrix
+from vlmprobe.analysis.catalog import (
+    AXIS_COHERENCE,
+    CROSS_AXIS_ALIGNMENT_CANONICAL,
+    DELTA_SIMILARITY,
+    LAYER_CANDIDATES,
+    NULLS,
+    PER_SAMPLE,
+)
 from vlmprobe.pairs import CATEGORIES, Subset
-from vlmprobe.reports import DatasetFacts, LayerRange, PeakRow, RunFacts
+from vlmprobe.reports import DatasetFacts, LayerRange, RunFacts
 from vlmprobe.store.metrics import read_results_json
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch
@@ -23,8 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Study", "cosine_of", "curve_from", "most_coherent_layer", "number_of"]
 
-#: Controls are a mean and a spread: their band is what 95 % of a normal with these would fill.
-_CONTROLS = ("shuffled", "random_signs")
+#: A null is a mean and a spread: its band is what 95 % of a normal with these would fill.
 _Z = 1.959963984540054
 
 
@@ -36,20 +43,14 @@ class Study:
         self.runs = list(runs)
         self._order = {run.run_id: place for place, run in enumerate(self.runs)}
         with database.transaction() as connection:
-            self.accuracy = [
-                AccuracyPoint(**{field.name: row[field.name] for field in fields(AccuracyPoint)})
-                for row in self._rows(connection, "accuracy/by_axis")
-            ]
+            self.accuracy = self._read_accuracy(connection, "accuracy/by_axis", "axis")
+            self.categories = self._read_accuracy(connection, "accuracy/by_category", "category")
             self.curves = self._read_curves(connection)
             self.peaks = self._read_peaks(connection)
             self.disagreements = len(self._rows(connection, "accuracy/checkers_disagree"))
             self.dataset = self._read_dataset(connection)
             self.layer_ranges = [self._layer_range(connection, run) for run in self.runs]
             self.facts = [self._facts(connection, run) for run in self.runs]
-            self.categories = [
-                CategoryPoint(**{field.name: row[field.name] for field in fields(CategoryPoint)})
-                for row in self._rows(connection, "accuracy/by_category")
-            ]
 
     def _rows(self, connection: Connection, name: str, **parameters: str) -> list[dict[str, Any]]:
         query = load_query(name)
@@ -59,6 +60,13 @@ class Study:
             for row in fetch(connection, query.sql, query.bind({**parameters, "run_id": run.run_id}))
         ]
         return sorted(rows, key=lambda row: self._order[row["run_id"]])
+
+    def _read_accuracy(self, connection: Connection, query: str, target: str) -> list[AccuracyPoint]:
+        names = {field.name for field in fields(AccuracyPoint)}
+        return [
+            AccuracyPoint(target=row[target], **{name: row[name] for name in names & row.keys()})
+            for row in self._rows(connection, query)
+        ]
 
     def _read_curves(self, connection: Connection) -> list[tuple[str, LayerCurve]]:
         rows = fetch(
@@ -72,19 +80,14 @@ class Study:
             grouped.setdefault((row["run_id"], row["metric"], row["subset"], row["target"]), []).append(row)
         return [(key[0], curve_from(members)) for key, members in grouped.items()]
 
-    def _read_peaks(self, connection: Connection) -> list[PeakRow]:
+    def _read_peaks(self, connection: Connection) -> list[PeakPoint]:
+        names = {field.name for field in fields(PeakPoint)}
         return [
-            PeakRow(
-                run_id=row["run_id"],
-                family=row["family"],
-                scale=row["scale"],
-                axis=row["axis"],
+            PeakPoint(
+                metric=AXIS_COHERENCE.name,
+                target=row["axis"],
                 subset=str(subset),
-                layer=row["layer"],
-                value=number_of(row["value"]),
-                ci_low=row["ci_low"],
-                ci_high=row["ci_high"],
-                n=row["n"],
+                **{name: row[name] for name in names & row.keys()},
             )
             for subset in Subset
             for row in self._rows(connection, "consistency/peak_layers", subset=str(subset))
@@ -106,7 +109,7 @@ class Study:
         return DatasetFacts(dataset_id=run.dataset_id, template=run.template, **row)
 
     def _layer_range(self, connection: Connection, run: Run) -> LayerRange:
-        stored = read_results_json(connection, run.run_id, "layer_candidates", str(Subset.ALL)) or {}
+        stored = read_results_json(connection, run.run_id, LAYER_CANDIDATES.name, str(Subset.ALL)) or {}
         return LayerRange(
             run.family, run.scale, tuple(stored.get("candidate_range", ())), stored.get("recommended")
         )
@@ -123,7 +126,7 @@ class Study:
             {"id": run.run_id},
         )[0]
         peaks = {
-            peak.axis: (peak.layer, peak.value)
+            peak.target: (peak.layer, peak.value)
             for peak in self.peaks
             if peak.run_id == run.run_id and peak.subset == Subset.ALL and peak.layer is not None
         }
@@ -171,7 +174,7 @@ class Study:
         """Return each run's 6x6 cosines at the layer where its axes are most coherent on average."""
         return [
             self.similarity_at(
-                run, most_coherent_layer(self.select("axis_coherence", subset, run=run), run), subset
+                run, most_coherent_layer(self.select(AXIS_COHERENCE.name, subset, run=run), run), subset
             )
             for run in self.runs
         ]
@@ -183,7 +186,7 @@ class Study:
             for run_id, curve in self.curves
             if run_id == run.run_id
             and curve.subset == subset
-            and curve.metric == "delta_similarity"
+            and curve.metric == DELTA_SIMILARITY.name
             and layer in curve.layers
         }
         return SimilarityMatrix(
@@ -195,25 +198,8 @@ class Study:
         )
 
     def peak_points(self, subset: Subset = Subset.ALL) -> list[PeakPoint]:
-        """Return the peak of each axis's coherence, ready to draw."""
-        samples = {run.run_id: run.samples_seen for run in self.runs}
-        return [
-            PeakPoint(
-                family=peak.family,
-                scale=peak.scale,
-                samples_seen=samples[peak.run_id],
-                metric="axis_coherence",
-                target=peak.axis,
-                subset=peak.subset,
-                layer=-1 if peak.layer is None else peak.layer,
-                value=peak.value,
-                ci_low=number_of(peak.ci_low),
-                ci_high=number_of(peak.ci_high),
-                n=peak.n,
-            )
-            for peak in self.peaks
-            if peak.subset == subset
-        ]
+        """Return the peak of each axis's coherence over one subset."""
+        return [peak for peak in self.peaks if peak.subset == subset]
 
     @property
     def unreliable(self) -> dict[tuple[str, str], set[str]]:
@@ -221,13 +207,13 @@ class Study:
         found: dict[tuple[str, str], set[str]] = {}
         for point in self.categories:
             if not point.reliable:
-                found.setdefault((point.family, point.scale), set()).add(point.category)
+                found.setdefault((point.family, point.scale), set()).add(point.target)
         return found
 
     def notes(self) -> list[str]:
         """Say what a reader must know before trusting a number."""
         notes = [
-            f"{point.family} @ {point.scale}: {point.category} is unreliable (right in {point.acc_orig:.0%} of the "
+            f"{point.family} @ {point.scale}: {point.target} is unreliable (right in {point.acc_orig:.0%} of the "
             f"original and {point.acc_swap:.0%} of the swapped questions; half of each is asked for)"
             for point in self.categories
             if not point.reliable
@@ -235,7 +221,7 @@ class Study:
         notes += self._too_few_quads()
         counted: dict[tuple[str, str], set[str]] = {}
         for _, curve in self.curves:
-            if curve.metric != "axis_coherence" or curve.subset != Subset.BOTH_CORRECT:
+            if curve.metric != AXIS_COHERENCE.name or curve.subset != Subset.BOTH_CORRECT:
                 continue
             if all(math.isnan(value) for value in curve.values):
                 counted.setdefault((curve.family, curve.scale), set()).add(curve.target)
@@ -254,7 +240,7 @@ class Study:
             f"{curve.family} @ {curve.scale}: too few quads with all four answers right: cross-axis alignment over "
             "both_correct is n/a there"
             for _, curve in self.curves
-            if (curve.metric, curve.target) == ("cross_axis_alignment.canonical", "per_sample")
+            if (curve.metric, curve.target) == (CROSS_AXIS_ALIGNMENT_CANONICAL.name, PER_SAMPLE)
             and curve.subset == Subset.BOTH_CORRECT
             and all(math.isnan(value) for value in curve.values)
         ]
@@ -266,9 +252,9 @@ def number_of(value: float | None) -> float:
 
 
 def curve_from(rows: Sequence[dict[str, Any]]) -> LayerCurve:
-    """Return the rows of one metric and target, by layer, as a curve; a control's bounds are its 95 % band."""
+    """Return the rows of one metric and target, by layer, as a curve; a null's bounds are its 95 % band."""
     first = rows[0]
-    is_control = first["target"].split("/")[0] in _CONTROLS
+    is_null = first["target"].split("/")[0] in NULLS
     return LayerCurve(
         family=first["family"],
         scale=first["scale"],
@@ -278,8 +264,8 @@ def curve_from(rows: Sequence[dict[str, Any]]) -> LayerCurve:
         subset=first["subset"],
         layers=tuple(row["layer"] for row in rows),
         values=tuple(number_of(row["value"]) for row in rows),
-        low=tuple(_end(row, -_Z) if is_control else number_of(row["ci_low"]) for row in rows),
-        high=tuple(_end(row, _Z) if is_control else number_of(row["ci_high"]) for row in rows),
+        low=tuple(_end(row, -_Z) if is_null else number_of(row["ci_low"]) for row in rows),
+        high=tuple(_end(row, _Z) if is_null else number_of(row["ci_high"]) for row in rows),
         n=first["n"],
     )
 

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from vlmprobe.analysis import AccuracyPoint
-    from vlmprobe.reports import PeakRow
+    from vlmprobe.analysis import AccuracyPoint, PeakPoint
     from vlmprobe.store.engine import Database
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
@@ -39,7 +38,7 @@ class MergeResult:
 
     runs: tuple[Run, ...]
     accuracy: tuple[AccuracyPoint, ...]
-    peaks: tuple[PeakRow, ...]
+    peaks: tuple[PeakPoint, ...]
     report: Path
     summary: Path
     figures: tuple[Path, ...]
