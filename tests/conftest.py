@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+# Started in the background (nohup make test &) a shell has it ignored, and each child would inherit that: those that
+# Ctrl-C is to stop would go on.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: The files whose tests read the study. It is made once a process, so with several (``-n 2``) one takes them all.
 READ_STUDY = frozenset(

@@ -31,14 +31,16 @@ def main() -> None:
 
 
 def _unraisable(unraisable: Any) -> None:
-    """Send Ctrl-C again when it came where Python drops exceptions, in a weak reference's callback say."""
+    """Send a stop again when it came where Python drops exceptions, in a weak reference's callback say."""
     if unraisable.exc_type is not KeyboardInterrupt:
         sys.__unraisablehook__(unraisable)
         return
     from _thread import start_new_thread
 
+    # Where Ctrl-C is ignored, as after 'nohup vlmprobe extract &', it was SIGTERM.
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     # From another thread: here it would be dropped once more.
-    start_new_thread(os.kill, (os.getpid(), signal.SIGINT))
+    start_new_thread(os.kill, (os.getpid(), signal.SIGTERM if ignored else signal.SIGINT))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+
+from ..command_line import PATIENCE_S
 
 BY_AXIS = "select family, scale, axis, n, acc_both from accuracy order by 1, 2, 3"
 
@@ -83,6 +86,11 @@ def test_quiet_says_nothing_that_went_well(study: Any, vlmprobe: Any, mlflow_sto
     assert (ran.out, ran.err) == ("", "")
 
 
+def _python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+
+
 def test_an_interrupt_in_the_middle_of_an_import_still_gives_our_exit_code(tmp_path: Any) -> None:
     """Where exec() was interrupted, as while a dataclass is made, ``python -m`` would end as if killed."""
     (tmp_path / "interrupted.py").write_text(
@@ -95,30 +103,60 @@ def test_an_interrupt_in_the_middle_of_an_import_still_gives_our_exit_code(tmp_p
 
 
 IN_A_CALLBACK = """
-import os, signal, time, weakref
+import os, signal, sys, time, weakref
 import vlmprobe.__main__ as started
-import sys
+from vlmprobe.cli.main import _interrupt
+
 sys.unraisablehook = started._unraisable
+stop = int(sys.argv[1])
+signal.signal(signal.SIGTERM, _interrupt)
+if stop == signal.SIGTERM:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 class Thing:
     pass
 
 thing = Thing()
-reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT) or [None for _ in range(1000)])
+reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), stop) or [None for _ in range(1000)])
 try:
     del thing
-    time.sleep(20)
+    while True:
+        time.sleep(0.01)
 except KeyboardInterrupt:
     print("stopped")
 """
 
 
-def test_ctrl_c_counts_where_python_drops_exceptions() -> None:
-    """In a callback an exception is printed and forgotten; whoever pressed Ctrl-C wants to stop nevertheless."""
-    ran = subprocess.run(
-        [sys.executable, "-c", IN_A_CALLBACK], capture_output=True, text=True, check=False, timeout=15
-    )
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_counts_where_python_drops_exceptions(stop: signal.Signals) -> None:
+    """In a callback an exception is printed and forgotten; SIGTERM counts also where Ctrl-C is ignored."""
+    ran = _python(IN_A_CALLBACK, str(int(stop)))
     assert (ran.stdout, ran.stderr) == ("stopped\n", "")
+
+
+IN_THE_BACKGROUND = """
+import os, signal
+from vlmprobe.cli import main as command_line
+
+@command_line.app.command("in-the-background")
+def work() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    print("goes on", flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("is not reached")
+
+command_line.main(["in-the-background"])
+"""
+
+
+def test_a_command_in_the_background_ignores_ctrl_c_and_ends_with_sigterm() -> None:
+    """``nohup vlmprobe extract &`` starts it with Ctrl-C ignored: that is meant for what runs in the foreground."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        ran = _python(IN_THE_BACKGROUND)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (ran.returncode, ran.stdout) == (130, "goes on\n")
 
 
 def test_ctrl_c_before_the_command_line_is_loaded_is_a_stop() -> None:
@@ -130,9 +168,7 @@ def test_ctrl_c_before_the_command_line_is_loaded_is_a_stop() -> None:
         "sys.modules['vlmprobe.cli.main'] = Stopped('main')\n"
         "started.main()\n"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=15
-    )
+    ran = _python(code)
     assert (ran.returncode, ran.stderr) == (130, "error: stopped before anything had begun\n")
 
 
@@ -150,9 +186,7 @@ command_line.main(["stopped-between"])
 
 def test_a_stop_between_two_of_our_own_lines_says_so() -> None:
     """Typer ends a command that is stopped before its body had begun with 130 and no word."""
-    ran = subprocess.run(
-        [sys.executable, "-c", STOPPED_BETWEEN], capture_output=True, text=True, check=False, timeout=60
-    )
+    ran = _python(STOPPED_BETWEEN)
     assert ran.returncode == 130
     assert ran.stderr.strip() == "error: stopped; what was done is kept, the same command goes on from there"
 
@@ -171,8 +205,6 @@ main()
 
 def test_a_stop_while_the_commands_are_made_says_so() -> None:
     """Outside of any command, where typer does not look yet."""
-    ran = subprocess.run(
-        [sys.executable, "-c", BEFORE_A_COMMAND], capture_output=True, text=True, check=False, timeout=60
-    )
+    ran = _python(BEFORE_A_COMMAND)
     assert ran.returncode == 130
     assert ran.stderr == "error: stopped; what was done is kept, the same command goes on from there\n"
