@@ -150,7 +150,7 @@ def test_the_prompt_is_that_of_olmos_own_pipeline(load, items, monkeypatch):
     import importlib
     from unittest.mock import MagicMock
 
-    from vlmprobe.families.worker.loading.stand_ins import stand_ins
+    from vlmprobe.families.worker.molmo.stand_ins import stand_ins
 
     model = load("native")
     for name in (

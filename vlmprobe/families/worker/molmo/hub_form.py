@@ -30,8 +30,8 @@ from vlmprobe.families.worker.loading.pretrained import (
     read_text,
     require_consent,
 )
-from vlmprobe.families.worker.loading.stand_ins import resizing, stand_ins, tensorflow_stand_in
 from vlmprobe.families.worker.molmo.inputs import LoadedMolmo, MolmoInputs, check_blocks
+from vlmprobe.families.worker.molmo.stand_ins import resizing, stand_ins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +81,7 @@ class HubInputs(MolmoInputs):
     def process(self, image: Image, question: str) -> tuple[Sequence[int], Any, Any, Any]:
         """Let the processor cut the image and write the prompt."""
         # Some versions of the code import TensorFlow to resize. A side of 112 pixels divides by zero, harmlessly.
-        with tensorflow_stand_in(), np.errstate(divide="ignore"):
+        with stand_ins(), np.errstate(divide="ignore"):
             made = self._processor.process(images=[image], text=question)
         return made["input_ids"].tolist(), made["images"], made.get("image_masks"), made["image_input_idx"]
 

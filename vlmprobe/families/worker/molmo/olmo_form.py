@@ -28,7 +28,6 @@ from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.packages import install_name
 from vlmprobe.families.worker.loading.places import commit_of
 from vlmprobe.families.worker.loading.pretrained import load_tokenizer, quiet
-from vlmprobe.families.worker.loading.stand_ins import resizing, stand_ins
 from vlmprobe.families.worker.molmo.inputs import (
     IMAGE_TOKENS,
     LoadedMolmo,
@@ -36,6 +35,7 @@ from vlmprobe.families.worker.molmo.inputs import (
     check_blocks,
     image_token_ids,
 )
+from vlmprobe.families.worker.molmo.stand_ins import resizing, stand_ins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,7 +168,7 @@ def _import_olmo(checkpoint: str) -> dict[str, ModuleType]:
             f"{checkpoint}: the package 'olmo' in {package} has no data/model_preprocessor.py: it is another model's, "
             f"or an installed copy, which lacks it; run: {_INSTALL}"
         )
-    with stand_ins(str(package)):
+    with stand_ins(package):
         try:
             return {name.rpartition(".")[2]: importlib.import_module(name) for name in _MODULES}
         except ModuleNotFoundError as error:

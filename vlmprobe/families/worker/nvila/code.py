@@ -24,7 +24,7 @@ import torch
 from vlmprobe.families.worker.faults import ModelFault, PackageFault, one_line
 from vlmprobe.families.worker.loading.packages import install_name
 from vlmprobe.families.worker.loading.places import commit_of
-from vlmprobe.families.worker.loading.stand_ins import standing_in
+from vlmprobe.families.worker.loading.stand_ins import EmptyModule, standing_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,13 +38,16 @@ HOW_TO_GET_LLAVA = (
     'pythonpath = [".../VILA"] (docs/scales.md)'
 )
 #: What VILA imports on the way to a model and does not use to answer about an image.
-_UNUSED = ("cv2", "deepspeed", "s2wrapper", "timm", "torchvision")
-_UNUSED_MODULES = (
-    "llava.model.language_model.fp8linearqwen2",
-    "llava.model.language_model.qllava_qllama",
-    "llava.model.multimodal_encoder.intern_encoder",
-    "llava.model.multimodal_encoder.ps3_encoder",
-    "llava.model.multimodal_encoder.radio_encoder",
+_UNUSED = dict.fromkeys(("cv2", "deepspeed", "s2wrapper", "timm", "torchvision"), EmptyModule)
+_UNUSED_MODULES = dict.fromkeys(
+    (
+        "llava.model.language_model.fp8linearqwen2",
+        "llava.model.language_model.qllava_qllama",
+        "llava.model.multimodal_encoder.intern_encoder",
+        "llava.model.multimodal_encoder.ps3_encoder",
+        "llava.model.multimodal_encoder.radio_encoder",
+    ),
+    EmptyModule,
 )
 
 
