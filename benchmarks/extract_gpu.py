@@ -237,8 +237,8 @@ def end_to_end(
                 rows.append(
                     [
                         f"{len(several)} GPU, {new_tokens} new tokens, {dtype}",
-                        f"{result.asked}",
-                        f"{result.asked / (clock.ended - clock.began):.1f}",
+                        f"{result.n_inferred}",
+                        f"{result.n_inferred / (clock.ended - clock.began):.1f}",
                         f"{clock.steady():.1f}",
                         f"{whole:.0f}",
                     ]

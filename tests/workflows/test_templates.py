@@ -153,7 +153,7 @@ def test_a_stopped_extraction_goes_on_with_the_template_that_it_was_at(
     from vlmprobe.extraction.loop import Extraction
 
     goes: list[Any] = []
-    go = Extraction.go
+    go = Extraction.run
 
     def stop_in_the_second(extraction: Any, done: Any) -> None:
         goes.append(extraction)
@@ -172,7 +172,7 @@ def test_a_stopped_extraction_goes_on_with_the_template_that_it_was_at(
         "published,yes-no,options-swapped",
     )
     with monkeypatch.context() as patched:
-        patched.setattr(Extraction, "go", stop_in_the_second)
+        patched.setattr(Extraction, "run", stop_in_the_second)
         stopped = command(tmp_path, "extract", "tiny", *options)
     assert stopped.code == 130
     states = "SELECT template, status FROM runs ORDER BY created_at"

@@ -61,7 +61,7 @@ def extract(
 def _summary(result: ExtractResult) -> str:
     state = "interrupted" if result.interrupted else "complete"
     return (
-        f"{result.run.name}: {state}: {result.asked} pairs asked, {result.reused} reused, {result.failed} failed "
+        f"{result.run.name}: {state}: {result.n_inferred} pairs asked, {result.reused} reused, {result.failed} failed "
         f"of {result.n_pairs} in {result.seconds:.0f} s (run {result.run.run_id})"
     )
 
@@ -72,7 +72,7 @@ def _facts(result: ExtractResult) -> dict[str, Any]:
         "template": result.run.template,
         "status": result.run.status,
         "pairs": result.n_pairs,
-        "asked": result.asked,
+        "asked": result.n_inferred,
         "reused": result.reused,
         "failed": result.failed,
         "row_problems": result.problems,

@@ -55,7 +55,7 @@ def read_items(
 ) -> tuple[list[BatchItem], list[FailureRecord]]:
     """Return pairs as a model sees them, each image decoded once, and a record of each whose image is damaged."""
     with ImagesAhead(dataset, gpus=gpus) as images:
-        return make_items(pairs, images.finish(images.begin(pairs)))
+        return make_items(pairs, images.collect(images.submit(pairs)))
 
 
 class ImagesAhead:
@@ -75,18 +75,18 @@ class ImagesAhead:
     ) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def begin(self, pairs: Sequence[SwapPair]) -> Mapping[str, Future[Image | ImageError]]:
+    def submit(self, pairs: Sequence[SwapPair]) -> Mapping[str, Future[Image | ImageError]]:
         """Ask for the images of some pairs, each once."""
         first = {pair.image_sha256: pair for pair in reversed(pairs)}
         return {digest: self._pool.submit(self._decode, pair) for digest, pair in first.items()}
 
-    def finish(self, begun: Mapping[str, Future[Image | ImageError]]) -> dict[str, Image | ImageError]:
+    def collect(self, pending: Mapping[str, Future[Image | ImageError]]) -> dict[str, Image | ImageError]:
         """Wait for them; return by image_sha256 the image, RGB, or why there is none.
 
         Raises:
             InputError: the file is gone, or is not the one that was read.
         """
-        return {digest: promised.result() for digest, promised in begun.items()}
+        return {digest: future.result() for digest, future in pending.items()}
 
     def _decode(self, pair: SwapPair) -> Image | ImageError:
         try:

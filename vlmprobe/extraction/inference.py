@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,23 +23,30 @@ if TYPE_CHECKING:
     from vlmprobe.families.base import How
     from vlmprobe.pairs import SwapPair
 
-__all__ = ["Asked", "Asker", "Begun", "join_outputs", "make_answers", "make_items", "pick_pairs"]
+__all__ = [
+    "BatchResult",
+    "BatchRunner",
+    "PendingBatch",
+    "join_outputs",
+    "make_answers",
+    "make_items",
+    "pick_pairs",
+]
 
 #: Batches in a row that must fit before a larger one is tried again.
 _FIT_BEFORE_GROWING = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BatchResult:
     """What a batch gave: an output for the pairs that went well, a record for each that did not."""
 
     output: BatchOutput | None
     failures: tuple[FailureRecord, ...]
-    halved: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class PendingBatch:
     """A batch that the model has been given, in one part or several."""
 
     parts: tuple[tuple[Sequence[BatchItem], Future[BatchOutput]], ...]
@@ -47,8 +54,8 @@ class Begun:
 
     def cancel(self) -> None:
         """Drop what is not under way yet."""
-        for _, promised in self.parts:
-            promised.cancel()
+        for _, future in self.parts:
+            future.cancel()
 
 
 def make_items(
@@ -79,7 +86,7 @@ def make_items(
     return items, failures
 
 
-class Asker:
+class BatchRunner:
     """Asks batches: whole if they fit, in halves if they do not, pair by pair if something breaks.
 
     What did not fit makes the next batches smaller from the start; after some that fit, a larger one is tried again.
@@ -90,45 +97,45 @@ class Asker:
         self._most: int | None = None
         self._fitted = 0
 
-    def begin(self, items: Sequence[BatchItem], *, plain: bool = False) -> Begun:
+    def submit(self, items: Sequence[BatchItem], *, plain: bool = False) -> PendingBatch:
         """Give a batch to the model, in parts no larger than what fitted last."""
         size = min(self._most or len(items), len(items))
         parts = [items[start : start + size] for start in range(0, len(items), size)]
-        return Begun(tuple((part, self._model.begin(part, how=_how(plain))) for part in parts), plain)
+        return PendingBatch(tuple((part, self._model.begin(part, how=_how(plain))) for part in parts), plain)
 
-    def finish(self, begun: Begun) -> Asked:
+    def collect(self, pending: PendingBatch) -> BatchResult:
         """Wait for a batch; any other error than one of the model as such fails single pairs, never the run.
 
         Raises:
             InputError: the model itself is at fault, not a pair.
             WorkerError: the process that the model ran in is gone.
         """
-        return _join([self._finish(items, promised, begun.plain) for items, promised in begun.parts])
+        return _join([self._collect(items, future, pending.plain) for items, future in pending.parts])
 
-    def _finish(self, items: Sequence[BatchItem], promised: Future[BatchOutput], plain: bool) -> Asked:
+    def _collect(self, items: Sequence[BatchItem], future: Future[BatchOutput], plain: bool) -> BatchResult:
         try:
-            output = promised.result()
+            output = future.result()
         except OutOfMemoryError as error:
             if len(items) == 1:
-                return Asked(None, (_failure(items[0].pair_id, error),), halved=True)
+                return BatchResult(None, (_failure(items[0].pair_id, error),))
             # Plain forwards take one question at a time: the size of a batch is not what filled the memory.
             half = len(items) // 2
             if not plain:
                 self._most, self._fitted = half, 0
             parts = [items[:half], items[half:]]
-            again = [self._finish(part, self._model.begin(part, how=_how(plain)), plain) for part in parts]
-            return replace(_join(again), halved=True)
+            again = [self._collect(part, self._model.begin(part, how=_how(plain)), plain) for part in parts]
+            return _join(again)
         except (InputError, WorkerError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a model raises is recorded with its pair
             if len(items) == 1:
-                return Asked(None, (_failure(items[0].pair_id, error),), halved=False)
+                return BatchResult(None, (_failure(items[0].pair_id, error),))
             single = [
-                self._finish([item], self._model.begin([item], how=_how(plain)), plain) for item in items
+                self._collect([item], self._model.begin([item], how=_how(plain)), plain) for item in items
             ]
             return _join(single)
         self._grow(len(items))
-        return Asked(output, (), halved=False)
+        return BatchResult(output, ())
 
     def _grow(self, size: int) -> None:
         if self._most is None or size < self._most:
@@ -142,10 +149,10 @@ def _how(plain: bool) -> How:
     return "plain" if plain else "fast"
 
 
-def _join(parts: Sequence[Asked]) -> Asked:
+def _join(parts: Sequence[BatchResult]) -> BatchResult:
     outputs = [part.output for part in parts if part.output is not None]
     failures = tuple(failure for part in parts for failure in part.failures)
-    return Asked(join_outputs(outputs) if outputs else None, failures, any(part.halved for part in parts))
+    return BatchResult(join_outputs(outputs) if outputs else None, failures)
 
 
 def join_outputs(outputs: Sequence[BatchOutput]) -> BatchOutput:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.extraction.image_loader import ImagesAhead, quick_turns, read_items
-from vlmprobe.extraction.inference import Asked, Asker, make_answers, make_items, pick_pairs
+from vlmprobe.extraction.inference import BatchResult, BatchRunner, make_answers, make_items, pick_pairs
 from vlmprobe.extraction.shard_builder import ShardBuilder
 from vlmprobe.families import NotExactError, OutOfMemoryError, certified_batches, compare
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from vlmprobe.extraction.batches import Batch
-    from vlmprobe.extraction.inference import Begun
+    from vlmprobe.extraction.inference import PendingBatch
     from vlmprobe.families import BatchItem, BatchOutput, Model
     from vlmprobe.pairs import Dataset, SwapPair
     from vlmprobe.store.committer import Committer
@@ -39,24 +39,24 @@ _DECODED_AHEAD = 2
 
 
 @dataclass
-class _UnderWay:
+class _InFlight:
     """A batch that the model has been given."""
 
     batch: Batch
     pairs: Sequence[SwapPair]
     items: Sequence[BatchItem]
     failures: Sequence[FailureRecord]
-    begun: Begun | None
+    pending: PendingBatch | None
     """None where no pair of it has an image."""
-    reference: Begun | None
+    reference: PendingBatch | None
     """Some of it by plain forwards, where it is to be certified."""
     exact: Future[BatchOutput] | None = None
     """The same in float32, once a run in half precision."""
 
     def cancel(self) -> None:
-        for begun in (self.begun, self.reference, self.exact):
-            if begun is not None:
-                begun.cancel()
+        for pending in (self.pending, self.reference, self.exact):
+            if pending is not None:
+                pending.cancel()
 
 
 class Extraction:
@@ -76,19 +76,19 @@ class Extraction:
     ) -> None:
         """Prepare; nothing is asked yet. ``plain``: an earlier start found the fast path wanting."""
         self._dataset, self._batches, self._model = dataset, batches, model
-        self._asker = Asker(model)
+        self._runner = BatchRunner(model)
         self._committer, self._console, self._run = committer, workspace.console, run
         self._builder = ShardBuilder(workspace.settings, run.run_id, model.info.layers, first_shard)
         self._certified = _certified(batches)
         self._last_passed = -1
-        self._exact_asked = False
+        self._exact_submitted = False
         self._plain = plain
-        self.asked = 0
+        self.n_inferred = 0
         self.failed = 0
         self.first_failure: str | None = None
         self.notes: list[str] = []
 
-    def go(self, done: Set[str]) -> None:
+    def run(self, done: Set[str]) -> None:
         """Ask every pair that is not done; whole batches, but for pairs that failed before."""
         open_batches = [
             (batch, [pair for pair in batch.pairs if pair.pair_id not in done]) for batch in self._batches
@@ -96,22 +96,22 @@ class Extraction:
         total = sum(len(batch.pairs) for batch in self._batches)
         left = [(batch, pairs) for batch, pairs in open_batches if pairs]
         n_left = sum(len(pairs) for _, pairs in left)
-        under_way: deque[_UnderWay] = deque()
+        in_flight: deque[_InFlight] = deque()
         with (
             self._console.track(self._run.name, total, total - n_left) as advance,
             ImagesAhead(self._dataset, gpus=self._gpus) as images,
             quick_turns(),
         ):
             try:
-                for given in self._given(images, left):
-                    under_way.append(given)
-                    if len(under_way) >= self._model.depth:
-                        self._take(under_way, advance)
-                while under_way:
-                    self._take(under_way, advance)
+                for flight in self._submit_all(images, left):
+                    in_flight.append(flight)
+                    if len(in_flight) >= self._model.depth:
+                        self._collect(in_flight, advance)
+                while in_flight:
+                    self._collect(in_flight, advance)
             finally:
-                for given in under_way:
-                    given.cancel()
+                for flight in in_flight:
+                    flight.cancel()
         self.flush()
 
     def flush(self) -> None:
@@ -127,54 +127,56 @@ class Extraction:
             return 0
         return len(self._model.info.manifest.get("devices", ())) or 1
 
-    def _given(
+    def _submit_all(
         self, images: ImagesAhead, left: Sequence[tuple[Batch, Sequence[SwapPair]]]
-    ) -> Iterator[_UnderWay]:
+    ) -> Iterator[_InFlight]:
         """Decode some batches ahead; give one after the other to the model."""
         ahead: deque[tuple[Batch, Sequence[SwapPair], Any]] = deque()
         for batch, pairs in left:
-            ahead.append((batch, pairs, images.begin(pairs)))
+            ahead.append((batch, pairs, images.submit(pairs)))
             if len(ahead) > _DECODED_AHEAD:
-                yield self._give(images, *ahead.popleft())
+                yield self._submit(images, *ahead.popleft())
         while ahead:
-            yield self._give(images, *ahead.popleft())
+            yield self._submit(images, *ahead.popleft())
 
-    def _give(self, images: ImagesAhead, batch: Batch, pairs: Sequence[SwapPair], begun: Any) -> _UnderWay:
-        items, failures = make_items(pairs, images.finish(begun))
-        given = _UnderWay(batch, pairs, items, failures, None, None)
+    def _submit(
+        self, images: ImagesAhead, batch: Batch, pairs: Sequence[SwapPair], pending: Any
+    ) -> _InFlight:
+        items, failures = make_items(pairs, images.collect(pending))
+        flight = _InFlight(batch, pairs, items, failures, None, None)
         if items:
-            self._begin(given)
-        return given
+            self._send(flight)
+        return flight
 
-    def _begin(self, given: _UnderWay) -> None:
-        given.begun = self._asker.begin(given.items, plain=self._plain)
-        given.reference = None
-        if given.batch.number in self._certified and not self._plain:
-            some = _spread(given.items, _CERTIFIED_PAIRS)
-            given.reference = self._asker.begin(some, plain=True)
-            if self._model.info.dtype != "float32" and not self._exact_asked:
-                self._exact_asked = True
-                given.exact = self._model.begin(some, how="exact")
+    def _send(self, flight: _InFlight) -> None:
+        flight.pending = self._runner.submit(flight.items, plain=self._plain)
+        flight.reference = None
+        if flight.batch.number in self._certified and not self._plain:
+            some = _spread(flight.items, _CERTIFIED_PAIRS)
+            flight.reference = self._runner.submit(some, plain=True)
+            if self._model.info.dtype != "float32" and not self._exact_submitted:
+                self._exact_submitted = True
+                flight.exact = self._model.begin(some, how="exact")
 
-    def _take(self, under_way: deque[_UnderWay], advance: Callable[[int], None]) -> None:
+    def _collect(self, in_flight: deque[_InFlight], advance: Callable[[int], None]) -> None:
         """Keep what the model said to the first batch under way."""
-        given = under_way[0]
-        asked = None if given.begun is None else self._asker.finish(given.begun)
+        flight = in_flight[0]
+        result = None if flight.pending is None else self._runner.collect(flight.pending)
         certificate: dict[str, Any] | None = None
-        if asked is not None and given.reference is not None:
-            asked, certificate = self._certify(given, asked)
-        under_way.popleft()
-        failures = given.failures if asked is None else [*given.failures, *asked.failures]
+        if result is not None and flight.reference is not None:
+            result, certificate = self._certify(flight, result)
+        in_flight.popleft()
+        failures = flight.failures if result is None else [*flight.failures, *result.failures]
         self._report(failures)
-        if asked is not None and asked.output is not None:
-            self._keep(asked.output, given.pairs, certificate)
+        if result is not None and result.output is not None:
+            self._store(result.output, flight.pairs, certificate)
         if certificate is not None and not certificate["passed"]:
             # Those after it were begun the fast way.
-            for later in under_way:
+            for later in in_flight:
                 later.cancel()
                 if later.items:
-                    self._begin(later)
-        advance(len(given.pairs))
+                    self._send(later)
+        advance(len(flight.pairs))
 
     def _report(self, failures: Sequence[FailureRecord]) -> None:
         for failure in failures:
@@ -183,7 +185,7 @@ class Extraction:
             self._console.warn(f"pair {failure.pair_id} failed: {failure.error}: {failure.message}")
         self._committer.submit_failures(failures)
 
-    def _keep(
+    def _store(
         self,
         output: BatchOutput,
         pairs: Sequence[SwapPair],
@@ -193,29 +195,29 @@ class Extraction:
     ) -> None:
         self._builder.add(output, make_answers(output, pairs), certificate=certificate, replaces=replaces)
         if not replaces:
-            self.asked += len(output.pair_ids)
+            self.n_inferred += len(output.pair_ids)
         if self._builder.is_full:
             self.flush()
 
-    def _certify(self, given: _UnderWay, asked: Asked) -> tuple[Asked, dict[str, Any] | None]:
+    def _certify(self, flight: _InFlight, result: BatchResult) -> tuple[BatchResult, dict[str, Any] | None]:
         """Compare a batch with plain forwards; if it fails, everything since the last that passed is redone."""
-        assert given.reference is not None  # noqa: S101  (the caller looked)
-        plain = self._asker.finish(given.reference)
-        if asked.output is None or asked.failures:
-            return asked, None
+        assert flight.reference is not None  # noqa: S101  (the caller looked)
+        plain = self._runner.collect(flight.reference)
+        if result.output is None or result.failures:
+            return result, None
         if plain.output is None or plain.failures:
-            return asked, None
+            return result, None
         info = self._model.info
-        exact = None if given.exact is None else _exact(given.exact)
-        fast = pick_pairs(asked.output, plain.output.pair_ids)
+        exact = None if flight.exact is None else _exact(flight.exact)
+        fast = pick_pairs(result.output, plain.output.pair_ids)
         comparison = compare(fast, plain.output, info.layers, exact)
-        if not comparison.passed and given.exact is None and info.dtype != "float32":
+        if not comparison.passed and flight.exact is None and info.dtype != "float32":
             # Two ways of rounding a faint delta can differ a good deal with neither being wrong: float32 decides.
-            exact = _exact(self._model.begin(_spread(given.items, _CERTIFIED_PAIRS), how="exact"))
+            exact = _exact(self._model.begin(_spread(flight.items, _CERTIFIED_PAIRS), how="exact"))
             comparison = compare(fast, plain.output, info.layers, exact)
         row = {
-            "batch": given.batch.number,
-            "reason": self._certified[given.batch.number],
+            "batch": flight.batch.number,
+            "reason": self._certified[flight.batch.number],
             "n_questions": 2 * len(plain.output.pair_ids),
             "dtype": info.dtype,
             "max_rel_dh": _finite(comparison.max_rel_dh),
@@ -229,12 +231,12 @@ class Extraction:
             "action": "kept" if comparison.passed else "redone plainly",
         }
         if comparison.passed:
-            self._last_passed = given.batch.number
-            return asked, row
-        self._redo(given.batch)
-        return self._asker.finish(self._asker.begin(given.items, plain=True)), row
+            self._last_passed = flight.batch.number
+            return result, row
+        self._rerun(flight.batch)
+        return self._runner.collect(self._runner.submit(flight.items, plain=True)), row
 
-    def _redo(self, failed: Batch) -> None:
+    def _rerun(self, failed: Batch) -> None:
         """Ask the batches since the last certificate again, the plain way, and go on that way."""
         self._plain = True
         # Boxes given later must change no number that was there: what a quad's batch shows is said of quads alone.
@@ -255,9 +257,9 @@ class Extraction:
             items, _ = read_items(self._dataset, batch.pairs, gpus=self._gpus)
             if not items:
                 continue
-            again = self._asker.finish(self._asker.begin(items, plain=True))
+            again = self._runner.collect(self._runner.submit(items, plain=True))
             if again.output is not None:
-                self._keep(again.output, batch.pairs, replaces=True)
+                self._store(again.output, batch.pairs, replaces=True)
             self._report(again.failures)
         self.flush()
 
@@ -266,10 +268,10 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _exact(promised: Future[BatchOutput]) -> BatchOutput | None:
+def _exact(future: Future[BatchOutput]) -> BatchOutput | None:
     """Return what float32 gives, or None: it is good to know, and no run waits or breaks for it."""
     try:
-        return promised.result()
+        return future.result()
     except (NotExactError, OutOfMemoryError, RuntimeError):
         return None
 

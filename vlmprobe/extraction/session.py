@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Console, Workspace
 
-__all__ = ["Asked", "OneModel", "RunSession"]
+__all__ = ["LazyModel", "RunSession", "SessionResult"]
 
 #: Pairs that are asked to find out how many fit.
 _PROBED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SessionResult:
     """How the asking went."""
 
     interrupted: bool
-    asked: int
+    n_inferred: int
     failed: int
     first_failure: str | None
     notes: tuple[str, ...]
@@ -50,7 +50,7 @@ class RunSession:
         self,
         workspace: Workspace,
         prepared: Prepared,
-        model: OneModel,
+        model: LazyModel,
         run: Run,
         batch_size: int | None,
     ) -> None:
@@ -78,13 +78,13 @@ class RunSession:
         """Return how many pairs are to be asked."""
         return len(self._prepared.pairs) - len(done)
 
-    def ask(self, done: set[str]) -> Asked:
+    def infer(self, done: set[str]) -> SessionResult:
         """Load the model and ask; Ctrl-C ends it cleanly, any other error after keeping what is done."""
         before = self.run.status
         self._set_status("running")
-        return self._ask(self._load(before), done)
+        return self._infer(self._load(before), done)
 
-    def _ask(self, model: Model, done: set[str]) -> Asked:
+    def _infer(self, model: Model, done: set[str]) -> SessionResult:
         info = model.info
         batch_size = self._batch_size(model)
         batches = self._batches(batch_size)
@@ -120,16 +120,16 @@ class RunSession:
             first_shard,
             plain=plain,
         )
-        interrupted = self._go(extraction, committer, done)
-        return Asked(
+        interrupted = self._run_loop(extraction, committer, done)
+        return SessionResult(
             interrupted,
-            extraction.asked,
+            extraction.n_inferred,
             extraction.failed,
             extraction.first_failure,
             tuple(extraction.notes),
         )
 
-    def close(self, asked: Asked) -> Delivery:
+    def close(self, result: SessionResult) -> Delivery:
         """Record how the run stands; bring MLflow up to date when it is complete.
 
         Raises:
@@ -137,12 +137,12 @@ class RunSession:
         """
         with self._database.transaction() as connection:
             answered = len(finished_pairs(connection, self.run.run_id))
-        status = "interrupted" if asked.interrupted else "complete" if answered else "failed"
+        status = "interrupted" if result.interrupted else "complete" if answered else "failed"
         if status != self.run.status:
             self._set_status(status)
         if status == "failed":
             raise VlmprobeError(
-                f"no pair could be answered; the first said: {asked.first_failure}; "
+                f"no pair could be answered; the first said: {result.first_failure}; "
                 f"see table failures of run {self.run.run_id}"
             )
         if self._delivery.waited:
@@ -153,11 +153,11 @@ class RunSession:
             return self._delivery
         return self._workspace.deliver(self.run)
 
-    def _go(self, extraction: Extraction, committer: Committer, done: set[str]) -> bool:
+    def _run_loop(self, extraction: Extraction, committer: Committer, done: set[str]) -> bool:
         """Run the loop and wait for its rows; return whether it was interrupted."""
         interrupted = False
         try:
-            extraction.go(done)
+            extraction.run(done)
         except KeyboardInterrupt:
             interrupted = True
             self._console.warn("stopping: writing what is done (Ctrl-C again to leave it to the next start)")
@@ -195,15 +195,15 @@ class RunSession:
     def _batch_size(self, model: Model) -> int:
         """Return the size of the plan: a run keeps the one it began with, since its batches are redone whole."""
         begun = self.run.config.get("batch_size")
-        asked = self._wanted_batch_size
+        wanted = self._wanted_batch_size
         if begun is not None:
-            if asked not in (None, begun):
+            if wanted not in (None, begun):
                 self._console.warn(
                     f"this run began with --batch-size {begun} and keeps it; --new starts another"
                 )
             return int(begun)
-        if asked is not None:
-            return asked
+        if wanted is not None:
+            return wanted
         largest = sorted(self._prepared.pairs, key=lambda pair: -pair.image_width * pair.image_height)
         items, _ = read_items(self._prepared.dataset, largest[:_PROBED])
         return model.fitting_batch(items)
@@ -233,7 +233,7 @@ def _abandon(extraction: Extraction, committer: Committer) -> None:
             step()
 
 
-class OneModel:
+class LazyModel:
     """A checkpoint that is loaded when it is first asked for, and let go with its family at the end."""
 
     def __init__(self, family: OpenFamily, options: LoadOptions, console: Console) -> None:

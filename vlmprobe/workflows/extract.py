@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
 from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, Prepared, changed_line, prepare
-from vlmprobe.extraction.session import Asked, OneModel, RunSession
+from vlmprobe.extraction.session import LazyModel, RunSession, SessionResult
 from vlmprobe.store.datasets import register_dataset, register_quads
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.runs import Run, begun_on_another_content, open_run
@@ -16,7 +16,6 @@ from vlmprobe.store.runs import Run, begun_on_another_content, open_run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vlmprobe.store.delivery import Delivery
     from vlmprobe.workspace import Workspace
 
 __all__ = ["ExtractOptions", "ExtractRequest", "ExtractResult", "extract"]
@@ -29,11 +28,10 @@ class ExtractResult:
     run: Run
     n_pairs: int
     reused: int
-    asked: int
+    n_inferred: int
     failed: int
     problems: int
     seconds: float
-    delivery: Delivery
     interrupted: bool
     spool: Path
     notes: tuple[str, ...] = ()
@@ -57,7 +55,7 @@ def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult
     started = time.monotonic()
     first = prepare(request, workspace.console)
     results: list[ExtractResult] = []
-    with OneModel(first.family, first.options, workspace.console) as model:
+    with LazyModel(first.family, first.options, workspace.console) as model:
         for template in request.options.templates:
             results.append(_extract(workspace, request.options, first.under(template), model, started))
             if results[-1].interrupted:
@@ -67,7 +65,7 @@ def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult
 
 
 def _extract(
-    workspace: Workspace, options: ExtractOptions, prepared: Prepared, model: OneModel, started: float
+    workspace: Workspace, options: ExtractOptions, prepared: Prepared, model: LazyModel, started: float
 ) -> ExtractResult:
     workspace.create_database()
     database = workspace.database
@@ -82,18 +80,17 @@ def _extract(
     with hold_lease(database.path, run.run_key):
         work = RunSession(workspace, prepared, model, run, options.batch_size)
         done = work.find_done(resumed=resumed)
-        asked = work.ask(done) if work.todo(done) else Asked(False, 0, 0, None, ())
-        delivery = work.close(asked)
+        inferred = work.infer(done) if work.todo(done) else SessionResult(False, 0, 0, None, ())
+        work.close(inferred)
     return ExtractResult(
         run=work.run,
         n_pairs=len(prepared.pairs),
         reused=len(done),
-        asked=asked.asked,
-        failed=asked.failed,
+        n_inferred=inferred.n_inferred,
+        failed=inferred.failed,
         problems=len(prepared.dataset.problems),
         seconds=time.monotonic() - started,
-        delivery=delivery,
-        interrupted=asked.interrupted,
+        interrupted=inferred.interrupted,
         spool=work.spool,
-        notes=asked.notes,
+        notes=inferred.notes,
     )
