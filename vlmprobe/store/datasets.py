@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
@@ -12,7 +13,7 @@ from sqlalchemy import insert, select, update
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs import Side
 from vlmprobe.store.identity import utc_now
-from vlmprobe.store.rows import chunked, insert_rows
+from vlmprobe.store.rows import chunked, fetch_as, fetch_column, insert_rows
 from vlmprobe.store.schema import DatasetRow, QuadRow, RowProblemRow, SwapPairRow
 
 if TYPE_CHECKING:
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
 
     from vlmprobe.pairs import Dataset, QuadSet, SwapPair
 
-__all__ = ["pair_row", "register_dataset", "register_quads"]
+__all__ = [
+    "DatasetCounts",
+    "count_dataset",
+    "find_datasets",
+    "pair_row",
+    "register_dataset",
+    "register_quads",
+]
 
 #: A row in Python takes more memory than its pair.
 _PAIRS_AT_A_TIME = 1024
@@ -45,6 +53,43 @@ def register_dataset(connection: Connection, dataset: Dataset) -> None:
         pairs = [pair_row(dataset, position, pair) for position, pair in enumerate(part, place)]
         insert_rows(connection, SwapPairRow, pairs)
         place += len(pairs)
+
+
+def find_datasets(connection: Connection, text: str) -> list[str]:
+    """Return the ids of the datasets that are called ``text``, or whose id begins so (6 characters at least)."""
+    return fetch_column(
+        connection,
+        "SELECT dataset_id FROM datasets WHERE name = $text OR (len($text) >= 6 AND starts_with(dataset_id, $text))",
+        {"text": text},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetCounts:
+    """A dataset, and how many of its rows gave a pair."""
+
+    name: str
+    path: str
+    n_pairs: int
+    """Its own, without those that are asked for quads alone."""
+    n_problems: int
+
+
+def count_dataset(connection: Connection, dataset_id: str, template: str) -> DatasetCounts:
+    """Count a dataset's pairs under one template, and its rows that gave none."""
+    (counts,) = fetch_as(
+        DatasetCounts,
+        connection,
+        """
+        SELECT name, path,
+            (SELECT count(*) FROM swap_pairs WHERE dataset_id = $id AND template = $template AND origin = 'row')
+                AS n_pairs,
+            (SELECT count(*) FROM row_problems WHERE dataset_id = $id) AS n_problems
+        FROM datasets WHERE dataset_id = $id
+        """,
+        {"id": dataset_id, "template": template},
+    )
+    return counts
 
 
 def _insert_dataset(connection: Connection, dataset: Dataset) -> None:

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 __all__ = [
+    "LayerValue",
     "MetricsUpdate",
     "StoredMetric",
     "analyzed_runs",
     "digest_is_kept",
     "keep_digest",
     "mark_metrics_synced",
+    "read_layer_values",
     "read_metrics",
     "read_results_json",
     "store_metrics",
@@ -106,6 +108,36 @@ def analyzed_runs(connection: Connection) -> set[str]:
 def read_metrics(connection: Connection, run_id: str) -> list[StoredMetric]:
     """Return the metrics of a run."""
     return fetch_as(StoredMetric, connection, _METRICS_SQL, {"id": run_id})
+
+
+@dataclass(frozen=True, slots=True)
+class LayerValue:
+    """One metric of one layer of a run (a row of view ``consistency``); NaN where there is no data."""
+
+    run_id: str
+    family: str
+    scale: str
+    samples_seen: int | None
+    metric: str
+    subset: str
+    target: str
+    layer: int
+    value: float
+    std: float
+    n: int
+    ci_low: float
+    ci_high: float
+
+
+def read_layer_values(connection: Connection, run_ids: Sequence[str]) -> list[LayerValue]:
+    """Return every metric of the layers of some runs, those of one target one after the other, by layer."""
+    return fetch_as(
+        LayerValue,
+        connection,
+        "SELECT * FROM consistency WHERE list_contains($ids, run_id) AND layer >= 0 "
+        "ORDER BY run_id, metric, version, subset, target, layer",
+        {"ids": list(run_ids)},
+    )
 
 
 def read_results_json(connection: Connection, run_id: str, name: str, subset: str) -> dict[str, Any] | None:

@@ -27,6 +27,7 @@ __all__ = [
     "answered_pairs",
     "commit_failures",
     "commit_shard",
+    "count_pairs",
     "forget_artifacts",
     "forget_shard",
     "has_failed_certificate",
@@ -180,6 +181,22 @@ def commit_failures(connection: Connection, run_id: str, failures: Sequence[Fail
                 failed_at=utc_now(),
             )
         )
+
+
+def count_pairs(connection: Connection, run_id: str) -> tuple[int, int]:
+    """Return how many pairs of a run have an answer, and how many failed and have none."""
+    (row,) = fetch(
+        connection,
+        """
+        SELECT count(DISTINCT pair_id) AS n_pairs,
+            (SELECT count(DISTINCT pair_id) FROM failures WHERE run_id = $id AND pair_id NOT IN
+                (SELECT pair_id FROM predictions WHERE run_id = $id)) AS n_failed
+        FROM predictions WHERE run_id = $id
+        """,
+        {"id": run_id},
+    )
+    n_pairs, n_failed = row.values()
+    return n_pairs, n_failed
 
 
 def next_shard_number(connection: Connection, run_id: str) -> int:

@@ -16,12 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import InputError, UsageError, unknown_name
 from vlmprobe.resources import queries_folder
+from vlmprobe.store.rows import fetch, fetch_as
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Parameter", "Query", "list_queries", "load_query"]
+    from sqlalchemy import Connection
+
+    from vlmprobe.store.rows import Row
+
+__all__ = ["Parameter", "Query", "list_queries", "load_query", "queries_of_report"]
 
 _HEADER = re.compile(r"^--\s*(question|grain):\s*(.+)$")
 _PARAM = re.compile(r"^--\s*param\s+(\w+)\s+(text|integer|real)\s*(?:=\s*([^:]*?))?\s*:\s*(.+)$")
@@ -62,6 +67,22 @@ class Query:
                 raise unknown_name(f"parameter of query {self.name}", name, known)
         return {parameter.name: self._value(parameter, given) for parameter in self.parameters}
 
+    def table(self, connection: Connection, given: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        """Run it; return its rows as they are, for a table to print."""
+        return fetch(connection, self.sql, self.bind(given or {}))
+
+    def rows(
+        self,
+        row_type: type[Row],
+        connection: Connection,
+        given: Mapping[str, str],
+        *,
+        renamed: Mapping[str, str] | None = None,
+        **same: Any,
+    ) -> list[Row]:
+        """Run it; return its rows as dataclasses, see :func:`vlmprobe.store.rows.fetch_as`."""
+        return fetch_as(row_type, connection, self.sql, self.bind(given), renamed=renamed, **same)
+
     def _value(self, parameter: Parameter, given: Mapping[str, str]) -> Any:
         text = given.get(parameter.name, parameter.default)
         if text is None:
@@ -96,6 +117,28 @@ def load_query(name: str) -> Query:
     if name not in names:
         raise unknown_name("query", name, names)
     return _load(folder, folder / f"{name}.sql")
+
+
+def queries_of_report(run_ids: Sequence[str], *, over_templates: bool) -> dict[str, str]:
+    """Return the SQL that gives a report's tables, for any DuckDB shell, and the shipped queries behind the others.
+
+    Args:
+        run_ids: the runs that the report is about.
+        over_templates: whether it compares templates.
+    """
+    ids = ", ".join(f"'{run_id}'" for run_id in run_ids)
+    shipped = ["consistency/peak_layers", *(["consistency/over_templates"] if over_templates else [])]
+    return {
+        "accuracy with its bounds": (
+            "select family, scale, axis, n, acc_both, acc_both_low, acc_both_high from accuracy "  # noqa: S608 - printed
+            f"where run_id in ({ids}) order by family, samples_seen, axis"
+        ),
+        "every metric, layer by layer": (
+            "select family, scale, metric, subset, target, layer, value, ci_low, ci_high, n from consistency "  # noqa: S608
+            f"where run_id in ({ids}) order by all"
+        ),
+        **{load_query(name).question: f"vlmprobe query {name}" for name in shipped},
+    }
 
 
 def _load(folder: Path, path: Path) -> Query:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.store.schema import Base
 
-__all__ = ["chunked", "fetch", "fetch_as", "fetch_column", "fill_nulls", "insert_rows", "none_if_nan"]
+__all__ = ["Row", "chunked", "fetch", "fetch_as", "fetch_column", "fill_nulls", "insert_rows", "none_if_nan"]
 
 Row = TypeVar("Row", bound="DataclassInstance")
 
@@ -119,6 +119,8 @@ def fetch_as(
     connection: Connection,
     sql: str,
     parameters: Mapping[str, Any] | None = None,
+    *,
+    renamed: Mapping[str, str] | None = None,
     **same: Any,
 ) -> list[Row]:
     """Run one SELECT; return its rows as dataclasses whose fields are columns of it.
@@ -130,15 +132,20 @@ def fetch_as(
         connection: an open transaction.
         sql: the statement.
         parameters: its ``$name`` parameters.
+        renamed: columns that a field has another name for: column -> field.
         same: fields that are no columns, with the value that they have in every row.
     """
-    read_as = {
-        field.name: _READ_AS.get(str(field.type)) for field in fields(row_type) if field.name not in same
-    }
-    return [
-        row_type(**same, **{name: read(row[name]) if read else row[name] for name, read in read_as.items()})
-        for row in fetch(connection, sql, parameters)
-    ]
+    read_as = {field.name: _READ_AS.get(str(field.type), _as_it_is) for field in fields(row_type)}
+    made = []
+    for row in fetch(connection, sql, parameters):
+        columns = {(renamed or {}).get(name, name): value for name, value in row.items()}
+        values = {name: read_as[name](value) for name, value in columns.items() if name in read_as}
+        made.append(row_type(**same, **values))
+    return made
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def fetch_column(connection: Connection, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import CATALOG
 from vlmprobe.errors import unknown_name
 from vlmprobe.reports import TemplatePoint
 from vlmprobe.store.queries import load_query
-from vlmprobe.store.rows import fetch
-from vlmprobe.study.study import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,14 +44,8 @@ def over_templates(
         UsageError: there is no metric of a name; the message lists those there are.
     """
     check_metrics(metrics)
-    query = load_query("consistency/over_templates")
     given = {"run_ids": ",".join(run.run_id for run in runs)}
     if metrics:
         given["metrics"] = ",".join(dict.fromkeys(metrics))
     with database.transaction() as connection:
-        rows = fetch(connection, query.sql, query.bind(given))
-    names = [each.name for each in fields(TemplatePoint)]
-    return [
-        TemplatePoint(**{name: row[name] for name in names} | {"value": number_of(row["value"])})
-        for row in rows
-    ]
+        return load_query("consistency/over_templates").rows(TemplatePoint, connection, given)

@@ -10,8 +10,8 @@ from vlmprobe.analysis import representative_layers
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs import get_template, is_under, read_dataset
 from vlmprobe.safe_names import safe_name
+from vlmprobe.store.datasets import find_datasets
 from vlmprobe.store.metrics import analyzed_runs
-from vlmprobe.store.rows import fetch
 from vlmprobe.store.runs import complete_runs, list_runs
 
 if TYPE_CHECKING:
@@ -113,16 +113,11 @@ def dataset_of(database: Database, data: Path | None, max_per_category: int) -> 
         return None
     if not data.exists():
         with database.transaction() as connection:
-            found = fetch(
-                connection,
-                "SELECT dataset_id FROM datasets "
-                "WHERE name = $text OR (len($text) >= 6 AND starts_with(dataset_id, $text))",
-                {"text": str(data)},
-            )
+            found = find_datasets(connection, str(data))
         if len(found) == 1:
-            return str(found[0]["dataset_id"])
+            return found[0]
         if found:
-            ids = ", ".join(row["dataset_id"][:12] for row in found)
+            ids = ", ".join(dataset_id[:12] for dataset_id in found)
             raise UsageError(f"several datasets are called {data}: {ids}; give the beginning of an id")
     return read_dataset(data, max_per_category=max_per_category).dataset_id
 

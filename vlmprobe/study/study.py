@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import AccuracyPoint, LayerCurve, PeakPoint, SimilarityMatrix
 from vlmprobe.analysis.catalog import (
@@ -17,9 +17,10 @@ from vlmprobe.analysis.catalog import (
 )
 from vlmprobe.pairs import CATEGORIES, Subset
 from vlmprobe.reports import DatasetFacts, LayerRange, RunFacts
-from vlmprobe.store.metrics import read_results_json
+from vlmprobe.store.datasets import count_dataset
+from vlmprobe.store.metrics import read_layer_values, read_results_json
+from vlmprobe.store.predictions import count_pairs
 from vlmprobe.store.queries import load_query
-from vlmprobe.store.rows import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from vlmprobe.store.engine import Database
+    from vlmprobe.store.metrics import LayerValue
     from vlmprobe.store.runs import Run
 
-__all__ = ["Study", "cosine_of", "curve_from", "most_coherent_layer", "number_of"]
+__all__ = ["Study", "cosine_of", "curve_from", "most_coherent_layer"]
 
 #: A null is a mean and a spread: its band is what 95 % of a normal with these would fill.
 _Z = 1.959963984540054
@@ -47,66 +49,46 @@ class Study:
             self.categories = self._read_accuracy(connection, "accuracy/by_category", "category")
             self.curves = self._read_curves(connection)
             self.peaks = self._read_peaks(connection)
-            self.disagreements = len(self._rows(connection, "accuracy/checkers_disagree"))
+            disagree = load_query("accuracy/checkers_disagree")
+            self.disagreements = sum(len(disagree.table(connection, {"run_id": run.run_id})) for run in runs)
             self.dataset = self._read_dataset(connection)
             self.layer_ranges = [self._layer_range(connection, run) for run in self.runs]
             self.facts = [self._facts(connection, run) for run in self.runs]
 
-    def _rows(self, connection: Connection, name: str, **parameters: str) -> list[dict[str, Any]]:
-        query = load_query(name)
-        rows = [
-            row
-            for run in self.runs
-            for row in fetch(connection, query.sql, query.bind({**parameters, "run_id": run.run_id}))
-        ]
-        return sorted(rows, key=lambda row: self._order[row["run_id"]])
-
-    def _read_accuracy(self, connection: Connection, query: str, target: str) -> list[AccuracyPoint]:
-        names = {field.name for field in fields(AccuracyPoint)}
+    def _read_accuracy(self, connection: Connection, name: str, target: str) -> list[AccuracyPoint]:
+        query, renamed = load_query(name), {target: "target"}
         return [
-            AccuracyPoint(target=row[target], **{name: row[name] for name in names & row.keys()})
-            for row in self._rows(connection, query)
+            point
+            for run in self.runs
+            for point in query.rows(AccuracyPoint, connection, {"run_id": run.run_id}, renamed=renamed)
         ]
 
     def _read_curves(self, connection: Connection) -> list[tuple[str, LayerCurve]]:
-        rows = fetch(
-            connection,
-            "SELECT * FROM consistency WHERE list_contains($ids, run_id) AND layer >= 0 "
-            "ORDER BY run_id, metric, version, subset, target, layer",
-            {"ids": [run.run_id for run in self.runs]},
-        )
-        grouped: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-        for row in rows:
-            grouped.setdefault((row["run_id"], row["metric"], row["subset"], row["target"]), []).append(row)
+        grouped: dict[tuple[str, ...], list[LayerValue]] = {}
+        for each in read_layer_values(connection, [run.run_id for run in self.runs]):
+            grouped.setdefault((each.run_id, each.metric, each.subset, each.target), []).append(each)
         return [(key[0], curve_from(members)) for key, members in grouped.items()]
 
     def _read_peaks(self, connection: Connection) -> list[PeakPoint]:
-        names = {field.name for field in fields(PeakPoint)}
+        query = load_query("consistency/peak_layers")
         return [
-            PeakPoint(
+            peak
+            for subset in map(str, Subset)
+            for run in self.runs
+            for peak in query.rows(
+                PeakPoint,
+                connection,
+                {"run_id": run.run_id, "subset": subset},
+                renamed={"axis": "target"},
                 metric=AXIS_COHERENCE.name,
-                target=row["axis"],
-                subset=str(subset),
-                **{name: row[name] for name in names & row.keys()},
+                subset=subset,
             )
-            for subset in Subset
-            for row in self._rows(connection, "consistency/peak_layers", subset=str(subset))
         ]
 
     def _read_dataset(self, connection: Connection) -> DatasetFacts:
         run = self.runs[0]
-        row = fetch(
-            connection,
-            """
-            SELECT name, path,
-                (SELECT count(*) FROM swap_pairs WHERE dataset_id = $id AND template = $template AND origin = 'row')
-                    AS n_pairs,
-                (SELECT count(*) FROM row_problems WHERE dataset_id = $id) AS n_problems
-            FROM datasets WHERE dataset_id = $id
-            """,
-            {"id": run.dataset_id, "template": run.template},
-        )[0]
-        return DatasetFacts(dataset_id=run.dataset_id, template=run.template, **row)
+        counts = count_dataset(connection, run.dataset_id, run.template)
+        return DatasetFacts(dataset_id=run.dataset_id, template=run.template, **asdict(counts))
 
     def _layer_range(self, connection: Connection, run: Run) -> LayerRange:
         stored = read_results_json(connection, run.run_id, LAYER_CANDIDATES.name, str(Subset.ALL)) or {}
@@ -115,16 +97,7 @@ class Study:
         )
 
     def _facts(self, connection: Connection, run: Run) -> RunFacts:
-        counts = fetch(
-            connection,
-            """
-            SELECT count(DISTINCT pair_id) AS n_pairs,
-                (SELECT count(DISTINCT pair_id) FROM failures WHERE run_id = $id AND pair_id NOT IN
-                    (SELECT pair_id FROM predictions WHERE run_id = $id)) AS n_failed
-            FROM predictions WHERE run_id = $id
-            """,
-            {"id": run.run_id},
-        )[0]
+        n_pairs, n_failed = count_pairs(connection, run.run_id)
         peaks = {
             peak.target: (peak.layer, peak.value)
             for peak in self.peaks
@@ -138,11 +111,12 @@ class Study:
             global_steps=run.global_steps,
             checkpoint=run.checkpoint,
             fingerprint=run.fingerprint or "",
+            n_pairs=n_pairs,
+            n_failed=n_failed,
             status=run.status,
             dtype=run.dtype or "",
             device=run.device or "",
             peak_layers=peaks,
-            **counts,
         )
 
     def select(
@@ -246,32 +220,23 @@ class Study:
         ]
 
 
-def number_of(value: float | None) -> float:
-    """Return a column's value; NULL is NaN."""
-    return math.nan if value is None else value
-
-
-def curve_from(rows: Sequence[dict[str, Any]]) -> LayerCurve:
-    """Return the rows of one metric and target, by layer, as a curve; a null's bounds are its 95 % band."""
-    first = rows[0]
-    is_null = first["target"].split("/")[0] in NULLS
+def curve_from(values: Sequence[LayerValue]) -> LayerCurve:
+    """Return one metric and target, by layer, as a curve; a null's bounds are its 95 % band."""
+    first = values[0]
+    is_null = first.target.split("/")[0] in NULLS
     return LayerCurve(
-        family=first["family"],
-        scale=first["scale"],
-        samples_seen=first["samples_seen"],
-        metric=first["metric"],
-        target=first["target"],
-        subset=first["subset"],
-        layers=tuple(row["layer"] for row in rows),
-        values=tuple(number_of(row["value"]) for row in rows),
-        low=tuple(_end(row, -_Z) if is_null else number_of(row["ci_low"]) for row in rows),
-        high=tuple(_end(row, _Z) if is_null else number_of(row["ci_high"]) for row in rows),
-        n=first["n"],
+        family=first.family,
+        scale=first.scale,
+        samples_seen=first.samples_seen,
+        metric=first.metric,
+        target=first.target,
+        subset=first.subset,
+        layers=tuple(each.layer for each in values),
+        values=tuple(each.value for each in values),
+        low=tuple(each.value - _Z * each.std if is_null else each.ci_low for each in values),
+        high=tuple(each.value + _Z * each.std if is_null else each.ci_high for each in values),
+        n=first.n,
     )
-
-
-def _end(row: dict[str, Any], z: float) -> float:
-    return number_of(row["value"]) + z * number_of(row["std"])
 
 
 def most_coherent_layer(curves: Sequence[LayerCurve], run: Run) -> int:

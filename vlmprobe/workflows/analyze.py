@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmprobe.analysis import Metric
+from vlmprobe.analysis import AccuracyPoint, Metric
 from vlmprobe.analysis.catalog import ACCURACIES
 from vlmprobe.analysis.layer_choice import candidates_of, peaks
 from vlmprobe.errors import VlmprobeError
@@ -14,7 +14,6 @@ from vlmprobe.pairs import Subset
 from vlmprobe.store.delivery import note_changes
 from vlmprobe.store.metrics import MetricsUpdate, keep_digest, store_metrics, store_results
 from vlmprobe.store.queries import load_query
-from vlmprobe.store.rows import fetch
 from vlmprobe.store.runs import Run, get_run
 from vlmprobe.study.run_metrics import candidates_result, run_metrics
 from vlmprobe.study.selection import Selection
@@ -79,21 +78,22 @@ def _analyze_run(workspace: Workspace, run: Run) -> AnalyzeResult:
 
 def _accuracy(connection: Connection, run: Run) -> list[Metric]:
     """Take accuracy, with its Wilson bounds, from the same SQL that anyone can run."""
-    query = load_query("accuracy/by_axis")
-    rows = fetch(connection, query.sql, query.bind({"run_id": run.run_id}))
+    points = load_query("accuracy/by_axis").rows(
+        AccuracyPoint, connection, {"run_id": run.run_id}, renamed={"axis": "target"}
+    )
     return [
         Metric(
             name=entry.name,
             version=entry.version,
             subset=str(Subset.ALL),
-            target=row["axis"],
+            target=point.target,
             layer=-1,
-            value=row[f"acc_{side}"],
+            value=getattr(point, f"acc_{side}"),
             std=None,
-            n=row["n"],
-            ci_low=row[f"acc_{side}_low"],
-            ci_high=row[f"acc_{side}_high"],
+            n=point.n,
+            ci_low=getattr(point, f"acc_{side}_low"),
+            ci_high=getattr(point, f"acc_{side}_high"),
         )
-        for row in rows
+        for point in points
         for side, entry in ACCURACIES.items()
     ]

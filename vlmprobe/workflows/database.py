@@ -9,7 +9,6 @@ from vlmprobe.store.backup import copy_database
 from vlmprobe.store.migrate import current_revision, require_any_schema, upgrade
 from vlmprobe.store.queries import list_queries
 from vlmprobe.store.revision import SCHEMA_REVISION
-from vlmprobe.store.rows import fetch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +65,7 @@ def run_checks(database: Database) -> list[dict[str, Any]]:
         for query in list_queries():
             if not query.name.startswith("checks/"):
                 continue
-            rows = fetch(connection, query.sql)
+            rows = query.table(connection)
             example = ", ".join(f"{name}={value}" for name, value in rows[0].items()) if rows else ""
             results.append(
                 {"check": query.name, "question": query.question, "rows": len(rows), "example": example}

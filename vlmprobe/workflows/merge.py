@@ -13,8 +13,7 @@ from vlmprobe.pairs import PUBLISHED, is_under
 from vlmprobe.reports import ChangeRow, Report, render_report, summary_rows, write_summary_csv
 from vlmprobe.safe_names import file_part
 from vlmprobe.settings import without_password
-from vlmprobe.store.queries import load_query
-from vlmprobe.store.rows import fetch
+from vlmprobe.store.queries import load_query, queries_of_report
 from vlmprobe.study.gallery import draw_studies
 from vlmprobe.study.over_templates import over_templates
 from vlmprobe.study.selection import Selection
@@ -84,7 +83,7 @@ def merge(
         figures=figures,
         disagreements=study.disagreements,
         notes=[*chosen.notes, *study.notes()],
-        queries=_queries(runs, over_templates=bool(points)),
+        queries=queries_of_report([run.run_id for run in runs], over_templates=bool(points)),
         provenance={
             "database": str(settings.database_path),
             "MLflow": without_password(settings.tracking_uri),
@@ -113,34 +112,21 @@ def _asked_like(runs: Sequence[Run], everything: Sequence[Run]) -> list[Run]:
 def _changes(database: Database, runs: Sequence[Run]) -> list[ChangeRow]:
     """Compare each scale with the one trained next less, on the same pairs; unknown amounts stand apart."""
     query = load_query("merge/changes")
-    changes = []
+    changes: list[ChangeRow] = []
     with database.transaction() as connection:
         for family in dict.fromkeys(run.family for run in runs):
             known = [run for run in runs if run.family == family and run.samples_seen is not None]
             known.sort(key=lambda run: run.samples_seen or 0)
             for before, later in pairwise(known):
-                rows = fetch(
-                    connection, query.sql, query.bind({"from_run": before.run_id, "to_run": later.run_id})
+                changes += query.rows(
+                    ChangeRow,
+                    connection,
+                    {"from_run": before.run_id, "to_run": later.run_id},
+                    family=family,
+                    from_scale=before.scale,
+                    to_scale=later.scale,
                 )
-                changes += [ChangeRow(family, before.scale, later.scale, **row) for row in rows]
     return changes
-
-
-def _queries(runs: Sequence[Run], *, over_templates: bool) -> dict[str, str]:
-    """Return the SQL that gives the report's tables, for any DuckDB shell."""
-    ids = ", ".join(f"'{run.run_id}'" for run in runs)
-    shipped = ["consistency/peak_layers", *(["consistency/over_templates"] if over_templates else [])]
-    return {
-        "accuracy with its bounds": (
-            "select family, scale, axis, n, acc_both, acc_both_low, acc_both_high from accuracy "  # noqa: S608
-            f"where run_id in ({ids}) order by family, samples_seen, axis"
-        ),
-        "every metric, layer by layer": (
-            "select family, scale, metric, subset, target, layer, value, ci_low, ci_high, n from consistency "  # noqa: S608
-            f"where run_id in ({ids}) order by all"
-        ),
-        **{load_query(name).question: f"vlmprobe query {name}" for name in shipped},
-    }
 
 
 def _write(folder: Path, report: Report) -> list[Path]:
