@@ -194,14 +194,14 @@ class RunSession:
 
     def _batch_size(self, model: Model) -> int:
         """Return the size of the plan: a run keeps the one it began with, since its batches are redone whole."""
-        begun = self.run.config.get("batch_size")
+        begun = self.run.batch_size
         wanted = self._wanted_batch_size
         if begun is not None:
             if wanted not in (None, begun):
                 self._console.warn(
                     f"this run began with --batch-size {begun} and keeps it; --new starts another"
                 )
-            return int(begun)
+            return begun
         if wanted is not None:
             return wanted
         largest = sorted(self._prepared.pairs, key=lambda pair: -pair.image_width * pair.image_height)

@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import DiskFullError, UsageError
-from vlmprobe.store.rows import fetch
+from vlmprobe.store.rows import fetch, fetch_column
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,7 @@ def _copy(database: Database, partial: Path) -> None:
     """Let DuckDB copy, not the file system: closing a second handle on the file would give DuckDB's lock on it away."""
     path = str(partial).replace("'", "''")
     with database.transaction(other_files=True) as connection:
-        source = fetch(connection, "SELECT current_database() AS name")[0]["name"]
+        (source,) = fetch_column(connection, "SELECT current_database()")
         fetch(connection, f"ATTACH '{path}' AS backup_copy")
         fetch(connection, f'COPY FROM DATABASE "{source}" TO backup_copy')
     with partial.open("rb") as stream:

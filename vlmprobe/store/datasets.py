@@ -152,10 +152,9 @@ def register_quads(connection: Connection, dataset: Dataset, quads: QuadSet) -> 
         UsageError: other boxes were given for this dataset before; finished runs hold answers made with those.
     """
     digest = _digest(quads)
-    row = connection.execute(
-        select(DatasetRow.boxes).where(DatasetRow.dataset_id == dataset.dataset_id)
-    ).one()
-    before: dict[str, Any] | None = json.loads(row[0]) if isinstance(row[0], str) else row[0]
+    sql = "SELECT boxes FROM datasets WHERE dataset_id = $id"
+    (stored,) = fetch_column(connection, sql, {"id": dataset.dataset_id})
+    before: dict[str, Any] | None = json.loads(stored) if stored else None
     if before and _fitted(before["counts"]) and before.get("digest") != digest:
         raise UsageError(
             f"the boxes give other quads for {dataset.name} than those of an earlier command "

@@ -12,7 +12,7 @@ from vlmprobe.errors import TrackingError
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.metrics import mark_metrics_synced, read_metrics
 from vlmprobe.store.predictions import forget_artifacts, mark_synced, shard_places
-from vlmprobe.store.runs import get_run, set_config, set_mlflow_run
+from vlmprobe.store.runs import MLFLOW_OUTDATED, MLFLOW_SENDING, get_run, set_config, set_mlflow_run
 from vlmprobe.store.tracking import metric_points
 
 if TYPE_CHECKING:
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Delivery", "deliver_end", "deliver_run", "note_changes", "tell_away", "upload_shards"]
 
-#: Key in a run's config: MLflow shows values that have changed since, so it needs a fresh run.
-_OUTDATED = "mlflow_outdated"
-#: Key in a run's config: values are on their way to MLflow, which may show them although nothing says so yet.
-_SENDING = "mlflow_sending"
 #: After this many failed uploads in a row the rest waits for ``vlmprobe sync``.
 _PATIENCE = 2
 
@@ -71,7 +67,7 @@ def deliver_run(
         places = shard_places(connection, run.run_id)
     n_waiting = sum(place.synced_at is None for place in places)
     try:
-        if run.config.get(_OUTDATED):
+        if run.is_outdated:
             _fetch_all(places, storage)
             mlflow_run_id = tracker.replace_run(run)
         else:
@@ -105,7 +101,7 @@ def _fetch_all(places: Sequence[ShardPlace], storage: Storage) -> None:
 def _send(storage: Storage, mlflow_run_id: str, run_id: str, metrics: Sequence[StoredMetric]) -> None:
     """Log metrics, and note before and after that it is so: a crash in between may have left points there."""
     with storage.database.transaction() as connection:
-        set_config(connection, run_id, {**get_run(connection, run_id).config, _SENDING: True})
+        set_config(connection, run_id, {**get_run(connection, run_id).config, MLFLOW_SENDING: True})
     storage.tracker.log_points(mlflow_run_id, metric_points(metrics))
     with storage.database.transaction() as connection:
         # Another process may have computed others meanwhile, which nobody has sent.
@@ -113,7 +109,7 @@ def _send(storage: Storage, mlflow_run_id: str, run_id: str, metrics: Sequence[S
             connection, run_id, utc_now(), until=max(metric.computed_at for metric in metrics)
         )
         config = get_run(connection, run_id).config
-        set_config(connection, run_id, {key: value for key, value in config.items() if key != _SENDING})
+        set_config(connection, run_id, {key: value for key, value in config.items() if key != MLFLOW_SENDING})
 
 
 def tell_away(tell: Callable[[str], None], problem: str) -> None:
@@ -133,9 +129,9 @@ def deliver_end(tracker: Tracker, run: Run, tell: Callable[[str], None]) -> None
 
 def note_changes(connection: Connection, run_id: str, update: MetricsUpdate) -> None:
     """Note that MLflow needs a fresh run where it shows, or may show, values that have changed since."""
-    config = get_run(connection, run_id).config
-    if update.outdated or (update.changed and config.get(_SENDING)):
-        set_config(connection, run_id, {**config, _OUTDATED: True})
+    run = get_run(connection, run_id)
+    if update.outdated or (update.changed and run.is_being_sent):
+        set_config(connection, run_id, {**run.config, MLFLOW_OUTDATED: True})
 
 
 def _show_by(database: Database, run: Run, mlflow_run_id: str) -> Run:
@@ -147,7 +143,7 @@ def _show_by(database: Database, run: Run, mlflow_run_id: str) -> Run:
     with database.transaction() as connection:
         set_mlflow_run(connection, run.run_id, mlflow_run_id)
         if run.mlflow_run_id is not None:
-            set_config(connection, run.run_id, {**run.config, _OUTDATED: False, _SENDING: False})
+            set_config(connection, run.run_id, {**run.config, MLFLOW_OUTDATED: False, MLFLOW_SENDING: False})
             mark_metrics_synced(connection, run.run_id, None)
             forget_artifacts(connection, run.run_id)
         return get_run(connection, run.run_id)

@@ -142,17 +142,13 @@ def read_layer_values(connection: Connection, run_ids: Sequence[str]) -> list[La
 
 def read_results_json(connection: Connection, run_id: str, name: str, subset: str) -> dict[str, Any] | None:
     """Return the newest version of a whole-run result that is no number."""
-    rows = fetch(
+    values = fetch_column(
         connection,
         "SELECT value FROM results_json WHERE run_id = $id AND name = $name AND subset = $subset AND layer = -1 "
         "ORDER BY version DESC LIMIT 1",
         {"id": run_id, "name": name, "subset": subset},
     )
-    if not rows:
-        return None
-    value = rows[0]["value"]
-    loaded: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
-    return loaded
+    return json.loads(values[0]) if values else None
 
 
 def store_results(connection: Connection, run_id: str, results: Sequence[Mapping[str, Any]]) -> None:

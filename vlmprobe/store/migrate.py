@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vlmprobe.resources import migrations_folder
 from vlmprobe.store.foreign_sql import DEFINITIONS_SQL, check_definitions
 from vlmprobe.store.revision import REVISION_SQL, SCHEMA_REVISION, TABLES_SQL, check_revision, is_versioned
-from vlmprobe.store.rows import fetch
+from vlmprobe.store.rows import fetch, fetch_column
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -23,10 +23,10 @@ def current_revision(connection: Connection) -> str | None:
     Raises:
         DatabaseError: it holds tables, but not ours.
     """
-    if not is_versioned(row["table_name"] for row in fetch(connection, TABLES_SQL)):
+    if not is_versioned(fetch_column(connection, TABLES_SQL)):
         return None
-    rows = fetch(connection, REVISION_SQL)
-    return str(rows[0]["version_num"]) if rows else None
+    revisions = fetch_column(connection, REVISION_SQL)
+    return str(revisions[0]) if revisions else None
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:

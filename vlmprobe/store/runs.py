@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 __all__ = [
+    "MLFLOW_OUTDATED",
+    "MLFLOW_SENDING",
     "EarlierRun",
     "ListedRun",
     "Run",
@@ -36,6 +38,9 @@ __all__ = [
     "set_mlflow_run",
     "set_status",
 ]
+
+#: Keys in a run's config that are no settings of it: how far its delivery to MLflow is.
+MLFLOW_OUTDATED, MLFLOW_SENDING = "mlflow_outdated", "mlflow_sending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,22 @@ class Run:
         """How tables and MLflow call it: ``qwen25 @ 80k``, under another than its own questions ``... (yes-no)``."""
         own = is_under(self.template, PUBLISHED.name)
         return f"{self.family} @ {self.scale}{'' if own else f' ({self.template})'}"
+
+    @property
+    def batch_size(self) -> int | None:
+        """Pairs in each batch, as the run began; None before its first batch."""
+        size: int | None = self.config.get("batch_size")
+        return size
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether MLflow shows values that have changed since, so that it needs a fresh run."""
+        return bool(self.config.get(MLFLOW_OUTDATED))
+
+    @property
+    def is_being_sent(self) -> bool:
+        """Whether values are on their way to MLflow, which may show them although nothing says so yet."""
+        return bool(self.config.get(MLFLOW_SENDING))
 
 
 _RUN_SQL = """
