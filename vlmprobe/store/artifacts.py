@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import DamagedCopyError, TrackingError, UnreadableError, VlmprobeError
 from vlmprobe.safe_names import safe_name
-from vlmprobe.store.shards import unreadable
+from vlmprobe.store.layer_file import unreadable
 
 if TYPE_CHECKING:
     from vlmprobe.store.predictions import ShardPlace

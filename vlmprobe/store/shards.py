@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
-import struct
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vlmprobe.analysis.arrays import to_float32
-from vlmprobe.errors import InputError, UnreadableError
+from vlmprobe.errors import InputError
+from vlmprobe.store.layer_file import META_KEY, LayerFile, layer_name, reading, stored_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -31,29 +30,11 @@ __all__ = [
     "read_header",
     "read_layer",
     "read_pair_ids",
-    "unreadable",
     "write_shard",
 ]
 
-_SAFETENSORS_DTYPE = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
-_NUMPY_DTYPE: dict[str, type[np.generic]] = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
-_NAME_OF = {code: name for name, code in _SAFETENSORS_DTYPE.items()}
-_HEADER_KEY = "vlmprobe"
+#: Key of the hash of all that a shard holds, in its header.
 _SEAL = "content_sha256"
-#: What reading a header that was cut or changed can raise.
-_BROKEN = (
-    *(
-        struct.error,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        ArithmeticError,
-    ),
-)
-#: As safetensors itself has it: a longer header would fill the memory.
-_MAX_HEADER = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +108,7 @@ def write_shard(folder: Path, content: ShardContent) -> ShardFile:
     """
     from safetensors import TensorSpec, serialize
 
-    stored_as = _NUMPY_DTYPE.get(_SAFETENSORS_DTYPE.get(content.dtype, ""))
-    if content.states.dtype != stored_as:
+    if content.states.dtype != stored_as(content.dtype):
         raise ValueError(f"states are said to be {content.dtype}, but come as {content.states.dtype}")
     header = {
         "run_id": content.run_id,
@@ -144,12 +124,12 @@ def write_shard(folder: Path, content: ShardContent) -> ShardFile:
     planes = [np.ascontiguousarray(plane) for plane in content.states]
     header[_SEAL] = _seal(header, content.dtype, planes)
     tensors = {
-        f"layer.{layer:03d}": TensorSpec(
+        layer_name(layer): TensorSpec(
             dtype=content.dtype, shape=plane.shape, data_ptr=plane.ctypes.data, data_len=plane.nbytes
         )
         for layer, plane in zip(content.layers, planes, strict=True)
     }
-    data: bytes = serialize(tensors, {_HEADER_KEY: json.dumps(header, allow_nan=False)})
+    data: bytes = serialize(tensors, {META_KEY: json.dumps(header, allow_nan=False)})
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{content.number:05d}.safetensors"
     partial = path.with_suffix(".partial")
@@ -189,17 +169,15 @@ def read_header(path: Path) -> ShardFile:
         UnreadableError: the system does not give it.
         InputError: the file is not a whole shard of ours, or not what was written.
     """
-    header, start = _open(path)
-    try:
+    file = LayerFile.open(path)
+    with reading(path):
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        meta = json.loads(header["__metadata__"][_HEADER_KEY])
-        first = header[f"layer.{meta['layers'][0]:03d}"]
+        meta = file.meta()
+        first = meta["layers"][0]
         # Shards of earlier versions have none.
         seal = meta.pop(_SEAL, None)
-        if seal is not None and seal != _seal(
-            meta, _NAME_OF[first["dtype"]], _planes(path, meta, header, start)
-        ):
+        if seal is not None and seal != _seal(meta, file.dtype(first), map(file.plane, meta["layers"])):
             raise InputError(f"{path}: damaged: its content does not have the hash that it was written with")
         return ShardFile(
             path=path,
@@ -209,31 +187,12 @@ def read_header(path: Path) -> ShardFile:
             number=meta["number"],
             pair_ids=tuple(meta["pair_ids"]),
             layers=tuple(meta["layers"]),
-            dim=first["shape"][-1],
-            dtype=_NAME_OF[first["dtype"]],
+            dim=file.dim(first),
+            dtype=file.dtype(first),
             answers=tuple(Answer(**answer) for answer in meta["answers"]),
             certificates=tuple(meta["certificates"]),
             replaces=meta["replaces"],
             kind=meta["kind"],
-        )
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except _BROKEN as error:
-        raise InputError(f"{path}: not a readable shard ({type(error).__name__})") from error
-
-
-def _planes(
-    path: Path, meta: dict[str, Any], header: dict[str, Any], start: int
-) -> Iterator[np.ndarray[Any, Any]]:
-    """Map the layers of an open shard, one after the other, as stored."""
-    for layer in meta["layers"]:
-        entry = header[f"layer.{layer:03d}"]
-        yield np.memmap(
-            path,
-            dtype=_NUMPY_DTYPE[entry["dtype"]],
-            mode="r",
-            offset=start + entry["data_offsets"][0],
-            shape=tuple(entry["shape"]),
         )
 
 
@@ -253,11 +212,9 @@ def read_pair_ids(path: Path) -> tuple[str, ...]:
         UnreadableError: the system does not give it.
         InputError: the file is not a whole shard of ours.
     """
-    header, _ = _open(path)
-    try:
-        return tuple(json.loads(header["__metadata__"][_HEADER_KEY])["pair_ids"])
-    except _BROKEN as error:
-        raise InputError(f"{path}: not a readable shard ({type(error).__name__})") from error
+    file = LayerFile.open(path)
+    with reading(path):
+        return tuple(file.meta()["pair_ids"])
 
 
 def read_layer(
@@ -269,61 +226,13 @@ def read_layer(
         UnreadableError: the system does not give it.
         InputError: the file is not a whole shard of ours or lacks the layer.
     """
-    header, start = _open(path)
-    entry = header.get(f"layer.{layer:03d}")
-    if entry is None:
+    file = LayerFile.open(path)
+    if layer not in file:
         raise InputError(f"{path}: has no layer {layer}")
-    begin, _ = entry["data_offsets"]
-    try:
-        raw = np.memmap(
-            path,
-            dtype=_NUMPY_DTYPE[entry["dtype"]],
-            mode="r",
-            offset=start + begin,
-            shape=tuple(entry["shape"]),
-        )
-        chosen = np.asarray(raw if rows is None else raw[np.asarray(rows, dtype=np.intp)])
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except _BROKEN as error:
-        raise InputError(f"{path}: layer {layer} cannot be read ({type(error).__name__})") from error
-    return to_float32(chosen, _NAME_OF[entry["dtype"]])
-
-
-def _open(path: Path) -> tuple[dict[str, Any], int]:
-    """Return the safetensors header and where its data begins, having checked that the file is whole."""
-    try:
-        with path.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            if length > min(path.stat().st_size, _MAX_HEADER):
-                raise InputError(
-                    f"{path}: truncated or not a shard; run 'vlmprobe extract' again to redo its pairs"
-                )
-            header = json.loads(stream.read(length))
-            end = 0
-            tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-            for entry in sorted(tensors, key=lambda entry: entry["data_offsets"]):
-                if not all(type(side) is int and side >= 0 for side in entry["shape"]):
-                    raise ValueError("a shape is no list of sizes")
-                size = math.prod(entry["shape"]) * np.dtype(_NUMPY_DTYPE[entry["dtype"]]).itemsize
-                if entry["data_offsets"] != [end, end + size]:
-                    raise ValueError("the tensors do not lie one after the other")
-                end += size
-            whole = _HEADER_KEY in header["__metadata__"] and 8 + length + end == path.stat().st_size
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except _BROKEN as error:
-        raise InputError(f"{path}: not a readable shard ({type(error).__name__})") from error
-    if not whole:
-        raise InputError(f"{path}: truncated or not a shard; run 'vlmprobe extract' again to redo its pairs")
-    return header, 8 + length
-
-
-def unreadable(path: Path, error: OSError) -> UnreadableError:
-    """Build the error for a shard that the system does not give: of what is in it, that says nothing."""
-    return UnreadableError(
-        f"{path}: cannot be read: {error.strerror or error}; start the same command again when it can"
-    )
+    with reading(path, f"layer {layer} cannot be read"):
+        plane = file.plane(layer)
+        chosen = np.asarray(plane if rows is None else plane[np.asarray(rows, dtype=np.intp)])
+    return to_float32(chosen, file.dtype(layer))
 
 
 def _fsync_folder(folder: Path) -> None:
