@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
 import signal
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +17,7 @@ from .left_behind import read_rows
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 # Started in the background (nohup make test &) a shell has it ignored, and each child would inherit that: those that
@@ -23,30 +25,55 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-#: The files whose tests read the study. It is made once a process, so with several (``-n 2``) one takes them all.
-READ_STUDY = frozenset(
-    {
+#: Session fixture -> the files whose tests use it. It is made once a process, so with several (``-n 2``) one takes
+#: them all. Fixtures and folders are in the order in which they are begun: what takes longest first, so that no
+#: process is left with it at the end.
+SHARED = {
+    "study_home": {
         "tests/cli/test_output.py",
         "tests/cli/test_sql_and_report.py",
         "tests/workflows/test_foreign_lock.py",
         "tests/workflows/test_kill_and_resume.py",
         "tests/workflows/test_own_environment.py",
-    }
-)
+    },
+    "quad_study": {
+        "tests/workflows/test_exchange.py",
+        "tests/workflows/test_plot.py",
+        "tests/workflows/test_quads.py",
+        "tests/workflows/test_round_trip.py",
+    },
+    "panel": {"tests/workflows/test_over_templates.py", "tests/workflows/test_templates.py"},
+}
+LONG_FOLDERS = ("tests/workflows/", "tests/faults/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the study's tests first where processes share the tests: they take longest, the rest fills up."""
-    found = {_file(item.nodeid) for item in items if "study_begun" in getattr(item, "fixturenames", ())}
-    if not found <= READ_STUDY:
-        raise pytest.UsageError(f"add to READ_STUDY of tests/conftest.py: {', '.join(found - READ_STUDY)}")
+    """Put what takes longest first where processes share the tests; the rest fills up."""
+    for fixture, files in SHARED.items():
+        found = {_file(item.nodeid) for item in items if fixture in getattr(item, "fixturenames", ())}
+        if not found <= files:
+            raise pytest.UsageError(
+                f"add to SHARED[{fixture!r}] of tests/conftest.py: {', '.join(found - files)}"
+            )
     if _is_shared():
-        items.sort(key=lambda item: _file(item.nodeid) not in READ_STUDY)
+        items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    file = _file(item.nodeid)
+    groups = [file in files for files in SHARED.values()]
+    return [*groups, file.startswith(LONG_FOLDERS), True].index(True)
+
+
+def pytest_collection_finish() -> None:
+    """Let garbage collection pass by the million objects that are loaded by now: a look at all takes half a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep the tests of a file together, since they share its fixtures, and those of READ_STUDY's files.
+    """Keep the tests of a file together, since they share its fixtures, and those of the files in SHARED.
 
     xdist's own groups (``--dist loadgroup``) are not what they say with pytest 9.2: they are written into an
     attribute that it no longer reads.
@@ -55,7 +82,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return "study" if _file(nodeid) in READ_STUDY else _file(nodeid)
+            file = _file(nodeid)
+            return next((fixture for fixture, files in SHARED.items() if file in files), file)
 
     # The order of the tests is ours: xdist would begin with the file that has the most.
     config.option.loadscopereorder = False
@@ -77,9 +105,26 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the setting that names one MLflow store for all homes: making a new one takes seconds."""
-    return {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"}
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make one new MLflow store for all processes, to be copied: its own migrations take seconds."""
+    from vlmprobe.settings import Settings
+    from vlmprobe.store.engine import file_lock
+    from vlmprobe.store.tracking import Tracker
+
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if _is_shared() else base) / "empty-mlflow"
+    home.mkdir(exist_ok=True)
+    with file_lock(home / "made.lock"):
+        # Where it is there already, this opens it.
+        Tracker(Settings.load(home, experiment="another study", environ={}, folder=home)).experiment_id()
+    return home / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def mlflow_store(empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the setting that names one MLflow store for all homes of this process."""
+    store = shutil.copy(empty_mlflow, tmp_path_factory.mktemp("mlflow"))
+    return {"MLFLOW_TRACKING_URI": f"sqlite:///{store}"}
 
 
 @pytest.fixture(scope="session")
@@ -152,13 +197,6 @@ def wait_until() -> Callable[..., None]:
     return wait
 
 
-@pytest.fixture(scope="session")
-def early_study(request: pytest.FixtureRequest) -> None:
-    """Start the study beside tests that do not read it, unless another process may be the one that makes it."""
-    if not _is_shared():
-        request.getfixturevalue("study_begun")
-
-
 @dataclass(frozen=True, slots=True)
 class Study:
     """An undisturbed study: two scales extracted, analyzed and compared by ``vlmprobe run``."""
@@ -170,29 +208,18 @@ class Study:
 
 
 @pytest.fixture(scope="session")
-def study_begun(
-    shell: Shell,
-    benchmark: Callable[..., Path],
-    mlflow_store: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[Study, subprocess.Popen[str]]]:
-    """Start the study early, so that it is made beside the tests that do not need it."""
-    folder, data = tmp_path_factory.mktemp("study"), benchmark(16)
-    arguments = ("run", "tiny", "--data", data, "--scale", "vanilla", "--scale", "2m", "--batch-size", 8)
-    process = shell.start(
-        *arguments,
-        *("--home", folder / "home", "--out", folder / "report", "--json"),
-        VLMPROBE_SHARD_PAIRS="16",
-        **mlflow_store,
-    )
-    yield Study(folder / "home", data, folder / "report", Ran(-1, "", "")), process
-    if process.poll() is None:
-        process.kill()
-        process.communicate()
+def study_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the study is made. Its name tells it from the studies of tests/store, which are rows by hand."""
+    return tmp_path_factory.mktemp("study") / "home"
 
 
 @pytest.fixture(scope="session")
-def study(study_begun: tuple[Study, subprocess.Popen[str]]) -> Study:
+def study(
+    study_home: Path, inside: Shell, benchmark: Callable[..., Path], mlflow_store: dict[str, str]
+) -> Study:
     """Run scales vanilla and 2m on 96 pairs, in shards of 16; tests read it and change nothing."""
-    begun, process = study_begun
-    return replace(begun, ran=Shell.finish(process).ok())
+    data, out = benchmark(16), study_home.with_name("report")
+    arguments = ("run", "tiny", "--data", data, "--scale", "vanilla", "--scale", "2m", "--batch-size", 8)
+    where = ("--home", study_home, "--out", out, "--json")
+    ran = inside(*arguments, *where, VLMPROBE_SHARD_PAIRS="16", **mlflow_store)
+    return Study(study_home, data, out, ran.ok())

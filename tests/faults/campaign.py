@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.demo import build_benchmark
 
+from ..command_line import Shell
 from .injections import FAULTS, missing
 from .trial import Outcome, Trial, make_undisturbed
 
@@ -35,11 +36,26 @@ _PAIRS_PER_CATEGORY = 10
 
 
 def run_trial(
-    undisturbed: Undisturbed, fault: str, seed: int, folder: Path, *, long: bool = False
+    undisturbed: Undisturbed,
+    fault: str,
+    seed: int,
+    folder: Path,
+    *,
+    long: bool = False,
+    shell_type: type[Shell] = Shell,
 ) -> Outcome:
-    """Disturb one run in a folder of its own, which is removed when all is well."""
+    """Disturb one run in a folder of its own, which is removed when all is well.
+
+    Args:
+        undisturbed: the run to compare with.
+        fault: what disturbs it.
+        seed: chooses the moments.
+        folder: where the trial's own folder is made.
+        long: disturb it more often, with longer pauses.
+        shell_type: runs the commands that are not disturbed.
+    """
     place = folder / f"{fault.replace(' ', '-')}-{seed}"
-    trial = Trial(undisturbed, fault, seed, place, long=long)
+    trial = Trial(undisturbed, fault, seed, place, long=long, shell_type=shell_type)
     disturb, _ = FAULTS[fault]
     try:
         disturb(trial)

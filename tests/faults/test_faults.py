@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ..command_line import InProcess, Shell
 from .campaign import run_trial, table
 from .injections import FAULTS, missing
 from .many import run_many
@@ -27,7 +28,7 @@ QUICK = frozenset({"shard flipped by a bit"})
 @pytest.fixture(scope="module")
 def undisturbed(benchmark: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """Extract and analyze 36 pairs in peace."""
-    return make_undisturbed(tmp_path_factory.mktemp("undisturbed"), benchmark(6))
+    return make_undisturbed(tmp_path_factory.mktemp("undisturbed"), benchmark(6), shell_type=InProcess)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,9 @@ def test_a_disturbed_run_ends_as_an_undisturbed_one(
     """Disturbed, started again, analyzed and verified: answers, certificates, states and metrics are equal."""
     if (why := missing(fault, tmp_path / "mount")) is not None:
         pytest.skip(why)
-    outcome = run_trial(undisturbed, fault, 1, tmp_path)
+    # What is not disturbed runs in this process, which is quick; the full tier starts a process for each command.
+    shell_type = InProcess if fault in QUICK else Shell
+    outcome = run_trial(undisturbed, fault, 1, tmp_path, shell_type=shell_type)
     assert outcome.is_well, outcome
 
 

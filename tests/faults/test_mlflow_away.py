@@ -43,11 +43,11 @@ def _settings(gate: Gate) -> dict[str, str]:
     ("mode", "most"), [("hang", 1), pytest.param("500", 3, marks=pytest.mark.full)], ids=["hang", "500"]
 )
 def test_a_run_waits_for_mlflow_one_timeout_at_most(
-    mode: str, most: int, gate: Gate, shell: Any, benchmark: Callable[..., Path], tmp_path: Path
+    mode: str, most: int, gate: Gate, inside: Any, benchmark: Callable[..., Path], tmp_path: Path
 ) -> None:
     """A server that hangs is asked once and then left to ``sync``; one that answers 500 at once, a few times."""
     gate.mode = mode
-    ran = shell(*_extract(tmp_path, benchmark(4)), **_settings(gate)).ok()
+    ran = inside(*_extract(tmp_path, benchmark(4)), **_settings(gate)).ok()
 
     assert 1 <= gate.asked <= most
     assert ran.err.count("'vlmprobe sync' delivers it later") == 1

@@ -58,12 +58,12 @@ class Outcome:
         return wrong == 0 and self.healed_by != "NOTHING"
 
 
-def make_undisturbed(folder: Path, data: Path) -> Undisturbed:
+def make_undisturbed(folder: Path, data: Path, *, shell_type: type[Shell] = Shell) -> Undisturbed:
     """Extract and analyze a benchmark in peace."""
     home = folder / "home"
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}"}
     folder.mkdir(parents=True, exist_ok=True)
-    shell = Shell(folder, VLMPROBE_SHARD_PAIRS=str(SHARD_PAIRS), **store)
+    shell = shell_type(folder, VLMPROBE_SHARD_PAIRS=str(SHARD_PAIRS), **store)
     shell(*extract(home, data)).ok()
     shell("analyze", "tiny", "--home", home).ok()
     ((dataset, device),) = read_rows(home, "SELECT dataset_id, device FROM runs")
@@ -78,8 +78,18 @@ def extract(home: Path, data: Path, *more: object) -> tuple[object, ...]:
 class Trial:
     """A home of its own, a command, and the chance that says when and how it is disturbed."""
 
-    def __init__(self, undisturbed: Undisturbed, fault: str, seed: int, folder: Path, *, long: bool) -> None:
+    def __init__(
+        self,
+        undisturbed: Undisturbed,
+        fault: str,
+        seed: int,
+        folder: Path,
+        *,
+        long: bool,
+        shell_type: type[Shell] = Shell,
+    ) -> None:
         self.undisturbed, self.fault, self.seed, self.long = undisturbed, fault, seed, long
+        self._shell_type = shell_type
         self.folder, self.home = folder, folder / "home"
         folder.mkdir(parents=True)
         self.chance = random.Random(f"{fault}/{seed}")
@@ -91,13 +101,18 @@ class Trial:
         self.complaints: list[str] = []
 
     def start(self) -> subprocess.Popen[str]:
-        """Start the extraction, or start it again."""
-        command = extract(self.home, self.data, *self.options)
-        return Shell(self.folder).start(*command, **self.environ)
+        """Start the extraction, or start it again, as a process that can be disturbed."""
+        return Shell(self.folder).start(*self._extract(), **self.environ)
 
     def run(self, *command: object) -> Ran:
         """Run another command on the home to its end."""
-        return Shell(self.folder)(*command, "--home", self.home, **self.environ)
+        return self._run_to_end(*command, "--home", self.home)
+
+    def _extract(self) -> tuple[object, ...]:
+        return extract(self.home, self.data, *self.options)
+
+    def _run_to_end(self, *command: object) -> Ran:
+        return self._shell_type(self.folder)(*command, **self.environ)
 
     def spooled(self) -> list[Path]:
         return sorted(self.home.glob("spool/*/*.safetensors"))
@@ -140,10 +155,10 @@ class Trial:
 
     def resume(self) -> None:
         """Start the same command again, to the end; if that is not enough, after ``verify --repair``."""
-        ran = Shell.finish(self.start())
+        ran = self._run_to_end(*self._extract())
         if ran.code != 0:
             self.need("verify", "--repair")
-            ran = Shell.finish(self.start())
+            ran = self._run_to_end(*self._extract())
         self.expect(ran, 0)
 
     def outcome(self) -> Outcome:

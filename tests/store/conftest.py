@@ -39,16 +39,6 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make one new MLflow store, to be copied: its own migrations take seconds."""
-    home = tmp_path_factory.mktemp("mlflow")
-    from vlmprobe.store.tracking import Tracker
-
-    Tracker(Settings.load(home, experiment="another study", environ={}, folder=home)).experiment_id()
-    return home / "mlflow.db"
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Everything below the test's own folder."""

@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     Rows = Callable[[Path, str], list[tuple[Any, ...]]]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _study_is_made_meanwhile(early_study: None) -> None:
-    pass
-
-
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Every row of some tables of a home, in order."""

@@ -74,7 +74,7 @@ def test_a_run_killed_and_then_stopped_ends_bit_equal(
     assert _reused(stopped.err) >= 16 * kept
     pairs = _assert_stopped(stopped, tmp_path, rows)
 
-    resumed = shell(*command, **SHARD_PAIRS, **mlflow_store).ok()
+    resumed = inside(*command, **SHARD_PAIRS, **mlflow_store).ok()
 
     assert _reused(resumed.err) == pairs
     assert rows(tmp_path, "SELECT status FROM runs") == [("complete",)]
