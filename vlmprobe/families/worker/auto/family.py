@@ -140,7 +140,7 @@ class Auto(SharedPrefixFamily):
             for name, of_image in images.kinds.items():
                 lengths = rows.mask.sum(dim=1).tolist()
                 values = [_stretch(of_image[i], n) for i, n in zip(rows.images, lengths, strict=True)]
-                inputs[name] = pad_left(values)[0].to(self.device)
+                inputs[name] = pad_left(values).to(self.device)
         output = self.model(
             input_ids=rows.ids,
             attention_mask=rows.mask,

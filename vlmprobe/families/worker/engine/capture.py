@@ -99,7 +99,7 @@ class HostStates:
         self._host: Tensor | None = None
         self._stream: Any = None
 
-    def take(self, rows: Sequence[int], states: Tensor) -> None:
+    def start_copy(self, rows: Sequence[int], states: Tensor) -> None:
         """Start copying the states of some rows, (layers, rows, dim), in one transfer."""
         source = states.detach()
         if source.dtype == torch.bfloat16:

@@ -32,12 +32,10 @@ def distinct_images(items: Sequence[BatchItem]) -> tuple[list[Image], list[int]]
     return distinct, [places[id(item.image)] for item in items for _ in range(2)]
 
 
-def pad_left(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Return ids and mask, both (rows, longest); a masked token's id is never looked at, so it is 0."""
-    longest = max(len(prompt) for prompt in prompts)
-    ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    return ids, mask
+def pad_left(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Return whole numbers as one block, (rows, longest), with zeros before shorter rows."""
+    longest = max(len(row) for row in rows)
+    return torch.tensor([[0] * (longest - len(row)) + list(row) for row in rows], dtype=torch.long)
 
 
 def load_chat_template(options: LoadOptions, tokenizer: Any) -> str:

@@ -13,7 +13,6 @@ prompts may be padded, and whether it is causal at all. One that is not gets one
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,21 +20,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOptions, ModelInfo
-from vlmprobe.families.worker.engine.capture import HostStates, LastTokenCapture, kept_layers, to_numpy
-from vlmprobe.families.worker.engine.decoding import GreedyDecoder, greedy_options
-from vlmprobe.families.worker.engine.family import Family
-from vlmprobe.families.worker.engine.margins import MarginReader
-from vlmprobe.families.worker.engine.memory import reporting_full_memory, room_for_float32
-from vlmprobe.families.worker.loading.devices import exact_float32, on_device
-from vlmprobe.families.worker.loading.manifest import describe_run
+from vlmprobe.families.worker.engine.capture import HostStates, LastTokenCapture
+from vlmprobe.families.worker.engine.memory import reporting_full_memory
+from vlmprobe.families.worker.engine.plain import PlainFamily
+from vlmprobe.families.worker.engine.prompts import pad_left
+from vlmprobe.families.worker.loading.devices import on_device
 from vlmprobe.families.worker.loading.pretrained import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from PIL.Image import Image
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from vlmprobe.families.worker.contract import BatchItem, BatchOutput
 
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -92,68 +89,13 @@ class PreparedBatch:
     groups: list[Group]
 
 
-class SharedPrefixFamily(Family):
+class SharedPrefixFamily(PlainFamily):
     """A family of decoder models; a subclass says how to prepare prompts and how to run one forward pass."""
 
     causal: bool = True
     """Whether a token's states are free of what follows it; a subclass may find out when it loads."""
-    copies: ClassVar[bool] = False
-    """Whether a copy of :attr:`model` and its modules, in float32, is all that a plain forward needs to be exact."""
     pads_prefixes: ClassVar[bool] = True
     """Whether prefixes of several lengths may share a forward; else those of each length are run apart."""
-
-    def __init__(
-        self,
-        options: LoadOptions,
-        model: Any,
-        tokenizer: Any,
-        layers: Sequence[nn.Module],
-        dim: int,
-        *,
-        language_model: Any = None,
-        manifest: dict[str, Any] | None = None,
-    ) -> None:
-        """Keep what every family needs.
-
-        Args:
-            options: as given to ``load``.
-            model: the whole model, on its device, in its dtype.
-            tokenizer: what decodes its answers.
-            layers: all its decoder layers, in order.
-            dim: the length of a hidden state.
-            language_model: the part that generates, where it is not the whole model.
-            manifest: what this family records beside what all do.
-
-        Raises:
-            UsageFault: a layer was asked for that the model does not have.
-        """
-        self.model = model
-        self.tokenizer = tokenizer
-        self._generator = model if language_model is None else language_model
-        parameter = next(layers[0].parameters())
-        self.device: torch.device = parameter.device
-        kept = kept_layers(options.layers, len(layers))
-        self._modules = [layers[layer] for layer in kept]
-        self._margins = MarginReader(tokenizer)
-        with torch.inference_mode(), quiet():
-            self._decoder = self._make_decoder()
-        dtype = str(parameter.dtype).removeprefix("torch.")
-        if dtype == "float32":
-            exact_float32()
-        described = describe_run(model, options, self.device, dtype)
-        decoding = {
-            "end_tokens": sorted(self._decoder.end_tokens),
-            "logits_processors": list(self._decoder.processor_names),
-            "shared_prefix": self.causal,
-        }
-        self.info = ModelInfo(
-            n_layers=len(layers),
-            layers=kept,
-            dim=dim,
-            dtype=dtype,
-            device=str(self.device),
-            manifest={**described, **decoding, **(manifest or {})},
-        )
 
     # What a family fills in.
 
@@ -174,42 +116,10 @@ class SharedPrefixFamily(Family):
             The logits after each row's last token, (rows, vocabulary), and the cache of all tokens so far.
         """
 
-    @abstractmethod
-    def plain_inputs(self, image: Image, question: str) -> dict[str, Any]:
-        """Return what the model's own forward takes for one question, on its device; ``input_ids`` among it."""
-
     def select_rows(self, cache: Any, rows: Tensor) -> Any:
         """Return the cache with these rows, which may repeat; transformers' caches do it in place."""
         cache.batch_select_indices(rows)
         return cache
-
-    def plain_logits(self, inputs: dict[str, Any]) -> Tensor:
-        """Return the logits after the prompt, (1, vocabulary), by the model's own forward."""
-        logits: Tensor = self.model(**inputs).logits[:, -1]
-        return logits
-
-    def plain_tokens(self, inputs: dict[str, Any]) -> list[int]:
-        """Return the answer's tokens by the model's own greedy ``generate``."""
-        sequence = self.model.generate(**inputs, **greedy_options(self.model, self.tokenizer))[0]
-        tokens: list[int] = sequence[inputs["input_ids"].shape[1] :].tolist()
-        return tokens
-
-    def plain_answer(self, inputs: dict[str, Any]) -> tuple[Tensor, list[int]]:
-        """Return the logits after the prompt, (1, vocabulary), and the answer's tokens; the prompt is run first.
-
-        Where a family leaves both to the model, its ``generate`` gives both, and the prompt is run once.
-        """
-        cls, base = type(self), SharedPrefixFamily
-        if cls.plain_logits is not base.plain_logits or cls.plain_tokens is not base.plain_tokens:
-            return self.plain_logits(inputs), self.plain_tokens(inputs)
-        options = greedy_options(self.model, self.tokenizer)
-        made = self.model.generate(
-            **inputs, **options | {"return_dict_in_generate": True, "output_logits": True}
-        )
-        return made.logits[0], made.sequences[0, inputs["input_ids"].shape[1] :].tolist()
-
-    def _make_decoder(self) -> GreedyDecoder:
-        return GreedyDecoder(self._generator, self.tokenizer)
 
     # What all share.
 
@@ -230,39 +140,6 @@ class SharedPrefixFamily(Family):
         with on_device(self.device):
             return reporting_full_memory(lambda: self._run_prepared(prepared))
 
-    @torch.inference_mode()
-    def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
-        """Answer each question alone and unpadded, through the model's own forward and ``generate``."""
-        with on_device(self.device):
-            return reporting_full_memory(lambda: self._run_plain(items))
-
-    @torch.inference_mode()
-    def run_exact(self, items: Sequence[BatchItem]) -> BatchOutput | None:
-        """See :meth:`Family.run_exact`: a copy of the model in float32 is asked, and let go."""
-        if not self.copies or self.info.dtype == "float32" or not room_for_float32(self.model, self.device):
-            return None
-        exact_float32()
-        twin = copy.copy(self)
-        with on_device(self.device):
-            return reporting_full_memory(lambda: twin._run_exact(items))
-
-    def _run_exact(self, items: Sequence[BatchItem]) -> BatchOutput:
-        names = {module: name for name, module in self.model.named_modules()}
-        places = [names[module] for module in self._modules]
-        self.model = copy.deepcopy(self.model).float()
-        modules = dict(self.model.named_modules())
-        self._modules = [modules[place] for place in places]
-        states = []
-        for item in items:
-            for question in item.questions:
-                with LastTokenCapture(self._modules) as capture:
-                    self.plain_logits(self.plain_inputs(item.image, question))
-                states.append(capture.stacked())
-        n_rows = len(states)
-        found = to_numpy(torch.cat(states, dim=1))
-        nothing: Floats = np.full(n_rows, np.nan)
-        return replace(self._output(items, found, [""] * n_rows, nothing), dtype="float32")
-
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         """Return text and token ids of a pair's original question, as the model gets them."""
         prompts = self.prompts([item])
@@ -270,8 +147,11 @@ class SharedPrefixFamily(Family):
         return {"text": self.tokenizer.decode(ids), "token_ids": ids}
 
     def plan(self, prompts: Prompts, rows: Sequence[int], splits: Sequence[int]) -> Any:
-        """Work out ahead, on the host, what :meth:`_read` needs for these questions; most families need nothing."""
+        """Work out ahead, on the host, what :meth:`read_group` needs of these questions; most families need nothing."""
         del prompts, rows, splits
+
+    def _describe(self) -> dict[str, Any]:
+        return {**super()._describe(), "shared_prefix": self.causal}
 
     def _run_prepared(self, prepared: PreparedBatch) -> BatchOutput:
         items, prompts = prepared.items, prepared.prompts
@@ -282,13 +162,13 @@ class SharedPrefixFamily(Family):
         margins: Floats = np.full(n_rows, np.nan)
         leads: Floats = np.full(n_rows, np.nan)
         for group in prepared.groups:
-            logits, captured, step = self._read(prompts, group)
+            logits, captured, step = self.read_group(prompts, group)
             # The copy goes on while the answers are decoded.
-            states.take(group.rows, captured)
+            states.start_copy(group.rows, captured)
             margins[group.rows] = self._margins.read(logits, [answers[row] for row in group.rows])
             with quiet():
-                asked = [prompts.ids[row] for row in group.rows]
-                new, leads[group.rows] = self._decoder.decode_with_leads(asked, logits, step)
+                ids = [prompts.ids[row] for row in group.rows]
+                new, leads[group.rows] = self._decoder.decode_with_leads(ids, logits, step)
             for row, tokens in zip(group.rows, new, strict=True):
                 texts[row] = self._text(tokens)
         return replace(self._output(items, states.array(), texts, margins), leads=leads.reshape(-1, 2))
@@ -306,91 +186,66 @@ class SharedPrefixFamily(Family):
     def _group(self, prompts: Prompts, rows: list[int], splits: list[int] | None) -> Group:
         return Group(rows, splits, None if splits is None else self.plan(prompts, rows, splits))
 
-    def _read(self, prompts: Prompts, group: Group) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
-        """Run a group's prompts; return logits (rows, vocabulary), states (layers, rows, dim) and what goes on."""
+    def read_group(self, prompts: Prompts, group: Group) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+        """Run the prompts of a group.
+
+        Returns:
+            The logits after each question, (rows, vocabulary); the states of its last token, (layers, rows, dim); and
+            a function that reads one more token per question, (rows, 1), and returns the logits after it.
+        """
         positions = prompts.positions or [torch.arange(len(ids)) for ids in prompts.ids]
-        images = [prompts.image_of_row[row] for row in group.rows]
         if group.splits is None:
             parts = [(prompts.ids[row], positions[row]) for row in group.rows]
-            rows = self._rows(parts, None, images)
+            rows = self._pad(parts, images=[prompts.image_of_row[row] for row in group.rows])
             cache = None
         else:
-            splits = group.splits
-            first_row = {prompts.image_of_row[row]: row for row in reversed(group.rows)}
-            distinct = sorted(first_row)
-            prefixes = [
-                (
-                    prompts.ids[first_row[image]][: splits[image]],
-                    positions[first_row[image]][..., : splits[image]],
-                )
-                for image in distinct
-            ]
-            prefix = self._rows(prefixes, None, distinct)
-            _, cache = self.forward(prefix, prompts.images, None)
-            of_row = torch.tensor([distinct.index(image) for image in images], device=self.device)
-            cache = self.select_rows(cache, of_row)
-            parts = [
-                (prompts.ids[row][splits[image] :], positions[row][..., splits[image] :])
-                for row, image in zip(group.rows, images, strict=True)
-            ]
-            rows = self._rows(parts, prefix.mask[of_row], None)
+            rows, cache = self._read_prefixes(prompts, positions, group.rows, group.splits)
         with LastTokenCapture(self._modules) as capture:
             logits, cache = self.forward(rows, prompts.images, cache)
         ends = torch.stack([positions[row].max() for row in group.rows]).to(self.device)
         return logits, capture.stacked(), _Step(self, prompts.images, cache, rows, ends + 1)
 
-    def _rows(
+    def _read_prefixes(
+        self, prompts: Prompts, positions: Sequence[Tensor], rows: Sequence[int], splits: Sequence[int]
+    ) -> tuple[Rows, Any]:
+        """Run each image's prefix once; return what is left of the questions, and the cache repeated for them."""
+        images = [prompts.image_of_row[row] for row in rows]
+        first_row = {prompts.image_of_row[row]: row for row in reversed(rows)}
+        distinct = sorted(first_row)
+        prefixes = [
+            (
+                prompts.ids[first_row[image]][: splits[image]],
+                positions[first_row[image]][..., : splits[image]],
+            )
+            for image in distinct
+        ]
+        prefix = self._pad(prefixes, images=distinct)
+        _, cache = self.forward(prefix, prompts.images, None)
+        of_row = torch.tensor([distinct.index(image) for image in images], device=self.device)
+        cache = self.select_rows(cache, of_row)
+        suffixes = [
+            (prompts.ids[row][splits[image] :], positions[row][..., splits[image] :])
+            for row, image in zip(rows, images, strict=True)
+        ]
+        return self._pad(suffixes, cached_mask=prefix.mask[of_row]), cache
+
+    def _pad(
         self,
         parts: Sequence[tuple[Sequence[int], Tensor]],
-        cached_mask: Tensor | None,
-        images: Sequence[int] | None,
+        *,
+        images: Sequence[int] | None = None,
+        cached_mask: Tensor | None = None,
     ) -> Rows:
-        """Pad token ids and positions on the left, into one block on the model's device."""
-        longest = max(len(ids) for ids, _ in parts)
-        axes = parts[0][1].shape[:-1]
-        ids = torch.zeros((len(parts), longest), dtype=torch.long)
-        mask = torch.zeros((len(parts), longest), dtype=torch.long)
-        positions = torch.zeros((*axes, len(parts), longest), dtype=torch.long)
+        """Put token ids and positions into one block on the model's device, padded on the left."""
+        ids = pad_left([tokens for tokens, _ in parts])
+        mask = pad_left([[1] * len(tokens) for tokens, _ in parts])
+        positions = torch.zeros((*parts[0][1].shape[:-1], *ids.shape), dtype=torch.long)
         for row, (tokens, places) in enumerate(parts):
-            ids[row, longest - len(tokens) :] = torch.tensor(tokens)
-            mask[row, longest - len(tokens) :] = 1
-            positions[..., row, longest - len(tokens) :] = places
+            positions[..., row, ids.shape[1] - len(tokens) :] = places
         ids, mask, positions = (tensor.to(self.device) for tensor in (ids, mask, positions))
         if cached_mask is not None:
             mask = torch.cat([cached_mask, mask], dim=1)
         return Rows(ids, mask, positions, images)
-
-    def _run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
-        states, texts, margins = [], [], []
-        for item in items:
-            for question, answer in zip(item.questions, item.answers, strict=True):
-                inputs = self.plain_inputs(item.image, question)
-                with LastTokenCapture(self._modules) as capture, quiet():
-                    logits, tokens = self.plain_answer(inputs)
-                states.append(capture.stacked())
-                margins.append(self._margins.read(logits, [answer]))
-                texts.append(self._text(tokens))
-        stacked = torch.cat(states, dim=1) if states else torch.empty(0)
-        return self._output(items, to_numpy(stacked), texts, np.concatenate([*margins, np.empty(0)]))
-
-    def _output(
-        self,
-        items: Sequence[BatchItem],
-        states: np.ndarray[Any, Any],
-        texts: Sequence[str],
-        margins: Floats,
-    ) -> BatchOutput:
-        n_pairs = len(items)
-        return BatchOutput(
-            pair_ids=tuple(item.pair_id for item in items),
-            states=states.reshape(len(self._modules), n_pairs, 2, self.info.dim),
-            dtype=self.info.dtype,
-            texts=tuple((texts[2 * pair], texts[2 * pair + 1]) for pair in range(n_pairs)),
-            margins=margins.reshape(n_pairs, 2),
-        )
-
-    def _text(self, tokens: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(tokens, skip_special_tokens=True)).strip()
 
 
 class _Step:

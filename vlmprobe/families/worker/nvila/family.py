@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import DynamicCache
 
-from vlmprobe.families.worker.engine.decoding import GreedyDecoder, greedy_options
+from vlmprobe.families.worker.engine.decoding import greedy_options
 from vlmprobe.families.worker.engine.prompts import distinct_images
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault, UsageFault
@@ -69,6 +69,8 @@ class _Tiles:
 
 class Nvila(SharedPrefixFamily):
     """One loaded NVILA checkpoint."""
+
+    embedded = True
 
     def __init__(
         self,
@@ -200,9 +202,6 @@ class Nvila(SharedPrefixFamily):
             "token_ids": self._expand(written, tiles),
             "tiles": len(tiles.pixels),
         }
-
-    def _make_decoder(self) -> GreedyDecoder:
-        return GreedyDecoder(self._llm, self.tokenizer, embedded=True)
 
     def _tiles(self, image: Image) -> _Tiles:
         """Cut one image as ``generate_content`` does."""

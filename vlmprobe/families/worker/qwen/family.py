@@ -160,10 +160,10 @@ class Qwen25(SharedPrefixFamily):
                 self._packed.forget()
             raise
 
-    def _read(self, prompts: Prompts, group: Group) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+    def read_group(self, prompts: Prompts, group: Group) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
         """Run a group's prompts packed, where this model's layers are those that the packed decoder knows."""
         if group.plan is None or self._packed is None:
-            return super()._read(prompts, group)
+            return super().read_group(prompts, group)
         return self._packed.read(group.plan.to(self.device), self._features(prompts.images))
 
     def forward(self, rows: Rows, images: ResizedImages, cache: Any) -> tuple[Tensor, Any]:
