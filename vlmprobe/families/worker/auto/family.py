@@ -13,28 +13,21 @@ causal is found out by trying: the states of a token may not change when a later
 from __future__ import annotations
 
 import inspect
-import json
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vlmprobe.families.worker.auto.checkpoint import check_known
 from vlmprobe.families.worker.auto.decoder_search import find_decoder_layers
 from vlmprobe.families.worker.auto.processors import load_image_text_processor
+from vlmprobe.families.worker.auto.splice import Splice
 from vlmprobe.families.worker.contract import BatchItem, LoadOptions
 from vlmprobe.families.worker.engine.capture import LastTokenCapture
 from vlmprobe.families.worker.engine.prompts import distinct_images, pad_left, render_chat
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault
-from vlmprobe.families.worker.loading.pretrained import (
-    load_model,
-    place_of,
-    quiet,
-    read_text,
-    require_consent,
-)
-from vlmprobe.families.worker.loading.versions import READ_BY_OLDER, transformers_version
+from vlmprobe.families.worker.loading.pretrained import load_model, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +80,7 @@ class Auto(SharedPrefixFamily):
         """Load a checkpoint; see :meth:`Family.load`."""
         from transformers import AutoModelForImageTextToText
 
-        model_type = _check_known(options)
+        model_type = check_known(options)
         model = load_model(AutoModelForImageTextToText, None, options, own_code=True)
         return cls(options, model, load_image_text_processor(options, model_type))
 
@@ -98,32 +91,26 @@ class Auto(SharedPrefixFamily):
     def prompts(self, items: Sequence[BatchItem]) -> Prompts:
         """Let the processor make each distinct image and its first question; splice the other questions."""
         images, image_of_row = distinct_images(items)
-        questions = [question for item in items for question in item.questions]
+        texts = [self._text_of(question) for item in items for question in item.questions]
         if not self._shares:
             # Each question comes with its image, through the processor.
-            images, image_of_row = [images[image] for image in image_of_row], list(range(len(questions)))
-        texts = [self._text_of(question) for question in questions]
+            images, image_of_row = [images[image] for image in image_of_row], list(range(len(texts)))
         first_row = [image_of_row.index(image) for image in range(len(images))]
         made = self._process(images, [texts[row] for row in first_row])
-        rows = [mask.bool() for mask in made["attention_mask"]]
-        expanded = [ids[row].tolist() for ids, row in zip(made["input_ids"], rows, strict=True)]
+        ids = _unpadded(made, "input_ids")
+        ends = [len(row) for row in ids]
         if self._shares:
             splices = [
-                _Splice(self._tokenize(texts[row]), expanded[image]) for image, row in enumerate(first_row)
+                Splice(self._tokenize(texts[row]), expanded)
+                for row, expanded in zip(first_row, ids, strict=True)
             ]
             ids = [
                 splices[image].apply(self._tokenize(text))
                 for text, image in zip(texts, image_of_row, strict=True)
             ]
             ends = [splices[image].end for image in image_of_row]
-        else:
-            ids, ends = expanded, [len(row) for row in expanded]
         pixels = {name: value for name, value in made.items() if name not in _TEXT}
-        kinds = {
-            name: [values[row].tolist() for values, row in zip(made[name], rows, strict=True)]
-            for name in _PER_TOKEN
-            if name in made
-        }
+        kinds = {name: _unpadded(made, name) for name in _PER_TOKEN if name in made}
         return Prompts(
             ids=ids,
             image_of_row=image_of_row,
@@ -236,9 +223,9 @@ class Auto(SharedPrefixFamily):
         item = _probe_item()
         orig, swap = (self._text_of(question) for question in item.questions)
         made = [self._process([item.image], [text]) for text in (orig, swap)]
-        expanded, wanted = (each["input_ids"][0][each["attention_mask"][0].bool()].tolist() for each in made)
+        expanded, wanted = (_unpadded(each, "input_ids")[0] for each in made)
         try:
-            return _Splice(self._tokenize(orig), expanded).apply(self._tokenize(swap)) == list(wanted)
+            return Splice(self._tokenize(orig), expanded).apply(self._tokenize(swap)) == wanted
         except ValueError:
             return False
 
@@ -259,28 +246,10 @@ class Auto(SharedPrefixFamily):
         return bool(change < _MAX_CAUSAL_CHANGE)
 
 
-class _Splice:
-    """What a processor put in the place of the image's placeholder, to put it into other questions too."""
-
-    def __init__(self, written: Sequence[int], expanded: Sequence[int]) -> None:
-        shortest = min(len(written), len(expanded))
-        tail = 0
-        while tail < shortest and written[-1 - tail] == expanded[-1 - tail]:
-            tail += 1
-        self._before = list(written[: len(written) - tail])
-        self._head = list(expanded[: len(expanded) - tail])
-        self.end = len(self._head)
-        """The place after the last token that is not the question's own."""
-
-    def apply(self, written: Sequence[int]) -> list[int]:
-        """Return the ids of another question about the same image.
-
-        Raises:
-            ValueError: its prompt does not begin like the first one's: a question that holds a placeholder, say.
-        """
-        if list(written[: len(self._before)]) != self._before:
-            raise ValueError("the prompt holds an image placeholder of its own, or begins unlike the others")
-        return self._head + list(written[len(self._before) :])
+def _unpadded(made: dict[str, Any], name: str) -> list[list[int]]:
+    """Return what a processor made for each token of each prompt, without padding."""
+    rows = zip(made[name], made["attention_mask"], strict=True)
+    return [values[mask.bool()].tolist() for values, mask in rows]
 
 
 def _stretch(values: Sequence[int], length: int) -> list[int]:
@@ -306,53 +275,3 @@ def _chat_template(options: LoadOptions, processor: Any) -> str:
             "processor's files, or pass --processor with a folder or id that has one"
         )
     return template
-
-
-def _check_known(options: LoadOptions) -> str:
-    """Return the checkpoint's architecture; refuse one that transformers cannot load as such a model.
-
-    Raises:
-        ModelFault: it is no image-and-text model, or runs code of its own that nobody agreed to.
-    """
-    from pathlib import Path
-
-    import transformers
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as KNOWN
-
-    from vlmprobe.families.worker.loading.places import is_local
-
-    source = options.checkpoint
-    if is_local(source) and not (Path(source).expanduser() / "config.json").is_file():
-        return ""  # loading says what is missing
-    try:
-        config = json.loads(read_text(source, "config.json", options.revision) or "{}")
-    except (ValueError, RecursionError):
-        return ""
-    if not isinstance(config, dict):
-        return ""
-    model_type = str(config.get("model_type"))[:80]
-    if model_type in KNOWN:
-        _check_readable(source, model_type, str(config.get("transformers_version", "")))
-        return model_type
-    if "AutoModelForImageTextToText" in str(config.get("auto_map")):
-        require_consent(options)
-        return model_type
-    raise ModelFault(
-        f"{place_of(source)}: transformers {transformers.__version__} has no image-text-to-text model {model_type!r}; "
-        "is it a text model, one of a newer transformers, or one that needs a family of its own ('vlmprobe families')?"
-    )
-
-
-def _check_readable(source: str, model_type: str, saved_by: str) -> None:
-    """Refuse what transformers 5 saved in a form that the version here would read wrongly or not at all."""
-    newer = saved_by.partition(".")[0]
-    if model_type in READ_BY_OLDER or not newer.isdecimal() or int(newer) <= transformers_version()[0]:
-        return
-    import transformers
-
-    pip = f"{sys.executable} -m pip"
-    raise ModelFault(
-        f"{place_of(source)}: saved by transformers {saved_by}, whose form of {model_type!r} the "
-        f"{transformers.__version__} of {sys.executable} does not read; run: {pip} install 'transformers>={newer}', "
-        "or give the checkpoint as it was published"
-    )

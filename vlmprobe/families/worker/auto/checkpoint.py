@@ -1,0 +1,64 @@
+"""Which checkpoints transformers can load as an image-and-text model, told before it tries."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.loading.places import is_local
+from vlmprobe.families.worker.loading.pretrained import place_of, read_text, require_consent
+from vlmprobe.families.worker.loading.versions import READ_BY_OLDER, transformers_version
+
+if TYPE_CHECKING:
+    from vlmprobe.families.worker.contract import LoadOptions
+
+__all__ = ["check_known"]
+
+
+def check_known(options: LoadOptions) -> str:
+    """Return the checkpoint's architecture; refuse one that transformers cannot load as such a model.
+
+    Raises:
+        ModelFault: it is no image-and-text model, or runs code of its own that nobody agreed to.
+    """
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as KNOWN
+
+    source = options.checkpoint
+    if is_local(source) and not (Path(source).expanduser() / "config.json").is_file():
+        return ""  # loading says what is missing
+    try:
+        config = json.loads(read_text(source, "config.json", options.revision) or "{}")
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(config, dict):
+        return ""
+    model_type = str(config.get("model_type"))[:80]
+    if model_type in KNOWN:
+        _check_readable(source, model_type, str(config.get("transformers_version", "")))
+        return model_type
+    if "AutoModelForImageTextToText" in str(config.get("auto_map")):
+        require_consent(options)
+        return model_type
+    raise ModelFault(
+        f"{place_of(source)}: transformers {transformers.__version__} has no image-text-to-text model {model_type!r}; "
+        "is it a text model, one of a newer transformers, or one that needs a family of its own ('vlmprobe families')?"
+    )
+
+
+def _check_readable(source: str, model_type: str, saved_by: str) -> None:
+    """Refuse what transformers 5 saved in a form that the version here would read wrongly or not at all."""
+    newer = saved_by.partition(".")[0]
+    if model_type in READ_BY_OLDER or not newer.isdecimal() or int(newer) <= transformers_version()[0]:
+        return
+    import transformers
+
+    pip = f"{sys.executable} -m pip"
+    raise ModelFault(
+        f"{place_of(source)}: saved by transformers {saved_by}, whose form of {model_type!r} the "
+        f"{transformers.__version__} of {sys.executable} does not read; run: {pip} install 'transformers>={newer}', "
+        "or give the checkpoint as it was published"
+    )
