@@ -58,7 +58,7 @@ def speed(folder: Path, n_pairs: int, repeats: int) -> None:
     with open_family("tiny").load(LoadOptions(str(BUNDLED))) as model:
 
         def engine() -> None:
-            begun = [model.begin(items[start : start + BATCH]) for start in range(0, len(items), BATCH)]
+            begun = [model.submit(items[start : start + BATCH]) for start in range(0, len(items), BATCH)]
             for each in begun:
                 each.result()
 

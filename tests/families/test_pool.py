@@ -22,7 +22,7 @@ class _Process(Model):
     def __post_init__(self) -> None:
         self.info = _Info({})  # type: ignore[assignment]
 
-    def begin(self, items: Any, *, how: Any = "fast") -> Future[Any]:  # noqa: ARG002
+    def submit(self, items: Any, *, how: Any = "fast") -> Future[Any]:  # noqa: ARG002
         promised: Future[Any] = Future()
         self.asked.append((items, promised))
         return promised
@@ -62,9 +62,9 @@ def test_batches_behind_the_one_that_a_process_died_at_stay_whole(wait_until: An
     """They are cancelled with it; the process that takes its place is given all of them, as they were."""
     started: list[_Process] = []
     pool = DevicePool(lambda: _Family(started), LoadOptions("checkpoint", devices=("cpu",)))
-    pool.tell = lambda _: None
+    pool.warn = lambda _: None
     batches: list[Any] = [[SimpleNamespace(pair_id=name)] for name in "abc"]
-    promised = [pool.begin(batch) for batch in batches]
+    promised = [pool.submit(batch) for batch in batches]
 
     first = started[0]
     # In the order in which a process takes its calls with it: what waits is cancelled before the call at work fails.

@@ -101,7 +101,7 @@ class BatchRunner:
         """Give a batch to the model, in parts no larger than what fitted last."""
         size = min(self._most or len(items), len(items))
         parts = [items[start : start + size] for start in range(0, len(items), size)]
-        return PendingBatch(tuple((part, self._model.begin(part, how=_how(plain))) for part in parts), plain)
+        return PendingBatch(tuple((part, self._model.submit(part, how=_how(plain))) for part in parts), plain)
 
     def collect(self, pending: PendingBatch) -> BatchResult:
         """Wait for a batch; any other error than one of the model as such fails single pairs, never the run.
@@ -123,7 +123,7 @@ class BatchRunner:
             if not plain:
                 self._most, self._fitted = half, 0
             parts = [items[:half], items[half:]]
-            again = [self._collect(part, self._model.begin(part, how=_how(plain)), plain) for part in parts]
+            again = [self._collect(part, self._model.submit(part, how=_how(plain)), plain) for part in parts]
             return _join(again)
         except (InputError, WorkerError):
             raise
@@ -131,7 +131,7 @@ class BatchRunner:
             if len(items) == 1:
                 return BatchResult(None, (_failure(items[0].pair_id, error),))
             single = [
-                self._collect([item], self._model.begin([item], how=_how(plain)), plain) for item in items
+                self._collect([item], self._model.submit([item], how=_how(plain)), plain) for item in items
             ]
             return _join(single)
         self._grow(len(items))

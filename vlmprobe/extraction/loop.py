@@ -156,7 +156,7 @@ class Extraction:
             flight.reference = self._runner.submit(some, plain=True)
             if self._model.info.dtype != "float32" and not self._exact_submitted:
                 self._exact_submitted = True
-                flight.exact = self._model.begin(some, how="exact")
+                flight.exact = self._model.submit(some, how="exact")
 
     def _collect(self, in_flight: deque[_InFlight], advance: Callable[[int], None]) -> None:
         """Keep what the model said to the first batch under way."""
@@ -213,7 +213,7 @@ class Extraction:
         comparison = compare(fast, plain.output, info.layers, exact)
         if not comparison.passed and flight.exact is None and info.dtype != "float32":
             # Two ways of rounding a faint delta can differ a good deal with neither being wrong: float32 decides.
-            exact = _exact(self._model.begin(_spread(flight.items, _CERTIFIED_PAIRS), how="exact"))
+            exact = _exact(self._model.submit(_spread(flight.items, _CERTIFIED_PAIRS), how="exact"))
             comparison = compare(fast, plain.output, info.layers, exact)
         row = {
             "batch": flight.batch.number,

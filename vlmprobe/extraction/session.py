@@ -252,7 +252,7 @@ class LazyModel:
             options = self._options
             self._console.say(f"loading {options.checkpoint} ({options.dtype} on {options.device})")
             self._model = self._family.load(options)
-            self._model.tell = self._console.warn
+            self._model.warn = self._console.warn
         return self._model
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What vlmprobe sees of a model: a family to open and a loaded checkpoint to ask, wherever it runs."""
+"""What vlmprobe sees of a model, wherever it runs: a family to open, and a loaded checkpoint that answers batches."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class NotExactError(Exception):
 
 
 class Model(ABC):
-    """A loaded checkpoint; used as a context manager, so that its process or its memory is let go."""
+    """A loaded checkpoint; used as a context manager, which releases its process or its memory."""
 
     info: ModelInfo
-    tell: Callable[[str], None] = staticmethod(lambda _: None)
-    """Takes a line that a user should read, such as that a process was started again."""
-    #: How many batches keep it busy: one that is answered and one that is made ready, for each device.
+    warn: Callable[[str], None] = staticmethod(lambda _: None)
+    """Called with a line that the user should read, such as that a process was restarted."""
+    #: How many batches keep it busy: for each device one that runs and one that is prepared.
     depth: int = 2
 
     @abstractmethod
-    def begin(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
-        """Queue N pairs as one batch; it is made ready while earlier ones are answered.
+    def submit(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
+        """Queue N pairs as one batch; it is prepared while earlier ones run.
 
         Args:
             items: pairs; those about one image share its object.
@@ -41,22 +41,21 @@ class Model(ABC):
                 in float32, without answers, what rounding is measured against.
 
         Returns:
-            What gives the output, or raises what went wrong: OutOfMemoryError where the batch is too large for the
-            device, WorkerError where the model's process is gone, NotExactError where it has no exact way, anything
-            else that the model raised.
+            The output, or an error: OutOfMemoryError where the batch is too large for the device, WorkerError where the
+            model's process is gone, NotExactError where there is no exact way, anything else that the model raised.
         """
 
     def run_batch(self, items: Sequence[BatchItem]) -> BatchOutput:
-        """Answer N pairs in one batch, the fastest way; see :meth:`begin`."""
-        return self.begin(items).result()
+        """Answer N pairs in one batch, the fastest way; see :meth:`submit`."""
+        return self.submit(items).result()
 
     def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
         """Answer the same pairs with one plain, unpadded forward pass per question: the reference."""
-        return self.begin(items, how="plain").result()
+        return self.submit(items, how="plain").result()
 
     @abstractmethod
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:
-        """Return how many pairs like these a batch should hold; asks them, to see what they take."""
+        """Return how many pairs like these a batch should hold; runs them, to measure what they take."""
 
     @abstractmethod
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
@@ -64,7 +63,7 @@ class Model(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let the model go; a second call does nothing."""
+        """Release the model; a second call does nothing."""
 
     def __enter__(self) -> Self:
         return self

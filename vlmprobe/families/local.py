@@ -70,37 +70,37 @@ class LocalFamily(OpenFamily):
 
 
 class LocalModel(Model):
-    """A checkpoint loaded in this process: one thread makes batches ready, one asks the model."""
+    """A checkpoint loaded in this process: one thread prepares batches, one runs the model."""
 
     def __init__(self, family: Family) -> None:
         self._family: Family | None = family
         self.info = family.info
         self._preparing = ThreadPoolExecutor(1, "vlmprobe-prepare")
-        self._asking = ThreadPoolExecutor(1, "vlmprobe-model")
+        self._running = ThreadPoolExecutor(1, "vlmprobe-model")
 
-    def begin(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
-        """See :meth:`Model.begin`."""
+    def submit(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
+        """See :meth:`Model.submit`."""
         family = self._loaded
         if how == "plain":
-            return self._ask(lambda: family.run_plain(items))
+            return self._submit(lambda: family.run_plain(items))
         if how == "exact":
-            return self._ask(lambda: _known(family.run_exact(items)))
+            return self._submit(lambda: _known(family.run_exact(items)))
         ready = self._preparing.submit(family.prepare, items)
-        return self._ask(lambda: family.run_prepared(ready.result()))
+        return self._submit(lambda: family.run_prepared(ready.result()))
 
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         """See :meth:`Model.first_prompt`."""
         family = self._loaded
-        return self._ask(lambda: family.first_prompt(item)).result()
+        return self._submit(lambda: family.first_prompt(item)).result()
 
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:
         """See :meth:`Model.fitting_batch`."""
         family = self._loaded
-        return self._ask(lambda: family.fitting_batch(items)).result()
+        return self._submit(lambda: family.fitting_batch(items)).result()
 
     def close(self) -> None:
         """Drop the model, so that the next scale finds its memory free; a batch under way is finished."""
-        for threads in (self._preparing, self._asking):
+        for threads in (self._preparing, self._running):
             threads.shutdown(cancel_futures=True)
         self._family = None
         gc.collect()
@@ -109,12 +109,12 @@ class LocalModel(Model):
             # What PyTorch keeps for itself is missing to other processes, such as those of several GPUs.
             torch.cuda.empty_cache()
 
-    def _ask(self, work: Callable[[], Result]) -> Future[Result]:
+    def _submit(self, work: Callable[[], Result]) -> Future[Result]:
         def with_errors() -> Result:
             with _as_errors():
                 return work()
 
-        return self._asking.submit(with_errors)
+        return self._running.submit(with_errors)
 
     @property
     def _loaded(self) -> Family:

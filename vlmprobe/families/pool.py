@@ -85,8 +85,8 @@ class DevicePool(Model):
         self.info = replace(first, manifest={**first.manifest, "devices": list(options.devices)})
         self.depth = sum(device.model.depth for device in self._devices)
 
-    def begin(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
-        """See :meth:`Model.begin`."""
+    def submit(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
+        """See :meth:`Model.submit`."""
         call = _Call(items, how, Future())
         with self._lock:
             device = min(self._devices, key=lambda device: len(device.calls))
@@ -124,7 +124,7 @@ class DevicePool(Model):
 
     def _send(self, device: _Device, call: _Call) -> None:
         model = device.model
-        begun = model.begin(call.items, how=call.how)
+        begun = model.submit(call.items, how=call.how)
         begun.add_done_callback(lambda done: self._finish(device, model, call, done))
 
     def _finish(self, device: _Device, model: Model, call: _Call, done: Future[BatchOutput]) -> None:
@@ -157,7 +157,7 @@ class DevicePool(Model):
             if device.restarts:
                 return False
             device.restarts, device.starting = 1, True
-        self.tell(f"{device.name}: its process is gone and is started again ({first_line(error)})")
+        self.warn(f"{device.name}: its process is gone and is started again ({first_line(error)})")
         threading.Thread(target=self._start_again, args=(device,), daemon=True).start()
         return True
 

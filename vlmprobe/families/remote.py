@@ -60,8 +60,8 @@ class _RemoteModel(Model):
         known = protocol.read_info(info)
         self.info = replace(known, manifest={**known.manifest, "own_environment": True})
 
-    def begin(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
-        """See :meth:`Model.begin`."""
+    def submit(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
+        """See :meth:`Model.submit`."""
         return self._worker.submit(_CALLS[how], lambda: protocol.write_items(items), read=_read_output)
 
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:

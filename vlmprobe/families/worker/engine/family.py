@@ -94,7 +94,7 @@ class Family(ABC):
         return None
 
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:
-        """Return how many pairs like these a batch should hold; on a GPU it asks them, to see what they take."""
+        """Return how many pairs like these a batch should hold; on a GPU it runs them, to measure what they take."""
         from vlmprobe.families.worker.engine.memory import fitting_batch
 
         return fitting_batch(lambda: self.run_batch(items), len(items), self.info.device)
