@@ -34,6 +34,8 @@ _GOOD_SIZE = 128
 _MOST_GRAPHS = 64
 #: Tokens of the call that a function is compiled by.
 _FIRST_LENGTH = 4096
+#: How many of the arguments of :func:`_between` are the next layer's.
+_N_BEFORE = 6
 
 
 @dataclass(frozen=True)
@@ -66,34 +68,15 @@ def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return (x * cos[:, None] + turned * sin[:, None]).to(x.dtype)
 
 
-def _before(
-    x: Tensor,
-    cos: Tensor,
-    sin: Tensor,
-    norm: Tensor,
-    eps: float,
-    qkv: Tensor,
-    bias: Tensor | None,
-    n_heads: int,
-    n_kv: int,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _before(x: Tensor, cos: Tensor, sin: Tensor, *weights: Any) -> tuple[Tensor, Tensor, Tensor]:
+    norm, eps, qkv, bias, n_heads, n_kv = weights
     made = functional.linear(rms_norm(x, norm, eps), qkv, bias).view(x.shape[0], -1, cos.shape[-1])
     query, key, value = torch.split(made, [n_heads, n_kv, n_kv], dim=1)
     return _rotated(query, cos, sin), _rotated(key, cos, sin), value
 
 
-def _after(
-    x: Tensor,
-    attention: Tensor,
-    out: Tensor,
-    out_bias: Tensor | None,
-    norm: Tensor,
-    eps: float,
-    gate_up: Tensor,
-    gate_up_bias: Tensor | None,
-    down: Tensor,
-    down_bias: Tensor | None,
-) -> Tensor:
+def _after(x: Tensor, attention: Tensor, *weights: Any) -> Tensor:
+    out, out_bias, norm, eps, gate_up, gate_up_bias, down, down_bias = weights
     x = _added(x, attention, out, out_bias)
     gate, up = functional.linear(rms_norm(x, norm, eps), gate_up, gate_up_bias).chunk(2, dim=-1)
     return _added(x, functional.silu(gate) * up, down, down_bias)
@@ -102,9 +85,8 @@ def _after(
 def _between(
     x: Tensor, attention: Tensor, cos: Tensor, sin: Tensor, *weights: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    *ours, norm, qkv, bias, n_heads, n_kv = weights
-    x = _after(x, attention, *ours)
-    return x, *_before(x, cos, sin, norm, ours[3], qkv, bias, n_heads, n_kv)
+    x = _after(x, attention, *weights[:-_N_BEFORE])
+    return x, *_before(x, cos, sin, *weights[-_N_BEFORE:])
 
 
 def _added(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -123,10 +105,7 @@ class Layers:
         self, x: Tensor, weights: LayerWeights, cos: Tensor, sin: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return query, key and value of a layer, each (tokens, heads, head_dim), from its input (tokens, dim)."""
-        w = weights
-        found: tuple[Tensor, Tensor, Tensor] = self._run(
-            _before, (x, cos, sin), w.norm_in, self._eps, w.qkv, w.qkv_bias, self._n_heads, self._n_kv
-        )
+        found: tuple[Tensor, Tensor, Tensor] = self._run(_before, (x, cos, sin), *self._of_before(weights))
         return found
 
     def between(
@@ -139,19 +118,19 @@ class Layers:
         sin: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return a layer's output and the next one's query, key and value."""
-        f = following
-        theirs = (f.norm_in, f.qkv, f.qkv_bias, self._n_heads, self._n_kv)
-        found: tuple[Tensor, Tensor, Tensor, Tensor] = self._run(
-            _between, (x, attention, cos, sin), *self._of(weights), *theirs
-        )
+        of_both = (*self._of_after(weights), *self._of_before(following))
+        found: tuple[Tensor, Tensor, Tensor, Tensor] = self._run(_between, (x, attention, cos, sin), *of_both)
         return found
 
     def after(self, x: Tensor, attention: Tensor, weights: LayerWeights) -> Tensor:
         """Return a layer's output, (tokens, dim), from its input and its attention (tokens, heads * head_dim)."""
-        found: Tensor = self._run(_after, (x, attention), *self._of(weights))
+        found: Tensor = self._run(_after, (x, attention), *self._of_after(weights))
         return found
 
-    def _of(self, w: LayerWeights) -> tuple[Any, ...]:
+    def _of_before(self, w: LayerWeights) -> tuple[Any, ...]:
+        return w.norm_in, self._eps, w.qkv, w.qkv_bias, self._n_heads, self._n_kv
+
+    def _of_after(self, w: LayerWeights) -> tuple[Any, ...]:
         mlp = (w.norm_mlp, self._eps, w.gate_up, w.gate_up_bias, w.down, w.down_bias)
         return (w.out, w.out_bias, *mlp)
 
