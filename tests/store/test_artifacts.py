@@ -10,9 +10,8 @@ import pytest
 
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.store.arrays import RunArrays
-from vlmprobe.store.artifacts import local_shard
+from vlmprobe.store.artifacts import local_shard, shard_places
 from vlmprobe.store.committer import Committer
-from vlmprobe.store.predictions import shard_places
 from vlmprobe.store.shards import write_shard
 from vlmprobe.store.storage import Storage
 from vlmprobe.store.tracking import Tracker

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmprobe.store.predictions import shard_places
+from vlmprobe.store.artifacts import shard_places
 from vlmprobe.store.rows import fetch_as
 from vlmprobe.store.shards import read_layer, read_pair_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmprobe.store.predictions import ShardPlace
+    from vlmprobe.store.artifacts import ShardPlace
     from vlmprobe.store.storage import Storage
 
     Floats = np.ndarray[Any, np.dtype[np.float32]]

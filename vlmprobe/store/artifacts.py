@@ -3,19 +3,83 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from sqlalchemy import update
+
 from vlmprobe.errors import DamagedCopyError, TrackingError, UnreadableError, VlmprobeError
 from vlmprobe.safe_names import safe_name
+from vlmprobe.store.identity import utc_now
 from vlmprobe.store.layer_file import unreadable
+from vlmprobe.store.rows import fetch_as
+from vlmprobe.store.schema import Shard
 
 if TYPE_CHECKING:
-    from vlmprobe.store.predictions import ShardPlace
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
     from vlmprobe.store.tracking import Tracker
 
-__all__ = ["is_in_mlflow", "local_shard"]
+__all__ = [
+    "ShardPlace",
+    "forget_artifacts",
+    "is_in_mlflow",
+    "local_shard",
+    "mark_synced",
+    "shard_places",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlace:
+    """What the database says of a shard: where it is, and what it was when it was written."""
+
+    run_id: str
+    number: int
+    kind: str
+    path: Path
+    """In the spool; the file may be gone from there."""
+    artifact_uri: str | None
+    """In MLflow; None where it has none."""
+    sha256: str
+    n_bytes: int
+    layers: tuple[int, ...]
+    dim: int
+    dtype: str
+    synced_at: datetime | None
+
+
+def shard_places(connection: Connection, run_id: str, *, unsynced_only: bool = False) -> list[ShardPlace]:
+    """Return the shards of a run, in order."""
+    return fetch_as(
+        ShardPlace,
+        connection,
+        "SELECT *, shard AS number FROM shards WHERE run_id = $id AND (NOT $unsynced OR synced_at IS NULL) "
+        "ORDER BY shard",
+        {"id": run_id, "unsynced": unsynced_only},
+    )
+
+
+def mark_synced(connection: Connection, run_id: str, shard: int, artifact_uri: str) -> None:
+    """Record that MLflow has a shard."""
+    connection.execute(
+        update(Shard)
+        .where(Shard.run_id == run_id, Shard.shard == shard)
+        .values(artifact_uri=artifact_uri, synced_at=utc_now())
+    )
+
+
+def forget_artifacts(connection: Connection, run_id: str, shards: Sequence[int] | None = None) -> None:
+    """Record that MLflow has these shards of a run no more; without a list, none of them."""
+    which = Shard.run_id == run_id
+    if shards is not None:
+        which &= Shard.shard.in_(shards)
+    connection.execute(update(Shard).where(which).values(artifact_uri=None, synced_at=None))
 
 
 def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool = True) -> Path:

@@ -12,8 +12,9 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import InputError
+from vlmprobe.store.artifacts import shard_places
 from vlmprobe.store.delivery import Delivery, upload_shards
-from vlmprobe.store.predictions import commit_failures, commit_shard, shard_places
+from vlmprobe.store.predictions import commit_failures, commit_shard
 from vlmprobe.store.shards import read_header
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import TrackingError
+from vlmprobe.store.artifacts import forget_artifacts, mark_synced, shard_places
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.metrics import mark_metrics_synced, read_metrics
-from vlmprobe.store.predictions import forget_artifacts, mark_synced, shard_places
 from vlmprobe.store.runs import MLFLOW_OUTDATED, MLFLOW_SENDING, get_run, set_config, set_mlflow_run
 from vlmprobe.store.tracking import metric_points
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from vlmprobe.store.artifacts import ShardPlace
     from vlmprobe.store.engine import Database
     from vlmprobe.store.metrics import MetricsUpdate, StoredMetric
-    from vlmprobe.store.predictions import ShardPlace
     from vlmprobe.store.runs import Run
     from vlmprobe.store.storage import Storage
     from vlmprobe.store.tracking import Tracker

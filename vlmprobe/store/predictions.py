@@ -14,8 +14,6 @@ from vlmprobe.store.schema import Certificate, Failure, Prediction, RunRow, Shar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
-    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -23,19 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PairAnswers",
-    "ShardPlace",
     "answered_pairs",
     "commit_failures",
     "commit_shard",
     "count_pairs",
-    "forget_artifacts",
     "forget_shard",
     "has_failed_certificate",
-    "mark_synced",
     "next_shard_number",
     "prediction_rows",
     "restore_rows",
-    "shard_places",
 ]
 
 
@@ -205,53 +199,6 @@ def next_shard_number(connection: Connection, run_id: str) -> int:
         connection, "SELECT coalesce(max(shard), 0) FROM shards WHERE run_id = $id", {"id": run_id}
     )
     return int(highest) + 1
-
-
-@dataclass(frozen=True, slots=True)
-class ShardPlace:
-    """What the database says of a shard: where it is, and what it was when it was written."""
-
-    run_id: str
-    number: int
-    kind: str
-    path: Path
-    """In the spool; the file may be gone from there."""
-    artifact_uri: str | None
-    """In MLflow; None where it has none."""
-    sha256: str
-    n_bytes: int
-    layers: tuple[int, ...]
-    dim: int
-    dtype: str
-    synced_at: datetime | None
-
-
-def shard_places(connection: Connection, run_id: str, *, unsynced_only: bool = False) -> list[ShardPlace]:
-    """Return the shards of a run, in order."""
-    return fetch_as(
-        ShardPlace,
-        connection,
-        "SELECT *, shard AS number FROM shards WHERE run_id = $id AND (NOT $unsynced OR synced_at IS NULL) "
-        "ORDER BY shard",
-        {"id": run_id, "unsynced": unsynced_only},
-    )
-
-
-def mark_synced(connection: Connection, run_id: str, shard: int, artifact_uri: str) -> None:
-    """Record that MLflow has a shard."""
-    connection.execute(
-        update(Shard)
-        .where(Shard.run_id == run_id, Shard.shard == shard)
-        .values(artifact_uri=artifact_uri, synced_at=utc_now())
-    )
-
-
-def forget_artifacts(connection: Connection, run_id: str, shards: Sequence[int] | None = None) -> None:
-    """Record that MLflow has these shards of a run no more; without a list, none of them."""
-    which = Shard.run_id == run_id
-    if shards is not None:
-        which &= Shard.shard.in_(shards)
-    connection.execute(update(Shard).where(which).values(artifact_uri=None, synced_at=None))
 
 
 def has_failed_certificate(connection: Connection, run_id: str) -> bool:

@@ -136,16 +136,15 @@ def open_run(connection: Connection, plan: RunPlan, *, new: bool) -> tuple[Run, 
     """
     found = find_run(connection, plan.run_key)
     if found is not None and not new:
-        row = connection.execute(select(RunRow.lease).where(RunRow.run_id == found.run_id)).one()
-        check_foreign_lease(row[0])
+        lease = select(RunRow.lease).where(RunRow.run_id == found.run_id)
+        check_foreign_lease(connection.execute(lease).scalar_one())
         return found, True
     number = 1
     if found is not None:
         _, _, last = found.run_key.partition("#")
         number = int(last or 1) + 1
-    now = utc_now()
-    run_id = new_run_id()
-    columns = {
+    now, run_id = utc_now(), new_run_id()
+    row = {
         **asdict(plan),
         "run_id": run_id,
         "run_key": plan.run_key if number == 1 else f"{plan.run_key}#{number}",
@@ -154,7 +153,7 @@ def open_run(connection: Connection, plan: RunPlan, *, new: bool) -> tuple[Run, 
         "created_at": now,
         "updated_at": now,
     }
-    connection.execute(insert(RunRow).values(**columns))
+    connection.execute(insert(RunRow).values(**row))
     return get_run(connection, run_id), False
 
 
@@ -189,12 +188,7 @@ def begun_on_another_content(connection: Connection, run: Run) -> list[EarlierRu
             AND earlier.family = $family AND earlier.scale = $scale AND earlier.status <> 'complete'
         ORDER BY earlier.created_at
         """,
-        {
-            "dataset_id": run.dataset_id,
-            "template": run.template,
-            "family": run.family,
-            "scale": run.scale,
-        },
+        {"dataset_id": run.dataset_id, "template": run.template, "family": run.family, "scale": run.scale},
     )
 
 

@@ -10,8 +10,8 @@ from vlmprobe.store.artifacts import local_shard
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vlmprobe.store.artifacts import ShardPlace
     from vlmprobe.store.engine import Database
-    from vlmprobe.store.predictions import ShardPlace
     from vlmprobe.store.tracking import Tracker
 
 __all__ = ["Storage"]

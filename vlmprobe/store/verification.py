@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from vlmprobe.store.predictions import ShardPlace
+    from vlmprobe.store.artifacts import ShardPlace
     from vlmprobe.store.shards import ShardFile
 
 __all__ = ["count_unsynced", "read_whole", "row_problems", "spooled", "stray_shards"]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import LeaseHeldError, VlmprobeError
-from vlmprobe.store.artifacts import is_in_mlflow
+from vlmprobe.store.artifacts import forget_artifacts, is_in_mlflow, shard_places
 from vlmprobe.store.delivery import Delivery, upload_shards
 from vlmprobe.store.lease import hold_lease
-from vlmprobe.store.predictions import forget_artifacts, shard_places
 from vlmprobe.store.runs import complete_runs
 
 if TYPE_CHECKING:

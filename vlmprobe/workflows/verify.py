@@ -15,10 +15,11 @@ from vlmprobe.errors import (
     UsageError,
     VlmprobeError,
 )
+from vlmprobe.store.artifacts import shard_places
 from vlmprobe.store.committer import adopt_orphans
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.metrics import digest_is_kept
-from vlmprobe.store.predictions import forget_shard, restore_rows, shard_places
+from vlmprobe.store.predictions import forget_shard, restore_rows
 from vlmprobe.store.runs import get_run, list_runs
 from vlmprobe.store.verification import count_unsynced, read_whole, row_problems, spooled, stray_shards
 from vlmprobe.workflows.database import run_checks
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmprobe.settings import Settings
-    from vlmprobe.store.predictions import ShardPlace
+    from vlmprobe.store.artifacts import ShardPlace
     from vlmprobe.store.shards import ShardFile
     from vlmprobe.workspace import Workspace
 
