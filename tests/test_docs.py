@@ -132,7 +132,11 @@ def test_every_command_in_a_block_parses(file: str, line: str) -> None:
 
 def test_every_setting_is_documented() -> None:
     """Variables that the settings, MLflow's defaults or the sample file name are in docs/commands.md."""
-    sources = [ROOT / "vlmprobe/settings.py", ROOT / "vlmprobe/store/tracking.py", ROOT / "mlflow.env"]
+    sources = [
+        ROOT / "vlmprobe/settings.py",
+        ROOT / "vlmprobe/store/mlflow_connection.py",
+        ROOT / "mlflow.env",
+    ]
     text = "\n".join(source.read_text(encoding="utf-8") for source in sources)
     named = set(re.findall(r"\b(?:VLMPROBE|MLFLOW)_[A-Z_]*[A-Z]\b", text))
     assert "VLMPROBE_HOME" in named

@@ -15,7 +15,8 @@ from mlflow import MlflowClient
 from vlmprobe.errors import TrackingError
 from vlmprobe.settings import Settings
 from vlmprobe.store.metrics import StoredMetric
-from vlmprobe.store.tracking import MetricPoint, Tracker, metric_points, mlflow_environment
+from vlmprobe.store.mlflow_connection import MlflowConnection, mlflow_environment
+from vlmprobe.store.tracking import MetricPoint, Tracker, metric_points
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -264,7 +265,7 @@ def test_mlflow_is_ready_when_what_went_on_meanwhile_is_done(
     with tracker.connecting():
         pass
 
-    monkeypatch.delattr(Tracker, "_make_client")
+    monkeypatch.delattr(MlflowConnection, "_make_client")
     assert tracker.experiment_id()
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import MissingPackageError, UsageError, VlmprobeError
 from vlmprobe.settings import without_password
-from vlmprobe.store.tracking import mlflow_environment
+from vlmprobe.store.mlflow_connection import mlflow_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
