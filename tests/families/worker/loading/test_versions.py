@@ -10,7 +10,7 @@ import torch
 
 from vlmprobe.families.worker.loading import versions
 
-from ..conftest import CHECKPOINTS
+from ...conftest import CHECKPOINTS
 
 SAVED = json.loads((CHECKPOINTS / "2m" / "config.json").read_text())
 

@@ -16,7 +16,7 @@ from vlmprobe.families.worker.molmo import hub_form as molmo_hub
 from vlmprobe.families.worker.molmo import olmo_form as molmo_native
 from vlmprobe.families.worker.molmo.family import Molmo
 
-from ...molmo_checkpoints import LAYERS, molmo_code, save_hub, save_native
+from ....molmo_checkpoints import LAYERS, molmo_code, save_hub, save_native
 
 
 @pytest.fixture(scope="module", autouse=True)

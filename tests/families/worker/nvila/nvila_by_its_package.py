@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-WORKER = Path(__file__).parents[3] / "vlmprobe" / "families" / "worker"
+WORKER = Path(__file__).parents[4] / "vlmprobe" / "families" / "worker"
 QUESTIONS = (
     "Is the cup to the left or right of the book?",
     "Is the <image> book far from the enormous yellow triangle or close to it?",

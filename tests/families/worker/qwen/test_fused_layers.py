@@ -17,7 +17,7 @@ from vlmprobe.families.worker.contract import LoadOptions
 from vlmprobe.families.worker.qwen.family import Qwen25
 from vlmprobe.families.worker.qwen.fused_layers import Compiled
 
-from ..conftest import CHECKPOINTS
+from ...conftest import CHECKPOINTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

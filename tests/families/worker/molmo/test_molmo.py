@@ -16,9 +16,9 @@ from vlmprobe.families import BatchItem, LoadOptions, compare, fingerprint
 from vlmprobe.families.worker import UsageFault
 from vlmprobe.families.worker.molmo.family import Molmo
 
-from ...model_code import model_code
-from ...molmo_checkpoints import DIM, LAYERS, molmo_code, save_hub, save_native
-from ..conftest import QUESTIONS, WORDS
+from ....model_code import model_code
+from ....molmo_checkpoints import DIM, LAYERS, molmo_code, save_hub, save_native
+from ...conftest import QUESTIONS, WORDS
 
 FORMS = ["hub", "native"]
 

@@ -15,7 +15,7 @@ from vlmprobe.families.worker.auto.family import Auto
 from vlmprobe.families.worker.engine.memory import reporting_full_memory
 from vlmprobe.families.worker.qwen.family import Qwen25, Tiny
 
-from ..conftest import CHECKPOINTS, checkpoint_with
+from ...conftest import CHECKPOINTS, checkpoint_with
 
 
 @pytest.fixture(scope="module")

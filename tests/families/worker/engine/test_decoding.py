@@ -19,7 +19,7 @@ from vlmprobe.families import LoadOptions
 from vlmprobe.families.worker.engine.decoding import GreedyDecoder, greedy_options
 from vlmprobe.families.worker.qwen.family import PillowImageProcessor, Qwen25
 
-from ..conftest import CHECKPOINTS, checkpoint_with
+from ...conftest import CHECKPOINTS, checkpoint_with
 
 
 class PillowProcessor(Qwen2_5_VLProcessor):

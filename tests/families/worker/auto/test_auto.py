@@ -11,8 +11,8 @@ from vlmprobe.families import BatchItem, LoadOptions, compare
 from vlmprobe.families.worker import ModelFault, UsageFault
 from vlmprobe.families.worker.auto.family import Auto
 
-from ...architectures import LAYERS, NATIVE
-from ..conftest import CHECKPOINTS, checkpoint_with
+from ....architectures import LAYERS, NATIVE
+from ...conftest import CHECKPOINTS, checkpoint_with
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from vlmprobe.errors import MissingPackageError, ModelError, UsageError
 from vlmprobe.families import LoadOptions, open_family
 from vlmprobe.families.environments import Environment
 
-from ...nvila_environment import build_nvila, nvila_environment
+from ....nvila_environment import build_nvila, nvila_environment
 
 HERE = Path(__file__).parent
 FORMS = {
