@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import InputError, UsageError
@@ -43,16 +43,11 @@ class ScaleEntry:
         if self.processor is None and brings_processor(self.checkpoint):
             base = replace(base, processor=None, processor_revision=None)
         # A revision names a commit of one repository; it must not outlive the one it came with.
-        return ScaleEntry(
-            checkpoint=base.checkpoint if self.checkpoint is None else self.checkpoint,
-            processor=base.processor if self.processor is None else self.processor,
-            revision=self.revision if self.checkpoint is not None else self.revision or base.revision,
-            processor_revision=self.processor_revision
-            if self.processor is not None
-            else self.processor_revision or base.processor_revision,
-            samples_seen=base.samples_seen if self.samples_seen is None else self.samples_seen,
-            global_steps=base.global_steps if self.global_steps is None else self.global_steps,
-        )
+        if self.checkpoint is not None:
+            base = replace(base, revision=None)
+        if self.processor is not None:
+            base = replace(base, processor_revision=None)
+        return replace(base, **{name: value for name, value in asdict(self).items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ def test_a_prompt_given_as_embeddings_is_not_penalised(generation):
         return model(input_ids=seen).logits[:, -1]
 
     decoder = GreedyDecoder(model, None, embedded=True)
-    ours = decoder.decode(prompts.tolist(), model(input_ids=prompts).logits[:, -1], step)
+    ours, _ = decoder.decode(prompts.tolist(), model(input_ids=prompts).logits[:, -1], step)
     expected = [
         model.generate(
             inputs_embeds=row[None],

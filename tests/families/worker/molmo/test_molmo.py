@@ -280,11 +280,11 @@ def test_the_checkpoints_own_logits_processors_are_used(tmp_path, folders, load,
 def test_an_answer_ends_with_the_tokenizers_end_token(tmp_path, folders, load, items, form):
     """Published checkpoints name no end token; one that names another is heard."""
     model = load(form)
-    decode = model._decoder.decode_with_leads
+    decode = model._decoder.decode
     found = []
-    model._decoder.decode_with_leads = lambda *given: found.append(decode(*given)) or found[-1]
+    model._decoder.decode = lambda *given: found.append(decode(*given)) or found[-1]
     model.run_batch(items[:1])
-    del model._decoder.decode_with_leads
+    del model._decoder.decode
     third = found[0][0][0][2]
     copy = changed(tmp_path, folders[form], {"generation_config.json": json.dumps({"eos_token_id": third})})
     ended = Molmo.load(options(copy))

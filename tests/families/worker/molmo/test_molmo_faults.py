@@ -81,7 +81,7 @@ def test_code_of_a_checkpoint_is_not_run_unasked(folders):
             r"no weights in this folder \(model.safetensors or pytorch_model.bin\)",
         ),
         ({"config__json": None}, r"no config.json \(Hugging Face form\) and no config.yaml \(olmo's form\)"),
-        ({"config__json": "{"}, "config.json cannot be read: "),
+        ({"config__json": "{"}, "config.json is no JSON: "),
         ({"config__json": '{"model_type": "llava"}'}, "this is a checkpoint of llava, not molmo"),
         (
             {"config__json": '{"model_type": "molmo"}'},

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.families.worker.faults import ModelFault
-from vlmprobe.families.worker.loading.places import is_local
-from vlmprobe.families.worker.loading.pretrained import place_of, read_text, require_consent
+from vlmprobe.families.worker.loading.pretrained import place_of, read_config, require_consent
 from vlmprobe.families.worker.loading.versions import READ_BY_OLDER, transformers_version
 
 if TYPE_CHECKING:
@@ -22,20 +19,13 @@ def check_known(options: LoadOptions) -> str:
     """Return the checkpoint's architecture; refuse one that transformers cannot load as such a model.
 
     Raises:
-        ModelFault: it is no image-and-text model, or runs code of its own that nobody agreed to.
+        ModelFault: it has no config.json, is no image-and-text model, or runs code of its own that nobody agreed to.
     """
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as KNOWN
 
     source = options.checkpoint
-    if is_local(source) and not (Path(source).expanduser() / "config.json").is_file():
-        return ""  # loading says what is missing
-    try:
-        config = json.loads(read_text(source, "config.json", options.revision) or "{}")
-    except (ValueError, RecursionError):
-        return ""
-    if not isinstance(config, dict):
-        return ""
+    config = read_config(source, options.revision)
     model_type = str(config.get("model_type"))[:80]
     if model_type in KNOWN:
         _check_readable(source, model_type, str(config.get("transformers_version", "")))

@@ -88,6 +88,18 @@ class _Group:
     ids: Tensor
     rules: _Rules
 
+    def process(self, scores: Tensor) -> None:
+        """Let the logits processors change the rows' scores, in place."""
+        scores[self.rows] = self.rules.processors(self.ids, scores[self.rows])
+
+    def append(self, tokens: Tensor, scores: Tensor) -> list[int]:
+        """Append each row's token; return the rows that a criterion ends."""
+        self.ids = torch.cat([self.ids, tokens[self.rows, None]], dim=1)
+        if not len(self.rules.criteria):
+            return []
+        ended: list[int] = self.rows[self.rules.criteria(self.ids, scores[self.rows])].tolist()
+        return ended
+
 
 class GreedyDecoder:
     """Greedy decoding with one checkpoint's own logits processors, end tokens and stop strings."""
@@ -121,12 +133,6 @@ class GreedyDecoder:
 
     def decode(
         self, prompts: Sequence[Sequence[int]], logits: Tensor, step: Callable[[Tensor], Tensor]
-    ) -> list[list[int]]:
-        """Return what :meth:`decode_with_leads` does, less the leads."""
-        return self.decode_with_leads(prompts, logits, step)[0]
-
-    def decode_with_leads(
-        self, prompts: Sequence[Sequence[int]], logits: Tensor, step: Callable[[Tensor], Tensor]
     ) -> tuple[list[list[int]], list[float]]:
         """Choose tokens until every row ended or has ``max_new_tokens``.
 
@@ -148,7 +154,7 @@ class GreedyDecoder:
             if groups:
                 scores = scores.clone()
                 for group in groups:
-                    scores[group.rows] = group.rules.processors(group.ids, scores[group.rows])
+                    group.process(scores)
             tokens = scores.argmax(dim=-1)
             best = scores.topk(2, dim=-1).values
             leads.append(best[:, 0] - best[:, 1])
@@ -157,11 +163,8 @@ class GreedyDecoder:
                     new[row].append(token)
                     going[row] = token not in self.end_tokens
             for group in groups:
-                group.ids = torch.cat([group.ids, tokens[group.rows, None]], dim=1)
-                if len(group.rules.criteria):
-                    ended = group.rules.criteria(group.ids, scores[group.rows])
-                    for row, end in zip(group.rows.tolist(), ended.tolist(), strict=True):
-                        going[row] = going[row] and not end
+                for row in group.append(tokens, scores):
+                    going[row] = False
             if count == self._max_new_tokens or not any(going):
                 break
             logits = step(tokens[:, None])

@@ -168,7 +168,7 @@ class SharedPrefixFamily(PlainFamily):
             margins[group.rows] = self._margins.read(logits, [answers[row] for row in group.rows])
             with quiet():
                 ids = [prompts.ids[row] for row in group.rows]
-                new, leads[group.rows] = self._decoder.decode_with_leads(ids, logits, step)
+                new, leads[group.rows] = self._decoder.decode(ids, logits, step)
             for row, tokens in zip(group.rows, new, strict=True):
                 texts[row] = self._text(tokens)
         return replace(self._output(items, states.array(), texts, margins), leads=leads.reshape(-1, 2))

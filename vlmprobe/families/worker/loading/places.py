@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["commit_of", "is_local"]
+from vlmprobe.families.worker.faults import ModelFault
+
+__all__ = ["commit_of", "is_local", "local_folder"]
 
 
 def is_local(checkpoint: str) -> bool:
@@ -17,6 +19,18 @@ def is_local(checkpoint: str) -> bool:
         checkpoint.startswith(("/", ".", "~")) or checkpoint.count("/") > 1 or checkpoint.endswith("/")
     )
     return written_as_path or path.exists()
+
+
+def local_folder(source: str) -> Path:
+    """Return the folder that a checkpoint is said to be in.
+
+    Raises:
+        ModelFault: it is not there.
+    """
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        raise ModelFault(f"{source}: no such folder; give a checkpoint's folder or a hub id")
+    return folder
 
 
 def commit_of(clone: Path) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import Fault, ModelFault, first_line, one_line
 from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
-from vlmprobe.families.worker.loading.places import is_local
+from vlmprobe.families.worker.loading.places import is_local, local_folder
 from vlmprobe.families.worker.loading.versions import (
     config_in_older_form,
     dtype_argument,
@@ -33,6 +33,7 @@ __all__ = [
     "loading_faults",
     "place_of",
     "quiet",
+    "read_config",
     "read_text",
     "require_consent",
 ]
@@ -85,12 +86,7 @@ def load_model(
     device = pick_device(options.device)
     dtype = pick_dtype(options.dtype, device)
     source, revision = options.checkpoint, options.revision
-    config = _read_config(source, revision)
-    found = config.get("model_type")
-    if model_type not in (None, found):
-        raise ModelFault(
-            f"{source}: this is a checkpoint of {found or 'no known architecture'}, not {model_type}"
-        )
+    config = read_config(source, revision, model_type)
     trusted = own_code and options.trust_remote_code
     if not trusted:
         _refuse_foreign_code(source, config)
@@ -199,25 +195,6 @@ def _config_class(config: dict[str, Any]) -> Any:
         return None
 
 
-def _read_config(source: str, revision: str | None) -> dict[str, Any]:
-    if is_local(source):
-        folder = Path(source).expanduser()
-        if not folder.is_dir():
-            raise ModelFault(f"{source}: no such folder; give a checkpoint's folder or a hub id")
-        if not (folder / "config.json").is_file():
-            adapter = (folder / "adapter_config.json").is_file()
-            hint = (
-                "it is an adapter; merge it into its base model first" if adapter else "is it a checkpoint?"
-            )
-            raise ModelFault(f"{source}: no config.json in this folder; {hint}")
-    text = read_text(source, "config.json", revision, required=True)
-    try:
-        config = json.loads(text or "")
-    except (ValueError, RecursionError) as error:
-        raise ModelFault(f"{source}: config.json is no JSON: {first_line(error)}") from error
-    return config if isinstance(config, dict) else {}
-
-
 def _refuse_foreign_code(source: str, config: Any) -> None:
     """Stop a config that names attention code of a hub: transformers would fetch and run it without a word."""
     for key, value in config.items():
@@ -241,6 +218,38 @@ def _load_part(part_class: Any, what: str, options: LoadOptions, **more: Any) ->
             f"{source}: cannot load its {what} ({first_line(error)}); pass --processor with the base model's"
             " folder or id"
         ) from error
+
+
+def read_config(source: str, revision: str | None, model_type: str | None = None) -> dict[str, Any]:
+    """Return a checkpoint's config.json.
+
+    Args:
+        source: a folder or a hub id.
+        revision: commit, branch or tag of a hub id.
+        model_type: what it must call its architecture; None: anything.
+
+    Raises:
+        ModelFault: there is no such folder or no config.json, it is damaged, or of another architecture.
+    """
+    if is_local(source):
+        folder = local_folder(source)
+        if not (folder / "config.json").is_file():
+            adapter = (folder / "adapter_config.json").is_file()
+            hint = (
+                "it is an adapter; merge it into its base model first" if adapter else "is it a checkpoint?"
+            )
+            raise ModelFault(f"{source}: no config.json in this folder; {hint}")
+    try:
+        found = json.loads(read_text(source, "config.json", revision, required=True) or "")
+    except (ValueError, RecursionError) as error:
+        raise ModelFault(f"{source}: config.json is no JSON: {first_line(error)}") from error
+    config = found if isinstance(found, dict) else {}
+    said = config.get("model_type")
+    if model_type not in (None, said):
+        raise ModelFault(
+            f"{source}: this is a checkpoint of {said or 'no known architecture'}, not {model_type}"
+        )
+    return config
 
 
 def read_text(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:

@@ -24,29 +24,28 @@ def check_weights(folder: Path) -> None:
     """
     if any((folder / name).is_file() for name in _WEIGHTS):
         return
-    for index in (folder / f"{name}.index.json" for name in _WEIGHTS):
-        if index.is_file():
-            try:
-                parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-                outside = [part for part in parts if Path(part).name != part]
-                lost = [part for part in parts if not (folder / part).is_file()]
-            except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
-                raise ModelFault(f"{index}: damaged; copy the checkpoint again") from error
-            if outside:
-                raise ModelFault(f"{index}: names {outside[0][:100]!r}, which is no file of this folder")
-            if lost:
-                raise ModelFault(
-                    f"{folder}: {len(lost)} of {len(parts)} weight files are missing, {lost[0][:100]} for one"
-                )
-            return
-    raise ModelFault(f"{folder}: no weights in this folder ({' or '.join(_WEIGHTS)})")
+    index = _index(folder)
+    if index is None:
+        raise ModelFault(f"{folder}: no weights in this folder ({' or '.join(_WEIGHTS)})")
+    try:
+        parts = sorted(set(_weight_map(index).values()))
+        outside = [part for part in parts if Path(part).name != part]
+        lost = [part for part in parts if not (folder / part).is_file()]
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+        raise ModelFault(f"{index}: damaged; copy the checkpoint again") from error
+    if outside:
+        raise ModelFault(f"{index}: names {outside[0][:100]!r}, which is no file of this folder")
+    if lost:
+        raise ModelFault(
+            f"{folder}: {len(lost)} of {len(parts)} weight files are missing, {lost[0][:100]} for one"
+        )
 
 
 def weight_names(folder: Path) -> set[str]:
     """Return the names of the tensors in a folder that :func:`check_weights` let pass."""
-    for index in (folder / f"{name}.index.json" for name in _WEIGHTS):
-        if index.is_file():
-            return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+    index = _index(folder)
+    if index is not None:
+        return set(_weight_map(index))
     safe, old = (folder / name for name in _WEIGHTS)
     if safe.is_file():
         from safetensors import safe_open
@@ -56,6 +55,16 @@ def weight_names(folder: Path) -> set[str]:
     import torch
 
     return set(torch.load(old, map_location="meta", weights_only=True, mmap=True))
+
+
+def _index(folder: Path) -> Path | None:
+    indexes = (folder / f"{name}.index.json" for name in _WEIGHTS)
+    return next((index for index in indexes if index.is_file()), None)
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    found: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+    return found
 
 
 def check_last_layers(

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,7 +24,7 @@ import torch
 from vlmprobe.families.worker.engine.prompts import distinct_images
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault, one_line
-from vlmprobe.families.worker.loading.places import is_local
+from vlmprobe.families.worker.loading.places import is_local, local_folder
 from vlmprobe.families.worker.molmo.generation_host import GenerationHost, generation_config_of
 from vlmprobe.families.worker.molmo.hub_form import load_hub
 from vlmprobe.families.worker.molmo.olmo_form import load_native, tokenizer_place
@@ -172,7 +171,8 @@ class Molmo(SharedPrefixFamily):
             logits: Tensor = output.logits[:, -1]
             return logits
 
-        return self._decoder.decode(inputs["input_ids"].tolist(), output.logits[:, -1], step)[0]
+        answers, _ = self._decoder.decode(inputs["input_ids"].tolist(), output.logits[:, -1], step)
+        return answers[0]
 
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         """Return text, token ids and number of crops of a pair's original question, as the model gets them."""
@@ -208,9 +208,7 @@ def _is_native(checkpoint: str) -> bool:
     """
     if not is_local(checkpoint):
         return False
-    folder = Path(checkpoint).expanduser()
-    if not folder.is_dir():
-        raise ModelFault(f"{checkpoint}: no such folder; give a checkpoint's folder or a hub id")
+    folder = local_folder(checkpoint)
     if (folder / "config.json").is_file():
         return False
     if not (folder / "config.yaml").is_file():

@@ -27,6 +27,7 @@ from vlmprobe.families.worker.loading.pretrained import (
     load_tokenizer,
     place_of,
     quiet,
+    read_config,
     read_text,
     require_consent,
 )
@@ -51,7 +52,8 @@ def load_hub(options: LoadOptions) -> LoadedMolmo:
         PackageFault: the code imports a package that is not installed.
     """
     require_consent(options, "Molmo's Hugging Face form")
-    _check_model_type(options.checkpoint, options.revision)
+    # Before any of its code is imported.
+    read_config(options.checkpoint, options.revision, "molmo")
     with stand_ins():
         base = _foreign_class(options.checkpoint, options.revision, "config.json", "AutoModelForCausalLM")
         model_class = _for_transformers_5(base, options.checkpoint)
@@ -106,15 +108,6 @@ def _load_inputs(options: LoadOptions) -> HubInputs:
         raise ModelFault(
             f"{source}: this tokenizer is no Molmo's: {error}; pass --processor with the base model's folder or id"
         ) from error
-
-
-def _check_model_type(source: str, revision: str | None) -> None:
-    try:
-        found = json.loads(read_text(source, "config.json", revision, required=True) or "").get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise ModelFault(f"{source}: config.json cannot be read: {first_line(error)}") from error
-    if found != "molmo":
-        raise ModelFault(f"{source}: this is a checkpoint of {found or 'no known architecture'}, not molmo")
 
 
 def _foreign_class(source: str, revision: str | None, file: str, role: str) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import ModelFault, first_line
-from vlmprobe.families.worker.loading.places import is_local
+from vlmprobe.families.worker.loading.places import is_local, local_folder
 from vlmprobe.families.worker.loading.pretrained import require_consent
 from vlmprobe.families.worker.loading.weights import check_last_layers, check_weights, weight_names
 
@@ -69,9 +69,7 @@ def open_folder(options: LoadOptions) -> NvilaFolder:
         ModelFault: it is not there, not NVILA, lacks a part, or brings code that nobody agreed to run.
     """
     source = options.checkpoint
-    folder = Path(source).expanduser() if is_local(source) else _fetched(source, options.revision)
-    if not folder.is_dir():
-        raise ModelFault(f"{source}: no such folder; give a checkpoint's folder or a hub id")
+    folder = local_folder(source) if is_local(source) else _fetched(source, options.revision)
     config = _json(folder / "config.json", f"{source}: no config.json in this folder; is it a checkpoint?")
     model_type = config.get("model_type")
     if model_type not in ("llava_llama", "vila"):
