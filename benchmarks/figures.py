@@ -28,11 +28,30 @@ from scipy.stats import binomtest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from vlmprobe.analysis.results import AccuracyPoint, LayerCurve, PeakPoint, PointCloud, SimilarityMatrix
-from vlmprobe.figures import Job, draw_all, shared_limits
+from vlmprobe.figures import (
+    Job,
+    ablation,
+    accuracy_bars,
+    accuracy_over_scales,
+    accuracy_trajectory,
+    alignment_over_layers,
+    category_validity_bars,
+    draw_all,
+    layer_curves,
+    pca_3d,
+    pca_panels,
+    peaks_over_scales,
+    scale_curves,
+    shared_limits,
+    similarity_heatmap,
+    vd_ei_over_layers,
+)
 from vlmprobe.pairs import AXES, CATEGORIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from matplotlib.figure import Figure
 
 FAMILY = "qwen25"
 SCALES = {"vanilla": 0, "80k": 80_000, "400k": 400_000, "800k": 800_000, "2m": 2_000_000}
@@ -119,17 +138,17 @@ def plan(study: Study, folder: Path, file_format: str, scales: list[str]) -> lis
     """List every figure of the study: those of each layer for ``scales``, the rest for all."""
     jobs: list[Job] = []
 
-    def add(name: str, function: str, **arguments: object) -> None:
+    def add(name: str, function: Callable[..., Figure], **arguments: object) -> None:
         jobs.append(Job(function, arguments, folder / f"{name}.{file_format}", file_format))
 
     for scale in scales:
         for layer in range(study.layers):
             name = f"{scale}_L{layer}"
-            add(f"heatmap/{name}", "similarity_heatmap", matrix=study.matrix(scale, layer, "all"))
+            add(f"heatmap/{name}", similarity_heatmap, matrix=study.matrix(scale, layer, "all"))
             states = study.cloud(scale, layer, 2, states=True)
             deltas = study.cloud(scale, layer, 2, states=False)
-            add(f"pca/{name}", "pca_panels", states=states, deltas=deltas)
-            add(f"pca_3d/{name}", "pca_3d", clouds=study.cloud(scale, layer, 3, states=False))
+            add(f"pca/{name}", pca_panels, states=states, deltas=deltas)
+            add(f"pca_3d/{name}", pca_3d, clouds=study.cloud(scale, layer, 3, states=False))
     for subset in SUBSETS:
         for metric, targets in (
             ("axis_coherence", tuple(map(str, AXES))),
@@ -153,9 +172,9 @@ def add_curves(
     for scale in SCALES:
         shown = [curve for curve in curves if curve.scale == scale]
         control = {"controls": [one for one in controls if one.scale == scale]} if alignment else {}
-        function = "alignment_over_layers" if alignment else "scale_curves"
+        function = alignment_over_layers if alignment else scale_curves
         add(f"{subset}/{metric}_{scale}", function, curves=shown, limits=limits, **control)
-    across = "vd_ei_over_layers" if metric.startswith("vd_ei") else "layer_curves"
+    across = vd_ei_over_layers if metric.startswith("vd_ei") else layer_curves
     add(f"{subset}/{metric}_across_scales", across, curves=curves, limits=limits)
 
 
@@ -182,13 +201,13 @@ def add_accuracy(add: Callable[..., None], study: Study) -> None:
                     study.pairs,
                 )
             )
-    add("accuracy/over_scales", "accuracy_over_scales", points=by_axis)
-    add("accuracy/bars", "accuracy_bars", points=by_axis)
-    add("accuracy/trajectory", "accuracy_trajectory", points=by_axis)
-    add("accuracy/trajectory_by_category", "accuracy_trajectory", points=by_category)
-    add("accuracy/category_validity", "category_validity_bars", points=by_category)
-    add("peaks", "peaks_over_scales", peaks=peaks)
-    add("ablation", "ablation", points=by_axis, peaks=peaks)
+    add("accuracy/over_scales", accuracy_over_scales, points=by_axis)
+    add("accuracy/bars", accuracy_bars, points=by_axis)
+    add("accuracy/trajectory", accuracy_trajectory, points=by_axis)
+    add("accuracy/trajectory_by_category", accuracy_trajectory, points=by_category)
+    add("accuracy/category_validity", category_validity_bars, points=by_category)
+    add("peaks", peaks_over_scales, peaks=peaks)
+    add("ablation", ablation, points=by_axis, peaks=peaks)
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +15,6 @@ import typer
 
 from vlmprobe.analysis import (
     CATALOG,
-    LayerCurve,
-    SimilarityMatrix,
     alignment_metrics,
     layer_candidates,
     layer_metrics,
@@ -39,12 +36,10 @@ from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.queries import list_queries
 from vlmprobe.store.schema import Base
-from vlmprobe.study.gallery import VARIANTS, PlotOptions, plan_plots
+from vlmprobe.study.gallery import EXHIBITS, VARIANTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from vlmprobe.figures import Job
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = {
@@ -186,40 +181,21 @@ def test_every_row_problem_is_documented() -> None:
     assert {row[0].strip("`") for row in table} == {kind for kind in kinds if kind != "max_per_category"}
 
 
-def _planned() -> list[Job]:
-    """Return the figures of a run of scale 80k, layer 7, that has every metric."""
-    curve = LayerCurve("qwen25", "80k", 80_000, "any", "per_sample", "all", (7,), (0.5,), (0.4,), (0.6,), 3)
-    matrix = SimilarityMatrix("qwen25", "80k", 7, "all", ((0.5,) * 6,) * 6)
-    study = SimpleNamespace(
-        runs=[SimpleNamespace(run_id="r", family="qwen25", scale="80k")],
-        accuracy=["a point"],
-        categories=["a point"],
-        unreliable={},
-        peak_points=lambda *_: ["a peak"],
-        select=lambda *_, **__: [curve],
-        controls=lambda *_, **__: [curve],
-        similarity_at=lambda *_: matrix,
-    )
-    states = np.random.default_rng(0).normal(size=(6, 2, 8))
-    arrays = SimpleNamespace(
-        layer=lambda _: states,
-        layer_bytes=states.nbytes,
-        categories=list(CATEGORIES),
-        both_correct=np.ones(6, dtype=bool),
-    )
-    planned: Any = plan_plots  # the stand-ins have what the planner asks for and no more
-    return list(planned(study, {"r": arrays}, {"r": [7]}, Path("plots"), PlotOptions()))
+def _row(file: str, rows: dict[str, str]) -> str:
+    """Return the row of docs/plots.md for a figure: its own, or that of any metric's curves."""
+    stem = file.rpartition("/")[2].removesuffix("_{scale}")
+    return file if file in rows else file.replace(stem, "{metric}")
 
 
 def test_every_plot_is_documented_with_its_function() -> None:
     """docs/plots.md lists the files that vlmprobe plot writes, no others, and what draws each."""
-    figures = {}
-    for job in _planned():
-        folder, _, rest = job.path.relative_to("plots").as_posix().partition("/")
-        name = f"{'{variant}' if folder in VARIANTS else folder}/{rest}"
-        figures[f"`{name.replace('80k', '{scale}').replace('L7', 'L{n}')}`"] = f"`{job.function}`"
-    listed = {row[0]: row[1] for row in _cells(TEXTS["docs/plots.md"]) if row[0].endswith(".png`")}
-    assert listed == figures
+    listed = {
+        row[0].strip("`").removesuffix(".png").replace("L{n}", "L{layer}"): row[1].strip("`")
+        for row in _cells(TEXTS["docs/plots.md"])
+        if row[0].endswith(".png`")
+    }
+    exhibits = {_row(exhibit.file, listed): exhibit.function.__name__ for exhibit in EXHIBITS}
+    assert listed == exhibits
     folders = _cells(_section(TEXTS["docs/plots.md"], "## Folders"))[1:]
     assert [row[0] for row in folders] == [f"`{name}`" for name in ("accuracy", *VARIANTS)]
 

@@ -1,13 +1,21 @@
-"""The catalog of metrics: what is declared is what is computed."""
+"""The catalog of metrics: what is declared is what is computed, and no other module spells a name."""
 
 from __future__ import annotations
 
+import ast
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+import vlmprobe
 from vlmprobe.analysis import CATALOG, alignment_metrics, layer_metrics, perspective_metrics
 from vlmprobe.analysis.catalog import entry_of
+
+PACKAGE = Path(vlmprobe.__file__).parent
+#: They have the names of other programs' files, and of a training's.
+OTHERS = ("interop", "demo")
 
 
 def test_what_is_computed_of_a_layer_is_what_is_declared():
@@ -45,3 +53,29 @@ def test_a_metric_that_is_not_declared_is_called_by_its_name():
     """Curves of a caller's own can be drawn too."""
     entry = entry_of("my_own_metric")
     assert (entry.title, entry.label, entry.control) == ("my own metric", "my own metric", None)
+
+
+def _literals(path: Path) -> set[str]:
+    """Return the strings of a module; the names that it exports are no metrics'."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    exports = {
+        id(node)
+        for each in tree.body
+        if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == "__all__"
+        for node in ast.walk(each)
+    }
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in exports)
+    return {node.value for node in nodes if isinstance(node.value, str)}
+
+
+LITERALS = {
+    path.relative_to(PACKAGE).as_posix(): _literals(path)
+    for path in PACKAGE.rglob("*.py")
+    if path.relative_to(PACKAGE).parts[0] not in OTHERS
+}
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_a_name_is_spelled_in_the_catalog_alone(name: str) -> None:
+    """Other modules use the entry, so that a name is found, and a wrong one is none."""
+    assert {path for path, literals in LITERALS.items() if name in literals} <= {"analysis/catalog.py"}

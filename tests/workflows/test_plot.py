@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from vlmprobe.study.gallery import EXHIBITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,16 +62,25 @@ def test_figures_are_files_in_a_folder_a_variant(plot: Any, tmp_path: Path) -> N
         "both_correct/alignment/alignment_2m.svg",
         "both_correct/alignment_published/alignment_published_2m.svg",
         "both_correct/axis_coherence/axis_coherence_2m.svg",
+        "both_correct/axis_coherence_perspective/axis_coherence_perspective_2m.svg",
         "both_correct/compare/alignment.svg",
         "both_correct/compare/alignment_published.svg",
         "both_correct/compare/axis_coherence.svg",
+        "both_correct/compare/axis_coherence_perspective.svg",
+        "both_correct/compare/delta_norm.svg",
+        "both_correct/compare/delta_ratio.svg",
+        "both_correct/compare/delta_similarity.svg",
         "both_correct/compare/peak_coherence.svg",
+        "both_correct/compare/perspective_cosine.svg",
         "both_correct/compare/vd_ei_eq3.svg",
         "both_correct/compare/vd_ei_pooled.svg",
         "both_correct/compare/within_category_consistency.svg",
+        "both_correct/delta_norm/delta_norm_2m.svg",
+        "both_correct/delta_ratio/delta_ratio_2m.svg",
         "both_correct/heatmap/heatmap_2m_L5.svg",
         "both_correct/pca/pca_2m_L5.svg",
         "both_correct/pca_3d/pca_2m_L5.svg",
+        "both_correct/perspective_cosine/perspective_cosine_2m.svg",
         "both_correct/vd_ei_eq3/vd_ei_eq3_2m.svg",
         "both_correct/vd_ei_pooled/vd_ei_pooled_2m.svg",
         "both_correct/within_category_consistency/within_category_consistency_2m.svg",
@@ -91,11 +103,10 @@ def test_every_figure_of_every_variant_draws(
 
 
 def test_every_kind_of_figure_is_planned(planned: Any) -> None:
-    """Each figure function is used; five layers a scale unless others are asked for."""
-    from vlmprobe.figures.parallel import FUNCTIONS
-
+    """Each exhibit of the gallery; five layers a scale unless others are asked for."""
     jobs = planned()
-    assert {job.function for job in jobs.values()} == set(FUNCTIONS)
+    of_one = {"variant": "all", "scale": "2m", "layer": 5}
+    assert [each.file for each in EXHIBITS if f"{each.file.format(**of_one)}.png" not in jobs] == []
     for scale in ("vanilla", "2m"):
         assert [name for name in jobs if name.startswith(f"all/pca/pca_{scale}_")] == [
             f"all/pca/pca_{scale}_L{layer}.png" for layer in (0, 1, 3, 4, 5)
@@ -158,12 +169,24 @@ def test_a_wrong_option_is_an_error_in_a_line(
     assert not (tmp_path / "tiny").exists()
 
 
-def test_the_report_says_which_numbers_there_are_too_few_pairs_for(
-    inside: Any, quad_study: Any, tmp_path: Path, mlflow_store: dict[str, str]
-) -> None:
-    """One line a scale; figures of the other scales are there all the same."""
+@pytest.fixture
+def page(inside: Any, quad_study: Any, tmp_path: Path, mlflow_store: dict[str, str]) -> str:
+    """Write the report of the study with quads, whose figures go into ``tmp_path``."""
     inside("merge", "tiny", "--home", quad_study.home, "--out", tmp_path, **mlflow_store).ok()
-    page = (tmp_path / "report.html").read_text()
+    return (tmp_path / "report.html").read_text()
+
+
+def test_the_report_has_every_figure_of_the_gallery_that_it_should(page: str, tmp_path: Path) -> None:
+    """Those of a run with boxes are among them, with their captions; each is a file as well."""
+    shown = [each for exhibit in EXHIBITS for each in exhibit.report]
+    assert {"axis_coherence_perspective", "perspective_cosine"} <= {each.name for each in shown}
+    for each in shown:
+        assert page.count(escape(each.caption)) >= 1, each.name
+    assert _drawn(tmp_path) == sorted([*(f"{each.name}.png" for each in shown), "report.html", "summary.csv"])
+
+
+def test_the_report_says_which_numbers_there_are_too_few_pairs_for(page: str) -> None:
+    """One line a scale; figures of the other scales are there all the same."""
     for said in (
         "tiny @ vanilla: too few pairs with both answers right in distance, horizontal, vertical",
         "tiny @ vanilla: too few quads with all four answers right",

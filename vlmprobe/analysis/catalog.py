@@ -86,6 +86,15 @@ _AXIS_PAIRS = _each(AXIS_PAIRS)
 #: Of VD-EI: in what crosses the horizontal axis there is no perspective.
 _CROSSING = Control(_AXIS_PAIRS[1:], "control")
 
+#: Which question of a pair -> how often it is answered right.
+ACCURACIES = {
+    side: Entry(name=f"accuracy.{side}", title=title, targets=AXES_AND_OVERALL, per_layer=False)
+    for side, title in (
+        ("orig", "Original question right"),
+        ("swap", "Swapped question right"),
+        ("both", "Both questions right"),
+    )
+}
 AXIS_COHERENCE = Entry(
     name="axis_coherence",
     title="Axis coherence",
@@ -230,15 +239,6 @@ AXIS_COHERENCE_PEAK = Entry(
 AXIS_COHERENCE_PEAK_LAYER = Entry(
     name=f"{AXIS_COHERENCE_PEAK.name}_layer", title="Layer of that peak", targets=_AXES, per_layer=False
 )
-#: Which question of a pair -> how often it is answered right.
-ACCURACIES = {
-    side: Entry(name=f"accuracy.{side}", title=title, targets=AXES_AND_OVERALL, per_layer=False)
-    for side, title in (
-        ("orig", "Original question right"),
-        ("swap", "Swapped question right"),
-        ("both", "Both questions right"),
-    )
-}
 LAYER_CANDIDATES = Entry(
     name="layer_candidates",
     title="Layers worth reading",
@@ -252,6 +252,7 @@ PCA = Entry(name="pca", title="Principal components", is_number=False)
 CATALOG = {
     entry.name: entry
     for entry in (
+        *ACCURACIES.values(),
         AXIS_COHERENCE,
         WITHIN_CATEGORY_CONSISTENCY,
         DELTA_SIMILARITY,
@@ -267,7 +268,6 @@ CATALOG = {
         ZERO_QUADS,
         AXIS_COHERENCE_PEAK,
         AXIS_COHERENCE_PEAK_LAYER,
-        *ACCURACIES.values(),
         LAYER_CANDIDATES,
         PCA,
     )

@@ -199,7 +199,7 @@ def handle(look: Look | Mark, label: str, *, faded: bool = False) -> Artist:
     )
 
 
-def count_note(curves: Sequence[LayerCurve]) -> str:
+def count_note(curves: Iterable[LayerCurve]) -> str:
     """Return how many vectors the values of a panel are made of."""
     counts = [curve.n for curve in curves if finite(curve.values)]
     if not counts:
@@ -216,7 +216,7 @@ def wants_log(curves: Sequence[LayerCurve], limits: tuple[float, float] | None =
     return bool(values) and min(values) > 0 and max(values) > _LOG_FROM_RATIO * min(values)
 
 
-def say_if_empty(panel: Axes, curves: Sequence[LayerCurve]) -> None:
+def say_if_empty(panel: Axes, curves: Iterable[LayerCurve]) -> None:
     """Write "no data" where no curve has a value."""
     if not any(finite(curve.values) for curve in curves):
         frame.say_no_data(panel)

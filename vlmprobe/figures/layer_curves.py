@@ -207,31 +207,27 @@ def _draw(
     entry, panels = entry_of(curves[0].metric), [panel for panel, _ in layout.panels.values()]
     lines.prepare(panels, [*curves, *controls], limits)
     with_data = {layout.line_of(curve) for curve in curves if lines.finite(curve.values)}
-    bold = set()
+    bold = {
+        layout.line_of(curve)
+        for curve in curves
+        if lines.finite(curve.values) and not validity.is_faded(unreliable, *_scale(curve), curve.target)
+    }
     for key, (panel, name) in layout.panels.items():
         shown = {layout.line_of(curve): curve for curve in curves if layout.panel_of(curve) == key}
         # On a line of its own: beside a range of counts it would run into the title.
-        note = "\n".join(
-            [*_notes(layout, entry, key, shown, with_data), lines.count_note(list(shown.values()))]
-        )
+        note = "\n".join([*_notes(layout, entry, key, shown, with_data), lines.count_note(shown.values())])
         frame.dress(panel, name, note)
-        lines.say_if_empty(panel, list(shown.values()))
         lines.draw_control(panel, [control for control in controls if layout.panel_of(control) == key])
-        for place, (line, (look, _)) in enumerate(layout.lines.items()):
-            if curve := shown.get(line):
-                faded = validity.is_faded(unreliable, curve.family, curve.scale, curve.target)
-                bold |= {line} if lines.finite(curve.values) and not faded else set()
-                many = len(layout.lines) > lines.FEW
-                lines.draw(panel, curve, look, shift=place, many=many, faded=faded)
+        _draw_lines(panel, layout, shown, unreliable)
     for panel in panels[:: layout.columns]:
         frame.label_y(panel, entry.label if ylabel is None else ylabel)
     for panel in panels[-layout.columns :]:
         panel.tick_params(axis="x", labelbottom=True)
         frame.label_x(panel, "decoder layer")
     handles = [
-        lines.handle(look, label, faded=line not in bold)
-        if line in with_data
-        else lines.handle(look, f"{label} (no data)")
+        lines.handle(
+            look, label if line in with_data else f"{label} (no data)", faded=line in with_data - bold
+        )
         for line, (look, label) in layout.lines.items()
     ]
     if controls:
@@ -241,6 +237,16 @@ def _draw(
     frame.legend(layout.figure, handles, layout.legend)
     frame.head(layout.figure, theme.metric_title(entry, curves[0].subset) if title is None else title)
     return layout.figure
+
+
+def _draw_lines(
+    panel: Axes, layout: _Layout, shown: Mapping[Any, LayerCurve], unreliable: Unreliable | None
+) -> None:
+    lines.say_if_empty(panel, shown.values())
+    for place, (line, (look, _)) in enumerate(layout.lines.items()):
+        if curve := shown.get(line):
+            faded = validity.is_faded(unreliable, *_scale(curve), curve.target)
+            lines.draw(panel, curve, look, shift=place, many=len(layout.lines) > lines.FEW, faded=faded)
 
 
 def _notes(

@@ -97,13 +97,20 @@ def draw(panel: Axes, readings: Sequence[Reading], looks: Mapping[str, Look], *,
                 _series(panel, [places[one.scale] + offset for one in part], part, look, linestyle)
     if not any(math.isfinite(one.value) for one in readings):
         frame.say_no_data(panel)
-    samples = {one.scale: one.samples_seen for one in readings}
+    _draw_axis(panel, places, {one.scale: one.samples_seen for one in readings}, brief=brief)
+
+
+def _draw_axis(
+    panel: Axes, places: Mapping[str, float], samples: Mapping[str, int | None], *, brief: bool
+) -> None:
+    """Name the scales below their places, and part those whose training is unknown from the others."""
     for left, right in pairwise(places):
         if samples[left] is not None and samples[right] is None:
             middle = (places[left] + places[right]) / 2
             panel.axvline(middle, color=theme.FAINT, linewidth=0.9, linestyle=":")
     labels = [scale if brief else _tick_label(scale, samples[scale]) for scale in places]
     panel.set_xticks(list(places.values()), labels, linespacing=1.15)
+    span = max(places.values()) - min(places.values())
     margin = 0.06 * (span or 5.0)
     panel.set_xlim(min(places.values()) - margin, max(places.values()) + margin)
     panel.grid(visible=False, axis="x")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing import get_context, parent_process
 from threading import Thread
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import UsageError, VlmprobeError, unknown_name
@@ -30,22 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "draw_all"]
 
-#: The figure functions that a job can name.
-FUNCTIONS = (
-    "ablation",
-    "accuracy_bars",
-    "accuracy_over_scales",
-    "accuracy_trajectory",
-    "alignment_over_layers",
-    "category_validity_bars",
-    "layer_curves",
-    "pca_3d",
-    "pca_panels",
-    "peaks_over_scales",
-    "scale_curves",
-    "similarity_heatmap",
-    "vd_ei_over_layers",
-)
 #: Below this many figures for each, another process takes longer to start than it saves.
 _FIGURES_A_PROCESS = 4
 
@@ -54,8 +40,8 @@ _FIGURES_A_PROCESS = 4
 class Job:
     """One figure to draw and where to write it."""
 
-    function: str
-    """A figure function of ``vlmprobe.figures``."""
+    function: Callable[..., Figure]
+    """A figure function of a module, so that another process finds it."""
     arguments: Mapping[str, Any]
     """Its arguments by name; results are picklable."""
     path: Path
@@ -87,7 +73,7 @@ def draw_all(
         The files' paths.
 
     Raises:
-        UsageError: an unknown function or format, two figures for one file, or fewer than one process.
+        UsageError: an unknown format, two figures for one file, or fewer than one process.
         VlmprobeError: a figure cannot be drawn or written; names its file and function, and keeps the class
             of an error that is one already.
     """
@@ -108,8 +94,6 @@ def _check(jobs: Sequence[Job], processes: int | None) -> None:
         raise UsageError(f"drawing needs at least one process, not {processes}")
     paths: set[Path] = set()
     for job in jobs:
-        if job.function not in FUNCTIONS:
-            raise unknown_name("figure function", job.function, list(FUNCTIONS))
         if job.file_format not in FORMATS:
             raise unknown_name("figure format", job.file_format, list(FORMATS))
         if job.path in paths:
@@ -127,7 +111,7 @@ def _draw_in_processes(jobs: Sequence[Job], workers: int, done: Callable[[int], 
     executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin)
     try:
         # Processes start while jobs are handed over, and inherit the mask: from then on Ctrl-C is for us alone.
-        with _interrupts_held():
+        with _interrupts_held(), _main_hidden():
             futures = {executor.submit(_draw, job): job for job in jobs}
         for future in as_completed(futures):
             _result(future, futures[future])
@@ -155,6 +139,20 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep a process that starts from importing the program that runs here: it needs the figures' modules alone.
+
+    A script that calls ``draw_all`` at its top level would call it again in each process.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
 def _begin() -> None:
     """Load in advance what every figure needs, and see to it that no process outlives the one that asked."""
     Thread(target=_end_with_parent, daemon=True).start()
@@ -171,15 +169,13 @@ def _end_with_parent() -> None:
 
 
 def _draw(job: Job) -> None:
+    name = f"{job.path} ({job.function.__name__})"
     try:
-        function: Callable[..., Figure] = getattr(import_module("vlmprobe.figures"), job.function)
-        content = encode(function(**job.arguments), job.file_format, dpi=job.dpi)
+        content = encode(job.function(**job.arguments), job.file_format, dpi=job.dpi)
         job.path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(job.path) as partial:
             partial.write_bytes(content)
     except VlmprobeError as error:
-        raise type(error)(f"{job.path} ({job.function}): {error}") from error
+        raise type(error)(f"{name}: {error}") from error
     except Exception as error:
-        raise VlmprobeError(
-            f"{job.path} ({job.function}): the figure cannot be drawn: {type(error).__name__}: {error}"
-        ) from error
+        raise VlmprobeError(f"{name}: the figure cannot be drawn: {type(error).__name__}: {error}") from error

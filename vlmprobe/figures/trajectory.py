@@ -53,7 +53,7 @@ def accuracy_trajectory(
 ) -> Figure:
     """Draw accuracy on the original question, the swapped one and both against training, by axis or by category.
 
-    Families are rows. x as in ``accuracy_over_scales``. By axis each value has its Wilson 95 % bounds; by
+    Families are rows; x is that of ``over_training``. By axis each value has its Wilson 95 % bounds; by
     category, where six bars would cover each other, it has none, and a hollow mark stands for a category that
     is not reliable. The dotted line is a guess.
 
@@ -104,7 +104,7 @@ def peaks_over_scales(
 ) -> Figure:
     """Draw the largest value of a metric over the layers against training, and beside it the layer where it is.
 
-    Families are rows. x as in ``accuracy_over_scales``; bars are the intervals of the values.
+    Families are rows; x is that of ``over_training``. Bars are the intervals of the values.
 
     Args:
         peaks: of one metric and subset, one a (family, scale, target).

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from vlmprobe.analysis.catalog import Entry
     from vlmprobe.store.engine import Database
     from vlmprobe.store.metrics import LayerValue
     from vlmprobe.store.runs import Run
@@ -139,10 +140,14 @@ class Study:
         ]
 
     def controls(
-        self, metric: str, target: str, subset: Subset = Subset.ALL, *, panel: str
+        self, entry: Entry, subset: Subset = Subset.ALL, *, run: Run | None = None, panel: str
     ) -> list[LayerCurve]:
         """Return the controls of a metric under the name of the target that they are drawn behind."""
-        return [replace(curve, target=panel) for curve in self.select(metric, subset, targets=(target,))]
+        targets = entry.control.targets if entry.control else ()
+        return [
+            replace(curve, target=panel)
+            for curve in self.select(entry.name, subset, run=run, targets=targets)
+        ]
 
     def similarity(self, subset: Subset = Subset.ALL) -> list[SimilarityMatrix]:
         """Return each run's 6x6 cosines at the layer where its axes are most coherent on average."""
@@ -170,10 +175,6 @@ class Study:
             subset=str(subset),
             values=tuple(tuple(cosine_of(cosines, a, b) for b in CATEGORIES) for a in CATEGORIES),
         )
-
-    def peak_points(self, subset: Subset = Subset.ALL) -> list[PeakPoint]:
-        """Return the peak of each axis's coherence over one subset."""
-        return [peak for peak in self.peaks if peak.subset == subset]
 
     @property
     def unreliable(self) -> dict[tuple[str, str], set[str]]:

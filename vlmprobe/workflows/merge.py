@@ -14,7 +14,7 @@ from vlmprobe.reports import ChangeRow, Report, render_report, summary_rows, wri
 from vlmprobe.safe_names import file_part
 from vlmprobe.settings import without_password
 from vlmprobe.store.queries import load_query, queries_of_report
-from vlmprobe.study.gallery import draw_studies
+from vlmprobe.study.drawing import draw_report
 from vlmprobe.study.over_templates import over_templates
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.study import Study
@@ -69,7 +69,7 @@ def merge(
         for family in dict.fromkeys(run.family for run in runs)
     ]
     points = over_templates(database, _asked_like(runs, chosen.everything))
-    figures = draw_studies(study, parts, workspace.console)
+    figures = draw_report(study, parts, folder, workspace.console)
     report = Report(
         title=f"{title} on {runs[0].dataset}{mark}",
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -130,17 +130,13 @@ def _changes(database: Database, runs: Sequence[Run]) -> list[ChangeRow]:
 
 
 def _write(folder: Path, report: Report) -> list[Path]:
-    """Write figures, table and report; return their paths, the report last."""
+    """Write table and report; return their paths and the figures', the report last."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for figure in report.figures:
-        path = folder / f"{figure.name}.png"
-        path.write_bytes(figure.png)
-        paths.append(path)
     write_summary_csv(summary_rows(report), folder / "summary.csv")
     page = folder / "report.html"
     page.write_text(render_report(report), encoding="utf-8")
-    return [*paths, folder / "summary.csv", page]
+    figures = [folder / f"{figure.name}.png" for figure in report.figures]
+    return [*figures, folder / "summary.csv", page]
 
 
 def _log(workspace: Workspace, runs: Sequence[Run], paths: Sequence[Path]) -> None:

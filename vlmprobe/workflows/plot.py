@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import unknown_name
 from vlmprobe.figures import FORMATS, draw_all
 from vlmprobe.pairs import PUBLISHED
-from vlmprobe.study.gallery import VARIANTS, PlotOptions, plan_plots
+from vlmprobe.study.drawing import PlotOptions, plan_plots
+from vlmprobe.study.gallery import VARIANTS
 from vlmprobe.study.selection import LayerChoice, Selection, choose_layers
 from vlmprobe.study.study import Study
 
