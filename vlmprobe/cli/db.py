@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import typer
 
 from vlmprobe.cli.command import add, command
@@ -46,8 +48,8 @@ def check(
     from vlmprobe.workflows.database import check_database
 
     results = check_database(workspace)
-    output.rows(results)
-    if any(row["rows"] for row in results):
+    output.rows([asdict(result) for result in results])
+    if any(result.rows for result in results):
         raise typer.Exit(1)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vlmprobe.errors import DatabaseError
 from vlmprobe.store.backup import copy_database
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from vlmprobe.store.engine import Database
     from vlmprobe.workspace import Workspace
 
-__all__ = ["back_up", "check_database", "database_revision", "run_checks", "upgrade_database"]
+__all__ = ["CheckResult", "back_up", "check_database", "database_revision", "run_checks", "upgrade_database"]
 
 
 def upgrade_database(workspace: Workspace) -> tuple[str | None, str]:
@@ -49,7 +50,19 @@ def back_up(workspace: Workspace, target: Path) -> Path:
     return copy_database(database, target)
 
 
-def check_database(workspace: Workspace) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What one query of ``queries/checks`` found."""
+
+    check: str
+    question: str
+    rows: int
+    """Those that break it."""
+    example: str
+    """The first of them."""
+
+
+def check_database(workspace: Workspace) -> list[CheckResult]:
     """Run every check; see :func:`run_checks`.
 
     Raises:
@@ -58,8 +71,8 @@ def check_database(workspace: Workspace) -> list[dict[str, Any]]:
     return run_checks(workspace.database)
 
 
-def run_checks(database: Database) -> list[dict[str, Any]]:
-    """Ask each query of ``queries/checks``: ``rows`` counts the rows that break it, ``example`` is the first."""
+def run_checks(database: Database) -> list[CheckResult]:
+    """Run each query of ``queries/checks``."""
     results = []
     with database.transaction() as connection:
         for query in list_queries():
@@ -67,7 +80,5 @@ def run_checks(database: Database) -> list[dict[str, Any]]:
                 continue
             rows = query.table(connection)
             example = ", ".join(f"{name}={value}" for name, value in rows[0].items()) if rows else ""
-            results.append(
-                {"check": query.name, "question": query.question, "rows": len(rows), "example": example}
-            )
+            results.append(CheckResult(query.name, query.question, len(rows), example))
     return results

@@ -87,12 +87,12 @@ def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
     _look_for_strangers(settings, set(run_ids), verified)
     for result in run_checks(database):
         verified.checks += 1
-        if result["rows"]:
+        if result.rows:
             verified.findings.append(
                 Finding(
-                    result["check"],
-                    f"{result['rows']} rows break it ({result['example']})",
-                    f"'vlmprobe query {result['check']}' lists them; take a backup back if you have one",
+                    result.check,
+                    f"{result.rows} rows break it ({result.example})",
+                    f"'vlmprobe query {result.check}' lists them; take a backup back if you have one",
                 )
             )
     return verified
