@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,24 @@ import pytest
 from ..left_behind import Left, read_left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     Rows = Callable[[Path, str], list[tuple[Any, ...]]]
+
+
+@pytest.fixture(scope="session")
+def undrawn() -> Callable[[], AbstractContextManager[None]]:
+    """Leave a report's figures undrawn, which is most of making one: for tests of its words and numbers."""
+
+    @contextmanager
+    def without_pixels() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("vlmprobe.study.gallery.to_png", lambda _figure: b"")
+            yield
+
+    return without_pixels
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,9 +141,10 @@ def test_a_scale_under_one_template_has_no_second_table(panel: Any, command: Any
 
 
 @pytest.fixture(scope="module")
-def merged(panel: Any, command: Any) -> Any:
+def merged(panel: Any, command: Any, undrawn: Any) -> Any:
     """Compare the published runs into ``report`` of the home."""
-    return command(panel.home, "merge", "tiny", "--out", panel.home / "report").ok()
+    with undrawn():
+        return command(panel.home, "merge", "tiny", "--out", panel.home / "report").ok()
 
 
 def test_a_comparison_of_scales_is_of_one_template(panel: Any, merged: Any) -> None:
@@ -174,9 +175,10 @@ def test_the_report_shows_the_panel(panel: Any, merged: Any) -> None:
     assert "tiny @ vanilla" not in section
 
 
-def test_another_template_has_a_report_of_its_own(panel: Any, command: Any, rows: Any) -> None:
+def test_another_template_has_a_report_of_its_own(panel: Any, command: Any, rows: Any, undrawn: Any) -> None:
     """In its own folder, so that the published one stays; its title says which it is."""
-    ran = command(panel.home, "merge", "tiny", "--template", "yes-no", "--json").ok()
+    with undrawn():
+        ran = command(panel.home, "merge", "tiny", "--template", "yes-no", "--json").ok()
     stored = "SELECT axis, acc_both FROM accuracy WHERE template = 'yes-no'"
     assert {row["axis"]: row["acc_both"] for row in json.loads(ran.out)} == dict(rows(panel.home, stored))
     assert "where template = 'yes-no'" in ran.err
@@ -185,9 +187,12 @@ def test_another_template_has_a_report_of_its_own(panel: Any, command: Any, rows
     assert "<dt>template</dt><dd>yes-no</dd>" in page
 
 
-def test_a_study_under_one_template_has_no_such_section(panel: Any, command: Any, tmp_path: Path) -> None:
+def test_a_study_under_one_template_has_no_such_section(
+    panel: Any, command: Any, tmp_path: Path, undrawn: Any
+) -> None:
     """Nor a line about others."""
-    ran = command(panel.home, "merge", "tiny", "--scale", "vanilla", "--out", tmp_path).ok()
+    with undrawn():
+        ran = command(panel.home, "merge", "tiny", "--scale", "vanilla", "--out", tmp_path).ok()
     assert "other templates" not in ran.err
     page = (tmp_path / "report.html").read_text()
     assert "#templates" not in page
