@@ -25,10 +25,17 @@ def undrawn() -> Callable[[], AbstractContextManager[None]]:
     @contextmanager
     def without_pixels() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("vlmprobe.study.gallery.to_png", lambda _figure: b"")
+            patch.setattr("vlmprobe.study.drawing.draw_all", _write_nothing)
             yield
 
     return without_pixels
+
+
+def _write_nothing(jobs: Sequence[Job], **_: Any) -> list[Path]:
+    for job in jobs:
+        job.path.parent.mkdir(parents=True, exist_ok=True)
+        job.path.write_bytes(b"")
+    return [job.path for job in jobs]
 
 
 @dataclass(frozen=True, slots=True)
