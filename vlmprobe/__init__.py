@@ -15,7 +15,7 @@ __all__ = ["Workspace", "__version__", "analyze", "extract", "merge"]
 
 __version__ = "0.1.0"
 
-#: Loaded on first use: together they take a second.
+#: Imported on first use, since together they take a second.
 _MODULES = {
     "Workspace": "vlmprobe.workspace",
     "analyze": "vlmprobe.workflows.analyze",

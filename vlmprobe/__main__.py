@@ -1,4 +1,4 @@
-"""``python -m vlmprobe``, and what the command ``vlmprobe`` starts: Ctrl-C counts from the first moment."""
+"""Entry point of ``vlmprobe`` and ``python -m vlmprobe``; handles Ctrl-C even while imports are running."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["main"]
 def main() -> None:
     """Load the command line and run it.
 
-    A command that is stopped ends by itself; here it is told when that came before one had begun, or after its end.
+    Commands handle Ctrl-C themselves; this reports one that arrives before a command starts or after it ends.
     """
     sys.unraisablehook = _unraisable
     said = "stopped before anything had begun"
@@ -25,19 +25,19 @@ def main() -> None:
         run()
     except KeyboardInterrupt:
         sys.stderr.write(f"error: {said}\n")
-        # Not by sys.exit(): an interrupt in an import can leave Python's mind set on ending by SIGINT.
+        # Not sys.exit(): after an interrupt during an import, Python may still exit through SIGINT.
         sys.stderr.flush()
         os._exit(130)
 
 
 def _unraisable(unraisable: Any) -> None:
-    """Send a stop again when it came where Python drops exceptions, in a weak reference's callback say."""
+    """Resend a stop that arrived where Python drops exceptions, such as in a weak reference's callback."""
     if unraisable.exc_type is not KeyboardInterrupt:
         sys.__unraisablehook__(unraisable)
         return
     from _thread import start_new_thread
 
-    # Where Ctrl-C is ignored, as after 'nohup vlmprobe extract &', it was SIGTERM.
+    # If Ctrl-C is ignored, as after 'nohup vlmprobe extract &', the stop was a SIGTERM.
     ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     # From another thread: here it would be dropped once more.
     start_new_thread(os.kill, (os.getpid(), signal.SIGTERM if ignored else signal.SIGINT))

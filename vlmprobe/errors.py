@@ -52,7 +52,7 @@ class DatabaseError(VlmprobeError):
 
 
 class DiskFullError(VlmprobeError):
-    """There is no room left where something is to be written."""
+    """A file could not be written because the disk is full."""
 
     def __init__(self, where: str) -> None:
         """Name the file that could not be written."""
@@ -70,7 +70,7 @@ class LeaseHeldError(VlmprobeError):
 
 
 class MissingPackageError(UsageError):
-    """Something that was asked for needs a package that is not installed."""
+    """A requested feature needs a package that is not installed."""
 
 
 class ModelError(InputError):
@@ -78,11 +78,11 @@ class ModelError(InputError):
 
 
 class TrackingError(VlmprobeError):
-    """MLflow did not answer or refused."""
+    """MLflow did not respond or refused the request."""
 
 
 class DamagedCopyError(TrackingError):
-    """What MLflow gave back is not what it was given; another try may do better."""
+    """A file downloaded from MLflow differs from the one uploaded; retrying may help."""
 
 
 class WorkerError(VlmprobeError):
@@ -90,20 +90,20 @@ class WorkerError(VlmprobeError):
 
 
 class UnreadableError(VlmprobeError):
-    """A file is there, but the system does not give it now: of its content nothing is known, so nothing is undone."""
+    """A file exists but cannot be read right now; its content is unknown, so nothing is rolled back."""
 
 
 def unknown_name(what: str, name: str, valid: list[str]) -> UsageError:
-    """Build the error for a name that is not among the valid ones, which it lists."""
+    """Build the error for an unknown name; the message lists the valid ones."""
     listed = ", ".join(valid) if valid else "none"
     return UsageError(f"unknown {what} {name[:80]!r}; known: {listed}")
 
 
 def first_line(message: object) -> str:
-    """Return the first line of a message that may have several; nothing when it is empty."""
+    """Return the first line of a message; an empty string if there is none."""
     return next(iter(str(message).strip().splitlines()), "")
 
 
 def in_one_line(error: BaseException) -> str:
-    """Return all of an error's message in one line; the error's type when it says nothing."""
+    """Return an error's whole message on one line, or the error's type if the message is empty."""
     return " ".join(str(error).split()) or type(error).__name__

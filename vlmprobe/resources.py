@@ -1,4 +1,4 @@
-"""Finds what comes with the package: bundled checkpoints, ``queries/`` and ``migrations/``.
+"""Finds the files that ship with the package: bundled checkpoints, ``queries/`` and ``migrations/``.
 
 The last two are top-level folders in a checkout and package data in a wheel.
 """
@@ -15,7 +15,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def checkpoints_folder() -> Path:
-    """Return the folder that holds the demo's checkpoints, each in a folder of its scale's name."""
+    """Return the folder of the demo's checkpoints, each in a subfolder named after its scale."""
     return _PACKAGE / "demo" / "checkpoints"
 
 

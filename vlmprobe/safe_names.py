@@ -1,4 +1,4 @@
-"""What a family or scale may be called: its name becomes part of files' and folders' names."""
+"""Validates family and scale names, which become part of file and folder names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vlmprobe.errors import UsageError
 
 __all__ = ["MAX_NAME_BYTES", "file_part", "safe_name"]
 
-#: In UTF-8; with what stands around it a file's name stays below the 255 bytes that file systems take.
+#: In UTF-8. With its prefix and suffix, a file name stays below the 255 bytes that file systems allow.
 MAX_NAME_BYTES = 100
 
 _NAME = re.compile(r"\w[\w.+@ -]*")
@@ -18,7 +18,7 @@ def safe_name(name: str, what: str) -> str:
     """Return a family's or scale's name if it can be part of a file name and cannot lead out of its folder.
 
     Args:
-        name: as a user, a file or a database says it.
+        name: from a user, a file or a database.
         what: ``family`` or ``scale``, for the message.
 
     Raises:
@@ -33,9 +33,9 @@ def safe_name(name: str, what: str) -> str:
 
 
 def file_part(text: str) -> str:
-    """Return any text as part of a file's name: what could lead to another folder becomes a hyphen.
+    """Return text as part of a file name; characters that could lead to another folder become hyphens.
 
-    For names that are made of others, a report's folder say; different texts may give the same name.
+    For names composed of others, such as a report's folder; different texts may yield the same name.
     """
     plain = re.sub(r"[^\w.+@ -]+", "-", text).strip(" .") or "-"
     return plain.encode()[: 2 * MAX_NAME_BYTES].decode(errors="ignore")

@@ -20,15 +20,15 @@ ENV_FILE = "mlflow.env"
 _DUCKDB_SCHEME = "duckdb:///"
 _SQLITE_SCHEME = "sqlite:///"
 _MAX_ENV_FILE = 2**20
-#: Values that name each other, twice each, grow beyond any memory in thirty lines.
+#: Values that reference each other twice each outgrow any memory within thirty lines.
 _MAX_REFERENCES = 20
-#: Of pairs, MiB and seconds: no one means more.
+#: Upper bound for any size setting (pairs, MiB, seconds).
 _MOST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where everything is, and how large a shard grows."""
+    """Where everything is stored, and how large a shard may grow."""
 
     home: Path
     database_url: str
@@ -57,19 +57,19 @@ class Settings:
 
     @property
     def reports(self) -> Path:
-        """Where ``merge`` writes unless told otherwise."""
+        """The default output folder of ``merge``."""
         return self.home / "reports"
 
     def spool_of(self, run_id: str) -> Path:
         """Return a run's folder in the spool.
 
         Raises:
-            UsageError: the id would lead out of the spool, which only another program's hand in the database can do.
+            UsageError: the id would lead out of the spool; another program must have edited the database.
         """
         return self.spool / safe_name(run_id, "run")
 
     def is_spooled(self, path: Path, run_id: str) -> bool:
-        """Return whether a file lies in a run's folder here, whatever the database says: others are left alone."""
+        """Return whether a file lies in a run's spool folder; files anywhere else are left alone."""
         return path.parent.resolve() == self.spool_of(run_id).resolve()
 
     @classmethod
@@ -100,7 +100,7 @@ class Settings:
         root = _absolute(chosen, folder, "--home (or VLMPROBE_HOME)")
         if root.exists() and not root.is_dir():
             raise UsageError(f"{root} is a file; --home (or VLMPROBE_HOME) names a folder")
-        # --home moves everything: a database named by the dotenv file must not pull it back.
+        # --home moves everything, so a database named in the dotenv file must not override it.
         named = env if home is not None else merged
         return cls(
             home=root,
@@ -122,7 +122,7 @@ def _read_dotenv(path: Path) -> dict[str, str]:
 
     from dotenv import dotenv_values
 
-    # dotenv tells of a line that it passes over in a log that nobody set up.
+    # dotenv logs each line that it skips, and no logging is configured.
     logging.getLogger("dotenv").setLevel(logging.ERROR)
     try:
         if path.stat().st_size > _MAX_ENV_FILE:
@@ -153,7 +153,7 @@ def _database_url(value: str | None, home: Path, folder: Path) -> str:
         value = _DUCKDB_SCHEME + value
     if not value.startswith(_DUCKDB_SCHEME):
         scheme = value.split("://", 1)[0]
-        # What is no scheme may be the half of a password.
+        # If it is not a scheme, it may be part of a password.
         shown = f"{scheme}://" if re.fullmatch(r"[a-z][a-z0-9+]{0,30}", scheme) else "such an address"
         raise UsageError(
             f"VLMPROBE_DATABASE_URL: {shown} is not supported; use duckdb:///path/to/file.duckdb"
@@ -176,7 +176,7 @@ def _tracking_uri(value: str | None, home: Path, folder: Path) -> str:
 def _absolute(path: Path, folder: Path, named_by: str) -> Path:
     try:
         whole = (folder / path.expanduser()).resolve()
-        whole.exists()  # which an overlong name does not survive
+        whole.exists()  # raises for an overlong name
     except (OSError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(f"{named_by}: {str(path)[:60]!r} is no usable path: {reason}") from None
@@ -184,9 +184,9 @@ def _absolute(path: Path, folder: Path, named_by: str) -> Path:
 
 
 def without_password(url: str) -> str:
-    """Return an address without the user and password before its host and what its query says, for people to read."""
+    """Return an address for display, without user, password or query."""
     shown = re.sub(r"//[^/\s]*@", "//", url)
-    # A slash in a password ends the host's part too early; a port, which is all digits, may be followed by one.
+    # A slash in a password ends the host part too early. A port is all digits and may precede a slash.
     shown = re.sub(r"//[^/\s:@]*:(?!\d*(?:[/?\s]|$))\S*@", "//", shown)
     return re.sub(r"\?[^\s=]*=\S*", "?...", shown)
 

@@ -1,4 +1,4 @@
-"""TOML files that users write: read whole, refused in a line that says where."""
+"""Reads TOML files that users write; an error names the file and the line."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 __all__ = ["read_toml", "shown"]
 
-#: Such files are some KiB; one of this size already takes the parser seconds.
+#: Such files have a few KiB; at this size, parsing already takes seconds.
 _MAX_BYTES = 2**20
 
 
 def read_toml(file: Path) -> dict[str, Any]:
-    """Return a file's top level.
+    """Return a TOML file's top-level table.
 
     Raises:
         InputError: it cannot be read, is no file, is larger than 1 MiB, or is no TOML; the message names the line where
             known.
     """
     if file.exists() and not (file.is_file() or file.is_dir()):
-        # Of a device no size is known before it has filled the memory; a pipe can be waited for in vain.
+        # A device can fill the memory before its size is known; reading a pipe can block forever.
         raise InputError(f"{file} is a pipe or a device; give a file")
     try:
         if file.stat().st_size > _MAX_BYTES:
@@ -37,12 +37,12 @@ def read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        # A number or a nesting that is too long, besides the parser's own.
+        # Besides the parser's own errors: a number that is too long, or nesting that is too deep.
         raise InputError(_syntax_message(file, text, str(error))) from error
 
 
 def shown(value: object) -> str:
-    """Write a value for a message; a key can be as long as the file."""
+    """Format a value for a message, shortened; a key can be as long as the file."""
     try:
         return repr(value)[:80]
     except (ValueError, RecursionError):  # an integer or a nesting too long to be written out
@@ -50,7 +50,7 @@ def shown(value: object) -> str:
 
 
 def _syntax_message(file: Path, text: str, said: str) -> str:
-    """Put file and line first and name a key that is there twice, which the parser's message does not."""
+    """Put file and line first and name a duplicate key, which the parser's message does not."""
     place = re.search(r"\(at line (\d+), column \d+\)", said)
     if place is None:
         return f"{file}: no valid TOML: {said[:120]}"

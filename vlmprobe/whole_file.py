@@ -1,4 +1,4 @@
-"""Files that have their name only once they are whole: a reader sees the old content or the new, never a half."""
+"""Writes files atomically: a reader sees the old content or the new content, never a partial file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["whole_file"]
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; at the end it takes that name, after an error it is removed.
+    """Yield a temporary path next to ``path``; rename it to ``path`` on success, delete it on error.
 
-    Nothing is forced to the disk: that a crash of the machine loses nothing is not promised.
+    It does not fsync, so a crash of the machine can lose the new content.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:

@@ -1,4 +1,4 @@
-"""A home and everything behind it: settings, database, MLflow, and the terminal that is told how work goes."""
+"""A home and everything that belongs to it: settings, database, MLflow, and the console."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ __all__ = ["Console", "Silent", "Workspace"]
 
 
 class Console(Protocol):
-    """Reports what happens and shows how far it is."""
+    """Prints messages and shows progress."""
 
     def say(self, text: str) -> None:
-        """Report progress in a line."""
+        """Print a line about the progress."""
 
     def warn(self, text: str) -> None:
-        """Report something that a user should know, also under ``--quiet``."""
+        """Print a warning, even with ``--quiet``."""
 
     def track(self, what: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[int], None]]:
-        """Show a bar with rate and time left; the function it gives moves it on."""
+        """Show a bar with rate and time left; call the function that it yields to advance it."""
 
 
 class Silent:
-    """A console that drops everything: for the library face."""
+    """A console that prints nothing, the default in the Python API."""
 
     def say(self, text: str) -> None:
         """Drop it."""
@@ -48,15 +48,15 @@ class Silent:
 
     @contextmanager
     def track(self, what: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
-        """Count for nobody."""
+        """Yield a function that does nothing."""
         yield lambda _: None
 
 
 class Workspace:
-    """One home. Nothing is opened before it is used, and the database is held for one transaction at a time."""
+    """One home. It opens everything on first use, and the database only for one transaction at a time."""
 
     def __init__(self, settings: Settings, console: Console | None = None) -> None:
-        """Store settings and console; ``console`` is silent when None."""
+        """Store settings and console; without a console, nothing is printed."""
         self.settings = settings
         self.console: Console = console or Silent()
 
@@ -69,7 +69,7 @@ class Workspace:
         Args:
             home: the folder; ``VLMPROBE_HOME`` or ``vlmprobe-data`` when None.
             experiment: the MLflow experiment; ``VLMPROBE_EXPERIMENT`` or ``vlmprobe`` when None.
-            console: receives progress and warnings; nobody does when None.
+            console: prints progress and warnings; None = print nothing.
 
         Raises:
             UsageError: a setting is not usable; the message names the variable.
@@ -85,7 +85,7 @@ class Workspace:
 
     @cached_property
     def database(self) -> Database:
-        """The database, known to exist with the schema of this version.
+        """The database, after a check that it exists with this version's schema.
 
         Raises:
             DatabaseError: there is no database, or it is not current.
@@ -107,14 +107,14 @@ class Workspace:
 
     @cached_property
     def tracker(self) -> Tracker:
-        """MLflow, which is not contacted before something is logged."""
+        """MLflow; the first log call connects to it."""
         from vlmprobe.store.tracking import Tracker
 
         return Tracker(self.settings)
 
     @property
     def storage(self) -> Storage:
-        """The places of this home's rows and shards."""
+        """Where this home keeps its rows and shards."""
         from vlmprobe.store.storage import Storage
 
         return Storage(self.database, self.tracker, self.settings.home / "cache")
@@ -130,7 +130,7 @@ class Workspace:
         return RunArrays(self.storage, run.run_id)
 
     def deliver(self, run: Run, *, replay: bool = False) -> Delivery:
-        """Bring MLflow up to date with a complete run, see :func:`vlmprobe.store.delivery.deliver_run`."""
+        """Bring MLflow up to date with a complete run; see :func:`vlmprobe.store.delivery.deliver_run`."""
         from vlmprobe.figures import step_color
         from vlmprobe.store.delivery import deliver_run
 

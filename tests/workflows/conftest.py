@@ -11,9 +11,11 @@ import pytest
 from ..left_behind import Left, read_left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from vlmprobe.figures import Job
 
     Rows = Callable[[Path, str], list[tuple[Any, ...]]]
 

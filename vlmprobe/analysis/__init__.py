@@ -1,4 +1,4 @@
-"""The mathematics: arrays in, numbers with their uncertainty out. Knows no model and no database."""
+"""The mathematics: arrays in, numbers with their uncertainty out. Imports no model and no database code."""
 
 from vlmprobe.analysis.accuracy import CategoryValidity, category_validity
 from vlmprobe.analysis.alignment import alignment_metrics

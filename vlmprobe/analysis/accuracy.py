@@ -1,4 +1,4 @@
-"""How often the answers are right, and whether often enough to read anything into a category."""
+"""Accuracy of the answers, and whether it is high enough to interpret a category's states."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CategoryValidity:
 def category_validity(
     categories: Sequence[str], correct_orig: Sequence[bool], correct_swap: Sequence[bool]
 ) -> dict[Category, CategoryValidity]:
-    """Say for each of the six categories whether the model answers it at least as well as chance.
+    """Check for each of the six categories whether the model answers it at least as well as chance.
 
     Args:
         categories: N category names.

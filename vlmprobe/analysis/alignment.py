@@ -1,4 +1,4 @@
-"""Do the vertical and the distance delta of the same two objects point the same way? One layer, over quads."""
+"""Measures whether the vertical and distance deltas of the same two objects point the same way."""
 
 from __future__ import annotations
 

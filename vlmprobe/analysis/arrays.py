@@ -1,4 +1,4 @@
-"""Stored hidden states as numbers: NumPy has no bfloat16, so there they are kept as bits."""
+"""Converts stored hidden states to numbers; NumPy has no bfloat16, so those are stored as bits."""
 
 from __future__ import annotations
 

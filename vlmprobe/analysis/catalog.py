@@ -1,7 +1,7 @@
-"""Every metric, declared once: its name and version, its words and targets, its control, and where it is shown.
+"""Declares each metric once: its name, version, title, labels, targets, control and figures.
 
 To add a metric of layers, declare it here, compute it, and describe it in docs/metrics.md. The database, SQL and, where
-the entry has ``curves``, the report and the plots follow. Other modules import the entry; none spells its name.
+the entry has ``curves``, the report and the plots pick it up. Other modules import the entry, never its name.
 """
 
 from __future__ import annotations
@@ -16,48 +16,48 @@ __all__ = ["CATALOG", "NULLS", "OVERALL", "TARGET_TITLES", "Control", "Curves", 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Targets that a metric is read beside: what they show too is no finding."""
+    """Targets to compare a metric with; an effect that they show too is not a finding."""
 
     targets: tuple[str, ...]
     label: str
-    """In a legend, or above the control's own panel."""
+    """The text in a legend, or above the control's own panel."""
     is_band: bool = False
-    """Whether it is a null, drawn as a band behind the curves; else it has panels of its own."""
+    """Whether it is a null, drawn as a band behind the curves; other controls get their own panels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Figures over layers that the gallery makes of a metric: one across scales, and one of each scale."""
+    """A metric's figures over layers in the gallery: one across scales and one per scale."""
 
     caption: str = ""
-    """Of the figure in the report; empty = the figure is in the plots alone."""
+    """Caption of the figure in the report; empty = the figure appears only among the plots."""
     heading: str = ""
-    """Above the figure in the report; empty = the metric's title, and "over layers"."""
+    """Heading of the figure in the report; empty = the metric's title and "over layers"."""
     stem: str = ""
-    """Of file names; empty = the metric's name, with _ for each dot."""
+    """Stem of the file names; empty = the metric's name, with _ for each dot."""
     targets: tuple[str, ...] = ()
-    """What is drawn, beside the control; empty = every target. Over a band, the first alone across scales."""
+    """Targets to draw besides the control; empty = all. Across scales, a band goes with the first only."""
     subsets: tuple[Subset, ...] = (Subset.ALL,)
-    """Of which the report has a figure."""
+    """Subsets that have a figure in the report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One metric, or one result that is no number, as it is stored and shown."""
+    """How one metric, or one result other than a number, is stored and shown."""
 
     name: str
     version: int = 1
-    """Raised when the definition changes, so that old and new numbers are told apart."""
+    """Raised when the definition changes, so that old and new values stay distinguishable."""
     title: str
-    """Above a figure."""
+    """The title of a figure."""
     label: str = ""
-    """Beside the y axis."""
+    """The label of the y axis."""
     targets: tuple[str, ...] = ()
     legend: str = "target"
-    """What one of the targets is."""
+    """What a target is: the title of the legend."""
     per_layer: bool = True
     is_number: bool = True
-    """Whether it is stored in ``metrics``; else in ``results_json``."""
+    """Whether it is stored in ``metrics``; otherwise in ``results_json``."""
     is_logarithmic: bool = False
     """Whether its axis is logarithmic where the values grow by orders of magnitude."""
     control: Control | None = None
@@ -70,23 +70,23 @@ def _each(pairs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     return tuple(f"{first}/{second}" for first, second in pairs)
 
 
-#: The target that is all axes together.
+#: The target for all axes together.
 OVERALL = "overall"
-#: Of accuracy by axis, in the order of every table and figure.
+#: Targets of accuracy by axis, in the order of all tables and figures.
 AXES_AND_OVERALL = (*map(str, AXES), OVERALL)
 PER_SAMPLE, OF_MEANS = "per_sample", "of_means"
 TARGET_TITLES = {PER_SAMPLE: "mean over quads", OF_MEANS: "cosine of the means"}
 SHUFFLED, RANDOM_SIGNS = "shuffled", "random_signs"
-#: Targets that are the mean and the spread of draws in which nothing is to be found.
+#: Targets that hold the mean and spread of null draws, in which there is no effect.
 NULLS = (SHUFFLED, RANDOM_SIGNS)
 CONSISTENT, COUNTER = "consistent", "counter"
 
 _AXES, _CATEGORIES = tuple(map(str, AXES)), tuple(map(str, CATEGORIES))
 _AXIS_PAIRS = _each(AXIS_PAIRS)
-#: Of VD-EI: in what crosses the horizontal axis there is no perspective.
+#: The control of VD-EI: perspective entangles no pair of axes that includes the horizontal one.
 _CROSSING = Control(_AXIS_PAIRS[1:], "control")
 
-#: Which question of a pair -> how often it is answered right.
+#: Which question of a pair -> the metric of how often the model answers it correctly.
 ACCURACIES = {
     side: Entry(name=f"accuracy.{side}", title=title, targets=AXES_AND_OVERALL, per_layer=False)
     for side, title in (
@@ -218,7 +218,7 @@ DELTA_NORM = Entry(
     targets=_CATEGORIES,
     legend="category",
     is_logarithmic=True,
-    # Not in the report: in the states' own unit, which delta_ratio does without.
+    # Not in the report: it is in the unit of the states; delta_ratio has no unit.
     curves=Curves(),
 )
 ZERO_DELTAS = Entry(
@@ -275,6 +275,6 @@ CATALOG = {
 
 
 def entry_of(name: str) -> Entry:
-    """Return the entry of a metric; of one that is not in the catalog, such as a caller's own, its name in words."""
+    """Return a metric's entry; a metric outside the catalog, such as a caller's own, gets a generic one."""
     words = name.replace("_", " ")
     return CATALOG.get(name) or Entry(name=name, title=words, label=words)

@@ -1,4 +1,4 @@
-"""How parallel a set of directions is: cosines over all its pairs, without the N x N matrix of them."""
+"""Measures how parallel directions are: cosines over all pairs, without building the N x N matrix."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def pairwise_cosine(units: FloatArray) -> PairwiseCosine:
 
 
 def std_of_pairs(total: float, squares: float, n: int) -> float:
-    """Take the standard deviation (ddof 0) of the cosine over pairs from sums over all i and j, i != j.
+    """Compute the standard deviation (ddof 0) of the cosine over pairs from sums over all i and j, i != j.
 
     Args:
         total: of the cosines.

@@ -29,7 +29,7 @@ __all__ = [
     "working_dtype",
 ]
 
-#: What is wrong with states, and what to do.
+#: The end of the error message for such states.
 NOT_FINITE = (
     "hidden states that are not finite; extract them again in float32 or bfloat16 (float16 overflows)"
 )
@@ -55,7 +55,7 @@ def deltas(orig: npt.NDArray[Any], swap: npt.NDArray[Any]) -> FloatArray:
 
 
 def check_shapes(orig: npt.NDArray[Any], swap: npt.NDArray[Any]) -> None:
-    """Refuse states of both sides that are not (N, D) and alike.
+    """Check that the states of both sides are (N, D) arrays of one shape.
 
     Raises:
         ValueError: the shapes differ or are not (N, D).
@@ -67,7 +67,7 @@ def check_shapes(orig: npt.NDArray[Any], swap: npt.NDArray[Any]) -> None:
 
 
 def check_finite(numbers: npt.NDArray[Any], what: str, *, layer: int) -> None:
-    """Refuse a layer of which some hidden states are not finite.
+    """Raise unless all numbers of a layer are finite.
 
     Args:
         numbers: (N, ...) of the states, one row a vector.
@@ -82,7 +82,7 @@ def check_finite(numbers: npt.NDArray[Any], what: str, *, layer: int) -> None:
 
 
 def working_dtype(states: npt.NDArray[Any]) -> type[np.float32 | np.float64]:
-    """Return the precision in which many vectors are multiplied: float32, unless the states have more."""
+    """Return the dtype for products of many vectors: float32, unless the states have a higher precision."""
     return np.float64 if states.dtype.itemsize > np.dtype(np.float32).itemsize else np.float32
 
 
@@ -102,7 +102,7 @@ def unit(vectors: FloatArray) -> tuple[FloatArray, BoolArray]:
 
 
 def signs(categories: Sequence[str]) -> FloatArray:
-    """Give +1 for a pair of a canonical category (left, above, far) and -1 for one of its opposite.
+    """Return +1 for a pair of a canonical category (left, above, far) and -1 for one of its opposite.
 
     Returns:
         (N,) signs.

@@ -1,4 +1,4 @@
-"""Unit vectors in groups: the cosines that unions of groups need, from products shared by all of them.
+"""Sums of cosines between groups of unit vectors, from products that all unions of groups share.
 
 The products are in the precision of the units. In float32 a cosine is off by some 1e-7, and so is a standard
 deviation of cosines at most (it is a norm, and obeys the triangle inequality), as long as no digits cancel: where
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["sums_over_pairs"]
 
-#: Numbers that are turned into float64 at a time: they stay in the processor's cache.
+#: Numbers converted to float64 at a time, few enough to stay in the CPU's cache.
 _CHUNK = 2**17
-#: Rows of a symmetric matrix of which only the part from the diagonal on is computed.
+#: Rows per block of a symmetric matrix; only blocks on and above the diagonal are computed.
 _BLOCK = 256
 
 
 def sums_over_pairs(
     units: Floats, ends: Sequence[int], cosines: Floats | None = None
 ) -> tuple[FloatArray, FloatArray]:
-    """Sum the cosines, and their squares, of the vectors of each two groups; no vector is paired with itself.
+    """Sum the cosines and their squares over the vectors of every two groups; no vector pairs with itself.
 
     Up to D vectors this takes their N x N cosines; beyond, one D x D matrix a group, so that time grows with N, not
     with its square.

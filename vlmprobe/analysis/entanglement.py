@@ -28,7 +28,7 @@ AXIS_PAIRS = (
     (Axis.HORIZONTAL, Axis.VERTICAL),
     (Axis.HORIZONTAL, Axis.DISTANCE),
 )
-#: A sum this much shorter than its terms is what rounding leaves of vectors that cancel.
+#: A sum this much shorter than its terms is only rounding, left by vectors that cancel.
 _CANCELLED = 1e-12
 
 
@@ -42,7 +42,7 @@ def cosines(grams: FloatArray, lengths: FloatArray) -> FloatArray:
     Returns:
         (..., K, K) cosines in [-1, 1]; NaN where a sum is empty or its terms cancel: zero has no direction.
     """
-    # What rounding leaves of terms that cancel may lie below 0.
+    # Where terms cancel, rounding may leave a value below 0.
     norms = np.sqrt(np.maximum(np.diagonal(grams, axis1=-2, axis2=-1), 0.0))
     norms = np.where(norms > _CANCELLED * lengths, norms, nan)
     ratios: FloatArray = grams / (norms[..., :, None] * norms[..., None, :])

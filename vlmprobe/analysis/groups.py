@@ -1,7 +1,7 @@
-"""Pairs in groups of which every category, axis and subset is a union, so that one product serves all of these.
+"""Splits pairs into groups; each category, axis and subset is a union of groups, so all share one product.
 
-A group holds the pairs of one category that have both answers right, or those that have not. Arrays over groups
-end in (6, 2): the categories in the order of ``CATEGORIES``, then right and not.
+A group holds the pairs of one category with both answers right, or the others of that category. Arrays over
+groups end in (6, 2): the categories in the order of ``CATEGORIES``, then both right or not.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def totals_of_targets(values: npt.NDArray[Any]) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Which pairs, out of N, are in which group."""
+    """The group of each of N pairs."""
 
     codes: IntArray
     """(N,) category numbers."""

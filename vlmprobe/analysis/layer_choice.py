@@ -30,7 +30,7 @@ __all__ = [
 
 #: Share of an axis's peak coherence from which a layer counts as near it.
 _NEAR_PEAK = 0.85
-#: Share of the layers before those that specialise in output.
+#: Share of the layers that come before those that specialize in output.
 _NOT_LATE = 0.93
 #: Layers on either side that the local spread of VD-EI looks at.
 _NEIGHBOURS = 3
@@ -38,7 +38,7 @@ _NEIGHBOURS = 3
 
 @dataclass(frozen=True, slots=True)
 class LayerCandidates:
-    """Layers worth analysing, best first in ``top_k``, and what led to them.
+    """Layers worth analyzing, best first in ``top_k``, and how they were chosen.
 
     The fields are the keys of the old layout's ``recommend_layer.json``, in its order; ``dataclasses.asdict``
     gives that object.
@@ -66,7 +66,7 @@ def layer_candidates(
     *,
     top: int = 3,
 ) -> LayerCandidates:
-    """Short-list layers by the criteria of arXiv 2605.30161, appendix D.3 and D.4.
+    """Shortlist layers by the criteria of arXiv 2605.30161, appendix D.3 and D.4.
 
     1. The plateau of an axis: layers with coherence >= 0.85 of its peak. An axis without data or with a
        peak <= 0 is skipped, with a warning.
@@ -126,7 +126,7 @@ def layer_candidates(
 
 
 def _plateau(coherence: Mapping[int, float]) -> tuple[float, tuple[int, ...], str]:
-    """Return an axis's peak, the layers near it, and what keeps the axis from having any."""
+    """Return an axis's peak, the layers near it, and, if there are none, why."""
     values = {layer: value for layer, value in coherence.items() if isfinite(value)}
     if not values:
         return 0.0, (), "no coherence"
@@ -203,7 +203,7 @@ def peaks(metrics: Sequence[Metric]) -> list[Metric]:
 def candidates_of(
     metrics: Sequence[Metric], n_layers: int | None, subset: Subset = Subset.ALL
 ) -> LayerCandidates:
-    """Short-list the layers worth analysing."""
+    """Shortlist the layers worth analyzing."""
     coherence: dict[str, dict[int, float]] = {str(axis): {} for axis in Axis}
     vd_ei: dict[int, float] = {}
     for metric in metrics:

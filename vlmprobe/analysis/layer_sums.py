@@ -1,4 +1,4 @@
-"""The sums that one layer's metrics are made of: of the data, and of every bootstrap resample.
+"""Computes the sums behind one layer's metrics, for the data and for every bootstrap resample.
 
 Sums over the data are in float64. Products of many vectors, which the spread of cosines and the resamples need, are in
 the precision of the states: float32 for what an extraction stores. That changes a standard deviation by some 1e-7 and
@@ -37,7 +37,7 @@ __all__ = ["LayerSums", "LayerVectors"]
 
 #: Resamples whose sums are held at a time: 24 sums of 2,048 float32 each, 25 MB.
 _CHUNK = 128
-#: Numbers of a part of the deltas in float64: it stays in the processor's cache while it is worked on.
+#: Numbers per float64 part of the deltas, few enough to stay in the CPU's cache.
 _PART = 2**15
 _SIGNS = np.array([1.0 if category.is_canonical else -1.0 for category in CATEGORIES])
 _N_GROUPS = 2 * len(CATEGORIES)
@@ -69,7 +69,7 @@ class LayerSums:
 
 
 class LayerVectors:
-    """One layer's deltas, group after group: their lengths, their directions and what these add up to."""
+    """One layer's deltas, group after group: their lengths, their directions and the sums of both."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class LayerVectors:
         groups: Groups,
         subsets: Sequence[Subset],
     ) -> None:
-        """Go through the states once.
+        """Compute lengths, directions and sums in one pass over the states.
 
         Args:
             orig: (N, D) states of the original questions.
@@ -118,7 +118,7 @@ class LayerVectors:
         self.ratios: FloatArray = np.divide(
             self.lengths, np.sqrt(norms), out=np.zeros_like(self.lengths), where=self.based
         )
-        #: (N, N), of which those below the axes' diagonal blocks are left out; None if nobody asked, or beyond D.
+        #: (N, N), without those below the axes' diagonal blocks; None until needed, and always for N > D.
         self._cosines: Floats | None = None
 
     def _columns(self) -> FloatArray:
@@ -138,7 +138,7 @@ class LayerVectors:
         return np.stack(sums), np.stack(squares)
 
     def _multiply_axes(self) -> None:
-        """Multiply all vectors with those of their own and the following axes, if that is the shorter way."""
+        """Multiply all vectors with those of their own and the following axes, if that is faster."""
         n, dim = self._units.shape
         if n > dim:
             return
@@ -152,7 +152,7 @@ class LayerVectors:
     def sums(self, weights: npt.NDArray[Any]) -> LayerSums:
         """Add up the data, which is the first row, and every resample after it.
 
-        The data alone, so an estimate does not depend on how many resamples there are, nor on their precision.
+        The data is summed alone, so estimates depend neither on the number of resamples nor on precision.
 
         Args:
             weights: (B, N) multiplicities.

@@ -43,7 +43,7 @@ def layer_metrics(
     seed: int = 0,
     weights: npt.NDArray[Any] | None = None,
 ) -> list[Metric]:
-    """Compute all metrics that one layer's swap pairs give.
+    """Compute all metrics of one layer's swap pairs.
 
     Names, and their targets::
 
@@ -83,7 +83,7 @@ def layer_metrics(
 
 
 class LayerMetrics:
-    """``layer_metrics`` of one layer after another of the same pairs: what no layer changes is done once."""
+    """``layer_metrics`` for many layers of the same pairs; work that no layer changes is done once."""
 
     def __init__(
         self,
@@ -130,9 +130,9 @@ class LayerMetrics:
             invalid="ignore", over="ignore"
         ):  # inf - inf: reported below, with the layer and the count
             vectors = LayerVectors(orig, swap, self._order, self._groups, self._subsets)
-        # A finite difference has finite terms, and a finite length.
+        # If a difference is finite, so are its terms and its length.
         check_finite(vectors.lengths, "pairs", layer=layer)
-        # Resamples first: what they multiply serves the spread as well.
+        # Resamples first: their products are reused for the spread.
         sums, over_pairs = vectors.sums(self._weights), vectors.sums_over_pairs()
         return [
             metric
@@ -247,7 +247,7 @@ def _of_zeros(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
 def _support_of_sets(
     support: tuple[list[int], list[int]], sets: Sequence[Sequence[int]]
 ) -> tuple[list[int], list[int]]:
-    """Count for values made of several targets: all their vectors, or none if one target has none."""
+    """Count the vectors behind values made of several targets; 0 if one of the targets has none."""
     n, n_images = support
     fewest = [min(n_images[target] for target in members) for members in sets]
     return [

@@ -1,4 +1,4 @@
-"""From estimates and their resamples to metrics: one rule for versions, intervals and seeds."""
+"""Turns estimates and their resamples into metrics, with one rule for versions, intervals and seeds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class MetricMaker:
     subset: Subset
     layer: int
     seed: int
-    """Of the bootstrap and the null."""
+    """The seed of the bootstrap and the null."""
 
     def metric(
         self,
@@ -40,9 +40,9 @@ class MetricMaker:
         p_value: float | None = None,
         seed: int | None = None,
     ) -> Metric:
-        """Make one metric; without an interval its bounds are None."""
+        """Return one metric; without an interval, its bounds are None."""
         low, high = interval or (None, None)
-        # Plain text: database drivers differ in what they make of an enum.
+        # Plain text, since database drivers treat enums differently.
         where = str(self.subset), target, self.layer
         return Metric(entry.name, entry.version, *where, value, std, n, low, high, p_value, seed)
 

@@ -1,4 +1,4 @@
-"""Distance pairs by perspective: whether far and close look the same where height in the image misleads."""
+"""Compares distance pairs by perspective: whether far and close look alike when image height misleads."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _coherence(deltas: FloatArray, weights: FloatArray) -> tuple[FloatArray, Pai
 def _checked(
     deltas: npt.NDArray[Any], categories: Sequence[str], perspectives: Sequence[str | None], layer: int
 ) -> FloatArray:
-    """Return the sign-corrected deltas of what is fit to use."""
+    """Validate the arguments and return the sign-corrected deltas."""
     signed = sign_corrected(deltas, categories)
     if len(perspectives) != len(signed):
         raise ValueError(f"{len(signed)} pairs need as many perspectives, got {len(perspectives)}")

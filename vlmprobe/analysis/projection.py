@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Projection", "project_deltas", "project_states"]
 
-#: Up to so many points or dimensions, float64 and then a dense decomposition take no time.
+#: Up to these numbers of points or dimensions, float64 and a dense decomposition are fast.
 _IN_DOUBLE, _DENSE = 400, 50
 #: Share of the variance that rounding can leave in a direction that has none.
 _NO_VARIANCE: dict[type, float] = {np.float32: 1e-12, np.float64: 1e-13}
-#: Of a number, what the subtraction of an equal one can leave.
+#: Relative rounding error that can remain when equal numbers are subtracted.
 _ROUNDING = 1e-14
 
 
@@ -110,24 +110,24 @@ def _principal(
     vectors = vectors.astype(np.promote_types(vectors.dtype, dtype), copy=False)
     mean = vectors.mean(axis=0, dtype=np.float64).astype(vectors.dtype)
     centred = (vectors - mean).astype(dtype, copy=False)
-    # What the subtraction of the mean leaves of equal vectors is rounding, no variance.
+    # What remains of equal vectors after subtracting the mean is rounding, not variance.
     if np.abs(centred).max() <= _ROUNDING * np.abs(vectors).max():
         return np.full((n, k), nan), (nan,) * k
     components = _components(centred, k).astype(np.float64)
     largest = components[np.arange(k), np.abs(components).argmax(axis=1)]
-    # In float32 a vector of the decomposition is not as long as it should be, to six digits.
+    # In float32, the vectors of the decomposition have length 1 to six digits only.
     components *= (np.sign(largest) / np.linalg.norm(components, axis=1))[:, None]
     points: FloatArray = (centred @ components.T.astype(dtype)).astype(np.float64)
     variances = np.square(points).sum(axis=0)
     total = float(np.einsum("ij,ij->", centred, centred, dtype=np.float64))
-    # Without variance a direction is rounding, and no coordinate along it means anything.
+    # Without variance, a direction is made of rounding errors, and coordinates along it are meaningless.
     flat = variances <= _NO_VARIANCE[dtype] * total
     points[:, flat] = variances[flat] = 0.0
     return points, tuple((variances / total).clip(0.0, 1.0).tolist())
 
 
 def _components(centred: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:
-    """Return the first k right singular vectors, (k, D), from the same start each time."""
+    """Return the first k right singular vectors, (k, D); a fixed start vector makes them reproducible."""
     if min(centred.shape) <= _DENSE:
         return np.linalg.svd(centred, full_matrices=False)[2][:k]
     from scipy.sparse.linalg import svds

@@ -49,7 +49,7 @@ class Quads:
         )
 
     def sign_corrected(self) -> Quads:
-        """Let all deltas of an axis point one way."""
+        """Flip signs so that all deltas of an axis point the same way."""
         return Quads(
             self.vertical * self.vertical_signs[:, None],
             self.distance * self.distance_signs[:, None],
@@ -86,7 +86,7 @@ def cosines_of_means(quads: Quads, weights: FloatArray) -> FloatArray:
 
 
 def flipped_statistics(quads: Quads, cosine_of_quad: FloatArray) -> FloatArray:
-    """Compute what the null compares, for the data and for B draws of one sign per image on the distances.
+    """Compute the null's test statistics for the data and for B draws of one random sign per image.
 
     Both are linear in the signs. For the means that is their inner product, not its cosine: where one axis is
     coherent, its sum under random signs is short but points the same way, so the cosine would hardly vary.

@@ -39,7 +39,7 @@ _OF_SIGNED = np.vstack(
     + [np.isin(np.arange(len(CATEGORIES)), two) for two in _CATEGORIES_OF_AXES]
 )
 _PERCENTILES = (2.5, 97.5)
-#: The same signs summed in another order differ by rounding, and are as extreme as the data all the same.
+#: The same signs summed in another order differ only by rounding and count as equally extreme.
 _ROUNDING = 1e-12
 
 
@@ -69,10 +69,10 @@ def bootstrap_weights(images: Sequence[str], n_resamples: int, seed: int) -> npt
 
 
 def apart(reduce: Callable[[npt.NDArray[Any]], FloatArray], weights: npt.NDArray[Any]) -> FloatArray:
-    """Reduce the data, which is the first row of weights, by itself, and the resamples after it.
+    """Reduce the data, which is the first row of weights, separately from the resamples.
 
-    A product of many rows may end in other last bits than that of one: this way an estimate does not depend on
-    how many resamples there are.
+    A product of many rows may differ in its last bits from that of one row. Done separately, an estimate does
+    not depend on the number of resamples.
 
     Args:
         reduce: takes (R, N) weights, R of 0 or more, and returns (R, ...) values.
@@ -81,7 +81,7 @@ def apart(reduce: Callable[[npt.NDArray[Any]], FloatArray], weights: npt.NDArray
     Returns:
         (1 + B, ...) values.
     """
-    # Copied, since a row of a larger array may lie there in strides.
+    # Copied, since rows of a larger array may be strided.
     return np.concatenate([reduce(np.ascontiguousarray(rows)) for rows in (weights[:1], weights[1:])])
 
 

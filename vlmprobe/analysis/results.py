@@ -1,4 +1,4 @@
-"""What analysis hands on: one number with its uncertainty, and what figures draw from such numbers."""
+"""Results of the analysis: one number with its uncertainty, and the data that figures draw."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class AccuracyPoint:
     acc_both_low: float
     acc_both_high: float
     reliable: bool | None = None
-    """Of a category, whether either side is right at least half of the time; None without pairs."""
+    """For a category: whether each side is right at least half of the time; None without pairs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Layers side by side: a thread a layer, each with its share of the processors."""
+"""Runs layers in parallel, one thread per layer, each with its share of the CPU cores."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["side_by_side"]
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-#: What the layers in work may hold together, whatever their number.
+#: Memory that all layers in progress may use together.
 _MEMORY = 4 * 2**30
 
 
 def side_by_side(
     function: Callable[[_Item], _Result], items: Sequence[_Item], *, bytes_each: int
 ) -> Iterator[_Result]:
-    """Call a function of NumPy's for each item, several at a time; yield the results in the items' order.
+    """Call a NumPy function for each item, several in parallel; yield the results in the items' order.
 
     A layer's matrices are too small to be shared well: two threads on one product wait for each other longer than
     they work, the more so when the machine has other work. So each item gets one thread, in which NumPy starts no

@@ -81,7 +81,7 @@ def _of_runs(results: Sequence[AnalyzeResult]) -> list[dict[str, Any]]:
 
 
 def _over_templates(points: Sequence[TemplatePoint]) -> list[dict[str, Any]]:
-    """Return a row a scale, metric and target, with a column a template."""
+    """Return one row per scale, metric and target, with one column per template."""
     from vlmprobe.reports import side_by_side
 
     table = side_by_side(points)

@@ -1,4 +1,4 @@
-"""What all commands share: a body declares its own options, and :func:`command` adds the rest and opens the home."""
+"""Turns functions into commands: each declares its own options, and :func:`command` adds the common ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _COMMON: dict[str, Any] = {
 def command(
     *, example: str, experiment: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Turn a body into a command: ``body(workspace, own options...)``, run with the home that is asked for.
+    """Turn ``body(workspace, own options...)`` into a command that opens the workspace of ``--home``.
 
     A parameter whose type is a dataclass of options stands for its fields; the body gets the dataclass.
 

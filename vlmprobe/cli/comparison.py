@@ -1,4 +1,4 @@
-"""How a comparison of scales is printed: the table first, then where to look next."""
+"""Prints a comparison of scales: the table first, then where to look next."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["print_merged"]
 
 
 def print_merged(workspace: Workspace, result: MergeResult, output: Output) -> None:
-    """Print both-correct accuracy with bounds and peak coherence, a row a scale and axis."""
+    """Print both-correct accuracy with bounds and peak coherence, one row per scale and axis."""
     peaks = {(peak.run_id, peak.target): peak for peak in result.peaks if peak.subset == "all"}
     run_ids = {(run.family, run.scale): run.run_id for run in result.runs}
     rows = []
@@ -40,7 +40,7 @@ def print_merged(workspace: Workspace, result: MergeResult, output: Output) -> N
         )
     output.rows(rows)
     settings, console = workspace.settings, workspace.console
-    # What the next command would find by itself need not be said.
+    # Leave out --home if the next command would find the same home by itself.
     home = "" if settings.home == Settings.load().home else f" --home {settings.home}"
     console.say("")
     console.say(
@@ -48,7 +48,7 @@ def print_merged(workspace: Workspace, result: MergeResult, output: Output) -> N
     )
     console.say(f"report      {result.report}")
     console.say(f"MLflow UI   {_program()} ui{home}")
-    # Otherwise a scale that was asked under several templates has several rows.
+    # Otherwise a scale that has runs under several templates has several rows.
     which = f"where template = '{result.runs[0].template}' order by 1,2,3"
     example = f'"select family, scale, axis, acc_both from accuracy {which}"'  # noqa: S608 - printed
     console.say(f"SQL         {_program()} sql {example}{home}")

@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 __all__ = ["TerminalConsole", "plain_text", "print_rows"]
 
-#: Control characters but tab and line feed, those that turn the direction of writing, and halves of characters, which
-#: stand for the bytes of a file's name that are not UTF-8.
+#: Control characters except tab and line feed, characters that change the writing direction, and surrogates,
+#: which stand for bytes of a file name that are not UTF-8.
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class TerminalConsole:
-    """Progress and remarks on stderr."""
+    """Prints progress and notes to stderr."""
 
     def __init__(self, *, quiet: bool) -> None:
-        """Say little under ``--quiet``."""
+        """Print only warnings if ``quiet``."""
         self._quiet = quiet
 
     @cached_property
     def _rich(self) -> RichConsole:
-        # Most commands that only print a table of rows say nothing.
+        # Loaded on demand: most commands that only print a table do not need it.
         from rich.console import Console as RichConsole
 
         return RichConsole(stderr=True, highlight=False)
@@ -141,5 +141,5 @@ def _plain(value: Any) -> Any:
 
 
 def plain_text(text: str) -> str:
-    r"""Return a text with what a terminal would obey, or could not print, written out, like ``\x1b``."""
+    r"""Escape whatever a terminal would interpret or cannot print, as in ``\x1b``."""
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

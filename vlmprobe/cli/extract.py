@@ -83,7 +83,7 @@ def _facts(result: ExtractResult) -> dict[str, Any]:
 
 
 def _print_json(facts: list[dict[str, Any]], *, several: bool) -> None:
-    """Print one run as an object, those of several templates as a list of such."""
+    """Print one run as an object, or the runs of several templates as a list."""
     import json
 
     typer.echo(json.dumps(facts if several else facts[0], indent=1))

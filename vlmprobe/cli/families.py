@@ -36,7 +36,7 @@ def families(
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    """Say in words what a missing name means to someone who wants to extract."""
+    """Replace missing names by words that tell the user how to extract."""
     asked_for = row["checkpoint"] is None
     return row | {
         "scale": row["scale"] or "(any name)",

@@ -1,4 +1,4 @@
-"""The command line: one file a command, imported only when that command is run."""
+"""The command line: one file per command; its workflow is imported only when the command runs."""
 
 from __future__ import annotations
 
@@ -89,14 +89,14 @@ app.add_typer(db_app, name="db")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; a wrong option is one line and exit code 2."""
-    # A scheduler ends a job with SIGTERM: it gets the same clean stop as Ctrl-C.
+    """Run the command line; a wrong option prints one line and exits with code 2."""
+    # Schedulers end a job with SIGTERM, which gets the same clean stop as Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
     command: Any = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, standalone_mode=False)
     except Exception as error:
-        # Click's own errors: vendored by some versions of typer, so told by what they can do.
+        # Click's own errors. Some versions of typer vendor Click, so they are recognized by their methods.
         if not hasattr(error, "format_message"):
             if type(error).__name__ == "Abort":
                 # Stopped before the command had begun, or after its end.
@@ -112,21 +112,21 @@ def main(arguments: list[str] | None = None) -> None:
         typer.echo(f"error: {plain_text(' '.join(text.split())).rstrip('.')}{where}", err=True)
         sys.exit(getattr(error, "exit_code", 2))
     if code == _STOPPED and not isinstance(code, Told):
-        # Between two of our own lines, while the command was loaded say.
+        # Stopped outside of a session, for example while the command was loading.
         typer.echo(f"error: {STOPPED}", err=True)
     _leave(code if isinstance(code, int) else 0)
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process, whatever its threads are at: a second Ctrl-C does not wait for rows or for MLflow."""
+    """Exit without waiting for threads, so that a second Ctrl-C does not wait for rows or for MLflow."""
     ignore_stops()
     if any(thread.daemon and thread.name.startswith("vlmprobe-") for thread in threading.enumerate()):
-        # Python would tear a thread out of the midst of DuckDB, whose C++ then aborts with a dump of its memory.
+        # A normal exit could kill a thread inside DuckDB, whose C++ code would then abort with a core dump.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-    # An interrupt that went through exec(), which dataclasses are made with, leaves a mark by which 'python -m' kills
-    # itself with SIGINT at its end instead of giving our code; the next exec() wipes it off.
+    # An interrupt inside exec(), which dataclasses use, sets a flag that makes 'python -m' kill itself with
+    # SIGINT at exit instead of returning our code; the next exec() clears it.
     exec("")  # noqa: S102
     sys.exit(code)
 

@@ -1,4 +1,4 @@
-"""Options that several commands take, and how their text is read."""
+"""Options that several commands share, and the functions that parse them."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ __all__ = [
 
 
 def folder_to_make(path: Path | None) -> Path | None:
-    """Check, before any work is done for it, that a folder is there or can be made.
+    """Check, before any work is done, that a folder exists or can be created.
 
     Raises:
-        typer.BadParameter: it, or what it is to lie in, is something else than a folder, or cannot be looked at.
+        typer.BadParameter: it or one of its parents is not a folder, or cannot be accessed.
     """
     try:
         for place in () if path is None else (path, *path.parents):
@@ -80,14 +80,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 @dataclass(frozen=True)
 class Output:
-    """How a command prints its rows."""
+    """The options for printing rows."""
 
     as_json: AsJson = False
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")] = False
 
     @property
     def is_table(self) -> bool:
-        """Whether a person reads it, and not a program."""
+        """Whether the output is a table for people rather than JSON or CSV for programs."""
         return not (self.as_json or self.as_csv)
 
     def rows(
@@ -105,7 +105,7 @@ class Output:
 
 @dataclass(frozen=True)
 class RunFilter:
-    """Which runs a command is about."""
+    """The arguments that select runs."""
 
     families: Annotated[
         list[str] | None, typer.Argument(help="Only these families.", metavar="[FAMILY]...")
@@ -120,7 +120,7 @@ class RunFilter:
 
     @property
     def selection(self) -> Selection:
-        """The same for a workflow."""
+        """The selection in the form that workflows take."""
         from vlmprobe.study.selection import Selection
 
         return Selection(
@@ -130,14 +130,14 @@ class RunFilter:
 
 @dataclass(frozen=True)
 class Comparing(RunFilter):
-    """Which runs are compared: families have to be named."""
+    """The arguments that select runs to compare; at least one family is required."""
 
     families: Annotated[list[str], typer.Argument(help="Families to compare.", metavar="FAMILY...")] = field()
 
 
 @dataclass(frozen=True)
 class ExtractionOptions:
-    """What to extract and how to run the model, whatever the checkpoint."""
+    """What to extract and how to run the model, for any checkpoint."""
 
     templates: Annotated[
         str,
@@ -188,7 +188,7 @@ class ExtractionOptions:
     ] = False
 
     def on(self, data: Path) -> ExtractOptions:
-        """Return the same for a workflow, on a benchmark.
+        """Return the options in the form that workflows take, with a benchmark.
 
         Raises:
             UsageError: the text of an option cannot be read.
@@ -215,7 +215,7 @@ class ExtractionOptions:
 
 
 def layer_choice(text: str) -> LayerChoice:
-    """Read which layers to show: nothing for those spread over the depth, ``all``, or numbers.
+    """Parse which layers to show: empty for a few spread evenly over the depth, ``all``, or numbers.
 
     Raises:
         UsageError: it is none of these.
@@ -260,7 +260,7 @@ def batch_size(text: str) -> int | None:
 
 
 def device_list(text: str) -> tuple[str, ...]:
-    """Read numbers of GPUs, or names of devices, with commas between; nothing means all.
+    """Read GPU numbers or device names, separated by commas; an empty text means all.
 
     Raises:
         UsageError: a part is empty.

@@ -41,7 +41,7 @@ def session(
         ignore_stops()
         _fail(STOPPED, 130, debug=debug)
     except BrokenPipeError:
-        # Someone piped us into `head`; that is no error of theirs.
+        # The output was piped into something like `head`, which is not an error.
         sys.stderr.close()
         raise typer.Exit(0) from None
     except typer.Exit:
@@ -66,16 +66,16 @@ def session(
 
 
 def ignore_stops() -> None:
-    """Ignore Ctrl-C and SIGTERM from here on: nothing is left to stop, and in its last moments Python would die of one.
+    """Ignore Ctrl-C and SIGTERM from now on; nothing is left to stop, and one could kill Python during exit.
 
-    It would then give the signal, and not our exit code.
+    The exit status would then be the signal and not our exit code.
     """
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)
 
 
 class Told(int):
-    """An exit code whose reason has been printed; typer gives the same number in silence when it is stopped itself."""
+    """An exit code whose reason has been printed; typer itself returns the same number without a message."""
 
 
 def _fail(message: str, code: int, *, debug: bool) -> None:

@@ -33,5 +33,5 @@ __all__ = [
     "sample_scenes",
 ]
 
-#: The bundled checkpoints, from the base model to the one that saw most relation questions.
+#: The bundled checkpoints, from the base model to the one trained on the most relation questions.
 DEMO_SCALES = ("vanilla", "80k", "400k", "800k", "2m")

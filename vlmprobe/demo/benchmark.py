@@ -59,7 +59,7 @@ The same versions of NumPy and Pillow give the same bytes.
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkFiles:
-    """What `build_benchmark` wrote."""
+    """The files that `build_benchmark` wrote."""
 
     tsv: Path
     boxes: Path
@@ -76,7 +76,7 @@ def build_benchmark(
     options: SceneOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BenchmarkFiles:
-    """Draw the benchmark into a folder, which is made where it is missing.
+    """Draw the benchmark into a folder, which is created if it is missing.
 
     The same arguments give the same bytes (with the same NumPy and Pillow). Each file appears whole or not
     at all; files of an earlier call are replaced.
@@ -157,7 +157,7 @@ def _boxes(row: BenchmarkRow) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Knobs:
-    """All that the files are a function of."""
+    """Everything that determines the files."""
 
     pairs_per_category: int
     seed: int
@@ -166,7 +166,7 @@ class _Knobs:
 
     @property
     def command(self) -> str:
-        """The command line that makes the files, in a folder of any name; what is as usual is left out."""
+        """The command line that makes the files, in a folder of any name; default options are left out."""
         usual, options = SceneOptions(), self.options
         words = [f"vlmprobe demo benchmark FOLDER --pairs {self.pairs_per_category} --seed {self.seed}"]
         words.append(f"--counter-share {self.counter_share:g}")

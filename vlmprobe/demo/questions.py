@@ -1,8 +1,8 @@
 """The rows of the demo's benchmark before they are drawn: a scene, a question about it, the answer.
 
-The questions are worded and answered as EmbSpatial-Bench words and answers its own, so that the demo goes the
-way a real benchmark goes. A row is a function of its number and the seed alone: a longer benchmark starts
-with the rows of a shorter one.
+Questions and answers are worded as in EmbSpatial-Bench, so that the demo takes the same path as a real
+benchmark. A row depends only on its number and the seed, so a longer benchmark starts with the rows of a
+shorter one.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _DISTANCE_QUESTIONS = {
 }
 _RELATION_OPTIONS = (Category.LEFT, Category.RIGHT, Category.ABOVE, Category.BELOW)
 
-#: Of each category: hours of drawing, and gigabytes of images. More is a slip.
+#: Maximum per category: hours of drawing and gigabytes of images. More is a mistake.
 _MOST_PAIRS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkRow:
-    """One question, with the scene it is about: the truth that the file's readers do not see."""
+    """One question with its scene, which is the ground truth and not in the file."""
 
     index: int
     category: Category

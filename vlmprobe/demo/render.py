@@ -3,7 +3,7 @@
 One renderer for NumPy and torch: the functions of both that it needs have the same names. NumPy in float64 makes a
 benchmark's images, byte for byte the same each time; torch draws a training's on a GPU.
 
-Everything is computed at pixel centres (column i is at x = i + 0.5). Coverage is a signed distance in pixels,
+Everything is computed at pixel centers (column i is at x = i + 0.5). Coverage is a signed distance in pixels,
 clipped to [0, 1] around the outline, which gives smooth edges without supersampling.
 """
 
@@ -37,14 +37,14 @@ _CHECKER_FADE, _GROUND_HAZE, _OBJECT_HAZE = 7.0, 25.0, 30.0
 
 
 class _Fixed(NamedTuple):
-    """What all scenes of a size share."""
+    """Constants that all scenes of one size share."""
 
     colours: Any
     grounds: Any
     skies: Any
     """(number, 3) RGB."""
     centres: Any
-    """(S,) pixel centres."""
+    """(S,) pixel centers."""
 
 
 #: By device, dtype and size; while torch records a CUDA graph, nothing may be copied from the CPU.
@@ -91,7 +91,7 @@ def render_batch(scenes: SceneBatch, noise: Any, xp: Any) -> Any:
     py, px = fixed.centres[None, :, None], fixed.centres[None, None, :]
     sky = fixed.skies[scenes.sky][:, :, None, None]
     image = _background(scenes, fixed, sky, py, px, xp)
-    # The farthest is drawn first; what is absent leaves no trace wherever it comes.
+    # The farthest is drawn first; absent objects leave no trace, whatever their place.
     order = xp.argsort(-scenes.depth, 1)
     sorted_values = [
         np.take_along_axis(values, order, 1) if xp is np else xp.gather(values, 1, order)
@@ -112,7 +112,7 @@ def render_batch(scenes: SceneBatch, noise: Any, xp: Any) -> Any:
 
 
 def _fixed(like: Any, size: int, xp: Any) -> _Fixed:
-    """Return the constants beside the scenes' arrays: made once for each device."""
+    """Return the constants on the device of the scenes' arrays; they are created once per device."""
     key = (xp.__name__, getattr(like, "device", None), like.dtype, size)
     if key not in _FIXED:
 
@@ -163,7 +163,7 @@ def _blend(below: Any, above: Any, share: Any) -> Any:
 
 
 def _solid(u: Any, v: Any, shape: Any, xp: Any) -> tuple[Any, Any]:
-    """Shape objects, each of its own kind.
+    """Shape each object by its own kind.
 
     Args:
         u: (n, 1 or S, S) pixel offsets from the centre in radii, to the right.

@@ -1,4 +1,4 @@
-"""Draws scenes at random, many at once: candidates until each scene has one that keeps its promises."""
+"""Draws random scenes, many at once; draws candidates until each scene has one that fits its margins."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _TRUE_RADIUS = 0.45
 _FLOATING_SHARE = 0.15
 # In a counter scene the nearer object of the main pair has to float, or it could hardly be the higher one.
 _FLOATING_SHARE_COUNTER = 0.95
-# Of an image of `IMAGE_SIZE`: how far a floating object is above its place on the ground at least, and below the edge.
+# For `IMAGE_SIZE`: least distance of a floating object from its place on the ground, and from the edge.
 _LIFT, _HEADROOM = 6.0, 2.0
-# Two objects may overlap as long as their centres are this share of their summed radii apart.
+# Two objects may overlap as long as their centers are this share of their summed radii apart.
 _MIN_SEPARATION = 0.85
-# About one draw in ten is accepted; running out means that the options ask for what cannot be.
+# About one draw in ten is accepted; running out means that the options are impossible.
 _DRAWS, _MAX_ROUNDS = 16, 1000
 
 
@@ -48,7 +48,7 @@ def sample_scenes(
 
     Depths are log-uniform in 2.2 .. 8 scene units. Candidates are drawn until one has the wanted perspective,
     the margins, and no pair of objects that overlaps too much. The number of objects and the horizon are
-    drawn once per scene, so that the rejection does not favour scenes with few objects.
+    drawn once per scene, so that the rejection does not favor scenes with few objects.
 
     Args:
         rng: the source of all randomness; the same state gives the same scenes.
@@ -93,7 +93,7 @@ def sample_scenes(
 def _draw_candidates(
     rng: np.random.Generator, horizon: FloatArray, consistent: BoolArray, options: SceneOptions
 ) -> dict[str, FloatArray]:
-    """Draw candidates for n scenes' objects with no regard to margins; (n, candidates, objects) of each value."""
+    """Draw candidates for n scenes' objects, ignoring margins; (n, candidates, objects) of each value."""
     shape = (len(horizon), _DRAWS, options.max_objects)
     scale = options.image_size / IMAGE_SIZE
     nearest, farthest = DEPTHS
@@ -124,7 +124,7 @@ def _draw_candidates(
 def _is_acceptable(
     drawn: dict[str, FloatArray], present: BoolArray, consistent: BoolArray, options: SceneOptions
 ) -> BoolArray:
-    """Say which candidates have the wanted perspective, all margins, and no overlap; (n, candidates)."""
+    """Return which candidates have the wanted perspective, all margins, and no overlap; (n, candidates)."""
     x, y, depth, radius = (drawn[name] for name in ("x", "y", "depth", "radius"))
     one, other = depth[..., 0], depth[..., 1]
     accepted: BoolArray = (one > other) == (y[..., 0] < y[..., 1])

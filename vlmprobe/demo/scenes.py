@@ -1,12 +1,12 @@
-"""Toy scenes with a known geometry: coloured solids on a checkered plane, seen by a pinhole camera.
+"""Toy scenes with a known geometry: colored solids on a checkered plane, seen by a pinhole camera.
 
 The camera looks along the ground from a height of 1.5 scene units; image rows grow downwards, so an object on
 the ground that is farther away stands higher in the image. A floating object breaks that rule, which gives
 the *counter* scenes. The first two objects of a scene are its main pair, the one that questions are about.
 
 Scenes are drawn by the batch, as arrays: training takes many at a time, a benchmark one. What differs between
-benchmarks is in `SceneOptions`; the constants are those of the scenes that the bundled checkpoints were trained
-on, and changing one takes the pictures out of what those models know.
+benchmarks is in `SceneOptions`. The constants are those of the scenes that the bundled checkpoints were
+trained on; after a change, images would no longer look like the training data.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ COLOURS: dict[str, tuple[float, float, float]] = {
     "white": (0.93, 0.93, 0.93),
 }
 SHAPES = ("ball", "cube", "cone", "cylinder")
-#: What an object can be called; its number is that of the colour times the shapes, plus that of the shape.
+#: Names of objects; a name's number is that of its color times the number of shapes, plus that of its shape.
 NAMES = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
-#: The number of ground and sky colours that the renderer knows.
+#: The number of ground and sky colors that the renderer has.
 N_GROUNDS, N_SKIES = 5, 4
 
 #: Focal length in pixels of an image of `IMAGE_SIZE`, and the camera's height in scene units.
@@ -71,7 +71,7 @@ _SIZES = (56, 560)
 # Nearly as far apart as objects can be.
 _MAX_DEPTH_RATIO = 0.9 * DEPTHS[1] / DEPTHS[0]
 
-#: What a shape covers, in radii from its centre: half its width, its top and its bottom.
+#: A shape's extent in radii from its center: half its width, its top and its bottom.
 _EXTENT = {
     "ball": (1.0, -1.0, 1.0),
     "cube": (0.9, -0.9, 1.0),
@@ -82,7 +82,7 @@ _EXTENT = {
 
 @dataclass(frozen=True, slots=True)
 class SceneOptions:
-    """What can be asked of scenes. The defaults are what the bundled checkpoints were trained on.
+    """Options of scenes. The defaults are those that the bundled checkpoints were trained on.
 
     Raises:
         UsageError: a value that no scene can have.
@@ -91,9 +91,9 @@ class SceneOptions:
     image_size: int = IMAGE_SIZE
     """Width and height, pixels; a multiple of 28. Everything in the picture scales with it, margins do not."""
     margin_x: float = 12.0
-    """The main pair's centres are at least so far apart across the image, pixels."""
+    """Minimum horizontal distance between the main pair's centers, in pixels."""
     margin_y: float = 10.0
-    """And down it."""
+    """Minimum vertical distance, in pixels."""
     depth_ratio: float = 1.35
     """The farther object of the main pair is at least so many times as far away as the nearer one."""
     size_jitter: float = 0.25
@@ -102,7 +102,7 @@ class SceneOptions:
     max_objects: int = 4
 
     def __post_init__(self) -> None:
-        """Refuse what no scene can have."""
+        """Check that a scene can have these values."""
         if self.image_size % _PATCH or not _SIZES[0] <= self.image_size <= _SIZES[1]:
             raise UsageError(
                 f"image size is {self.image_size}; it has to be a multiple of {_PATCH} from {_SIZES[0]} to {_SIZES[1]}"
@@ -142,7 +142,7 @@ class SceneObject:
 
     @property
     def name(self) -> str:
-        """Colour and shape, such as ``red ball``; distinct within a scene."""
+        """Color and shape, such as ``red ball``; distinct within a scene."""
         return f"{self.colour} {self.shape}"
 
     @property
@@ -158,14 +158,14 @@ class SceneObject:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """All that the renderer needs; the main pair is ``objects[0]`` and ``objects[1]``."""
+    """Everything that the renderer needs; the main pair is ``objects[0]`` and ``objects[1]``."""
 
     objects: tuple[SceneObject, ...]
     horizon: float
     """The row of the horizon, pixels."""
     ground: int
     sky: int
-    """Which of the renderer's ground and sky colours."""
+    """Indices of the renderer's ground and sky colors."""
     noise_seed: int
     image_size: int = IMAGE_SIZE
 
@@ -193,7 +193,7 @@ class SceneBatch:
     """(n,) floats, pixels."""
     ground: Any
     sky: Any
-    """(n,) numbers of the renderer's colours."""
+    """(n,) numbers of the renderer's colors."""
     image_size: int
 
     @classmethod
@@ -239,7 +239,7 @@ class SceneBatch:
 
 
 def relation(subject: SceneObject, reference: SceneObject, axis: Axis) -> Category:
-    """Say what the subject is to the reference on an axis; meaningful where `keeps_margin` holds."""
+    """Return what the subject is to the reference on an axis; meaningful where `keeps_margin` holds."""
     if axis is Axis.HORIZONTAL:
         is_canonical = subject.x < reference.x
     elif axis is Axis.VERTICAL:
@@ -262,5 +262,5 @@ def keeps_margin(
 
 
 def is_consistent(first: SceneObject, second: SceneObject) -> bool:
-    """Whether perspective tells the truth about two objects: the farther one is higher in the image."""
+    """Whether two objects agree with perspective: the farther one is higher in the image."""
     return (first.depth > second.depth) == (first.y < second.y)

@@ -1,1 +1,1 @@
-"""Extraction: from pairs and a model to shards and rows. Knows families and the store; no study."""
+"""Extraction: runs a model over pairs and stores the results. Imports families and the store, not study."""

@@ -1,4 +1,4 @@
-"""The batch plan: a function of dataset and batch size alone, so that a resumed run makes the same batches."""
+"""The batch plan. It depends only on dataset and batch size, so a resumed run plans the same batches."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ __all__ = ["Batch", "plan_batches"]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pairs that are asked together."""
+    """Pairs that go through the model together."""
 
     number: int
     pairs: tuple[SwapPair, ...]
 
     @property
     def pixels(self) -> int:
-        """How much image there is to look at: what decides the batch's size on the device."""
+        """Total pixels of its images, which determine how much memory the batch needs on the device."""
         return sum(pair.image_width * pair.image_height for pair in self.pairs)
 
     @property
     def for_quads(self) -> bool:
-        """Whether its pairs are asked for the quads' sake alone."""
+        """Whether its pairs were added only for quads."""
         return self.pairs[0].origin == "quad"
 
 
 def plan_batches(pairs: Sequence[SwapPair], batch_size: int, first: int = 0) -> list[Batch]:
-    """Cut the pairs into batches of ``batch_size``, those about one image side by side.
+    """Split the pairs into batches of ``batch_size``, keeping pairs of one image next to each other.
 
     Images come in the order in which the dataset first names them, pairs of one image in the dataset's order.
     The batches are numbered from ``first`` on.

@@ -1,7 +1,7 @@
-"""Decodes the images of coming batches in threads, while the model is at work.
+"""Decodes the images of upcoming batches in threads while the model runs.
 
-Pillow lets go of Python's lock while it decodes, so threads are enough: a photo of 640x480 takes two milliseconds, a
-quarter of which hold the lock.
+Pillow releases the GIL while it decodes, so threads are enough. A 640x480 photo takes two milliseconds and
+holds the GIL for a quarter of that.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ __all__ = ["ImagesAhead", "quick_turns", "read_items"]
 
 #: Threads that decode for one GPU; large PNGs take tens of milliseconds.
 _THREADS_A_GPU = 4
-#: Seconds that a thread may keep Python's lock while others wait for it; five milliseconds are Python's own choice.
+#: Seconds that a thread may hold the GIL while others wait for it; Python's default is five milliseconds.
 _TURN_S = 0.0005
 
 
 @contextmanager
 def quick_turns() -> Iterator[None]:
-    """Let threads take turns more often than Python does by itself.
+    """Switch between threads more often than Python does by default.
 
-    Each image needs the lock a few times for a moment; with the model's thread busy in Python, every one of them waits
-    for a whole turn, and ten times the decoding's own time is lost.
+    Decoding an image takes the GIL a few times, briefly. While the model's thread runs Python code, each of
+    these waits for a whole switch interval, and ten times the decoding time is lost.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(_TURN_S)
@@ -53,16 +53,16 @@ def quick_turns() -> Iterator[None]:
 def read_items(
     dataset: Dataset, pairs: Sequence[SwapPair], *, gpus: int = 0
 ) -> tuple[list[BatchItem], list[FailureRecord]]:
-    """Return pairs as a model sees them, each image decoded once, and a record of each whose image is damaged."""
+    """Return model inputs for the pairs, and a failure record for each pair whose image is damaged."""
     with ImagesAhead(dataset, gpus=gpus) as images:
         return make_items(pairs, images.collect(images.submit(pairs)))
 
 
 class ImagesAhead:
-    """Decoded images of pairs, asked for before they are needed; used as a context manager."""
+    """Decodes images in background threads before they are needed; use it as a context manager."""
 
     def __init__(self, dataset: Dataset, *, gpus: int = 0) -> None:
-        """Start threads for so many GPUs that wait for images; 0 where the model needs the processors itself."""
+        """Start enough threads to feed ``gpus`` GPUs; pass 0 if the model itself runs on the CPU."""
         self._dataset = dataset
         threads = min(max(gpus * _THREADS_A_GPU, 1), os.cpu_count() or 1)
         self._pool = ThreadPoolExecutor(threads, "vlmprobe-images")
@@ -76,12 +76,12 @@ class ImagesAhead:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, pairs: Sequence[SwapPair]) -> Mapping[str, Future[Image | ImageError]]:
-        """Ask for the images of some pairs, each once."""
+        """Submit the images of some pairs for decoding, each once."""
         first = {pair.image_sha256: pair for pair in reversed(pairs)}
         return {digest: self._pool.submit(self._decode, pair) for digest, pair in first.items()}
 
     def collect(self, pending: Mapping[str, Future[Image | ImageError]]) -> dict[str, Image | ImageError]:
-        """Wait for them; return by image_sha256 the image, RGB, or why there is none.
+        """Wait for submitted images; return each RGB image, or its error, by image_sha256.
 
         Raises:
             InputError: the file is gone, or is not the one that was read.

@@ -1,4 +1,4 @@
-"""Asks one batch: whole if it fits, in halves if it does not, pair by pair if something breaks."""
+"""Infers one batch: whole if it fits in memory, in halves if it does not, pair by pair if something fails."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _FIT_BEFORE_GROWING = 16
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What a batch gave: an output for the pairs that went well, a record for each that did not."""
+    """The result of a batch: an output for the pairs that succeeded, a record for each that failed."""
 
     output: BatchOutput | None
     failures: tuple[FailureRecord, ...]
@@ -47,13 +47,13 @@ class BatchResult:
 
 @dataclass(frozen=True, slots=True)
 class PendingBatch:
-    """A batch that the model has been given, in one part or several."""
+    """A batch that was submitted to the model, in one or more parts."""
 
     parts: tuple[tuple[Sequence[BatchItem], Future[BatchOutput]], ...]
     plain: bool
 
     def cancel(self) -> None:
-        """Drop what is not under way yet."""
+        """Cancel the parts that have not started."""
         for _, future in self.parts:
             future.cancel()
 
@@ -61,7 +61,7 @@ class PendingBatch:
 def make_items(
     pairs: Sequence[SwapPair], images: Mapping[str, Image | ImageError]
 ) -> tuple[list[BatchItem], list[FailureRecord]]:
-    """Pose both questions about each pair's image; a damaged image fails its pairs alone.
+    """Build a model input from each pair; a damaged image fails only its own pairs.
 
     Args:
         pairs: what to ask.
@@ -87,9 +87,9 @@ def make_items(
 
 
 class BatchRunner:
-    """Asks batches: whole if they fit, in halves if they do not, pair by pair if something breaks.
+    """Infers batches: whole if they fit in memory, in halves if they do not, pair by pair if something fails.
 
-    What did not fit makes the next batches smaller from the start; after some that fit, a larger one is tried again.
+    After a batch did not fit, the next ones start smaller; after several fits, a larger one is tried again.
     """
 
     def __init__(self, model: Model) -> None:
@@ -98,13 +98,13 @@ class BatchRunner:
         self._fitted = 0
 
     def submit(self, items: Sequence[BatchItem], *, plain: bool = False) -> PendingBatch:
-        """Give a batch to the model, in parts no larger than what fitted last."""
+        """Submit a batch to the model, in parts no larger than the last size that fit."""
         size = min(self._most or len(items), len(items))
         parts = [items[start : start + size] for start in range(0, len(items), size)]
         return PendingBatch(tuple((part, self._model.submit(part, how=_how(plain))) for part in parts), plain)
 
     def collect(self, pending: PendingBatch) -> BatchResult:
-        """Wait for a batch; any other error than one of the model as such fails single pairs, never the run.
+        """Wait for a batch; an error fails single pairs, not the run, unless the model itself is at fault.
 
         Raises:
             InputError: the model itself is at fault, not a pair.
@@ -118,7 +118,7 @@ class BatchRunner:
         except OutOfMemoryError as error:
             if len(items) == 1:
                 return BatchResult(None, (_failure(items[0].pair_id, error),))
-            # Plain forwards take one question at a time: the size of a batch is not what filled the memory.
+            # Plain forwards run one question at a time, so the batch size did not fill the memory.
             half = len(items) // 2
             if not plain:
                 self._most, self._fitted = half, 0
@@ -156,7 +156,7 @@ def _join(parts: Sequence[BatchResult]) -> BatchResult:
 
 
 def join_outputs(outputs: Sequence[BatchOutput]) -> BatchOutput:
-    """Put the outputs of consecutive pairs into one."""
+    """Concatenate the outputs of consecutive pairs."""
     return BatchOutput(
         pair_ids=tuple(pair_id for output in outputs for pair_id in output.pair_ids),
         states=np.concatenate([output.states for output in outputs], axis=1),
@@ -173,7 +173,7 @@ def _joined_leads(outputs: Sequence[BatchOutput]) -> np.ndarray[Any, np.dtype[np
 
 
 def pick_pairs(output: BatchOutput, pair_ids: Sequence[str]) -> BatchOutput:
-    """Return the part of an output that is about these pairs, in their order."""
+    """Return an output's rows for these pairs, in their order."""
     place = {pair_id: row for row, pair_id in enumerate(output.pair_ids)}
     rows = [place[pair_id] for pair_id in pair_ids]
     return BatchOutput(
@@ -187,7 +187,7 @@ def pick_pairs(output: BatchOutput, pair_ids: Sequence[str]) -> BatchOutput:
 
 
 def make_answers(output: BatchOutput, pairs: Sequence[SwapPair]) -> list[Answer]:
-    """Read the texts with both checkers; the first one's verdict is the row's."""
+    """Check the answer texts with both checkers; the first one's verdict is stored as ``correct``."""
     by_id = {pair.pair_id: pair for pair in pairs}
     published, words = CHECKERS
     answers = []

@@ -1,8 +1,8 @@
-"""The loop over batches: ask, check against plain forwards now and then, gather into shards.
+"""The loop over batches: infer them, certify some against plain forwards, gather them into shards.
 
-Three things go on at once: images of coming batches are decoded, the model answers one batch while the next is made
-ready, and what is answered goes into shards. Batches are taken from the model in the order of the plan, so what is
-written does not depend on how fast each of the three is.
+Three things run concurrently: images of upcoming batches are decoded, the model infers one batch while the
+next is prepared, and finished batches go into shards. Batches are collected in the order of the plan, so the
+content of the shards does not depend on timing.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ if TYPE_CHECKING:
 
 __all__ = ["Extraction"]
 
-#: Pairs of a batch that are asked plainly too, evenly spread: a plain forward costs as much as dozens of batched ones.
+#: Pairs of a certified batch that also get a plain forward, which costs as much as dozens of batched ones.
 _CERTIFIED_PAIRS = 8
-#: Batches whose images are decoded before the model can take them.
+#: Batches whose images are decoded ahead of the model.
 _DECODED_AHEAD = 2
 
 
 @dataclass
 class _InFlight:
-    """A batch that the model has been given."""
+    """A batch that was submitted to the model and not collected yet."""
 
     batch: Batch
     pairs: Sequence[SwapPair]
     items: Sequence[BatchItem]
     failures: Sequence[FailureRecord]
     pending: PendingBatch | None
-    """None where no pair of it has an image."""
+    """None if none of its pairs has an image."""
     reference: PendingBatch | None
-    """Some of it by plain forwards, where it is to be certified."""
+    """Plain forwards of some of its pairs, if the batch is to be certified."""
     exact: Future[BatchOutput] | None = None
-    """The same in float32, once a run in half precision."""
+    """The same in float32, once per half-precision run."""
 
     def cancel(self) -> None:
         for pending in (self.pending, self.reference, self.exact):
@@ -60,7 +60,7 @@ class _InFlight:
 
 
 class Extraction:
-    """One pass over the batches of a run; ``flush`` keeps what an interruption leaves."""
+    """One pass over the batches of a run; after an interruption, ``flush`` writes what is finished."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Extraction:
         *,
         plain: bool,
     ) -> None:
-        """Prepare; nothing is asked yet. ``plain``: an earlier start found the fast path wanting."""
+        """Store the arguments. ``plain``: an earlier session failed a certificate; use plain forwards."""
         self._dataset, self._batches, self._model = dataset, batches, model
         self._runner = BatchRunner(model)
         self._committer, self._console, self._run = committer, workspace.console, run
@@ -89,7 +89,7 @@ class Extraction:
         self.notes: list[str] = []
 
     def run(self, done: Set[str]) -> None:
-        """Ask every pair that is not done; whole batches, but for pairs that failed before."""
+        """Infer every pair that is not done; only retries of failed pairs make a partial batch."""
         open_batches = [
             (batch, [pair for pair in batch.pairs if pair.pair_id not in done]) for batch in self._batches
         ]
@@ -115,14 +115,14 @@ class Extraction:
         self.flush()
 
     def flush(self) -> None:
-        """Write the batches that are gathered."""
+        """Write the gathered batches as a shard."""
         shard = self._builder.write()
         if shard is not None:
             self._committer.submit(shard)
 
     @property
     def _gpus(self) -> int:
-        """How many GPUs wait for images."""
+        """The number of GPUs that need images; 0 on a CPU."""
         if not self._model.info.device.startswith("cuda"):
             return 0
         return len(self._model.info.manifest.get("devices", ())) or 1
@@ -130,7 +130,7 @@ class Extraction:
     def _submit_all(
         self, images: ImagesAhead, left: Sequence[tuple[Batch, Sequence[SwapPair]]]
     ) -> Iterator[_InFlight]:
-        """Decode some batches ahead; give one after the other to the model."""
+        """Decode some batches ahead and submit one after the other to the model."""
         ahead: deque[tuple[Batch, Sequence[SwapPair], Any]] = deque()
         for batch, pairs in left:
             ahead.append((batch, pairs, images.submit(pairs)))
@@ -159,7 +159,7 @@ class Extraction:
                 flight.exact = self._model.submit(some, how="exact")
 
     def _collect(self, in_flight: deque[_InFlight], advance: Callable[[int], None]) -> None:
-        """Keep what the model said to the first batch under way."""
+        """Collect the oldest submitted batch and keep its output."""
         flight = in_flight[0]
         result = None if flight.pending is None else self._runner.collect(flight.pending)
         certificate: dict[str, Any] | None = None
@@ -171,7 +171,7 @@ class Extraction:
         if result is not None and result.output is not None:
             self._store(result.output, flight.pairs, certificate)
         if certificate is not None and not certificate["passed"]:
-            # Those after it were begun the fast way.
+            # Later batches were submitted on the fast path.
             for later in in_flight:
                 later.cancel()
                 if later.items:
@@ -200,7 +200,7 @@ class Extraction:
             self.flush()
 
     def _certify(self, flight: _InFlight, result: BatchResult) -> tuple[BatchResult, dict[str, Any] | None]:
-        """Compare a batch with plain forwards; if it fails, everything since the last that passed is redone."""
+        """Compare a batch with plain forwards; on failure, redo all batches since the last that passed."""
         assert flight.reference is not None  # noqa: S101  (the caller looked)
         plain = self._runner.collect(flight.reference)
         if result.output is None or result.failures:
@@ -212,7 +212,7 @@ class Extraction:
         fast = pick_pairs(result.output, plain.output.pair_ids)
         comparison = compare(fast, plain.output, info.layers, exact)
         if not comparison.passed and flight.exact is None and info.dtype != "float32":
-            # Two ways of rounding a faint delta can differ a good deal with neither being wrong: float32 decides.
+            # Two roundings of a tiny delta can differ a lot although neither is wrong, so float32 decides.
             exact = _exact(self._model.submit(_spread(flight.items, _CERTIFIED_PAIRS), how="exact"))
             comparison = compare(fast, plain.output, info.layers, exact)
         row = {
@@ -237,9 +237,9 @@ class Extraction:
         return self._runner.collect(self._runner.submit(flight.items, plain=True)), row
 
     def _rerun(self, failed: Batch) -> None:
-        """Ask the batches since the last certificate again, the plain way, and go on that way."""
+        """Rerun the batches since the last passed certificate with plain forwards; keep using those."""
         self._plain = True
-        # Boxes given later must change no number that was there: what a quad's batch shows is said of quads alone.
+        # Boxes added later must not change existing numbers, so a failed quad batch redoes quad batches only.
         suspects = [
             batch
             for batch in self._batches
@@ -269,7 +269,7 @@ def _finite(value: float) -> float | None:
 
 
 def _exact(future: Future[BatchOutput]) -> BatchOutput | None:
-    """Return what float32 gives, or None: it is good to know, and no run waits or breaks for it."""
+    """Return the float32 output, or None if it failed; it is only informative and never fails a run."""
     try:
         return future.result()
     except (NotExactError, OutOfMemoryError, RuntimeError):
@@ -277,13 +277,13 @@ def _exact(future: Future[BatchOutput]) -> BatchOutput | None:
 
 
 def _spread(items: Sequence[BatchItem], most: int) -> list[BatchItem]:
-    """Return at most so many, the first and the last among them."""
+    """Return at most ``most`` evenly spread items, including the first and the last."""
     n = min(len(items), most)
     return [items[round(place * (len(items) - 1) / max(n - 1, 1))] for place in range(n)]
 
 
 def _certified(batches: Sequence[Batch]) -> dict[int, str]:
-    """Choose the batches to certify among the dataset's own and among the quads', as if each were all."""
+    """Choose the batches to certify, separately among the dataset's own batches and those for quads."""
     chosen: dict[int, str] = {}
     for for_quads in (False, True):
         group = [batch for batch in batches if batch.for_quads == for_quads]

@@ -1,4 +1,4 @@
-"""What an extraction is about to do, worked out before anything is written or loaded."""
+"""Resolves what an extraction will do, before anything is written or loaded."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 
 __all__ = ["ExtractOptions", "ExtractRequest", "Prepared", "changed_line", "prepare", "resume_line"]
 
-#: Raised when extraction would give other numbers for the same model and dataset.
+#: Increment it when extraction yields different numbers for the same model and dataset.
 ENGINE_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractOptions:
-    """What to extract, whatever the checkpoint."""
+    """What to extract, for any checkpoint."""
 
     data: Path
     templates: tuple[str, ...] = (PUBLISHED.name,)
-    """Question templates: a run each, in this order."""
+    """Question templates; each gets its own run, in this order."""
     boxes: str | None = None
     """A file of object boxes, or a hub dataset's id."""
     max_per_category: int = 200
     batch_size: int | None = None
-    """Pairs per batch; as many as fit when None."""
+    """Pairs per batch; None = as many as fit."""
     new: bool = False
-    """Whether to start new runs beside those that could be resumed."""
+    """Whether to start new runs even if there are some to resume."""
     model: ModelOptions = field(default_factory=ModelOptions)
 
 
@@ -58,7 +58,7 @@ class ExtractRequest:
     scale: str
     options: ExtractOptions
     checkpoint: str | None = None
-    """A folder or a hub id; the one that the catalogue knows when None."""
+    """A folder or a hub id; None = the one in the catalog."""
     processor: str | None = None
     revision: str | None = None
 
@@ -75,16 +75,16 @@ class Prepared:
 
     @property
     def quad_pairs(self) -> tuple[SwapPair, ...]:
-        """The pairs that are asked for the quads' sake alone."""
+        """The pairs that only the quads need."""
         return self.quads.pairs if self.quads is not None else ()
 
     @property
     def pairs(self) -> tuple[SwapPair, ...]:
-        """Every pair to ask, the dataset's own first."""
+        """Every pair to infer, the dataset's own first."""
         return (*self.dataset.pairs, *self.quad_pairs)
 
     def under(self, template: str) -> Prepared:
-        """Return the same request under another template: the same model and rows, and a run of its own.
+        """Return this request with another template: same model, same rows, but its own run.
 
         Raises:
             UsageError: the file spells its questions out and can have no other template.
@@ -102,7 +102,7 @@ class Prepared:
 
 
 def prepare(request: ExtractRequest, console: Console) -> Prepared:
-    """Read the dataset, find checkpoint and code, and name the run of the first template.
+    """Read the dataset, resolve checkpoint and code, and plan the run of the first template.
 
     Raises:
         UsageError: an option, a template, the family or the scale is wrong.
@@ -145,15 +145,15 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Marks:
-    """What tells checkpoint and processor apart from others: a commit, or the hash of a folder."""
+    """The fingerprints of checkpoint and processor: a commit, or a folder's hash."""
 
     checkpoint: str
     processor: str | None
-    """None where the checkpoint brings its own."""
+    """None if the checkpoint includes its own."""
 
     @classmethod
     def of(cls, options: LoadOptions) -> _Marks:
-        """Ask the hub, or hash the folders.
+        """Query the hub, or hash the folders.
 
         Args:
             options: as the family resolved them: its checkpoint may name a processor that the catalogue does not know.
@@ -167,7 +167,7 @@ class _Marks:
             raise ModelError(f"the processor of {options.checkpoint}: {error}") from error
 
     def pin(self, options: LoadOptions) -> LoadOptions:
-        """Ask for the very commits that the run's key names: a branch may move between two starts."""
+        """Pin the exact commits that the run key names; a branch may move between two sessions."""
         if not is_local(options.checkpoint):
             options = replace(options, revision=self.checkpoint)
         if options.processor is not None and not is_local(options.processor):
@@ -199,7 +199,7 @@ def _plan(
         "scale": spec.scale,
         "fingerprint": marks.checkpoint,
         "processor": marks.processor,
-        # Not only a permission: a checkpoint's own code may compute otherwise than the library's of the same name.
+        # More than a permission: a checkpoint's own code may compute differently from the library's.
         "trust_remote_code": options.trust_remote_code,
         "dataset_id": dataset.dataset_id,
         "template": dataset.template,
@@ -223,7 +223,7 @@ def _plan(
         config={
             "identity": identity,
             "processor": options.processor,
-            # As asked for, a branch say, and the commits that it was; a folder has neither.
+            # As requested (a branch, for example), and the commits it resolved to; a folder has neither.
             "asked_revision": spec.revision,
             "revision": options.revision,
             "processor_revision": options.processor_revision,
@@ -255,7 +255,7 @@ def _dataset_lines(dataset: Dataset) -> list[str]:
 
 
 def resume_line(run: Run, done: int, total: int, adopted: int) -> str:
-    """Say how much of a run is there already; ``adopted`` shards of it were found without rows."""
+    """Describe how much of a run is done; ``adopted`` counts its shards that were found without rows."""
     if run.status == "complete" and done == total:
         return f"{run.name}: complete already, all {total} pairs reused (run {run.run_id}); --new asks again"
     found = f", {adopted} shards of them found in the spool" if adopted else ""
@@ -263,7 +263,7 @@ def resume_line(run: Run, done: int, total: int, adopted: int) -> str:
 
 
 def changed_line(earlier: EarlierRun) -> str:
-    """Say of a run that began on another content of the same file how to go on with it."""
+    """Explain how to resume a run that began before the file's content changed."""
     return (
         f"{earlier.path} has changed since run {earlier.run_id} began ({earlier.n_pairs} pairs answered): "
         "this is another run; with the file as it was, the same command goes on with that one"

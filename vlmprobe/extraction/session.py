@@ -1,4 +1,4 @@
-"""One start of a run: what is left of it is asked and kept, and the database says how it stands."""
+"""One session of a run: infers the pairs that are left and records the run's status in the database."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = ["LazyModel", "RunSession", "SessionResult"]
 
-#: Pairs that are asked to find out how many fit.
+#: Pairs to try when measuring how many fit in memory.
 _PROBED = 4
 
 
 @dataclass(frozen=True, slots=True)
 class SessionResult:
-    """How the asking went."""
+    """The outcome of a session."""
 
     interrupted: bool
     n_inferred: int
@@ -44,7 +44,7 @@ class SessionResult:
 
 
 class RunSession:
-    """One start of a run, under its lease."""
+    """One session of a run, under its lease."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class RunSession:
         run: Run,
         batch_size: int | None,
     ) -> None:
-        """Store the arguments; nothing is loaded yet. ``batch_size``: as many pairs as fit when None."""
+        """Store the arguments; nothing is loaded yet. ``batch_size``: None = as many pairs as fit."""
         self._workspace, self._prepared, self._model = workspace, prepared, model
         self._database, self._console = workspace.database, workspace.console
         self._wanted_batch_size = batch_size
@@ -63,10 +63,10 @@ class RunSession:
         self._delivery = Delivery(0, 0)
 
     def find_done(self, *, resumed: bool) -> set[str]:
-        """Return the pairs that need not be asked again, those of shards left in the spool included."""
+        """Return the pairs that are already done, including those of shards left in the spool."""
         adopted = adopt_orphans(self._database, self.spool, self.run.run_id, tell=self._console.warn)
         with self._database.transaction() as connection:
-            # Read again: until the lease was ours another process may have gone on with it.
+            # Read it again: another process may have continued the run before we held the lease.
             self.run = get_run(connection, self.run.run_id)
             wanted = {pair.pair_id for pair in self._prepared.pairs}
             done = finished_pairs(connection, self.run.run_id) & wanted
@@ -75,11 +75,11 @@ class RunSession:
         return done
 
     def todo(self, done: set[str]) -> int:
-        """Return how many pairs are to be asked."""
+        """Return how many pairs are left."""
         return len(self._prepared.pairs) - len(done)
 
     def infer(self, done: set[str]) -> SessionResult:
-        """Load the model and ask; Ctrl-C ends it cleanly, any other error after keeping what is done."""
+        """Load the model and run inference; keep what is finished on Ctrl-C and on errors."""
         before = self.run.status
         self._set_status("running")
         return self._infer(self._load(before), done)
@@ -130,7 +130,7 @@ class RunSession:
         )
 
     def close(self, result: SessionResult) -> Delivery:
-        """Record how the run stands; bring MLflow up to date when it is complete.
+        """Record the run's status and, if it is complete, bring MLflow up to date.
 
         Raises:
             VlmprobeError: not one pair could be answered.
@@ -164,7 +164,7 @@ class RunSession:
             extraction.flush()
         except BaseException:
             _abandon(extraction, committer)
-            # The error that broke the run is the one to show: on a full disk, say, this fails too.
+            # Show the error that broke the run; this update may fail as well, for example on a full disk.
             with suppress(VlmprobeError):
                 self._set_status("failed")
             raise
@@ -182,7 +182,7 @@ class RunSession:
         try:
             return self._model.load()
         except BaseException as error:
-            # A complete run whose failed pairs were to be tried again is as complete as it was.
+            # A complete run stays complete, even if retrying its failed pairs could not start.
             ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             self._set_status(before if before == "complete" else ended)
             raise
@@ -193,7 +193,7 @@ class RunSession:
             self.run = get_run(connection, self.run.run_id)
 
     def _batch_size(self, model: Model) -> int:
-        """Return the size of the plan: a run keeps the one it began with, since its batches are redone whole."""
+        """Return the planned batch size; a run keeps its first one, since batches are redone whole."""
         begun = self.run.batch_size
         wanted = self._wanted_batch_size
         if begun is not None:
@@ -209,7 +209,7 @@ class RunSession:
         return model.fitting_batch(items)
 
     def _batches(self, batch_size: int) -> list[Batch]:
-        """Plan the dataset's own pairs as if there were no quads: boxes given later must change no number."""
+        """Plan the dataset's own pairs as if there were no quads; boxes added later must not change them."""
         batches = plan_batches(self._prepared.dataset.pairs, batch_size)
         return [
             *batches,
@@ -226,18 +226,18 @@ def _versions(manifest: dict[str, Any]) -> dict[str, str]:
 
 
 def _abandon(extraction: Extraction, committer: Committer) -> None:
-    """Keep what is done although the run broke; the error that broke it is the one to show."""
-    # Each by itself: rows of shards on disk are wanted also where the next shard does not fit on it.
+    """Keep what is finished after an error, and suppress further errors so that the first one is shown."""
+    # Separately: shards on disk need their rows even if the next shard no longer fits there.
     for step in (extraction.flush, committer.close):
-        with suppress(Exception):  # the spool has it, and the next start takes it from there
+        with suppress(Exception):  # it is in the spool, and the next session adopts it
             step()
 
 
 class LazyModel:
-    """A checkpoint that is loaded when it is first asked for, and let go with its family at the end."""
+    """A checkpoint that is loaded on first use and closed, with its family, on exit."""
 
     def __init__(self, family: OpenFamily, options: LoadOptions, console: Console) -> None:
-        """Load nothing yet: of runs that are complete no pair is asked."""
+        """Load nothing yet; complete runs need no model."""
         self._family, self._options, self._console = family, options, console
         self._model: Model | None = None
 

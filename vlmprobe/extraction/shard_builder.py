@@ -19,10 +19,10 @@ __all__ = ["ShardBuilder"]
 
 
 class ShardBuilder:
-    """Holds whole batches: a batch is in one shard or in none."""
+    """Collects whole batches; a batch is never split across shards."""
 
     def __init__(self, settings: Settings, run_id: str, layers: tuple[int, ...], first: int) -> None:
-        """Start with nothing; the next shard is number ``first``."""
+        """Start empty; the next shard is number ``first``."""
         self._settings, self._run_id, self._layers = settings, run_id, layers
         self._folder = settings.spool_of(run_id)
         self._number = first
@@ -44,7 +44,7 @@ class ShardBuilder:
         certificate: dict[str, Any] | None = None,
         replaces: bool = False,
     ) -> None:
-        """Take one batch."""
+        """Add one batch."""
         if not self._outputs:
             self._since = time.monotonic()
         self._outputs.append(output)
@@ -65,7 +65,7 @@ class ShardBuilder:
         )
 
     def write(self) -> ShardFile | None:
-        """Write what there is, if anything, and start the next shard."""
+        """Write the gathered batches, if any, and start the next shard."""
         if not self._outputs:
             return None
         content = ShardContent(

@@ -1,4 +1,4 @@
-"""Model families: code that loads a checkpoint of one architecture and answers swap pairs with it."""
+"""Model families: code that loads a checkpoint of one architecture and runs swap pairs through it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ How = Literal["fast", "plain", "exact"]
 
 
 class NotExactError(Exception):
-    """A family cannot say what float32 would have given, or there is no memory for it."""
+    """A family has no float32 reference, or there is not enough memory for it."""
 
 
 class Model(ABC):
@@ -46,11 +46,11 @@ class Model(ABC):
         """
 
     def run_batch(self, items: Sequence[BatchItem]) -> BatchOutput:
-        """Answer N pairs in one batch, the fastest way; see :meth:`submit`."""
+        """Infer N pairs in one batch, on the fast path; see :meth:`submit`."""
         return self.submit(items).result()
 
     def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
-        """Answer the same pairs with one plain, unpadded forward pass per question: the reference."""
+        """Infer the pairs with one plain, unpadded forward pass per question: the reference."""
         return self.submit(items, how="plain").result()
 
     @abstractmethod
@@ -75,11 +75,11 @@ class Model(ABC):
 
 
 class OpenFamily(ABC):
-    """A family found and ready to load: its code is imported, here or in another Python."""
+    """A family that is ready to load; its code runs here or in another Python."""
 
     @abstractmethod
     def resolve(self, options: LoadOptions) -> LoadOptions:
-        """Say which device and dtype ``auto`` means where the model will run, and where its processor is.
+        """Resolve ``auto`` to a device and a dtype where the model will run, and locate its processor.
 
         Raises:
             UsageError: there is no such device or dtype.
@@ -99,4 +99,4 @@ class OpenFamily(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End the process of another Python, if there is one; a second call does nothing."""
+        """Stop the process of another Python, if there is one; a second call does nothing."""

@@ -1,4 +1,4 @@
-"""Read a catalogue: the ``checkpoints.toml`` of this package, or a user's ``vlmprobe.toml`` of the same form."""
+"""Reads a catalog: this package's ``checkpoints.toml``, or a user's ``vlmprobe.toml`` of the same form."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _PLACE_KEYS = ("checkpoint", "processor")
 _TEXT_KEYS = ("checkpoint", "processor", "revision", "processor_revision")
 _COUNT_KEYS = ("samples_seen", "global_steps")
 _ENVIRONMENT_KEYS = ("python", "pythonpath", "timeout")
-#: As many as a database's column holds, and more than any training.
+#: Fits the database's column, and is more than any training.
 _MOST = 2**62
 _FAMILY_KEYS = ("architecture", "needs", "packages", *_ENVIRONMENT_KEYS, "scales")
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleEntry:
-    """What a file says about a scale; None where it says nothing."""
+    """The entry of a scale in a file; None for values that are not set."""
 
     checkpoint: str | None = None
     processor: str | None = None
@@ -39,10 +39,10 @@ class ScaleEntry:
     global_steps: int | None = None
 
     def over(self, base: ScaleEntry) -> ScaleEntry:
-        """Lay this entry over another one, field by field."""
+        """Override another entry with this one, field by field."""
         if self.processor is None and brings_processor(self.checkpoint):
             base = replace(base, processor=None, processor_revision=None)
-        # A revision names a commit of one repository; it must not outlive the one it came with.
+        # A revision belongs to one repository, so it is dropped along with it.
         if self.checkpoint is not None:
             base = replace(base, revision=None)
         if self.processor is not None:
@@ -52,19 +52,19 @@ class ScaleEntry:
 
 @dataclass(frozen=True, slots=True)
 class FamilyEntry:
-    """What the files say about a family."""
+    """The entry of a family, merged from the files."""
 
     architecture: str
     scales: dict[str, ScaleEntry] = field(default_factory=dict)
     needs: str | None = None
-    """What its code needs installed, for a reader."""
+    """What its code needs installed, as text for the user."""
     packages: tuple[str, ...] = ()
-    """Import names of what it needs, to see whether it is there."""
+    """Import names of what it needs, to check whether it is installed."""
     environment: Environment | None = None
 
 
 def read_catalog_file(file: Path, families: dict[str, FamilyEntry], meanings: dict[str, ScaleEntry]) -> None:
-    """Lay what a file says over what is known.
+    """Merge a file into the catalog, overriding what is there.
 
     Args:
         file: the TOML file.
@@ -108,7 +108,7 @@ def _family(name: str, value: Any, known: FamilyEntry | None, file: Path) -> Fam
 
 
 def _environment(table: dict[str, Any], where: str, file: Path) -> Environment | None:
-    """Read which Python runs the family; whether it is there is asked when the family is opened."""
+    """Read which Python runs the family; opening the family checks whether it exists."""
     given = [key for key in _ENVIRONMENT_KEYS if key in table]
     if not given:
         return None
@@ -137,7 +137,7 @@ def _name(name: str, what: str, file: Path) -> str:
 
 
 def _absolute(path: str, file: Path) -> str:
-    """Return a path of the file as seen from the file, symbolic links kept."""
+    """Resolve a path relative to the file, keeping symbolic links."""
     return os.path.abspath(file.parent / os.path.expanduser(path))  # noqa: PTH100, PTH111  (resolve() follows links)
 
 
@@ -153,17 +153,17 @@ def _scale(value: Any, where: str, file: Path, allowed: tuple[str, ...]) -> Scal
         if key in table:
             fields[key] = count
     for key in _PLACE_KEYS:
-        # A path in a file means what it means to a reader of that file, wherever the command runs.
+        # A path in a file is relative to that file, wherever the command runs.
         if key in fields and (folder := _folder(fields[key], file)) is not None:
             fields[key] = folder
     return ScaleEntry(**fields)
 
 
 def brings_processor(checkpoint: str | None) -> bool:
-    """Return whether this is a folder with tokenizer and image processor of its own."""
+    """Return whether this is a folder that includes a tokenizer and an image processor."""
     if checkpoint is None:
         return False
-    # os.path says no to a name that is too long, or of a user who is not there; pathlib raises.
+    # os.path returns False for a name that is too long or for an unknown user; pathlib raises.
     folder = os.path.expanduser(checkpoint)  # noqa: PTH111
     tokenizer, *others = (
         os.path.isfile(os.path.join(folder, name))  # noqa: PTH113, PTH118

@@ -1,4 +1,4 @@
-"""Whether the fast path may be believed: its output against one plain forward pass per question."""
+"""Certifies the fast path: compares its output with one plain forward pass per question."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ MAX_REL_DH = 1e-5
 MIN_MEDIAN_DELTA_COS = 0.99
 #: Half precision: below this |delta|/|h| a layer's delta is mostly rounding, and its cosine says nothing.
 MIN_DELTA_RATIO = 0.02
-#: Half precision, where float32 is known: how much larger than that of plain forwards the error of a delta may be.
+#: Half precision with a float32 reference: how many times the plain path's delta error passes.
 MAX_ERROR_RATIO = 1.1
-#: Answers whose margin is no larger than this are near ties, which rounding may turn.
+#: Answers whose margin is no larger than this are near ties, which rounding may flip.
 MIN_MARGIN = 0.1
-#: So are those with a token that led by no more than this: bfloat16's steps are an eighth at the size of a logit.
+#: So are those with a token that led by no more than this: near a logit, bfloat16 has steps of 1/8.
 MIN_LEAD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A batch run both ways."""
+    """The outcome of running a batch both ways."""
 
     max_rel_dh: float
     """Largest |h_fast - h_plain| / |h_plain| over layers, pairs and sides."""
@@ -47,8 +47,8 @@ class Comparison:
     plain_delta_error: float
     """The same of the plain run."""
     answers_compared: int
-    """Answers that are no near ties: half precision, plain |margin| above 0.1 and each token's lead above 0.5; float32,
-    or no margin at all too."""
+    """Answers that are not near ties. Half precision: plain |margin| above 0.1 and each token's lead above
+    0.5; float32: |margin| above 0.1, or no margin at all."""
     answers_equal: int
     passed: bool
 
@@ -140,7 +140,7 @@ def _is_clear(fast: BatchOutput, plain: BatchOutput) -> np.ndarray[Any, np.dtype
     if plain.dtype == "float32":
         clear |= np.isnan(size)
         return clear
-    # The margin speaks of two words; other words may be tied.
+    # The margin compares only two words; other words may be tied.
     if fast.leads is not None:
         clear &= fast.leads > MIN_LEAD
     return clear

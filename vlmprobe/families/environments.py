@@ -1,4 +1,4 @@
-"""The other Python environment that a family's model runs in, as a user's ``vlmprobe.toml`` names it."""
+"""The separate Python environment that runs a family's model, as set in a user's ``vlmprobe.toml``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vlmprobe.errors import InputError
 
 __all__ = ["DEFAULT_TIMEOUT_S", "Environment"]
 
-#: Loading a large checkpoint from a slow disk takes minutes; a worker that hangs must not take the night.
+#: Loading a large checkpoint from a slow disk takes minutes; a hanging worker must not cost a whole night.
 DEFAULT_TIMEOUT_S = 900.0
 
 
@@ -19,14 +19,14 @@ class Environment:
     """A Python interpreter with packages that this one cannot have."""
 
     python: str
-    """The interpreter's path: absolute, symbolic links kept, since a virtual environment is found by them."""
+    """The interpreter's absolute path; symbolic links are kept, since virtual environments rely on them."""
     pythonpath: tuple[str, ...] = ()
-    """Folders put on that environment's path, a clone of a model's own code for one."""
+    """Folders to add to that environment's path, such as a clone of a model's own code."""
     timeout: float = DEFAULT_TIMEOUT_S
-    """Seconds without an answer after which the process counts as hung."""
+    """Seconds without a reply after which the process counts as hung."""
 
     def problem(self) -> str | None:
-        """Say what keeps this environment from being used; None when nothing that can be seen from here does."""
+        """Return why this environment cannot be used, or None if nothing visible from here prevents it."""
         python = Path(self.python)
         if not python.is_file():
             return f"there is no Python at {python}"
@@ -38,7 +38,7 @@ class Environment:
         return None
 
     def check(self, family: str) -> None:
-        """Make sure that the interpreter can be started; called when the family is opened, not before.
+        """Check that the interpreter can be started; called only when the family is opened.
 
         Raises:
             InputError: it is not there or not executable, or a folder of ``pythonpath`` is not there.

@@ -1,4 +1,4 @@
-"""What tells two checkpoints apart: the commit of a hub repository, or a hash of a folder's files."""
+"""Identifies a checkpoint by the commit of its hub repository, or by a hash of its folder's files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["fingerprint"]
 _WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth"})
 _SETTINGS = frozenset({".json", ".jinja", ".yaml", ".yml", ".model", ".py"})
 _TEXTS = frozenset({"merges.txt", "vocab.txt"})
-#: What a training run leaves beside a checkpoint and no model reads.
+#: Files that a training run leaves next to a checkpoint and that no model reads.
 _TRAINING = re.compile(
     r"^(optimizer|scheduler|scaler|rng_state|training_args|trainer_state|train_results|all_results|eval_results"
     r"|(optim|train)\.pt$)"
 )
 _TRAINING_FOLDER = re.compile(r"^(\.|checkpoint-|global_step|runs$|logs$|__pycache__$)")
-#: One of these is in the cache where a repository was used; a tokenizer alone may have no config.
+#: A cached repository has one of these; a tokenizer alone may have no config.
 _WITNESSES = ("config.json", "tokenizer_config.json", "tokenizer.json")
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
@@ -32,7 +32,7 @@ _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 def fingerprint(
     checkpoint: str, revision: str | None = None, cache_dir: Path | None = None, *, weights: bool = True
 ) -> str:
-    """Identify the content of a checkpoint, or of what stands in for its tokenizer and image processor.
+    """Identify the content of a checkpoint, or of a separate tokenizer and image processor.
 
     Args:
         checkpoint: a folder or a hub id.
@@ -93,7 +93,7 @@ def _of_hub(repository: str, revision: str | None, cache_dir: Path | None) -> st
     from huggingface_hub.errors import HFValidationError
 
     try:
-        # The hub is asked before the cache: a branch may have moved since, and loading would follow it.
+        # Query the hub before the cache: a branch may have moved since, and loading would follow it.
         commit = huggingface_hub.model_info(repository, revision=revision, timeout=10).sha
         reason = "it names no commit"
     except HFValidationError as error:

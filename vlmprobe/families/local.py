@@ -1,4 +1,4 @@
-"""A model in this process: the family's code, with its faults turned into the errors that a user sees."""
+"""Runs a model in this process and turns the faults of its family into user-facing errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ERRORS: dict[str, type[VlmprobeError]] = {
 
 
 def error_of(kind: str, message: str) -> VlmprobeError:
-    """Return the error that a user sees for a fault of this kind."""
+    """Return the user-facing error for a fault of this kind."""
     return _ERRORS.get(kind, VlmprobeError)(message)
 
 
@@ -66,7 +66,7 @@ class LocalFamily(OpenFamily):
             return LocalModel(self._code.load(options))
 
     def close(self) -> None:
-        """Do nothing: no process of its own is there to end."""
+        """Do nothing; there is no other process to stop."""
 
 
 class LocalModel(Model):
@@ -99,14 +99,14 @@ class LocalModel(Model):
         return self._submit(lambda: family.fitting_batch(items)).result()
 
     def close(self) -> None:
-        """Drop the model, so that the next scale finds its memory free; a batch under way is finished."""
+        """Finish a running batch, then release the model and its memory for the next scale."""
         for threads in (self._preparing, self._running):
             threads.shutdown(cancel_futures=True)
         self._family = None
         gc.collect()
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
-            # What PyTorch keeps for itself is missing to other processes, such as those of several GPUs.
+            # Memory that PyTorch caches is not available to other processes, such as those of several GPUs.
             torch.cuda.empty_cache()
 
     def _submit(self, work: Callable[[], Result]) -> Future[Result]:

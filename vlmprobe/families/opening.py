@@ -1,4 +1,4 @@
-"""Open a family where its settings say: in this process, or in another Python environment."""
+"""Opens a family in this process or, if its settings say so, in another Python environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["open_family", "open_on_devices"]
 
 
 def open_on_devices(name: str, environment: Environment | None, family: OpenFamily) -> OpenFamily:
-    """Return a family that is loaded on several devices, in a process each.
+    """Return a family that is loaded on several devices, each in its own process.
 
     Args:
         name: the family.
@@ -32,7 +32,7 @@ def open_on_devices(name: str, environment: Environment | None, family: OpenFami
 
 
 def open_family(name: str, environment: Environment | None = None) -> OpenFamily:
-    """Open the family of this name; where an environment is given, its code is imported there and not here.
+    """Open a family by name; with an environment, its code is imported only there.
 
     Raises:
         UsageError: no family has this name; the message lists them.

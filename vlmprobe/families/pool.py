@@ -1,4 +1,4 @@
-"""One model on several devices: a process each, batches handed to whichever has least to do."""
+"""One model on several devices, with a process for each; a batch goes to the least busy device."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class SpreadFamily(OpenFamily):
     """A family whose model is loaded on each of several devices."""
 
     def __init__(self, first: OpenFamily, open_one: Callable[[], OpenFamily]) -> None:
-        """Remember how to open it.
+        """Store the arguments; no process is started yet.
 
         Args:
-            first: what resolves options.
+            first: the family that resolves options.
             open_one: opens the family in a process of its own.
         """
         self._first, self._open_one = first, open_one
@@ -41,13 +41,13 @@ class SpreadFamily(OpenFamily):
         return DevicePool(self._open_one, options)
 
     def close(self) -> None:
-        """See :meth:`OpenFamily.close`; the processes are the model's to end."""
+        """See :meth:`OpenFamily.close`; the model stops the processes."""
         self._first.close()
 
 
 @dataclass
 class _Call:
-    """A batch, what was promised for it, and who is at it."""
+    """A submitted batch and the future of its output."""
 
     items: Sequence[BatchItem]
     how: How
@@ -56,7 +56,7 @@ class _Call:
 
 @dataclass
 class _Device:
-    """One device, its process and what it has been given."""
+    """One device, its process and its pending batches."""
 
     name: str
     family: OpenFamily
@@ -67,10 +67,10 @@ class _Device:
 
 
 class DevicePool(Model):
-    """The processes; one that dies is started again once, and what it was at is done again."""
+    """One process per device; one that dies is restarted once, and its pending batches are rerun."""
 
     def __init__(self, open_one: Callable[[], OpenFamily], options: LoadOptions) -> None:
-        """Start a process a device and load the checkpoint in all of them at once."""
+        """Start one process per device and load the checkpoint in all of them in parallel."""
         self._open_one, self._options = open_one, options
         self._lock = threading.RLock()
         self._closed = False
@@ -106,7 +106,7 @@ class DevicePool(Model):
         return min(each.result() for each in found)
 
     def close(self) -> None:
-        """End all processes."""
+        """Stop all processes."""
         with self._lock:
             self._closed = True
             devices = list(self._devices)
@@ -130,8 +130,8 @@ class DevicePool(Model):
     def _finish(self, device: _Device, model: Model, call: _Call, done: Future[BatchOutput]) -> None:
         error: BaseException | None
         if done.cancelled() and not self._closed:
-            # A process that is gone takes what it had not begun with it. Left cancelled, the batch would be asked
-            # again pair by pair, which gives other last bits than the whole batch.
+            # A process that dies cancels the batches it had not begun. Left cancelled, a batch would be
+            # rerun pair by pair, with other last bits than the whole batch.
             error = WorkerError(f"{device.name}: its process is gone")
         else:
             error = None if done.cancelled() else done.exception()
@@ -148,7 +148,7 @@ class DevicePool(Model):
                 call.promised.set_result(done.result())
 
     def _restart(self, device: _Device, model: Model, error: WorkerError) -> bool:
-        """Start a process again that is gone; return whether its calls are taken care of."""
+        """Restart a process that died; return whether its calls will be handled."""
         with self._lock:
             if self._closed:
                 return False

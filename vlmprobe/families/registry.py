@@ -1,4 +1,4 @@
-"""Which families there are: those of this package, and plug-ins of the entry-point group ``vlmprobe.families``."""
+"""The registry of families: our own, and plug-ins in the entry-point group ``vlmprobe.families``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["conflict", "family_names", "family_target", "load_family_class", "mi
 
 GROUP = "vlmprobe.families"
 
-#: The families of this package. They are no entry points: a checkout on the PYTHONPATH has no metadata to hold those.
+#: The families of this package. Not entry points, since a checkout on the PYTHONPATH has no metadata.
 _OWN = {
     "auto": "vlmprobe.families.worker.auto:Auto",
     "molmo": "vlmprobe.families.worker.molmo:Molmo",
@@ -33,7 +33,7 @@ def family_names() -> list[str]:
 
 
 def family_target(name: str) -> str:
-    """Return where the code of a family is, ``module:class``, without importing it.
+    """Return the location of a family's code, ``module:class``, without importing it.
 
     Raises:
         UsageError: no family has this name, and the message lists them; or two packages offer it.
@@ -43,7 +43,7 @@ def family_target(name: str) -> str:
         raise unknown_name("family", name, sorted(registered))
     said = conflict(name)
     if said is not None:
-        # Whichever ran, its numbers would go into the runs of the other.
+        # Numbers computed by one would be stored in the runs of the other.
         raise UsageError(
             f"family {name!r} is {said}; uninstall one, or have it register another name (docs/families.md)"
         )
@@ -51,7 +51,7 @@ def family_target(name: str) -> str:
 
 
 def conflict(name: str) -> str | None:
-    """Say which packages offer a family of this name, where it is more than one; None where it is not."""
+    """Name the packages that offer a family of this name, or return None unless there are several."""
     points = [point for point in entry_points(group=GROUP) if point.name == name]
     packages = {point.dist.name if point.dist else point.module.partition(".")[0] for point in points}
     if name in _OWN:
@@ -66,7 +66,7 @@ def load_family_class(name: str) -> type[Family]:
         UsageError: no family has this name, the message lists them; or two packages offer it.
         MissingPackageError: a package that the family needs is not installed, or in a version that it cannot use.
         ModelError: the entry point does not lead to a family.
-        VlmprobeError: the machine cannot import it: its disk is full, say.
+        VlmprobeError: the import failed for another reason, such as a full disk.
     """
     target = family_target(name)
     try:
@@ -84,5 +84,5 @@ def load_family_class(name: str) -> type[Family]:
 
 
 def _registered() -> dict[str, str]:
-    """Return where each family's code is; of a name that is offered twice, this package's."""
+    """Return where each family's code is; this package's own code wins over other packages."""
     return {point.name: point.value for point in entry_points(group=GROUP)} | _OWN

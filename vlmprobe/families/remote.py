@@ -24,10 +24,10 @@ _CALLS: dict[How, str] = {"fast": "run_batch", "plain": "run_plain", "exact": "r
 
 
 class RemoteFamily(OpenFamily):
-    """A family in an environment of its own; the process starts with the first call."""
+    """A family in a separate environment; its process starts with the first call."""
 
     def __init__(self, name: str, environment: Environment) -> None:
-        """Remember what to start.
+        """Look the family up; its process starts later.
 
         Raises:
             UsageError: no family has this name; the message lists them.
@@ -52,7 +52,7 @@ class RemoteFamily(OpenFamily):
 class _RemoteModel(Model):
     """A checkpoint loaded in a worker."""
 
-    # One more than in this process: a batch of images is on its way for about as long as a GPU takes for one.
+    # One more than in this process: sending a batch of images takes about as long as a GPU needs for one.
     depth = 3
 
     def __init__(self, worker: WorkerProcess, info: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The catalogue of scales: which checkpoint each scale of each family is, and how much training it saw.
+"""The catalog of scales: each family's scales, their checkpoints and how much training they have seen.
 
 Scales are data: ``checkpoints.toml`` beside this file, extended by a user's ``vlmprobe.toml``.
 """
@@ -53,10 +53,10 @@ class ScaleSpec:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a family's code needs installed where it runs."""
+    """The packages that a family's code needs where it runs."""
 
     text: str | None
-    """For a reader; None where the files do not say."""
+    """As text for the user; None if the files do not say."""
     packages: tuple[str, ...]
     """Import names."""
 
@@ -69,7 +69,7 @@ class Catalog:
     _meanings: dict[str, ScaleEntry] = field(default_factory=dict)
 
     def family_names(self) -> list[str]:
-        """Return the catalogue's families and the installed ones without an entry, in alphabetical order."""
+        """Return the catalog's families and the installed ones without an entry, in alphabetical order."""
         return sorted({*self._families, *family_names()})
 
     def architecture(self, family: str) -> str:
@@ -89,7 +89,7 @@ class Catalog:
         return [name for name, entry in self._family(family).scales.items() if entry.checkpoint is not None]
 
     def listed_scales(self, family: str) -> dict[str, ScaleEntry]:
-        """Return what is known of each of the family's scales, those without a checkpoint included.
+        """Return the entries of all of the family's scales, including those without a checkpoint.
 
         Raises:
             UsageError: no family has this name; the message lists them.
@@ -107,7 +107,7 @@ class Catalog:
         return known.environment or self._family(known.architecture).environment
 
     def needs(self, family: str) -> Needs:
-        """Return what the family's code needs installed: its own entry's word, else its architecture's.
+        """Return the packages that the family's code needs: those of its own entry, else its architecture's.
 
         Raises:
             UsageError: no family has this name; the message lists them.
@@ -119,9 +119,9 @@ class Catalog:
     def scale(
         self, family: str, scale: str, checkpoint: str | None = None, processor: str | None = None
     ) -> ScaleSpec:
-        """Look up a scale; an explicit checkpoint or processor goes before the catalogue's.
+        """Look up a scale; an explicit checkpoint or processor overrides the catalog's.
 
-        A scale that the catalogue does not know is allowed with an explicit checkpoint: it is the user's own.
+        A scale that is not in the catalog is allowed with an explicit checkpoint.
         An explicit checkpoint folder that holds a tokenizer brings its own processor. A folder without one takes the
         base's, in a family whose other scales do so.
 
@@ -132,7 +132,7 @@ class Catalog:
         """
         known = self._family(family)
         safe_name(scale, "scale")
-        # The name alone says how much training a scale saw, also where the family does not list it.
+        # A scale's name alone determines its training, even if the family does not list it.
         chosen = self._named(scale, known.scales.get(scale, ScaleEntry()))
         if checkpoint is None and chosen.checkpoint is None:
             raise self._without_checkpoint(family, scale)
@@ -140,7 +140,7 @@ class Catalog:
         if chosen.processor is None and scale != _BASE:
             chosen = self._with_base_processor(family, chosen)
         if chosen.processor == chosen.checkpoint and chosen.processor_revision is None:
-            # Said twice it is still one repository, at one revision.
+            # Given twice, it is still one repository at one revision.
             chosen = replace(chosen, processor=None)
         return ScaleSpec(
             family=family,
@@ -156,7 +156,7 @@ class Catalog:
         )
 
     def training_of(self, scale: str) -> tuple[int | None, int | None]:
-        """Return the samples and steps that a scale's name alone stands for; None where it says nothing."""
+        """Return the samples and steps that a scale's name alone stands for; None if unknown."""
         meaning = self._meanings.get(scale, ScaleEntry())
         return meaning.samples_seen, meaning.global_steps
 
@@ -164,7 +164,7 @@ class Catalog:
         return entry.over(self._meanings.get(scale, ScaleEntry()))
 
     def _with_base_processor(self, family: str, chosen: ScaleEntry) -> ScaleEntry:
-        """Give a folder without tokenizer and image processor those that the family's other scales take."""
+        """Use the base's processor for a folder without one, if the family's other scales use it."""
         scales = self._family(family).scales
         base = scales.get(_BASE, ScaleEntry())
         place, revision = base.processor, base.processor_revision
@@ -196,7 +196,7 @@ class Catalog:
 
 
 def load_catalog(user_file: Path | None = None) -> Catalog:
-    """Read the bundled catalogue and a user's file over it.
+    """Read the bundled catalog, and a user's file on top of it.
 
     Args:
         user_file: the user's file; when None, ``vlmprobe.toml`` of the working directory if there is one.
@@ -204,7 +204,7 @@ def load_catalog(user_file: Path | None = None) -> Catalog:
     Raises:
         InputError: the file is missing, is no TOML, or has an unknown key or a value of the wrong kind.
     """
-    # A link to nowhere or a folder of this name is no reason to go on without what the user meant.
+    # Do not skip a dangling link or a folder of this name: the user meant it to be read.
     if user_file is None and (Path(USER_FILE).exists() or Path(USER_FILE).is_symlink()):
         user_file = Path(USER_FILE)
     families: dict[str, FamilyEntry] = {}
@@ -216,7 +216,7 @@ def load_catalog(user_file: Path | None = None) -> Catalog:
 
 
 def _lacks_processor(checkpoint: str) -> bool:
-    """Return whether a folder's files show that it has none; of a hub id nothing is known before it is loaded."""
+    """Return whether a folder has no processor; False for a hub id, which is unknown before it is loaded."""
     return Path(checkpoint).expanduser().is_dir() and not brings_processor(checkpoint)
 
 

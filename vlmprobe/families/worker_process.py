@@ -34,12 +34,12 @@ Answer = tuple[dict[str, Any], list[bytes]]
 Result = TypeVar("Result")
 
 _BOOTSTRAP = Path(bootstrap.__file__)
-#: What this process's Python is told by its environment must not reach the other one.
+#: Variables that configure this process's Python; they must not reach the other one.
 _OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 _PIPE_BYTES = 2**20
 _LAST_WORDS = 50
 _GRACE_S = 5.0
-#: Longest time until the process says that it is a worker; no package is imported before.
+#: Longest wait for the worker's greeting; it imports no package before that.
 _GREETING_S = 60.0
 _DOING = {
     "resolve": "starting",
@@ -108,7 +108,7 @@ class WorkerProcess:
         header, blobs = write()
         process = self._process or self._start()
         assert process.stdin is not None  # noqa: S101  (it was opened as a pipe)
-        # A process that is gone is noticed where its answer is missing.
+        # A process that died is noticed when its reply is missing.
         with suppress(OSError, ValueError):
             protocol.send(process.stdin, {"call": name, **header}, blobs)
 
@@ -117,8 +117,8 @@ class WorkerProcess:
         answer: Answer | None = None
         if self._ended is None:
             try:
-                # A large frame does not leave for a process that reads no more. One that does not start as a worker is
-                # found out by then, too.
+                # A large frame cannot be sent to a process that no longer reads. By then, a process that did
+                # not start as a worker has been detected, too.
                 sent.result(timeout=self._environment.timeout + 2 * _GRACE_S)
                 answer = self._answers.get(timeout=max(deadline - time.monotonic(), 0.0))
             except (queue.Empty, TimeoutError):
@@ -141,7 +141,7 @@ class WorkerProcess:
         return said, out
 
     def close(self, *, kill: bool = False) -> None:
-        """End the process; a second call does nothing."""
+        """Stop the process; a second call does nothing."""
         for threads in (self._sending, self._reading):
             threads.shutdown(wait=False, cancel_futures=True)
         process, self._process = self._process, None
@@ -150,7 +150,7 @@ class WorkerProcess:
         if kill:
             process.kill()
         if process.stdin is not None:
-            # It may be gone already, with what was still to be written.
+            # The process may be gone before everything was written.
             with suppress(OSError):
                 process.stdin.close()
         try:
@@ -174,7 +174,7 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={name: value for name, value in os.environ.items() if name not in _OURS},
-                # Ctrl-C in the terminal is the parent's to handle: a batch under way is finished, then all ends.
+                # The parent handles Ctrl-C: it finishes the running batch, then stops everything.
                 start_new_session=True,
             )
         except OSError as error:
@@ -194,7 +194,7 @@ class WorkerProcess:
         return self._process
 
     def _await_greeting(self, process: subprocess.Popen[bytes]) -> None:
-        """Send nothing to a program that is no worker: a shell would run it."""
+        """Wait for the greeting before sending anything; a program that is not a worker might run it."""
         try:
             if self._greeted.result(min(_GREETING_S, self._environment.timeout)):
                 return
@@ -276,7 +276,7 @@ def _how_it_ended(code: int) -> str:
 
 
 def _plugin(target: str) -> tuple[str, str] | None:
-    """Return name and file of the package that a plug-in's code is in; vlmprobe's own travels anyway."""
+    """Return name and file of a plug-in's package; None for vlmprobe's own code, which is sent anyway."""
     package = target.partition(":")[0].partition(".")[0]
     spec = None if package == "vlmprobe" else find_spec(package)
     return None if spec is None or spec.origin is None else (package, spec.origin)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["accuracy_over_scales"]
 
-#: Right half of the time on each of two questions.
+#: Chance level for both answers: right half of the time on each of two questions.
 _GUESSED = 0.25
 
 

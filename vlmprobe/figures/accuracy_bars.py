@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["accuracy_bars", "category_validity_bars"]
 
 _GUESSED = 0.5
-#: Of the room between two groups of bars.
+#: Share of the space per group that its bars take.
 _GROUP = 0.8
 
 
 class _Kind(NamedTuple):
-    """What one bar of a group shows, and how much of its colour is white."""
+    """What one bar of a group shows, and how much white is mixed into its color."""
 
     name: str
     label: str
@@ -48,8 +48,9 @@ def accuracy_bars(
 ) -> Figure:
     """Draw how often the original question, the swapped one and both are answered right, with Wilson 95 % bounds.
 
-    A panel an axis and one for all pairs, two a row, families below each other; a group of three bars a scale,
-    in the order of training. The dotted line is a guess at one question; a guess at both is right half as often.
+    One panel per axis and one for all pairs, two in a row, families below each other; one group of three bars
+    per scale, in the order of training. The dotted line is a guess at one question; a guess at both is right
+    half as often.
 
     Args:
         points: one a (family, scale, axis); axes and ``overall``.
@@ -172,7 +173,7 @@ def _group(
             value,
             width * 0.92,
             facecolor=theme.pale(shown, kind.white),
-            # A hatch takes the colour of the edge.
+            # A hatch takes the color of the edge.
             edgecolor=shown,
             hatch=kind.hatch,
             linewidth=0.8,

@@ -1,4 +1,4 @@
-"""What no figure can show: nothing, an unknown name, two values for one mark, two metrics on one axis."""
+"""Rejects what no figure can show: no data, unknown names, two values for one mark, two metrics."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def check_marks(
     kind: str = "",
     known: Sequence[str] | None = None,
 ) -> None:
-    """Refuse no marks, and two for one place.
+    """Raise if there are no marks, duplicate marks or unknown names.
 
     Args:
         what: the figure, for the message.
         marks: family, scale and name of each value; the name is an axis, a category or another target.
         noun: what a value is, for the message.
-        nothing: what to do when there are none.
+        nothing: what to do if there are none, for the message.
         kind: what a name is, for the message.
         known: the names there may be; None = any.
 
@@ -49,13 +49,13 @@ def check_marks(
 
 
 def check_points(what: str, points: Sequence[AccuracyPoint], kind: str, known: Sequence[str]) -> None:
-    """Refuse points as ``check_marks`` does."""
+    """Check points with ``check_marks``."""
     marks = [(point.family, point.scale, point.target) for point in points]
     check_marks(what, marks, "points", "no points to draw; run `vlmprobe extract`", kind=kind, known=known)
 
 
 def check_one_metric(what: str, items: Iterable[LayerCurve | PeakPoint]) -> None:
-    """Refuse values of several metrics or subsets.
+    """Raise if the values are of several metrics or subsets.
 
     Raises:
         UsageError: there are several; the message names them.

@@ -1,4 +1,4 @@
-"""What figures with decoder layers on x share: a line and its band, a control's band, and the y range."""
+"""Shared parts of figures with decoder layers on x: a line and its band, a control's band, the y range."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = ["shared_limits"]
 
 _MARKS_A_LINE = 6
 _MARK_EVERY_LAYER_UP_TO = 12
-#: Norms that grow more than this over the layers leave a flat line on a linear axis.
+#: Norms that grow by more than this over the layers look flat on a linear axis.
 _LOG_FROM_RATIO = 30.0
 _BAND_OPACITY = 0.16
-#: Of the line around a band, which shows how far it goes where bands lie on each other.
+#: Opacity of the line around a band, which shows its extent where bands overlap.
 _EDGE_OPACITY = 0.4
 #: Bands of more lines than this are drawn lighter, or they would add up to one dark area.
 FEW = 3
@@ -60,14 +60,14 @@ def shared_limits(curves: Sequence[LayerCurve]) -> tuple[float, float] | None:
 
 
 def check(what: str, curves: Sequence[LayerCurve]) -> None:
-    """Refuse what does not belong in one figure: no curves, several metrics or subsets, a line twice."""
+    """Check that curves belong in one figure: at least one, of one metric and subset, and no line twice."""
     check_one_metric(what, curves)
     marks = [(curve.family, curve.scale, curve.target) for curve in curves]
     check_marks(what, marks, "curves", "no curves to draw; run `vlmprobe analyze`")
 
 
 def prepare(panels: Sequence[Axes], curves: Sequence[LayerCurve], limits: tuple[float, float] | None) -> None:
-    """Set both axes of panels that share them: whole layers on x, zero or a log scale on y, the range."""
+    """Set up the shared axes of panels: whole layers on x, a zero line or a log scale on y, the range."""
     from matplotlib.ticker import MaxNLocator
 
     logarithmic = wants_log(curves, limits)
@@ -174,7 +174,7 @@ def draw_control(panel: Axes, controls: Sequence[LayerCurve]) -> None:
 
 
 def control_handle(entry: Entry, *, several: bool) -> Artist:
-    """Return what stands in a legend for the band of a metric's control, or for that of several scales' controls."""
+    """Return the legend entry for the band of a metric's control, or for those of several scales."""
     from matplotlib.patches import Patch
 
     name = entry.control.label if entry.control else "control"
@@ -183,7 +183,7 @@ def control_handle(entry: Entry, *, several: bool) -> Artist:
 
 
 def handle(look: Look | Mark, label: str, *, faded: bool = False) -> Artist:
-    """Return what stands for a line in a legend."""
+    """Return the legend entry of a line."""
     from matplotlib.lines import Line2D
 
     return Line2D(
@@ -200,7 +200,7 @@ def handle(look: Look | Mark, label: str, *, faded: bool = False) -> Artist:
 
 
 def count_note(curves: Iterable[LayerCurve]) -> str:
-    """Return how many vectors the values of a panel are made of."""
+    """Return a note with the number of vectors behind a panel's values."""
     counts = [curve.n for curve in curves if finite(curve.values)]
     if not counts:
         return ""
@@ -209,7 +209,7 @@ def count_note(curves: Iterable[LayerCurve]) -> str:
 
 
 def wants_log(curves: Sequence[LayerCurve], limits: tuple[float, float] | None = None) -> bool:
-    """Whether this is a metric that may grow by orders of magnitude and does, over the layers or the given range."""
+    """Whether the metric can grow by orders of magnitude and does, over the layers or the given range."""
     if not entry_of(curves[0].metric).is_logarithmic:
         return False
     values = list(limits) if limits else finite(v for curve in curves for v in (*curve.values, *curve.low))
@@ -228,12 +228,12 @@ def finite(values: Iterable[float]) -> list[float]:
 
 
 def _marked(values: Sequence[float], shift: int) -> list[int]:
-    """Which points get a mark: all of a short line, some of a long one, and each that no line reaches."""
+    """Choose the points that get a mark: all of a short line, some of a long one, every isolated point."""
     n = len(values)
     if n <= _MARK_EVERY_LAYER_UP_TO:
         return list(range(n))
     step = max(1, n // _MARKS_A_LINE)
-    # Each scale starts elsewhere, so that the marks of lines that run together do not cover each other.
+    # Each scale starts at a different point, so that marks of overlapping lines do not cover each other.
     regular = set(range(shift % step, n, step))
     padded = [math.nan, *values, math.nan]
     lone = {i for i in range(n) if math.isnan(padded[i]) and math.isnan(padded[i + 2])}

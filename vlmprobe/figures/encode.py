@@ -1,4 +1,4 @@
-"""A figure as bytes: the same figure gives the same bytes, today and tomorrow."""
+"""Encodes figures as bytes; the same figure always yields the same bytes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "encode", "to_pdf", "to_png", "to_svg"]
 
-#: What a figure can be written as; also the endings of the files.
+#: Formats that a figure can be written in; also the file extensions.
 FORMATS = ("png", "pdf", "svg")
 
-#: Of PNG: from here to 9 takes twice the time for a twentieth of the size.
+#: Level for PNG; level 9 takes twice the time to save a twentieth of the size.
 _COMPRESSION = 3
 
 
@@ -30,9 +30,9 @@ def to_png(figure: Figure, dpi: float = 110) -> bytes:
     try:
         canvas = FigureCanvasAgg(figure)
         figure.set(dpi=dpi, facecolor="white")
-        # Not savefig, which draws a figure with a layout engine twice: once for the layout, without looking.
+        # Not savefig, which draws a figure with a layout engine twice, once only for the layout.
         canvas.draw()  # type: ignore[no-untyped-call]
-        # On white nothing shines through: without that channel, and tried less hard, the file is smaller all the same.
+        # On white, alpha is not needed. Without it, the file is smaller even at a lower compression level.
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         image = Image.fromarray(pixels).convert("RGB")
         image.save(buffer, "PNG", compress_level=_COMPRESSION, dpi=(dpi, dpi))
@@ -58,7 +58,7 @@ def to_pdf(figure: Figure) -> bytes:
 
     buffer = BytesIO()
     nothing = {"CreationDate": None, "Creator": None, "Producer": None}
-    # Type 3, the default, is what journals send back.
+    # Journals reject the default, Type 3.
     with rc_context({"pdf.fonttype": 42}):
         figure.savefig(buffer, format="pdf", facecolor="white", metadata=nothing)
     return buffer.getvalue()

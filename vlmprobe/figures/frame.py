@@ -1,4 +1,4 @@
-"""What all figures share: a canvas, panels with one look, a legend, labels that keep out of each other's way.
+"""Shared parts of all figures: a canvas, panels of one style, a legend, labels that do not overlap.
 
 Everything is set on the artist itself: no pyplot, no rcParams, so that drawing changes nothing for others.
 """
@@ -26,7 +26,7 @@ FULL_WIDTH = 9.8
 _LABEL_GAP_PIXELS = 4.0
 #: Points between a tick and its label.
 _TICK_PAD = 3.5
-#: Inches a letter of a title or a line of a legend takes, on the safe side.
+#: Inches that a letter of a title and a line of a legend take, rounded up.
 _TITLE_LETTER = 0.092
 _LEGEND_LINE = 0.19
 
@@ -43,9 +43,9 @@ def blank(figure: Figure | None, width: float, height: float) -> Figure:
 
 
 def sheet(width: float, height: float) -> Figure:
-    """Return an empty figure of this size (inches) whose panels are ``put``, for what is drawn once a layer.
+    """Return an empty figure of this size (inches) for panels at fixed places; see ``put``.
 
-    To find out where everything has room takes half of a figure's time. Here that is known beforehand.
+    A layout engine takes half of a figure's time, so figures that are drawn for every layer do without.
     """
     from matplotlib.figure import Figure
 
@@ -62,7 +62,7 @@ def put(
 
 
 def is_one_line(title: str, width: float) -> bool:
-    """Whether a title needs no second line above a figure of this width (inches)."""
+    """Whether a title fits on one line above a figure of this width (inches)."""
     return len(_wrapped(title, width)) <= 1
 
 
@@ -75,7 +75,7 @@ def dress(axes: Axes, title: str, note: str = "") -> None:
     axes.set_title(
         title,
         loc="left",
-        # Where it is anyway; else each drawing looks for ticks above the panel that it should keep clear of.
+        # The default place; given explicitly, drawing skips the search for ticks above the panel.
         y=1.0,
         fontsize=theme.LABEL_SIZE,
         fontfamily=theme.FONT,
@@ -114,12 +114,12 @@ def head(figure: Figure, title: str) -> None:
 
 
 def label_x(axes: Axes, text: str) -> None:
-    """Write beside the x axis."""
+    """Label the x axis."""
     axes.set_xlabel(text, fontsize=theme.LABEL_SIZE, fontfamily=theme.FONT, color=theme.INK)
 
 
 def label_y(axes: Axes, text: str) -> None:
-    """Write beside the y axis."""
+    """Label the y axis."""
     axes.set_ylabel(text, fontsize=theme.LABEL_SIZE, fontfamily=theme.FONT, color=theme.INK)
 
 
@@ -145,7 +145,7 @@ def legend(figure: Figure, handles: Sequence[Artist], title: str) -> None:
 
 
 def marks(panel: Axes, points: npt.NDArray[Any], area: float, look: dict[str, Any]) -> PathCollection:
-    """Make what ``panel.scatter`` makes, which looks at every argument for units and cycles of colours."""
+    """Build the same as ``panel.scatter``, but skip its slow handling of units and color cycles."""
     from matplotlib.collections import PathCollection
     from matplotlib.markers import MarkerStyle
     from matplotlib.transforms import IdentityTransform
@@ -158,7 +158,7 @@ def marks(panel: Axes, points: npt.NDArray[Any], area: float, look: dict[str, An
 
 
 def say_no_data(axes: Axes) -> None:
-    """Write in the middle of a panel that it has nothing to show."""
+    """Write "no data" in the middle of a panel."""
     axes.text(
         0.5,
         0.5,
@@ -176,8 +176,8 @@ def say_no_data(axes: Axes) -> None:
 
 
 def stagger_tick_labels(figure: Figure, *panels: Axes) -> None:
-    """Move x tick labels that would touch their neighbours to a row below."""
-    # One layout for all panels: it is what takes the time.
+    """Move x tick labels that would touch their neighbors to a row below."""
+    # One layout for all panels, since the layout takes most of the time.
     figure.draw_without_rendering()
     for axes in panels:
         ticks = axes.xaxis.get_major_ticks()
@@ -188,7 +188,7 @@ def stagger_tick_labels(figure: Figure, *panels: Axes) -> None:
 
 
 def _rows(boxes: Sequence[Bbox]) -> list[int]:
-    """Give each box, from left to right, the first row in which it touches none."""
+    """Assign each box, from left to right, to the first row in which it touches no other."""
     ends: list[float] = []
     rows = []
     for box in boxes:

@@ -1,4 +1,4 @@
-"""How alike the mean deltas of the six categories are."""
+"""Heatmaps of the cosines between the mean deltas of the six categories."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["similarity_heatmap"]
 _COLORMAP = "RdBu_r"
 #: From this |cosine| on the cell is dark and its number white.
 _DARK = 0.62
-#: Of the white over what is drawn pale.
+#: Opacity of the white that is laid over pale cells.
 _VEIL = 0.68
 _SIDE = len(CATEGORIES)
-#: Left, bottom, width and height of the panel of one layer and of its colour bar, in inches.
+#: Left, bottom, width and height of the panel of one layer and of its color bar, in inches.
 _PANEL = (0.52, 0.5, 3.84, 3.84)
 _BAR = (4.54, 0.5, 0.18, 3.84)
 
@@ -40,7 +40,7 @@ def similarity_heatmap(
     title: str | None = None,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw 6 x 6 cosines of mean deltas with their numbers, one panel a matrix, colours fixed to -1 ... 1.
+    """Draw 6 x 6 cosines of mean deltas with their numbers, one panel per matrix, colors from -1 to 1.
 
     White lines part the axes. A hatched cell has no data.
 

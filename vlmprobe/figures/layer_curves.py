@@ -1,4 +1,4 @@
-"""Curves over decoder layers: a panel a target and a line a scale, or a panel a scale and a line a target."""
+"""Draws curves over decoder layers: one panel per target and one line per scale, or the reverse."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def layer_curves(
     ylabel: str | None = None,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw one metric of one subset over layers: a panel a target, a line and its band a scale, one y range.
+    """Draw one metric of one subset over layers: one panel per target, one line with its band per scale.
 
     The six categories stand in columns by axis. NaN is a gap; a value between two gaps is a mark. A panel names
     the scales that have no data in it.
@@ -77,11 +77,11 @@ def vd_ei_over_layers(
     """Draw the vertical-distance entanglement of each scale over layers, with its controls beside it.
 
     The wide panel is the target ``vertical/distance``; ``horizontal/vertical`` and ``horizontal/distance``
-    stand beside it on the same y range when there are curves for either. The dark line is zero: not entangled.
+    appear next to it with the same y range if either has curves. The dark line is zero: not entangled.
     Arguments are those of ``layer_curves``.
 
     Raises:
-        UsageError: as of ``layer_curves``, or a target that is none of the three.
+        UsageError: as in ``layer_curves``, or a target is not one of the three.
     """
     lines.check("vd_ei_over_layers", curves)
     known = entry_of(curves[0].metric).targets
@@ -104,9 +104,9 @@ def scale_curves(
     ylabel: str | None = None,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw what ``layer_curves`` does, but a panel a scale, and a line and its band a target.
+    """Draw the curves of ``layer_curves`` with one panel per scale, and one line with its band per target.
 
-    For one scale this is its own figure; for several, small multiples in the order of training. Arguments and errors
+    One scale gets one panel; several get small multiples in the order of training. Arguments and errors
     are those of ``layer_curves``.
     """
     lines.check("scale_curves", curves)
@@ -121,14 +121,14 @@ def alignment_over_layers(
     title: str | None = None,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw the cross-axis alignment of quads over layers with its control: a panel a scale, a line a statistic.
+    """Draw the cross-axis alignment of quads over layers, with its control: one panel per scale.
 
-    A line that stays inside the hatched band says no more than deltas that do not belong together. There is at most
-    one control a scale; its values are the mean, low and high the ends of its band. The other arguments are those of
-    ``layer_curves``.
+    Each line is one statistic; inside the hatched band, it is no stronger than for unrelated deltas. There is
+    at most one control per scale: its values are the mean, its low and high the ends of the band. The
+    other arguments are those of ``layer_curves``.
 
     Raises:
-        UsageError: as of ``layer_curves``, or two controls for one scale, or a control of a scale without a curve.
+        UsageError: as in ``layer_curves``, or a scale has two controls, or a control and no curve.
     """
     lines.check("alignment_over_layers", curves)
     scales, seen = {_scale(curve) for curve in curves}, set()
@@ -141,7 +141,7 @@ def alignment_over_layers(
 
 
 class _Layout(NamedTuple):
-    """Which curve goes into which panel, and as which line."""
+    """Maps each curve to its panel and its line."""
 
     figure: Figure
     panels: Mapping[Any, tuple[Axes, str]]
@@ -203,7 +203,7 @@ def _draw(
     title: str | None,
     ylabel: str | None,
 ) -> Figure:
-    """Fill the panels, which share both axes, and put one legend beside them."""
+    """Fill the panels, which share both axes, and add one legend to the right."""
     entry, panels = entry_of(curves[0].metric), [panel for panel, _ in layout.panels.values()]
     lines.prepare(panels, [*curves, *controls], limits)
     with_data = {layout.line_of(curve) for curve in curves if lines.finite(curve.values)}
@@ -214,7 +214,7 @@ def _draw(
     }
     for key, (panel, name) in layout.panels.items():
         shown = {layout.line_of(curve): curve for curve in curves if layout.panel_of(curve) == key}
-        # On a line of its own: beside a range of counts it would run into the title.
+        # On a separate line, since next to a range of counts it would run into the title.
         note = "\n".join([*_notes(layout, entry, key, shown, with_data), lines.count_note(shown.values())])
         frame.dress(panel, name, note)
         lines.draw_control(panel, [control for control in controls if layout.panel_of(control) == key])
@@ -252,7 +252,7 @@ def _draw_lines(
 def _notes(
     layout: _Layout, entry: Entry, target: str, shown: Mapping[Any, LayerCurve], with_data: set[Any]
 ) -> list[str]:
-    """Say that a panel is a control, and name the scales without data in it, or count them if they are many."""
+    """Return a panel's notes: that it is a control, and the scales without data (or how many)."""
     if layout.panel_of is not _target:
         return []
     control = entry.control

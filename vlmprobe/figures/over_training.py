@@ -1,4 +1,4 @@
-"""Figures with training on x: where a scale stands, what is written below it, and the series above it.
+"""Shared parts of figures with training on x: the place of a scale, its tick label, and the series.
 
 The axis is symmetric-logarithmic in the samples seen: linear from the untrained checkpoint at 0 to the
 smallest number, which is one decade, and logarithmic from there on.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["LABEL", "Reading", "accuracy_reading", "draw", "handle", "positions"]
 
 LABEL = "training samples seen (log scale)"
-#: Decades of the x axis between neighbours that no number of samples tells apart.
+#: Decades of the x axis between neighbors that their numbers of samples do not separate.
 _STEP = 0.45
 _THOUSANDS = (("m", 1_000_000), ("k", 1_000))
 
@@ -43,11 +43,11 @@ class Reading:
     low: float = math.nan
     high: float = math.nan
     hollow: bool = False
-    """Marked as not to be read too closely."""
+    """Whether to draw a hollow mark, because the value is unreliable."""
 
 
 def accuracy_reading(point: AccuracyPoint, side: str, *, bars: bool = True) -> Reading:
-    """Read one side's accuracy, with its bounds if there are to be ``bars``."""
+    """Return one side's accuracy, with its bounds if ``bars``."""
     low, high = (getattr(point, f"{side}_{end}") if bars else math.nan for end in ("low", "high"))
     where = point.family, point.scale, point.samples_seen, point.target
     return Reading(*where, getattr(point, side), low, high, hollow=point.reliable is False)
@@ -117,7 +117,7 @@ def _draw_axis(
 
 
 def handle(look: Look, label: str) -> Artist:
-    """Return what stands for a series in a legend."""
+    """Return the legend entry of a series."""
     from matplotlib.lines import Line2D
 
     return Line2D(
@@ -133,7 +133,7 @@ def handle(look: Look, label: str) -> Artist:
 
 
 def hollow_handle(label: str) -> Artist:
-    """Return what explains hollow marks in a legend."""
+    """Return the legend entry that explains hollow marks."""
     from matplotlib.lines import Line2D
 
     return Line2D(
@@ -149,7 +149,7 @@ def hollow_handle(label: str) -> Artist:
 
 
 def guess_handle(label: str) -> Artist:
-    """Return what explains the dotted line of a model that guesses."""
+    """Return the legend entry that explains the dotted line of a guess."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color=theme.FAINT, linestyle=":", linewidth=0.9, label=label)
@@ -204,7 +204,7 @@ def _series(
 
 
 def _tick_label(scale: str, samples: int | None) -> str:
-    """Name the scale, and how much training that is where the name does not say so."""
+    """Return the scale's name, and its amount of training if the name does not say it."""
     if samples is None:
         return f"{scale}\n(unknown)"
     short = str(samples)

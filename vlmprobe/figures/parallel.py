@@ -1,4 +1,4 @@
-"""Many figures at once: each drawn and written by one of several processes.
+"""Draws and writes many figures in parallel processes.
 
 The processes are started afresh (``spawn``), never forked: a fork would copy locks that threads hold, and a
 GPU's context. Drawing takes its time in Python, so threads would not help.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "draw_all"]
 
-#: Below this many figures for each, another process takes longer to start than it saves.
+#: With fewer figures than this for each, starting another process costs more time than it saves.
 _FIGURES_A_PROCESS = 4
 
 
@@ -43,13 +43,13 @@ class Job:
     function: Callable[..., Figure]
     """A figure function of a module, so that another process finds it."""
     arguments: Mapping[str, Any]
-    """Its arguments by name; results are picklable."""
+    """Its arguments by name; they must be picklable."""
     path: Path
-    """The file; its folder is made, an older file replaced."""
+    """The file; its folder is created, and an older file is replaced."""
     file_format: str = "png"
     """png, pdf or svg."""
     dpi: float = 110
-    """Dots an inch, of PNG."""
+    """Dots per inch, for PNG."""
 
 
 def draw_all(
@@ -58,7 +58,7 @@ def draw_all(
     processes: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Path]:
-    """Draw every figure and write it, in parallel processes; the bytes do not depend on how many.
+    """Draw and write every figure, in parallel processes; the bytes do not depend on how many.
 
     A file appears whole or not at all. On the first error, and on Ctrl-C, nothing more is begun; the figures
     already written stay.
@@ -110,7 +110,7 @@ def _processors() -> int:
 def _draw_in_processes(jobs: Sequence[Job], workers: int, done: Callable[[int], None]) -> None:
     executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin)
     try:
-        # Processes start while jobs are handed over, and inherit the mask: from then on Ctrl-C is for us alone.
+        # Processes start while jobs are submitted and inherit the mask, so only this process gets Ctrl-C.
         with _interrupts_held(), _main_hidden():
             futures = {executor.submit(_draw, job): job for job in jobs}
         for future in as_completed(futures):
@@ -154,7 +154,7 @@ def _main_hidden() -> Iterator[None]:
 
 
 def _begin() -> None:
-    """Load in advance what every figure needs, and see to it that no process outlives the one that asked."""
+    """Preload what every figure needs, and make sure that no process outlives its parent."""
     Thread(target=_end_with_parent, daemon=True).start()
     import_module("matplotlib.figure")
     import_module("matplotlib.backends.backend_agg")
@@ -164,7 +164,7 @@ def _end_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()
-        # A worker waits for its next figure for ever: it holds both ends of the queue.
+        # A worker would wait for its next figure forever, since it holds both ends of the queue.
         os._exit(1)
 
 

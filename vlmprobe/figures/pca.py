@@ -1,4 +1,4 @@
-"""Where states and deltas of one layer lie on their principal components."""
+"""Scatter plots of one layer's states and deltas on their principal components."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["pca_3d", "pca_panels"]
 
 _OPACITY = 0.6
-#: Square points; a cloud of some thousand points should not become a blot.
+#: In square points; smaller marks keep a cloud of thousands of points from becoming a blot.
 _AREA, _SMALL_AREA = 13.0, 7.0
 _SMALL_FROM = 800
 #: Inches, of the figures of one layer: size, where the three panels begin, and bottom, width and height of each.
 _PANELS_SIZE = (frame.FULL_WIDTH + 1.6, 3.9)
 _PANEL_LEFTS = (0.82, 3.94, 7.06)
 _PANEL_REST = (0.5, 2.26, 2.92)
-#: Left, bottom, width and height of the one in space, which has its labels inside.
+#: Left, bottom, width and height of the 3-D panel, which has its labels inside.
 _SPACE_PANEL = (0.1, 0.1, 5.2, 4.45)
 _STATES_NOTE = "filled: original question\nhollow: swapped question"
 

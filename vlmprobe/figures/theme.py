@@ -1,8 +1,8 @@
-"""One scheme of colours, marks and words for every figure.
+"""The colors, marks and labels that all figures share.
 
 Axes and categories have the hues of Okabe and Ito (https://jfly.uni-koeln.de/color/), scales a ramp of others.
-Readers with any of the common colour deficiencies tell those of one figure apart; every colour goes with a mark
-of its own, so that a grey print can be read.
+Readers with any of the common color deficiencies can tell those of one figure apart. Every color comes with
+its own mark, so that a gray print can be read.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
     "target_title",
 ]
 
-#: The font that matplotlib brings along, so that a figure looks the same on every machine.
+#: The font that ships with matplotlib, so that a figure looks the same on every machine.
 FONT = "DejaVu Sans"
 TITLE_SIZE = 11.0
 LABEL_SIZE = 9.0
@@ -66,27 +66,27 @@ CATEGORY_COLORS: dict[str, str] = {
     Category.FAR: "#D55E00",
     Category.CLOSE: "#E69F00",
 }
-#: What no data falls into: behind everything else.
+#: Color of control bands, which are drawn behind everything else.
 CONTROL_COLOR = "#9a9a9a"
 AXIS_MARKERS: dict[str, str] = {Axis.HORIZONTAL: "o", Axis.VERTICAL: "s", Axis.DISTANCE: "^"}
 
 #: The share of white in what is drawn pale.
 _PALE = 0.62
-#: Far from the ramp in lightness, since to some readers the ramp runs through a grey.
+#: Far from the ramp in lightness, since for some readers the ramp passes through gray.
 _VANILLA = "#333333"
 _VANILLA_MARKER = "o"
-#: Scales that are no step of the training, such as a checkpoint of other people: off the ramp, with crosses.
+#: Scales that are not a step of the training, such as a third party's checkpoint: off the ramp, with crosses.
 _ASIDE = ("#33BBEE", "#663D00", "#CC3311")
 _ASIDE_MARKERS = ("P", "X", "*")
-#: Of trainings that are none of the usual steps.
+#: Markers of trainings that are not among the usual steps.
 _OTHER_MARKERS = ("<", ">", "p", "h")
 _FAMILY_LINES: tuple[LineStyleType, ...] = ("-", "--", ":", "-.")
 #: Stretch of plasma that stands out on white; from light (little training) to dark (much).
 _RAMP = (0.78, 0.2)
-#: Samples seen, their place on the ramp and their mark: a scale looks the same in every figure, whatever is drawn
-#: beside it.
+#: Samples seen, with their place on the ramp and their mark. A scale looks the same in every figure, whatever
+#: is drawn beside it.
 _RAMP_STEPS = {80_000: 0.0, 400_000: 1 / 3, 800_000: 2 / 3, 2_000_000: 1.0}
-#: The ramp at these places, so that naming the usual steps' colours needs no matplotlib.
+#: The ramp at these places, so that naming the usual steps' colors needs no matplotlib.
 _STEP_COLORS = dict(zip(_RAMP_STEPS.values(), ("#fb9f3a", "#de6164", "#ae2892", "#6a00a8"), strict=True))
 _STEP_MARKERS = dict(zip(_RAMP_STEPS, "s^Dv", strict=True))
 #: Places nearer to each other than this look alike.
@@ -104,7 +104,7 @@ class Look:
     linestyle: LineStyleType
 
 
-#: Lines that are neither a category nor an axis: no hue of either, and each with a line of its own.
+#: Lines that are neither a category nor an axis: hues of neither, and each with its own line style.
 _OTHER_LOOKS = (
     Look("#6A51A3", "o", "-"),
     Look("#8C6D00", "D", "--"),
@@ -115,7 +115,7 @@ _OTHER_LOOKS = (
 
 
 class Named(Protocol):
-    """Anything that says which checkpoint it belongs to."""
+    """Anything that belongs to a checkpoint."""
 
     @property
     def family(self) -> str:
@@ -143,15 +143,15 @@ class Mark:
 
 
 def scale_order(item: Named) -> tuple[bool, int, str, str]:
-    """Sort key: the untrained checkpoint, then by samples seen, then what is no step of the training."""
+    """Sort key: the untrained checkpoint, then by samples seen, then checkpoints outside the training."""
     return item.samples_seen is None, item.samples_seen or 0, item.scale, item.family
 
 
 def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
-    """Give each (family, scale) its look, in the order of training.
+    """Assign each (family, scale) its look, in the order of training.
 
-    Colour says how much training: dark grey for none, then a ramp from light to dark, and hues of their own for
-    checkpoints that are no step of it. With several families the line style says which.
+    Color shows the amount of training: dark gray for none, then a ramp from light to dark, and separate hues
+    for checkpoints that are not a step of it. With several families, the line style tells them apart.
     """
     ordered = sorted({(item.family, item.scale): item for item in items}.values(), key=scale_order)
     families = list(dict.fromkeys(sorted(item.family for item in ordered)))
@@ -189,14 +189,14 @@ def scale_marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:
 
 
 def step_color(samples_seen: int | None) -> str | None:
-    """Return the colour of one of the usual amounts of training, as every figure shows it; None for others."""
+    """Return the color of one of the usual amounts of training, the same in every figure; None for others."""
     if samples_seen == 0:
         return _VANILLA
     return _STEP_COLORS[_RAMP_STEPS[samples_seen]] if samples_seen in _RAMP_STEPS else None
 
 
 def ramp_color(place: float) -> str:
-    """Return the colour at a place from 0 (little training) to 1 (much)."""
+    """Return the color at a place from 0 (little training) to 1 (much)."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
@@ -217,17 +217,17 @@ def _ramp_places(samples_seen: Iterable[int]) -> dict[int, float]:
 
 
 def metric_title(entry: Entry, subset: str) -> str:
-    """Return what stands above a figure of a metric: its title, and the pairs it was taken over."""
+    """Return the heading of a metric's figure: its title, and the pairs it was computed over."""
     return f"{entry.title}: {subset_title(subset)}"
 
 
 def subset_title(subset: str) -> str:
-    """Return what a subset is called above a figure."""
+    """Return a subset's title for a figure."""
     return _SUBSETS.get(subset, subset)
 
 
 def target_title(target: str) -> str:
-    """Return what stands above a panel: an axis is shown with its two categories."""
+    """Return the title of a target's panel; an axis is shown with its two categories."""
     if target in AXES:
         return f"{target} ({'/'.join(Axis(target).categories)})"
     statistic, _, part = target.partition("/")
@@ -237,7 +237,7 @@ def target_title(target: str) -> str:
 
 
 def target_look(target: str, place: int = 0) -> Look:
-    """Return the look of a category, an axis, ``overall``; of others that of their place among the others.
+    """Return the look of a category, an axis or ``overall``; others get a look by their place.
 
     The line of a canonical category or an axis is solid, that of an opposite category dashed.
     """
@@ -263,7 +263,7 @@ def target_looks(targets: Iterable[str]) -> dict[str, Look]:
 
 
 def pale(color: str, white: float = _PALE) -> str:
-    """Mix a colour with white: what is drawn, but should not be read too closely."""
+    """Mix a color with white, for values that are drawn but unreliable."""
     from matplotlib.colors import to_hex, to_rgb
 
     red, green, blue = (part + (1.0 - part) * white for part in to_rgb(color))

@@ -1,4 +1,4 @@
-"""Numbers of one layer, or of none, against training: accuracy on either question, peaks, the two together."""
+"""Figures against training: accuracy on either question, peaks over layers, and the two together."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SIDES = (
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """One column of panels, which has one row a family."""
+    """One column of panels, with one row per family."""
 
     title: str
     ylabel: str

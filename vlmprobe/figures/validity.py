@@ -1,4 +1,4 @@
-"""Which categories of which scale are answered too badly to read anything into their states.
+"""Marks categories whose answers are too inaccurate for their hidden states to be interpreted.
 
 The variant ``all_with_validity`` of a figure draws them pale and marks them, with a line in the legend.
 """
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Unreliable"]
 
-#: (family, scale) -> the categories of which a side is right less than half of the time.
+#: (family, scale) -> the categories with a side that is right less than half of the time.
 Unreliable = Mapping[tuple[str, str], Collection[str]]
 
-#: Written behind a name, and the shape of a mark.
+#: Appended to a name, and the shape of a mark.
 CROSS = "\N{MULTIPLICATION SIGN}"
 NOTE = f"pale, {CROSS}: answered right\nless than half of the time"
 
@@ -41,7 +41,7 @@ def faded_categories(unreliable: Unreliable | None, family: str, scale: str) -> 
 
 
 def is_faded(unreliable: Unreliable | None, family: str, scale: str, target: str) -> bool:
-    """Whether a target is such a category, an axis with one, or made of several targets with one."""
+    """Whether a target is an unreliable category, or an axis or a combination that includes one."""
     names = faded_categories(unreliable, family, scale)
     for part in target.split("/"):
         members = {str(category) for category in Axis(part).categories} if part in AXES else {part}
@@ -51,7 +51,7 @@ def is_faded(unreliable: Unreliable | None, family: str, scale: str, target: str
 
 
 def any_faded(unreliable: Unreliable | None, curves: Iterable[LayerCurve]) -> bool:
-    """Whether one of these curves is drawn pale: it is of such a target, and has data."""
+    """Whether one of these curves is drawn pale, because its target is unreliable and it has data."""
     return any(
         is_faded(unreliable, curve.family, curve.scale, curve.target)
         and any(math.isfinite(value) for value in curve.values)
@@ -60,7 +60,7 @@ def any_faded(unreliable: Unreliable | None, curves: Iterable[LayerCurve]) -> bo
 
 
 def handle(*, line: bool = True) -> Artist:
-    """Return what explains pale lines, or pale marks, in a legend."""
+    """Return the legend entry that explains pale lines or pale marks."""
     from matplotlib.lines import Line2D
 
     return Line2D(

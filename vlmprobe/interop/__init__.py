@@ -1,4 +1,4 @@
-"""The old results layout (``results/{model}/csv|json|npz``), written and read. Knows no database."""
+"""The old results layout (``results/{model}/csv|json|npz``), written and read. Imports no database code."""
 
 from vlmprobe.interop.documents import prediction_stats
 from vlmprobe.interop.old_layout import (

@@ -1,4 +1,4 @@
-"""The texts of the old layout's CSV and JSON files: pairs and metrics in, text out.
+"""Formats the CSV and JSON files of the old layout: pairs and metrics in, text out.
 
 Columns, keys and their order are those of the reference implementation. Where it writes an accuracy of 0 for no
 pairs, null stands here: 0 would be a measurement.
@@ -43,12 +43,12 @@ _PREDICTION_COLUMNS = (
 
 
 def to_json(content: Any, indent: int = 2) -> str:
-    """Format JSON as the old files are; NaN is an error, since most readers refuse it."""
+    """Format JSON like the old files; NaN is an error, since most readers reject it."""
     return json.dumps(content, indent=indent, allow_nan=False)
 
 
 def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Format a table as the old files are: lines end in a newline alone, quotes where needed."""
+    """Format a table like the old files: lines end in a plain newline, with quotes only where needed."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -89,7 +89,7 @@ def prediction_stats(scale: str, pairs: Sequence[AnsweredPair]) -> dict[str, Any
 
 
 def validity(pairs: Sequence[AnsweredPair]) -> dict[str, dict[str, Any]]:
-    """Say which categories are answered at chance or better: the content of ``category_validity_{scale}.json``."""
+    """Return which categories are answered at chance or better, as in ``category_validity_{scale}.json``."""
     found = category_validity(
         [pair.category for pair in pairs],
         [pair.correct_orig for pair in pairs],
@@ -107,14 +107,14 @@ def validity(pairs: Sequence[AnsweredPair]) -> dict[str, dict[str, Any]]:
 
 
 class MetricTable:
-    """Metrics by name, subset, target and layer, arranged as the old files have them."""
+    """Metrics by name, subset, target and layer, arranged as in the old files."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self._found = {(m.name, m.subset, m.target, m.layer): m for m in metrics}
         self.layers = sorted({m.layer for m in metrics if m.layer >= 0})
 
     def consistency(self, subset: Subset) -> dict[str, dict[str, Any]]:
-        """Content of ``within_cat_consistency_...``: axis by axis, in it layer by layer."""
+        """Content of ``within_cat_consistency_...``, by axis and then by layer."""
         places = [(c, layer) for axis in AXES for layer in self.layers for c in axis.categories]
         return self._spread("within_category_consistency", subset, places)
 
@@ -130,7 +130,7 @@ class MetricTable:
         return {str(layer): m.value for layer, m in found.items() if m is not None and not isnan(m.value)}
 
     def cross_alignment(self) -> dict[str, dict[str, Any]]:
-        """Content of ``cross_alignment_...``: the published form over all quads; one quad has no shuffle: null."""
+        """Content of ``cross_alignment_...``: the published form over all quads; no shuffle for one quad."""
         content = {}
         for layer in self.layers:
             single, means, shuffled = (

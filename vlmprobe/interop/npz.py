@@ -1,6 +1,6 @@
-"""NPZ files, one member at a time: written without holding them whole, read without trusting them.
+"""Writes NPZ files one member at a time, and reads them without trusting their headers.
 
-Read in place of ``numpy.load``, which believes a member's own header about its size and allocates that much.
+Replaces ``numpy.load``, which trusts a member's own header about its size and allocates that much.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = ["MAX_BYTES", "NpzReader", "write_npz"]
 MAX_BYTES = 64 * 2**30
 #: One array: 100,000 pairs of 8,192 dimensions are 3 GiB.
 _MAX_MEMBER = 7 * 2**29
-#: An array above a harmless size that unpacks to so many times its bytes: hidden states reach 2, a bomb 1,000.
+#: Larger arrays must not unpack to more than this many times their bytes: states reach 2, a bomb 1,000.
 _HARMLESS, _MAX_RATIO = 64 * 2**20, 100
 
 _SUFFIX = ".npy"
-#: What reading a zip file that was cut, changed or encrypted can raise.
+#: Exceptions that a truncated, altered or encrypted zip file can raise.
 _BROKEN = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError, struct.error),
     *(
@@ -70,7 +70,7 @@ def write_npz(path: Path, members: Iterable[tuple[str, npt.NDArray[Any]]], *, co
 
 
 class NpzReader:
-    """A context manager over an NPZ file whose sizes were checked; names are without ``.npy``.
+    """A context manager over an NPZ file that checks sizes first; names omit ``.npy``.
 
     Raises:
         InputError: the file is no NPZ, or holds more than ``max_bytes`` when unpacked, or an array of more
@@ -150,7 +150,7 @@ class NpzReader:
             ) from None
 
     def _check_header(self, key: str, file: IO[bytes]) -> None:
-        """Refuse what would be unpickled, and what claims to be larger than it is."""
+        """Reject what would be unpickled, and what claims to be larger than it is."""
         version = np.lib.format.read_magic(file)
         reader = {
             (1, 0): np.lib.format.read_array_header_1_0,
@@ -166,7 +166,7 @@ class NpzReader:
                 "allow_pickle=True); np.savez('NEW.npz', **{k: np.array(z[k].tolist()) if z[k].dtype == object "
                 'else z[k] for k in z.files})" and put NEW.npz in its place'
             )
-        # An item of no bytes takes memory all the same, once it is a Python object.
+        # Even an item of zero bytes takes memory once it is a Python object.
         if prod(shape) * max(dtype.itemsize, 1) > self._members[key].file_size or min(shape, default=0) < 0:
             raise ValueError(f"shape {shape} in {self._members[key].file_size} bytes")
 

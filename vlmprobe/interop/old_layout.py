@@ -1,4 +1,4 @@
-"""The old results layout: what one scale leaves there, and how its files are called.
+"""The old results layout: the data of one scale and the names of its files.
 
 ::
 
@@ -43,13 +43,13 @@ __all__ = [
 
 Float32Array = npt.NDArray[np.float32]
 
-#: What the old file names call a subset.
+#: Names of the subsets in old file names.
 TAGS: dict[Subset, str] = {Subset.ALL: "all_pairs", Subset.BOTH_CORRECT: "both_correct"}
 
 
 @dataclass(frozen=True, slots=True)
 class PairFacts:
-    """What the old layout has no place for of a pair; None where it is not known."""
+    """Facts about a pair that the old layout cannot hold; None if unknown."""
 
     question_id: str | None = None
     subject: str | None = None
@@ -79,7 +79,7 @@ class AnsweredPair:
     pred_swap: str | None
     correct_orig: bool
     correct_swap: bool
-    # Left out of repr, from which the fingerprint of an import is made: one without facts keeps its own.
+    # Not in repr, which the fingerprint of an import is made from, so that old fingerprints stay valid.
     facts: PairFacts = field(default=PairFacts(), repr=False)
 
     @property
@@ -103,7 +103,7 @@ class Quad:
 
 @dataclass(frozen=True, slots=True)
 class QuadDeltas:
-    """The quads of a scale, M of them, of which the old layout itself keeps the deltas only."""
+    """The M quads of a scale, of which the old layout itself keeps only the deltas."""
 
     n: int
     layers: Mapping[int, tuple[Float32Array, Float32Array]]
@@ -134,11 +134,11 @@ class ScaleData:
 
 @dataclass(frozen=True, slots=True)
 class ScaleResults:
-    """What was computed for one scale; a file of which nothing is known is not written."""
+    """The results computed for one scale; a file without content is not written."""
 
     metrics: Sequence[Metric] = ()
-    """Of every layer and both subsets, as ``layer_metrics`` and ``alignment_metrics`` give them; names that the
-    old layout does not know are passed over."""
+    """For every layer and both subsets, from ``layer_metrics`` and ``alignment_metrics``; names that the old
+    layout lacks are skipped."""
     candidates: LayerCandidates | None = None
 
 

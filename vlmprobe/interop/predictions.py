@@ -1,4 +1,4 @@
-"""``predictions_{scale}_{tag}.csv``: the answers and their verdicts, one line a pair."""
+"""``predictions_{scale}_{tag}.csv``: the answers and their verdicts, one line per pair."""
 
 from __future__ import annotations
 

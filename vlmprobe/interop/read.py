@@ -1,4 +1,4 @@
-"""Reading results in the old layout, of the reference implementation or of an export, into checked values."""
+"""Reads and checks results in the old layout, from the reference implementation or from an export."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PARTS = ("csv", "json", "npz")
 #: results/saved_data/{model}_{scale} lies three below the folder that holds results.
 _DEPTH = 3
 _TAG = "|".join(TAGS.values())
-#: Files that say which scales a folder has; other files are looked for once the scales are known.
+#: Files that show which scales a folder has; other files are looked up once the scales are known.
 _SCALE_FILES = (
     re.compile(r"vectors_(?P<scale>.+)\.npz"),
     re.compile(rf"predictions_(?P<scale>.+?)(?:_(?:{_TAG}))?\.csv"),
@@ -139,7 +139,7 @@ def _read_scale(model: Path, family: str, scale: str, max_bytes: int) -> Importe
 def _pairs(
     vectors: Vectors, predictions: dict[str, Prediction] | None, table: Path | None
 ) -> tuple[AnsweredPair, ...]:
-    """Join states and answers by index; what both of them say must agree, or they are of two runs."""
+    """Join states and answers by index; values in both must agree, or they are of different runs."""
     verdicts = (vectors.correct_orig, vectors.correct_swap)
     if predictions is None:
         if None in verdicts:

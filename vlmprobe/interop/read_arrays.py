@@ -1,4 +1,4 @@
-"""The NPZ files of the old layout, checked whole when they are opened and read again layer by layer."""
+"""Reads the NPZ files of the old layout: checks them whole at first, then reads layer by layer."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Vectors:
 
 
 class _ByLayer(Mapping[int, _T]):
-    """What a file holds of each layer, read from it on access: a study's states may exceed the memory."""
+    """A file's content by layer, read on access, since a study's states may exceed the memory."""
 
     def __init__(
         self, path: Path, max_bytes: int, layers: list[int], read: Callable[[NpzReader, int], _T]
@@ -66,7 +66,7 @@ class _ByLayer(Mapping[int, _T]):
 
 
 def read_vectors(path: Path, max_bytes: int) -> Vectors:
-    """Check every array of ``vectors_{scale}.npz`` and keep what the pairs are.
+    """Check every array of ``vectors_{scale}.npz`` and keep the facts about the pairs.
 
     Raises:
         InputError: a key is missing, needs a pickle, is not finite or does not fit the others; the message names
@@ -111,7 +111,7 @@ def _quads_of(npz: NpzReader, layer: int) -> tuple[Float32Array, Float32Array]:
 
 
 def _layers(npz: NpzReader, *starts: str) -> list[int]:
-    """List the layers; each must have all of the keys that start so."""
+    """List the layers; each must have a key for each of these prefixes."""
     forms = [re.compile(re.escape(start) + r"(\d{1,6})") for start in starts]
     layers = sorted({int(match[1]) for key in npz.keys for form in forms if (match := form.fullmatch(key))})
     if not layers:

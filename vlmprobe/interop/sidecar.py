@@ -1,4 +1,4 @@
-"""``json/pairs_{scale}.json``: what is known of the pairs and quads that the old layout has no place for.
+"""``json/pairs_{scale}.json``: facts about pairs and quads that the old layout cannot hold.
 
 ::
 
@@ -7,8 +7,8 @@
      "quads": [{"distance": {"pair_id": "3", "category": "far", "pred_orig": ..., ...},
                 "vertical": {"pair_id": "3/v", "category": "above", ...}}, ...]      in that of cross_group_vectors
 
-A pair has the fields of ``PairFacts``, one of a quad its answers and verdicts besides. ``quads`` is null where
-nothing but their deltas is known.
+A pair has the fields of ``PairFacts``; a pair of a quad also has its answers and verdicts. ``quads`` is null
+if only their deltas are known.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _AGAIN = "export the study again"
 
 
 def sidecar_json(data: ScaleData) -> str | None:
-    """Format ``json/pairs_{scale}.json``; None where the old layout itself says all that is known."""
+    """Format ``json/pairs_{scale}.json``; None if the old layout itself holds everything."""
     quads = None if data.quads is None else data.quads.known
     if quads is None and not any(pair.facts for pair in data.pairs):
         return None
@@ -54,7 +54,7 @@ def sidecar_json(data: ScaleData) -> str | None:
 
 
 def add_known(path: Path, data: ScaleData) -> ScaleData:
-    """Read ``json/pairs_{scale}.json`` and return the scale with what it says.
+    """Read ``json/pairs_{scale}.json`` and return the scale with the facts in it.
 
     Raises:
         InputError: it is of another format, something is missing or no such thing, or it is of another run than
@@ -116,7 +116,7 @@ def _half(pair: AnsweredPair) -> dict[str, Any]:
 
 
 def _identity(pair: AnsweredPair) -> tuple[Any, ...]:
-    # The texts of the answers may have come without a predictions file.
+    # Not the answers' texts, which are unknown without a predictions file.
     return pair.category, pair.correct_orig, pair.correct_swap, pair.facts
 
 
@@ -149,7 +149,7 @@ def _facts(place: _Place) -> PairFacts:
 
 
 class _Place:
-    """A value of a JSON file, which knows where it stands."""
+    """A value in a JSON file, with its location for error messages."""
 
     def __init__(self, path: Path, key: str, value: Any) -> None:
         self.path, self.key, self.value = path, key, value
@@ -185,7 +185,7 @@ class _Place:
 
     def pixels_or_null(self, name: str) -> int | None:
         found = self.member(name)
-        # A width of true is no 1, though Python says so; the column holds 32 bits.
+        # Python takes true for 1, which is not a width; the column holds 32 bits.
         if found.value is None or (type(found.value) is int and 0 < found.value < 2**31):
             return found.value
         raise found.error(f"is {str(found.value)[:40]!r}; expected a positive number of pixels or null")

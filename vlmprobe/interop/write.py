@@ -1,4 +1,4 @@
-"""Writing the old results layout, so that scripts made for it go on working."""
+"""Writes the old results layout, so that scripts made for it keep working."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_results", "write_scale", "write_summary"]
 
-#: Both names of the same numbers: scripts of either age find theirs.
+#: Two names for the same numbers, since older and newer scripts expect different ones.
 _COHERENCE_FILES = ("sign_corrected_consistency", "axis_coherence")
 
 
@@ -90,7 +90,7 @@ def write_scale(folder: Path, data: ScaleData, results: ScaleResults, *, alone: 
 
 
 def write_summary(folder: Path, studies: Sequence[tuple[ScaleData, ScaleResults]]) -> Path:
-    """Write ``csv/summary.csv``: one row a scale, the columns of pred_stats, then ``alignment_deepest``.
+    """Write ``csv/summary.csv``: one row per scale, the columns of pred_stats, then ``alignment_deepest``.
 
     The last is the mean cosine of the deepest layer that has quads, and is left out if no scale has any.
     """
@@ -108,7 +108,7 @@ def write_summary(folder: Path, studies: Sequence[tuple[ScaleData, ScaleResults]
 
 
 def _subset_files(scale: str, data: ScaleData, results: ScaleResults) -> Iterator[tuple[str, str]]:
-    """Name and fill the files that exist once for all pairs and once for those with both answers right."""
+    """Yield name and text of the files that exist for all pairs and for those with both answers right."""
     table = MetricTable(results.metrics)
     for subset, tag in TAGS.items():
         pairs = [pair for pair in data.pairs if subset is Subset.ALL or pair.both_correct]
@@ -132,7 +132,7 @@ def _subset_files(scale: str, data: ScaleData, results: ScaleResults) -> Iterato
 def _scale_files(
     scale: str, data: ScaleData, results: ScaleResults, *, alone: bool
 ) -> Iterator[tuple[str, str]]:
-    """Name and fill the files that exist once for a scale."""
+    """Yield name and text of the files that exist once per scale."""
     table = MetricTable(results.metrics)
     if data.pairs:
         yield f"json/pred_stats_{scale}.json", to_json(prediction_stats(scale, data.pairs))

@@ -1,4 +1,4 @@
-"""The NPZ files of the old layout, written layer by layer."""
+"""Writes the NPZ files of the old layout, layer by layer."""
 
 from __future__ import annotations
 
@@ -84,6 +84,6 @@ def _indices(pair_ids: Sequence[str]) -> npt.NDArray[Any]:
 
 
 def _is_int64(text: str) -> bool:
-    """Whether the text survives the way through an integer: '007' does not."""
+    """Whether the text survives a round trip through an integer; '007' does not."""
     plain = text.removeprefix("-")
     return plain.isascii() and plain.isdecimal() and len(plain) <= _INT64_DIGITS and str(int(text)) == text

@@ -1,6 +1,6 @@
-"""Reading a model's free text: which of two answers does it say first, and is that the right one.
+"""Parses a model's free text: which of two answers it names first, and whether that one is right.
 
-Two checkers are offered, because a published number can be met only by counting as it was counted:
+There are two checkers, because a published number can be reproduced only by counting the same way:
 
 ``published``
     substrings of the lower-cased text, so "nearly" says close and "closet" says close too.
@@ -83,7 +83,7 @@ class AnswerCheck:
 
 
 def check_answer(text: str, expected: Answer, opposite: Answer, checker: str = "published") -> AnswerCheck:
-    """Say which of the two answers a text names first, and whether that is the expected one.
+    """Return which of the two answers a text names first, and whether that is the expected one.
 
     Args:
         text: the model's answer as generated.

@@ -53,7 +53,7 @@ class Category(StrEnum):
 
 
 class YesNo(StrEnum):
-    """What answers a question that names one category and asks whether it holds."""
+    """The answer to a question that asks whether one category holds."""
 
     YES = "yes"
     NO = "no"
@@ -64,7 +64,7 @@ class YesNo(StrEnum):
         return YesNo.NO if self is YesNo.YES else YesNo.YES
 
 
-#: What a question may expect: the category that holds, or whether the one that it names does.
+#: What a question expects: the category that holds, or yes or no about the one that it names.
 Answer = Category | YesNo
 
 

@@ -1,4 +1,4 @@
-"""Where rows of boxes come from, unchecked: a JSON list, a parquet file, or a dataset in the hub's layout."""
+"""Reads rows of boxes, unchecked, from a JSON list, a parquet file or a dataset in the hub's layout."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BOX_COLUMNS", "raw_rows"]
 
-#: The columns that are read; a file's others, such as its images, stay where they are.
+#: The columns that are read; others, such as images, are skipped.
 BOX_COLUMNS = ("question_id", "objects")
 
-#: A list of rows in JSON is held whole, and small things take up to 50 times their text; parquet comes in pieces.
+#: JSON is loaded whole, and small objects take up to 50 times their text; parquet is read in pieces.
 _MAX_JSON = 64 * 2**20
-#: Rows in memory at once: one can hold megabytes of text in a file of kilobytes.
+#: Rows in memory at once; compressed, megabytes of text in one row can come from a file of kilobytes.
 _ROWS_AT_ONCE = 64
 _PARQUET_MAGIC = b"PAR1"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")

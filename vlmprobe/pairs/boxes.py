@@ -1,8 +1,8 @@
-"""Where the objects of a question are in its image, read once and checked here.
+"""The boxes of the objects in a question's image, read once and validated here.
 
 A row is ``{"question_id": ..., "objects": {"name": [...], "bbox": [[x, y, width, height], ...]}}`` as
 FlagEval/EmbSpatial-Bench has it; ``objects`` may also be a list of ``{"name", "bbox"}``, or either of the two
-as JSON text. Other columns (``relation``, ``data_source``, images) are not looked at.
+as JSON text. Other columns (``relation``, ``data_source``, images) are ignored.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["Box", "BoxProblem", "Boxes", "normalise_name", "read_boxes"]
 
 _SIDES = ("x", "y", "width", "height")
-#: No image has a side near this; a larger number is damage, and its sums would not be finite for sure.
+#: No image side comes near this; a larger number means damage, and its sums could overflow.
 _LARGEST = 1e9
-#: With more bad rows it is another kind of file, and remembering them all would fill the memory.
+#: A file with more bad rows is not a file of boxes, and keeping every problem would fill the memory.
 _MAX_PROBLEMS = 100_000
 
 
@@ -44,7 +44,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class BoxProblem:
-    """A row that gives no boxes, and why."""
+    """A row without usable boxes, and why."""
 
     row: int
     """1-based, as the rows come."""
@@ -71,7 +71,7 @@ class Boxes:
 
 
 def normalise_name(name: str) -> str:
-    """Return the name that objects are compared by: no case, outer or doubled space, final stop, leading "the"."""
+    """Return a name in comparable form: lower case, single spaces, no final period, no leading "the"."""
     bare = " ".join(name.split()).casefold().rstrip(" .")
     while bare.startswith("the "):
         bare = bare[4:]
@@ -138,7 +138,7 @@ def _read_row(row: object) -> tuple[str, list[tuple[str, Box]]]:
 
 
 def _question_id(value: object) -> str:
-    # A TSV has text where JSON may have a number, and pandas makes 7.0 of a 7 beside an empty cell.
+    # A TSV holds text where JSON may hold a number, and pandas turns 7 into 7.0 next to an empty cell.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_PROBLEMS", "READER_VERSION", "Dataset", "read_dataset"]
 
-#: Part of the dataset's id; raised when the same file would give other pairs than before.
+#: Part of the dataset id; increment it when the same file yields different pairs than before.
 READER_VERSION = 1
 
-#: With more rows that give no pair it is another kind of file, and remembering them all would fill the memory.
+#: A file with more rejected rows is not a benchmark, and keeping every problem would fill the memory.
 MAX_PROBLEMS = 100_000
 
 _FORMS: tuple[type[Form], ...] = (EmbSpatialForm, ReadyMadeForm)
@@ -44,7 +44,7 @@ _FORMS: tuple[type[Form], ...] = (EmbSpatialForm, ReadyMadeForm)
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The pairs of one file. The images stay in the file and are read from it when asked for."""
+    """The pairs of one file. The images stay in the file and are read on demand."""
 
     path: Path
     name: str
@@ -54,7 +54,7 @@ class Dataset:
     template: str
     """A name in ``TEMPLATES``, or ``as-written`` where the file spells its questions out."""
     dataset_id: str
-    """SHA-256 of the file's content and of the options that decide what is read from it; no matter the template."""
+    """SHA-256 of the file's content and of the options that affect reading; independent of the template."""
     pairs: tuple[SwapPair, ...]
     """The sampled pairs, in file order."""
     problems: tuple[RowProblem, ...]
@@ -71,7 +71,7 @@ class Dataset:
     """All pairs of the file before sampling, in file order, those of ``pairs`` among them."""
 
     def wording(self, template: str) -> Template | None:
-        """Return what asks the rows under a template; None where they are asked so already.
+        """Return the template to reword the rows with, or None if they already use it.
 
         ``published`` means a file's own questions, so also those that it spells out.
 
@@ -89,7 +89,7 @@ class Dataset:
         return wanted
 
     def under(self, template: str) -> Dataset:
-        """Return the same rows asked under another template; ids, images and what is sampled stay.
+        """Return the same rows worded by another template; ids, images and the sample stay the same.
 
         Raises:
             UsageError: as :meth:`wording`.
@@ -148,7 +148,7 @@ def read_dataset(
     decode: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
-    """Read a benchmark file in one of the two TSV forms, which its header tells apart.
+    """Read a benchmark file in either of the two TSV forms; its header determines which one.
 
     Only one row is held at a time. A row that gives no pair becomes a ``RowProblem``, whose ``what`` is one
     of ``columns``, ``quoting``, ``encoding``, ``size`` (the row as text), ``category``, ``group``,
@@ -170,7 +170,7 @@ def read_dataset(
         UsageError: ``max_per_category`` is negative, there is no such template, or the file spells its questions out
             and another one is asked for.
     """
-    get_template(template)  # a wrong name is told before a large file is read
+    get_template(template)  # reject a wrong name before reading a large file
     if max_per_category < 0:
         raise UsageError(
             f"max per category is {max_per_category}; give a positive number, or 0 for all pairs"
@@ -195,11 +195,11 @@ def read_dataset(
     made = Counter(pair.category for pair in reading.pairs)
     options: dict[str, object] = {"form": form.name, "max_per_category": max_per_category, "seed": seed}
     if reading.n_undecodable:
-        # Only then are there fewer pairs than without decoding, and so another dataset.
+        # Only in this case does decoding drop pairs, which makes it a different dataset.
         options["decode"] = True
     dataset = Dataset(
         path=path,
-        # Bytes that are no UTF-8 are written out: no database stores them.
+        # Bytes that are not UTF-8 are escaped; the database cannot store them.
         name=os.fsencode(path.stem).decode(errors="backslashreplace"),
         form=form.name,
         template=form.template,
@@ -219,7 +219,7 @@ def _digest(path: Path) -> tuple[str, int]:
     if path.is_dir():
         raise InputError(f"{path} is a folder; give a TSV file")
     if path.exists() and not path.is_file():
-        # A pipe or a device may never end, and is not there to be read again.
+        # A pipe or a device may never end and cannot be read twice.
         raise InputError(f"{path} is a pipe or a device; give a file")
     try:
         with path.open("rb") as file:

@@ -50,7 +50,7 @@ _AND = re.compile(r"(?<!\s)\s++and\s++(?=\S)", re.IGNORECASE)
 
 
 def clean_object(name: str) -> str:
-    """Return an object's name as a template wants it: no outer white space, final full stop or leading "the".
+    """Return an object's name for a template: no outer white space, final period or leading "the".
 
     Other articles stay ("a cup" is asked about as "a cup"), and so does the case.
     """
@@ -94,11 +94,11 @@ class EmbSpatialForm:
     template: ClassVar[str] = PUBLISHED.name
 
     def __init__(self, seed: int) -> None:
-        """Start a reading: one generator serves all draws of the file, in row order."""
+        """Start reading a file; one generator makes all its draws, in row order."""
         self._rng = random.Random(seed)
 
     def draft(self, cells: Mapping[str, str]) -> Draft:
-        """Make the pair of a row; every row must come here, in file order, so that the draws agree."""
+        """Build a row's pair; call this for every row, in file order, or the draws will differ."""
         category = read_category(cells, "category", "category")
         if category.axis is Axis.DISTANCE:
             subject, reference = self._target_and_drawn(cells)

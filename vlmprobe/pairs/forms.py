@@ -1,4 +1,4 @@
-"""What a row of text says, before its index and its image are looked at."""
+"""Parses the text of a row, before its index and its image are checked."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Draft", "Form", "RowRejectedError", "read_category"]
 
 
 class RowRejectedError(Exception):
-    """A row gives no pair; becomes a ``RowProblem`` once its line is known."""
+    """A row yields no pair; becomes a ``RowProblem`` once its line is known."""
 
     def __init__(self, what: str, why: str, column: str | None = None) -> None:
-        """Say what is wrong in a word or two, why in a sentence, and in which column."""
+        """Store what is wrong in a word or two, why in a sentence, and in which column."""
         super().__init__(why)
         self.what = what
         self.why = why
@@ -29,7 +29,7 @@ class RowRejectedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The part of a swap pair that is text."""
+    """The text of a swap pair, without its image."""
 
     category: Category
     orig: Question
@@ -39,7 +39,7 @@ class Draft:
 
 
 class Form(Protocol):
-    """One TSV layout, told from the others by its columns; made anew for each reading of a file."""
+    """A TSV layout, recognized by its columns; each reading of a file needs a new instance."""
 
     name: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
@@ -47,7 +47,7 @@ class Form(Protocol):
     template: ClassVar[str]
 
     def __init__(self, seed: int) -> None:
-        """Start a reading; the seed is for what the form draws."""
+        """Start reading a file; the seed is for random draws."""
 
     def draft(self, cells: Mapping[str, str]) -> Draft:
         """Read one row; called once for each well-formed row, in file order.

@@ -1,4 +1,4 @@
-"""Images as files carry them: base64 text, its bytes, the size in their header, their pixels."""
+"""Images as benchmark files store them: base64 text, encoded bytes, size from the header, pixels."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ __all__ = [
     "image_facts",
 ]
 
-#: More pixels than this are refused before any is decoded: Pillow's own limit, 256 MiB of RGB.
+#: A larger image is rejected before it is decoded. This is Pillow's own limit, 256 MiB of RGB.
 MAX_PIXELS = 178_956_970 // 2
-#: Each scan of a progressive JPEG goes over all its pixels, however few bytes it has: a file of 1 MB can hold
-#: thousands, and take minutes. Encoders write about ten.
+#: Each scan of a progressive JPEG covers all pixels, however few bytes it has, so a 1 MB file with thousands
+#: of scans can take minutes. Encoders write about ten.
 MAX_JPEG_SCANS = 100
 #: Pillow opens many more formats, some with the help of other programs (EPS runs Ghostscript).
 IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 _DATA_URL = re.compile(r"\s*data:[^,;]*(?:;[^,;]*)*;base64,", re.IGNORECASE)
-# What Pillow's readers let through when the bytes are damaged; it has no error class of its own.
+# What Pillow's readers raise for damaged bytes; Pillow has no error class of its own for that.
 _DAMAGED = (
     OSError,
     SyntaxError,
@@ -54,7 +54,7 @@ _DAMAGED = (
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What is known of an image without decoding it: the digest of its bytes, its size in pixels."""
+    """What is known about an image without decoding it: the digest of its bytes and its size in pixels."""
 
     sha256: str
     width: int
@@ -85,7 +85,7 @@ def image_facts(content: bytes) -> ImageFacts:
         ImageError: the bytes are no image in one of ``IMAGE_FORMATS``, or have more than ``MAX_PIXELS``.
     """
     with warnings.catch_warnings():
-        # The size is checked right after, with an error that says which row it is.
+        # The size is checked below, with an error that names the row.
         warnings.simplefilter("ignore")
         image = _open(content)
     with image:
@@ -104,7 +104,7 @@ def decode_image(content: bytes) -> Image:
     from PIL import ImageFile
     from PIL.Image import DecompressionBombError
 
-    # Code that a model brings along may have switched it on for the whole process; half an image is no image here.
+    # A checkpoint's own code may have enabled this for the whole process; half an image is an error here.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     with _open(content) as image:
         try:

@@ -27,11 +27,10 @@ class Template:
 
     name: str
     about: str
-    """What it changes against the published one, in a line."""
+    """How it differs from the published one, in a line."""
     wordings: Mapping[Axis, str]
     asks_whether: Mapping[Axis, Category] | None = None
-    """The category that each wording names and asks a yes or no for; None where a wording offers both categories
-    and expects one of them."""
+    """The category that each yes/no wording asks about; None if the wordings offer both categories."""
 
     def ask(self, category: Category, subject: str, reference: str) -> tuple[Question, Question]:
         """Return the original and the swapped question; swapping the objects swaps the right answer.
@@ -49,7 +48,7 @@ class Template:
         )
 
     def reword(self, pair: SwapPair) -> SwapPair:
-        """Return a pair as this template asks it; nothing else of it changes.
+        """Return a pair with its questions worded by this template; nothing else changes.
 
         Raises:
             ValueError: the pair names no objects.
@@ -60,7 +59,7 @@ class Template:
         return replace(pair, orig=orig, swap=swap)
 
     def answer(self, category: Category) -> Answer:
-        """Return the right answer where the object that is asked about has a category."""
+        """Return the right answer if the object asked about has this category."""
         if self.asks_whether is None:
             return category
         return YesNo.YES if self.asks_whether[category.axis] is category else YesNo.NO
@@ -69,7 +68,7 @@ class Template:
 def _template(
     name: str, about: str, *questions: str, whether: tuple[Category, ...] | None = None
 ) -> Template:
-    """Spell a template out: a question and, of yes/no ones, a category for each axis in order."""
+    """Build a template from one question per axis and, for yes/no wordings, one category per axis."""
     return Template(
         name,
         about,
@@ -88,7 +87,7 @@ PUBLISHED = _template(
     "Compared to {b}, is {a} far or close from you?",
 )
 
-#: The published questions and what could be said against each. None but the first is published.
+#: The published template, and variants that each test one objection to it.
 TEMPLATES: Mapping[str, Template] = {
     template.name: template
     for template in (
@@ -139,9 +138,9 @@ def get_template(name: str) -> Template:
 
 
 def is_under(template: str, wanted: str) -> bool:
-    """Return whether questions of one template are what is wanted.
+    """Return whether questions worded by ``template`` count as ``wanted``.
 
-    ``published`` stands for a benchmark's own questions, so also for those that a file spells out and for imported
-    ones, of which there is one kind each.
+    ``published`` stands for a benchmark's own questions, which includes those that a file spells out and
+    imported ones.
     """
     return template == wanted or (wanted == PUBLISHED.name and template not in TEMPLATES)

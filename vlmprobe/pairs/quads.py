@@ -1,8 +1,8 @@
 """Quads: a distance pair and a vertical pair about the same two objects of one image, linked by their boxes.
 
-Pictures of a ground plane show what is farther higher up. Where the boxes agree with that the distance pair
-is ``consistent``, where they contradict it ``counter``, and where the two centres are about level
-``ambiguous`` (arXiv 2605.30161).
+In a picture of a ground plane, farther objects appear higher. If the boxes agree with that, the distance pair
+is ``consistent``; if they contradict it, ``counter``; if the two centers are about level, ``ambiguous``
+(arXiv 2605.30161).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["OUTCOMES", "PERSPECTIVES", "QuadLink", "QuadSet", "link_quads"]
 
-#: What a distance pair's boxes say about it.
+#: Whether a distance pair's boxes agree with perspective.
 PERSPECTIVES = ("consistent", "counter", "ambiguous")
-#: What becomes of a distance pair: the keys of ``QuadSet.counts``.
+#: Outcomes of linking a distance pair; the keys of ``QuadSet.counts``.
 OUTCOMES = ("matched", "ambiguous", "no_box", "no_objects")
 
-#: Centres are level when their heights differ by less than this share of the image's height.
+#: Two centers are level if their heights differ by less than this share of the image's height.
 _LEVEL_SHARE = 0.05
 
 
@@ -43,7 +43,7 @@ class QuadLink:
 
 @dataclass(frozen=True, slots=True)
 class QuadSet:
-    """The quads of a dataset, and what is to be asked for them besides the dataset's own pairs."""
+    """The quads of a dataset, and the pairs that they need besides the dataset's own."""
 
     links: tuple[QuadLink, ...]
     """In file order of the distance pairs."""
@@ -53,13 +53,13 @@ class QuadSet:
     perspectives: Mapping[str, str]
     """One of ``PERSPECTIVES`` for every distance pair that has boxes, sampled or not, by pair id."""
     counts: Mapping[str, int]
-    """Distance pairs by outcome; every one of ``OUTCOMES`` has an entry, and together they are all."""
+    """Distance pairs by outcome; each of ``OUTCOMES`` has an entry, and they add up to all distance pairs."""
     problems: tuple[RowProblem, ...] = field(default=())
     """By the dataset's line, at most one each. ``no_box`` and ``no_objects`` say why a pair has no boxes;
     ``box`` that a centre lies outside the image, which drops nothing."""
 
     def under(self, template: str) -> QuadSet:
-        """Return the same quads, their pairs asked under another template.
+        """Return the same quads, their pairs worded by another template.
 
         Raises:
             UsageError: there is no such template.
@@ -127,7 +127,7 @@ def _only_box(pair: SwapPair, name: str, boxes: Boxes) -> Box:
 
 
 def _outside(pair: SwapPair, boxes: Mapping[str, Box]) -> list[RowProblem]:
-    """Say where boxes look like those of another image, or of this one at another size."""
+    """Report a box outside the image; it may belong to another image or to another size of this one."""
     width, height = pair.image_width, pair.image_height
     for name, box in boxes.items():
         x, y = box.centre
@@ -138,7 +138,7 @@ def _outside(pair: SwapPair, boxes: Mapping[str, Box]) -> list[RowProblem]:
 
 
 def _vertical_category(subject: Box, reference: Box, image_height: int) -> Category | None:
-    """Return what the subject is to the reference, None where their centres are about level."""
+    """Return whether the subject is above or below the reference; None if their centers are about level."""
     lower_by = subject.centre[1] - reference.centre[1]
     if abs(lower_by) < _LEVEL_SHARE * image_height:
         return None

@@ -1,4 +1,4 @@
-"""Rows of a file become swap pairs, or problems that say why not."""
+"""Turns the rows of a file into swap pairs, or into problems that say why not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_INDEX", "MAX_QUESTION", "Reading"]
 
-#: Characters: a longer question fills a model's memory, a longer index the database's keys.
+#: In characters. A longer question would fill a model's memory, a longer index the database's keys.
 MAX_QUESTION, MAX_INDEX = 10_000, 1_000
 
 
@@ -26,7 +26,7 @@ class Reading:
     """The pairs and problems of a file so far."""
 
     def __init__(self, form: Form, header: list[str], *, decode: bool) -> None:
-        """Begin with the header; ``decode``: also decode every image."""
+        """Start with the header; with ``decode``, also decode every image."""
         self.pairs: list[SwapPair] = []
         self.problems: list[RowProblem] = []
         self.n_rows = 0
@@ -37,14 +37,14 @@ class Reading:
         self._line_of: dict[str, int] = {}
 
     def take(self, row: Row | RowProblem) -> None:
-        """Take the file's next row."""
+        """Process the file's next row."""
         self.n_rows += 1
         if isinstance(row, RowProblem):
             self.problems.append(row)
             return
         cells = {column: row.fields[place] for column, place in self._places.items()}
         try:
-            # First, whatever else is wrong with the row: what a form draws depends on the rows before.
+            # Always first, even if the row turns out bad: a form's draws depend on the rows before.
             draft = self._form.draft(cells)
             pair = self._complete(draft, cells, row)
         except RowRejectedError as rejected:

@@ -1,4 +1,4 @@
-"""The ready-made TSV form: both questions and both answers are written out, and are asked as they are."""
+"""The ready-made TSV form: both questions and both answers are written out and used as they are."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class ReadyMadeForm:
     template: ClassVar[str] = AS_WRITTEN
 
     def __init__(self, seed: int) -> None:
-        """Start a reading; nothing is drawn."""
+        """Ignore the seed; nothing is drawn."""
         del seed
 
     def draft(self, cells: Mapping[str, str]) -> Draft:
-        """Check that category, group and answers agree; the questions themselves are not looked into."""
+        """Check that category, group and answers agree; the questions themselves are not checked."""
         category = read_category(cells, "category", "category")
         group = cells["group"].strip().lower()
         if group and group != category.axis:

@@ -1,4 +1,4 @@
-"""Choosing at most N pairs of each category, the same ones every time."""
+"""Samples at most N pairs of each category, the same ones every time."""
 
 from __future__ import annotations
 

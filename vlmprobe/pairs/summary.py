@@ -1,4 +1,4 @@
-"""What a dataset holds, for someone who wants to know before a long run."""
+"""Summarizes a dataset, so that users can check it before a long run."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Origin", "Question", "RowProblem", "SwapPair"]
 
-#: ``row``: asked because a row of the file says so; ``quad``: the vertical partner of a distance pair.
+#: ``row``: read from a row of the file; ``quad``: added because a quad needs it.
 Origin = str
 
 
@@ -25,7 +25,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class SwapPair:
-    """Two questions about one image; atomic: both sides are asked or none.
+    """Two questions about one image; both are asked, or neither.
 
     The image itself stays in the file (``span`` says where), so that a long list of pairs is small.
     """

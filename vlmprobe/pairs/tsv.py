@@ -1,8 +1,8 @@
-"""Rows of a TSV file with their place in it, one at a time, so that a row can be read again by its bytes.
+"""Reads a TSV file row by row and keeps each row's byte range, so that the row can be read again.
 
 A field may hold tabs, line breaks and doubled quotes when it is quoted, as pandas and the ``csv`` module
-write it. A row that is not well formed costs itself only: reading goes on at the next physical line, so one
-stray quote does not swallow the rows after it.
+write it. After a malformed row, reading continues at the next physical line, so one stray quote does not
+swallow the rows after it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_ROW_BYTES", "Row", "TsvReader", "parse_row"]
 
-#: A longer row is a problem, not a reason to fill the memory.
+#: A longer row is reported as a problem instead of filling the memory.
 MAX_ROW_BYTES = 256 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
@@ -123,7 +123,7 @@ def parse_row(content: bytes) -> list[str]:
 
 
 class _Lines:
-    """Feed a ``csv.reader`` physical lines as it asks for them, and remember where the row began.
+    """Feed physical lines to a ``csv.reader`` on demand, and remember where the row began.
 
     ``csv.reader`` never asks for more lines than the row needs, so after a row the offset is its end; and it
     asks for a line that the file does not have only when a quote is still open.

@@ -1,4 +1,4 @@
-"""Rows and figures in, a report out: HTML that needs nothing else, and CSV."""
+"""Writes rows and figures as a report: one self-contained HTML file, and CSV."""
 
 from __future__ import annotations
 

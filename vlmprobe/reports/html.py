@@ -61,7 +61,7 @@ def _count(number: int) -> str:
 
 
 def _anchors(figures: Sequence[ReportFigure]) -> list[str]:
-    """Give each figure an id that is unique and safe in a link."""
+    """Return an id for each figure that is unique and safe in a link."""
     anchors: list[str] = []
     for figure in figures:
         anchor = "figure-" + (re.sub(r"[^a-z0-9]+", "-", figure.name.lower()).strip("-") or "unnamed")

@@ -1,4 +1,4 @@
-"""How numbers are printed: as SQL rounds them, and never as a number where there is none."""
+"""Prints numbers as SQL rounds them, and missing values as ``n/a``."""
 
 from __future__ import annotations
 

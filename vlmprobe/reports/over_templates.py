@@ -1,4 +1,4 @@
-"""Metrics under several question templates: a row a scale, metric and target, a column a template."""
+"""Metrics under several question templates: rows by scale, metric and target, one column per template."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class TemplateRow:
     metric: str
     target: str
     points: tuple[TemplatePoint | None, ...]
-    """One a column of the table; None where the scale was not asked so."""
+    """One per column of the table; None if the scale has no run under that template."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateTable:
-    """The points, arranged."""
+    """The points, arranged in rows and columns."""
 
     templates: tuple[str, ...]
     """The columns."""
@@ -43,7 +43,7 @@ class TemplateTable:
 
     @property
     def about(self) -> tuple[tuple[str, str], ...]:
-        """Each template and what it changes against the published one."""
+        """Each template and how it differs from the published one."""
         return tuple((name, TEMPLATES[name].about if name in TEMPLATES else "") for name in self.templates)
 
 

@@ -1,4 +1,4 @@
-"""What a report holds: every number, figure and fact is handed in; rendering only sets it in type."""
+"""The content of a report: every number, figure and fact. Rendering only formats it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class DatasetFacts:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """One run: which checkpoint, on what, and how it went."""
+    """One run: its checkpoint, its settings and its outcome."""
 
     run_id: str
     family: str
@@ -56,7 +56,7 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class ReportFigure:
-    """A figure with the words that say how to read it."""
+    """A figure with a caption that explains how to read it."""
 
     name: str
     """Short, for file names and anchors."""
@@ -64,12 +64,12 @@ class ReportFigure:
     caption: str
     png: bytes
     section: str = ""
-    """Figures of one section stand together under its name; the family, where there are several."""
+    """Figures of one section appear together under its name: the family, if there are several."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerRange:
-    """The layers of one run that are worth reading: near the peak of an axis, and not too late."""
+    """The layers of one run that are worth analyzing: near the peak of an axis, and not too late."""
 
     family: str
     scale: str
@@ -80,7 +80,7 @@ class LayerRange:
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """What changed between two neighbouring scales on the same pairs of one axis."""
+    """What changed between two neighboring scales on the same pairs of one axis."""
 
     family: str
     from_scale: str
@@ -88,9 +88,9 @@ class ChangeRow:
     axis: str
     n: int
     gained: int
-    """Pairs with both answers right at the later scale alone."""
+    """Pairs with both answers right only at the later scale."""
     lost: int
-    """Pairs with both answers right at the earlier scale alone."""
+    """Pairs with both answers right only at the earlier scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +123,12 @@ class Report:
     dataset: DatasetFacts
     runs: Sequence[RunFacts]
     accuracy: Sequence[AccuracyPoint]
-    """In the order to be shown in; one a (family, scale, axis), axes and ``overall``."""
+    """In display order; one per (family, scale, axis), for the axes and ``overall``."""
     peaks: Sequence[PeakPoint] = ()
     layer_ranges: Sequence[LayerRange] = ()
     changes: Sequence[ChangeRow] = ()
     over_templates: Sequence[TemplatePoint] = ()
-    """Of the scales that were asked under several templates; in the order to be shown in."""
+    """Of the scales that have runs under several templates; in display order."""
     figures: Sequence[ReportFigure] = ()
     """Those of one section follow each other."""
     disagreements: int | None = None

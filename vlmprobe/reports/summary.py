@@ -1,4 +1,4 @@
-"""A summary for other programs: one row a run and axis, every float to its last digit."""
+"""A summary for other programs: one row per run and axis, with every float in full precision."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ACCURACIES = tuple(
 
 
 def summary_rows(report: Report, subset: str = "all") -> list[dict[str, object]]:
-    """Return one row a (run, axis) of the report: accuracies with bounds, and the peak coherence of a subset.
+    """Return one row per (run, axis) of the report: accuracies with bounds, peak coherence of a subset.
 
     ``overall`` has no coherence: its peak columns are None.
     """
@@ -54,8 +54,7 @@ def summary_rows(report: Report, subset: str = "all") -> list[dict[str, object]]
 def write_summary_csv(rows: Sequence[Mapping[str, object]], path: str | os.PathLike[str]) -> None:
     """Write rows as CSV; floats read back as the same floats, NaN as ``nan``, None as an empty field.
 
-    The columns are all keys, in the order they are first seen in. A file that is there is replaced at once: a
-    reader sees the old or the new one, never a half.
+    The columns are all keys, in the order of first appearance. An existing file is replaced atomically.
 
     Raises:
         UsageError: no rows, so that there is no header to write.

@@ -1,4 +1,4 @@
-"""The tables of a report, arranged from its points."""
+"""Arranges the points of a report in tables."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = ["Headline", "headline", "problems"]
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """Accuracy of both answers: a row a checkpoint, a column an axis."""
+    """Accuracy of both answers: one row per checkpoint, one column per axis."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, str, int | None, tuple[AccuracyPoint | None, ...]], ...]
-    """Family, scale, samples seen, and a point (or None) a column."""
+    """Family, scale, samples seen, and a point (or None) per column."""
     sentences: tuple[str, ...]
     """Per column, which scale is best."""
 
 
 def headline(points: Sequence[AccuracyPoint]) -> Headline:
-    """Arrange accuracy by scale and axis, and say for each axis which scale gets it right most often."""
+    """Arrange accuracy by scale and axis, with a sentence on the best scale of each axis."""
     present = {point.target for point in points}
     columns = tuple(target for target in AXES_AND_OVERALL if target in present)
     by_run: dict[tuple[str, str, int | None], dict[str, AccuracyPoint]] = {}
@@ -61,7 +61,7 @@ def _sentence(axis: str, points: Sequence[AccuracyPoint], *, with_family: bool) 
 
 
 def problems(report: Report) -> list[str]:
-    """List what went wrong or deserves distrust, one line each; empty when nothing did."""
+    """List problems and caveats, one line each; empty if there are none."""
     found = []
     dataset = report.dataset
     if dataset.n_problems:

@@ -1,4 +1,4 @@
-"""The database, the files beside it and MLflow. Knows no model.
+"""The database, the files next to it and MLflow. Imports no model code.
 
-Import from the modules: the package itself stays empty, so that a command pays only for what it uses.
+Import from the modules. The package itself stays empty, so a command loads only what it uses.
 """

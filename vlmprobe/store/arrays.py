@@ -47,9 +47,9 @@ ORDER BY quads.distance_pair_id
 
 @dataclass(frozen=True, slots=True)
 class Quads:
-    """The quads of a run, M of them: what is known of each besides its deltas.
+    """The M quads of a run, with everything but their deltas.
 
-    Imported quads come as deltas. Unless more was imported with them, they have no categories, images and answers.
+    Imported quads come as deltas; they have categories, images and answers only if those were imported too.
     """
 
     ids: tuple[str, ...]
@@ -63,17 +63,17 @@ class Quads:
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A pair with both answers, and where its states are."""
+    """A pair with both answers, and the location of its states."""
 
     pair_id: str
     category: str
     axis: str
     image: str
-    """The hash of its image; its own id where none is known."""
+    """The hash of its image, or the pair's own id if the image is unknown."""
     perspective: str | None
     origin: str
     shard: int | None
-    """None of the pairs of imported quads: they have answers, but no states."""
+    """None for pairs of imported quads, which have answers but no states."""
     shard_row: int | None
     both_correct: bool
 
@@ -119,7 +119,7 @@ class RunArrays:
 
     @property
     def layer_bytes(self) -> int:
-        """How large one layer's states are, those of the quads' pairs included."""
+        """Bytes of one layer's states, including those of the quads' pairs."""
         return self._files.layer_bytes(len(self.quads.ids))
 
     def layer(self, layer: int) -> Floats:
@@ -136,7 +136,7 @@ class RunArrays:
 
 
 class _Files:
-    """The shards of a run on this machine, and where in them the states of each pair are."""
+    """The local shard files of a run, with the position of each pair's states in them."""
 
     def __init__(self, storage: Storage, shards: Sequence[ShardPlace], pairs: Sequence[_Pair]) -> None:
         self._paths = {shard.number: storage.fetch(shard) for shard in shards}
@@ -147,15 +147,15 @@ class _Files:
 
     @property
     def has_deltas(self) -> bool:
-        """Whether the deltas of quads are stored, and not the states of their pairs."""
+        """Whether the run stores the deltas of quads instead of the states of their pairs."""
         return bool(self._deltas)
 
     def layer_bytes(self, n_quads: int) -> int:
-        """Return the size of one layer's states, or of its quads' deltas where there are more of those."""
+        """Return the size in bytes of one layer's states or of its quads' deltas, whichever is larger."""
         return 4 * 2 * self._dim * max(len(self._shard), n_quads)
 
     def quad_ids(self) -> tuple[str, ...]:
-        """Return the names of the quads whose deltas are stored."""
+        """Return the ids of the quads with stored deltas."""
         return tuple(name for number in self._deltas for name in read_pair_ids(self._paths[number]))
 
     def states(self, layer: int, places: Places) -> Floats:
@@ -170,12 +170,12 @@ class _Files:
     def deltas(self, layer: int) -> tuple[Floats, Floats]:
         """Return one layer's stored deltas of quads, vertical and distance: (M, dim) each."""
         both = np.concatenate([read_layer(self._paths[number], layer) for number in self._deltas])
-        # Contiguous, as those that are computed: sums over strided rows may end in other last bits.
+        # Contiguous, like computed deltas: sums over strided rows may differ in the last bits.
         return np.ascontiguousarray(both[:, 0]), np.ascontiguousarray(both[:, 1])
 
 
 def _imported_quads(ids: tuple[str, ...], answered: Sequence[_Pair], links: Sequence[_Link]) -> Quads:
-    """Find what is known of the quads whose deltas are stored: all of it, or their ids alone."""
+    """Look up the quads whose deltas are stored; unless all of them have rows, only ids are known."""
     pair_of = {pair.pair_id: pair for pair in answered}
     vertical_of = {link.distance_pair_id: link.vertical_pair_id for link in links}
     if not all(name in pair_of and vertical_of.get(name) in pair_of for name in ids):
@@ -198,7 +198,7 @@ def _link(pairs: Sequence[_Pair], links: Sequence[_Link]) -> tuple[Quads, Places
 
 
 def _quads(vertical: Sequence[_Pair], distance: Sequence[_Pair]) -> Quads:
-    """Join both halves, quad for quad."""
+    """Combine the two halves of each quad."""
     return Quads(
         ids=tuple(pair.pair_id for pair in distance),
         vertical_ids=tuple(pair.pair_id for pair in vertical),

@@ -1,4 +1,4 @@
-"""Where a shard is: in the spool, or else fetched from MLflow; checked before anyone computes with it."""
+"""Finds shards in the spool or downloads them from MLflow, and checks their hash before use."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ShardPlace:
-    """What the database says of a shard: where it is, and what it was when it was written."""
+    """The database's record of a shard: where it is, and what was written."""
 
     run_id: str
     number: int
     kind: str
     path: Path
-    """In the spool; the file may be gone from there."""
+    """Path in the spool; the file may no longer exist."""
     artifact_uri: str | None
-    """In MLflow; None where it has none."""
+    """URI in MLflow; None if it is not there."""
     sha256: str
     n_bytes: int
     layers: tuple[int, ...]
@@ -75,7 +75,7 @@ def mark_synced(connection: Connection, run_id: str, shard: int, artifact_uri: s
 
 
 def forget_artifacts(connection: Connection, run_id: str, shards: Sequence[int] | None = None) -> None:
-    """Record that MLflow has these shards of a run no more; without a list, none of them."""
+    """Record that MLflow no longer has these shards of a run; None means all of its shards."""
     which = Shard.run_id == run_id
     if shards is not None:
         which &= Shard.shard.in_(shards)
@@ -83,18 +83,18 @@ def forget_artifacts(connection: Connection, run_id: str, shards: Sequence[int] 
 
 
 def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool = True) -> Path:
-    """Return a path to a shard: the spool's, or one fetched from MLflow.
+    """Return the path of a shard; download it from MLflow if it is not in the spool.
 
     Args:
         place: its row.
         tracker: MLflow.
-        cache: where what is fetched is kept; the home's, beside its spool.
-        check: whether the spool's has to have the hash that it was written with; what is fetched has to in any case.
+        cache: folder for downloads; the home's, next to its spool.
+        check: whether to verify the hash of a file in the spool; downloads are always verified.
 
     Raises:
-        DamagedCopyError: what MLflow gives is not what was written.
-        UnreadableError: the system does not give the spool's file.
-        VlmprobeError: it is in neither place, or the spool's is not what was written.
+        DamagedCopyError: the download is not what was written.
+        UnreadableError: the file in the spool cannot be read right now.
+        VlmprobeError: the shard is in neither place, or the file in the spool is damaged.
     """
     # An id that someone else wrote into the database must not lead out of cache or spool.
     run_id = safe_name(place.run_id, "run")
@@ -102,7 +102,7 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
     try:
         is_here = path.exists()
         if not is_here and (moved := cache.parent / "spool" / run_id / path.name).exists():
-            # The home was moved or copied as a whole: its spool came along, the rows still name the old place.
+            # The home was moved or copied: its spool came along, but the rows still hold the old path.
             path, is_here = moved, True
     except OSError as error:
         raise unreadable(path, error) from error
@@ -123,7 +123,7 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
                 "and MLflow never had it; extract the run again with --new"
             )
         cached.parent.mkdir(parents=True, exist_ok=True)
-        # Elsewhere first: a crash, or a second process that wants it too, must not find half of it.
+        # Into another folder first: a crash or a second process must not find half a file.
         with TemporaryDirectory(dir=cached.parent) as folder:
             fetched = tracker.download(place.artifact_uri, Path(folder))
             if _sha256(fetched) != place.sha256:
@@ -135,7 +135,7 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
 
 
 def is_in_mlflow(place: ShardPlace, tracker: Tracker, scratch: Path) -> bool:
-    """Return whether MLflow gives a shard back as it was written; it is fetched into ``scratch`` and removed there."""
+    """Return whether MLflow holds an intact copy of a shard, by downloading it into ``scratch``."""
     if place.artifact_uri is None:
         return False
     scratch.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ __all__ = ["copy_database"]
 def copy_database(database: Database, target: Path) -> Path:
     """Copy schema and rows, as one transaction sees them, into a new file; return its full path.
 
-    Other processes of vlmprobe wait meanwhile. The file has its name only when it is whole.
+    Other vlmprobe processes wait meanwhile. The file gets its final name only once it is complete.
 
     Raises:
         UsageError: the target is there already, or its folder is not.
@@ -30,14 +30,14 @@ def copy_database(database: Database, target: Path) -> Path:
     if not target.parent.is_dir():
         raise UsageError(f"no folder {target.parent}; make it first")
     _refuse_existing(target)
-    # A name of its own: a file that happens to be called so is someone's.
+    # A unique name, so that no existing file is overwritten.
     partial = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
-        # What keeps it from being made is told by the system, not by DuckDB.
+        # Create it here first, since the system's error is clearer than DuckDB's.
         partial.touch(exist_ok=False)
         partial.unlink()
         _copy(database, partial)
-        # Another backup may have come meanwhile, and a rename asks nobody: take the name first.
+        # Another backup may exist by now, and a rename overwrites silently: reserve the name first.
         target.touch(exist_ok=False)
         partial.replace(target)
     except FileExistsError:
@@ -56,7 +56,7 @@ def _refuse_existing(target: Path) -> None:
 
 
 def _copy(database: Database, partial: Path) -> None:
-    """Let DuckDB copy, not the file system: closing a second handle on the file would give DuckDB's lock on it away."""
+    """Copy through DuckDB, not the file system: closing a second handle would release DuckDB's lock."""
     path = str(partial).replace("'", "''")
     with database.transaction(other_files=True) as connection:
         (source,) = fetch_column(connection, "SELECT current_database()")

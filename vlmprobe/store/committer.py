@@ -1,4 +1,4 @@
-"""Writes rows and uploads shards behind the model's back, so that extraction waits for neither.
+"""Writes rows and uploads shards in background threads, so that extraction waits for neither.
 
 Order of commit (DESIGN 5): a shard is on disk, fsynced and hashed, before its rows are written in one transaction; only
 then is it uploaded and marked as synced. A foreign process that holds the database delays rows, not inference: shards
@@ -29,7 +29,7 @@ __all__ = ["Committer", "adopt_orphans"]
 
 
 class Committer:
-    """Two threads: one turns shards into rows, the other hands them to MLflow."""
+    """Runs two threads: one writes the rows of shards, the other uploads the shards to MLflow."""
 
     def __init__(self, storage: Storage, run_id: str) -> None:
         """Start the threads."""
@@ -49,7 +49,7 @@ class Committer:
             thread.start()
 
     def submit(self, shard: ShardFile) -> None:
-        """Hand over a shard that is on disk.
+        """Submit a shard that is on disk.
 
         Raises:
             Exception: whatever stopped an earlier shard's rows from being written.
@@ -60,7 +60,7 @@ class Committer:
         self._work.put(shard)
 
     def submit_failures(self, failures: Sequence[FailureRecord]) -> None:
-        """Hand over pairs that failed; they have no shard."""
+        """Submit failed pairs, which have no shard."""
         self._raise_failure()
         if failures:
             self._work.put(list(failures))
@@ -72,11 +72,11 @@ class Committer:
             return self._pending
 
     def close(self) -> Delivery:
-        """Wait until every row is written and every upload was tried; for an MLflow that is away, one timeout long."""
+        """Wait until every row is written and every upload tried; an unreachable MLflow costs one timeout."""
         self._closing = True
         self._work.put(None)
         for thread in self._threads:
-            # A timeout keeps the main thread open to Ctrl-C.
+            # A timeout lets the main thread react to Ctrl-C.
             while thread.is_alive():
                 thread.join(0.2)
         self._raise_failure()
@@ -117,10 +117,10 @@ class Committer:
 def adopt_orphans(
     database: Database, folder: Path, run_id: str, *, tell: Callable[[str], None] | None = None
 ) -> int:
-    """Write the rows of shards that a crash left in the spool without any; return how many shards.
+    """Write the rows of shards that a crash left in the spool without rows; return how many shards.
 
-    A shard has its name only when it is whole, and holds its predictions, so nothing needs to be asked again. One
-    that was damaged since is removed, which ``tell`` is told: its pairs have no rows, so they are asked again.
+    A shard gets its name only once it is complete, and it holds its predictions, so nothing needs to be
+    inferred again. A damaged one is removed and reported; its pairs have no rows, so they are inferred again.
     """
     for partial in folder.glob("*.partial"):
         partial.unlink()

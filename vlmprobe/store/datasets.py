@@ -30,12 +30,12 @@ __all__ = [
     "register_quads",
 ]
 
-#: A row in Python takes more memory than its pair.
+#: Rows built at once; in Python, a row takes more memory than its pair.
 _PAIRS_AT_A_TIME = 1024
 
 
 def register_dataset(connection: Connection, dataset: Dataset) -> None:
-    """Store a dataset, its row problems and, for each template, its pairs; the same again changes nothing."""
+    """Store a dataset, its row problems and its pairs under its template; repeating this changes nothing."""
     known = connection.execute(
         select(DatasetRow.dataset_id).where(DatasetRow.dataset_id == dataset.dataset_id)
     ).first()
@@ -118,7 +118,7 @@ def _insert_dataset(connection: Connection, dataset: Dataset) -> None:
 
 
 def pair_row(dataset: Dataset, position: int, pair: SwapPair) -> dict[str, Any]:
-    """Return the row of one pair; ``position`` is its place in the order of asking."""
+    """Return the row of one pair; ``position`` is its place in the order of inference."""
     row: dict[str, Any] = {
         "dataset_id": dataset.dataset_id,
         "template": dataset.template,
@@ -144,9 +144,9 @@ def pair_row(dataset: Dataset, position: int, pair: SwapPair) -> dict[str, Any]:
 
 
 def register_quads(connection: Connection, dataset: Dataset, quads: QuadSet) -> None:
-    """Store the quads of a registered dataset under its template: their pairs, links, perspectives; and the counts.
+    """Store the quads of a registered dataset under its template: pairs, links, perspectives and counts.
 
-    The same boxes again change nothing. Boxes that fitted no pair (of another benchmark, say) give way to others.
+    Storing the same boxes again changes nothing. Other boxes may replace those that matched no pair.
 
     Raises:
         UsageError: other boxes were given for this dataset before; finished runs hold answers made with those.

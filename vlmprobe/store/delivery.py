@@ -1,4 +1,4 @@
-"""Delivery to MLflow: shards, metrics and status of a run, and the flags that say how far it got.
+"""Delivers shards, metrics and status of a run to MLflow, and keeps flags of how far it got.
 
 The database is the truth and MLflow a projection of it, so delivering again adds nothing (DESIGN 8).
 """
@@ -36,13 +36,13 @@ _PATIENCE = 2
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of a run's shards."""
+    """The outcome of delivering a run's shards."""
 
     uploaded: int
     waiting: int
     problem: str | None = None
     waited: bool = False
-    """Whether MLflow failed while the run had nothing to do but to wait for it: asking again would double that."""
+    """Whether MLflow failed while the run was only waiting for it; trying again would double the wait."""
 
 
 def deliver_run(
@@ -53,12 +53,12 @@ def deliver_run(
     color: str | None = None,
     replay: bool = False,
 ) -> Delivery:
-    """Upload what MLflow lacks of a complete run; when it is away, say so and leave it to ``vlmprobe sync``.
+    """Upload what MLflow lacks of a complete run; if it is offline, warn and leave it to ``vlmprobe sync``.
 
     Args:
-        storage: the database, which is the truth, and MLflow.
+        storage: the database (the source of truth) and MLflow.
         run: a complete run.
-        tell: told when MLflow is away.
+        tell: called with a warning when MLflow is unreachable.
         color: of the run in MLflow's charts; MLflow's own choice when None.
         replay: log metrics that were logged before, too (which adds nothing to what is there).
     """
@@ -79,7 +79,7 @@ def deliver_run(
         with database.transaction() as connection:
             waiting = shard_places(connection, run.run_id, unsynced_only=True)
             metrics = read_metrics(connection, run.run_id)
-        # All of them before the first is sent: one that is lost keeps the run back.
+        # Fetch all before sending the first: if one is lost, nothing of the run is sent.
         shards = [(place.number, storage.fetch(place)) for place in waiting]
         delivery = upload_shards(storage, run.run_id, shards)
         if metrics and (replay or any(metric.synced_at is None for metric in metrics)):
@@ -93,18 +93,18 @@ def deliver_run(
 
 
 def _fetch_all(places: Sequence[ShardPlace], storage: Storage) -> None:
-    """Have a copy of each shard here: they are artifacts of a run that is about to go, or is gone already."""
+    """Keep a local copy of each shard: its MLflow run is deleted or about to be."""
     for place in places:
         storage.fetch(place)
 
 
 def _send(storage: Storage, mlflow_run_id: str, run_id: str, metrics: Sequence[StoredMetric]) -> None:
-    """Log metrics, and note before and after that it is so: a crash in between may have left points there."""
+    """Log metrics, flagged meanwhile as being sent: after a crash, MLflow may hold some of the points."""
     with storage.database.transaction() as connection:
         set_config(connection, run_id, {**get_run(connection, run_id).config, MLFLOW_SENDING: True})
     storage.tracker.log_points(mlflow_run_id, metric_points(metrics))
     with storage.database.transaction() as connection:
-        # Another process may have computed others meanwhile, which nobody has sent.
+        # Another process may have computed newer ones meanwhile, which are not sent yet.
         mark_metrics_synced(
             connection, run_id, utc_now(), until=max(metric.computed_at for metric in metrics)
         )
@@ -113,12 +113,12 @@ def _send(storage: Storage, mlflow_run_id: str, run_id: str, metrics: Sequence[S
 
 
 def tell_away(tell: Callable[[str], None], problem: str) -> None:
-    """Say that MLflow has to wait, and who brings it up to date."""
+    """Warn that MLflow is not up to date, and name the command that delivers the rest."""
     tell(f"{problem}; everything is in the database and the spool, 'vlmprobe sync' delivers it later")
 
 
 def deliver_end(tracker: Tracker, run: Run, tell: Callable[[str], None]) -> None:
-    """Tell MLflow that a run was stopped, if it knows of it."""
+    """Mark a stopped run as killed in MLflow, if it is there."""
     if run.mlflow_run_id is None:
         return
     try:
@@ -128,17 +128,17 @@ def deliver_end(tracker: Tracker, run: Run, tell: Callable[[str], None]) -> None
 
 
 def note_changes(connection: Connection, run_id: str, update: MetricsUpdate) -> None:
-    """Note that MLflow needs a fresh run where it shows, or may show, values that have changed since."""
+    """Flag that MLflow needs a fresh run if it shows, or may show, values that have changed since."""
     run = get_run(connection, run_id)
     if update.outdated or (update.changed and run.is_being_sent):
         set_config(connection, run_id, {**run.config, MLFLOW_OUTDATED: True})
 
 
 def _show_by(database: Database, run: Run, mlflow_run_id: str) -> Run:
-    """Note that another MLflow run shows this run from now on: it has none of the metrics and shards yet.
+    """Link a run to another MLflow run, which has none of its metrics and shards yet.
 
-    That is so for changed values, since a chart would draw old and new points as one line, and for a run that
-    someone deleted in MLflow.
+    This happens when values changed, since a chart would draw old and new points as one line, and when
+    someone deleted the run in MLflow.
     """
     with database.transaction() as connection:
         set_mlflow_run(connection, run.run_id, mlflow_run_id)
@@ -158,7 +158,7 @@ def upload_shards(
 ) -> Delivery:
     """Log shards as artifacts of the run's MLflow run; what cannot be delivered stays in the spool.
 
-    Once ``is_awaited``, the first failure is the last: a server that hangs costs each attempt its whole timeout.
+    Once ``is_awaited()``, stop at the first failure: each attempt on a hanging server takes a full timeout.
     """
     uploaded = waiting = failed_in_a_row = 0
     problem: str | None = None
@@ -190,9 +190,9 @@ def upload_shards(
 
 
 def _begin_anew(connection: Connection, run_id: str) -> None:
-    """Have what the new MLflow run lacks delivered to it, since someone has deleted the one before.
+    """Mark what the new MLflow run lacks as not delivered, because someone deleted the previous one.
 
-    Not the shards that are there alone: a deleted run gives them back until it is purged.
+    Skip shards that exist only there; they can be downloaded from a deleted run until it is purged.
     """
     here = [place.number for place in shard_places(connection, run_id) if place.path.exists()]
     forget_artifacts(connection, run_id, here)

@@ -1,7 +1,7 @@
 """Opens the database for one transaction at a time, so that several processes can share one file.
 
-DuckDB lets one process hold a file. Processes of vlmprobe queue on a lock file beside it; a foreign process
-(someone's DuckDB shell) is not bound by that and is waited for, its PID named once (DESIGN 4).
+DuckDB lets only one process open a file. Processes of vlmprobe queue on a lock file next to it. A foreign
+process, such as a DuckDB shell, ignores that lock; vlmprobe names its PID once and waits (DESIGN 4).
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ __all__ = ["Database", "explain_failure", "file_lock"]
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _HOLDER = re.compile(r"\(PID (\d+)\)")
-#: How the system says ENOSPC, EDQUOT and EFBIG, which DuckDB repeats.
+#: The system's messages for ENOSPC, EDQUOT and EFBIG, which DuckDB repeats.
 _NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large")
 
 
 @contextmanager
 def file_lock(path: Path, *, wait: bool = True) -> Iterator[int]:
-    """Hold an exclusive lock on ``path`` and yield its descriptor; it ends with its process, however that ends.
+    """Hold an exclusive lock on ``path`` and yield its descriptor; the lock dies with the process.
 
-    An flock, which is local to this host. The kernel wakes who waits, so a queue of processes loses no time.
+    It uses flock, which is local to this host. The kernel wakes the next process in the queue without delay.
 
     Raises:
         BlockingIOError: another process holds it, and ``wait`` is off.
@@ -53,7 +53,7 @@ class Database:
     """One DuckDB file, opened afresh for each transaction and never held during inference."""
 
     def __init__(self, path: Path, *, tell: Callable[[str], None] | None = None) -> None:
-        """Name a database file; nothing is opened.
+        """Store the path; nothing is opened yet.
 
         Args:
             path: the file; its folder need not exist yet.
@@ -70,14 +70,14 @@ class Database:
     def _engine(self, *, other_files: bool) -> Engine:
         if (made := self._engines.get(other_files)) is not None:
             return made
-        # Here, since commands that hand the file to another process need none of it: it takes 0.2 s to load.
+        # Imported here: it takes 0.2 s, and commands that query in a child process do not need it.
         from sqlalchemy import create_engine
         from sqlalchemy.pool import NullPool
 
         config = {
             # Without this DuckDB would try to download an extension for a file that is, say, SQLite's.
             "autoinstall_known_extensions": "false",
-            # A view in a database that someone else made can read and write files as soon as it is asked.
+            # A view in someone else's database can read and write files as soon as it is queried.
             "enable_external_access": str(other_files).lower(),
         }
         address = f"duckdb:///{self.path}"
@@ -113,17 +113,17 @@ class Database:
         """Open, run one transaction, close. An exception rolls it back.
 
         Args:
-            other_files: whether statements may name other files than the database; none that reads a view may.
+            other_files: allow statements to reference other files; never for queries that read a view.
 
         Raises:
             DatabaseError: the file is not a DuckDB database or cannot be opened.
-            DiskFullError: there is no room for what was to be written; nothing of it was.
+            DiskFullError: the disk is full; nothing was written.
         """
         try:
             with self._open(other_files=other_files) as connection, connection.begin():
                 yield connection
         except Exception as error:
-            # Of SQLAlchemy or of DuckDB itself, whichever was asked.
+            # Raised by SQLAlchemy or by DuckDB itself, depending on which was called.
             of_database = type(error).__module__.split(".")[0] in {"sqlalchemy", "duckdb", "_duckdb"}
             if of_database and any(words in str(error) for words in _NO_ROOM):
                 raise DiskFullError(str(self.path)) from error
@@ -192,7 +192,7 @@ class Database:
 
 
 def explain_failure(path: Path, text: str) -> str:
-    """Say in the user's words why DuckDB cannot open a file; ``text`` is what DuckDB said."""
+    """Explain to the user why DuckDB cannot open a file; ``text`` is DuckDB's own message."""
     if path.is_file() and path.stat().st_size == 0:
         return f"{path} is an empty file; delete it or name another with --home or VLMPROBE_DATABASE_URL"
     # DuckDB opens SQLite's files, and those of others, by extensions, which are switched off.

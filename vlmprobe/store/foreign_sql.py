@@ -1,4 +1,4 @@
-"""SQL that someone else wrote: what it may not call, in a query as in the views and macros of a database."""
+"""Functions that foreign SQL may not call, neither in queries nor in a database's views and macros."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFINITIONS_SQL", "REFUSED", "REFUSED_WORD", "check_definitions"]
 
-#: Functions that one may call in a SELECT and that do something else than read: they write a log, to standard output
-#: too, or take addresses in memory, or run SQL that is hidden in text.
+#: Functions that are legal in a SELECT but do more than read: they write a log (even to standard output),
+#: take memory addresses, or run SQL that is hidden in text.
 REFUSED = frozenset(
     (
         *("enable_logging", "disable_logging", "enable_profiling", "disable_profiling", "write_log"),
@@ -24,7 +24,7 @@ REFUSED = frozenset(
     )
 )
 REFUSED_WORD = re.compile(rf"\b({'|'.join(sorted(REFUSED))})\b", re.IGNORECASE)
-#: DuckDB keeps definitions as it understood them, without comments and spelled its own way: a call looks like one.
+#: DuckDB stores definitions in normalized form and without comments, so every call looks like this.
 _REFUSED_CALL = re.compile(rf"\b({'|'.join(sorted(REFUSED))})\"?\(", re.IGNORECASE)
 
 DEFINITIONS_SQL = """
@@ -35,7 +35,7 @@ SELECT function_name, macro_definition FROM duckdb_functions() WHERE NOT interna
 
 
 def check_definitions(path: Path, definitions: Iterable[tuple[str, str | None]]) -> None:
-    """Look at the views and macros of a database, which may come from anywhere, before any of them is asked.
+    """Check the views and macros of a database, which may come from anywhere, before any is queried.
 
     Args:
         path: the database, for the message.

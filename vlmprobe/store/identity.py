@@ -1,4 +1,4 @@
-"""Run ids that sort by time, and the key that says when two runs are the same."""
+"""Run ids that sort by time, and the key that identifies equal runs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def new_run_id() -> str:
 
 
 def run_key(identity: dict[str, Any]) -> str:
-    """Hash whatever makes two runs the same: the order of keys does not matter, every value does."""
+    """Hash everything that identifies a run; the order of keys does not matter, every value does."""
     text = json.dumps(identity, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def utc_now() -> datetime:
-    """Return the time as the database keeps it: UTC, without a zone, microseconds cut to milliseconds.
+    """Return the current time as the database stores it: UTC, without a zone, truncated to milliseconds.
 
     MLflow keeps milliseconds, and a replay must find the same stamp there.
     """

@@ -1,4 +1,4 @@
-"""Imported studies in the database: index and category of each pair, what else came with it, quads as deltas."""
+"""Stores imported studies: index and category of each pair, further facts if known, and quads as deltas."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["ImportedPair", "commit_import", "register_imported_dataset"]
 
 @dataclass(frozen=True, slots=True)
 class ImportedPair:
-    """What the old layout says of a pair, and what came along with it."""
+    """A pair of the old layout, with any facts that came with it."""
 
     pair_id: str
     category: Category
@@ -58,7 +58,7 @@ def register_imported_dataset(
         links: the known quads: distance pair, vertical pair.
 
     Raises:
-        UsageError: an earlier scale says something else of a pair or quad.
+        UsageError: an earlier scale contradicts a pair or quad.
     """
     known = connection.execute(
         select(DatasetRow.dataset_id).where(DatasetRow.dataset_id == dataset_id)
@@ -82,7 +82,7 @@ def register_imported_dataset(
 def commit_import(
     connection: Connection, dataset_id: str, template: str, shards: Sequence[ShardFile]
 ) -> None:
-    """Write the rows of an imported run's shards; quads that are deltas only get a row without a vertical pair."""
+    """Write the rows of an imported run's shards; quads stored as deltas get rows without a vertical pair."""
     for shard in shards:
         commit_shard(connection, shard)
         if shard.kind == "deltas":

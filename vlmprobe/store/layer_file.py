@@ -29,9 +29,9 @@ META_KEY = "vlmprobe"
 _CODES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _NUMPY_DTYPE: dict[str, type[np.generic]] = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 _NAME_OF = {code: name for name, code in _CODES.items()}
-#: What reading a header that was cut or changed can raise.
+#: Exceptions that a truncated or altered header can raise.
 _BROKEN = (struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError, ArithmeticError)
-#: As safetensors itself has it: a longer header would fill the memory.
+#: The limit of safetensors itself; a longer header would fill the memory.
 _MAX_HEADER = 100_000_000
 
 
@@ -46,7 +46,7 @@ def stored_as(dtype: str) -> type[np.generic] | None:
 
 
 def unreadable(path: Path, error: OSError) -> UnreadableError:
-    """Build the error for a shard that the system does not give: of what is in it, that says nothing."""
+    """Build the error for a shard that cannot be read right now; its content may still be intact."""
     return UnreadableError(
         f"{path}: cannot be read: {error.strerror or error}; start the same command again when it can"
     )

@@ -28,7 +28,7 @@ LEASE_SECONDS = 300.0
 
 
 def describe_self() -> str:
-    """Return the JSON that the runs row and the lock file show to others."""
+    """Return the JSON that identifies this process in the runs row and the lock file."""
     return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "renewed": round(time.time(), 3)})
 
 
@@ -39,7 +39,7 @@ def hold_lease(database: Path, key: str) -> Iterator[None]:
     Raises:
         LeaseHeldError: another process holds it; the message names it.
     """
-    # The whole key: a second run of one key (``--new``) differs from the first in its end only.
+    # The whole key: a second run of one key (``--new``) differs only in its suffix.
     name = f"{safe_name(key.replace('#', '-'), 'run key')}.lock"
     path = database.with_name(database.name + ".leases") / name
     with ExitStack() as stack:
@@ -53,17 +53,17 @@ def hold_lease(database: Path, key: str) -> Iterator[None]:
 
 
 def check_foreign_lease(lease: str | None) -> None:
-    """Refuse a run that a process on another host renewed a moment ago.
+    """Check that no process on another host has renewed a run's lease recently.
 
     Raises:
-        LeaseHeldError: it did.
+        LeaseHeldError: one has.
     """
     if not lease:
         return
     try:
         holder = json.loads(lease)
         elsewhere = holder["host"] != socket.gethostname()
-        # In the future, when a clock was set back meanwhile: it must not keep the run locked until then.
+        # abs(): a stamp in the future, from a clock that was set back, must not lock the run until then.
         fresh = abs(time.time() - float(holder["renewed"])) < LEASE_SECONDS
     except (ValueError, KeyError, TypeError):
         return

@@ -1,4 +1,4 @@
-"""Metrics in the database: stored tidy; a value that did not change keeps its time."""
+"""Stores metrics in tidy form; an unchanged value keeps its timestamp."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ _DIGEST = "digest"
 
 @dataclass(frozen=True, slots=True)
 class MetricsUpdate:
-    """What storing a set of metrics did."""
+    """The outcome of storing a set of metrics."""
 
     added: int
     changed: int
     unchanged: int
     outdated: bool
-    """Whether a value that MLflow already shows is no longer the one here."""
+    """Whether MLflow shows a value that has changed here."""
 
 
 def store_metrics(connection: Connection, run_id: str, metrics: Sequence[Metric]) -> MetricsUpdate:
     """Make the stored metrics of a run equal to ``metrics``; NaN is stored as NULL."""
-    # As they are, not as metrics: a NaN or an infinite value that somebody wrote there is not the NULL that it was.
+    # Raw rows, not metrics: a NaN or infinite value that someone wrote must not compare equal to NULL.
     stored = {_key(row): row for row in fetch(connection, _METRICS_SQL, {"id": run_id})}
     now = utc_now()
     fresh: list[dict[str, Any]] = []
@@ -74,12 +74,12 @@ def store_metrics(connection: Connection, run_id: str, metrics: Sequence[Metric]
         if before is not None:
             changed.append(_key(row))
             if before["value"] == row["value"]:
-                # MLflow shows the value alone: with a new time it would show the same point twice.
+                # MLflow shows only the value; with a new timestamp it would show the same point twice.
                 row |= {name: before[name] for name in ("computed_at", "synced_at")}
             else:
                 outdated |= _is_shown(before)
         fresh.append(row)
-    # What is left was computed once and is not any more.
+    # The rest was computed before and is not anymore.
     outdated |= any(_is_shown(row) for row in stored.values())
     _delete(connection, MetricRow, _KEY, run_id, [*changed, *stored])
     insert_rows(connection, MetricRow, fresh)
@@ -87,21 +87,21 @@ def store_metrics(connection: Connection, run_id: str, metrics: Sequence[Metric]
 
 
 def _is_shown(row: dict[str, Any]) -> bool:
-    """Whether MLflow shows a stored value: it is not sent what is no data."""
+    """Whether MLflow shows a stored value; NULL is never sent."""
     return row["value"] is not None and row["synced_at"] is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMetric(Metric):
-    """A metric as it is in the database."""
+    """A metric with its timestamps in the database."""
 
     computed_at: datetime
     synced_at: datetime | None
-    """When it was sent to MLflow; None when it was not."""
+    """When it was sent to MLflow; None if it was not."""
 
 
 def analyzed_runs(connection: Connection) -> set[str]:
-    """Return the ids of the runs that have metrics of their layers."""
+    """Return the ids of the runs that have per-layer metrics."""
     return set(fetch_column(connection, "SELECT DISTINCT run_id FROM metrics WHERE layer >= 0"))
 
 
@@ -141,7 +141,7 @@ def read_layer_values(connection: Connection, run_ids: Sequence[str]) -> list[La
 
 
 def read_results_json(connection: Connection, run_id: str, name: str, subset: str) -> dict[str, Any] | None:
-    """Return the newest version of a whole-run result that is no number."""
+    """Return the newest version of a whole-run result that is not a number."""
     values = fetch_column(
         connection,
         "SELECT value FROM results_json WHERE run_id = $id AND name = $name AND subset = $subset AND layer = -1 "
@@ -152,26 +152,26 @@ def read_results_json(connection: Connection, run_id: str, name: str, subset: st
 
 
 def store_results(connection: Connection, run_id: str, results: Sequence[Mapping[str, Any]]) -> None:
-    """Make the stored results of a run that are no number equal to ``results``; the same value keeps its time."""
+    """Replace a run's non-numeric results by ``results``; an unchanged value keeps its timestamp."""
     _make_equal(connection, run_id, results, "name <> $digest")
 
 
 def keep_digest(connection: Connection, run_id: str) -> None:
-    """Keep, beside a run's metrics and results, the hash of what they are now (``results_json``, name ``digest``)."""
+    """Store the current hash of a run's metrics and results (``results_json``, name ``digest``)."""
     _make_equal(connection, run_id, [_digest(connection, run_id)], "name = $digest")
 
 
 def digest_is_kept(connection: Connection, run_id: str) -> bool:
-    """Whether a run's metrics and results are what their digest was kept of, as far as there is one."""
+    """Whether a run's metrics and results match their stored digest, if there is one."""
     kept = [row["value"] for row in _results(connection, run_id, "name = $digest")]
     return not kept or kept == [json.dumps(_digest(connection, run_id)["value"])]
 
 
 def _digest(connection: Connection, run_id: str) -> dict[str, Any]:
-    """Return the row of ``results_json``; not of when they were computed or sent: the same values, the same digest."""
+    """Build the row of ``results_json``; equal values yield equal digests, whenever computed or sent."""
     rows = fetch(connection, _METRICS_SQL, {"id": run_id})
     metrics = [[row[name] for name in (*_KEY, *_VALUES)] for row in rows]
-    # As text: what others wrote there may be nothing that Python's JSON reads.
+    # As text: what another program wrote there may not be valid JSON for Python.
     others = [[row[name] for name in (*_RESULT_KEY, "value")] for row in _results(connection, run_id)]
     text = json.dumps([metrics, others], default=str)
     value = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
@@ -206,7 +206,7 @@ def _make_equal(
 def mark_metrics_synced(
     connection: Connection, run_id: str, when: datetime | None, *, until: datetime | None = None
 ) -> None:
-    """Record that MLflow shows the metrics of a run (with None, that it does not): those computed ``until`` then."""
+    """Record when a run's metrics, computed up to ``until``, were sent to MLflow; None means never."""
     which = MetricRow.run_id == run_id
     if until is not None:
         which &= MetricRow.computed_at <= until

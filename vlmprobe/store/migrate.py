@@ -74,7 +74,7 @@ def require_schema(database: Database) -> None:
 
 
 def require_any_schema(database: Database) -> None:
-    """Check that a database exists and is ours, of whatever version, for what does not look into its tables.
+    """Check that a database exists and is ours, of any version, for code that does not read its tables.
 
     Raises:
         DatabaseError: there is none, or it is not ours, or a view of it does more than read.
@@ -91,7 +91,7 @@ def _check_definitions(database: Database, connection: Connection) -> None:
 
 
 def _run_alembic(connection: Connection) -> None:
-    # DuckDB's implementation registers itself when Alembic was imported first; here the engine came first.
+    # DuckDB's implementation registers itself only if Alembic was imported before the engine.
     import duckdb_sqlalchemy.alembic_impl  # noqa: F401
     from alembic import command
     from alembic.config import Config

@@ -25,7 +25,7 @@ _LOCAL_SCHEMES = ("sqlite:///",)
 
 
 def mlflow_environment(settings: Settings) -> dict[str, str]:
-    """Return what MLflow should find in its environment, safe and quiet unless the user says otherwise."""
+    """Return environment variables that keep MLflow safe and quiet, except those that the user has set."""
     defaults = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -41,9 +41,9 @@ class MlflowConnection:
     """One MLflow store and one experiment in it, contacted when it is first needed."""
 
     def __init__(self, settings: Settings) -> None:
-        """Name the store; nothing is contacted until something is logged."""
-        # Here, in the thread that makes us, and not where MLflow is loaded, which may be another one: a variable that
-        # is set while a library reads one moves what is being read, and the process dies.
+        """Store the settings; MLflow is not contacted until something is logged."""
+        # Here, and not where MLflow is loaded, which may be another thread: setting a variable while a
+        # library reads the environment can crash the process.
         os.environ.update(mlflow_environment(settings))
         self._settings = settings
         self._uri = settings.tracking_uri
@@ -57,7 +57,7 @@ class MlflowConnection:
 
     @property
     def address(self) -> str:
-        """Where the store is, for people to read: without a password."""
+        """The store's address for display, without a password."""
         return without_password(self._uri)
 
     @property
@@ -73,7 +73,7 @@ class MlflowConnection:
     def _connected(self) -> Iterator[tuple[MlflowClient, str]]:
         """Yield client and experiment id.
 
-        A local store is created and written by one process at a time: five that started on a new one at once left it
+        Only one process at a time may create or write a local store: five that created one at once left it
         broken for good.
         """
         lock = file_lock(self._lock_path) if self.is_local else nullcontext()
@@ -86,9 +86,9 @@ class MlflowConnection:
 
     @contextmanager
     def connecting(self) -> Iterator[None]:
-        """Load MLflow, and open a local store, in a thread meanwhile: together they take seconds.
+        """Load MLflow and open a local store in a background thread; together they take seconds.
 
-        What goes wrong comes up again where the store is needed.
+        Errors are raised later, where the store is needed.
         """
         thread = Thread(target=self._connect_ahead, name="vlmprobe-mlflow", daemon=True)
         thread.start()
@@ -102,7 +102,7 @@ class MlflowConnection:
             if self.is_local:
                 self.experiment_id()
             elif self._client is None:
-                # A server is contacted only when there is something to say.
+                # A server is contacted only when there is something to log.
                 self._client = self._make_client()
 
     def _make_client(self) -> MlflowClient:
@@ -114,7 +114,7 @@ class MlflowConnection:
         return MlflowClient(self._uri)
 
     def _create_store(self, path: Path) -> None:
-        """Make a new store under another name: a kill in the seconds that it takes would leave one broken for good."""
+        """Create a new store under a temporary name; a kill during these seconds would break it for good."""
         from mlflow import MlflowClient
 
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,10 +132,10 @@ class MlflowConnection:
     def _hush() -> None:
         import logging
 
-        # Creating a new store tells of every table at level INFO.
+        # Creating a new store logs every table at level INFO.
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        # A store that fails is told by the exception, in one line; here it would come with its traceback as well.
+        # The exception of a failing store is shown in one line; this logger would add its traceback.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
     def _find_experiment(self, client: MlflowClient) -> str:
@@ -160,12 +160,12 @@ def _one_line_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        # Of a database's driver or a cloud's client, which MLflow itself does not bring.
+        # A database driver or a cloud client, which MLflow itself does not install.
         raise TrackingError(f"{_line(uri, error)}; pip install what it needs") from error
     except (OSError, ValueError, RuntimeError) as error:
         raise TrackingError(_line(uri, error)) from error
     except Exception as error:
-        # MLflow, requests and SQLAlchemy each have a root of their own; their modules need not be imported to tell.
+        # MLflow, requests and SQLAlchemy have no common base class; comparing names avoids importing them.
         if type(error).__module__.split(".")[0] in {"mlflow", "requests", "sqlalchemy", "alembic", "urllib3"}:
             raise TrackingError(_line(uri, error)) from error
         raise

@@ -1,4 +1,4 @@
-"""A shard's rows: all in one transaction, so that a crash leaves a shard with all of its rows or none."""
+"""Writes a shard's rows in one transaction, so that a crash leaves a shard with all of its rows or none."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 def commit_shard(connection: Connection, shard: ShardFile) -> int:
     """Write a shard's predictions, certificates and its own row; return the pairs that were new.
 
-    Answers that come with quads' deltas have no place in a shard: their states are not known.
+    Answers that come with quads' deltas point at no shard, because their states are unknown.
 
     The same shard again adds nothing. A pair that another shard answered keeps that answer, unless this one
     replaces it.
@@ -55,7 +55,7 @@ def commit_shard(connection: Connection, shard: ShardFile) -> int:
 
 
 def prediction_rows(shard: ShardFile) -> list[dict[str, Any]]:
-    """Return the rows of ``predictions`` that a shard's answers make."""
+    """Return a shard's answers as rows of ``predictions``."""
     places = {pair_id: row for row, pair_id in enumerate(shard.pair_ids)}
     has_states = shard.kind == "states"
     return [
@@ -70,7 +70,7 @@ def prediction_rows(shard: ShardFile) -> list[dict[str, Any]]:
 
 
 def _shard_row(connection: Connection, shard: ShardFile) -> dict[str, Any]:
-    """Describe a shard whose answers are written already: it counts the pairs that point at it."""
+    """Build the row of a shard after its answers are written; ``n_pairs`` counts those that point at it."""
     return {
         "run_id": shard.run_id,
         "shard": shard.number,
@@ -87,9 +87,9 @@ def _shard_row(connection: Connection, shard: ShardFile) -> dict[str, Any]:
 
 
 def restore_rows(connection: Connection, shard: ShardFile, *, is_complete: bool) -> None:
-    """Make the rows that point at a shard of states those that its header says; pairs answered elsewhere stay there.
+    """Restore the rows that point at a shard from its header; pairs answered by another shard stay there.
 
-    In a run that is not complete, pairs without any row stay without: the next extraction asks them.
+    In an incomplete run, pairs without any row are not restored; the next extraction infers them.
     """
     of_shard = (Prediction.run_id == shard.run_id, Prediction.shard == shard.number)
     asked = set(connection.execute(select(Prediction.pair_id).where(*of_shard)).scalars())
@@ -104,9 +104,9 @@ def restore_rows(connection: Connection, shard: ShardFile, *, is_complete: bool)
 
 
 def forget_shard(connection: Connection, run_id: str, number: int) -> int:
-    """Remove a shard whose states are lost, with the answers that point at it; return how many pairs that were.
+    """Remove a shard whose states are lost, and the answers that point at it; return their number of pairs.
 
-    A complete run is ``interrupted`` then: the next extraction asks these pairs again.
+    A complete run becomes ``interrupted``, so the next extraction infers these pairs again.
     """
     of_shard = (Prediction.run_id == run_id, Prediction.shard == number)
     count = select(func.count(func.distinct(Prediction.pair_id))).where(*of_shard)
@@ -123,7 +123,7 @@ def forget_shard(connection: Connection, run_id: str, number: int) -> int:
 
 
 def _n_pairs(connection: Connection, shard: ShardFile) -> int:
-    """Count the pairs whose rows point at a shard: not all that it holds, when one was answered elsewhere before."""
+    """Count the pairs whose rows point at a shard; it may hold more that another shard had answered first."""
     statement = select(func.count(func.distinct(Prediction.pair_id))).where(
         Prediction.run_id == shard.run_id, Prediction.shard == shard.number
     )
@@ -131,7 +131,7 @@ def _n_pairs(connection: Connection, shard: ShardFile) -> int:
 
 
 def _give_way(connection: Connection, shard: ShardFile) -> None:
-    """Remove other shards' rows of pairs that are about to be written anew; those count that many pairs less."""
+    """Delete other shards' rows of the pairs that this shard replaces, and lower their pair counts."""
     run_id = shard.run_id
     of_pairs = (
         Prediction.run_id == run_id,
@@ -202,7 +202,7 @@ def next_shard_number(connection: Connection, run_id: str) -> int:
 
 
 def has_failed_certificate(connection: Connection, run_id: str) -> bool:
-    """Return whether the fast path was found wanting in this run."""
+    """Return whether the fast path failed a certificate in this run."""
     (count,) = fetch_column(
         connection, "SELECT count(*) FROM certificates WHERE run_id = $id AND NOT passed", {"id": run_id}
     )
@@ -211,7 +211,7 @@ def has_failed_certificate(connection: Connection, run_id: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PairAnswers:
-    """A pair with both answers of a run (a row of view ``pair_answers``), and what is known of the pair."""
+    """A pair with both answers of a run (a row of the view ``pair_answers``), and the facts of the pair."""
 
     pair_id: str
     category: str
@@ -231,7 +231,7 @@ class PairAnswers:
 
 
 def answered_pairs(connection: Connection, run_id: str) -> list[PairAnswers]:
-    """Return the pairs of either origin with both answers."""
+    """Return the pairs with both answers, including those of quads."""
     return fetch_as(
         PairAnswers,
         connection,

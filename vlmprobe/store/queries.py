@@ -41,13 +41,13 @@ class Parameter:
     name: str
     kind: str
     default: str | None
-    """None: it must be given. ``null`` is the SQL NULL."""
+    """None if a value is required. ``null`` is the SQL NULL."""
     meaning: str
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One SQL file: what it asks, how fine its rows are, what it takes."""
+    """One SQL file: its question, its grain and its parameters."""
 
     name: str
     question: str

@@ -1,4 +1,4 @@
-"""Which schema a database has, and whether this version can use it; without SQLAlchemy, which takes long to load."""
+"""Checks which schema a database has, without importing SQLAlchemy, which is slow to load."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REVISION_SQL = "SELECT version_num FROM alembic_version"
 
 
 def is_versioned(tables: Iterable[str]) -> bool:
-    """Tell from its tables whether a database is ours; one without any is not yet.
+    """Return whether a database is one of ours, judging by its tables; False if it has none yet.
 
     Raises:
         DatabaseError: it holds tables, but not ours.

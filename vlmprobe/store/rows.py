@@ -1,6 +1,6 @@
 """Moves rows between Python and the database: Arrow on the way in, dataclasses on the way out.
 
-Here alone NULL becomes NaN and NaN becomes NULL.
+Only this module converts between NULL and NaN.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Row", "chunked", "fetch", "fetch_as", "fetch_column", "fill_nulls", 
 Row = TypeVar("Row", bound="DataclassInstance")
 
 _STATEMENT = "vlmprobe_statement"
-#: How a column is read into a field, by the field's type; any other type takes it as DuckDB gives it.
+#: How to convert a column, by the type of its field; other types keep DuckDB's value.
 _READ_AS: dict[str, Callable[[Any], Any]] = {
     "float": lambda value: math.nan if value is None else value,
     "Path": Path,
@@ -35,7 +35,7 @@ _READ_AS: dict[str, Callable[[Any], Any]] = {
 
 
 def insert_rows(connection: Connection, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert rows, leaving alone those whose key is there already; return how many were new.
+    """Insert rows, skipping those whose key exists; return how many were new.
 
     Goes through an Arrow table: 10,000 rows take 0.03 s this way and 0.6 s through the ORM.
     """
@@ -52,7 +52,7 @@ def insert_rows(connection: Connection, table: type[Base], rows: Sequence[Mappin
 def fill_nulls(
     connection: Connection, table: type[Base], columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write columns of rows that are there, found by their primary key, where they are NULL."""
+    """Fill NULLs in columns of existing rows, which are matched by primary key."""
     if not rows:
         return
     name = table.__tablename__
@@ -65,7 +65,7 @@ def fill_nulls(
 
 @contextmanager
 def _incoming(connection: Connection, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> Iterator[None]:
-    """Let SQL see rows as the table ``incoming_rows``, with all of its columns."""
+    """Expose rows to SQL as ``incoming_rows``, with all columns of the table."""
     import pyarrow as pa
     from sqlalchemy import JSON
 
@@ -97,15 +97,14 @@ def _arrow_type(python_type: type) -> Any:
 def fetch(
     connection: Connection, sql: str, parameters: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Run one SELECT with ``$name`` parameters; return its rows as they are, for a table to print, say."""
+    """Run one SELECT with ``$name`` parameters; return its rows as dictionaries, without conversion."""
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101 - an open connection has one
     given = dict(parameters or {})
     literals = {name: _literal(value) for name, value in given.items()}
     if not literals or None in literals.values():
         return _read(driver.execute(sql, given))
-    # A bound parameter makes DuckDB import pandas, to see whether it is one of its values: that takes longer than any
-    # query here.
+    # A bound parameter makes DuckDB import pandas to check its type, which takes longer than any query here.
     driver.execute(f"PREPARE {_STATEMENT} AS {sql}")
     try:
         assigned = ", ".join(f'"{name}" := {literal}' for name, literal in literals.items())
@@ -123,17 +122,17 @@ def fetch_as(
     renamed: Mapping[str, str] | None = None,
     **same: Any,
 ) -> list[Row]:
-    """Run one SELECT; return its rows as dataclasses whose fields are columns of it.
+    """Run one SELECT; return each row as a dataclass with a field per column.
 
-    No data (NULL) is NaN in a field of type ``float`` and None in any other; JSON is what it says.
+    NULL becomes NaN in a field of type ``float`` and None in any other; JSON is decoded.
 
     Args:
-        row_type: what a row becomes; it may leave columns out.
+        row_type: the dataclass of a row; it may omit columns.
         connection: an open transaction.
         sql: the statement.
         parameters: its ``$name`` parameters.
         renamed: columns that a field has another name for: column -> field.
-        same: fields that are no columns, with the value that they have in every row.
+        same: fields that are not columns, with their value for all rows.
     """
     read_as = {field.name: _READ_AS.get(str(field.type), _as_it_is) for field in fields(row_type)}
     made = []
@@ -159,10 +158,10 @@ def _read(cursor: Any) -> list[dict[str, Any]]:
 
 
 def _literal(value: Any) -> str | None:
-    """Write a value as SQL; None for one of another type."""
+    """Format a value as a SQL literal; return None for any other type."""
     if value is None:
         return "NULL"
-    # A subclass, an enum say, may look otherwise.
+    # A subclass, such as an enum, may print differently.
     if type(value) is str and "\0" not in value:
         return "'" + value.replace("'", "''") + "'"
     if type(value) in {bool, int}:
@@ -174,7 +173,7 @@ def _literal(value: Any) -> str | None:
 
 
 def none_if_nan(value: float | None) -> float | None:
-    """Say "no data" the database's way: NULL, so that SQL aggregates skip it."""
+    """Return None for a value that is not finite; it is stored as NULL, so that SQL aggregates skip it."""
     return None if value is None or not math.isfinite(value) else float(value)
 
 

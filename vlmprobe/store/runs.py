@@ -1,4 +1,4 @@
-"""Datasets and runs in the database: registered, found again by their key, finished."""
+"""Runs in the database: created, found again by their key, and updated."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MLFLOW_OUTDATED, MLFLOW_SENDING = "mlflow_outdated", "mlflow_sending"
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run is about to be: everything but its id."""
+    """A run before it is created: everything but its id."""
 
     run_key: str
     dataset_id: str
@@ -88,7 +88,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """How tables and MLflow call it: ``qwen25 @ 80k``, under another than its own questions ``... (yes-no)``."""
+        """The name in tables and MLflow: ``qwen25 @ 80k``, plus ``(yes-no)`` under another template."""
         own = is_under(self.template, PUBLISHED.name)
         return f"{self.family} @ {self.scale}{'' if own else f' ({self.template})'}"
 
@@ -129,10 +129,10 @@ def find_run(connection: Connection, key: str) -> Run | None:
 
 
 def open_run(connection: Connection, plan: RunPlan, *, new: bool) -> tuple[Run, bool]:
-    """Find the run of a plan or create it; return it and whether it was there.
+    """Find or create the run of a plan; return it and whether it existed.
 
     Raises:
-        LeaseHeldError: a process on another host is at work on it.
+        LeaseHeldError: a process on another host is working on it.
     """
     found = find_run(connection, plan.run_key)
     if found is not None and not new:
@@ -164,16 +164,16 @@ def get_run(connection: Connection, run_id: str) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class EarlierRun:
-    """A run that was begun on another content of a file."""
+    """A run that was started before the content of its file changed."""
 
     run_id: str
     path: str
     n_pairs: int
-    """Those that it has answered."""
+    """Pairs that it has answered."""
 
 
 def begun_on_another_content(connection: Connection, run: Run) -> list[EarlierRun]:
-    """Return runs of the same scale that are not complete and whose file, by its path and options, was another then."""
+    """Return incomplete runs of the same scale on the same file and options, but with other content."""
     return fetch_as(
         EarlierRun,
         connection,
@@ -193,7 +193,7 @@ def begun_on_another_content(connection: Connection, run: Run) -> list[EarlierRu
 
 
 def set_status(connection: Connection, run_id: str, status: str, **values: Any) -> None:
-    """Record what became of a run (``running``, ``complete``, ``interrupted``, ``failed``) and anything learnt."""
+    """Set a run's status (``running``, ``complete``, ``interrupted``, ``failed``) and other columns."""
     now = utc_now()
     if status == "running":
         values.setdefault("lease", describe_self())
@@ -206,14 +206,14 @@ def set_status(connection: Connection, run_id: str, status: str, **values: Any) 
 
 
 def renew_lease(connection: Connection, run_id: str) -> None:
-    """Say to other hosts that the holder is alive; goes with every shard."""
+    """Renew the lease that other hosts check; called with every shard."""
     connection.execute(
         update(RunRow).where(RunRow.run_id == run_id).values(lease=describe_self(), updated_at=utc_now())
     )
 
 
 def set_mlflow_run(connection: Connection, run_id: str, mlflow_run_id: str | None) -> None:
-    """Remember which MLflow run shows this run."""
+    """Store which MLflow run shows this run."""
     connection.execute(update(RunRow).where(RunRow.run_id == run_id).values(mlflow_run_id=mlflow_run_id))
 
 
@@ -223,14 +223,14 @@ def set_config(connection: Connection, run_id: str, config: dict[str, Any]) -> N
 
 
 def finished_pairs(connection: Connection, run_id: str) -> set[str]:
-    """Return the pairs that have both sides."""
+    """Return the ids of pairs with both answers."""
     sql = "SELECT pair_id FROM predictions WHERE run_id = $id GROUP BY pair_id HAVING count(*) = 2"
     return set(fetch_column(connection, sql, {"id": run_id}))
 
 
 @dataclass(frozen=True, slots=True)
 class ListedRun:
-    """A run with its counts, as a list of runs shows it."""
+    """A run with its counts, for listings."""
 
     run_id: str
     family: str
@@ -239,7 +239,7 @@ class ListedRun:
     template: str
     status: str
     pairs: int
-    """Those with an answer."""
+    """Pairs with an answer."""
     failed: int
     """Pairs that failed and have no answer."""
     layers: int | None
@@ -281,7 +281,7 @@ def complete_runs(
     dataset_id: str | None = None,
     templates: Sequence[str] = (),
 ) -> list[Run]:
-    """Return the complete runs that match, by family, then samples seen, then scale; an empty filter takes all."""
+    """Return matching complete runs by family, samples seen and scale; an empty filter matches all."""
     runs = fetch_as(
         Run,
         connection,

@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 __all__ = ["Table", "run_sql"]
 
 _MEMORY_MIB = 1024
-#: What an answer may come to, as JSON: the process that asks holds it three times.
+#: The largest reply, as JSON; the parent process holds it in memory three times.
 _MAX_REPLY = 256 * 2**20
 _LONGEST_S, _MOST_ROWS = 86_400.0, 10**9
-#: Starts the child without the working directory on its path: a file json.py there would be imported, and so run.
+#: Starts the child without the working directory on its path; a json.py there would be imported and run.
 _CHILD = "import sys; sys.path.append(sys.argv[1]); from vlmprobe.store.sandbox import _child; _child()"
 _OUR_FOLDER = str(Path(__file__).resolve().parents[2])
 _LOCKED_PAUSE_S = 0.5
-#: White space and comments; written so that it can match in one way only, or a text of many comments takes for ever.
+#: White space and comments. It can match in only one way; otherwise a text of many comments takes forever.
 _GAP = r"(?:\s|--[^\n]*(?:\n|$)|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*"
 _EXPLAIN = re.compile(
     rf"{_GAP}EXPLAIN\b{_GAP}(?P<analyze>ANALYZE\b{_GAP})?(?P<options>\([\w\s,]*\))?",
     re.IGNORECASE,
 )
-#: What the child says went wrong -> what is raised.
+#: Kind of error that the child reports -> exception to raise.
 _RAISED: dict[str, type[VlmprobeError]] = {
     "sql": UsageError,
     "database": DatabaseError,
@@ -68,7 +68,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The rows of a query; values are JSON's own, anything else is text."""
+    """The rows of a query; values of types that JSON lacks are text."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
@@ -84,7 +84,7 @@ def run_sql(
     max_rows: int = 1_000_000,
     tell: Callable[[str], None] | None = None,
 ) -> Table:
-    """Run one SELECT or EXPLAIN of a database with the schema of this version.
+    """Run one SELECT or EXPLAIN on a database with the current schema.
 
     Raises:
         DatabaseError: there is no database, or it is not current.
@@ -153,7 +153,7 @@ def _ask_child(request: str, timeout_s: float) -> dict[str, Any]:
 def _child() -> None:
     """Read a request from stdin, answer on stdout."""
     request = json.load(sys.stdin)
-    # The answer is all that may come out, whatever a query makes DuckDB print.
+    # Only the reply may go to stdout, whatever a query makes DuckDB print.
     reply = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     # Address space, not resident memory: DuckDB and Python map about a gigabyte before any query.
@@ -185,7 +185,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
             return {"kind": "locked", "error": first_line(text)}
         return {"kind": "database", "error": explain_failure(path, text)}
     try:
-        # In this process, since the one that asks would have to open the database for it first.
+        # In this process; the parent would have to open the database for it first.
         _require_schema(connection, path)
         cursor = connection.execute(_checked(connection, request["sql"]), request["parameters"])
         columns = _distinct([column[0] for column in cursor.description])
@@ -225,8 +225,8 @@ def _checked(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     kind = _kind(sql)
     select, explain = sql, ""
     if kind == "EXPLAIN" and (found := _EXPLAIN.match(sql)):
-        # EXPLAIN hides what it explains from the statement's type, and comments could hide it from us: so what runs
-        # is put together from the part that was checked.
+        # The type of an EXPLAIN hides what it explains, and comments could hide it from us. So the SQL to
+        # run is rebuilt from the part that was checked.
         select = sql[found.end() :]
         explain = f"EXPLAIN {'ANALYZE ' if found['analyze'] else ''}{found['options'] or ''} "
         if _kind(select) != "SELECT":
@@ -240,11 +240,11 @@ def _checked(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
 
 
 def _called(connection: duckdb.DuckDBPyConnection, select: str) -> set[str]:
-    """Return the functions that a SELECT calls, as DuckDB itself reads it.
+    """Return the functions that a SELECT calls, as DuckDB itself parses it.
 
     Looking for their names followed by a parenthesis is not enough: DuckDB also takes nested comments, comments that
-    a carriage return ends, and characters of no width for white space. A SELECT that it cannot take apart (one with a
-    PIVOT, say) calls, to be safe, whatever refused name occurs in it.
+    a carriage return ends, and zero-width characters as white space. For a SELECT that DuckDB cannot
+    serialize, such as one with a PIVOT, every refused name in its text counts as called.
     """
     # No parameter: the first one makes DuckDB import pandas, which takes a second.
     quoted = select.replace("'", "''")
@@ -265,7 +265,7 @@ def _called(connection: duckdb.DuckDBPyConnection, select: str) -> set[str]:
 
 
 def _kind(sql: str) -> str | None:
-    """Return what one statement is; None for several or none."""
+    """Return the type of a single statement; None for several or none."""
     import duckdb
 
     statements = duckdb.extract_statements(sql)
@@ -273,7 +273,7 @@ def _kind(sql: str) -> str | None:
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """Tell columns of one name apart as DuckDB's own relations do: a, a_1, a_2."""
+    """Rename duplicate columns as DuckDB's own relations do: a, a_1, a_2."""
     taken: set[str] = set()
     for place, name in enumerate(names):
         number, free = 0, name

@@ -1,6 +1,6 @@
 """The tables (DESIGN 4). Natural text keys, no foreign keys, times in UTC without a zone.
 
-DuckDB cannot alter a parent of a foreign key, so integrity is held by ``queries/checks/`` instead.
+DuckDB cannot alter a parent of a foreign key, so ``queries/checks/`` checks integrity instead.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class RowProblemRow(Base):
 
 
 class RunRow(Base):
-    """One run: a checkpoint asked one dataset under one template."""
+    """One run: one checkpoint on one dataset under one template."""
 
     __tablename__ = "runs"
     run_id: Mapped[str] = mapped_column(primary_key=True)
@@ -183,7 +183,7 @@ class Shard(Base):
 
 
 class Certificate(Base):
-    """The fast path against plain forwards on one batch (DESIGN 6)."""
+    """The comparison of the fast path with plain forwards on one batch (DESIGN 6)."""
 
     __tablename__ = "certificates"
     run_id: Mapped[str] = mapped_column(primary_key=True)
@@ -225,7 +225,7 @@ class MetricRow(Base):
 
 
 class ResultJson(Base):
-    """A result that is no number: a list of layers, explained variances."""
+    """A result that is not a number: a list of layers, explained variances."""
 
     __tablename__ = "results_json"
     run_id: Mapped[str] = mapped_column(primary_key=True)

@@ -1,4 +1,4 @@
-"""Shards: safetensors files of hidden states, complete in themselves (DESIGN 5).
+"""Shards: self-contained safetensors files of hidden states (DESIGN 5).
 
 One tensor per layer, ``layer.017`` of shape (pairs, 2, dim), in the model's own dtype; the header holds the pair ids
 and the predictions, so that rows can be rebuilt from a shard alone.
@@ -39,7 +39,7 @@ _SEAL = "content_sha256"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One row of ``predictions``, less the run and the place in the shard."""
+    """One row of ``predictions``, without the run and the position in the shard."""
 
     pair_id: str
     side: str
@@ -54,7 +54,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class FailureRecord:
-    """One row of ``failures``, less the run."""
+    """One row of ``failures``, without the run."""
 
     pair_id: str
     error: str
@@ -63,7 +63,7 @@ class FailureRecord:
 
 @dataclass(frozen=True, slots=True)
 class ShardContent:
-    """What one shard holds, before it is a file."""
+    """The content of a shard before it is written."""
 
     run_id: str
     number: int
@@ -73,12 +73,12 @@ class ShardContent:
     dtype: str
     layers: tuple[int, ...]
     answers: tuple[Answer, ...]
-    """Two a pair; of deltas, those of the quads' pairs, if they are known and in no other shard."""
+    """Two per pair; for deltas, those of the quads' pairs, if they are known and in no other shard."""
     certificates: tuple[dict[str, Any], ...] = ()
     replaces: bool = False
-    """Whether these pairs were answered before and the earlier rows give way (a certificate failed)."""
+    """Whether this shard replaces earlier rows of its pairs, because a certificate failed."""
     kind: str = "states"
-    """``states``: orig and swap; ``deltas``: a quad's vertical and distance delta, at which no answer's row points."""
+    """``states``: orig and swap; ``deltas``: a quad's vertical and distance delta; no answers point here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,10 @@ class ShardFile:
 
 
 def write_shard(folder: Path, content: ShardContent) -> ShardFile:
-    """Write a shard so that after a crash it is there whole or not at all; fsynced before it has its name.
+    """Write a shard atomically: it is fsynced before it gets its name, so no crash leaves half a shard.
 
     Raises:
-        ValueError: the states are not of the dtype that they are said to be.
+        ValueError: the states do not have the declared dtype.
     """
     from safetensors import TensorSpec, serialize
 
@@ -120,7 +120,7 @@ def write_shard(folder: Path, content: ShardContent) -> ShardFile:
         "replaces": content.replaces,
         "kind": content.kind,
     }
-    # NumPy has no bfloat16, so safetensors' own NumPy face cannot say it; the planes must outlive the specs.
+    # NumPy has no bfloat16, so safetensors' NumPy API cannot write it. The planes must outlive the specs.
     planes = [np.ascontiguousarray(plane) for plane in content.states]
     header[_SEAL] = _seal(header, content.dtype, planes)
     tensors = {
@@ -140,7 +140,7 @@ def write_shard(folder: Path, content: ShardContent) -> ShardFile:
             os.fsync(stream.fileno())
         partial.replace(path)
     except OSError as error:
-        # A full disk does not say which file it was.
+        # A full disk's error does not name the file.
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
@@ -166,8 +166,8 @@ def read_header(path: Path) -> ShardFile:
     """Read a shard's header and hash its bytes.
 
     Raises:
-        UnreadableError: the system does not give it.
-        InputError: the file is not a whole shard of ours, or not what was written.
+        UnreadableError: it cannot be read right now.
+        InputError: the file is not a complete shard of ours, or not what was written.
     """
     file = LayerFile.open(path)
     with reading(path):
@@ -197,7 +197,7 @@ def read_header(path: Path) -> ShardFile:
 
 
 def _seal(meta: dict[str, Any], dtype: str, planes: Iterable[np.ndarray[Any, Any]]) -> str:
-    """Hash what a shard says, with its states: a shard without rows has no other witness of what was written."""
+    """Hash a shard's header and states; nothing else can show that a shard without rows is intact."""
     digest = hashlib.sha256(json.dumps(meta, sort_keys=True, allow_nan=False).encode())
     for plane in planes:
         digest.update(f"{dtype}{plane.shape}".encode())
@@ -206,11 +206,11 @@ def _seal(meta: dict[str, Any], dtype: str, planes: Iterable[np.ndarray[Any, Any
 
 
 def read_pair_ids(path: Path) -> tuple[str, ...]:
-    """Read what a shard's rows are called.
+    """Read the pair ids of a shard.
 
     Raises:
-        UnreadableError: the system does not give it.
-        InputError: the file is not a whole shard of ours.
+        UnreadableError: it cannot be read right now.
+        InputError: the file is not a complete shard of ours.
     """
     file = LayerFile.open(path)
     with reading(path):
@@ -223,8 +223,8 @@ def read_layer(
     """Read one layer as float32, shape (pairs, 2, dim), without touching the others.
 
     Raises:
-        UnreadableError: the system does not give it.
-        InputError: the file is not a whole shard of ours or lacks the layer.
+        UnreadableError: it cannot be read right now.
+        InputError: the file is not a complete shard of ours or lacks the layer.
     """
     file = LayerFile.open(path)
     if layer not in file:

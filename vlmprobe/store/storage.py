@@ -1,4 +1,4 @@
-"""The places of a home's runs: rows in the database, shards in the spool and in MLflow."""
+"""Where a home keeps its runs: rows in the database, shards in the spool and in MLflow."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["Storage"]
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A database with the MLflow store that shows it."""
+    """A database and the MLflow store that mirrors it."""
 
     database: Database
     tracker: Tracker
     cache: Path
-    """The folder for shards that only MLflow still has."""
+    """The folder for shards downloaded from MLflow."""
 
     def fetch(self, place: ShardPlace, *, check: bool = True) -> Path:
-        """Return a shard's file here, fetched from MLflow where the spool has none; see :func:`local_shard`."""
+        """Return a shard's file, downloaded from MLflow if the spool lacks it; see :func:`local_shard`."""
         return local_shard(place, self.tracker, self.cache, check=check)

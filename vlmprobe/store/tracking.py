@@ -36,10 +36,10 @@ class MetricPoint:
 
 
 def metric_points(metrics: Iterable[StoredMetric]) -> list[MetricPoint]:
-    """Turn metrics into points: ``layer/<metric>.<target>`` with step = layer, ``summary/...`` else.
+    """Turn metrics into points: ``layer/<metric>.<target>`` with step = layer, otherwise ``summary/...``.
 
-    A target's slash becomes a hyphen, since MLflow groups charts by what stands before the last slash. What is no
-    number is left out: MLflow would store 1.8e308.
+    A target's slash becomes a hyphen, since MLflow groups charts by the part before the last slash. Values
+    that are not finite are left out, since MLflow would store 1.8e308.
     """
     points = []
     for metric in metrics:
@@ -58,19 +58,19 @@ class Tracker(MlflowConnection):
     """The MLflow runs that show runs of the database."""
 
     def start(self, name: str, tags: Mapping[str, str], parameters: Mapping[str, str]) -> str:
-        """Begin an MLflow run that shows no run of the database, a training's say; return its id."""
+        """Start an MLflow run that has no run in the database, such as a training; return its id."""
         with self._connected() as (client, experiment_id):
             return _create(client, experiment_id, name, tags, parameters)
 
     def ensure_run(self, run: Run) -> str:
-        """Return the MLflow run that shows ``run``, creating it if need be: also when someone has deleted it."""
+        """Return the MLflow run that shows ``run``; create it if it is missing or was deleted."""
         with self._connected() as (client, experiment_id):
             if run.mlflow_run_id is not None and _is_active(client, run.mlflow_run_id):
                 return run.mlflow_run_id
             return _find_or_create(client, experiment_id, run)
 
     def replace_run(self, run: Run) -> str:
-        """Make a fresh MLflow run for changed values; the old one is tagged ``superseded`` and deleted (restorable)."""
+        """Create a fresh MLflow run for changed values; tag the old one ``superseded`` and soft-delete it."""
         with self._connected() as (client, experiment_id):
             fresh = _find_or_create(client, experiment_id, run)
             # After a crash the old one may be deleted already, and a deleted run takes no tag.
@@ -87,7 +87,7 @@ class Tracker(MlflowConnection):
             return "/".join(part for part in (root, folder, path.name) if part)
 
     def log_points(self, mlflow_run_id: str, points: Sequence[MetricPoint]) -> None:
-        """Log metrics; the same points again add nothing, since their time stamps are the stored ones."""
+        """Log metrics; logging the same points again adds nothing, since they carry the stored timestamps."""
         from mlflow.entities import Metric
 
         entities = [Metric(point.key, point.value, point.timestamp_ms, point.step) for point in points]
@@ -96,9 +96,9 @@ class Tracker(MlflowConnection):
                 client.log_batch(mlflow_run_id, metrics=entities[start : start + _BATCH])
 
     def remove_twins(self, run: Run, mlflow_run_id: str) -> None:
-        """Delete (restorable) further MLflow runs of ``run``: a request whose answer was lost is made once more.
+        """Soft-delete duplicate MLflow runs of ``run``, which arise when a response is lost and we retry.
 
-        A server that hung may do what it was asked long after we gave up, so this is looked for at each delivery.
+        A hanging server may process a request long after we gave up, so each delivery checks for duplicates.
         """
         with self._connected() as (client, experiment_id):
             for twin in _runs_of(client, experiment_id, run):
@@ -107,7 +107,7 @@ class Tracker(MlflowConnection):
                     client.delete_run(twin.info.run_id)
 
     def finish(self, mlflow_run_id: str, status: str, *, color: str | None = None) -> None:
-        """Set the run's status (``FINISHED``, ``KILLED`` or ``FAILED``) and, if given, its colour in charts."""
+        """Set the run's status (``FINISHED``, ``KILLED`` or ``FAILED``) and its color in charts, if given."""
         with self._connected() as (client, _):
             if color is not None:
                 client.set_tag(mlflow_run_id, "mlflow.runColor", color)
@@ -125,7 +125,7 @@ class Tracker(MlflowConnection):
 
 
 def _without_secrets(root: str, mlflow_run_id: str) -> str:
-    """Return where a run's artifacts are: what is stored beside the shards is read by anyone who has the database."""
+    """Return the root of a run's artifacts without secrets, since anyone with the database can read it."""
     return f"runs:/{mlflow_run_id}" if without_password(root) != root else root.rstrip("/")
 
 
@@ -141,9 +141,9 @@ def _is_active(client: MlflowClient, mlflow_run_id: str) -> bool:
 
 
 def _find_or_create(client: MlflowClient, experiment_id: str, run: Run) -> str:
-    """Return a run that carries our id and is not the one we know of.
+    """Find an MLflow run with our run's id, other than the linked one, or create one.
 
-    A crash between MLflow's answer and our own row leaves such a run; a second one would show every curve twice.
+    A crash between MLflow's response and our own row leaves such a run; another would show every curve twice.
     """
     for found in _runs_of(client, experiment_id, run):
         if found.info.run_id != run.mlflow_run_id and "superseded" not in found.data.tags:
@@ -152,7 +152,7 @@ def _find_or_create(client: MlflowClient, experiment_id: str, run: Run) -> str:
 
 
 def _runs_of(client: MlflowClient, experiment_id: str, run: Run) -> list[Any]:
-    """Return the MLflow runs that carry our id and are not deleted."""
+    """Return the MLflow runs that are tagged with our run's id and not deleted."""
     return list(client.search_runs([experiment_id], f"tags.`{_RUN_ID_TAG}` = '{run.run_id}'"))
 
 

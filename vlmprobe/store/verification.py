@@ -1,4 +1,4 @@
-"""Holds shards against what the database says of them, and the spool against the shards that it knows."""
+"""Checks shards against their rows in the database, and the spool against the recorded shards."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def read_whole(place: ShardPlace, path: Path) -> ShardFile:
 
 
 def row_problems(connection: Connection, shard: ShardFile, *, is_complete: bool) -> list[str]:
-    """Say where the answers in the database are not those in a shard of states; nothing when all are.
+    """List where the answers in the database differ from those in a shard of states.
 
-    In a run that is not complete a pair without any row is no problem: the next extraction asks it.
+    In an incomplete run, a pair without any row is not a problem; the next extraction infers it.
     """
     expected = {(row["pair_id"], row["side"]): row for row in prediction_rows(shard)}
     rows = fetch(
@@ -51,11 +51,11 @@ def row_problems(connection: Connection, shard: ShardFile, *, is_complete: bool)
         {"run_id": shard.run_id, "pairs": list(shard.pair_ids)},
     )
     here = {(row["pair_id"], row["side"]): row for row in rows if row["shard"] == shard.number}
-    # One that a later shard answered anew belongs to that one.
+    # A pair that a later shard answered again belongs to that shard.
     elsewhere = {row["pair_id"] for row in rows if row["shard"] != shard.number}
     missing = [key for key in expected if key not in here and key[0] not in elsewhere]
     if not is_complete:
-        # A shard that was lost may have answered such a pair anew: what is here of it was discarded then.
+        # A lost shard may have replaced the answer of such a pair; the answer here was discarded then.
         asked = {row["pair_id"] for row in rows}
         missing = [key for key in missing if key[0] in asked]
     differing = [key for key, row in here.items() if _differs(row, expected.get(key))]
@@ -88,7 +88,7 @@ def spooled(folder: Path) -> list[Path]:
 
 
 def stray_shards(connection: Connection, run_id: str) -> list[int]:
-    """Return the shards that answers of a run point at and that have no row themselves."""
+    """Return the shards that answers of a run point at although they have no row themselves."""
     return fetch_column(
         connection,
         "SELECT DISTINCT shard FROM predictions ANTI JOIN shards USING (run_id, shard) "
@@ -98,7 +98,7 @@ def stray_shards(connection: Connection, run_id: str) -> list[int]:
 
 
 def count_unsynced(connection: Connection, run_id: str) -> tuple[int, int]:
-    """Return how many shards and how many values of a run MLflow has not been told of."""
+    """Return how many shards and how many metric values of a run are not synced to MLflow."""
     (row,) = fetch(
         connection,
         """

@@ -1,1 +1,1 @@
-"""Which runs are compared, their values, and which figure shows what. Knows no model."""
+"""Selects the runs to compare, reads their values and assigns them to figures. Imports no model code."""

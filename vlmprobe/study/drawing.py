@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["PlotOptions", "draw_report", "plan_plots"]
 
 _COMPONENTS = 3
-#: Of a layer's states, while they are projected.
+#: Memory for projecting a layer, in copies of its states.
 _COPIES = 5
 
 
@@ -125,7 +125,7 @@ def draw_report(
         whole: all runs.
         families: the same runs, a study a family.
         folder: where the files go.
-        console: told how far it is.
+        console: shows the progress.
     """
     sections = [("", whole, False)] + [(study.runs[0].family, study, True) for study in families]
     jobs: list[Job] = []

@@ -19,7 +19,7 @@ __all__ = ["check_metrics", "over_templates"]
 
 
 def check_metrics(names: Sequence[str]) -> None:
-    """Look at the names of metrics before hours of work that end with them.
+    """Check the names of metrics before hours of work depend on them.
 
     Raises:
         UsageError: there is no metric of a name; the message lists those there are.

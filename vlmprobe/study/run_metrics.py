@@ -1,4 +1,4 @@
-"""Every metric of a run from its arrays: layer by layer, then what is reduced over layers."""
+"""Computes every metric of a run from its arrays: layer by layer, then reduced over layers."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 __all__ = ["candidates_result", "run_metrics"]
 
 BOOTSTRAP_SEED = 0
-#: Of the quads' bootstrap and null; the published control uses 42 too.
+#: Seed of the quads' bootstrap and null; the published control also uses 42.
 QUAD_SEED = 42
 N_RESAMPLES = 1000
 N_FLIPS = 10_000
-#: Of a layer's states as they are stored in float32, while it is analyzed: of both sides, of the deltas in float64.
+#: Memory for analyzing a layer, in copies of its float32 states: both sides, and the deltas in float64.
 _COPIES = 4
 
 
@@ -58,7 +58,7 @@ def run_metrics(
 
 
 class _LayerJob:
-    """Everything about one layer after another; what all of them share is drawn once."""
+    """Computes the metrics of one layer after another; random draws that they share are made once."""
 
     def __init__(self, arrays: RunArrays) -> None:
         self._arrays = arrays
@@ -138,7 +138,7 @@ def explained_variance(states: Any, categories: Sequence[str], layer: int, subse
 
 
 def candidates_result(candidates: LayerCandidates, subset: Subset) -> dict[str, Any]:
-    """Return the row of ``results_json`` that keeps the short list."""
+    """Return the row of ``results_json`` that holds the shortlist."""
     return {
         "name": LAYER_CANDIDATES.name,
         "version": LAYER_CANDIDATES.version,

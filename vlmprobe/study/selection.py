@@ -1,4 +1,4 @@
-"""Which of the runs that match are compared, and which of their layers are shown."""
+"""Selects which matching runs are compared and which of their layers are shown."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ if TYPE_CHECKING:
 
 __all__ = ["Chosen", "LayerChoice", "Selection", "choose_layers", "newest_of_each_scale"]
 
-#: Layers to show: their numbers, all, or when None five that are spread evenly over the depth.
+#: Layers to show: their numbers, all of them, or (None) five spread evenly over the depth.
 LayerChoice: TypeAlias = "Sequence[int] | Literal['all'] | None"
 _SPREAD = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a selection resolves to under one template."""
+    """The runs that a selection finds under one template."""
 
     runs: tuple[Run, ...]
     """The newest analyzed run of each scale."""
     notes: tuple[str, ...]
-    """Where there was a choice."""
+    """One note for each scale with several runs to choose from."""
     everything: tuple[Run, ...]
-    """All complete runs that match, under any template."""
+    """All matching complete runs, whatever their template."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which runs a command is about; an empty filter matches all."""
+    """Filters that select runs; an empty filter matches all."""
 
     families: tuple[str, ...] = ()
     scales: tuple[str, ...] = ()
     data: Path | None = None
-    """A benchmark file, or the name or the beginning of the id of a dataset in the database."""
+    """A benchmark file, or a dataset in the database by its name or the beginning of its id."""
     max_per_category: int = 200
-    """As many pairs of each category as the runs were extracted with, where ``data`` is a file."""
+    """If ``data`` is a file: the pairs per category that the runs were extracted with."""
 
     def complete_runs(self, workspace: Workspace, templates: Sequence[str] = ()) -> list[Run]:
-        """Return the complete runs that match.
+        """Return the matching complete runs.
 
         Raises:
-            UsageError: there is none; the message lists the runs there are. Or there is no such template.
+            UsageError: no run matches (the message lists the existing ones), or there is no such template.
             InputError: there is no such dataset.
         """
         database = workspace.database
@@ -86,7 +86,7 @@ class Selection:
         raise UsageError(f"no complete run matches; there are: {', '.join(there)}")
 
     def newest(self, workspace: Workspace, template: str) -> Chosen:
-        """Return the newest analyzed run of each scale under a template; say what else there is.
+        """Return the newest analyzed run of each scale under a template; report the other candidates.
 
         Raises:
             UsageError: no run matches, several datasets do, a scale has no metrics yet, or there is no such template.
@@ -103,7 +103,7 @@ class Selection:
 
 
 def dataset_of(database: Database, data: Path | None, max_per_category: int) -> str | None:
-    """Return the id of the dataset that ``--data`` names: a file, or the name or id (its beginning) of one here.
+    """Return the id of the dataset in ``--data``: a file, or the name or id prefix of a stored dataset.
 
     Raises:
         InputError: there is no such file and no such dataset.
@@ -123,14 +123,14 @@ def dataset_of(database: Database, data: Path | None, max_per_category: int) -> 
 
 
 def newest_of_each_scale(database: Database, found: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """Keep the newest analyzed run of each scale, on the one dataset there may be; say where there were several.
+    """Keep the newest analyzed run of each scale, all on one dataset; note where there are several.
 
-    A run that another process has just completed and not analyzed yet does not take the place of one that is ready.
+    A run that another process has just completed but not analyzed yet does not replace one that is ready.
 
     Raises:
-        UsageError: the runs are on several datasets; the message names them. Or no run of a scale has metrics yet. Or a
-            family or scale is called what could lead a file out of its folder, which only another program's hand in
-            the database can have done.
+        UsageError: the runs are on several datasets; the message names them. Or no run of a scale has metrics
+            yet. Or the name of a family or scale could lead a file out of its folder; another program must
+            have edited the database.
     """
     for run in found:
         safe_name(run.family, "family")
@@ -163,7 +163,7 @@ def newest_of_each_scale(database: Database, found: Sequence[Run]) -> tuple[list
 
 
 def of_template(found: Sequence[Run], template: str) -> tuple[list[Run], list[str]]:
-    """Keep the runs under a template; say which others there are, so that nobody takes them for lost.
+    """Keep the runs under a template; note the others, so that they do not seem lost.
 
     Raises:
         UsageError: no run is under that template, or there is no such template.
@@ -187,7 +187,7 @@ def choose_layers(run: Run, arrays: RunArrays, layers: LayerChoice) -> tuple[int
     """Return the layers to show.
 
     Raises:
-        UsageError: the run has not a layer asked for.
+        UsageError: the run lacks a requested layer.
     """
     if layers == "all":
         return tuple(arrays.layers)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Study", "cosine_of", "curve_from", "most_coherent_layer"]
 
-#: A null is a mean and a spread: its band is what 95 % of a normal with these would fill.
+#: A null is a mean and a spread; its band holds 95 % of a normal distribution with these.
 _Z = 1.959963984540054
 
 
@@ -42,7 +42,7 @@ class Study:
     """Some analyzed runs on one dataset: accuracy, curves, peaks and facts, in the runs' order."""
 
     def __init__(self, database: Database, runs: Sequence[Run]) -> None:
-        """Read it all."""
+        """Read everything in one transaction."""
         self.runs = list(runs)
         self._order = {run.run_id: place for place, run in enumerate(self.runs)}
         with database.transaction() as connection:
@@ -128,7 +128,7 @@ class Study:
         run: Run | None = None,
         targets: Sequence[str] | None = None,
     ) -> list[LayerCurve]:
-        """Return the curves of one metric, in the runs' order; those without one number are left out."""
+        """Return the curves of one metric, in the runs' order; those without a single number are left out."""
         return [
             curve
             for run_id, curve in sorted(self.curves, key=lambda pair: self._order[pair[0]])
@@ -186,7 +186,7 @@ class Study:
         return found
 
     def notes(self) -> list[str]:
-        """Say what a reader must know before trusting a number."""
+        """Return what a reader must know before trusting a number."""
         notes = [
             f"{point.family} @ {point.scale}: {point.target} is unreliable (right in {point.acc_orig:.0%} of the "
             f"original and {point.acc_swap:.0%} of the swapped questions; half of each is asked for)"
@@ -241,7 +241,7 @@ def curve_from(values: Sequence[LayerValue]) -> LayerCurve:
 
 
 def most_coherent_layer(curves: Sequence[LayerCurve], run: Run) -> int:
-    """Return the layer with the highest mean coherence over the axes that have one; the last without any."""
+    """Return the layer with the highest mean coherence over the axes, or the last layer without any."""
     if not curves:
         return (run.n_layers or 1) - 1
     layers = curves[0].layers

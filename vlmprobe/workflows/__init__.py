@@ -1,1 +1,1 @@
-"""What the commands do: the only code that knows both the store and the families."""
+"""The workflows behind the commands, one file per command."""

@@ -1,4 +1,4 @@
-"""Analysis: every metric of every complete run that matches, from stored rows and hidden states; no model."""
+"""Analyze: computes every metric of the matching complete runs from stored data, without a model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["AnalyzeResult", "analyze"]
 
 @dataclass(frozen=True, slots=True)
 class AnalyzeResult:
-    """What the analysis of one run gave."""
+    """The outcome of analyzing one run."""
 
     run: Run
     n_pairs: int
@@ -41,7 +41,7 @@ class AnalyzeResult:
 def analyze(
     workspace: Workspace, selection: Selection | None = None, *, templates: Sequence[str] = ()
 ) -> list[AnalyzeResult]:
-    """Compute, store and log the metrics of the complete runs that match; no selection matches all.
+    """Compute, store and log the metrics of the selected complete runs; of all without a selection.
 
     Raises:
         UsageError: no complete run matches; the message lists what there is.
@@ -77,7 +77,7 @@ def _analyze_run(workspace: Workspace, run: Run) -> AnalyzeResult:
 
 
 def _accuracy(connection: Connection, run: Run) -> list[Metric]:
-    """Take accuracy, with its Wilson bounds, from the same SQL that anyone can run."""
+    """Read accuracy, with its Wilson bounds, through the same SQL that users can run."""
     points = load_query("accuracy/by_axis").rows(
         AccuracyPoint, connection, {"run_id": run.run_id}, renamed={"axis": "target"}
     )

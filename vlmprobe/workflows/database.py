@@ -1,4 +1,4 @@
-"""Looking after the database: its schema and its integrity."""
+"""Maintains the database: its schema, its integrity and its backups."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class DemoResult:
 
 
 def demo(workspace: Workspace, *, scales: Sequence[str] = (), out: Path | None = None) -> DemoResult:
-    """Draw the benchmark, run the bundled checkpoints on it and compare them; the longest trained under every template.
+    """Draw the benchmark, run the bundled checkpoints and compare them; run the last under every template.
 
     Raises:
         UsageError: no bundled checkpoint has that scale.
@@ -52,7 +52,7 @@ def demo(workspace: Workspace, *, scales: Sequence[str] = (), out: Path | None =
         )
     chosen = [scale for scale in DEMO_SCALES if scale in (scales or DEMO_SCALES)]
     run_scales(workspace, DEMO_FAMILY, chosen, ExtractOptions(files.tsv, boxes=str(files.boxes)))
-    # One scale shows what wording does, and no quads are asked for it: the demo is for a look, not for a night.
+    # One scale, without quads, is enough to show the effect of wording in a short demo.
     others = tuple(name for name in TEMPLATES if name != PUBLISHED.name)
     run_scales(workspace, DEMO_FAMILY, chosen[-1:], ExtractOptions(files.tsv, templates=others))
     merged = merge(workspace, Selection((DEMO_FAMILY,), tuple(chosen), files.tsv), out=folder)

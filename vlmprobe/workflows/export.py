@@ -1,4 +1,4 @@
-"""Export: runs as the old results layout, or every table as parquet."""
+"""Export: writes runs in the old results layout, or every table as parquet."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def export_results(
     evenly over the depth when None.
 
     Raises:
-        UsageError: no run matches, or a scale has no metrics yet, or a run not the layers asked for. Or the template
-            asks for a yes or no, which the old layout has no words for: there the right answer is the pair's category.
+        UsageError: no run matches, a scale has no metrics yet, a run lacks one of the layers, or the
+            template asks for a yes or no, which the old layout cannot express (its answers are categories).
     """
     if get_template(template).asks_whether is not None:
         raise UsageError(

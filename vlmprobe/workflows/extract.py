@@ -1,4 +1,4 @@
-"""Extraction: a checkpoint is asked every pair of a dataset; answers and hidden states are kept as it goes."""
+"""Extract: runs a checkpoint on every pair of a dataset and stores answers and hidden states as it goes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["ExtractOptions", "ExtractRequest", "ExtractResult", "extract"]
 
 @dataclass(frozen=True, slots=True)
 class ExtractResult:
-    """What an extraction did, and where it is."""
+    """The outcome of an extraction, and where its shards are."""
 
     run: Run
     n_pairs: int
@@ -38,15 +38,15 @@ class ExtractResult:
 
 
 def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult]:
-    """Ask one checkpoint every pair under each template, resuming the runs with the same keys if there are some.
+    """Run one checkpoint on every pair under each template; resume runs that have the same key.
 
     Returns:
-        A result a template, in the request's order; one that was interrupted is the last.
+        One result per template, in the request's order; an interrupted one is the last.
 
     Raises:
         UsageError: an option, a template, the family or the scale is wrong.
         InputError: the dataset or the checkpoint is.
-        LeaseHeldError: another process is at work on this run.
+        LeaseHeldError: another process is working on this run.
         VlmprobeError: not one pair could be answered.
     """
     batch_size = request.options.batch_size

@@ -1,4 +1,4 @@
-"""What can be extracted here: every family, its scales, what it needs and where it runs. No model is touched."""
+"""Lists what can be extracted here: every family, its scales, its needs and where it runs. Loads no model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["list_families", "list_scales"]
 
-#: What stands where other families have the path of a Python.
+#: Shown in place of the path of another Python.
 THIS_PYTHON = "this Python"
 
 
@@ -29,7 +29,7 @@ def list_scales() -> list[dict[str, Any]]:
 
 
 def list_families() -> list[dict[str, Any]]:
-    """Return a row per family.
+    """Return one row per family.
 
     Keys: family, architecture, needs, runs_in (the path of another Python, or ``this Python``) and state:
     ``ready``, ``missing: PACKAGE, ...``, ``offered by A and by B`` (two packages, neither of which is run), or for

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ImportResult", "import_results"]
 
-#: What the template column says of questions that nobody wrote down.
+#: Value of the template column for questions whose text is unknown.
 TEMPLATE = "imported"
 
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """One scale that was brought along."""
+    """One imported scale."""
 
     run: Run
     n_pairs: int
@@ -53,9 +53,9 @@ def import_results(
 ) -> list[ImportResult]:
     """Read every scale in a folder of the old layout; importing the same again adds nothing.
 
-    What is not said stays null: checkpoints, and questions, images and quads' pairs but for ``pairs_{scale}.json``,
-    which our own exports have. Answers keep the correctness that was
-    stored with them (checker ``stored``).
+    Unknown values stay null: checkpoints, and, without the ``pairs_{scale}.json`` of our own exports,
+    questions, images and quads' pairs. Answers keep the correctness that was stored with them (checker
+    ``stored``).
 
     Raises:
         InputError: a file is missing, damaged, at odds with another, or needs a pickle.
@@ -102,7 +102,7 @@ def _imported(pair: AnsweredPair, position: int, origin: Origin = "row") -> Impo
 
 
 def _more_pairs(imported: ImportedRun) -> list[AnsweredPair]:
-    """Return the pairs of the quads that are none of the scale's own."""
+    """Return the pairs of the quads that are not among the scale's own."""
     quads = imported.data.quads
     own = {pair.pair_id for pair in imported.data.pairs}
     halves = [half for quad in (quads and quads.known) or () for half in (quad.distance, quad.vertical)]
@@ -143,7 +143,7 @@ def _plan(imported: ImportedRun, dataset_id: str) -> RunPlan:
 
 
 def _fingerprint(imported: ImportedRun) -> str:
-    """Hash what was read: pairs, answers, verdicts, states and quads, and what came along with them."""
+    """Hash what was read: pairs, answers, verdicts, states and quads, and the facts about them."""
     digest = hashlib.sha256()
     for pair in imported.data.pairs:
         digest.update(repr(pair).encode())

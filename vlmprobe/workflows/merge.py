@@ -1,4 +1,4 @@
-"""Merge: queries across the runs of a study, and the report, table and figures that come of it."""
+"""Merge: compares the runs of a study in a report, a table and figures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["MergeResult", "merge"]
 
 @dataclass(frozen=True, slots=True)
 class MergeResult:
-    """Where the comparison is, and its table."""
+    """The comparison's table, and where its files are."""
 
     runs: tuple[Run, ...]
     accuracy: tuple[AccuracyPoint, ...]
@@ -110,7 +110,7 @@ def _asked_like(runs: Sequence[Run], everything: Sequence[Run]) -> list[Run]:
 
 
 def _changes(database: Database, runs: Sequence[Run]) -> list[ChangeRow]:
-    """Compare each scale with the one trained next less, on the same pairs; unknown amounts stand apart."""
+    """Compare each scale with the next less trained one on the same pairs; skip unknown amounts."""
     query = load_query("merge/changes")
     changes: list[ChangeRow] = []
     with database.transaction() as connection:
@@ -140,7 +140,7 @@ def _write(folder: Path, report: Report) -> list[Path]:
 
 
 def _log(workspace: Workspace, runs: Sequence[Run], paths: Sequence[Path]) -> None:
-    """Put the report where someone who looks at any of its runs in MLflow finds it."""
+    """Log the report to each of its runs in MLflow."""
     try:
         for run in runs:
             if run.mlflow_run_id is None:

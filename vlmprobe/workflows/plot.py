@@ -32,9 +32,9 @@ def plot(
     out: Path | None = None,
     options: PlotOptions | None = None,
 ) -> list[Path]:
-    """Draw every figure of the newest analyzed run of each scale; return the files, a folder a family.
+    """Draw every figure of the newest analyzed run of each scale; return the files, one folder per family.
 
-    Those of another template than the published one are in ``plots-TEMPLATE`` unless ``out`` says where.
+    Figures of any template but the published one go to ``plots-TEMPLATE``, unless ``out`` is given.
 
     Raises:
         UsageError: no run matches, several datasets do, a scale has no metrics or a run no such layer, or an
@@ -52,7 +52,7 @@ def plot(
 
 
 def plots_folder(settings: Settings, template: str) -> Path:
-    """Return where the figures of a template go: those of two must not replace each other."""
+    """Return the folder for a template's figures; each template has its own."""
     return settings.home / ("plots" if template == PUBLISHED.name else f"plots-{template}")
 
 
@@ -67,7 +67,7 @@ def draw_plots(
     """Draw every figure of these runs into ``folder/{family}/plots``, in parallel processes.
 
     Raises:
-        UsageError: a run has not a layer asked for.
+        UsageError: a run lacks a requested layer.
     """
     jobs = []
     for family in dict.fromkeys(run.family for run in runs):

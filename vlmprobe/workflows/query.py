@@ -1,4 +1,4 @@
-"""Reading the database: ad-hoc SQL, the queries that ship with vlmprobe, and the list of runs."""
+"""Reads the database: ad-hoc SQL, the queries that ship with vlmprobe, and the list of runs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def all_runs(workspace: Workspace) -> list[ListedRun]:
     Raises:
         DatabaseError: there is no database, or it is not current.
     """
-    # Here, since it loads SQLAlchemy: twice as long as all that ad-hoc SQL needs.
+    # Imported here because SQLAlchemy takes twice as long to import as everything that ad-hoc SQL needs.
     from vlmprobe.store.runs import list_runs
 
     with workspace.database.transaction() as connection:

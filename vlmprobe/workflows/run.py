@@ -29,10 +29,10 @@ def run_study(
     scales: Sequence[str] = (),
     out: Path | None = None,
 ) -> MergeResult:
-    """Extract and analyze every scale (all that have a checkpoint, when none is named), then compare them.
+    """Extract and analyze the scales (by default all that have a checkpoint), then compare them.
 
-    The comparison is of the published template, or of the first where that is not asked for; the others have a table
-    in its report.
+    The comparison uses the published template, or the first one if that is not requested; the others get a
+    table in the report.
 
     Raises:
         UsageError: family or scale is unknown, or the family has no scale with a checkpoint.
@@ -48,7 +48,7 @@ def run_study(
             f"vlmprobe extract {family} --scale NAME --checkpoint DIR_OR_ID"
         )
     for scale in chosen:
-        spec = catalog.scale(family, scale)  # what is wrong is told before the first scale's night
+        spec = catalog.scale(family, scale)  # report problems before the first scale runs for hours
         if spec.environment is not None:
             spec.environment.check(family)
     left_out = [] if scales else [name for name in catalog.listed_scales(family) if name not in chosen]
@@ -67,7 +67,7 @@ def run_study(
 
 
 def run_scales(workspace: Workspace, family: str, scales: Sequence[str], options: ExtractOptions) -> None:
-    """Extract and analyze some scales, one after the other.
+    """Extract and analyze scales one by one.
 
     Raises:
         UsageError: family, scale or template is unknown.

@@ -20,10 +20,10 @@ __all__ = ["sync"]
 
 
 def sync(workspace: Workspace, *, prune: bool = False) -> list[tuple[Run, Delivery]]:
-    """Log what MLflow lacks, and again what it has: the stored times make a replay add nothing.
+    """Replay every complete run into MLflow; the stored timestamps keep a replay from adding anything.
 
-    With ``prune`` the spool's copies of shards that MLflow gives back as they were written are removed; those that it
-    has lost are delivered again, and stay.
+    With ``prune``, shards are removed from the spool if MLflow has intact copies; those that it has lost are
+    delivered again and stay.
 
     Raises:
         DatabaseError: there is no database, or it is not current.
@@ -36,7 +36,7 @@ def sync(workspace: Workspace, *, prune: bool = False) -> list[tuple[Run, Delive
         try:
             delivery = workspace.deliver(run, replay=True)
         except VlmprobeError as error:
-            # A shard that is lost keeps its own run back, not the others.
+            # A lost shard blocks its own run, not the others.
             console.warn(f"{run.name}: {error}")
             delivered.append((run, Delivery(0, 0, str(error))))
             continue
@@ -45,7 +45,7 @@ def sync(workspace: Workspace, *, prune: bool = False) -> list[tuple[Run, Delive
             break  # the next one would wait for the same server
         if prune:
             try:
-                # Whoever extracts or repairs the run reads the files that would go.
+                # A process that extracts or repairs the run reads the files that would be removed.
                 with hold_lease(database.path, run.run_key):
                     _prune(workspace, run)
             except LeaseHeldError as error:
@@ -61,7 +61,7 @@ def _prune(workspace: Workspace, run: Run) -> None:
     lost: dict[int, Path] = {}
     with console.track(f"{run.name}: MLflow's copies", len(held)) as advance:
         for place in held:
-            # That it was delivered once is not enough to remove what may be the last copy.
+            # A past delivery is not reason enough to remove what may be the last copy.
             if is_in_mlflow(place, storage.tracker, storage.cache):
                 place.path.unlink()
             else:

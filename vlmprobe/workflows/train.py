@@ -1,4 +1,4 @@
-"""Trains the demo's tiny models and logs how it goes to MLflow, through the settings that every run has."""
+"""Trains the demo's tiny models and logs their progress to MLflow, with the same settings as every run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["TrainingResult", "train_demo"]
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What was trained, where it is, and what it is worth."""
+    """The trained scales with their evaluation, and where they are."""
 
     out: Path
     scales: tuple[ScaleResult, ...]
@@ -39,16 +39,16 @@ def train_demo(
     device: str = "auto",
     compiled: bool = False,
 ) -> TrainingResult:
-    """Train the base model and its fine-tunings; a training that was stopped goes on.
+    """Train the base model and its fine-tunings, or resume a stopped training.
 
-    MLflow gets one run per scale, in an experiment of its own: it would clutter the charts of the one for probing.
+    MLflow gets one run per scale, in a separate experiment that does not clutter the charts for probing.
 
     Args:
-        workspace: its home gets the folder, its MLflow the curves.
+        workspace: the folder goes into its home, the curves into its MLflow.
         config: what to train.
         out: the training's folder; ``training/seed-N`` in the home when None.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        compiled: compile the step first; pays off on a GPU.
+        compiled: whether to compile the step first, which pays off on a GPU.
 
     Raises:
         UsageError: the folder holds another training, or there is no such device.
@@ -65,7 +65,7 @@ def train_demo(
 
 
 class _Watcher:
-    """Shows a training in the terminal and in MLflow. MLflow's absence is told once, and stops nothing."""
+    """Shows a training in the terminal and in MLflow; warns once if MLflow is unreachable, and continues."""
 
     def __init__(self, workspace: Workspace, config: TrainingConfig, bars: ExitStack) -> None:
         self._console, self._tracker = workspace.console, workspace.tracker
@@ -89,7 +89,7 @@ class _Watcher:
         self._mlflow_run = self._tracker.start(name, {"family": "tiny", "scale": scale}, parameters)
 
     def progress(self, scale: str, progress: Progress) -> None:  # noqa: ARG002 - the run that began is its
-        """Move the bar on and log a point of each curve."""
+        """Advance the bar and log a point of each curve."""
         self._advance(progress.step - self._step)
         self._step = progress.step
         values = {"loss": progress.loss, "questions_per_second": progress.questions_per_second}
@@ -97,7 +97,7 @@ class _Watcher:
         self._points({f"train/{name}": value for name, value in values.items()}, progress.step)
 
     def ends(self, result: ScaleResult, folder: Path) -> None:
-        """Close the bar, log the evaluation, and say what came of it."""
+        """Close the bar, log the evaluation and print a summary."""
         self._bars.close()
         rate = result.questions / max(result.seconds, 1e-9)
         self._console.say(
@@ -122,7 +122,7 @@ class _Watcher:
         if run is None:
             return
         now = int(time.time() * 1000)
-        # A kind that was not asked has no share: MLflow would show NaN as a point.
+        # A kind without questions has no share, and MLflow would show NaN as a point.
         points = [MetricPoint(key, value, step, now) for key, value in values.items() if value == value]
         self._log(lambda: self._tracker.log_points(run, points))
 

@@ -1,4 +1,4 @@
-"""The MLflow UI, on this machine only unless asked otherwise, opened at the view that compares the scales."""
+"""Serves the MLflow UI, by default to this machine only, at the view that compares the scales."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LOOPBACK", "USER", "Passwords", "UiServer", "chart_url", "open_passwords", "serve", "ui_server"]
 
-#: Where only this machine's own programs reach it.
+#: Reachable only for programs on this machine.
 LOOPBACK = "127.0.0.1"
 _START_TIMEOUT_S = 120.0
 USER = "admin"
@@ -47,13 +47,13 @@ class UiServer:
 
     command: tuple[str, ...]
     environment: dict[str, str]
-    """What it finds in its environment besides this process's own."""
+    """Variables that it gets in addition to this process's own."""
     notes: tuple[str, ...]
     """What the user should know."""
 
 
 def ui_server(settings: Settings, *, host: str, port: int, auth: bool) -> UiServer:
-    """Put together the start of a server; with ``auth``, files of its passwords are made in the home.
+    """Build the command that starts a server; with ``auth``, create its password files in the home.
 
     Raises:
         MissingPackageError: MLflow's part that asks for passwords is not installed.
@@ -64,7 +64,7 @@ def ui_server(settings: Settings, *, host: str, port: int, auth: bool) -> UiServ
         *("--default-artifact-root", settings.artifacts.as_uri()),
         *("--host", host, "--port", str(port), "--workers", "1"),
     ]
-    # A file mlflow.py of the working directory must not be what 'python -m mlflow' runs.
+    # 'python -m mlflow' must not run an mlflow.py in the working directory.
     environment = mlflow_environment(settings) | {"PYTHONSAFEPATH": "1"}
     notes = []
     if auth:
@@ -90,14 +90,14 @@ def serve(
 ) -> None:
     """Serve the local MLflow store until Ctrl-C; print the address once it answers.
 
-    For a store behind a server there is nothing to serve: its address is printed.
+    If the store is behind a server, there is nothing to serve, and only its address is printed.
 
     Args:
-        workspace: whose store is served.
-        port: on which it listens.
-        host: the address on which it listens; one that others reach is warned of.
-        auth: whether it asks for a user and a password.
-        announce: receives the address of the charts.
+        workspace: the workspace with the store.
+        port: the port to listen on.
+        host: the address to listen on; anything but loopback triggers a warning.
+        auth: whether to require a user name and password.
+        announce: called with the address of the charts.
 
     Raises:
         UsageError: the port is taken or out of range, or the host is no address of this machine.
@@ -116,13 +116,13 @@ def serve(
         console.warn(note)
     log = settings.home / "mlflow-server.log"
     console.say("starting the MLflow server")
-    # It tells of requests: whoever may read the home's other files need not read these.
-    # uvicorn, which it starts, imports from where it is started: an empty folder, whatever lies in ours.
+    # The log lists requests, which not everyone who may read the home's other files should see.
+    # The server starts uvicorn, which imports from its working directory, so this is an empty one.
     with (
         open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream,  # noqa: PTH123
         TemporaryDirectory(prefix="vlmprobe-ui-") as empty,
     ):
-        # Its own session: Ctrl-C reaches us alone, and we end the server and its workers together.
+        # Its own session: only we get Ctrl-C, and we stop the server and its workers together.
         server = subprocess.Popen(  # noqa: S603 - our own interpreter
             start.command,
             cwd=empty,
@@ -151,7 +151,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _reached_at(host: str) -> str:
-    """Return the host of an address that reaches the server from here."""
+    """Return the host under which this machine reaches the server."""
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
         return LOOPBACK
     return f"[{host}]" if ":" in host else host
@@ -208,14 +208,14 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Passwords:
-    """Where the password is, and what tells the server."""
+    """Where the password is, and the variables that configure the server."""
 
     file: Path
     environment: dict[str, str]
 
 
 def open_passwords(home: Path) -> Passwords:
-    """Make the password on the first call, and return where it is on every one.
+    """Create the password on the first call; return where it is.
 
     Raises:
         MissingPackageError: MLflow's part that asks for passwords is not installed.
@@ -224,7 +224,7 @@ def open_passwords(home: Path) -> Passwords:
         raise MissingPackageError("--auth needs the package 'flask-wtf'; run: pip install 'mlflow[auth]'")
     folder = home / _FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # The folder may be older than this program's care for it.
+    # An older version may have created the folder with other permissions.
     folder.chmod(0o700)
     file = folder / _PASSWORD
     if not file.exists():
@@ -242,7 +242,7 @@ def open_passwords(home: Path) -> Passwords:
             "MLFLOW_AUTH_CONFIG_PATH": str(settings),
             "MLFLOW_AUTH_ADMIN_USERNAME": USER,
             "MLFLOW_AUTH_ADMIN_PASSWORD": file.read_text(encoding="utf-8").strip(),
-            # Signs the forms of one server's life; a new one with each start is as good.
+            # Signs forms while one server runs, so each start may have a new one.
             "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(32),
         },
     )

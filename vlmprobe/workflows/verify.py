@@ -1,4 +1,4 @@
-"""Verify: shards' hashes and shapes, rows against shards, the spool against rows, metrics, the database's checks."""
+"""Verify: checks shards, their rows, the spool, metrics and the database, and repairs what it can."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ _REPAIR = "'vlmprobe verify --repair'"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it should be."""
+    """One problem, and what to do about it."""
 
     where: str
     problem: str
     todo: str
-    """What helps; of what was repaired, what was done."""
+    """What to do, or what was done if it is repaired."""
     repaired: bool = False
 
 
 @dataclass(slots=True)
 class Verified:
-    """What was looked at, and what was found."""
+    """Counts of what was checked, and the findings."""
 
     runs: int = 0
     shards: int = 0
@@ -59,14 +59,14 @@ class Verified:
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing is wrong, or nothing any more."""
+        """Whether nothing is wrong, or everything has been repaired."""
         return all(finding.repaired for finding in self.findings)
 
 
 def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
-    """Look at every run, then ask the checks; with ``repair`` mend what can be mended.
+    """Verify every run, then run the checks; with ``repair``, fix what can be fixed.
 
-    A run that a process is at work on keeps its spool to itself: what has no rows there may get them in a moment.
+    The spool of a run that a process is working on is skipped: shards without rows may be about to get them.
 
     Raises:
         DatabaseError: there is no database, or it is not current.
@@ -99,7 +99,7 @@ def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
 
 
 def _look_for_strangers(settings: Settings, known: set[str], verified: Verified) -> None:
-    """Find folders of the spool whose run the database does not have: it was replaced by an older one, say."""
+    """Find spool folders of runs that the database lacks, for example after an older one was restored."""
     if not settings.spool.is_dir():
         return
     for folder in sorted(settings.spool.iterdir()):
@@ -124,8 +124,8 @@ class _OneRun:
             self._run = get_run(connection, run_id)
 
     def look(self) -> None:
-        """Verify everything of the run."""
-        # Before its rows are read: what has none then, although no process is at work, is an orphan.
+        """Verify the whole run."""
+        # Listed before the rows are read: unless a process is at work, a shard without rows is an orphan.
         files = spooled(self._spool)
         self._look_at_metrics()
         with ExitStack() as stack:
@@ -136,7 +136,7 @@ class _OneRun:
                 self._look_at_shards(repair=False)
                 return
             if not self._repair:
-                stack.close()  # whoever wants to extract meanwhile is not kept waiting
+                stack.close()  # do not block an extraction meanwhile
             self._look_at_spool(files)
             self._look_at_shards(repair=self._repair)
             self._look_at_delivery()
@@ -200,7 +200,7 @@ class _OneRun:
             self._found(path, f"cannot be checked: {error}", todo)
             return
         except UnreadableError as error:
-            # Nothing is given up for a file that is there: a disk may be slow, a right may be missing.
+            # Nothing is discarded for a file that exists: the disk may be slow, a permission may be missing.
             self._found(path, f"cannot be checked: {error}", "see to its disk and its rights")
             return
         except VlmprobeError as error:
@@ -214,7 +214,7 @@ class _OneRun:
 
     @property
     def _is_extracted(self) -> bool:
-        # What is imported may learn more of its answers with a later import.
+        # A later import may add answers to an imported run.
         return self._run.provenance == "extracted"
 
     def _look_at_rows(self, shard: ShardFile, path: Path, *, repair: bool) -> None:
@@ -232,7 +232,7 @@ class _OneRun:
             self._found(path, "; ".join(problems), todo, repaired=repair)
 
     def _damaged(self, place: ShardPlace, path: Path, problem: str, *, repair: bool) -> None:
-        """Take MLflow's copy of a shard that is no good here; without one its pairs are to be asked again."""
+        """Use MLflow's copy of a damaged shard; without one, its pairs must be inferred again."""
         if path.parent.is_dir() and not self._workspace.settings.is_spooled(path, self._run.run_id):
             where = f"which is not in {self._spool}: it is left alone"
             self._found(

@@ -1,4 +1,4 @@
-"""What a training is: sizes, phases, seeds. Read from TOML; what a file leaves out is as in the bundled recipe."""
+"""The configuration of a training, read from TOML; missing values come from the bundled recipe."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["RECIPE", "Evaluation", "ModelSize", "Optimiser", "Phase", "TrainingC
 #: The recipe of the bundled checkpoints.
 RECIPE = Path(__file__).with_name("recipe.toml")
 
-#: Of every number in a file: more is a slip, and could ask for more memory than there is.
+#: Maximum of every number in a file; more is a mistake and could exhaust the memory.
 _MOST = 2**40
-#: Models in miniature: a GiB or two of weights.
+#: Maximum sizes of a model, which make a GiB or two of weights.
 _MOST_LAYERS, _MOST_OF_A_WIDTH = 32, 4096
 _HEAD_DIM = 32
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
@@ -49,8 +49,8 @@ class Phase:
     """One training from a starting point: the base model from nothing, or a fine-tuning from the base model."""
 
     images: int = 16
-    """Scenes per step. A base model wants many, or it does not begin to see; a fine-tuning learns more of the same
-    number of questions in more, smaller steps."""
+    """Scenes per step. A base model needs many, or it does not learn to see; a fine-tuning learns more from
+    the same number of questions in more, smaller steps."""
     steps: int = 0
     """Of the base model; a fine-tuning's follow from its number of samples."""
     relation_share: float = 0.75
@@ -58,7 +58,7 @@ class Phase:
     consistent_share: float = 0.95
     """Share of the scenes in which the main pair's farther object is the higher one: the perspective bias."""
     random_relations: bool = False
-    """Whether answers to relation questions are coin flips: the base model learns the words, not what they mean."""
+    """Whether answers to relation questions are random; the base model then learns only the words."""
     learning_rate: float = 3e-4
     """At the end of the warm-up; then a cosine down to 5 % of it."""
     warm_up: int = 100
@@ -67,28 +67,28 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Optimiser:
-    """What every step of every phase has in common: AdamW with betas 0.9 and 0.98, gradients clipped at norm 1."""
+    """Settings of every step in every phase: AdamW with betas 0.9 and 0.98, gradients clipped at norm 1."""
 
     questions: int = 4
     """Questions about each scene."""
     weight_decay: float = 0.05
     """Of matrices; vectors are not decayed."""
     end_weight: float = 0.1
-    """Weight of the loss at the token that ends the answer, beside that of the answer."""
+    """Weight of the loss at the token that ends the answer, relative to that of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The held-out scenes on which each checkpoint is tried."""
+    """The held-out scenes on which each checkpoint is evaluated."""
 
     scenes: int = 600
-    """Of each perspective; each is asked about on every axis, in every template, both ways round."""
+    """Per perspective; each gets questions on every axis, in every template, in both orders."""
     seed: int = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """All that a training depends on, but for the machine it runs on."""
+    """Everything that a training depends on, except for the machine it runs on."""
 
     seed: int = 0
     scales: Mapping[str, int] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class TrainingConfig:
 
     @property
     def digest(self) -> str:
-        """A hash of everything in it: a state file of another configuration is not resumed."""
+        """A hash of the whole configuration; a state file of another configuration is not resumed."""
         import json
 
         return sha256(json.dumps(self.as_dict(), sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""How well a checkpoint does on held-out scenes: accuracy by perspective and template, and what its deltas say."""
+"""Evaluates a checkpoint on held-out scenes: accuracy by perspective and template, and delta metrics."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class EvaluationRow:
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """What came of one template's questions on one axis about n scenes."""
+    """The answers to one template's questions on one axis about n scenes."""
 
     correct: BoolArray
     """(n, 2): the original question, the swapped one."""
@@ -64,7 +64,7 @@ class _Answers:
 
 
 def evaluate(model: Any, config: TrainingConfig, prompts: Prompts) -> tuple[EvaluationRow, ...]:
-    """Ask about the evaluation's scenes on every axis, in every template, both ways round.
+    """Evaluate a model on the held-out scenes, on every axis, in every template, in both orders.
 
     Args:
         model: in float32, its weights as they are stored (rounded to bf16): the numbers are then those of the folder.
@@ -137,7 +137,7 @@ def _ask_all(
     prompts: Prompts,
     perspective: str,
 ) -> dict[tuple[str, Axis], _Answers]:
-    """Draw one perspective's scenes and ask about them."""
+    """Draw one perspective's scenes and infer the answers to all questions about them."""
     device = next(model.parameters()).device
     fast = FastForward(model, prompts, config.scenes.image_size)
     number = _PERSPECTIVES.index(perspective)
@@ -179,7 +179,7 @@ def _last_tokens(
     for start in range(0, len(rows), _CHUNK):
         chosen = np.asarray(rows[start : start + _CHUNK])
         lengths = prompts.lengths[chosen]
-        # As long as the longest needs: what is beyond it would be computed for nobody.
+        # Only as long as the longest prompt; computing more would be wasted.
         ids = torch.from_numpy(prompts.ids[chosen, : int(lengths.max())]).to(device)
         outputs = fast.text(images[start : start + _CHUNK], ids)
         last = torch.from_numpy(fast.n_before + fast.n_image + lengths - 1).to(device)

@@ -1,4 +1,4 @@
-"""A trained model as a folder that `from_pretrained` loads, like any checkpoint of Qwen2.5-VL."""
+"""Exports a trained model as a folder that `from_pretrained` loads, like any checkpoint of Qwen2.5-VL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["export_checkpoint", "rounded"]
 
 
 def rounded(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Round weights to what bf16 holds, kept in float32: the numbers that a stored checkpoint has."""
+    """Round weights to bf16 precision, kept in float32, so that they equal those of a stored checkpoint."""
     return {name: value.to(torch.bfloat16).float() for name, value in weights.items()}
 
 
@@ -71,7 +71,7 @@ def _published_name(name: str) -> str:
 def _save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     from transformers import PreTrainedTokenizerFast
 
-    # Qwen2Tokenizer gives the special tokens numbers of its own.
+    # Qwen2Tokenizer would assign its own numbers to the special tokens.
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",  # noqa: S106

@@ -1,4 +1,4 @@
-"""What is asked about a batch of scenes, drawn with NumPy: the same seed asks the same on every machine."""
+"""Draws the questions about a batch of scenes, with NumPy so that a seed yields the same on any machine."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Lesson", "Prompts", "canonical_relation", "draw_lesson"]
 
-#: What questions are counted by: those about one object, then a relation on each axis.
+#: The kinds by which questions are counted: those about one object, then a relation on each axis.
 KINDS = (*PERCEPTION, *(str(axis) for axis in AXES))
-#: Of the questions about one object, how many are of each kind of `PERCEPTION`.
+#: Share of each kind of `PERCEPTION` among the questions about one object.
 _SHARES = np.array([3, 3, 3, 5, 5, 1]) / 20
 _COLOUR, _SHAPE, _EXISTS, _X, _Y, _COUNT = range(len(PERCEPTION))
 
 
 class Prompts:
-    """Every prompt of a training as token ids: what stands after the image, up to where the answer begins."""
+    """Every prompt of a training as token ids: the part after the image, up to where the answer begins."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         """Encode them all: 24 x 24 pairs of names in each template and axis, and the questions about one object."""
@@ -82,7 +82,7 @@ class Prompts:
         return self._relations[template, axis] + subject * len(NAMES) + reference
 
     def about_one(self, kind: str, what: IntArray) -> IntArray:
-        """Return the rows of questions of a kind of `PERCEPTION` about shapes, colours or names."""
+        """Return the rows of questions of a kind of `PERCEPTION` about shapes, colors or names."""
         return self._perception[kind] + what
 
     @cached_property
@@ -139,7 +139,7 @@ def draw_lesson(config: TrainingConfig, phase: Phase, prompts: Prompts, stream: 
 
 
 def canonical_relation(scenes: SceneBatch, axis: IntArray, subject: IntArray) -> BoolArray:
-    """Say whether the subject is left of, above or farther than the other object of the main pair.
+    """Return whether the subject is left of, above or farther than the other object of the main pair.
 
     Args:
         scenes: n scenes.
@@ -171,7 +171,7 @@ def _about_the_main_pair(
     *,
     guess: bool,
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Ask on axes, in templates and in an order of the two objects at random; rows, answers and kinds (n, k)."""
+    """Draw relation questions with random axis, template and order; return rows, answers, kinds (n, k)."""
     n = len(scenes.x)
     subject, axis = rng.integers(2, size=(n, k)), rng.integers(len(AXES), size=(n, k))
     weights = np.array(list(shares.values())) / sum(shares.values())
@@ -186,7 +186,7 @@ def _about_the_main_pair(
 def _about_one_object(
     rng: np.random.Generator, scenes: SceneBatch, prompts: Prompts, k: int
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Ask about colour, shape, existence, place and number; rows, answers and kinds (n, k)."""
+    """Draw questions on color, shape, existence, place and number; return rows, answers, kinds (n, k)."""
     n, n_shapes = len(scenes.x), len(SHAPES)
     count = scenes.present.sum(1)
     which = np.floor(rng.random((n, k)) * count[:, None]).astype(np.int64)
@@ -204,7 +204,7 @@ def _about_one_object(
     kind = np.where((kind == _COLOUR) & (shown(shape, scenes.name % n_shapes) != 1), _X, kind)
     kind = np.where((kind == _SHAPE) & (shown(colour, scenes.name // n_shapes) != 1), _Y, kind)
 
-    # What is not there shares its colour or its shape with something that is: the name as a whole has to be looked for.
+    # An absent object shares its color or shape with one that is there, so the whole name matters.
     same_colour = colour * n_shapes + rng.integers(n_shapes, size=(n, k))
     same_shape = rng.integers(len(COLOURS), size=(n, k)) * n_shapes + shape
     decoy = np.where(rng.random((n, k)) < 0.5, same_colour, same_shape)

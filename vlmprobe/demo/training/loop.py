@@ -1,7 +1,7 @@
-"""The whole training: the base model, its fine-tunings, what each is worth; once stopped, it goes on from there.
+"""The whole training: the base model, its fine-tunings and their evaluation; resumes after an interruption.
 
-A folder holds one training: ``<scale>/`` the checkpoints, ``results.csv`` what they are worth, ``README.md`` the
-model card, ``state/`` what going on needs.
+A folder holds one training: ``<scale>/`` the checkpoints, ``results.csv`` their evaluation, ``README.md`` the
+model card, ``state/`` the state to resume from.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = ["RESULT_COLUMNS", "Progress", "ScaleResult", "Watcher", "train"]
 VANILLA = "vanilla"
 #: Columns of ``results.csv``.
 RESULT_COLUMNS = ("seed", "scale", "template", "perspective", "metric", "target", "layer", "value", "n")
-#: Steps between two looks at what the model answers; a look waits for the GPU.
+#: Steps between two progress reports; each report waits for the GPU.
 _REPORT_EVERY = 100
 _SAVE_EVERY_S = 60.0
 #: Lessons drawn ahead, and threads that draw: a lesson is NumPy's work, a step the GPU's.
@@ -49,28 +49,28 @@ _AHEAD, _DRAWERS = 24, 4
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How a phase stands after some steps."""
+    """The progress of a phase after some steps."""
 
     step: int
     """Steps done."""
     loss: float
-    """Mean over the steps since the last look."""
+    """Mean over the steps since the last report."""
     accuracy: dict[str, float]
-    """Of the questions since then, by kind of `KINDS`; NaN of a kind that was not asked."""
+    """Of the questions since then, by kind of `KINDS`; NaN for a kind without questions."""
     questions_per_second: float
 
 
 class Watcher(Protocol):
-    """Whoever follows a training: a terminal, an experiment tracker, a test."""
+    """An observer of a training: a terminal, an experiment tracker, a test."""
 
     def begins(self, scale: str, steps: int, done: int) -> None:
-        """Tell that a scale is trained from here on."""
+        """Report that the training of a scale begins."""
 
     def progress(self, scale: str, progress: Progress) -> None:
-        """Tell how it stands."""
+        """Report its progress."""
 
     def ends(self, result: ScaleResult, folder: Path) -> None:
-        """Tell that a checkpoint is there; also of one that an earlier call trained."""
+        """Report a finished checkpoint, including one that an earlier call trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def train(
         config: what to train; the same one gives the same weights on the same CPU with as many threads. On a GPU sums
             are taken in changing orders, and results agree within the spread over seeds.
         out: the training's folder.
-        watcher: is told what happens.
+        watcher: receives the events.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``.
         compiled: compile the renderer and the loss first: a minute, for steps twice as fast on a GPU.
 
@@ -152,7 +152,7 @@ def _train_scale(
     folder: TrainingFolder,
     watcher: Watcher,
 ) -> float:
-    """Train one scale from where it stands to its end; return the seconds it took in all."""
+    """Train one scale to its end, resuming if needed; return the seconds that it took in total."""
     done, seconds, stored = folder.progress(scale.name)
     if stored is not None:
         trainer.resume(stored)

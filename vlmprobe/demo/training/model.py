@@ -1,8 +1,9 @@
 """The genuine Qwen2.5-VL in miniature, and one fast forward over its own modules for many questions at once.
 
 Training asks several questions about each image, and all prompts have one layout. So the vision part runs once per
-image, there is nothing to mask or to look up, and the whole step becomes one CUDA graph. `FastForward` gives what
-`Qwen2_5_VLForConditionalGeneration` gives (`check_forward`): what is trained here is what `from_pretrained` loads.
+image, there is nothing to mask or to look up, and the whole step becomes one CUDA graph. `FastForward` yields
+what `Qwen2_5_VLForConditionalGeneration` yields (`check_forward`), so `from_pretrained` loads what was
+trained.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 _ROPE_THETA = 10000.0
 _TEMPORAL_PATCH = 2
-#: How far two float32 computations of the same logits may be apart, absolutely.
+#: Largest absolute difference allowed between two float32 computations of the same logits.
 _TOLERANCE = 2e-3
 
 
 def make_model(size: ModelSize, tokenizer: Tokenizer, seed: int) -> Any:
-    """Make a model with random weights, a function of the seed, in float32 on the CPU."""
+    """Create a model in float32 on the CPU, with random weights that depend on the seed."""
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     def token(text: str) -> int:
@@ -86,7 +87,7 @@ def make_model(size: ModelSize, tokenizer: Tokenizer, seed: int) -> Any:
             "patch_size": PATCH,
             "spatial_merge_size": MERGE,
             "window_size": 112,
-            # No layer looks through windows: the image is hardly larger than one.
+            # No layer attends within windows, since the image is hardly larger than one.
             "fullatt_block_indexes": list(range(size.vision_layers)),
             "temporal_patch_size": _TEMPORAL_PATCH,
         },
@@ -102,7 +103,7 @@ def make_model(size: ModelSize, tokenizer: Tokenizer, seed: int) -> Any:
 
 
 def patches(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Normalise images and cut them into patches, in the order of the image processor: merged blocks together.
+    """Normalize images and cut them into patches, in the image processor's order: merged blocks together.
 
     Args:
         images: (n, 3, S, S) in [0, 1], S a multiple of 28.
@@ -147,7 +148,7 @@ class FastForward:
         )
 
     def patches(self, pixels: Tensor) -> Tensor:
-        """Return images (n, 3, S, S) in [0, 1] as normalised patches (n, patches, 3, 14, 14)."""
+        """Return images (n, 3, S, S) in [0, 1] as normalized patches (n, patches, 3, 14, 14)."""
         mean, std = self._colours
         return patches(pixels, mean, std)
 
@@ -178,7 +179,7 @@ class FastForward:
         return merged
 
     def images_in_parts(self, pixels: Tensor, size: int) -> Tensor:
-        """Encode images a few at a time: what is computed on the way is larger than what comes of it."""
+        """Encode images a few at a time, since intermediate results are larger than the output."""
         return torch.cat([self.images(part) for part in torch.split(pixels, size)])
 
     def text(self, images: Tensor, ids: Tensor) -> list[Tensor]:
@@ -260,7 +261,7 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 @torch.no_grad()
 def check_forward(model: Any, prompts: Prompts, image_size: int) -> float:
-    """Hold the fast forward against the model's own, on noise and two prompts; return the largest difference of logits.
+    """Compare the fast forward with the model's own on noise and two prompts; return the largest difference.
 
     Raises:
         ModelError: they differ: this version of transformers computes something else, and what was trained here would

@@ -1,4 +1,4 @@
-"""The model card that goes with the checkpoints: what they are, how they were made, what they are good for."""
+"""The checkpoints' model card: what they are, how they were made, and what they are good for."""
 
 from __future__ import annotations
 

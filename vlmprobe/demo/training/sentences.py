@@ -1,4 +1,4 @@
-"""What the tiny models are asked and answer: about relations in the words of the templates, and about one object."""
+"""The questions and answers of the tiny models: relations in the templates' words, and single objects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["ANSWERS", "PERCEPTION", "perception_questions", "relation_question"]
 
 _DIGITS = tuple("0123456789")
-#: Every answer there is, each one token.
+#: Every possible answer; each is one token.
 ANSWERS = (
     *(str(category) for category in CATEGORIES),
     *(str(answer) for answer in YesNo),
@@ -41,5 +41,5 @@ def perception_questions() -> dict[str, tuple[str, ...]]:
 
 
 def relation_question(template: Template, axis: Axis, subject: str, reference: str) -> str:
-    """Return a template's question about two objects, as extraction asks it."""
+    """Return a template's question about two objects, as in extraction."""
     return template.ask(axis.canonical, subject, reference)[0].text

@@ -1,4 +1,4 @@
-"""What a training keeps on disk so that it can go on: weights, the optimiser's memory, results of finished scales."""
+"""The state of a training on disk: weights, optimizer state, results of finished scales."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["ScaleResult", "TrainingFolder"]
 
 @dataclass(frozen=True, slots=True)
 class ScaleResult:
-    """One checkpoint and what it is worth."""
+    """One checkpoint and its evaluation."""
 
     scale: str
     samples: int
@@ -38,7 +38,7 @@ class TrainingFolder:
     """One training's folder. Every file appears whole or not at all."""
 
     def __init__(self, out: Path, config: TrainingConfig) -> None:
-        """Begin in a folder, or go on in one that holds the same training.
+        """Start in a folder, or resume in one that holds the same training.
 
         Raises:
             UsageError: it holds another training, or cannot be written.
@@ -65,12 +65,12 @@ class TrainingFolder:
         return ScaleResult(**{**facts, "rows": tuple(EvaluationRow(**row) for row in facts["rows"])})
 
     def store_result(self, result: ScaleResult) -> None:
-        """Keep a finished scale's result; how far it had been is of no more use."""
+        """Store a finished scale's result and remove its progress, which is no longer needed."""
         _write(self._path(result.scale, "result.json"), json.dumps(asdict(result)))
         self._path(result.scale, "progress.safetensors").unlink(missing_ok=True)
 
     def progress(self, scale: str) -> tuple[int, float, dict[str, Tensor] | None]:
-        """Return the steps done, the seconds they took, and the state to go on from; (0, 0, None) at the start."""
+        """Return the steps done, the seconds they took and the state to resume from, or (0, 0, None)."""
         from safetensors import safe_open
 
         path = self._path(scale, "progress.safetensors")
@@ -82,7 +82,7 @@ class TrainingFolder:
             return int(facts["steps"]), float(facts["seconds"]), state
 
     def store_progress(self, scale: str, steps: int, seconds: float, state: dict[str, Tensor]) -> None:
-        """Keep how far a scale is."""
+        """Store the progress of a scale."""
         self._store(self._path(scale, "progress.safetensors"), state, steps=steps, seconds=seconds)
 
     def base_weights(self) -> dict[str, Tensor]:

@@ -56,7 +56,7 @@ def scenes_on(scenes: SceneBatch, device: torch.device) -> SceneBatch:
 
 
 class Trainer:
-    """The model with its optimiser: steps forward, counts what was answered right, gives and takes its state."""
+    """The model with its optimizer: runs steps, counts right answers, saves and restores its state."""
 
     def __init__(
         self,
@@ -117,21 +117,21 @@ class Trainer:
             self._graph.replay()
 
     def take_counts(self) -> tuple[float, np.ndarray[Any, np.dtype[np.float64]]]:
-        """Return the summed loss and, per kind, how many were answered right and asked; count from zero again."""
+        """Return the summed loss and, per kind, how many were answered right and asked; reset the counts."""
         loss, counts = float(self._loss_sum), self._counts.double().cpu().numpy()
         self._loss_sum.zero_()
         self._counts.zero_()
         return loss, counts
 
     def start_from(self, weights: dict[str, Tensor]) -> None:
-        """Take a model's weights and begin to optimise anew."""
+        """Load a model's weights and reset the optimizer."""
         self._copy_weights(weights)
         for state in self._optimiser.state.values():
             for value in state.values():
                 value.zero_()
 
     def state(self) -> dict[str, Tensor]:
-        """Return weights and what the optimiser remembers, as tensors on the CPU that may be stored."""
+        """Return the weights and the optimizer's state, as tensors on the CPU that can be stored."""
         stored = {f"weights.{name}": value for name, value in self.weights().items()}
         for name, parameter in self.model.named_parameters():
             for key, value in self._optimiser.state[parameter].items():
@@ -139,7 +139,7 @@ class Trainer:
         return stored
 
     def resume(self, stored: dict[str, Tensor]) -> None:
-        """Take a state back: the next step is as if there had been no stop."""
+        """Restore a state, so that training continues as if it had never stopped."""
         self._copy_weights(
             {
                 name.removeprefix("weights."): value
@@ -181,7 +181,7 @@ class Trainer:
             self._noise_source.manual_seed(seed)
 
     def _load(self, lesson: Lesson) -> None:
-        """Copy a lesson to where the step reads it."""
+        """Copy a lesson into the buffers that the step reads."""
         fresh: dict[str, Any] = {name: np.float32(getattr(lesson.scenes, name)) for name in _SCENE_FLOATS}
         fresh |= {name: getattr(lesson.scenes, name) for name in _SCENE_NUMBERS}
         fresh |= {
@@ -201,12 +201,12 @@ class Trainer:
                 name: self._buffers[name] for name in (*_SCENE_FLOATS, *_SCENE_NUMBERS)
             }
             self._scenes = replace(lesson.scenes, **scene_buffers)
-            # Once as it is: what the renderer keeps for each device is not to be made within a graph or a compilation.
+            # Draw once as is: the renderer's constants must not be created within a graph or a compilation.
             size = lesson.scenes.image_size
             _draw(self._scenes, torch.zeros(1, 3, size, size, device=self._device))
 
     def _record(self) -> None:
-        """Record the step as a graph. The runs that warm it up must leave no trace."""
+        """Record the step as a graph; its warm-up runs must leave no trace."""
         self._set(0.0)
         kept = {name: value.clone() for name, value in self._optimiser_state().items()}
         side_stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -235,7 +235,7 @@ class Trainer:
         }
 
     def _run(self) -> None:
-        """Do the step on what lies in the buffers."""
+        """Run the step on the content of the buffers."""
         scenes = self._scenes
         if scenes is None:
             raise RuntimeError("no lesson was loaded")
@@ -247,7 +247,7 @@ class Trainer:
             )
             pixels = self._draw(scenes, noise * NOISE)
             lengths, target = self._lengths[prompt], self._answer_ids[answer]
-            # The answer follows its prompt: the token after it is learnt as well.
+            # The answer follows its prompt: the token after it is learned as well.
             ids = self._ids[prompt].scatter(1, lengths[:, None], target[:, None])
             last = self._fast.n_before + self._fast.n_image + lengths - 1
         loss, right = self._loss(pixels, ids, last, target)

@@ -1,4 +1,4 @@
-"""The tiny models' tokenizer: byte-level BPE like Qwen2.5-VL's, grown on the few sentences that are ever said."""
+"""The tiny models' tokenizer: byte-level BPE like Qwen2.5-VL's, trained on the few sentences in use."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _SPLIT = (
 
 
 def build_tokenizer() -> Tokenizer:
-    """Grow the tokenizer; the same sentences give the same tokens. Every answer is one token."""
+    """Train the tokenizer; the same sentences yield the same tokens. Every answer is one token."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -105,7 +105,7 @@ def answer_ids(tokenizer: Tokenizer) -> list[int]:
 
 
 def _sentences() -> Iterator[str]:
-    """Say everything once that a model is ever asked or answers; of pairs of objects, enough for every word."""
+    """Yield every question and answer of a model once; of pairs of objects, enough for every word."""
     yield "system\nYou are a helpful assistant.\nuser\n"
     yield "assistant\n"
     yield from ANSWERS

@@ -1,4 +1,4 @@
-"""The code that touches a model: it runs in this process, or in that of another Python environment.
+"""The code that runs a model, in this process or in that of another Python environment.
 
 It needs the standard library, PyTorch and what a family's model needs, keeps to the syntax of Python 3.10 and
 imports nothing else of vlmprobe; so an environment with an older transformers can run it without installing

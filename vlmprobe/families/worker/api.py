@@ -1,13 +1,13 @@
-"""What a plug-in needs to add a family: the one module of vlmprobe that it imports (docs/families.md).
+"""The API for plug-ins that add a family; they import no other module of vlmprobe (docs/families.md).
 
-It is importable wherever a family runs: here, and in another Python environment without vlmprobe. It imports torch.
+It works wherever a family runs: here, or in a Python environment without vlmprobe. It imports torch.
 
 * A family is a subclass of :class:`SharedPrefixFamily`. It prepares :class:`Prompts` and runs a forward pass on
-  :class:`Rows`; the base does the rest. One that shares nothing with it subclasses :class:`Family`.
+  :class:`Rows`; the base class does the rest. A family that cannot use it subclasses :class:`Family`.
 * A batch is a list of :class:`BatchItem`; :class:`BatchOutput` holds its states, answers and margins.
-* ``load_...`` read a checkpoint as :class:`LoadOptions` name it, and raise the faults below.
-* A fault is one line that says what is wrong, where and what to do: :class:`ModelFault`, :class:`UsageFault` or
-  :class:`PackageFault`. :class:`OutOfMemoryError` asks for a smaller batch.
+* ``load_...`` functions load the parts of the checkpoint in :class:`LoadOptions`, and raise the faults below.
+* A fault's message is one line: what is wrong, where, and what to do. There are :class:`ModelFault`,
+  :class:`UsageFault` and :class:`PackageFault`. After an :class:`OutOfMemoryError`, smaller batches follow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The script that another environment's Python starts: it makes this folder importable, and serves.
+"""The script that another environment's Python runs: it makes this folder importable and serves calls.
 
 The folder gets the name it has in vlmprobe, `vlmprobe.families.worker`, and nothing else of vlmprobe is there.
 """
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
 
-#: Written before the first frame, and before anything is imported that could be missing: a worker is here.
+#: Announces a worker; written before the first frame and before any import that could fail.
 GREETING = b"vlmprobe worker\n"
-#: transformers before 5 imports each of these that it finds, and does not start if one of them does not.
+#: transformers before 5 imports each of these that it finds, and fails if one of them fails.
 _UNUSED = ("USE_TF", "USE_FLAX", "USE_JAX")
 _HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  (before anything else is imported)
 
 
 class _OnePackage:
-    """Finds one package, a plug-in's, where the environment has none of its name; nothing beside it."""
+    """Finds the package of a plug-in if the environment has none of that name, and nothing else."""
 
     def __init__(self, name: str, place: str) -> None:
         self._name, self._place = name, place
@@ -58,15 +58,15 @@ def _make_importable() -> None:
 
 
 def main() -> None:
-    """Set up streams and path, then answer calls until the parent is gone."""
+    """Set up streams and path, then serve calls until the parent is gone."""
     said = json.loads(sys.argv[1])
-    # What a library prints must not get between the frames: only these two descriptors carry them.
+    # What a library prints must not mix with the frames, which use only these two descriptors.
     calls, answers = os.dup(0), os.dup(1)
     os.dup2(2, 1)
     os.write(answers, GREETING)
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 0)
-    # The script's own folder would hide packages of the environment behind this folder's modules.
+    # On the path, the modules in this script's folder would shadow packages of the environment.
     sys.path[:] = [place for place in sys.path if os.path.abspath(place or ".") != _HERE]  # noqa: PTH100
     sys.path.extend(said["pythonpath"])
     if said["plugin"]:

@@ -1,4 +1,4 @@
-"""What a model is given and what it returns: the values that pass between vlmprobe and the code of a family.
+"""The input and output of a model: the values that pass between vlmprobe and a family's code.
 
 This module imports no torch, so that listing families and parsing options stays quick.
 """
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_NEW_TOKENS", "BatchItem", "BatchOutput", "LoadOptions", "ModelInfo", "ModelOptions"]
 
-#: Greedy decoding stops here when no end token came (DESIGN 6).
+#: Greedy decoding stops here if no end token comes first (DESIGN 6).
 MAX_NEW_TOKENS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
-    """How a user wants a model to run, whatever the checkpoint."""
+    """How to run a model, for any checkpoint."""
 
     dtype: str = "auto"
     """``auto`` (bfloat16 on a GPU, float32 on a CPU), ``float32``, ``bfloat16`` or ``float16``."""
@@ -28,11 +28,11 @@ class ModelOptions:
     layers: tuple[int, ...] | None = None
     """Decoder layers to keep, 0-based; all when None."""
     trust_remote_code: bool = False
-    """Whether Python files that a checkpoint brings along may be run."""
+    """Whether Python files that come with a checkpoint may be run."""
     devices: tuple[str, ...] = ()
-    """Devices that share the work, as asked for; after :meth:`Family.resolve` those that there are."""
+    """Devices that share the work, as requested; after :meth:`Family.resolve` those that there are."""
     compile: bool = True
-    """Whether layers are compiled where that helps (on a GPU); it takes a minute and pays in long runs."""
+    """Whether to compile layers where that helps (on a GPU); it takes a minute and pays off in long runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,11 @@ class LoadOptions(ModelOptions):
     """Where tokenizer and image processor are; the checkpoint itself when None."""
     revision: str | None = None
     processor_revision: str | None = None
-    """Commit, branch or tag of the processor's hub id, where that is another one than the checkpoint's."""
+    """Commit, branch or tag of the processor's hub id, if that is not the checkpoint's."""
 
     @property
     def processor_place(self) -> tuple[str, str | None]:
-        """Where tokenizer and image processor are, and at which revision of it."""
+        """Location and revision of the tokenizer and the image processor."""
         if self.processor is None:
             return self.checkpoint, self.revision
         return self.processor, self.processor_revision
@@ -84,7 +84,7 @@ class BatchItem:
 
 @dataclass(frozen=True, slots=True)
 class BatchOutput:
-    """What a model said to a batch of N pairs.
+    """A model's output for a batch of N pairs.
 
     ``states`` has shape (layers, N, 2, dim) in the model's own dtype; NumPy has no bfloat16, so there it is
     uint16 holding the bits, and ``dtype`` says ``bfloat16``.
@@ -95,6 +95,6 @@ class BatchOutput:
     dtype: str
     texts: tuple[tuple[str, str], ...]
     margins: np.ndarray[Any, np.dtype[np.float64]]
-    """(N, 2); NaN where the first tokens of the two words meet."""
+    """(N, 2); NaN where the two words share a first token."""
     leads: np.ndarray[Any, np.dtype[np.float64]] | None = None
-    """(N, 2) where it is known: by how many nats the closest choice of an answer's tokens was made."""
+    """(N, 2) if known: the smallest lead, in nats, of a chosen token over the next best in an answer."""

@@ -1,4 +1,4 @@
-"""What can go wrong with a model, in words that travel: the parent turns each into the error a user sees."""
+"""Faults that a worker reports to its parent, which turns each into a user-facing error."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class OutOfMemoryError(Exception):
 
 
 def first_line(error: BaseException, most: int = 300) -> str:
-    """Return the first line of an error's text, cut to ``most`` characters; its type's name where it has no text."""
+    """Return the first line of an error's message, or its type if it has none, cut to ``most`` characters."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
 
 
 def one_line(error: BaseException, most: int | None = 200) -> str:
-    """Return an error's whole text on one line, cut to ``most`` characters; its type's name where it has no text."""
+    """Return an error's message on one line, cut to ``most`` characters, or its type if it has none."""
     return " ".join(str(error).split())[:most] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Any vision-language model that transformers knows."""
+"""Any vision-language model that transformers supports."""
 
 from vlmprobe.families.worker.auto.family import Auto
 

@@ -16,7 +16,7 @@ __all__ = ["check_known"]
 
 
 def check_known(options: LoadOptions) -> str:
-    """Return the checkpoint's architecture; refuse one that transformers cannot load as such a model.
+    """Return the checkpoint's architecture, having checked that transformers can load it as such a model.
 
     Raises:
         ModelFault: it has no config.json, is no image-and-text model, or runs code of its own that nobody agreed to.
@@ -40,7 +40,7 @@ def check_known(options: LoadOptions) -> str:
 
 
 def _check_readable(source: str, model_type: str, saved_by: str) -> None:
-    """Refuse what transformers 5 saved in a form that the version here would read wrongly or not at all."""
+    """Raise for a checkpoint of a newer transformers that this version would misread or not read at all."""
     newer = saved_by.partition(".")[0]
     if model_type in READ_BY_OLDER or not newer.isdecimal() or int(newer) <= transformers_version()[0]:
         return

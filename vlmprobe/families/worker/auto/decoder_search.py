@@ -1,4 +1,4 @@
-"""Where a model keeps its decoder layers, when no family says so."""
+"""Finds the decoder layers of a model when no family declares them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vlmprobe.families.worker.faults import ModelFault
 
 __all__ = ["find_decoder_layers"]
 
-#: Words in the path of a module that speak for a language model, and for something else.
+#: Words in a module's path that suggest a language model, and words that suggest something else.
 _FOR = ("language_model", "text_model", "decoder", "llm", "transformer")
 _AGAINST = (
     "vision",
@@ -27,8 +27,8 @@ _AGAINST = (
 def find_decoder_layers(model: Any, checkpoint: str) -> tuple[Any, str]:
     """Return the decoder layers and their path in the model.
 
-    transformers is asked first (``get_decoder().layers``); else every list of modules is looked at that has as
-    many members as the config's text part has layers, a language model's before a vision tower's.
+    Tries transformers' ``get_decoder().layers`` first, then every list of modules that has as many members as
+    the config's text part has layers; prefers a language model's to a vision tower's.
 
     Raises:
         ModelFault: there is no list of as many layers as the config says.

@@ -1,13 +1,13 @@
-"""Any image-text-to-text model of transformers: the library is asked about an architecture, nothing is written here.
+"""Any image-text-to-text model of transformers; the library supplies everything about the architecture.
 
     AutoModelForImageTextToText
       get_decoder()                 the language model, wherever the architecture keeps it
         layers[0 .. n-1]            decoder layers, counted against config.get_text_config()
     the processor's chat template   writes the prompt; the processor expands the image's placeholder
 
-Each image goes through the processor once, with the first question about it. The other questions take over what
-the processor made of everything up to the end of the image, and their own text after it. Whether a model is
-causal is found out by trying: the states of a token may not change when a later one does.
+Each image goes through the processor once, with the first question about it. The other questions reuse the
+processor's output up to the end of the image and append their own text. A test run determines whether a model
+is causal: the states of a token must not change when a later token does.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Auto"]
 
-#: What a processor returns per token, beside ids and mask.
+#: What a processor returns per token, besides ids and mask.
 _PER_TOKEN = ("token_type_ids", "mm_token_type_ids")
 _TEXT = ("input_ids", "attention_mask", *_PER_TOKEN)
-#: Far above rounding in any number format, far below what a look ahead does.
+#: Far above rounding in any number format, far below the effect of attending to later tokens.
 _MAX_CAUSAL_CHANGE = 0.02
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """The distinct images of a batch, as the processor hands them to the model."""
+    """The distinct images of a batch, as the processor prepares them for the model."""
 
     pixels: dict[str, Any]
     """Pixel values and whatever describes them, all images together."""
     kinds: dict[str, list[list[int]]]
-    """Per name of :data:`_PER_TOKEN` and image the first question's values."""
+    """For each name in :data:`_PER_TOKEN` and each image, the values of the first question."""
 
 
 class Auto(SharedPrefixFamily):
@@ -89,11 +89,11 @@ class Auto(SharedPrefixFamily):
         return self._splices and self.causal
 
     def prompts(self, items: Sequence[BatchItem]) -> Prompts:
-        """Let the processor make each distinct image and its first question; splice the other questions."""
+        """Run the processor on each distinct image with its first question; splice in the other questions."""
         images, image_of_row = distinct_images(items)
         texts = [self._text_of(question) for item in items for question in item.questions]
         if not self._shares:
-            # Each question comes with its image, through the processor.
+            # The processor gets each question together with its image.
             images, image_of_row = [images[image] for image in image_of_row], list(range(len(texts)))
         first_row = [image_of_row.index(image) for image in range(len(images))]
         made = self._process(images, [texts[row] for row in first_row])
@@ -120,7 +120,7 @@ class Auto(SharedPrefixFamily):
         )
 
     def forward(self, rows: Rows, images: _Prepared, cache: Any) -> tuple[Tensor, Any]:
-        """Run the model's own forward; pixels go only with the tokens that stand for them."""
+        """Run the model's own forward; pass pixels only along with their image tokens."""
         inputs: dict[str, Any] = {}
         if rows.images is not None:
             inputs = self._to_device(images.pixels)
@@ -139,7 +139,7 @@ class Auto(SharedPrefixFamily):
         return output.logits[:, -1], output.past_key_values
 
     def plain_inputs(self, image: Image, question: str) -> dict[str, Any]:
-        """Return what the processor makes of one image and one question."""
+        """Return the processor's output for one image and one question."""
         made = self._process([image], [self._text_of(question)])
         # The unpadded row, whatever the processor pads to.
         row = made["attention_mask"][0].bool()
@@ -151,7 +151,7 @@ class Auto(SharedPrefixFamily):
         return {**super().first_prompt(item), "text": self._text_of(item.questions[0])}
 
     def _text_of(self, question: str) -> str:
-        # The tokenizer renders it: some processors look for their video part on the way.
+        # Rendered by the tokenizer, since some processors look for their video part first.
         return render_chat(self.tokenizer, self._template, question)
 
     def _process(self, images: Sequence[Image], texts: Sequence[str]) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Auto(SharedPrefixFamily):
                 return_tensors="pt",
                 **self._begins(texts[0]),
             )
-        # Some processors return what a training step would compare with.
+        # Some processors also return the labels of a training step.
         return {name: value for name, value in made.items() if name != "labels"}
 
     def _tokenize(self, text: str) -> list[int]:
@@ -171,7 +171,7 @@ class Auto(SharedPrefixFamily):
         return ids
 
     def _begins(self, text: str) -> dict[str, Any]:
-        """Keep the tokenizer from writing a begin token where the chat template wrote one already."""
+        """Keep the tokenizer from adding a begin token if the chat template has written one."""
         begin = self.tokenizer.bos_token
         return {"add_special_tokens": False} if begin and text.startswith(begin) else {}
 
@@ -186,7 +186,7 @@ class Auto(SharedPrefixFamily):
 
     def _known(self, inputs: dict[str, Any]) -> dict[str, Any]:
         if "kwargs" in self._forward_knows:
-            # Some tokenizers write token types for any model; generate takes no argument that nobody uses.
+            # Some tokenizers return token types for any model, but generate rejects unused arguments.
             unused = {"token_type_ids"} - self._forward_knows
             return {name: value for name, value in inputs.items() if name not in unused}
         return {name: value for name, value in inputs.items() if name in self._forward_knows}
@@ -198,7 +198,7 @@ class Auto(SharedPrefixFamily):
         pixels: dict[str, Any],
         kinds: dict[str, list[list[int]]],
     ) -> list[Tensor] | None:
-        """Return positions of several axes, (axes, length) a row, where the model has them (M-RoPE)."""
+        """Return positions on several axes (M-RoPE), (axes, length) per row; None if the model has none."""
         # Before 4.52 it is a method of the whole model.
         places = (self.model.model, self.model)
         rope = next((place.get_rope_index for place in places if hasattr(place, "get_rope_index")), None)
@@ -219,7 +219,7 @@ class Auto(SharedPrefixFamily):
         return positions
 
     def _can_splice(self) -> bool:
-        """Return whether a spliced question is, token by token, what the processor makes of it."""
+        """Return whether splicing a question yields the same tokens as the processor."""
         item = _probe_item()
         orig, swap = (self._text_of(question) for question in item.questions)
         made = [self._process([item.image], [text]) for text in (orig, swap)]
@@ -230,7 +230,7 @@ class Auto(SharedPrefixFamily):
             return False
 
     def _is_causal(self, layers: Any) -> bool:
-        """Return whether the states before the last token stay when the last token is another."""
+        """Return whether the states before the last token stay the same when that token changes."""
         item = _probe_item()
         inputs = self.plain_inputs(item.image, item.questions[0])
         states = []
@@ -253,7 +253,7 @@ def _unpadded(made: dict[str, Any], name: str) -> list[list[int]]:
 
 
 def _stretch(values: Sequence[int], length: int) -> list[int]:
-    """Cut a prompt's values to a length, or go on as its text does."""
+    """Truncate a prompt's values to a length, or extend them with the last one."""
     return list(values[:length]) + [values[-1]] * (length - len(values))
 
 

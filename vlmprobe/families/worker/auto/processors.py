@@ -1,4 +1,4 @@
-"""Load the processor of any image-and-text model for images alone: without its video part, which needs torchvision."""
+"""Loads the processor of any image-text model without its video part, which needs torchvision."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load_image_text_processor"]
 
-#: Where a checkpoint may name its processor's class, the most telling first.
+#: Files in which a checkpoint may name its processor's class, the most specific first.
 _FILES = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
@@ -48,7 +48,7 @@ def load_image_text_processor(options: LoadOptions, model_type: str) -> Any:
     except (ImportError, RuntimeError) as error:
         raise _fault(source, error) from error
     if base is None:
-        # A class that the checkpoint brings along, or none: transformers decides, and says what is wrong.
+        # The checkpoint's own class, or none: let transformers decide and report what is wrong.
         try:
             with quiet():
                 return AutoProcessor.from_pretrained(
@@ -85,7 +85,7 @@ def _image_processor(options: LoadOptions) -> Any:
 
 
 def _settings(source: str, revision: str | None) -> list[dict[str, Any]]:
-    """Return what the files of :data:`_FILES` say, nothing of those that are not there."""
+    """Return the contents of :data:`_FILES`, empty for files that do not exist."""
     found = []
     for file in _FILES:
         text = read_text(source, file, revision)
@@ -97,7 +97,7 @@ def _settings(source: str, revision: str | None) -> list[dict[str, Any]]:
 
 
 def _processor_class(options: LoadOptions, model_type: str) -> Any:
-    """Return transformers' class; None where the checkpoint brings one of its own that may be run."""
+    """Return transformers' class, or None if the checkpoint has its own that may be run."""
     from transformers.models.auto import processing_auto
 
     names = []
@@ -114,7 +114,7 @@ def _processor_class(options: LoadOptions, model_type: str) -> Any:
 
 
 def _images_only(base: Any) -> Any:
-    """Return the processor's class, content without a video processor."""
+    """Subclass the processor so that it needs no video processor."""
 
     def check_argument_for_proper_class(self: Any, argument_name: str, argument: Any) -> Any:
         if "video" in argument_name and argument is None:
@@ -123,7 +123,7 @@ def _images_only(base: Any) -> Any:
 
     members = {
         "check_argument_for_proper_class": check_argument_for_proper_class,
-        # Before 5 a tokenizer of the architecture's own class was asked for; one is as good that reads the same file.
+        # Before 5, the architecture's own tokenizer class was required; any that reads the same file will do.
         "tokenizer_class": "AutoTokenizer",
         "__module__": base.__module__,
     }
@@ -157,7 +157,7 @@ def _fault(source: str, error: Exception) -> ModelFault | PackageFault:
 
 
 def _missing_package(said: str) -> str | None:
-    """Read the package's name from what transformers says about it."""
+    """Read the package's name from transformers' error message."""
     for pattern in (r"pip install ([\w.-]+\w)", r"requires the (\w+) library", r"No module named '(\w+)"):
         found = re.search(pattern, said)
         if found is not None:

@@ -11,7 +11,7 @@ __all__ = ["Splice"]
 
 
 class Splice:
-    """What a processor put in the place of the image's placeholder, to put it into other questions too."""
+    """The tokens that a processor put in place of an image's placeholder, for reuse in other questions."""
 
     def __init__(self, written: Sequence[int], expanded: Sequence[int]) -> None:
         shortest = min(len(written), len(expanded))
@@ -21,13 +21,13 @@ class Splice:
         self._before = list(written[: len(written) - tail])
         self._head = list(expanded[: len(expanded) - tail])
         self.end = len(self._head)
-        """The place after the last token that is not the question's own."""
+        """The place where the question's own tokens begin."""
 
     def apply(self, written: Sequence[int]) -> list[int]:
         """Return the ids of another question about the same image.
 
         Raises:
-            ValueError: its prompt does not begin like the first one's: a question that holds a placeholder, say.
+            ValueError: its prompt begins differently, for example because the question holds a placeholder.
         """
         if list(written[: len(self._before)]) != self._before:
             raise ValueError("the prompt holds an image placeholder of its own, or begins unlike the others")

@@ -1,8 +1,8 @@
-"""Image processors that transformers has for torchvision alone, where torchvision is not installed.
+"""Runs image processors that exist only for torchvision without torchvision.
 
-Of torchvision they use two functions, which torch itself computes in the same way and to the same bits: resizing a
-batch of float images without antialiasing, and subtracting the mean and dividing by the deviation. A processor is
-listed here once its output was found bit-equal to that with torchvision.
+They use two functions of torchvision, which torch itself computes to the same bits: resizing a batch of float
+images without antialiasing, and subtracting the mean and dividing by the deviation. A processor is listed
+here once its output has been found bit-equal to that with torchvision.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["without_torchvision"]
 
-#: Class -> its module. What else one of them would call of torchvision is no function there, and says so.
+#: Class -> its module. Any other torchvision function that one of them calls fails loudly.
 _KNOWN = {"Molmo2ImageProcessor": "transformers.models.molmo2.image_processing_molmo2"}
 
 
 def without_torchvision(name: str | None) -> Any:
-    """Return the image processor of this name made to run without torchvision.
+    """Return the image processor class of this name, adapted to run without torchvision.
 
-    None where torchvision is installed, or the processor is none of those that were tried.
+    None if torchvision is installed or the processor is not one of those that were tested.
     """
     from transformers.utils import is_torchvision_available
 

@@ -1,1 +1,1 @@
-"""How a model is run: shared prefixes, captured states, decoding, devices."""
+"""Runs a model: shared prefixes, captured states, decoding, devices."""

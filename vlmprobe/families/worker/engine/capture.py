@@ -1,4 +1,4 @@
-"""Find a model's decoder layers and collect the last prompt token's hidden state of some while it runs."""
+"""Finds a model's decoder layers and captures their hidden states at the last prompt token."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ def to_numpy(states: Tensor) -> np.ndarray[Any, Any]:
 
 
 class HostStates:
-    """States of a batch on the host, copied while the device works on; bfloat16 as its bits in uint16."""
+    """States of a batch on the host, copied while the device keeps computing; bfloat16 as bits in uint16."""
 
     def __init__(self, layers: int, rows: int, dim: int) -> None:
-        """Nothing is there yet."""
+        """Store the shape; memory is allocated with the first states."""
         self._shape = (layers, rows, dim)
         self._host: Tensor | None = None
         self._stream: Any = None
@@ -136,7 +136,7 @@ class HostStates:
 
 
 def decoder_layers(model: Any, checkpoint: str) -> tuple[Any, str]:
-    """Return the decoder layers and their path in the model, checked against the number that the config names.
+    """Return the decoder layers and their path in the model, checked against the config's number of layers.
 
     Raises:
         ModelFault: they are not where this family looks for them, or not as many.
@@ -152,7 +152,7 @@ def decoder_layers(model: Any, checkpoint: str) -> tuple[Any, str]:
 
 
 def kept_layers(asked: tuple[int, ...] | None, n_layers: int) -> tuple[int, ...]:
-    """Return the layers to keep, ascending; all when None is asked.
+    """Return the layers to keep, ascending; None means all.
 
     Raises:
         UsageFault: the model has no such layer, or none was asked for.

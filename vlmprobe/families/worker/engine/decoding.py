@@ -1,8 +1,8 @@
-"""Greedy decoding of a batch whose answers are those of ``generate(do_sample=False)``, one prompt at a time.
+"""Greedy decoding of a batch, with the answers of ``generate(do_sample=False)`` on one prompt at a time.
 
 A checkpoint's generation_config.json may change the scores (repetition penalty, suppressed tokens ...) and
-says which tokens end an answer. Nothing of that is written again here: transformers prepares its own logits
-processors and stopping criteria, and they see each row's *unpadded* ids, so that padding is never penalised.
+names the tokens that end an answer. None of that is reimplemented here: transformers prepares its own logits
+processors and stopping criteria, and they see each row's *unpadded* ids, so that padding is never penalized.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["GreedyDecoder", "greedy_options"]
 
-#: Criteria that the loop itself answers (length, end tokens), or that must not shape an answer (a clock).
+#: Criteria that the loop itself handles (length, end tokens), or that must not affect an answer (a clock).
 _OWN_CRITERIA = frozenset({"MaxLengthCriteria", "EosTokenCriteria", "MaxTimeCriteria"})
-#: Processors that depend on nothing but a row's length and ids: one preparation serves every batch.
+#: Processors that depend only on a row's length and ids, so that every batch can reuse them.
 _REUSABLE = frozenset(
     {
         "ExponentialDecayLengthPenalty",
@@ -45,7 +45,7 @@ _REUSABLE = frozenset(
 )
 #: A prepared list can hold a tensor of the vocabulary's size: keep some, not all.
 _PREPARED_KEPT = 64
-#: What makes ``generate`` do something else than a greedy search, and the value that does not.
+#: Options that make ``generate`` deviate from greedy search, with the values that prevent it.
 _GREEDY = {
     "do_sample": False,
     "num_beams": 1,
@@ -59,7 +59,7 @@ _GREEDY = {
 
 
 def greedy_options(model: Any, tokenizer: Any, max_new_tokens: int = MAX_NEW_TOKENS) -> dict[str, Any]:
-    """Return the arguments with which ``model.generate`` decodes greedily, whatever its config asks."""
+    """Return the arguments with which ``model.generate`` decodes greedily, whatever its config says."""
     config = model.generation_config
     options = {name: value for name, value in _GREEDY.items() if hasattr(config, name)}
     if getattr(config, "stop_strings", None):
@@ -69,7 +69,7 @@ def greedy_options(model: Any, tokenizer: Any, max_new_tokens: int = MAX_NEW_TOK
 
 @dataclass(slots=True)
 class _Rules:
-    """What transformers prepared for prompts of one length."""
+    """The logits processors and stopping criteria for prompts of one length."""
 
     processors: Any
     criteria: Any
@@ -112,11 +112,11 @@ class GreedyDecoder:
         *,
         embedded: bool = False,
     ) -> None:
-        """Let transformers prepare the rules once, to see what they are.
+        """Let transformers prepare the rules once, to find out what they are.
 
         Args:
-            model: what generates.
-            tokenizer: what its stop strings are looked for with.
+            model: the model that generates.
+            tokenizer: decodes tokens when looking for stop strings.
             max_new_tokens: where an answer ends when nothing else ends it.
             embedded: whether the model's own ``generate`` gets its prompts as embeddings: then it knows none of
                 their ids, and no processor may see them here.
@@ -190,7 +190,7 @@ class GreedyDecoder:
         return groups
 
     def _prepare(self, ids: Tensor) -> _Rules:
-        """Let ``generate`` prepare everything for these prompts and hand it over instead of decoding."""
+        """Let ``generate`` prepare everything for these prompts, and intercept that instead of decoding."""
         found: list[_Rules] = []
 
         def hand_over(*places: Any, logits_processor: Any, stopping_criteria: Any, **_: Any) -> Tensor:
@@ -202,12 +202,12 @@ class GreedyDecoder:
             }
             others = [each for each in stopping_criteria if type(each).__name__ not in _OWN_CRITERIA]
             found.append(_Rules(logits_processor, type(stopping_criteria)(others), frozenset(ends)))
-            # Called as a method's stand-in without, as custom_generate with the model before the ids.
+            # In place of a method it gets no model; as custom_generate it gets the model before the ids.
             given: Tensor = places[-1]
             return given
 
         options = greedy_options(self._model, self._tokenizer, self._max_new_tokens)
-        # A custom_generate gets no tokenizer, so the one criterion that needs it is made out here.
+        # A custom_generate gets no tokenizer, so the only criterion that needs it is created here.
         if options.pop("tokenizer", None) is not None:
             stop = StopStringCriteria(self._tokenizer, self._model.generation_config.stop_strings)
             options |= {"stop_strings": None, "stopping_criteria": StoppingCriteriaList([stop])}
@@ -219,7 +219,7 @@ class GreedyDecoder:
         if takes_own_decoding(self._model.generate):
             self._model.generate(**prompt, custom_generate=hand_over, **options)
         else:
-            # Older releases call this method for a greedy search; the instance's goes before the class's.
+            # Older releases call this method for a greedy search; the instance's overrides the class's.
             self._model._sample = hand_over
             try:
                 self._model.generate(**prompt, **options)

@@ -1,4 +1,4 @@
-"""What every model family offers: load a checkpoint, answer swap pairs, hand out hidden states.
+"""The interface of every model family: load a checkpoint, answer swap pairs, return hidden states.
 
 A family is code for one architecture; a scale is a checkpoint of it. This module imports no torch, so that
 listing families and parsing options stays quick.
@@ -25,16 +25,16 @@ class Family(ABC):
     requires: ClassVar[tuple[str, ...]] = ()
     """Import names of packages this family needs beyond vlmprobe's own."""
     least_transformers: ClassVar[tuple[int, int]] = (0, 0)
-    """The first release of transformers that it runs on; (0, 0) where it does not say."""
+    """The oldest release of transformers that it runs on; (0, 0) if it does not say."""
 
     info: ModelInfo
 
     @classmethod
     def resolve(cls, options: LoadOptions) -> LoadOptions:
-        """Say which device and dtype ``auto`` means here, before anything is loaded.
+        """Resolve ``auto`` to a device and a dtype, before anything is loaded.
 
-        A family whose checkpoint names another place for its tokenizer or image processor puts that into
-        ``processor``: what is found there is then pinned, recorded and part of what tells runs apart.
+        A family whose checkpoint names another source for its tokenizer or image processor stores it in
+        ``processor``, so that it is pinned, recorded and part of a run's identity.
 
         Raises:
             UsageFault: there is no such device or dtype.
@@ -64,31 +64,31 @@ class Family(ABC):
 
     @abstractmethod
     def run_batch(self, items: Sequence[BatchItem]) -> BatchOutput:
-        """Answer N pairs in one batch, the way this family does it fastest.
+        """Infer N pairs in one batch, on this family's fastest path.
 
         Raises:
             OutOfMemoryError: the batch is too large for the device.
         """
 
     def prepare(self, items: Sequence[BatchItem]) -> Any:
-        """Do what N pairs need before the model sees them: resizing, tokens, positions.
+        """Preprocess N pairs for the model: resize images, compute tokens and positions.
 
-        It may run in another thread while the model answers an earlier batch.
+        It may run in another thread while the model infers an earlier batch.
         """
         return items
 
     def run_prepared(self, prepared: Any) -> BatchOutput:
-        """Answer what :meth:`prepare` returned; see :meth:`run_batch`."""
+        """Infer what :meth:`prepare` returned; see :meth:`run_batch`."""
         return self.run_batch(prepared)
 
     @abstractmethod
     def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
-        """Answer the same pairs with one plain, unpadded forward pass per question: the reference."""
+        """Infer the pairs with one plain, unpadded forward pass per question: the reference."""
 
     def run_exact(self, items: Sequence[BatchItem]) -> BatchOutput | None:
-        """Return the states of plain forward passes in float32 of a model that runs in half precision, without answers.
+        """Return the states of plain float32 forwards for a half-precision model, without answers.
 
-        They are what its rounding is measured against. None where a family cannot tell, or memory is short.
+        The model's rounding is measured against them. None if a family has no such pass or memory is short.
         """
         del items
         return None
@@ -102,7 +102,7 @@ class Family(ABC):
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         """Return the prompt text and token ids of a pair's original question, for the run's config.
 
-        A family that has nothing to show returns nothing.
+        A family that has nothing to show returns an empty dict.
         """
         del item
         return {}

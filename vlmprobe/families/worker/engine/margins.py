@@ -1,4 +1,4 @@
-"""How much more a model leans to the expected word than to its opposite, at the first generated position."""
+"""The margin: how much a model prefers the expected word to its opposite at the first generated position."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MarginReader:
     """Margins of label words under one tokenizer.
 
     margin = logsumexp of log p over the distinct first tokens of {w, W, " w", " W"} of the expected word,
-    minus the same of its opposite. The two log p share their normaliser, so it is a log odds in nats.
+    minus the same of its opposite. The two log p share their normalizer, so it is a log odds in nats.
 
     A first token that is only space says nothing about the word that follows and is left out: a small tokenizer
     splits " Left" and " Right" into a space and the rest, and every margin would be NaN.
@@ -30,7 +30,7 @@ class MarginReader:
         self._first_tokens: dict[str, frozenset[int]] = {}
 
     def first_tokens(self, word: str) -> frozenset[int]:
-        """Return the first token ids of the word, small and capitalised, with and without a space."""
+        """Return the first token ids of the word, lower-case and capitalized, with and without a space."""
         if word not in self._first_tokens:
             small, large = word.lower(), word.capitalize()
             spellings = (small, large, f" {small}", f" {large}")

@@ -1,4 +1,4 @@
-"""How much of a device's memory a model and a batch take, and what a full device looks like."""
+"""Measures the device memory of models and batches, and recognizes out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Result = TypeVar("Result")
 _CPU_PAIRS = 16
 #: Beyond this a GPU gains nothing more: its matrix products are large enough.
 _MOST_PAIRS = 64
-#: Of the free memory; the rest is for batches with longer prompts and for what fragments.
+#: Share of the free memory; the rest is for batches with longer prompts and for fragmentation.
 _SHARE = 0.6
-#: Parameters of the largest model that is copied on a CPU, where a pass in float32 takes its time.
+#: Parameters of the largest model to copy on a CPU, where a pass in float32 is slow.
 _MOST_ON_A_CPU = 500_000_000
 
 
 def fitting_batch(run: Callable[[], object], n_pairs: int, device_name: str) -> int:
-    """Return how many pairs a batch should hold, a power of two, from what a few of them take.
+    """Return a batch size, a power of two, from the memory that a few pairs take.
 
     Args:
-        run: runs a batch of ``n_pairs`` pairs, best those with the largest images; called on a GPU alone.
+        run: runs a batch of ``n_pairs`` pairs, ideally those with the largest images; called only on a GPU.
         n_pairs: how many those are.
         device_name: where the model is.
     """
@@ -39,7 +39,7 @@ def fitting_batch(run: Callable[[], object], n_pairs: int, device_name: str) -> 
         return _CPU_PAIRS
     before = torch.cuda.memory_allocated(device)
     try:
-        # The first batch compiles, too, and what that takes is given back.
+        # The first batch also compiles, and the memory for that is released.
         run()
         torch.cuda.reset_peak_memory_stats(device)
         run()
@@ -53,9 +53,9 @@ def fitting_batch(run: Callable[[], object], n_pairs: int, device_name: str) -> 
 
 
 def room_for_float32(model: Any, device: torch.device) -> bool:
-    """Return whether a copy of a half-precision model fits beside it, in float32.
+    """Return whether a float32 copy of a half-precision model fits next to it.
 
-    While it is converted, a part of it is there in both formats.
+    During the conversion, a part of it exists in both formats.
     """
     n = sum(parameter.numel() for parameter in model.parameters())
     if device.type != "cuda":
@@ -66,7 +66,7 @@ def room_for_float32(model: Any, device: torch.device) -> bool:
 
 
 def reporting_full_memory(work: Callable[[], Result]) -> Result:
-    """Do the work; when the device's memory is full, free what the attempt held and say so.
+    """Run the work; if the device runs out of memory, free what the attempt held and raise.
 
     Raises:
         OutOfMemoryError: the work did not fit.

@@ -35,7 +35,7 @@ class PlainFamily(Family):
     """A family of decoder models whose questions can be answered one at a time."""
 
     copies: ClassVar[bool] = False
-    """Whether a copy of :attr:`model` and its modules, in float32, is all that a plain forward needs to be exact."""
+    """Whether a plain forward is exact once it uses a float32 copy of :attr:`model` and its modules."""
     embedded: ClassVar[bool] = False
     """Whether the model's own ``generate`` gets a prompt as embeddings, so that no logits processor sees its ids."""
 
@@ -50,16 +50,16 @@ class PlainFamily(Family):
         language_model: Any = None,
         manifest: dict[str, Any] | None = None,
     ) -> None:
-        """Keep what every family needs.
+        """Store what every family needs.
 
         Args:
             options: as given to ``load``.
             model: the whole model, on its device, in its dtype.
-            tokenizer: what decodes its answers.
+            tokenizer: decodes its answers.
             layers: all its decoder layers, in order.
             dim: the length of a hidden state.
             language_model: the part that generates, where it is not the whole model.
-            manifest: what this family records beside what all do.
+            manifest: what this family records in addition to what all record.
 
         Raises:
             UsageFault: a layer was asked for that the model does not have.
@@ -96,7 +96,7 @@ class PlainFamily(Family):
 
     @abstractmethod
     def plain_inputs(self, image: Image, question: str) -> dict[str, Any]:
-        """Return what the model's own forward takes for one question, on its device; ``input_ids`` among it."""
+        """Return the arguments of the model's own forward for one question, including ``input_ids``."""
 
     def plain_logits(self, inputs: dict[str, Any]) -> Tensor:
         """Return the logits after the prompt, (1, vocabulary), by the model's own forward."""
@@ -112,7 +112,7 @@ class PlainFamily(Family):
     def plain_answer(self, inputs: dict[str, Any]) -> tuple[Tensor, list[int]]:
         """Return the logits after the prompt, (1, vocabulary), and the answer's tokens; the prompt is run first.
 
-        Where a family leaves both to the model, its ``generate`` gives both, and the prompt is run once.
+        If a family overrides neither method, ``generate`` returns both, and the prompt is run only once.
         """
         cls, base = type(self), PlainFamily
         if cls.plain_logits is not base.plain_logits or cls.plain_tokens is not base.plain_tokens:
@@ -125,13 +125,13 @@ class PlainFamily(Family):
 
     @torch.inference_mode()
     def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
-        """Answer each question alone and unpadded, through the model's own forward and ``generate``."""
+        """Infer each question alone and unpadded, with the model's own forward and ``generate``."""
         with on_device(self.device):
             return reporting_full_memory(lambda: self._run_plain(items))
 
     @torch.inference_mode()
     def run_exact(self, items: Sequence[BatchItem]) -> BatchOutput | None:
-        """See :meth:`Family.run_exact`: a copy of the model in float32 is asked, and let go."""
+        """See :meth:`Family.run_exact`; runs a float32 copy of the model and releases it."""
         if not self.copies or self.info.dtype == "float32" or not room_for_float32(self.model, self.device):
             return None
         exact_float32()

@@ -1,4 +1,4 @@
-"""A chat prompt about one image: text with one placeholder, which each image repeats as often as it needs."""
+"""Chat prompts about one image: text with a placeholder that is repeated as often as the image needs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["distinct_images", "load_chat_template", "pad_left", "render_chat"]
 
 
 def distinct_images(items: Sequence[BatchItem]) -> tuple[list[Image], list[int]]:
-    """Return every image object once, and for each of the 2N questions the place of its image."""
+    """Return every image object once, and for each of the 2N questions the index of its image."""
     places: dict[int, int] = {}
     distinct: list[Image] = []
     for item in items:
@@ -39,7 +39,7 @@ def pad_left(rows: Sequence[Sequence[int]]) -> Tensor:
 
 
 def load_chat_template(options: LoadOptions, tokenizer: Any) -> str:
-    """Return the chat template: that of the processor's own file, else the tokenizer's.
+    """Return the chat template in the processor's own file, or else the tokenizer's.
 
     Raises:
         ModelFault: there is none.
@@ -63,7 +63,7 @@ def render_chat(tokenizer: Any, template: str, question: str) -> str:
     """Render the image and then the question, up to where the answer begins.
 
     Raises:
-        ModelFault: the template is none, or reaches for what it may not.
+        ModelFault: the template is invalid, or accesses something it may not.
     """
     from jinja2.exceptions import TemplateError
 

@@ -1,4 +1,4 @@
-"""The fast path that every causal family shares: image and prompt prefix once, then the questions on their cache.
+"""The fast path of every causal family: run image and prompt prefix once, then the questions on their cache.
 
     questions of one image   [prefix: chat template, image, the words they begin with alike][suffix A]
                                                                                           [suffix B]
@@ -7,8 +7,8 @@
     then one forward per generated token
 
 A causal model's states at a token depend on nothing after it, so the states of the last prompt token are those of
-a forward over the whole prompt, up to rounding. A family says what it needs: its positions, its cache, whether its
-prompts may be padded, and whether it is causal at all. One that is not gets one forward over whole prompts.
+a forward over the whole prompt, up to rounding. A family declares its positions, its cache, whether its
+prompts may be padded, and whether it is causal at all. One that is not runs one forward over whole prompts.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ __all__ = ["Group", "PreparedBatch", "Prompts", "Rows", "SharedPrefixFamily"]
 
 @dataclass(frozen=True)
 class Prompts:
-    """The questions of a batch as a model gets them, image tokens included, without padding."""
+    """The questions of a batch as model input, with image tokens and without padding."""
 
     ids: Sequence[Sequence[int]]
-    """Token ids per question, two questions a pair."""
+    """Token ids per question, two questions per pair."""
     image_of_row: Sequence[int]
     """Which of the batch's distinct images each question is about."""
     image_end: Sequence[int]
-    """Per question the place after its last image token: no prefix may end before it."""
+    """For each question, the place after its last image token; no prefix may end before it."""
     images: Any
-    """What the family made of the distinct images; handed back to :meth:`SharedPrefixFamily.forward`."""
+    """The distinct images as the family prepared them; passed on to :meth:`SharedPrefixFamily.forward`."""
     positions: Sequence[Tensor] | None = None
     """Per question its position ids, (length,) or (axes, length); 0, 1, 2 ... when None."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What one forward pass reads, on the model's device; padding is on the left."""
+    """The input of one forward pass, on the model's device, padded on the left."""
 
     ids: Tensor
     """(rows, length); 0 where the mask is."""
@@ -66,7 +66,7 @@ class Rows:
     positions: Tensor
     """(rows, length), or (axes, rows, length)."""
     images: Sequence[int] | None
-    """Which distinct image each row holds; None when all image tokens are in the cache already."""
+    """The distinct image that each row holds; None if all image tokens are already in the cache."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,14 @@ class Group:
 
     rows: list[int]
     splits: list[int] | None
-    """Where each distinct image's prefix ends; None: nothing is shared."""
+    """Where each distinct image's prefix ends; None if nothing is shared."""
     plan: Any = None
     """What :meth:`SharedPrefixFamily.plan` returned."""
 
 
 @dataclass(frozen=True)
 class PreparedBatch:
-    """A batch with everything done that needs no model."""
+    """A batch after all preprocessing that needs no model."""
 
     items: Sequence[BatchItem]
     prompts: Prompts
@@ -90,12 +90,12 @@ class PreparedBatch:
 
 
 class SharedPrefixFamily(PlainFamily):
-    """A family of decoder models; a subclass says how to prepare prompts and how to run one forward pass."""
+    """A family of decoder models; a subclass defines how to prepare prompts and run one forward pass."""
 
     causal: bool = True
-    """Whether a token's states are free of what follows it; a subclass may find out when it loads."""
+    """Whether a token's states are independent of later tokens; a subclass may find out when it loads."""
     pads_prefixes: ClassVar[bool] = True
-    """Whether prefixes of several lengths may share a forward; else those of each length are run apart."""
+    """Whether prefixes of different lengths may share a forward; otherwise each length runs separately."""
 
     # What a family fills in.
 
@@ -129,14 +129,14 @@ class SharedPrefixFamily(PlainFamily):
 
     @torch.inference_mode()
     def prepare(self, items: Sequence[BatchItem]) -> PreparedBatch:
-        """Write the prompts of N pairs; each image is prepared once. Pairs that hold the same image object share it."""
+        """Write the prompts of N pairs; pairs that hold the same image object share its preparation."""
         with on_device(self.device):
             prompts = self.prompts(items)
             return PreparedBatch(items, prompts, self._groups(prompts))
 
     @torch.inference_mode()
     def run_prepared(self, prepared: PreparedBatch) -> BatchOutput:
-        """Answer N pairs at once; each image is encoded and read once."""
+        """Infer N pairs at once; each image is encoded and read once."""
         with on_device(self.device):
             return reporting_full_memory(lambda: self._run_prepared(prepared))
 
@@ -147,7 +147,7 @@ class SharedPrefixFamily(PlainFamily):
         return {"text": self.tokenizer.decode(ids), "token_ids": ids}
 
     def plan(self, prompts: Prompts, rows: Sequence[int], splits: Sequence[int]) -> Any:
-        """Work out ahead, on the host, what :meth:`read_group` needs of these questions; most families need nothing."""
+        """Plan on the host what :meth:`read_group` needs of these questions; most families need nothing."""
         del prompts, rows, splits
 
     def _describe(self) -> dict[str, Any]:
@@ -249,7 +249,7 @@ class SharedPrefixFamily(PlainFamily):
 
 
 class _Step:
-    """One decoding step after another on the KV cache; text goes on by one position on every axis."""
+    """Runs decoding steps on the KV cache; each moves the text on by one position on every axis."""
 
     def __init__(
         self, family: SharedPrefixFamily, images: Any, cache: Any, rows: Rows, next_position: Tensor
@@ -269,9 +269,9 @@ class _Step:
 
 
 def _shared_lengths(prompts: Prompts) -> list[int] | None:
-    """Return per image how many tokens its questions begin with alike, less than the shortest has.
+    """Return per image how many leading tokens its questions share, fewer than the shortest has.
 
-    None when the questions of an image part before its last image token: nothing can be shared then.
+    None if the questions of an image differ before its last image token, as nothing can be shared then.
     """
     rows_of: dict[int, list[int]] = {}
     for row, image in enumerate(prompts.image_of_row):

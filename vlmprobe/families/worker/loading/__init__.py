@@ -1,1 +1,1 @@
-"""How a checkpoint is found, checked and loaded."""
+"""Finds, checks and loads checkpoints."""

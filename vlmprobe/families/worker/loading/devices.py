@@ -1,4 +1,4 @@
-"""Which device and number format a model runs in."""
+"""Picks a model's devices and number format."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def pick_devices(name: str, several: Sequence[str]) -> list[torch.device]:
 
     Args:
         name: one device; ``auto`` and ``cuda`` are all GPUs here.
-        several: devices, which go before ``name``; a number is a GPU. The same one may be named again, on a CPU.
+        several: devices, which override ``name``; a number is a GPU. A CPU may be named more than once.
 
     Raises:
         UsageFault: there is no such device here, they are of different kinds, or a GPU is named twice.
@@ -80,13 +80,13 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 def exact_float32() -> None:
     """Make float32 mean float32 on a GPU, for the whole process.
 
-    PyTorch lets convolutions round to TF32 unless told otherwise. A vision tower's first layer is one: what it gave
-    depended on the number of images beside it, by 2e-4 of a hidden state's length.
+    By default, PyTorch lets convolutions round to TF32. A vision tower's first layer is one; its output
+    varied with the number of images in a batch, by 2e-4 of a hidden state's length.
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def on_device(device: torch.device) -> AbstractContextManager[Any]:
-    """Make a device this thread's current one: recorded graphs and pinned memory go by it, not by their tensors."""
+    """Make a device this thread's current one, which decides where CUDA graphs and pinned memory go."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

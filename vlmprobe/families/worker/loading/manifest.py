@@ -1,4 +1,4 @@
-"""What a run records of the model and the environment that produced its numbers."""
+"""Describes the model and the environment that produced a run's numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packages that are missing: which one it was, and how to get it."""
+"""Finds out which package is missing and how to install it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INSTALL_NAMES = {
     "hydra": "hydra-core",
     "yaml": "pyyaml",
 }
-#: Packages that 'pip install' does not get, or that cannot live beside this one's, and what to do instead.
+#: Packages that 'pip install' cannot get, or that conflict with ours, and what to do instead.
 _ELSEWHERE = {
     # PyPI's ai2-olmo is another model's, and an installed copy of the right one lacks its sub-packages.
     "olmo": "run: git clone https://github.com/allenai/molmo && {pip} install --no-deps -e molmo",
@@ -36,7 +36,7 @@ class MissingPackage(PackageFault):
     """A package is not installed where a family's code runs."""
 
     def __init__(self, package: str) -> None:
-        """Say so for the Python that this runs in; ``package`` is its import name."""
+        """Build the message for the Python that runs this; ``package`` is its import name."""
         super().__init__(
             f"the environment of {sys.executable} lacks the package {package!r}; "
             f"{how_to_get(package, f'{sys.executable} -m pip')}"
@@ -45,12 +45,12 @@ class MissingPackage(PackageFault):
 
 
 def install_name(package: str) -> str:
-    """Return what pip calls the package of this import name."""
+    """Return the name that pip uses for the package of this import name."""
     return _INSTALL_NAMES.get(package, package)
 
 
 def how_to_get(package: str, pip: str = "pip") -> str:
-    """Say how to install the package of this import name, with this pip."""
+    """Explain how to install the package of this import name with this pip."""
     elsewhere = _ELSEWHERE.get(package)
     return elsewhere.format(pip=pip) if elsewhere else f"run: {pip} install {install_name(package)}"
 
@@ -62,16 +62,16 @@ def missing_packages(names: Iterable[str]) -> list[str]:
 
 
 def lost_package(error: BaseException) -> str | None:
-    """Return the package whose absence made an import fail; None where it failed for another reason."""
+    """Return the package whose absence made an import fail; None if it failed for another reason."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, PackageNotFoundError):
-            # transformers' own check of what is installed: its whole message stands where a name should.
+            # From transformers' own check of versions, which puts its whole message where a name should be.
             found = re.search(r"'([\w-]+)", str(cause))
             return found.group(1) if found else None
         if isinstance(cause, ModuleNotFoundError) and cause.name and missing_packages([cause.name]):
             return cause.name.partition(".")[0]
-        # transformers imports late, and raises another error from the one that tells. What it came across and went
-        # on from (__context__) is not asked: packages that it can do without are looked for there.
+        # transformers imports lazily and raises another error from the one that matters. Errors that it
+        # recovered from (__context__) are ignored, since those come from optional packages.
         cause = cause.__cause__
     return None

@@ -1,4 +1,4 @@
-"""Where a checkpoint is: a folder of this machine, or a repository of the hub."""
+"""Tells whether a checkpoint is a folder on this machine or a repository of the hub."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["commit_of", "is_local", "local_folder"]
 
 
 def is_local(checkpoint: str) -> bool:
-    """Return whether a checkpoint is meant as a folder of this machine and not as a hub id.
+    """Return whether a checkpoint names a folder on this machine rather than a hub id.
 
     A hub id is ``name`` or ``owner/name``; what exists here, or is written like a path, is a folder.
     """
@@ -34,7 +34,7 @@ def local_folder(source: str) -> Path:
 
 
 def commit_of(clone: Path) -> str | None:
-    """Return the commit that a clone is at, read from its files; None where it is no clone."""
+    """Return the commit that a git clone is at, read from its files; None if it is not a clone."""
     try:
         head = (clone / ".git" / "HEAD").read_text(encoding="utf-8").strip()
         if not head.startswith("ref: "):

@@ -1,4 +1,4 @@
-"""Load what a checkpoint folder or a hub id holds, and say in one line what is wrong with it."""
+"""Loads the parts of a checkpoint from a folder or a hub id; errors explain in one line what is wrong."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ __all__ = [
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' notes and progress bars off the screen; what matters becomes an error."""
+    """Silence transformers' notes and progress bars; what matters is raised as an error."""
     from transformers.utils import logging
 
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -56,7 +56,7 @@ def quiet() -> Iterator[None]:
 
 
 def require_consent(options: LoadOptions, what: str = "this checkpoint", where: str = "") -> None:
-    """Make sure that the user lets Python files of a checkpoint run.
+    """Raise unless the user allows Python code from a checkpoint to run.
 
     Raises:
         ModelFault: the user did not; the message says what brings code, and where.
@@ -114,7 +114,7 @@ def load_model(
 
 @contextmanager
 def loading_faults(source: str, device: torch.device) -> Iterator[None]:
-    """Turn what goes wrong while weights are loaded into one line.
+    """Turn any error while weights are loaded into one line.
 
     Raises:
         ModelFault: a file is damaged or does not fit the model, or the device has too little memory.
@@ -131,7 +131,7 @@ def loading_faults(source: str, device: torch.device) -> Iterator[None]:
             f"{source}: a weight file is damaged ({first_line(error)}); copy the checkpoint again"
         ) from error
     except pickle.UnpicklingError as error:
-        # torch's own words advise to load such a file after all.
+        # torch's own message recommends loading such a file anyway.
         raise ModelFault(
             f"{source}: a weight file holds more than tensors, which could run code, and nothing else is unpickled; "
             "save the weights alone, as safetensors"
@@ -141,7 +141,7 @@ def loading_faults(source: str, device: torch.device) -> Iterator[None]:
         if "out of memory" in str(error):
             raise ModelFault(f"{source}: the model does not fit into the memory of {device}") from error
         if isinstance(error, OSError) and "from_tf=True" in str(error):
-            # What transformers 4 makes of a pickle that it was told not to load.
+            # The error of transformers 4 for a pickle that it must not load.
             raise ModelFault(
                 f"{source}: a weight file is damaged, or holds more than tensors, and nothing else is unpickled; save "
                 "the model as safetensors"
@@ -150,7 +150,7 @@ def loading_faults(source: str, device: torch.device) -> Iterator[None]:
 
 
 def load_tokenizer(options: LoadOptions, *, own_code: bool = False) -> Any:
-    """Load a checkpoint's tokenizer; of ``own_code`` see :func:`load_model`.
+    """Load a checkpoint's tokenizer; see :func:`load_model` for ``own_code``.
 
     Raises:
         ModelFault: there is none.
@@ -163,7 +163,7 @@ def load_tokenizer(options: LoadOptions, *, own_code: bool = False) -> Any:
     )
     if older is not None:
         return older
-    # Unless it is told, transformers asks at the keyboard whether to run a checkpoint's code.
+    # Without this argument, transformers prompts on the terminal whether to run a checkpoint's code.
     trusted = own_code and options.trust_remote_code
     return _load_part(AutoTokenizer, "tokenizer", options, trust_remote_code=trusted)
 
@@ -186,7 +186,7 @@ def _older_config(model_class: Any, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _config_class(config: dict[str, Any]) -> Any:
-    """Return what an auto class would read a config with; None where this version does not know its architecture."""
+    """Return the class that reads a config; None if this version does not support its architecture."""
     from transformers import CONFIG_MAPPING
 
     try:
@@ -196,7 +196,7 @@ def _config_class(config: dict[str, Any]) -> Any:
 
 
 def _refuse_foreign_code(source: str, config: Any) -> None:
-    """Stop a config that names attention code of a hub: transformers would fetch and run it without a word."""
+    """Raise if a config names attention code on the hub: transformers would silently fetch and run it."""
     for key, value in config.items():
         if isinstance(value, dict):
             _refuse_foreign_code(source, value)
@@ -253,7 +253,7 @@ def read_config(source: str, revision: str | None, model_type: str | None = None
 
 
 def read_text(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:
-    """Return the text of a small file of the checkpoint; None when it has none of this name."""
+    """Return the text of a small file of the checkpoint; None if there is no such file."""
     path = _path_of(source, name, revision, required=required)
     try:
         return None if path is None else Path(path).read_text(encoding="utf-8")
@@ -283,12 +283,12 @@ def _path_of(source: str, name: str, revision: str | None, *, required: bool = F
 
 
 def place_of(source: str) -> str:
-    """Return what transformers is to look for: a folder's path, written out, or the hub id."""
+    """Return the name to pass to transformers: a folder's expanded path, or the hub id."""
     return str(Path(source).expanduser()) if is_local(source) else source
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of what is wrong; of a config's checks the line after, which names the value."""
+    """Return the first line of an error; for a config that fails validation, also the line with the value."""
     if "StrictDataclass" in type(error).__name__:
         return f"config.json: {one_line(error, most=300)}"
     plain = isinstance(error, (OSError, RuntimeError, ValueError, EOFError))

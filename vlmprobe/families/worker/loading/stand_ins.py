@@ -1,7 +1,7 @@
-"""Stand-ins for packages that somebody's code imports and that answering about an image never uses.
+"""Stand-ins for packages that a model's code imports but does not need for inference.
 
-A stand-in is there only while that code is imported, and only where the environment does not have the package. What
-is taken from an empty one can be named, subclassed and passed on; calling it raises an error that names the package.
+A stand-in exists only while that code is imported, and only if the environment lacks the package. Members of
+an empty one can be named, subclassed and passed on; calling one raises an error that names the package.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    #: Makes the module of a full name; None where the stand-in has no such part.
+    #: Creates the module with a full name; returns None if the stand-in has no such module.
     Maker = Callable[[str], ModuleType | None]
 
 __all__ = ["EmptyModule", "standing_in"]
 
-#: Images are prepared in one thread while the model runs in another: one takes stand-ins away, both look for them.
+#: One thread prepares images while another runs the model; neither may remove the other's stand-ins.
 _IN_USE = threading.RLock()
 
 
 class EmptyModule(ModuleType):
-    """A module that has every name it is asked for."""
+    """A module that has an attribute of every name."""
 
     __path__: list[str] = []  # noqa: RUF012  (a package without files, so that its submodules stand in too)
 
@@ -44,7 +44,7 @@ class EmptyModule(ModuleType):
 
 
 class _Finder:
-    """Imports stand-ins, by what makes a module of its full name."""
+    """Imports stand-ins through the functions that create them."""
 
     def __init__(self, makers: Mapping[str, Maker]) -> None:
         self._makers = makers
@@ -62,21 +62,21 @@ class _Finder:
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Leave it as it was made."""
+        """Do nothing; the module is complete."""
 
 
 @contextmanager
 def standing_in(
     packages: Mapping[str, Maker], modules: Mapping[str, Maker] | None = None
 ) -> Iterator[list[str]]:
-    """Let stand-ins be imported within the block, by one thread at a time.
+    """Allow stand-ins to be imported within the block, by one thread at a time.
 
     Args:
-        packages: top-level packages, stood in for where they are not installed.
-        modules: full names of modules, always stood in for.
+        packages: top-level packages, replaced by stand-ins if they are not installed.
+        modules: full names of modules, always replaced by stand-ins.
 
     Yields:
-        The top-level packages stood in for; complete when the block ends.
+        The top-level packages that were replaced; complete when the block ends.
     """
     first: Any = _Finder(modules or {})
     last: Any = _Finder(packages)

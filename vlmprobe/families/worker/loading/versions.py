@@ -1,7 +1,8 @@
-"""What differs between the versions of transformers that a family may meet, from 4.46 to 5.x.
+"""Bridges the differences between the supported versions of transformers, from 4.46 to 5.x.
 
 A checkpoint saved by transformers 5 names its rotary settings and its tokenizer's class in a form that version 4
-does not read: it would take default angles without a word, or find no tokenizer. Both are put into the older form.
+does not read: it would silently use default angles, or find no tokenizer. Both are converted to the older
+form.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ __all__ = [
     "with_own_size",
 ]
 
-#: Architectures whose checkpoints of transformers 5 are put into the older form as a whole; others also have new names
-#: for weights and tokens.
+#: Architectures whose transformers 5 checkpoints can be converted to the older form as a whole; others also
+#: have new names for weights and tokens.
 READ_BY_OLDER = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 #: A tokenizer's class in transformers 5 that version 4 does not have.
 _NEW_TOKENIZER = "TokenizersBackend"
@@ -38,13 +39,13 @@ _TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls
 
 
 def accepted(function: Any, **arguments: Any) -> dict[str, Any]:
-    """Keep the arguments that this version of a function knows."""
+    """Keep the arguments that this version of a function accepts."""
     known = inspect.signature(function).parameters
     return {name: value for name, value in arguments.items() if name in known}
 
 
 def last_logits_only(forward: Any) -> dict[str, int]:
-    """Return the argument that spares a forward pass the logits of all tokens but the last; none before 4.45."""
+    """Return the argument that limits a forward pass to the last token's logits; none before 4.45."""
     return accepted(forward, logits_to_keep=1) or accepted(forward, num_logits_to_keep=1)
 
 
@@ -54,7 +55,7 @@ def dtype_argument(dtype: torch.dtype) -> dict[str, torch.dtype]:
 
 
 def pillow_backend() -> dict[str, Any]:
-    """Return the argument that makes an image processor prepare images with Pillow: "slow" was its name before 5."""
+    """Return the argument that makes an image processor use Pillow; before 5 this was called "slow"."""
     return {"backend": "pil"} if transformers_version() >= (5, 0) else {"use_fast": False}
 
 
@@ -73,19 +74,19 @@ def with_own_size(image_processor: Any, said: dict[str, Any]) -> Any:
 
 
 def processor_parts(processor_class: Any) -> list[str]:
-    """Return what a processor is put together from, a list of its class before 5."""
+    """Return the names of a processor's parts; before 5 they are a list of its class."""
     parts = getattr(processor_class, "get_attributes", None)
     return list(processor_class.attributes if parts is None else parts())
 
 
 def takes_own_decoding(generate: Any) -> bool:
-    """Return whether ``generate`` lets a function take the place of its search; before 4.56 only a repository's."""
+    """Return whether ``generate`` accepts a function in place of its search; before 4.56 it does not."""
     parameter = inspect.signature(generate).parameters.get("custom_generate")
     return parameter is not None and "Callable" in str(parameter.annotation)
 
 
 def config_in_older_form(config: dict[str, Any]) -> dict[str, Any] | None:
-    """Return a config.json of transformers 5 as version 4 wrote it; None where nothing has to be done.
+    """Return a config.json of transformers 5 as version 4 wrote it; None if nothing has to be done.
 
     Version 4 reads ``rope_theta`` and ``rope_scaling`` in the place of ``rope_parameters``, and the text settings of
     the first Qwen-VL models at the top (all its releases do).
@@ -122,7 +123,7 @@ def _with_older_rope(config: dict[str, Any], *, flat: bool) -> dict[str, Any]:
 
 
 def tokenizer_in_older_form(text: str | None, tokenizer_file: str | None) -> Any:
-    """Return the tokenizer of a checkpoint that transformers 5 saved; None where AutoTokenizer can read it.
+    """Return the tokenizer of a checkpoint that transformers 5 saved; None if AutoTokenizer can read it.
 
     Args:
         text: of its tokenizer_config.json.

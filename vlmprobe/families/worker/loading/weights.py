@@ -1,4 +1,4 @@
-"""What a folder's weight files hold, seen by the names of their tensors."""
+"""Checks a folder's weight files by the names of their tensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
 def check_weights(folder: Path) -> None:
-    """Make sure that a folder holds weights, all files that its index names.
+    """Check that a folder holds weights, including all files that its index names.
 
     Raises:
         ModelFault: it does not.
@@ -70,10 +70,10 @@ def _weight_map(index: Path) -> dict[str, str]:
 def check_last_layers(
     source: str, known: Iterable[str], missing: Iterable[str], unexpected: Iterable[str]
 ) -> None:
-    """Make sure that no stack of layers ends in the model before it does in the weights, or the other way round.
+    """Check that no stack of layers is shorter in the model than in the weights, or the other way around.
 
-    A model is built from its config, so it always has as many layers as that says: with too few, transformers leaves
-    the rest of the weights out and says nothing.
+    A model is built from its config, so it always has as many layers as that says. With too few, transformers
+    silently drops the rest of the weights.
 
     Args:
         source: the checkpoint, for the message.
@@ -114,7 +114,7 @@ def _layer_beyond(ours: Iterable[str], theirs: Iterable[str]) -> tuple[str, str]
 
 
 def _numbered(name: str) -> Iterator[tuple[str, int, str]]:
-    """Yield a tensor's name cut at each number: the word before, the number, all after."""
+    """Yield a tensor's name split at each number: the word before, the number, the rest."""
     words = name.split(".")
     for place in range(1, len(words)):
         if words[place].isdecimal():

@@ -1,4 +1,4 @@
-"""Molmo (the first one), in Hugging Face form and in that of its training code; the folder says which.
+"""Molmo (the first generation), in Hugging Face form or in that of its training code.
 
     Molmo                           modeling_molmo.py of the checkpoint, or olmo.model
       vision_backbone               an overview and up to 12 crops -> one vector per 2x2 patches
@@ -8,9 +8,9 @@
         ln_f                        final norm, after the last hidden state kept
         ff_out
 
-Both classes are one design and take the same arguments; only loading and preprocessing differ (molmo_hub.py,
-molmo_native.py). The KV cache is a list of (keys, values). Molmo pads on the right by itself; given the whole mask and
-all positions it reads rows that are padded on the left just as well, as the fast path does.
+Both classes share one design and take the same arguments; only loading and preprocessing differ (hub_form.py,
+olmo_form.py). The KV cache is a list of (keys, values). Molmo itself pads on the right. With the whole mask
+and all positions, it reads rows that are padded on the left just as well, which the fast path relies on.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Molmo(SharedPrefixFamily):
     def forward(
         self, rows: Rows, images: Sequence[PreparedImage], cache: Cache | None
     ) -> tuple[Tensor, Cache]:
-        """Run the language model; each image's vectors are added where its tokens are, wherever its row begins."""
+        """Run the language model, adding each image's vectors to the embeddings of its tokens."""
         embeddings = self._core.transformer.wte(rows.ids)
         if rows.images is not None:
             features = {image: self._encode(images[image]) for image in set(rows.images)}
@@ -136,7 +136,7 @@ class Molmo(SharedPrefixFamily):
         return [(keys[rows], values[rows]) for keys, values in cache]
 
     def plain_inputs(self, image: Image, question: str) -> dict[str, Any]:
-        """Return what the preprocessing makes of one image and one question, unpadded."""
+        """Return the preprocessed input for one image and one question, unpadded."""
         prepared = self._inputs.prepare(image, question)
         ids = [*prepared.head, *self._inputs.text_ids(question)]
         return {
@@ -147,12 +147,12 @@ class Molmo(SharedPrefixFamily):
         }
 
     def plain_logits(self, inputs: dict[str, Any]) -> Tensor:
-        """Return the logits after the prompt; the model works out mask and positions itself."""
+        """Return the logits after the prompt; the model computes mask and positions itself."""
         logits: Tensor = self._core(**inputs, last_logits_only=True).logits[:, -1]
         return logits
 
     def plain_tokens(self, inputs: dict[str, Any]) -> list[int]:
-        """Return the answer's tokens by a greedy loop; ``generate_from_batch`` runs on no new transformers."""
+        """Return the answer's tokens by a greedy loop; ``generate_from_batch`` fails on new transformers."""
         output = self._core(**inputs, use_cache=True, last_logits_only=True)
         cache: Cache = output.attn_key_values
 
@@ -188,7 +188,7 @@ class Molmo(SharedPrefixFamily):
     def _encode(self, image: PreparedImage) -> Tensor:
         """Return an image's vectors, (crops x image tokens of a crop, dim), as a forward over it alone has them."""
         features = self._core.vision_backbone(self._crops(image), self._masks(image))
-        # The remote code returns what it made of the tower's class token beside them.
+        # The remote code also returns the features of the tower's class token.
         features = features[0] if isinstance(features, tuple) else features
         vectors: Tensor = features.flatten(0, 2)
         return vectors
@@ -220,7 +220,7 @@ def _is_native(checkpoint: str) -> bool:
 
 
 def _try_preprocessing(options: LoadOptions, inputs: MolmoInputs) -> None:
-    """Prepare a grey image, so that what cannot work is known before the first batch.
+    """Prepare a gray image, so that any failure shows before the first batch.
 
     Raises:
         ModelFault: the checkpoint's preprocessing fails, or writes another prompt than this family.
@@ -239,10 +239,10 @@ def _try_preprocessing(options: LoadOptions, inputs: MolmoInputs) -> None:
 
 
 def _prepare(core: Any) -> None:
-    """Make the forward of both forms one: rotary tables on its own device, one number format in the vision part.
+    """Unify the forward of both forms: rotary tables on the right device, one number format for vision.
 
-    olmo runs in bfloat16 under autocast alone. Its remote code was made to run without, by two casts; where olmo lacks
-    them they are hooks here. In float32 they change nothing.
+    olmo runs in bfloat16 only under autocast. The remote code runs without it, thanks to two casts; where
+    olmo lacks them, hooks add them here. In float32 they change nothing.
     """
     for value in vars(core).values():
         if type(value).__name__ == "BufferCache":
@@ -255,7 +255,7 @@ def _prepare(core: Any) -> None:
     def to_float32(_module: Any, _inputs: Any, output: Tensor) -> Tensor:
         return output.float()
 
-    # Padding is marked in float32; what goes on from there is in the model's own format.
+    # Padding is marked in float32; everything after that is in the model's own format.
     core.vision_backbone.image_feature_dropout.register_forward_pre_hook(to_own_format)
     for module in core.vision_backbone.modules():
         if type(module).__name__ == "ViTMultiHeadDotProductAttention" and module.config.float32_attention:
@@ -266,7 +266,7 @@ def _prepare(core: Any) -> None:
 
 @contextmanager
 def _kernels_kept() -> Iterator[None]:
-    """Undo what building a Molmo does to the attention kernels of the whole process."""
+    """Restore the attention kernels of the whole process, which building a Molmo changes."""
     cuda: Any = torch.backends.cuda
     flash, efficient = cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled()
     try:

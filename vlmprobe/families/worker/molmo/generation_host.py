@@ -1,4 +1,4 @@
-"""Greedy decoding for a model that transformers cannot ``generate`` with: what it prepares, prepared for a stand-in."""
+"""Greedy decoding for a model without ``generate``: a stand-in lets transformers prepare its rules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["GenerationHost", "generation_config_of"]
 
 
 class GenerationHost(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
-    """No model: what transformers prepares logits processors and end tokens by, for one that cannot ``generate``."""
+    """A stand-in for a model without ``generate``, from which transformers prepares its decoding rules."""
 
     config_class = PretrainedConfig
 
@@ -31,18 +31,18 @@ class GenerationHost(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
 
     @property
     def device(self) -> torch.device:
-        """Where the model that this stands for is."""
+        """The device of the model that this stands in for."""
         return self._at
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> None:
-        """Exist, with the arguments that ``generate`` looks for."""
+        """Only declare the arguments that ``generate`` looks for."""
         raise NotImplementedError
 
 
 def generation_config_of(options: LoadOptions, tokenizer: Any) -> GenerationConfig:
-    """Read the checkpoint's own.
+    """Read the checkpoint's generation config.
 
-    Published ones name no end token; the model card's example stops at the tokenizer's, and so is done here.
+    Published ones name no end token. Like the model card's example, this uses the tokenizer's.
     """
     text = read_text(options.checkpoint, "generation_config.json", options.revision)
     try:

@@ -1,4 +1,4 @@
-"""Molmo in Hugging Face form: the checkpoint brings model and image preprocessing as Python code of its own.
+"""Molmo in Hugging Face form: the checkpoint includes Python code for the model and for preprocessing.
 
     MolmoForCausalLM                modeling_molmo.py
       model                         Molmo
@@ -7,8 +7,8 @@
           wte, blocks[0 .. n-1], ln_f, ff_out
     MolmoProcessor                  preprocessing_molmo.py, image_preprocessing_molmo.py
 
-The code was written for transformers 4. What version 5 wants more of a model class is added to a subclass, so the
-checkpoint's own class stays as it is; ``generate_from_batch`` does not run there at all, and is not used.
+The code was written for transformers 4. A subclass adds what version 5 also requires of a model class, so the
+checkpoint's own class stays as it is; ``generate_from_batch`` does not run there at all and is not used.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ __all__ = ["load_hub"]
 
 
 def load_hub(options: LoadOptions) -> LoadedMolmo:
-    """Load model and processor by the checkpoint's own code.
+    """Load model and processor with the checkpoint's own code.
 
     Raises:
-        ModelFault: nobody agreed to run that code, or a part is missing, damaged or does not fit.
+        ModelFault: running that code is not allowed, or a part is missing, damaged or does not fit.
         PackageFault: the code imports a package that is not installed.
     """
     require_consent(options, "Molmo's Hugging Face form")
@@ -77,7 +77,7 @@ class HubInputs(MolmoInputs):
         self.resized_by = resized_by
 
     def text(self, question: str) -> str:
-        """Write the one format that Molmo was trained to chat in; that the processor writes the same is checked."""
+        """Write the only chat format that Molmo was trained on; a check ensures that the processor agrees."""
         return f" User: {question} Assistant:"
 
     def process(self, image: Image, question: str) -> tuple[Sequence[int], Any, Any, Any]:
@@ -137,7 +137,7 @@ def _foreign_class(source: str, revision: str | None, file: str, role: str) -> A
 
 
 def _for_transformers_5(base: Any, source: str) -> Any:
-    """Return the model's class with what transformers 5 asks of every model, and its weights counted."""
+    """Subclass the model to add what transformers 5 requires and to check its number of layers."""
 
     def tie_weights(_self: Any, *_: Any, **__: Any) -> None:
         """Tie nothing, like the class itself; newer versions of transformers pass arguments."""

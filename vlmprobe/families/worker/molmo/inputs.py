@@ -1,4 +1,4 @@
-"""What a Molmo gets to read, whichever code prepares it: image tokens with their crops, then the question's text."""
+"""The input of a Molmo, whichever code prepares it: image tokens with their crops, then the question."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PreparedImage:
     crops: Tensor
     """(crops, patches, values of a patch), float32."""
     masks: Tensor | None
-    """(crops, patches): which share of a patch is image and not border; None where the model has no use for it."""
+    """(crops, patches): the share of a patch that is image, not border; None if the model does not use it."""
     places: Tensor
     """(crops, image tokens of a crop): the place in ``head`` each one's features are added to; negative: nowhere."""
 
@@ -68,7 +68,7 @@ class MolmoInputs(ABC):
         return ids
 
     def prepare(self, image: Image, question: str) -> PreparedImage:
-        """Cut an image into crops; the question's own tokens are left out again.
+        """Cut an image into crops; the question's own tokens are removed again.
 
         Raises:
             ValueError: the prompt does not end with the question as this class writes it.
@@ -93,7 +93,7 @@ class LoadedMolmo:
     model: Any
     """The whole model."""
     core: Any
-    """What runs: olmo's ``Molmo``, or the class of the remote code that was made from it."""
+    """The module that runs: olmo's ``Molmo``, or the remote code's class derived from it."""
     inputs: MolmoInputs
     manifest: dict[str, Any]
 
@@ -113,7 +113,7 @@ def image_token_ids(tokenizer: Any) -> list[int]:
 def check_blocks(source: str, expected: int, config: str, weights: Sequence[str], prefix: str) -> None:
     """Check the number of decoder layers against the weights themselves.
 
-    A model that is built from its config always has as many as that says; too few would load without a word.
+    A model built from its config always has as many as that says, so too few would load silently.
 
     Raises:
         ModelFault: the weights hold another number.

@@ -1,12 +1,12 @@
-"""Molmo in its own form: ``config.yaml`` and ``model.pt``, as its training code (package ``olmo``) writes them.
+"""Molmo in its native form: ``config.yaml`` and ``model.pt``, as written by its training code (``olmo``).
 
     Molmo                           olmo.model
       vision_backbone               image tower, pooling, projector
       transformer
         wte, blocks[0 .. n-1], ln_f, ff_out
 
-Weights and names are those of the Hugging Face form less a leading ``model.``. Fine-tunings come in this form. The
-tokenizer is the language model's that config.yaml names, with Molmo's image tokens added here, as olmo does it.
+The weights have the names of the Hugging Face form without the leading ``model.``. Fine-tuned models come in
+this form. The tokenizer is the one that config.yaml names; Molmo's image tokens are added here, as in olmo.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _MODULES = (
 
 
 def load_native(options: LoadOptions) -> LoadedMolmo:
-    """Load model and preprocessing by the olmo package.
+    """Load model and preprocessing with the olmo package.
 
     Raises:
         ModelFault: a part is missing, damaged or does not fit.
@@ -95,7 +95,7 @@ def load_native(options: LoadOptions) -> LoadedMolmo:
 def tokenizer_place(checkpoint: str) -> str:
     """Return the folder or hub id of the language model's tokenizer, as config.yaml names it.
 
-    olmo reads its config itself: it knows how older ones wrote this.
+    olmo itself reads the config, since it understands older forms.
 
     Raises:
         ModelFault: config.yaml cannot be read.
@@ -106,7 +106,7 @@ def tokenizer_place(checkpoint: str) -> str:
 
 
 class NativeInputs(MolmoInputs):
-    """olmo's own preprocessing, set up by config.yaml as olmo's ``build_mm_preprocessor`` does it."""
+    """olmo's own preprocessing, configured by config.yaml as in olmo's ``build_mm_preprocessor``."""
 
     def __init__(self, olmo: dict[str, ModuleType], config: Any, tokenizer: Any) -> None:
         super().__init__(tokenizer)
@@ -116,7 +116,7 @@ class NativeInputs(MolmoInputs):
             system_prompt=config.system_prompt_kind,
             always_start_with_space=config.always_start_with_space,
             default_inference_len=config.default_inference_len,
-            # Without it one prompt in ten of some styles is another, by chance.
+            # Without it, some styles randomly change one prompt in ten.
             debug=True,
         )
         vision = config.vision_backbone
@@ -155,7 +155,7 @@ class NativeInputs(MolmoInputs):
 
 
 def _import_olmo(checkpoint: str) -> dict[str, ModuleType]:
-    """Import what is used of the package, by the last part of its name."""
+    """Import the modules of the package that are used, keyed by the last part of their names."""
     spec = find_spec("olmo")
     if spec is None or spec.origin is None:
         raise PackageFault(
@@ -186,7 +186,7 @@ def _import_olmo(checkpoint: str) -> dict[str, ModuleType]:
 
 
 def _forget_olmo() -> None:
-    """Drop what was imported by half, so that the next attempt begins anew."""
+    """Remove partially imported modules, so that the next attempt starts over."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "olmo"]:
         del sys.modules[name]
 

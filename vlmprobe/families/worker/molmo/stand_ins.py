@@ -1,7 +1,7 @@
-"""What stands in for packages that Molmo's own code imports, where they are not installed.
+"""Stand-ins for packages that Molmo's own code imports, if they are not installed.
 
-Those that reading an image does not use are empty. torchvision and TensorFlow resize images, by functions that torch
-has too, so torch is called in their place.
+Packages that are not needed to process an image are empty. torchvision and TensorFlow resize images with
+functions that torch has, too, so their stand-ins call torch.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ __all__ = ["resizing", "stand_ins"]
 
 
 def stand_ins(olmo: Path | None = None) -> AbstractContextManager[list[str]]:
-    """Let Molmo's own code be imported, and resize images, within the block.
+    """Allow Molmo's own code to be imported, and to resize images, within the block.
 
     Args:
-        olmo: the folder of the olmo package, whose ``data`` part is then importable file by file.
+        olmo: the folder of the olmo package; makes its ``data`` subpackage importable file by file.
     """
     _let_others_look()
     packages: dict[str, Maker] = {
@@ -46,13 +46,13 @@ def stand_ins(olmo: Path | None = None) -> AbstractContextManager[list[str]]:
 
 
 def resizing(source: str) -> str:
-    """Say what resizes images in this Python source: ``tensorflow``, ``torchvision``, or ``torch`` in place of one."""
+    """Return what resizes images in this source: ``tensorflow``, ``torchvision``, or ``torch`` instead."""
     wanted = "tensorflow" if "import tensorflow" in source else "torchvision"
     return wanted if find_spec(wanted) is not None else f"torch, for {wanted}"
 
 
 def _let_others_look() -> None:
-    """Have transformers and einops remember what is really installed, before they can see a stand-in."""
+    """Let transformers and einops detect what is really installed, before they can see a stand-in."""
     import einops
     import numpy as np
     import transformers.image_processing_utils
@@ -73,14 +73,14 @@ def _module(name: str, **members: Any) -> ModuleType:
 
 def _cached_path(name: str) -> ModuleType:
     module = EmptyModule(name)
-    # olmo adds to its errors while it is imported.
+    # olmo extends this tuple of errors during import.
     vars(module)["SchemeClient"] = type("SchemeClient", (), {"recoverable_errors": ()})
     return module
 
 
 def _torchvision() -> dict[str, ModuleType]:
     functional = _module("torchvision.transforms.functional", convert_image_dtype=_as_float)
-    # The names that Molmo's code mentions; it resizes with the first.
+    # The names that Molmo's code refers to; it resizes with the first.
     modes = ("bilinear", "bicubic", "nearest-exact", "lanczos", "hamming")
     named = SimpleNamespace(**{mode.upper().replace("-", "_"): mode for mode in modes})
     parts = {"Resize": _resize, "InterpolationMode": named, "functional": functional}
@@ -90,7 +90,7 @@ def _torchvision() -> dict[str, ModuleType]:
 
 
 def _resize(size: list[int], interpolation: str, *, antialias: bool) -> Callable[[Tensor], Tensor]:
-    """Return what resizes float images (channels, height, width), as torchvision does it for tensors."""
+    """Return a function that resizes float images (channels, height, width) like torchvision does tensors."""
     if interpolation not in {"bilinear", "bicubic"}:
         raise ValueError(f"no {interpolation} resize without torchvision; run: pip install torchvision")
 

@@ -1,11 +1,11 @@
-"""Import NVILA's own code and load a model with it: the ``llava`` package (VILA), or what a preview checkpoint brings.
+"""Loads a model with NVILA's own code: the ``llava`` package (VILA), or the code of a preview checkpoint.
 
 The package is written for training on NVIDIA GPUs, in one number format, with a dozen packages that reading one
-image does not need. What is changed here, and nothing else of it:
+image does not need. Only the following is changed here:
 
-* packages that are missing get stand-ins (:mod:`stand_ins`), and so do llava's modules for quantised training and for
-  vision towers that NVILA does not have;
-* where the builder names ``torch.float16``, the format that was asked for stands;
+* packages that are missing get stand-ins (:mod:`stand_ins`), and so do llava's modules for quantized training
+  and for vision towers that NVILA does not have;
+* where the builder names ``torch.float16``, it gets the requested format;
 * the vision tower runs on PyTorch's own attention, not on flash-attention: the same numbers on every machine;
 * a conversation template is chosen by the checkpoint's own name, not by the folders above it.
 """
@@ -37,7 +37,7 @@ HOW_TO_GET_LLAVA = (
     'make an environment for it, and name both in vlmprobe.toml, [families.nvila] python = ".../bin/python", '
     'pythonpath = [".../VILA"] (docs/scales.md)'
 )
-#: What VILA imports on the way to a model and does not use to answer about an image.
+#: Packages that VILA imports but does not need for inference.
 _UNUSED = dict.fromkeys(("cv2", "deepspeed", "s2wrapper", "timm", "torchvision"), EmptyModule)
 _UNUSED_MODULES = dict.fromkeys(
     (
@@ -52,7 +52,7 @@ _UNUSED_MODULES = dict.fromkeys(
 
 
 class _TorchWith:
-    """PyTorch, but for what it calls float16: code that names one format then means another."""
+    """PyTorch with another format in place of float16, for code that hard-codes that one."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.float16 = dtype
@@ -91,7 +91,7 @@ def load_with_llava(
         )
     )
     llava, conversation, builder, llava_arch, siglip_encoder = modules
-    # A template that an earlier checkpoint's name switched on stays on otherwise.
+    # Otherwise a template that an earlier checkpoint's name switched on stays on.
     conversation.default_conversation = conversation.conv_auto
     choose = conversation.auto_set_conversation_mode
     named = Path(name).name
@@ -115,7 +115,7 @@ def load_with_llava(
 def load_with_own_code(
     folder: Path, dtype: torch.dtype, device: torch.device
 ) -> tuple[Any, ModuleType, dict[str, Any]]:
-    """Load a preview checkpoint by the Python files in its folder; the caller has made sure that they may be run.
+    """Load a preview checkpoint with the Python files in its folder; the caller checks that they may be run.
 
     Args:
         folder: where its files are.
@@ -138,14 +138,14 @@ def load_with_own_code(
             f"{folder}: transformers cannot import code from a folder with a dot in its name; rename the folder"
         )
     with _as_faults():
-        # It looks for deepspeed when it is first imported: before the stand-in.
+        # On its first import it looks for deepspeed, so import it before the stand-in exists.
         import_module("accelerate")
     with standing_in(_UNUSED) as stood_in, _as_faults():
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=True)
         code = get_class_from_dynamic_module(config.auto_map["AutoModel"], str(folder))
         module = sys.modules[code.__module__]
         config.model_dtype = str(dtype)
-        # Without it the projector would be made anew, at random.
+        # Without it, the projector would be initialized at random.
         config.resume_path = str(folder)
         # The class only wraps two models that have it.
         code._supports_sdpa = True
@@ -173,11 +173,11 @@ def _check_version(what: str) -> None:
 
 
 def import_llava() -> list[str]:
-    """Import the package; return what was stood in for."""
+    """Import the package; return the packages that were replaced by stand-ins."""
     _check_version("NVILA's code")
     if find_spec("llava") is None:
         raise PackageFault(f"{sys.executable} finds no package 'llava'; {HOW_TO_GET_LLAVA}")
-    # transformers and accelerate ask which packages there are when they are imported: before the stand-ins.
+    # transformers and accelerate look for packages on import, so import them before the stand-ins exist.
     with _as_faults():
         import_module("transformers")
         import_module("accelerate")
@@ -227,7 +227,7 @@ def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
 
 def _without_flash_attention(code: Any) -> Any:
     class OnPyTorch:
-        """The vision tower's class, loaded with PyTorch's attention whatever is asked for."""
+        """The vision tower's class, always loaded with PyTorch's own attention."""
 
         @staticmethod
         def from_pretrained(*places: Any, **named: Any) -> Any:
@@ -237,7 +237,7 @@ def _without_flash_attention(code: Any) -> Any:
 
 
 def _mode(conversation: Any) -> str:
-    """Return the name of the conversation template in force; ``auto`` is the tokenizer's own chat template."""
+    """Return the name of the active conversation template; ``auto`` is the tokenizer's own chat template."""
     names = [
         name
         for name, each in conversation.conv_templates.items()

@@ -11,9 +11,9 @@
           norm
         lm_head
 
-A prompt holds one ``<image>`` token a tile (or image), which stands for as many embeddings as the tile has features.
-Here each is written out: the image's token, repeated. ``generate`` gets a prompt as embeddings, so that no logits
-processor sees its words; the same holds here.
+A prompt holds one ``<image>`` token per tile (or image), which stands for as many embeddings as the tile has
+features. Here that token is repeated once per feature. ``generate`` gets a prompt as embeddings, so that no
+logits processor sees its words; the same holds here.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Nvila"]
 
-#: The vision tower keeps the output of every layer: so many tiles at once fit beside a model.
+#: Tiles to encode at once; the vision tower keeps the output of every layer in memory.
 _TILES_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
 class _Tiles:
-    """One image as the vision tower gets it."""
+    """One image as input of the vision tower."""
 
     pixels: Tensor
     """(tiles, 3, height, width), on the host."""
     placeholders: int
-    """How many ``<image>`` tokens stand for it in a prompt: one a tile, or one for all."""
+    """How many ``<image>`` tokens stand for it in a prompt: one per tile, or one for all."""
     settings: dict[str, Any]
-    """What llava calls the media's config: how the tiles of a scale lie."""
+    """What llava calls the media's config: the arrangement of each scale's tiles."""
 
     blocks: int = 1
     """How many tiles' features one placeholder stands for."""
@@ -86,7 +86,7 @@ class Nvila(SharedPrefixFamily):
         self._own_code = found.brings_code
         self._image_token: int = model.tokenizer.media_token_ids["image"]
         self._one_logit = last_logits_only(model.llm.forward)
-        # What generate_content would hand over, whatever generation_config.json the language model brings.
+        # What generate_content would pass, whatever the language model's own generation_config.json says.
         self._llm.generation_config = copy.deepcopy(model.default_generation_config)
         layers = self._llm.model.layers
         if len(layers) != found.n_layers:
@@ -139,7 +139,7 @@ class Nvila(SharedPrefixFamily):
         return cls(options, model.eval().requires_grad_(requires_grad=False), code, found, manifest)
 
     def prompts(self, items: Sequence[BatchItem]) -> Prompts:
-        """Cut each distinct image once, on the host; write its token as often as it will have features."""
+        """Cut each distinct image once, on the host; repeat its token once per feature."""
         distinct, image_of_row = distinct_images(items)
         tiles = [self._tiles(image) for image in distinct]
         questions = [question for item in items for question in item.questions]
@@ -155,7 +155,7 @@ class Nvila(SharedPrefixFamily):
         )
 
     def forward(self, rows: Rows, images: Sequence[_Tiles], cache: Any) -> tuple[Tensor, Any]:
-        """Run the language model; each image's features take the place of its tokens."""
+        """Run the language model, with each image's features in place of its tokens."""
         embeddings: Tensor = self._llm.get_input_embeddings()(rows.ids)
         if rows.images is not None:
             distinct = sorted(set(rows.images))
@@ -175,7 +175,7 @@ class Nvila(SharedPrefixFamily):
         return output.logits[:, -1], output.past_key_values
 
     def plain_inputs(self, image: Image, question: str) -> dict[str, Any]:
-        """Return ids with one token a tile, and the tiles; the model embeds and encodes them itself."""
+        """Return ids with one token per tile, and the tiles; the model embeds and encodes them itself."""
         tiles = self._tiles(image)
         ids = torch.tensor([self._write(image, question, tiles)], device=self.device)
         return {
@@ -204,7 +204,7 @@ class Nvila(SharedPrefixFamily):
         }
 
     def _tiles(self, image: Image) -> _Tiles:
-        """Cut one image as ``generate_content`` does."""
+        """Cut one image into tiles, as ``generate_content`` does."""
         config, tower = self._config, self.model.vision_tower
         # llava's functions look for the processor in the config.
         config.image_processor = tower.image_processor
@@ -217,7 +217,7 @@ class Nvila(SharedPrefixFamily):
                 config.s2_scales = [int(scale) for scale in config.s2_scales.split(",")]
             pixels, blocks = self._code.process_image(image, config, None, enable_dynamic_s2=True)
             settings = {"block_sizes": [blocks]}
-            # The scales' features are brought to the size of one of them; only the last has the image's own shape.
+            # The scales' features are resized to one of the scales; only the last has the image's own shape.
             chosen = tower.resize_output_to_scale_idx % len(tower.scales)
             last = chosen == len(tower.scales) - 1
             joined = blocks[0] * blocks[1] if last else (tower.scales[chosen] // tower.scales[0]) ** 2
@@ -245,9 +245,9 @@ class Nvila(SharedPrefixFamily):
         return [token for each in written for token in [each] * (length if each == self._image_token else 1)]
 
     def _measure(self) -> tuple[int, int]:
-        """Return the embeddings around the features of a placeholder, and how many features a tile has.
+        """Return how many embeddings surround a placeholder's features, and how many features a tile has.
 
-        Tiles have one size, so the first image says it for all.
+        All tiles have the same size, so one image is enough to measure.
         """
         from PIL import Image as Images
 
@@ -277,6 +277,6 @@ class Nvila(SharedPrefixFamily):
         return [torch.cat([next(encoded) for _ in range(image.placeholders)]) for image in images]
 
     def _on_device(self, pixels: Tensor) -> Tensor:
-        """Bring pixels to the model, straight to its number format."""
+        """Move pixels to the model's device, in its number format."""
         parameter = next(self._llm.parameters())
         return pixels.to(parameter.device, parameter.dtype)

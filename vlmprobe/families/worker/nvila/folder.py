@@ -1,4 +1,4 @@
-"""What an NVILA checkpoint's folder holds, checked before its code is imported and after its weights are loaded.
+"""Checks an NVILA checkpoint's folder before its code is imported and after its weights are loaded.
 
 config.json                 model_type, llm_cfg, vision_tower_cfg, mm_projector_cfg, how images are cut
 llm/                        config.json, weights, tokenizer
@@ -29,14 +29,14 @@ _PARTS = ("llm", "vision_tower", "mm_projector")
 
 @dataclass(frozen=True)
 class NvilaFolder:
-    """A checkpoint on this machine, its parts in place."""
+    """A local checkpoint with all of its parts."""
 
     folder: Path
     config: dict[str, Any]
     llm_config: dict[str, Any]
     """The language model's own config.json."""
     commit: str | None
-    """Of a hub id, what was read."""
+    """The commit that was read, for a hub id."""
 
     @property
     def brings_code(self) -> bool:
@@ -45,14 +45,14 @@ class NvilaFolder:
 
     @property
     def n_layers(self) -> int:
-        """How many decoder layers its configs name; the root's copy goes before the language model's own."""
+        """How many decoder layers its configs name; the root's copy overrides the language model's own."""
         said = self.config.get("llm_cfg")
         copy = said.get("num_hidden_layers") if isinstance(said, dict) else None
         return int(copy if copy is not None else self.llm_config["num_hidden_layers"])
 
     @property
     def backbone(self) -> dict[str, Any]:
-        """The language model as its config describes it: NVILA was published on several."""
+        """The language model as its config describes it; NVILA was published with several."""
         names = self.llm_config.get("architectures") or [None]
         return {
             "class": names[0],
@@ -63,10 +63,10 @@ class NvilaFolder:
 
 
 def open_folder(options: LoadOptions) -> NvilaFolder:
-    """Find a checkpoint, fetch it where it is a hub id, and make sure that its parts are there.
+    """Find a checkpoint, download it if it is a hub id, and check that its parts are there.
 
     Raises:
-        ModelFault: it is not there, not NVILA, lacks a part, or brings code that nobody agreed to run.
+        ModelFault: it is not there, not NVILA, lacks a part, or includes code that is not allowed to run.
     """
     source = options.checkpoint
     folder = local_folder(source) if is_local(source) else _fetched(source, options.revision)
@@ -94,9 +94,9 @@ def open_folder(options: LoadOptions) -> NvilaFolder:
 
 
 def check_filled(source: str, folder: Path, parts: dict[str, Any]) -> None:
-    """Make sure that every tensor of a loaded model came from the checkpoint, and that no layer of it was left out.
+    """Check that every tensor of a loaded model came from the checkpoint and that no layer was left out.
 
-    Its loader only warns, and fills in.
+    NVILA's own loader only warns and fills in the rest.
 
     Args:
         source: the checkpoint, for the message.
@@ -146,7 +146,7 @@ def _json(path: Path, missing: str) -> dict[str, Any]:
 
 
 def _fetched(source: str, revision: str | None) -> Path:
-    """Return the hub's snapshot at one commit; llava itself would always take the newest."""
+    """Download the hub's snapshot at one commit; llava itself would always use the newest."""
     from huggingface_hub import snapshot_download
 
     try:

@@ -73,7 +73,7 @@ class Qwen25(SharedPrefixFamily):
         self._prompts = prompts
         self._image_token: int = model.config.image_token_id
         layers, path = decoder_layers(model, options.checkpoint)
-        # What knows images: before 4.52 the whole model itself.
+        # The module that handles images; before 4.52, the whole model itself.
         self._multimodal = model.model if hasattr(model.model, "visual") else model
         self._one_logit = last_logits_only(model.forward)
         dim = model.config.get_text_config().hidden_size
@@ -152,7 +152,7 @@ class Qwen25(SharedPrefixFamily):
         )
 
     def run_prepared(self, prepared: PreparedBatch) -> BatchOutput:
-        """See :meth:`SharedPrefixFamily.run_prepared`; a full device is given back what was kept on it."""
+        """See :meth:`SharedPrefixFamily.run_prepared`; if the device is full, release the caches on it."""
         try:
             return super().run_prepared(prepared)
         except OutOfMemoryError:
@@ -161,13 +161,13 @@ class Qwen25(SharedPrefixFamily):
             raise
 
     def read_group(self, prompts: Prompts, group: Group) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
-        """Run a group's prompts packed, where this model's layers are those that the packed decoder knows."""
+        """Run a group's prompts packed, if the packed decoder supports this model's layers."""
         if group.plan is None or self._packed is None:
             return super().read_group(prompts, group)
         return self._packed.read(group.plan.to(self.device), self._features(prompts.images))
 
     def forward(self, rows: Rows, images: ResizedImages, cache: Any) -> tuple[Tensor, Any]:
-        """Run the language model; the image's features take the place of its tokens."""
+        """Run the language model, with the image's features in place of its tokens."""
         inputs: dict[str, Any] = {"input_ids": rows.ids}
         if rows.images is not None:
             inputs = {"inputs_embeds": self._embed(rows.ids, images, rows.images)}
@@ -192,11 +192,11 @@ class Qwen25(SharedPrefixFamily):
         }
 
     def _positions(self, prompt: Sequence[int], grid: tuple[int, int]) -> Tensor:
-        """Return M-RoPE positions, (3, length), as the model works them out; once an image size and place."""
+        """Return the model's own M-RoPE positions, (3, length); they are cached per image size and place."""
         key = (prompt.index(self._image_token), grid)
         known = self._known_positions.get(key)
         if known is None or known.shape[1] < len(prompt):
-            # Behind the image each token is one further on every axis, so a longer prompt's are the same.
+            # After the image, every token moves on by one on each axis, so a longer prompt's are the same.
             longer = torch.tensor([[*prompt, *[0] * len(prompt)]])
             known = self._multimodal.get_rope_index(
                 **accepted(
@@ -234,8 +234,8 @@ class Qwen25(SharedPrefixFamily):
         return embeddings.masked_scatter(places, flat)
 
     def plain_inputs(self, image: Image, question: str) -> dict[str, Any]:
-        """Return ids, mask and pixels; the model works out the positions itself."""
-        # The checkpoint's own image processor: this is what the fast path is held against.
+        """Return ids, mask and pixels; the model computes the positions itself."""
+        # The checkpoint's own image processor, since the fast path is compared with this.
         pixels, grids, tokens = self._prompts.process([image])
         ids = torch.tensor([self._prompts.ids(question, tokens[0])])
         inputs = {

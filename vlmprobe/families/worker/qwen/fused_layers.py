@@ -1,13 +1,14 @@
 """Parts of a pre-norm transformer layer as functions of tensors, so that one compiled graph serves every layer.
 
-A layer is cut where attention is: what comes after the attention of one layer and before that of the next is one
-function, :meth:`Layers.between`. On a GPU it is compiled, which fuses what lies between the matrix products; the number
-of tokens stays free, so no batch compiles anything again, but for one too large to count its numbers in 32 bits. The
-first call has one length everywhere, and no time is measured where PyTorch lets that be: so that a batch gives the same
-bits on each of several GPUs of a kind, and in a run that goes on after a kill.
+Layers are cut at attention: everything between the attention of one layer and that of the next is one
+function, :meth:`Layers.between`. On a GPU it is compiled, which fuses the work between the matrix products.
+The number of tokens is dynamic, so no batch compiles anything again, except one with too many elements to
+count in 32 bits. The first call always has the same length, and autotuning is off wherever PyTorch allows it.
+A batch therefore yields the same bits on every GPU of a kind, and in a run that resumes after a kill.
 
-Query, key and value, and gate and up, are one matrix product each. Their weights are put into one tensor that the
-model's own modules become views of: nothing is held twice, and the model's own forward goes on working.
+Query, key and value are computed as one matrix product, and so are gate and up. Their weights move into one
+tensor, and the model's own modules become views of it: nothing is stored twice, and the model's own forward
+still works.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Compiled", "LayerWeights", "Layers", "pad_columns", "rms_norm", "stack_rows"]
 
-#: A matrix product whose inner size is no multiple of 8 falls to an old, slow kernel on a GPU.
+#: On a GPU, a matrix product whose inner size is not a multiple of 8 falls back to an old, slow kernel.
 _GOOD_SIZE = 128
-#: Graphs of one function, one for each size of model met in this process.
+#: Maximum number of graphs per function, one for each size of model in this process.
 _MOST_GRAPHS = 64
-#: Tokens of the call that a function is compiled by.
+#: Number of tokens in the call that compiles a function.
 _FIRST_LENGTH = 4096
 #: How many of the arguments of :func:`_between` are the next layer's.
 _N_BEFORE = 6
@@ -55,7 +56,7 @@ class LayerWeights:
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Root-mean-square norm over the last axis, worked out in float32."""
+    """Root-mean-square norm over the last axis, computed in float32."""
     wide = x.float()
     wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
     return weight * wide.to(x.dtype)
@@ -95,7 +96,7 @@ def _added(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class Layers:
-    """What is done before, between and after the attention of a stack of layers; compiled where that is wanted."""
+    """The work before, between and after the attention of a stack of layers; compiled if wanted."""
 
     def __init__(self, eps: float, n_heads: int, n_kv: int, *, compiled: Compiled) -> None:
         self._eps, self._n_heads, self._n_kv = eps, n_heads, n_kv
@@ -136,11 +137,11 @@ class Layers:
 
 
 class Compiled:
-    """Runs functions of tensors, compiled when they first run; where that fails, as they are, and says why."""
+    """Compiles functions of tensors on first use; if that fails, runs them as they are and records why."""
 
     def __init__(self, *, wanted: bool) -> None:
         self.state = "on" if wanted else "off"
-        """``off``, ``on``, or what kept a function from being compiled."""
+        """``off``, ``on``, or why a function could not be compiled."""
         self._made: dict[Callable[..., Any], Callable[..., Any]] = {}
         self._compiled_for: set[tuple[Any, ...]] = set()
 
@@ -156,14 +157,14 @@ class Compiled:
                 _chosen_without_measuring(),
             ):
                 if sizes not in self._compiled_for:
-                    # The compiler looks at the first call's length when it chooses how threads share out a sum.
+                    # The first call's length affects how the compiler splits a sum among threads.
                     first = [_of_first_length(tensor) for tensor in tensors]
                     self._compiled(function)(*_marked(first), *rest)
                     del first
                     self._compiled_for.add(sizes)
                 return self._compiled(function)(*_marked(tensors), *rest)
         except torch._dynamo.exc.TorchDynamoException as error:
-            # A missing compiler, say: nothing about the numbers depends on it.
+            # For example a missing compiler; the numbers do not depend on it.
             self.state = f"off: {first_line(error, most=200)}"
         return function(*tensors, *rest)
 
@@ -174,10 +175,10 @@ class Compiled:
 
 
 def _chosen_without_measuring() -> AbstractContextManager[Any]:
-    """Let no measured time decide in which order the kernels add that are compiled meanwhile.
+    """Turn off autotuning, so that measured times do not decide the order of sums in compiled kernels.
 
     Processes with empty compiler caches, on two H100 in bfloat16, differed in the last bits of 5 to 15 pairs of 60;
-    with this and a first call of one length, in none. The two were not measured apart.
+    with this and a first call of one length, in none. We did not isolate which of the two fixed it.
     """
     import torch._inductor.config as config
 
@@ -188,7 +189,7 @@ def _chosen_without_measuring() -> AbstractContextManager[Any]:
 
 
 def _kind(each: Any, *, whole: bool = False) -> Any:
-    """Return what a function is compiled for anew: a tensor's sizes, all or all but the length, or the value itself."""
+    """Return what requires a new compilation: a tensor's sizes, all or all but the length, or the value."""
     return (each.dtype, each.shape if whole else each.shape[1:]) if isinstance(each, torch.Tensor) else each
 
 
@@ -204,7 +205,7 @@ def _marked(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def stack_rows(linears: Sequence[nn.Linear], pad: bool = False) -> tuple[Tensor, Tensor | None]:
-    """Put the weights of some layers into one tensor, and let the layers look into it.
+    """Move the weights of some layers into one tensor; the layers' own weights become views of it.
 
     Args:
         linears: layers with the same input; all of them have a bias, or none has.
@@ -230,7 +231,7 @@ def stack_rows(linears: Sequence[nn.Linear], pad: bool = False) -> tuple[Tensor,
 
 
 def pad_columns(linear: nn.Linear) -> Tensor:
-    """Return a layer's weight with columns of zeros up to a good size; the layer looks into it."""
+    """Pad a layer's weight with zero columns to a good size; the layer's own weight becomes a view of it."""
     outputs, inputs = linear.weight.shape
     if _padded(inputs) == inputs:
         return linear.weight.data

@@ -1,7 +1,7 @@
-"""Images of the Qwen family on their way to the model: resized on the host, cut into patches on the device.
+"""Prepares images for the Qwen family: resizes them on the host, cuts them into patches on the device.
 
-An image travels as its resized bytes, a twelfth of what its patches take. Resizing is Pillow's, with the
-checkpoint's own rule for the size; the rest is arithmetic on pixels, the same up to a last bit wherever it is done.
+An image is transferred as resized bytes, a twelfth of what its patches take. Pillow resizes it, by the
+checkpoint's own rule for the size; the rest is arithmetic on pixels, the same up to a last bit on any device.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class ResizedImages:
     """How many prompt tokens each takes."""
 
     def pinned(self) -> ResizedImages:
-        """Put the pixels where a GPU reads them while it works."""
+        """Move the pixels to pinned memory, which a GPU reads while it computes."""
         return ResizedImages(self.pixels.pin_memory(), self.grids, self.tokens)
 
 
 class ImagePatches:
-    """What a checkpoint's image processor does, in two steps."""
+    """Does the work of a checkpoint's image processor in two steps."""
 
     def __init__(self, processor: Any) -> None:
         """Read the processor's settings; see :meth:`fits`."""
@@ -59,9 +59,9 @@ class ImagePatches:
 
     @classmethod
     def of(cls, processor: Any) -> ImagePatches | None:
-        """Return this for a processor whose patches it makes; None for one that does something else.
+        """Return an instance that reproduces a processor's patches; None if the processor works differently.
 
-        That is found out by trying, on an image that has to be resized.
+        A test on an image that has to be resized decides.
         """
         if not all(getattr(processor, name, False) for name in ("do_resize", "do_rescale", "do_normalize")):
             return None
@@ -102,7 +102,7 @@ class ImagePatches:
         return ResizedImages(torch.from_numpy(np.concatenate(made)), tuple(grids), tokens)
 
     def patches(self, images: ResizedImages, device: torch.device | str = "cpu") -> Tensor:
-        """Cut images into normalised patches, float32 (patches, values of a patch), on a device."""
+        """Cut images into normalized patches, float32 (patches, values of a patch), on a device."""
         pixels = images.pixels.to(device, non_blocking=True)
         mean, std = self._mean.to(device), self._std.to(device)
         sizes = [height * width * self._patch**2 * 3 for height, width in images.grids]
@@ -118,7 +118,7 @@ class ImagePatches:
         height, width = grid
         image = pixels.view(n, height * patch, width * patch, 3).float() * self._scale
         image = (image - mean) / std
-        # As units of merge x merge patches, row by row; in a patch colour, (time,) height, width.
+        # As units of merge x merge patches, row by row; in a patch: color, (time,) height, width.
         cut = image.view(n, height // merge, merge, patch, width // merge, merge, patch, 3)
         cut = cut.permute(0, 1, 4, 2, 5, 7, 3, 6)
         cut = cut[..., None, :, :].expand(*cut.shape[:6], self._temporal, patch, patch)

@@ -1,12 +1,12 @@
-"""Prefixes and questions of a batch in one pass through a decoder of Qwen2's kind.
+"""Runs the prefixes and questions of a batch in one pass through a Qwen2-style decoder.
 
     tokens        prefix of image 0 | prefix of image 1 | ... | rest of question 0 | rest of question 1 | ...
     attention     a prefix sees itself; the rest of a question sees its image's prefix and itself
 
-Every matrix product runs over all of them at once. Attention alone is done in two calls a layer: the prefixes,
-causally, and the questions on the prefixes' keys and values, which are copied once a question into the cache that
-decoding goes on with. Queries that share keys (grouped-query attention) stand side by side as if they were more
-tokens, so keys are never repeated.
+Every matrix product runs over all of them at once. Only attention takes two calls per layer: the prefixes,
+causally, and the questions on the prefixes' keys and values, which are copied once per question into the
+cache that decoding continues with. Queries that share keys (grouped-query attention) are laid side by side as
+if they were more tokens, so keys are never repeated.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["PackedDecoder"]
 
 #: Caches that are kept for batches of the same shape: one takes a gigabyte or two.
 _KEPT_CACHES = 2
-#: Steps that are run one kernel at a time before a step is recorded as a whole: many batches end before.
+#: Steps to run kernel by kernel before one is recorded as a whole; many batches end before that.
 _STEPS_BEFORE_RECORDING = 2
 
 
@@ -38,7 +38,7 @@ class PackedDecoder:
     """The decoder of one loaded model, sharing its weights."""
 
     def __init__(self, text_model: Any, head: Any, layers: Sequence[int], compiled: Compiled) -> None:
-        """Look into the modules; see :meth:`fits`.
+        """Take over the modules' weights; see :meth:`fits`.
 
         Args:
             text_model: embedding, layers, final norm and rotary embedding; its weights become views of fused ones.
@@ -59,17 +59,17 @@ class PackedDecoder:
         self._frequencies: Tensor = text_model.rotary_emb.inv_freq.to(like.device)
         self._scaling: float = text_model.rotary_emb.attention_scaling
         self._sections: list[int] = _sections(config) or []
-        #: A kernel that reads grouped keys as they are exists for half precision on a GPU alone.
+        #: A kernel that reads grouped keys as they are exists only for half precision on a GPU.
         self._grouped = like.is_cuda and like.dtype != torch.float32
         self._caches: dict[tuple[int, int], _Cache] = {}
 
     def forget(self) -> None:
-        """Let go of the memory that is kept for the next batch."""
+        """Release the memory that is kept for the next batch."""
         self._caches.clear()
 
     @staticmethod
     def fits(text_model: Any) -> bool:
-        """Return whether the modules are those that this file rewrites."""
+        """Return whether this file supports the modules."""
         try:
             config, layer = text_model.config, text_model.layers[0]
             linears = (layer.self_attn.o_proj, layer.mlp.gate_proj, layer.mlp.up_proj, layer.mlp.down_proj)
@@ -112,7 +112,7 @@ class PackedDecoder:
             blocks = [_block(part[:n], batch.prefix_gather, batch.n_images) for part in (query, key, value)]
             of_rests = self._rests(batch, blocks, (query[n:], key[n:], value[n:]), cache.slots[place], mask)
             if place + 1 == len(self._weights):
-                # Nothing reads the last layer's output but the head, which looks at last tokens.
+                # Only the head reads the last layer's output, and only that of last tokens.
                 last = self._layers.after(x[batch.last], of_rests[batch.last - n], weights)
             else:
                 attention = torch.cat([self._prefixes(batch, blocks), of_rests])
@@ -201,14 +201,14 @@ class PackedDecoder:
 
 
 class _Cache:
-    """Keys and values of a batch, and the steps that go on from them.
+    """Keys and values of a batch, and the decoding steps that continue from them.
 
-    On a GPU a step is some hundred small kernels, which take longer to start than to run: it is recorded once as a
-    whole (a CUDA graph) and played again, for every batch of this shape.
+    On a GPU, a step consists of some hundred small kernels, which take longer to start than to run. It is
+    recorded once as a whole (a CUDA graph) and replayed for every batch of this shape.
     """
 
     def __init__(self, step: Callable[..., Tensor], slots: Tensor, axes: int) -> None:
-        """Take zeros, (layers, 2, questions, heads, capacity, head_dim), for so many axes of positions."""
+        """Store zeroed slots, (layers, 2, questions, heads, capacity, head_dim); allocate the rest."""
         _, _, rows, _, capacity, _ = slots.shape
         self.slots = slots
         self._step = step
@@ -221,7 +221,7 @@ class _Cache:
         self._run = 0
 
     def begin(self, batch: Pack) -> None:
-        """Go on from the last token of each question."""
+        """Continue from the last token of each question."""
         before = torch.cat([batch.last.new_tensor([batch.n_prefix - 1]), batch.last[:-1]])
         lengths = batch.last - before
         rows = torch.arange(len(lengths), device=lengths.device)
@@ -238,7 +238,7 @@ class _Cache:
         if not self.slots.is_cuda or self._run < _STEPS_BEFORE_RECORDING:
             self._run += 1
             return self._go()
-        # What is recorded does not run yet, so it is played once for this step too.
+        # Recording does not run anything, so replay it once for this step, too.
         self._recording = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._recording, capture_error_mode="thread_local"):
             self._logits = self._go()
@@ -272,7 +272,7 @@ def _weights(layer: Any) -> LayerWeights:
 
 
 def _sections(config: Any) -> list[int] | None:
-    """Return how many frequencies go by each axis, in turn."""
+    """Return how many frequencies each axis takes, in turn."""
     for name in ("rope_parameters", "rope_scaling"):
         found = (getattr(config, name, None) or {}).get("mrope_section")
         if found is not None:
@@ -281,7 +281,7 @@ def _sections(config: Any) -> list[int] | None:
 
 
 def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    """Turn what is seen into 0, and the rest into -inf."""
+    """Turn a boolean mask into 0 where true and -inf elsewhere."""
     return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, float("-inf"))
 
 

@@ -1,4 +1,4 @@
-"""How the tokens of a batch lie in one pass through a packed decoder: no token is padding.
+"""Lays out the tokens of a batch for one pass through a packed decoder, without padding.
 
 prefix of image 0 | prefix of image 1 | ... | rest of question 0 | rest of question 1 | ...
 """
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Pack", "pack"]
 
-#: A cache has a multiple of so many slots: masks need rows that begin at multiples of 16, and what is made for one
-#: number of slots is used again.
+#: A cache's capacity is a multiple of this: mask rows must begin at multiples of 16, and caches of equal
+#: capacity are reused.
 _SLOTS = 64
 
 
 @dataclass(frozen=True)
 class Pack:
-    """A batch's tokens and how they lie; tensors on the host until :meth:`to`."""
+    """A batch's tokens and their layout; tensors on the host until :meth:`to`."""
 
     ids: Tensor
     """(tokens,)."""
@@ -40,7 +40,7 @@ class Pack:
     next_position: Tensor
     """(questions,) the position of the first generated token."""
     image_of_row: Tensor
-    """(questions,) which prefix each goes on from."""
+    """(questions,) the prefix that each continues."""
     n_prefix: int
     """How many of the tokens belong to prefixes."""
     n_images: int
@@ -72,7 +72,7 @@ def pack(
     rest_positions: Sequence[Tensor],
     image_token: int,
 ) -> Pack:
-    """Lay a batch's tokens out.
+    """Lay out a batch's tokens.
 
     Args:
         prefixes: per image the tokens that all its questions begin with, image tokens included.

@@ -19,7 +19,7 @@ __all__ = ["ImagePrompts"]
 
 
 class ImagePrompts:
-    """Tokenizer, image processor and chat template put together.
+    """Combines tokenizer, image processor and chat template.
 
     transformers' own processor for these models cannot be made without torchvision, for its video half.
     """
@@ -52,7 +52,7 @@ class ImagePrompts:
     def resize(self, images: Sequence[Image]) -> ResizedImages:
         """Resize images on the host, as the checkpoint's settings say.
 
-        A processor that does anything else than is known here makes the patches themselves, on the host.
+        A processor that is not supported here makes the patches itself, on the host.
         """
         if self._patches is not None:
             return self._patches.resize(images)
@@ -60,7 +60,7 @@ class ImagePrompts:
         return ResizedImages(pixels, tuple((height, width) for _, height, width in grids.tolist()), tokens)
 
     def patches(self, images: ResizedImages, device: torch.device) -> Tensor:
-        """Return resized images as normalised patches on a device, (patches, values of a patch)."""
+        """Return resized images as normalized patches on a device, (patches, values of a patch)."""
         if self._patches is not None:
             return self._patches.patches(images, device)
         return images.pixels.to(device, non_blocking=True)

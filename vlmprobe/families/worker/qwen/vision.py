@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QwenVision"]
 
-#: Layouts of so many different batches are kept: benchmarks hold a few image sizes.
+#: Number of batch layouts to cache; benchmarks have only a few image sizes.
 _KEPT = 64
 
 
@@ -42,7 +42,7 @@ class _Spans:
     cumulative: Tensor
     """int32, (stretches + 1,)."""
     alike: bool
-    """Whether all are of one length: they are a block without padding then."""
+    """Whether all have the same length and so form a block without padding."""
     longest: int
     n: int
     gather: Tensor | None
@@ -55,7 +55,7 @@ class _Spans:
 
 @dataclass(frozen=True)
 class _Layout:
-    """What depends on the sizes of a batch's images alone."""
+    """Everything that depends only on the sizes of a batch's images."""
 
     units: Tensor
     """The order of the 2x2 units that puts windows side by side."""
@@ -70,7 +70,7 @@ class QwenVision:
     """The tower of one loaded model, sharing its weights."""
 
     def __init__(self, visual: Any, compiled: Compiled, *, pad: bool) -> None:
-        """Look into the modules; see :meth:`fits`.
+        """Take over the modules' weights; see :meth:`fits`.
 
         Args:
             visual: the model's own tower; its weights become views of fused ones.
@@ -95,7 +95,7 @@ class QwenVision:
 
     @staticmethod
     def fits(visual: Any) -> bool:
-        """Return whether the modules are those that this file rewrites."""
+        """Return whether this file supports the modules."""
         try:
             block, config = visual.blocks[0], visual.config
             parts = (
@@ -147,7 +147,7 @@ class QwenVision:
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, spans: _Spans) -> Tensor:
         if self._varlen is not None and not spans.alike:
             ends, longest = spans.cumulative, spans.longest
-            # A part of the stacked product is no tensor of its own; the kernel takes strides but for the last.
+            # Parts of the stacked product are strided views; only the last axis must be contiguous.
             found = self._varlen(query, key, value, ends, ends, longest, longest)
             return found.reshape(len(query), -1)
 
@@ -247,7 +247,7 @@ def _places(height: int, width: int, merge: int) -> np.ndarray[Any, Any]:
 
 
 def _varlen(device: torch.device, dtype: torch.dtype) -> Callable[..., Tensor] | None:
-    """Return PyTorch's packed attention where there is one for this device and dtype."""
+    """Return PyTorch's packed attention, if there is one for this device and dtype."""
     if device.type != "cuda" or dtype not in {torch.bfloat16, torch.float16}:
         return None
     try:

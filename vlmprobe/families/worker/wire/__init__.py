@@ -1,1 +1,1 @@
-"""How a model in another process is spoken to."""
+"""The protocol between vlmprobe and a model in another process."""

@@ -1,4 +1,4 @@
-"""Import a family's class, and say in one line what keeps it from being imported: here or in a worker."""
+"""Imports a family's class, here or in a worker, and explains in one line why an import fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["load_code"]
 
-#: What every family's code rests on. Where transformers misses one it says anything, or nothing until it loads a model.
+#: Packages that every family needs. If one is missing, transformers raises a misleading error, or none
+#: until it loads a model.
 _FOUNDATION = ("torch", "numpy", "PIL", "transformers", "tokenizers", "safetensors", "huggingface_hub")
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -29,7 +30,7 @@ def load_code(target: str) -> type[Family]:
         MissingPackage: a package that it needs is not installed.
         PackageFault: a package is there in a version that its code cannot use.
         ModelFault: there is no such module or class, or it is no family.
-        Fault: the disk is full, or refuses what a package writes while it is imported.
+        Fault: the disk is full, or a package cannot write a file during its import.
     """
     _look_for(_FOUNDATION)
     module_name, _, name = target.partition(":")
@@ -71,14 +72,14 @@ def _import(name: str) -> ModuleType:
 
 
 def _is_refused_write(error: BaseException) -> bool:
-    """Whether the machine is at fault, not a package: torch looks for a place for temporary files as it is imported."""
+    """Return whether a refused write made the import fail; torch, for one, needs a temporary folder."""
     if not isinstance(error, OSError):
         return False
     return error.errno in _REFUSED or "No usable temporary directory" in str(error)
 
 
 def _transformers_here() -> str:
-    """Name the version that most often does not fit."""
+    """Describe the installed transformers, the package whose version most often does not fit."""
     version = getattr(sys.modules.get("transformers"), "__version__", None)
     return f", where transformers is {version}" if version else ""
 

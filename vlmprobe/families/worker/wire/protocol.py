@@ -1,4 +1,4 @@
-"""What goes over the pipes between vlmprobe and a worker: framed JSON with binary blobs, no pickle.
+"""The protocol between vlmprobe and a worker: framed JSON with binary blobs over pipes, no pickle.
 
     frame = b"vlmp" | version, 1 byte | header's length, 4 bytes, big endian | header, JSON in UTF-8 | blobs
 
@@ -35,13 +35,13 @@ __all__ = [
 _MAGIC = b"vlmp"
 _VERSION = 1
 _HEAD = struct.Struct(">4sBI")
-#: No header or blob of ours comes near these; a stream that got out of step would.
+#: No valid header or blob comes near these; a stream that got out of sync would.
 _MAX_HEADER = 64 * 2**20
 _MAX_BLOB = 16 * 2**30
 
 
 class ProtocolError(Exception):
-    """The stream holds something else than a frame."""
+    """The stream holds something other than a frame."""
 
 
 def send(stream: IO[bytes], header: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
@@ -57,7 +57,7 @@ def receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[bytes]] | None:
     """Read one frame; None when the stream ends before one begins.
 
     Raises:
-        ProtocolError: what comes is no frame, one of another version, or one cut short.
+        ProtocolError: the data is not a frame, is of another version, or is cut short.
     """
     head = stream.read(_HEAD.size)
     if not head:
@@ -97,12 +97,12 @@ def read_options(said: dict[str, Any]) -> LoadOptions:
 
 
 def write_info(info: ModelInfo) -> dict[str, Any]:
-    """Return what was loaded as JSON."""
+    """Return a model's info as JSON."""
     return asdict(info)
 
 
 def read_info(said: dict[str, Any]) -> ModelInfo:
-    """Return what was loaded from JSON."""
+    """Return a model's info from JSON."""
     return ModelInfo(**{**said, "layers": tuple(said["layers"])})
 
 

@@ -28,11 +28,11 @@ Answer = tuple[dict[str, Any], list[bytes]]
 
 
 def serve(target: str, calls: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer calls of the family at ``module:class``; end with the parent, also in the middle of a batch.
+    """Serve calls to the family at ``module:class``; exit with the parent, even in the middle of a batch.
 
-    A batch is made ready while the model answers the one before.
+    A batch is prepared while the model infers the one before.
     """
-    # One thread's images wait for the other's turn: half a millisecond, not five.
+    # Preparing images waits for the GIL: half a millisecond at a time, not five.
     sys.setswitchinterval(_TURN_S)
     waiting: queue.Queue[Answer] = queue.Queue()
     ready: queue.Queue[Callable[[], Answer]] = queue.Queue(maxsize=1)
@@ -88,7 +88,7 @@ class _Worker:
         self._model: Family | None = None
 
     def make_ready(self, said: dict[str, Any], blobs: list[bytes]) -> Callable[[], Answer]:
-        """Do what needs no model; return what gives the answer."""
+        """Do the part that needs no model; return a function that computes the reply."""
         call = said["call"]
         if call == "resolve":
             return lambda: self._resolve(said)
