@@ -81,7 +81,7 @@ class Workspace:
         """The database, whatever its schema; the file may not exist."""
         from vlmprobe.store.engine import Database
 
-        return Database(self.settings.database_path, tell=self.console.warn)
+        return Database(self.settings.database_path, warn=self.console.warn)
 
     @cached_property
     def database(self) -> Database:
@@ -136,4 +136,4 @@ class Workspace:
 
         # In the colors of the figures; MLflow's own choice makes two scales alike.
         color = step_color(run.samples_seen)
-        return deliver_run(self.storage, run, tell=self.console.warn, color=color, replay=replay)
+        return deliver_run(self.storage, run, warn=self.console.warn, color=color, replay=replay)

@@ -26,7 +26,7 @@ def test_a_resample_is_the_study_with_its_pairs_repeated(dim):
     weights = rng.integers(0, 3, size=(300, n))
     groups = Groups(codes, right, np.arange(n))
     order = groups.order()
-    vectors = LayerVectors(orig, orig + deltas, order, groups.take(order), list(Subset))
+    vectors = LayerVectors(orig, orig + deltas, order, groups.select(order), list(Subset))
 
     sums = vectors.sums(weights[:, order])
 

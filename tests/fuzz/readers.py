@@ -38,7 +38,7 @@ from vlmprobe.pairs import (
     parse_category,
     read_boxes,
     read_dataset,
-    summarise,
+    summarize,
 )
 from vlmprobe.pairs.images import decode_base64, image_facts
 from vlmprobe.safe_names import file_part, safe_name
@@ -155,7 +155,7 @@ def _damaged_tsv(seed: int, encoding: str, newline: bytes) -> bytes:
 def _read_tsv(content: bytes, folder: Path) -> object:
     (folder / "bench.tsv").write_bytes(content)
     dataset = read_dataset(folder / "bench.tsv", decode=True)
-    summarise(dataset)
+    summarize(dataset)
     for template in TEMPLATES:
         with suppress(VlmprobeError):  # a file that spells its questions out can have no other
             dataset.under(template)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmprobe.errors import InputError, MissingPackageError
-from vlmprobe.pairs import Box, BoxProblem, normalise_name, read_boxes
+from vlmprobe.pairs import Box, BoxProblem, normalize_name, read_boxes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +57,7 @@ def test_a_file_is_known_by_its_content_not_its_ending(tmp_path: Path) -> None:
 
 def test_the_centre_is_in_pixels_from_the_upper_left() -> None:
     """Half the width and half the height from the corner."""
-    assert Box(10, 20, 30, 41).centre == (25.0, 40.5)
+    assert Box(10, 20, 30, 41).center == (25.0, 40.5)
 
 
 def test_objects_are_found_by_question_and_name_however_written(tmp_path: Path) -> None:
@@ -81,13 +81,13 @@ def test_objects_are_found_by_question_and_name_however_written(tmp_path: Path) 
 )
 def test_names_are_compared_without_what_carries_no_meaning(written: str, name: str) -> None:
     """Other articles stay, as they do in the questions."""
-    assert normalise_name(written) == name
+    assert normalize_name(written) == name
 
 
 @given(st.text(alphabet="theTHE .\t\nacup", max_size=20))
 def test_a_normalised_name_stays_as_it_is(name: str) -> None:
     """Normalising twice is normalising once."""
-    assert normalise_name(normalise_name(name)) == normalise_name(name)
+    assert normalize_name(normalize_name(name)) == normalize_name(name)
 
 
 @pytest.mark.parametrize("value", [7, 7.0, "7", " 7 "])

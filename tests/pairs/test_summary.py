@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vlmprobe.pairs import ProblemGroup, read_dataset, summarise
+from vlmprobe.pairs import ProblemGroup, read_dataset, summarize
 
 
 def test_summary(tsv: Any) -> None:
@@ -17,7 +17,7 @@ def test_summary(tsv: Any) -> None:
         tsv.horizontal(category="on"),
         tsv.distance("cup", "bed", "unknown", "unknown"),
     )
-    summary = summarise(read_dataset(path, max_per_category=1))
+    summary = summarize(read_dataset(path, max_per_category=1))
     assert (summary.name, summary.n_rows, summary.n_pairs, summary.n_images) == ("bench", 6, 2, 1)
     assert summary.made == {"left": 2, "right": 0, "above": 0, "below": 0, "far": 1, "close": 0}
     assert summary.sampled == {"left": 1, "right": 0, "above": 0, "below": 0, "far": 1, "close": 0}

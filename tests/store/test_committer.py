@@ -218,7 +218,7 @@ def test_shards_without_rows_are_adopted(
     write_shard(spool, shard_content(5, ("5",), run_id="r2"))
     (spool / "notes.safetensors").touch()
     told: list[str] = []
-    assert adopt_orphans(study.database, spool, "r1", tell=told.append) == 2
+    assert adopt_orphans(study.database, spool, "r1", warn=told.append) == 2
     assert len(told) == 1
     assert told[0].startswith(f"{cut}: truncated")
     assert told[0].endswith("removed, its pairs are asked again")

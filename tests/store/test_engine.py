@@ -130,7 +130,7 @@ def test_a_foreign_process_is_waited_for_and_named_once(notes: Database, child: 
         told.append(line)
         heard.set()
 
-    database = Database(notes.path, tell=tell)
+    database = Database(notes.path, warn=tell)
     holder = child(HOLD, notes.path)
     assert holder.read() == "held"
     done: list[list[tuple[str, int]]] = []

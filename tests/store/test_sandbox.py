@@ -109,7 +109,7 @@ def test_a_query_waits_for_a_foreign_process(data: Any, child: Any) -> None:
         told.append(line)
         holder.finish()
 
-    assert run_sql(data, "SELECT count(*) AS n FROM runs", tell=tell).rows == ((2,),)
+    assert run_sql(data, "SELECT count(*) AS n FROM runs", warn=tell).rows == ((2,),)
     assert len(told) == 1
     assert f"PID {holder.pid}" in told[0]
 

@@ -132,7 +132,7 @@ def alignment_metrics(
     everything = Quads(vertical, distance, vertical_signs, distance_signs, numbers, weights, flips)
     subsets = {Subset.ALL: everything}
     if both_correct is not None:
-        subsets[Subset.BOTH_CORRECT] = everything.take(np.asarray(both_correct, dtype=bool))
+        subsets[Subset.BOTH_CORRECT] = everything.select(np.asarray(both_correct, dtype=bool))
     return [
         metric
         for subset, quads in subsets.items()
@@ -145,7 +145,7 @@ def _subset_metrics(quads: Quads, known: bool, maker: MetricMaker) -> Iterator[M
     n = len(directed)
     n_zero = float((~directed).sum()) if n else nan
     yield maker.metric(ZERO_QUADS, ZERO_QUADS.targets[0], n_zero, n)
-    quads = quads.take(directed).in_fewer_dimensions()
+    quads = quads.select(directed).in_fewer_dimensions()
     yield from _set_metrics(PUBLISHED, "", quads, maker)
     consistent = quads.vertical_signs == quads.distance_signs
     canonical = quads.sign_corrected()
@@ -154,7 +154,7 @@ def _subset_metrics(quads: Quads, known: bool, maker: MetricMaker) -> Iterator[M
         (f"/{CONSISTENT}", consistent),
         (f"/{COUNTER}", ~consistent),
     ):
-        yield from _set_metrics(CANONICAL, suffix, canonical.take(rows & known), maker)
+        yield from _set_metrics(CANONICAL, suffix, canonical.select(rows & known), maker)
 
 
 def _set_metrics(entry: Entry, suffix: str, quads: Quads, maker: MetricMaker) -> Iterator[Metric]:

@@ -55,7 +55,7 @@ class Groups:
         """Return the pairs' numbers, group after group: by category, then right and not."""
         return np.lexsort((~self.right, self.codes))
 
-    def take(self, places: IntArray) -> Groups:
+    def select(self, places: IntArray) -> Groups:
         """Return some pairs, or all of them in another order."""
         return Groups(self.codes[places], self.right[places], self.images[places])
 

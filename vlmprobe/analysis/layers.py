@@ -110,7 +110,7 @@ class LayerMetrics:
         right = np.ones(self._n, dtype=bool) if both_correct is None else np.asarray(both_correct, dtype=bool)
         groups = Groups(codes, right, np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)[1])
         self._order = groups.order()
-        self._groups = groups.take(self._order)
+        self._groups = groups.select(self._order)
         self._weights = weights[:, self._order]
         self._seed = seed
         self._subsets = [Subset.ALL] if both_correct is None else [Subset.ALL, Subset.BOTH_CORRECT]

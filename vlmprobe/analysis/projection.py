@@ -109,28 +109,28 @@ def _principal(
     dtype = precision if min(n, dim) > _IN_DOUBLE else np.float64
     vectors = vectors.astype(np.promote_types(vectors.dtype, dtype), copy=False)
     mean = vectors.mean(axis=0, dtype=np.float64).astype(vectors.dtype)
-    centred = (vectors - mean).astype(dtype, copy=False)
+    centered = (vectors - mean).astype(dtype, copy=False)
     # What remains of equal vectors after subtracting the mean is rounding, not variance.
-    if np.abs(centred).max() <= _ROUNDING * np.abs(vectors).max():
+    if np.abs(centered).max() <= _ROUNDING * np.abs(vectors).max():
         return np.full((n, k), nan), (nan,) * k
-    components = _components(centred, k).astype(np.float64)
+    components = _components(centered, k).astype(np.float64)
     largest = components[np.arange(k), np.abs(components).argmax(axis=1)]
     # In float32, the vectors of the decomposition have length 1 to six digits only.
     components *= (np.sign(largest) / np.linalg.norm(components, axis=1))[:, None]
-    points: FloatArray = (centred @ components.T.astype(dtype)).astype(np.float64)
+    points: FloatArray = (centered @ components.T.astype(dtype)).astype(np.float64)
     variances = np.square(points).sum(axis=0)
-    total = float(np.einsum("ij,ij->", centred, centred, dtype=np.float64))
+    total = float(np.einsum("ij,ij->", centered, centered, dtype=np.float64))
     # Without variance, a direction is made of rounding errors, and coordinates along it are meaningless.
     flat = variances <= _NO_VARIANCE[dtype] * total
     points[:, flat] = variances[flat] = 0.0
     return points, tuple((variances / total).clip(0.0, 1.0).tolist())
 
 
-def _components(centred: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:
+def _components(centered: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:
     """Return the first k right singular vectors, (k, D); a fixed start vector makes them reproducible."""
-    if min(centred.shape) <= _DENSE:
-        return np.linalg.svd(centred, full_matrices=False)[2][:k]
+    if min(centered.shape) <= _DENSE:
+        return np.linalg.svd(centered, full_matrices=False)[2][:k]
     from scipy.sparse.linalg import svds
 
-    start = np.random.Generator(np.random.PCG64(0)).normal(size=min(centred.shape))
-    return np.asarray(svds(centred, k, v0=start.astype(centred.dtype))[2][::-1])
+    start = np.random.Generator(np.random.PCG64(0)).normal(size=min(centered.shape))
+    return np.asarray(svds(centered, k, v0=start.astype(centered.dtype))[2][::-1])

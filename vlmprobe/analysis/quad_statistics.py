@@ -36,7 +36,7 @@ class Quads:
     weights: npt.NDArray[Any]
     flips: npt.NDArray[np.int8]
 
-    def take(self, rows: BoolArray) -> Quads:
+    def select(self, rows: BoolArray) -> Quads:
         """Keep some quads; images were drawn among all, so the size of a subset varies with the resample."""
         return Quads(
             self.vertical[rows],

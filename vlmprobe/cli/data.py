@@ -67,9 +67,9 @@ def check(
 
 def _print_summary(dataset: Dataset) -> None:
     from vlmprobe.cli.console import print_rows
-    from vlmprobe.pairs import summarise
+    from vlmprobe.pairs import summarize
 
-    summary = summarise(dataset)
+    summary = summarize(dataset)
     typer.echo(
         f"{plain_text(str(dataset.path))}: {dataset.form} form, {dataset.n_rows} rows, {len(dataset.problems)} problems"
     )

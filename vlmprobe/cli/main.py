@@ -27,7 +27,7 @@ from vlmprobe.cli.plot import plot
 from vlmprobe.cli.query import query
 from vlmprobe.cli.run import run
 from vlmprobe.cli.runs import runs
-from vlmprobe.cli.session import STOPPED, Told, ignore_stops
+from vlmprobe.cli.session import STOPPED, ReportedExit, ignore_stops
 from vlmprobe.cli.sql import sql
 from vlmprobe.cli.sync import sync
 from vlmprobe.cli.ui import ui
@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(0)
         typer.echo(f"error: {plain_text(' '.join(text.split())).rstrip('.')}{where}", err=True)
         sys.exit(getattr(error, "exit_code", 2))
-    if code == _STOPPED and not isinstance(code, Told):
+    if code == _STOPPED and not isinstance(code, ReportedExit):
         # Stopped outside of a session, for example while the command was loading.
         typer.echo(f"error: {STOPPED}", err=True)
     _leave(code if isinstance(code, int) else 0)

@@ -26,7 +26,7 @@ def query(
     output: Output,
 ) -> None:
     """Run one of the queries that ship with vlmprobe (folder queries/), or list them."""
-    from vlmprobe.workflows.query import ask_query, query_list
+    from vlmprobe.workflows.query import query_by_name, query_list
 
     if name is None:
         output.rows(query_list())
@@ -37,7 +37,7 @@ def query(
 
         typer.echo(query_text(name))
         return
-    table = ask_query(workspace, name, given)
+    table = query_by_name(workspace, name, given)
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     output.rows(rows, table.columns)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.workspace import Workspace
 
-__all__ = ["STOPPED", "Told", "ignore_stops", "session"]
+__all__ = ["STOPPED", "ReportedExit", "ignore_stops", "session"]
 
 STOPPED = "stopped; what was done is kept, the same command goes on from there"
 
@@ -74,7 +74,7 @@ def ignore_stops() -> None:
         signal.signal(stop, signal.SIG_IGN)
 
 
-class Told(int):
+class ReportedExit(int):
     """An exit code whose reason has been printed; typer itself returns the same number without a message."""
 
 
@@ -82,4 +82,4 @@ def _fail(message: str, code: int, *, debug: bool) -> None:
     if debug:
         traceback.print_exc()
     typer.echo(f"error: {plain_text(' '.join(message.split()))}", err=True)
-    raise typer.Exit(Told(code))
+    raise typer.Exit(ReportedExit(code))

@@ -13,7 +13,7 @@ from vlmprobe.extraction.image_loader import read_items
 from vlmprobe.extraction.loop import Extraction
 from vlmprobe.extraction.request import resume_line
 from vlmprobe.store.committer import Committer, adopt_orphans
-from vlmprobe.store.delivery import Delivery, deliver_end, tell_away
+from vlmprobe.store.delivery import Delivery, deliver_end, warn_offline
 from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
 from vlmprobe.store.runs import finished_pairs, get_run, set_status
 
@@ -64,7 +64,7 @@ class RunSession:
 
     def find_done(self, *, resumed: bool) -> set[str]:
         """Return the pairs that are already done, including those of shards left in the spool."""
-        adopted = adopt_orphans(self._database, self.spool, self.run.run_id, tell=self._console.warn)
+        adopted = adopt_orphans(self._database, self.spool, self.run.run_id, warn=self._console.warn)
         with self._database.transaction() as connection:
             # Read it again: another process may have continued the run before we held the lease.
             self.run = get_run(connection, self.run.run_id)
@@ -145,8 +145,8 @@ class RunSession:
                 f"no pair could be answered; the first said: {result.first_failure}; "
                 f"see table failures of run {self.run.run_id}"
             )
-        if self._delivery.waited:
-            tell_away(self._console.warn, str(self._delivery.problem))
+        if self._delivery.gave_up:
+            warn_offline(self._console.warn, str(self._delivery.problem))
             return self._delivery
         if status == "interrupted":
             deliver_end(self._workspace.tracker, self.run, self._console.warn)

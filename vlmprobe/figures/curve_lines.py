@@ -216,10 +216,10 @@ def wants_log(curves: Sequence[LayerCurve], limits: tuple[float, float] | None =
     return bool(values) and min(values) > 0 and max(values) > _LOG_FROM_RATIO * min(values)
 
 
-def say_if_empty(panel: Axes, curves: Iterable[LayerCurve]) -> None:
+def write_if_empty(panel: Axes, curves: Iterable[LayerCurve]) -> None:
     """Write "no data" where no curve has a value."""
     if not any(finite(curve.values) for curve in curves):
-        frame.say_no_data(panel)
+        frame.write_no_data(panel)
 
 
 def finite(values: Iterable[float]) -> list[float]:

@@ -157,7 +157,7 @@ def marks(panel: Axes, points: npt.NDArray[Any], area: float, look: dict[str, An
     return marks
 
 
-def say_no_data(axes: Axes) -> None:
+def write_no_data(axes: Axes) -> None:
     """Write "no data" in the middle of a panel."""
     axes.text(
         0.5,

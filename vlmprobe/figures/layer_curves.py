@@ -242,7 +242,7 @@ def _draw(
 def _draw_lines(
     panel: Axes, layout: _Layout, shown: Mapping[Any, LayerCurve], unreliable: Unreliable | None
 ) -> None:
-    lines.say_if_empty(panel, shown.values())
+    lines.write_if_empty(panel, shown.values())
     for place, (line, (look, _)) in enumerate(layout.lines.items()):
         if curve := shown.get(line):
             faded = validity.is_faded(unreliable, *_scale(curve), curve.target)

@@ -96,7 +96,7 @@ def draw(panel: Axes, readings: Sequence[Reading], looks: Mapping[str, Look], *,
             if part:
                 _series(panel, [places[one.scale] + offset for one in part], part, look, linestyle)
     if not any(math.isfinite(one.value) for one in readings):
-        frame.say_no_data(panel)
+        frame.write_no_data(panel)
     _draw_axis(panel, places, {one.scale: one.samples_seen for one in readings}, brief=brief)
 
 

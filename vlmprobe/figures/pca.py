@@ -169,7 +169,7 @@ def _scatter(panel: Axes, cloud: PointCloud, *, by_axis: bool, faded: frozenset[
     labels, sides = np.asarray(cloud.labels, dtype=np.str_), np.asarray(cloud.sides, dtype=np.str_)
     area = _AREA if len(labels) < _SMALL_FROM else _SMALL_AREA
     if not np.isfinite(cloud.points[:, :2]).any():
-        frame.say_no_data(panel)
+        frame.write_no_data(panel)
     for category in CATEGORIES:
         rows = labels == category
         hollow = rows & (sides == Side.SWAP) if len(sides) else np.zeros(len(rows), dtype=bool)

@@ -232,7 +232,7 @@ def _draw(figure: Figure | None, columns: Sequence[_Column], looks: Mapping[str,
             if shown:
                 training.draw(panel, shown, looks, brief=len(columns) > 2)
             else:
-                frame.say_no_data(panel)
+                frame.write_no_data(panel)
             if column.ylim is not None:
                 panel.set_ylim(*column.ylim)
             if column.whole:

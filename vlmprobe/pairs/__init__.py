@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from vlmprobe.pairs.answers import CHECKERS, AnswerCheck, check_answer
 from vlmprobe.pairs.axes import AXES, CATEGORIES, Axis, Category, Side, Subset, parse_category
-from vlmprobe.pairs.boxes import Box, Boxes, BoxProblem, normalise_name, read_boxes
+from vlmprobe.pairs.boxes import Box, Boxes, BoxProblem, normalize_name, read_boxes
 from vlmprobe.pairs.dataset import READER_VERSION, Dataset, read_dataset
 from vlmprobe.pairs.images import MAX_PIXELS, decode_image
 from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, TEMPLATES, Template, get_template, is_under
 from vlmprobe.pairs.quads import OUTCOMES, PERSPECTIVES, QuadLink, QuadSet, link_quads
-from vlmprobe.pairs.summary import DatasetSummary, ProblemGroup, summarise
+from vlmprobe.pairs.summary import DatasetSummary, ProblemGroup, summarize
 from vlmprobe.pairs.swap_pair import Origin, Question, RowProblem, SwapPair
 
 __all__ = [
@@ -46,9 +46,9 @@ __all__ = [
     "get_template",
     "is_under",
     "link_quads",
-    "normalise_name",
+    "normalize_name",
     "parse_category",
     "read_boxes",
     "read_dataset",
-    "summarise",
+    "summarize",
 ]

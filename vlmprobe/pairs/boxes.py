@@ -18,7 +18,7 @@ from vlmprobe.pairs.box_sources import raw_rows
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Box", "BoxProblem", "Boxes", "normalise_name", "read_boxes"]
+__all__ = ["Box", "BoxProblem", "Boxes", "normalize_name", "read_boxes"]
 
 _SIDES = ("x", "y", "width", "height")
 #: No image side comes near this; a larger number means damage, and its sums could overflow.
@@ -37,7 +37,7 @@ class Box:
     height: float
 
     @property
-    def centre(self) -> tuple[float, float]:
+    def center(self) -> tuple[float, float]:
         """The centre (x, y)."""
         return self.x + self.width / 2, self.y + self.height / 2
 
@@ -67,10 +67,10 @@ class Boxes:
         """Return the boxes of an object: none where it is unknown, several where the name is ambiguous."""
         if question_id is None:
             return ()
-        return self.by_question.get(question_id, {}).get(normalise_name(name), ())
+        return self.by_question.get(question_id, {}).get(normalize_name(name), ())
 
 
-def normalise_name(name: str) -> str:
+def normalize_name(name: str) -> str:
     """Return a name in comparable form: lower case, single spaces, no final period, no leading "the"."""
     bare = " ".join(name.split()).casefold().rstrip(" .")
     while bare.startswith("the "):
@@ -175,7 +175,7 @@ def _named_boxes(objects: object) -> list[tuple[object, object]]:
 
 
 def _name(value: object) -> str:
-    name = normalise_name(value) if isinstance(value, str) else ""
+    name = normalize_name(value) if isinstance(value, str) else ""
     if not name:
         raise _BadRowError("name", f"{_short(value)} is no name")
     return name

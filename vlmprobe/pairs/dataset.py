@@ -183,7 +183,7 @@ def read_dataset(
             form = _recognise(path, reader.header)
             reading = Reading(form(seed), reader.header, decode=decode)
             for row in reader:
-                reading.take(row)
+                reading.add_row(row)
                 if len(reading.problems) > MAX_PROBLEMS:
                     raise InputError(_too_many(path, reading.problems[0]))
                 if progress is not None:

@@ -130,7 +130,7 @@ def _outside(pair: SwapPair, boxes: Mapping[str, Box]) -> list[RowProblem]:
     """Report a box outside the image; it may belong to another image or to another size of this one."""
     width, height = pair.image_width, pair.image_height
     for name, box in boxes.items():
-        x, y = box.centre
+        x, y = box.center
         if not (0 <= x <= width and 0 <= y <= height):
             why = f"the centre of {name[:60]!r}, ({x:g}, {y:g}), is outside the {width} x {height} image"
             return [RowProblem(pair.line, "box", f"{why}; boxes must be in its pixels")]
@@ -139,7 +139,7 @@ def _outside(pair: SwapPair, boxes: Mapping[str, Box]) -> list[RowProblem]:
 
 def _vertical_category(subject: Box, reference: Box, image_height: int) -> Category | None:
     """Return whether the subject is above or below the reference; None if their centers are about level."""
-    lower_by = subject.centre[1] - reference.centre[1]
+    lower_by = subject.center[1] - reference.center[1]
     if abs(lower_by) < _LEVEL_SHARE * image_height:
         return None
     return Category.ABOVE if lower_by < 0 else Category.BELOW

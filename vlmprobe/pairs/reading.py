@@ -36,7 +36,7 @@ class Reading:
         self._decode = decode
         self._line_of: dict[str, int] = {}
 
-    def take(self, row: Row | RowProblem) -> None:
+    def add_row(self, row: Row | RowProblem) -> None:
         """Process the file's next row."""
         self.n_rows += 1
         if isinstance(row, RowProblem):

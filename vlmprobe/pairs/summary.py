@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vlmprobe.pairs.dataset import Dataset
     from vlmprobe.pairs.swap_pair import RowProblem
 
-__all__ = ["DatasetSummary", "ProblemGroup", "summarise"]
+__all__ = ["DatasetSummary", "ProblemGroup", "summarize"]
 
 _MAX_LINES = 10
 
@@ -53,7 +53,7 @@ class DatasetSummary:
     """The original and the swapped question of the first pair of each axis that has one."""
 
 
-def summarise(dataset: Dataset) -> DatasetSummary:
+def summarize(dataset: Dataset) -> DatasetSummary:
     """Count a dataset's rows, pairs, images and problems."""
     sampled = dict.fromkeys(CATEGORIES, 0)
     examples: dict[Axis, tuple[str, str]] = {}

@@ -108,14 +108,14 @@ class Committer:
                 self._storage,
                 self._run_id,
                 iter(self._uploads.get, None),
-                is_awaited=lambda: self._closing,
+                is_closing=lambda: self._closing,
             )
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             self._failure = self._failure or error
 
 
 def adopt_orphans(
-    database: Database, folder: Path, run_id: str, *, tell: Callable[[str], None] | None = None
+    database: Database, folder: Path, run_id: str, *, warn: Callable[[str], None] | None = None
 ) -> int:
     """Write the rows of shards that a crash left in the spool without rows; return how many shards.
 
@@ -134,8 +134,8 @@ def adopt_orphans(
             shard = read_header(path)
         except InputError as error:
             path.unlink()
-            if tell is not None:
-                tell(f"{error}; removed, its pairs are asked again")
+            if warn is not None:
+                warn(f"{error}; removed, its pairs are asked again")
             continue
         if shard.run_id == run_id:
             with database.transaction() as connection:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vlmprobe.store.storage import Storage
     from vlmprobe.store.tracking import Tracker
 
-__all__ = ["Delivery", "deliver_end", "deliver_run", "note_changes", "tell_away", "upload_shards"]
+__all__ = ["Delivery", "deliver_end", "deliver_run", "flag_outdated", "upload_shards", "warn_offline"]
 
 #: After this many failed uploads in a row the rest waits for ``vlmprobe sync``.
 _PATIENCE = 2
@@ -41,7 +41,7 @@ class Delivery:
     uploaded: int
     waiting: int
     problem: str | None = None
-    waited: bool = False
+    gave_up: bool = False
     """Whether MLflow failed while the run was only waiting for it; trying again would double the wait."""
 
 
@@ -49,7 +49,7 @@ def deliver_run(
     storage: Storage,
     run: Run,
     *,
-    tell: Callable[[str], None],
+    warn: Callable[[str], None],
     color: str | None = None,
     replay: bool = False,
 ) -> Delivery:
@@ -58,7 +58,7 @@ def deliver_run(
     Args:
         storage: the database (the source of truth) and MLflow.
         run: a complete run.
-        tell: called with a warning when MLflow is unreachable.
+        warn: called with a warning when MLflow is unreachable.
         color: of the run in MLflow's charts; MLflow's own choice when None.
         replay: log metrics that were logged before, too (which adds nothing to what is there).
     """
@@ -75,7 +75,7 @@ def deliver_run(
         if mlflow_run_id != run.mlflow_run_id:
             if run.mlflow_run_id is not None:
                 _fetch_all(places, storage)
-            run = _show_by(database, run, mlflow_run_id)
+            run = _relink(database, run, mlflow_run_id)
         with database.transaction() as connection:
             waiting = shard_places(connection, run.run_id, unsynced_only=True)
             metrics = read_metrics(connection, run.run_id)
@@ -87,7 +87,7 @@ def deliver_run(
         tracker.remove_twins(run, mlflow_run_id)
         tracker.finish(mlflow_run_id, "FINISHED", color=color)
     except TrackingError as error:
-        tell_away(tell, str(error))
+        warn_offline(warn, str(error))
         return Delivery(0, n_waiting, str(error))
     return delivery
 
@@ -112,29 +112,29 @@ def _send(storage: Storage, mlflow_run_id: str, run_id: str, metrics: Sequence[S
         set_config(connection, run_id, {key: value for key, value in config.items() if key != MLFLOW_SENDING})
 
 
-def tell_away(tell: Callable[[str], None], problem: str) -> None:
+def warn_offline(warn: Callable[[str], None], problem: str) -> None:
     """Warn that MLflow is not up to date, and name the command that delivers the rest."""
-    tell(f"{problem}; everything is in the database and the spool, 'vlmprobe sync' delivers it later")
+    warn(f"{problem}; everything is in the database and the spool, 'vlmprobe sync' delivers it later")
 
 
-def deliver_end(tracker: Tracker, run: Run, tell: Callable[[str], None]) -> None:
+def deliver_end(tracker: Tracker, run: Run, warn: Callable[[str], None]) -> None:
     """Mark a stopped run as killed in MLflow, if it is there."""
     if run.mlflow_run_id is None:
         return
     try:
         tracker.finish(run.mlflow_run_id, "KILLED")
     except TrackingError as error:
-        tell(str(error))
+        warn(str(error))
 
 
-def note_changes(connection: Connection, run_id: str, update: MetricsUpdate) -> None:
+def flag_outdated(connection: Connection, run_id: str, update: MetricsUpdate) -> None:
     """Flag that MLflow needs a fresh run if it shows, or may show, values that have changed since."""
     run = get_run(connection, run_id)
     if update.outdated or (update.changed and run.is_being_sent):
         set_config(connection, run_id, {**run.config, MLFLOW_OUTDATED: True})
 
 
-def _show_by(database: Database, run: Run, mlflow_run_id: str) -> Run:
+def _relink(database: Database, run: Run, mlflow_run_id: str) -> Run:
     """Link a run to another MLflow run, which has none of its metrics and shards yet.
 
     This happens when values changed, since a chart would draw old and new points as one line, and when
@@ -154,7 +154,7 @@ def upload_shards(
     run_id: str,
     shards: Iterable[tuple[int, Path]],
     *,
-    is_awaited: Callable[[], bool] = lambda: False,
+    is_closing: Callable[[], bool] = lambda: False,
 ) -> Delivery:
     """Log shards as artifacts of the run's MLflow run; what cannot be delivered stays in the spool.
 
@@ -162,9 +162,9 @@ def upload_shards(
     """
     uploaded = waiting = failed_in_a_row = 0
     problem: str | None = None
-    waited = False
+    gave_up = False
     for number, path in shards:
-        if failed_in_a_row >= _PATIENCE or waited:
+        if failed_in_a_row >= _PATIENCE or gave_up:
             waiting += 1
             continue
         try:
@@ -176,20 +176,20 @@ def upload_shards(
             failed_in_a_row += 1
             waiting += 1
             problem = str(error)
-            waited = is_awaited()
+            gave_up = is_closing()
             continue
         failed_in_a_row = 0
         with storage.database.transaction() as connection:
             if run.mlflow_run_id != mlflow_run_id:
                 set_mlflow_run(connection, run_id, mlflow_run_id)
                 if run.mlflow_run_id is not None:
-                    _begin_anew(connection, run_id)
+                    _reset_synced(connection, run_id)
             mark_synced(connection, run_id, number, uri)
         uploaded += 1
-    return Delivery(uploaded, waiting, problem, waited)
+    return Delivery(uploaded, waiting, problem, gave_up)
 
 
-def _begin_anew(connection: Connection, run_id: str) -> None:
+def _reset_synced(connection: Connection, run_id: str) -> None:
     """Mark what the new MLflow run lacks as not delivered, because someone deleted the previous one.
 
     Skip shards that exist only there; they can be downloaded from a deleted run until it is purged.

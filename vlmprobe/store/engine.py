@@ -52,16 +52,16 @@ def file_lock(path: Path, *, wait: bool = True) -> Iterator[int]:
 class Database:
     """One DuckDB file, opened afresh for each transaction and never held during inference."""
 
-    def __init__(self, path: Path, *, tell: Callable[[str], None] | None = None) -> None:
+    def __init__(self, path: Path, *, warn: Callable[[str], None] | None = None) -> None:
         """Store the path; nothing is opened yet.
 
         Args:
             path: the file; its folder need not exist yet.
-            tell: receives one line when a foreign process makes us wait.
+            warn: receives one line when a foreign process makes us wait.
         """
         self.path = path
-        self._tell = tell
-        self._told: set[str] = set()
+        self._warn = warn
+        self._warned: set[str] = set()
         # flock does not exclude threads that share a descriptor, and two opens in one process share an instance.
         self._threads = threading.RLock()
         self._busy = False
@@ -178,15 +178,15 @@ class Database:
             text = str(error.orig)
             if "Could not set lock" not in text:
                 raise DatabaseError(explain_failure(self.path, text)) from error
-            self._tell_once(text)
+            self._warn_once(text)
             return None
 
-    def _tell_once(self, text: str) -> None:
+    def _warn_once(self, text: str) -> None:
         match = _HOLDER.search(text)
         holder = f"process {match.group(1)}" if match else "another process"
-        if holder not in self._told and self._tell is not None:
-            self._told.add(holder)
-            self._tell(
+        if holder not in self._warned and self._warn is not None:
+            self._warned.add(holder)
+            self._warn(
                 f"{self.path} is held by {holder}; waiting for it (close that DuckDB session to go on)"
             )
 

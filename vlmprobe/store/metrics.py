@@ -25,12 +25,12 @@ __all__ = [
     "MetricsUpdate",
     "StoredMetric",
     "analyzed_runs",
-    "digest_is_kept",
-    "keep_digest",
+    "digest_matches",
     "mark_metrics_synced",
     "read_layer_values",
     "read_metrics",
     "read_results_json",
+    "store_digest",
     "store_metrics",
     "store_results",
 ]
@@ -156,12 +156,12 @@ def store_results(connection: Connection, run_id: str, results: Sequence[Mapping
     _make_equal(connection, run_id, results, "name <> $digest")
 
 
-def keep_digest(connection: Connection, run_id: str) -> None:
+def store_digest(connection: Connection, run_id: str) -> None:
     """Store the current hash of a run's metrics and results (``results_json``, name ``digest``)."""
     _make_equal(connection, run_id, [_digest(connection, run_id)], "name = $digest")
 
 
-def digest_is_kept(connection: Connection, run_id: str) -> bool:
+def digest_matches(connection: Connection, run_id: str) -> bool:
     """Whether a run's metrics and results match their stored digest, if there is one."""
     kept = [row["value"] for row in _results(connection, run_id, "name = $digest")]
     return not kept or kept == [json.dumps(_digest(connection, run_id)["value"])]

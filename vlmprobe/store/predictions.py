@@ -42,7 +42,7 @@ def commit_shard(connection: Connection, shard: ShardFile) -> int:
     replaces it.
     """
     if shard.replaces:
-        _give_way(connection, shard)
+        _delete_replaced(connection, shard)
     added = insert_rows(connection, Prediction, prediction_rows(shard))
     insert_rows(connection, Shard, [_shard_row(connection, shard)])
     insert_rows(
@@ -130,7 +130,7 @@ def _n_pairs(connection: Connection, shard: ShardFile) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
-def _give_way(connection: Connection, shard: ShardFile) -> None:
+def _delete_replaced(connection: Connection, shard: ShardFile) -> None:
     """Delete other shards' rows of the pairs that this shard replaces, and lower their pair counts."""
     run_id = shard.run_id
     of_pairs = (

@@ -82,7 +82,7 @@ def run_sql(
     *,
     timeout_s: float = 60.0,
     max_rows: int = 1_000_000,
-    tell: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Table:
     """Run one SELECT or EXPLAIN on a database with the current schema.
 
@@ -110,22 +110,22 @@ def run_sql(
             "cpu_s": int(timeout_s) + 1,
         }
     )
-    told = False
+    warned = False
     while True:
         with database.exclusively():
-            reply = _ask_child(request, timeout_s)
+            reply = _run_child(request, timeout_s)
         if reply.get("kind") != "locked":
             break
-        if tell is not None and not told:
-            tell(f"{reply['error']}; waiting for it")
-            told = True
+        if warn is not None and not warned:
+            warn(f"{reply['error']}; waiting for it")
+            warned = True
         time.sleep(_LOCKED_PAUSE_S)
     if "error" in reply:
         raise _RAISED[reply["kind"]](reply["error"])
     return Table(tuple(reply["columns"]), tuple(tuple(row) for row in reply["rows"]), reply["truncated"])
 
 
-def _ask_child(request: str, timeout_s: float) -> dict[str, Any]:
+def _run_child(request: str, timeout_s: float) -> dict[str, Any]:
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and code
             [sys.executable, "-P", "-c", _CHILD, _OUR_FOLDER],

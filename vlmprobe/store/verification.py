@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["count_unsynced", "read_whole", "row_problems", "spooled", "stray_shards"]
 
-_SAID = ("shard_row", "text", "parsed", "correct", "checker", "parsed_words", "correct_words", "margin")
+_ANSWER_COLUMNS = (
+    "shard_row",
+    "text",
+    "parsed",
+    "correct",
+    "checker",
+    "parsed_words",
+    "correct_words",
+    "margin",
+)
 
 
 def read_whole(place: ShardPlace, path: Path) -> ShardFile:
@@ -78,7 +87,7 @@ def row_problems(connection: Connection, shard: ShardFile, *, is_complete: bool)
 
 
 def _differs(row: Mapping[str, Any], said: Mapping[str, Any] | None) -> bool:
-    return said is None or any(row[name] != said[name] for name in _SAID)
+    return said is None or any(row[name] != said[name] for name in _ANSWER_COLUMNS)
 
 
 def spooled(folder: Path) -> list[Path]:

@@ -72,7 +72,7 @@ class _LayerJob:
             weights=self._weights,
         )
         self._far_close = np.array([axis == Axis.DISTANCE for axis in arrays.axes], dtype=bool)
-        self._asks_perspective = any(perspective is not None for perspective in arrays.perspectives)
+        self._has_perspective = any(perspective is not None for perspective in arrays.perspectives)
         images = arrays.quads.images
         self._quad_weights = bootstrap_weights(images, N_RESAMPLES, QUAD_SEED) if images else None
         self._flips = random_signs(images, N_FLIPS, QUAD_SEED) if images else None
@@ -88,7 +88,7 @@ class _LayerJob:
             results.append(explained_variance(states, arrays.categories, layer, Subset.ALL))
             of_right = _chosen(arrays.categories, right)
             results.append(explained_variance(states[right], of_right, layer, Subset.BOTH_CORRECT))
-        if self._asks_perspective:
+        if self._has_perspective:
             rows = self._far_close
             metrics += perspective_metrics(
                 states[rows, 1] - states[rows, 0],

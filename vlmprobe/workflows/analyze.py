@@ -11,8 +11,8 @@ from vlmprobe.analysis.catalog import ACCURACIES
 from vlmprobe.analysis.layer_choice import candidates_of, peaks
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs import Subset
-from vlmprobe.store.delivery import note_changes
-from vlmprobe.store.metrics import MetricsUpdate, keep_digest, store_metrics, store_results
+from vlmprobe.store.delivery import flag_outdated
+from vlmprobe.store.metrics import MetricsUpdate, store_digest, store_metrics, store_results
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.runs import Run, get_run
 from vlmprobe.study.run_metrics import candidates_result, run_metrics
@@ -69,8 +69,8 @@ def _analyze_run(workspace: Workspace, run: Run) -> AnalyzeResult:
         metrics += _accuracy(connection, run)
         update = store_metrics(connection, run.run_id, metrics)
         store_results(connection, run.run_id, results)
-        keep_digest(connection, run.run_id)
-        note_changes(connection, run.run_id, update)
+        store_digest(connection, run.run_id)
+        flag_outdated(connection, run.run_id, update)
         run = get_run(connection, run.run_id)
     workspace.deliver(run)
     return AnalyzeResult(run, len(arrays.pair_ids), update, time.monotonic() - started)

@@ -68,7 +68,7 @@ def merge(
         Study(database, [run for run in runs if run.family == family])
         for family in dict.fromkeys(run.family for run in runs)
     ]
-    points = over_templates(database, _asked_like(runs, chosen.everything))
+    points = over_templates(database, _of_same_scales(runs, chosen.everything))
     figures = draw_report(study, parts, folder, workspace.console)
     report = Report(
         title=f"{title} on {runs[0].dataset}{mark}",
@@ -103,7 +103,7 @@ def merge(
     )
 
 
-def _asked_like(runs: Sequence[Run], everything: Sequence[Run]) -> list[Run]:
+def _of_same_scales(runs: Sequence[Run], everything: Sequence[Run]) -> list[Run]:
     """Return the runs of the same scales on the same dataset, under any template."""
     scales = {(run.family, run.scale, run.dataset_id) for run in runs}
     return [run for run in everything if (run.family, run.scale, run.dataset_id) in scales]

@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from vlmprobe.store.runs import ListedRun
     from vlmprobe.workspace import Workspace
 
-__all__ = ["all_runs", "ask", "ask_query", "query_list", "query_text"]
+__all__ = ["all_runs", "query_by_name", "query_list", "query_sql", "query_text"]
 
 
-def ask(workspace: Workspace, sql: str, *, timeout_s: float = 60.0, max_rows: int = 1_000_000) -> Table:
+def query_sql(workspace: Workspace, sql: str, *, timeout_s: float = 60.0, max_rows: int = 1_000_000) -> Table:
     """Run one SELECT or EXPLAIN in the sandbox.
 
     Raises:
         DatabaseError: there is no database, or it is not current.
         UsageError: the SQL is wrong or does more than read.
     """
-    database, tell = workspace.unchecked_database, workspace.console.warn
-    return run_sql(database, sql, timeout_s=timeout_s, max_rows=max_rows, tell=tell)
+    database, warn = workspace.unchecked_database, workspace.console.warn
+    return run_sql(database, sql, timeout_s=timeout_s, max_rows=max_rows, warn=warn)
 
 
-def ask_query(workspace: Workspace, name: str, parameters: Mapping[str, str]) -> Table:
+def query_by_name(workspace: Workspace, name: str, parameters: Mapping[str, str]) -> Table:
     """Run one of the shipped queries.
 
     Raises:
@@ -35,7 +35,7 @@ def ask_query(workspace: Workspace, name: str, parameters: Mapping[str, str]) ->
     """
     query = load_query(name)
     bound = query.bind(parameters)
-    return run_sql(workspace.unchecked_database, query.sql, bound, tell=workspace.console.warn)
+    return run_sql(workspace.unchecked_database, query.sql, bound, warn=workspace.console.warn)
 
 
 def query_list() -> list[dict[str, str]]:

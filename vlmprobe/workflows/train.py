@@ -71,7 +71,7 @@ class _Watcher:
         self._console, self._tracker = workspace.console, workspace.tracker
         self._config, self._bars = config, bars
         self._mlflow_run: str | None = None
-        self._away = False
+        self._offline = False
         self._advance: Callable[[int], None] = lambda _: None
         self._step = 0
 
@@ -127,12 +127,12 @@ class _Watcher:
         self._log(lambda: self._tracker.log_points(run, points))
 
     def _log(self, action: Callable[[], None]) -> None:
-        if self._away:
+        if self._offline:
             return
         try:
             action()
         except TrackingError as error:
-            self._away = True
+            self._offline = True
             self._console.warn(
                 f"{error}; training goes on, its curves end here (results.csv has the numbers)"
             )

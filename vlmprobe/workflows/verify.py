@@ -18,7 +18,7 @@ from vlmprobe.errors import (
 from vlmprobe.store.artifacts import shard_places
 from vlmprobe.store.committer import adopt_orphans
 from vlmprobe.store.lease import hold_lease
-from vlmprobe.store.metrics import digest_is_kept
+from vlmprobe.store.metrics import digest_matches
 from vlmprobe.store.predictions import forget_shard, restore_rows
 from vlmprobe.store.runs import get_run, list_runs
 from vlmprobe.store.verification import count_unsynced, read_whole, row_problems, spooled, stray_shards
@@ -82,9 +82,9 @@ def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
             todo = "nothing of it was touched; take the database back from whom you trust"
             verified.findings.append(Finding(str(database.path), str(error), todo))
             continue
-        one.look()
+        one.check()
     verified.runs = len(run_ids)
-    _look_for_strangers(settings, set(run_ids), verified)
+    _find_unknown_folders(settings, set(run_ids), verified)
     for result in run_checks(database):
         verified.checks += 1
         if result.rows:
@@ -98,7 +98,7 @@ def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
     return verified
 
 
-def _look_for_strangers(settings: Settings, known: set[str], verified: Verified) -> None:
+def _find_unknown_folders(settings: Settings, known: set[str], verified: Verified) -> None:
     """Find spool folders of runs that the database lacks, for example after an older one was restored."""
     if not settings.spool.is_dir():
         return
@@ -123,31 +123,31 @@ class _OneRun:
         with self._database.transaction() as connection:
             self._run = get_run(connection, run_id)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Verify the whole run."""
         # Listed before the rows are read: unless a process is at work, a shard without rows is an orphan.
         files = spooled(self._spool)
-        self._look_at_metrics()
+        self._check_metrics()
         with ExitStack() as stack:
             try:
                 stack.enter_context(hold_lease(self._database.path, self._run.run_key))
             except LeaseHeldError:
                 self._console.say(f"{self._run.name}: being extracted; its spool is left alone")
-                self._look_at_shards(repair=False)
+                self._check_shards(repair=False)
                 return
             if not self._repair:
                 stack.close()  # do not block an extraction meanwhile
-            self._look_at_spool(files)
-            self._look_at_shards(repair=self._repair)
-            self._look_at_delivery()
+            self._check_spool(files)
+            self._check_shards(repair=self._repair)
+            self._check_delivery()
 
     def _found(self, where: object, problem: str, todo: str, *, repaired: bool = False) -> None:
         text = f"{self._run.name}: {problem}"
         self._verified.findings.append(Finding(str(where), text, todo, repaired))
 
-    def _look_at_metrics(self) -> None:
+    def _check_metrics(self) -> None:
         with self._database.transaction() as connection:
-            if digest_is_kept(connection, self._run.run_id):
+            if digest_matches(connection, self._run.run_id):
                 return
         which = f"{shlex.quote(self._run.family)} --scale {shlex.quote(self._run.scale)}"
         first = (
@@ -159,7 +159,7 @@ class _OneRun:
             f"{first}'vlmprobe analyze {which}' computes them again",
         )
 
-    def _look_at_spool(self, files: list[Path]) -> None:
+    def _check_spool(self, files: list[Path]) -> None:
         with self._database.transaction() as connection:
             known = {place.number for place in shard_places(connection, self._run.run_id)}
         orphans = [path for path in files if path.suffix == ".partial" or int(path.stem) not in known]
@@ -172,7 +172,7 @@ class _OneRun:
             )
             return
         try:
-            adopted = adopt_orphans(self._database, self._spool, self._run.run_id, tell=self._console.warn)
+            adopted = adopt_orphans(self._database, self._spool, self._run.run_id, warn=self._console.warn)
         except UnreadableError as error:
             self._found(self._spool, f"{problem}; {error}", f"{_REPAIR} again when it can be read")
             return
@@ -180,18 +180,18 @@ class _OneRun:
             self._spool, problem, f"{adopted} got their rows, what was not whole is removed", repaired=True
         )
 
-    def _look_at_shards(self, *, repair: bool) -> None:
+    def _check_shards(self, *, repair: bool) -> None:
         with self._database.transaction() as connection:
             places = shard_places(connection, self._run.run_id)
             strays = stray_shards(connection, self._run.run_id)
         for place in places:
             self._verified.shards += 1
-            self._look_at_shard(place, repair=repair)
+            self._check_shard(place, repair=repair)
         for number in strays:
             problem = f"answers point at shard {number}, which has no row"
             self._lost(number, self._spool / f"{number:05d}.safetensors", problem, repair=repair)
 
-    def _look_at_shard(self, place: ShardPlace, *, repair: bool) -> None:
+    def _check_shard(self, place: ShardPlace, *, repair: bool) -> None:
         path = place.path
         try:
             shard = self._read(place)
@@ -207,7 +207,7 @@ class _OneRun:
             self._damaged(place, path, str(error).removeprefix(f"{path}: "), repair=repair)
             return
         if shard.kind == "states" and self._is_extracted:
-            self._look_at_rows(shard, path, repair=repair)
+            self._check_rows(shard, path, repair=repair)
 
     def _read(self, place: ShardPlace) -> ShardFile:
         return read_whole(place, self._workspace.storage.fetch(place, check=False))
@@ -217,7 +217,7 @@ class _OneRun:
         # A later import may add answers to an imported run.
         return self._run.provenance == "extracted"
 
-    def _look_at_rows(self, shard: ShardFile, path: Path, *, repair: bool) -> None:
+    def _check_rows(self, shard: ShardFile, path: Path, *, repair: bool) -> None:
         with self._database.transaction() as connection:
             is_complete = self._run.status == "complete"
             problems = row_problems(connection, shard, is_complete=is_complete)
@@ -261,7 +261,7 @@ class _OneRun:
                     path, problem, f"MLflow's copy of it is used; the file is {aside.name} now", repaired=True
                 )
                 if self._is_extracted:
-                    self._look_at_rows(shard, path, repair=repair)
+                    self._check_rows(shard, path, repair=repair)
                 return
         self._lost(place.number, path, problem, repair=repair)
 
@@ -293,7 +293,7 @@ class _OneRun:
             repaired=True,
         )
 
-    def _look_at_delivery(self) -> None:
+    def _check_delivery(self) -> None:
         if self._run.status != "complete":
             return
         with self._database.transaction() as connection:

@@ -77,7 +77,7 @@ def evaluate(model: Any, config: TrainingConfig, prompts: Prompts) -> tuple[Eval
     """
     found: dict[tuple[str, str, Axis], _Answers] = {}
     for perspective in _PERSPECTIVES:
-        for (template, axis), answers in _ask_all(model, config, prompts, perspective).items():
+        for (template, axis), answers in _infer_all(model, config, prompts, perspective).items():
             found[template, perspective, axis] = answers
     rows: list[EvaluationRow] = []
     for template in prompts.templates:
@@ -131,7 +131,7 @@ def _directions(template: str, perspective: str, parts: dict[Axis, list[_Answers
 
 
 @torch.no_grad()
-def _ask_all(
+def _infer_all(
     model: Any,
     config: TrainingConfig,
     prompts: Prompts,

@@ -166,7 +166,7 @@ def _train_scale(
                 done += 1
                 if done % _REPORT_EVERY and done < scale.steps:
                     continue
-                loss, counts = trainer.take_counts()
+                loss, counts = trainer.pop_counts()
                 now = time.monotonic()
                 rate = (done - reported) * config.questions_per_step(scale.phase) / max(now - looked, 1e-9)
                 watcher.progress(scale.name, _progress(done, loss / (done - reported), counts, rate))

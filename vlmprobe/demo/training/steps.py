@@ -116,7 +116,7 @@ class Trainer:
         else:
             self._graph.replay()
 
-    def take_counts(self) -> tuple[float, np.ndarray[Any, np.dtype[np.float64]]]:
+    def pop_counts(self) -> tuple[float, np.ndarray[Any, np.dtype[np.float64]]]:
         """Return the summed loss and, per kind, how many were answered right and asked; reset the counts."""
         loss, counts = float(self._loss_sum), self._counts.double().cpu().numpy()
         self._loss_sum.zero_()
