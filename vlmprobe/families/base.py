@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Literal
 
+from vlmprobe.errors import MissingPackageError, ModelError, UsageError, VlmprobeError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
@@ -13,9 +15,20 @@ if TYPE_CHECKING:
 
     from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions, ModelInfo
 
-__all__ = ["How", "Model", "NotExactError", "OpenFamily"]
+__all__ = ["How", "Model", "NotExactError", "OpenFamily", "error_of"]
 
 How = Literal["fast", "plain", "exact"]
+
+_ERRORS: dict[str, type[VlmprobeError]] = {
+    "model": ModelError,
+    "usage": UsageError,
+    "package": MissingPackageError,
+}
+
+
+def error_of(kind: str, message: str) -> VlmprobeError:
+    """Return the error that a user sees for a fault of this kind."""
+    return _ERRORS.get(kind, VlmprobeError)(message)
 
 
 class NotExactError(Exception):

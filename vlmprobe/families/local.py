@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vlmprobe.errors import MissingPackageError, ModelError, UsageError, VlmprobeError
-from vlmprobe.families.base import Model, NotExactError, OpenFamily
+from vlmprobe.families.base import Model, NotExactError, OpenFamily, error_of
 from vlmprobe.families.worker import Fault
 
 if TYPE_CHECKING:
@@ -19,20 +18,9 @@ if TYPE_CHECKING:
     from vlmprobe.families.base import How
     from vlmprobe.families.worker import BatchItem, BatchOutput, Family, LoadOptions
 
-__all__ = ["LocalFamily", "LocalModel", "error_of"]
+__all__ = ["LocalFamily", "LocalModel"]
 
 Result = TypeVar("Result")
-
-_ERRORS: dict[str, type[VlmprobeError]] = {
-    "model": ModelError,
-    "usage": UsageError,
-    "package": MissingPackageError,
-}
-
-
-def error_of(kind: str, message: str) -> VlmprobeError:
-    """Return the user-facing error for a fault of this kind."""
-    return _ERRORS.get(kind, VlmprobeError)(message)
 
 
 @contextmanager

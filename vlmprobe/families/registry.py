@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import MissingPackageError, ModelError, UsageError, VlmprobeError, unknown_name
-from vlmprobe.families.worker import Fault, ModelFault, PackageFault
+from vlmprobe.errors import MissingPackageError, UsageError, unknown_name
+from vlmprobe.families.base import error_of
+from vlmprobe.families.worker import Fault
 from vlmprobe.families.worker.loading.packages import MissingPackage, how_to_get, missing_packages
 from vlmprobe.families.worker.wire.family_code import load_code
 
@@ -75,12 +76,8 @@ def load_family_class(name: str) -> type[Family]:
         raise MissingPackageError(
             f"family {name!r} needs the package {fault.package!r}, which is not installed; {how_to_get(fault.package)}"
         ) from fault
-    except PackageFault as fault:
-        raise MissingPackageError(f"family {name!r}: {fault}") from fault
-    except ModelFault as fault:
-        raise ModelError(f"family {name!r}: {fault}") from fault
     except Fault as fault:
-        raise VlmprobeError(f"family {name!r}: {fault}") from fault
+        raise error_of(fault.kind, f"family {name!r}: {fault}") from fault
 
 
 def _registered() -> dict[str, str]:

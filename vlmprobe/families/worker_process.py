@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vlmprobe.errors import WorkerError
-from vlmprobe.families.local import error_of
+from vlmprobe.families.base import error_of
 from vlmprobe.families.worker import OutOfMemoryError, bootstrap
 from vlmprobe.families.worker.wire import protocol
 

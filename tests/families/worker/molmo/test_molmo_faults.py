@@ -104,13 +104,17 @@ def test_what_a_hugging_face_folder_lacks(folders, copy, files, said):
     assert re.search(said, fault(copy(folders["hub"], **files)))
 
 
-@pytest.mark.parametrize("layers", [LAYERS - 1, LAYERS + 2])
-def test_a_wrong_layer_count_in_config_json(folders, copy, layers):
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        (LAYERS - 1, "the weights have blocks.2, the model that its config describes ends at blocks.1"),
+        (LAYERS + 2, "the weights end at blocks.2, its config describes a model with blocks.3"),
+    ],
+)
+def test_a_wrong_layer_count_in_config_json(folders, copy, layers, said):
     """Too few would load without a word: the weights are counted."""
     changed = copy(folders["hub"], config__json=settings(folders["hub"], num_hidden_layers=layers))
-    assert f"the weights hold 3 decoder layers, config.json says {layers}; is this the config of" in fault(
-        changed
-    )
+    assert f"{said}; give the config.json that belongs to these weights" in fault(changed)
 
 
 def test_a_processor_folder_with_a_bare_tokenizer(folders, copy):
@@ -142,11 +146,11 @@ def native_config(folder, **changes):
     [
         (
             {"n_layers": 2},
-            "the weights hold 3 decoder layers, config.yaml says 2; is this the config of these weights?",
+            "its config describes ends at blocks.1; give the config.yaml that belongs to these weights",
         ),
         (
             {"n_layers": 5},
-            "the weights hold 3 decoder layers, config.yaml says 5; is this the config of these weights?",
+            "its config describes a model with blocks.3; give the config.yaml that belongs to these weights",
         ),
         (
             {"mlp_hidden_size": 64},

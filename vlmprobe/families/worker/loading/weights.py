@@ -68,7 +68,12 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 
 def check_last_layers(
-    source: str, known: Iterable[str], missing: Iterable[str], unexpected: Iterable[str]
+    source: str,
+    known: Iterable[str],
+    missing: Iterable[str],
+    unexpected: Iterable[str],
+    *,
+    config: str = "config.json",
 ) -> None:
     """Check that no stack of layers is shorter in the model than in the weights, or the other way around.
 
@@ -80,6 +85,7 @@ def check_last_layers(
         known: names of the model's tensors.
         missing: those of them that the weights lack.
         unexpected: names of tensors that the model has no place for; other leftovers are let pass.
+        config: the file that the model was built from.
 
     Raises:
         ModelFault: one has more layers than the other.
@@ -97,7 +103,7 @@ def check_last_layers(
         if beyond is not None:
             last, first = beyond
             said = more.format(last=last, more=first)
-            raise ModelFault(f"{source}: {said}; give the config.json that belongs to these weights")
+            raise ModelFault(f"{source}: {said}; give the {config} that belongs to these weights")
 
 
 def _layer_beyond(ours: Iterable[str], theirs: Iterable[str]) -> tuple[str, str] | None:

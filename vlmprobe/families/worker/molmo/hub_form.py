@@ -31,7 +31,7 @@ from vlmprobe.families.worker.loading.pretrained import (
     read_text,
     require_consent,
 )
-from vlmprobe.families.worker.molmo.inputs import LoadedMolmo, MolmoInputs, check_blocks
+from vlmprobe.families.worker.molmo.inputs import LoadedMolmo, MolmoInputs
 from vlmprobe.families.worker.molmo.stand_ins import resizing, stand_ins
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ def load_hub(options: LoadOptions) -> LoadedMolmo:
     read_config(options.checkpoint, options.revision, "molmo")
     with stand_ins():
         base = _foreign_class(options.checkpoint, options.revision, "config.json", "AutoModelForCausalLM")
-        model_class = _for_transformers_5(base, options.checkpoint)
-        model = load_model(model_class, "molmo", options, own_code=True)
+        model = load_model(_for_transformers_5(base), "molmo", options, own_code=True)
     inputs = _load_inputs(options)
     manifest = {
         "form": "hugging face",
@@ -136,28 +135,18 @@ def _foreign_class(source: str, revision: str | None, file: str, role: str) -> A
         raise ModelFault(f"{source}: cannot import {named} of its own code: {first_line(error)}") from error
 
 
-def _for_transformers_5(base: Any, source: str) -> Any:
-    """Subclass the model to add what transformers 5 requires and to check its number of layers."""
+def _for_transformers_5(base: Any) -> Any:
+    """Subclass the model to add what transformers 5 requires."""
 
     def tie_weights(_self: Any, *_: Any, **__: Any) -> None:
         """Tie nothing, like the class itself; newer versions of transformers pass arguments."""
-
-    def from_pretrained(cls: Any, *arguments: Any, **named: Any) -> Any:
-        model, report = super(made, cls).from_pretrained(*arguments, **named)
-        own = {name for name, _ in model.named_parameters()}
-        weights = [*(own - set(report["missing_keys"])), *report["unexpected_keys"]]
-        layers = model.config.num_hidden_layers
-        check_blocks(source, layers, "config.json", weights, "model.transformer.")
-        return model, report
 
     members = {
         "__module__": base.__module__,
         "all_tied_weights_keys": {},
         "tie_weights": tie_weights,
-        "from_pretrained": classmethod(from_pretrained),
     }
-    made: Any = type(base.__name__, (base,), members)
-    return made
+    return type(base.__name__, (base,), members)
 
 
 def _missing(source: str, error: ImportError) -> PackageFault:

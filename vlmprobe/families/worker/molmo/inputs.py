@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vlmprobe.families.worker.faults import ModelFault
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from PIL.Image import Image
     from torch import Tensor
 
-__all__ = ["IMAGE_TOKENS", "LoadedMolmo", "MolmoInputs", "PreparedImage", "check_blocks"]
+__all__ = ["IMAGE_TOKENS", "LoadedMolmo", "MolmoInputs", "PreparedImage"]
 
 #: Every Molmo's tokenizer has these, after the language model's own tokens.
 IMAGE_TOKENS = ("<im_start>", "<im_end>", "<im_patch>", "<im_col>", "<|image|>")
@@ -108,20 +106,3 @@ def image_token_ids(tokenizer: Any) -> list[int]:
     if len(ids) != len(IMAGE_TOKENS):
         raise ValueError(f"it has no tokens {' '.join(IMAGE_TOKENS)}")
     return ids
-
-
-def check_blocks(source: str, expected: int, config: str, weights: Sequence[str], prefix: str) -> None:
-    """Check the number of decoder layers against the weights themselves.
-
-    A model built from its config always has as many as that says, so too few would load silently.
-
-    Raises:
-        ModelFault: the weights hold another number.
-    """
-    stem = f"{prefix}blocks."
-    numbers = {name.removeprefix(stem).partition(".")[0] for name in weights if name.startswith(stem)}
-    if len(numbers) != expected:
-        raise ModelFault(
-            f"{source}: the weights hold {len(numbers)} decoder layers, {config} says {expected}; "
-            "is this the config of these weights?"
-        )

@@ -28,11 +28,11 @@ from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.packages import install_name
 from vlmprobe.families.worker.loading.places import commit_of
 from vlmprobe.families.worker.loading.pretrained import load_tokenizer, quiet
+from vlmprobe.families.worker.loading.weights import check_last_layers
 from vlmprobe.families.worker.molmo.inputs import (
     IMAGE_TOKENS,
     LoadedMolmo,
     MolmoInputs,
-    check_blocks,
     image_token_ids,
 )
 from vlmprobe.families.worker.molmo.stand_ins import resizing, stand_ins
@@ -253,7 +253,6 @@ def _load_weights(olmo: ModuleType, config: Any, folder: Path) -> Any:
         config.init_device = None
         model = olmo.Molmo(config)
     weights, _ = model._make_state_dict_compatible(weights)
-    check_blocks(str(folder), config.n_layers, CONFIG, list(weights), "transformer.")
     own = dict(model.named_parameters())
     wrong = [name for name, each in weights.items() if name in own and each.shape != own[name].shape]
     if wrong:
@@ -262,6 +261,7 @@ def _load_weights(olmo: ModuleType, config: Any, folder: Path) -> Any:
             f"{tuple(own[wrong[0]].shape)}; is this the config of these weights?"
         )
     missing, unexpected = model.load_state_dict(weights, strict=False, assign=True)
+    check_last_layers(str(folder), own, missing, unexpected, config=CONFIG)
     if missing or unexpected:
         what, names = ("lack", missing) if missing else ("have more than the model:", unexpected)
         raise ModelFault(
