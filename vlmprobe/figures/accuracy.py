@@ -45,11 +45,9 @@ def accuracy_over_scales(
     columns = min(2, len(families))
     rows = math.ceil(len(families) / columns)
     figure = frame.blank(figure, 7.2 if columns == 1 else frame.FULL_WIDTH, 0.7 + 3.2 * rows)
-    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    for panel in panels[len(families) :]:
-        panel.set_axis_off()
+    panels = frame.panels(figure, len(families), columns, sharey=True)
     looks = theme.target_looks(AXES_AND_OVERALL)
-    for place, (family, panel) in enumerate(zip(families, panels, strict=False)):
+    for place, (family, panel) in enumerate(zip(families, panels, strict=True)):
         frame.dress(panel, family)
         panel.axhline(_GUESSED, color=theme.FAINT, linewidth=0.9, linestyle=":", zorder=1.5)
         shown = [training.accuracy_reading(point, "acc_both") for point in points if point.family == family]
@@ -64,5 +62,5 @@ def accuracy_over_scales(
     ]
     frame.legend(figure, [*handles, training.guess_handle("both guessed (0.25)")], "axis")
     frame.head(figure, "Accuracy over scales, with 95 % Wilson bounds" if title is None else title)
-    frame.stagger_tick_labels(figure, *panels[: len(families)])
+    frame.stagger_tick_labels(figure, *panels)
     return figure

@@ -116,8 +116,8 @@ def category_validity_bars(
     columns = min(2, len(scales))
     rows = math.ceil(len(scales) / columns)
     figure = frame.blank(figure, 6.8 if columns == 1 else frame.FULL_WIDTH, 0.7 + 2.2 * rows)
-    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    for scale, panel in zip(scales, panels, strict=False):
+    panels = frame.panels(figure, len(scales), columns, sharey=True)
+    for scale, panel in zip(scales, panels, strict=True):
         of_scale = {point.target: point for point in points if (point.family, point.scale) == scale}
         shown = [of_scale[name] for name in known if name in of_scale]
         frame.dress(panel, " @ ".join(scale), _counts(shown))
@@ -127,8 +127,6 @@ def category_validity_bars(
         _finish(panel, [_category_label(point) for point in shown])
         for label, point in zip(panel.get_xticklabels(), shown, strict=True):
             label.set_color(theme.FAINT if point.reliable is False else theme.INK)
-    for panel in panels[len(scales) :]:
-        panel.set_axis_off()
     for panel in panels[::columns]:
         frame.label_y(panel, "answered right\n(share of pairs)")
     handles = [*_kind_handles(_KINDS[:2]), _guess_handle()]
@@ -136,7 +134,7 @@ def category_validity_bars(
         handles.append(validity.handle(line=False))
     frame.legend(figure, handles, "questions")
     frame.head(figure, "Category validity: accuracy on either question" if title is None else title)
-    frame.stagger_tick_labels(figure, *panels[: len(scales)])
+    frame.stagger_tick_labels(figure, *panels)
     return figure
 
 

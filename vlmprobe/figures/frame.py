@@ -61,6 +61,14 @@ def put(
     return figure.add_axes(box, projection=projection)
 
 
+def panels(figure: Figure, n: int, columns: int, **how: Any) -> list[Axes]:
+    """Divide a figure into n panels, ``columns`` per row; ``how`` goes to ``Figure.subplots``, spare places stay empty."""
+    grid = figure.subplots(math.ceil(n / columns), columns, squeeze=False, **how).ravel()
+    for spare in grid[n:]:
+        spare.set_axis_off()
+    return list(grid[:n])
+
+
 def is_one_line(title: str, width: float) -> bool:
     """Whether a title fits on one line above a figure of this width (inches)."""
     return len(_wrapped(title, width)) <= 1

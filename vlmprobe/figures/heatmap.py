@@ -69,18 +69,16 @@ def similarity_heatmap(
         panels, bar_at = [frame.put(figure, *_PANEL)], {"cax": frame.put(figure, *_BAR)}
     else:
         figure = frame.blank(figure, width, height)
-        panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        bar_at = {"ax": list(panels), "shrink": min(1.0, 1.4 / rows)}
+        panels = frame.panels(figure, len(matrices), columns)
+        bar_at = {"ax": figure.axes, "shrink": min(1.0, 1.4 / rows)}
     mesh: QuadMesh | None = None
     any_faded = False
-    for place, (one, panel) in enumerate(zip(matrices, panels, strict=False)):
+    for place, (one, panel) in enumerate(zip(matrices, panels, strict=True)):
         faded = validity.faded_categories(unreliable, one.family, one.scale)
         any_faded |= bool(faded)
         mesh = _panel(panel, one, faded)
         if not unreliable:
             panel.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(matrices))
-    for panel in panels[len(matrices) :]:
-        panel.set_axis_off()
     if mesh is not None:
         bar = figure.colorbar(mesh, ticks=[-1, -0.5, 0, 0.5, 1], **bar_at)
         bar.ax.tick_params(labelsize=theme.TICK_SIZE, labelfontfamily=theme.FONT, color=theme.FAINT)

@@ -35,7 +35,6 @@ def layer_curves(
     limits: tuple[float, float] | None = None,
     unreliable: Unreliable | None = None,
     title: str | None = None,
-    ylabel: str | None = None,
     figure: Figure | None = None,
 ) -> Figure:
     """Draw one metric of one subset over layers: one panel per target, one line with its band per scale.
@@ -51,7 +50,6 @@ def layer_curves(
         unreliable: (family, scale) -> categories whose lines are drawn pale, with crosses, as are those of
             their axes.
         title: above the panels; None = the metric and the subset, empty = nothing.
-        ylabel: None = what the metric measures.
         figure: emptied and drawn into; None = a new one.
 
     Raises:
@@ -64,7 +62,7 @@ def layer_curves(
     columns = min(3, len(targets))
     size = {1: 6.4, 2: 8.2, 3: frame.FULL_WIDTH}[columns], 0.7 + 2.5 * math.ceil(len(targets) / columns)
     layout = _by_target(curves, targets, frame.blank(figure, *size), columns)
-    return _draw(layout, curves, controls, limits, unreliable, title, ylabel)
+    return _draw(layout, curves, controls, limits, unreliable, title)
 
 
 def vd_ei_over_layers(
@@ -92,7 +90,7 @@ def vd_ei_over_layers(
     figure = frame.blank(figure, frame.FULL_WIDTH if len(targets) > 1 else 6.4, 3.6)
     widths = [1.2] + [1.0] * (len(targets) - 1)
     layout = _by_target(curves, targets, figure, len(targets), width_ratios=widths)
-    return _draw(layout, curves, (), limits, None, title, None)
+    return _draw(layout, curves, (), limits, None, title)
 
 
 def scale_curves(
@@ -101,7 +99,6 @@ def scale_curves(
     limits: tuple[float, float] | None = None,
     unreliable: Unreliable | None = None,
     title: str | None = None,
-    ylabel: str | None = None,
     figure: Figure | None = None,
 ) -> Figure:
     """Draw the curves of ``layer_curves`` with one panel per scale, and one line with its band per target.
@@ -110,7 +107,7 @@ def scale_curves(
     are those of ``layer_curves``.
     """
     lines.check("scale_curves", curves)
-    return _draw(_by_scale(curves, figure), curves, (), limits, unreliable, title, ylabel)
+    return _draw(_by_scale(curves, figure), curves, (), limits, unreliable, title)
 
 
 def alignment_over_layers(
@@ -137,7 +134,7 @@ def alignment_over_layers(
             problem = "two controls" if scale in seen else "a control and no curve"
             raise UsageError(f"alignment_over_layers: {problem} for {' @ '.join(scale)}; pass one of each")
         seen.add(scale)
-    return _draw(_by_scale(curves, figure), curves, controls, limits, None, title, None)
+    return _draw(_by_scale(curves, figure), curves, controls, limits, None, title)
 
 
 class _Layout(NamedTuple):
@@ -187,11 +184,8 @@ def _by_scale(curves: Sequence[LayerCurve], figure: Figure | None) -> _Layout:
 def _panels(
     figure: Figure, titles: Mapping[Any, str], columns: int, **widths: Any
 ) -> dict[Any, tuple[Axes, str]]:
-    rows = math.ceil(len(titles) / columns)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False, **widths).ravel()
-    for spare in grid[len(titles) :]:
-        spare.set_axis_off()
-    return {key: (panel, title) for (key, title), panel in zip(titles.items(), grid, strict=False)}
+    panels = frame.panels(figure, len(titles), columns, sharex=True, sharey=True, **widths)
+    return {key: (panel, title) for (key, title), panel in zip(titles.items(), panels, strict=True)}
 
 
 def _draw(
@@ -201,7 +195,6 @@ def _draw(
     limits: tuple[float, float] | None,
     unreliable: Unreliable | None,
     title: str | None,
-    ylabel: str | None,
 ) -> Figure:
     """Fill the panels, which share both axes, and add one legend to the right."""
     entry, panels = entry_of(curves[0].metric), [panel for panel, _ in layout.panels.values()]
@@ -220,7 +213,7 @@ def _draw(
         lines.draw_control(panel, [control for control in controls if layout.panel_of(control) == key])
         _draw_lines(panel, layout, shown, unreliable)
     for panel in panels[:: layout.columns]:
-        frame.label_y(panel, entry.label if ylabel is None else ylabel)
+        frame.label_y(panel, entry.label)
     for panel in panels[-layout.columns :]:
         panel.tick_params(axis="x", labelbottom=True)
         frame.label_x(panel, "decoder layer")

@@ -137,12 +137,10 @@ def pca_3d(
         panels = [frame.put(figure, *_SPACE_PANEL, projection="3d")]
     else:
         figure = frame.blank(figure, width, height)
-        panels = figure.subplots(rows, columns, squeeze=False, subplot_kw={"projection": "3d"}).ravel()
-    for panel, cloud in zip(panels, shown, strict=False):
+        panels = frame.panels(figure, len(shown), columns, subplot_kw={"projection": "3d"})
+    for panel, cloud in zip(panels, shown, strict=True):
         faded = validity.faded_categories(unreliable, cloud.family, cloud.scale)
         _space(panel, cloud, faded, columns)
-    for panel in panels[len(shown) :]:
-        panel.set_axis_off()
     frame.legend(figure, _handles(shown, every), "category")
     frame.head(figure, title)
     return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vlmprobe.analysis.catalog import AXIS_COHERENCE
 from vlmprobe.pairs.prompts import TEMPLATES
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ __all__ = ["READING", "TemplateRow", "TemplateTable", "side_by_side"]
 
 #: How to read the table, in a line.
 READING = (
-    "axis_coherence: its peak over layers; other metrics of layers: where the run's axes are most coherent"
+    f"{AXIS_COHERENCE.name}: its peak over layers; "
+    "other metrics of layers: where the run's axes are most coherent"
 )
 
 

@@ -104,15 +104,9 @@ def _clouds(
 
 
 def _cloud(run: Run, layer: int, subset: Subset, projection: Projection) -> PointCloud:
+    where = run.family, run.scale, layer, str(subset)
     return PointCloud(
-        family=run.family,
-        scale=run.scale,
-        layer=layer,
-        subset=str(subset),
-        points=projection.points,
-        labels=projection.categories,
-        explained=projection.explained,
-        sides=projection.sides,
+        *where, projection.points, projection.categories, projection.explained, projection.sides
     )
 
 
