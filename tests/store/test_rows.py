@@ -65,11 +65,11 @@ class Place:
 
 
 def test_a_row_becomes_a_dataclass(database: Database) -> None:
-    """Columns find their fields by name; of JSON and paths comes what they say, and the others are left out."""
-    sql = """SELECT $n AS number, 'a/b' AS path, '[0, 5]' AS layers, '{"x": 1}' AS options, 0.5 AS more,
+    """Columns find their fields by name, or by the one they are given; what has no field is left out."""
+    sql = """SELECT $n AS shard, 'a/b' AS path, '[0, 5]' AS layers, '{"x": 1}' AS options, 0.5 AS more,
         CAST(0.5 AS DOUBLE) AS value, CAST(0.25 AS DOUBLE) AS error"""
     with database.transaction() as connection:
-        (place,) = fetch_as(Place, connection, sql, {"n": 3}, run="r1")
+        (place,) = fetch_as(Place, connection, sql, {"n": 3}, renamed={"shard": "number"}, run="r1")
     assert place == Place(3, Path("a/b"), (0, 5), {"x": 1}, 0.5, 0.25, "r1")
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MlflowConnection", "mlflow_environment"]
 
-_LOCAL_SCHEMES = ("sqlite:///",)
+_LOCAL_SCHEME = "sqlite:///"
 
 
 def mlflow_environment(settings: Settings) -> dict[str, str]:
@@ -53,7 +53,7 @@ class MlflowConnection:
     @property
     def is_local(self) -> bool:
         """Whether the store is a file of ours, written without a server."""
-        return self._uri.startswith(_LOCAL_SCHEMES)
+        return self._uri.startswith(_LOCAL_SCHEME)
 
     @property
     def address(self) -> str:
@@ -67,7 +67,7 @@ class MlflowConnection:
 
     @property
     def _store_path(self) -> Path:
-        return Path(self._uri.removeprefix(_LOCAL_SCHEMES[0]))
+        return Path(self._uri.removeprefix(_LOCAL_SCHEME))
 
     @contextmanager
     def _connected(self) -> Iterator[tuple[MlflowClient, str]]:
