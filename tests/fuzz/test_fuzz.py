@@ -37,9 +37,13 @@ def _alarm() -> Iterator[None]:
 def test_an_input_is_read_or_refused(reader: Reader, tmp_path: Path) -> None:
     """No other exception, no hang, no message as long as the file; a finding names the input that did it."""
     inputs = INPUTS if reader.share >= 1 else 4
-    tally = fuzz(reader, inputs, SEED, tmp_path)
-    assert tally.findings == {}
-    assert tally.read + tally.refused == tally.inputs >= inputs
+    # hypothesis also draws the constants of whatever modules are loaded, so that by chance a seed gives nothing good.
+    for seed in range(SEED, SEED + 5):
+        tally = fuzz(reader, inputs, seed, tmp_path)
+        assert tally.findings == {}
+        assert tally.read + tally.refused == tally.inputs >= inputs
+        if tally.read > 0 or reader.share < 1:
+            break
     if reader.share >= 1:
         # Else nothing beyond the first check would be tried.
         assert tally.read > 0 or reader.name == "options"

@@ -196,9 +196,11 @@ def test_the_report_says_which_numbers_there_are_too_few_pairs_for(page: str) ->
 
 
 def test_an_imported_run_is_plotted_like_any_other(
-    inside: Any, tmp_path: Path, mlflow_store: dict[str, str]
+    inside: Any, tmp_path: Path, mlflow_store: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its quads are deltas only: the published alignment is drawn, the canonical has no number."""
+    # New processes would take longer than these figures.
+    monkeypatch.setattr("vlmprobe.figures.parallel._processors", lambda: 1)
     golden = Path(__file__).parents[1] / "golden" / "molmo_400k"
     home = ("--home", tmp_path / "home")
     inside("import", golden, *home, **mlflow_store).ok()

@@ -244,8 +244,8 @@ def test_the_checks_of_the_database_are_part_of_it(home: Home) -> None:
     "change",
     [
         "UPDATE metrics SET value = value + 1e-9 WHERE layer = 2 AND target = 'vertical'",
-        "UPDATE metrics SET ci_low = ci_low - 0.1 WHERE layer = -1",
-        "DELETE FROM metrics WHERE layer = 2",
+        pytest.param("UPDATE metrics SET ci_low = ci_low - 0.1 WHERE layer = -1", marks=pytest.mark.full),
+        pytest.param("DELETE FROM metrics WHERE layer = 2", marks=pytest.mark.full),
         "DELETE FROM metrics",
         "UPDATE results_json SET value = '{\"layers\": [0]}' WHERE name = 'layer_candidates'",
         "UPDATE results_json SET value = '[]' WHERE name = 'digest'",
@@ -254,8 +254,11 @@ def test_the_checks_of_the_database_are_part_of_it(home: Home) -> None:
         # Nothing that Python's JSON reads.
         "INSERT INTO results_json SELECT * REPLACE ('x' AS name, repeat('[', 20000) || repeat(']', 20000) AS value) "
         "FROM results_json WHERE name = 'digest'",
-        "INSERT INTO results_json SELECT * REPLACE ('x' AS name, repeat('1', 5000) AS value) "
-        "FROM results_json WHERE name = 'digest'",
+        pytest.param(
+            "INSERT INTO results_json SELECT * REPLACE ('x' AS name, repeat('1', 5000) AS value) "
+            "FROM results_json WHERE name = 'digest'",
+            marks=pytest.mark.full,
+        ),
     ],
 )
 def test_metrics_that_were_changed_or_removed_are_computed_again(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import InputError, UsageError
 from vlmprobe.families.environments import DEFAULT_TIMEOUT_S, Environment
-from vlmprobe.families.registry import family_names
+from vlmprobe.families.registry import family_names, is_family
 from vlmprobe.safe_names import safe_name
 from vlmprobe.toml_file import read_toml, shown
 
@@ -88,7 +88,7 @@ def _family(name: str, value: Any, known: FamilyEntry | None, file: Path) -> Fam
     table = _table(value, where, _FAMILY_KEYS, file)
     before = known or FamilyEntry(architecture=name)
     architecture = _text(table.get("architecture", before.architecture), f"architecture in {where}", file)
-    if architecture not in family_names():
+    if not is_family(architecture):
         said = "unknown architecture" if "architecture" in table else "set architecture; there is no family"
         raise InputError(f"{file}: {where}: {said} {shown(architecture)}; known: {', '.join(family_names())}")
     scales = dict(before.scales)

@@ -14,7 +14,7 @@ from vlmprobe.families.worker.wire.family_code import load_code
 if TYPE_CHECKING:
     from vlmprobe.families.worker import Family
 
-__all__ = ["conflict", "family_names", "family_target", "load_family_class", "missing_packages"]
+__all__ = ["conflict", "family_names", "family_target", "is_family", "load_family_class", "missing_packages"]
 
 GROUP = "vlmprobe.families"
 
@@ -31,6 +31,11 @@ _OWN = {
 def family_names() -> list[str]:
     """Return the names of all families, installed plug-ins included, in alphabetical order."""
     return sorted(_registered())
+
+
+def is_family(name: str) -> bool:
+    """Return whether there is a family of this name; for those of this package no installed one is looked through."""
+    return name in _OWN or name in _registered()
 
 
 def family_target(name: str) -> str:

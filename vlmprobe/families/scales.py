@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import ModelError, UsageError, unknown_name
 from vlmprobe.families.catalog_file import FamilyEntry, ScaleEntry, brings_processor, read_catalog_file
-from vlmprobe.families.registry import family_names
+from vlmprobe.families.registry import family_names, is_family
 from vlmprobe.resources import checkpoints_folder
 from vlmprobe.safe_names import safe_name
 
@@ -190,7 +190,7 @@ class Catalog:
     def _family(self, name: str) -> FamilyEntry:
         if name in self._families:
             return self._families[name]
-        if name in family_names():
+        if is_family(name):
             return FamilyEntry(architecture=name)
         raise unknown_name("family", name, self.family_names())
 
