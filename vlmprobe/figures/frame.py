@@ -62,7 +62,7 @@ def put(
 
 
 def panels(figure: Figure, n: int, columns: int, **how: Any) -> list[Axes]:
-    """Divide a figure into n panels, ``columns`` per row; ``how`` goes to ``Figure.subplots``, spare places stay empty."""
+    """Divide a figure into n panels, ``columns`` per row; ``how`` goes to ``Figure.subplots``."""
     grid = figure.subplots(math.ceil(n / columns), columns, squeeze=False, **how).ravel()
     for spare in grid[n:]:
         spare.set_axis_off()
