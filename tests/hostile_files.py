@@ -229,7 +229,7 @@ HOSTILE = {
             extra__bin=b"",
         ),
         _EXTRACT,
-        "which is no file of this folder",
+        "which is not a file in this folder",
     ),
     "a config.json with code of its own": Hostile(
         lambda f: _own_code(
@@ -239,10 +239,10 @@ HOSTILE = {
             auto_map={"AutoConfig": "evil.Evil", "AutoModelForImageTextToText": "evil.Evil"},
         ),
         _AUTO,
-        "brings Python code of its own; read it, then pass --trust-remote-code",
+        "has its own Python code; review it, then pass --trust-remote-code",
     ),
     "a config.json nested without end": Hostile(
-        lambda f: _checkpoint(f, config__json=_NESTED), _EXTRACT, "config.json is no JSON"
+        lambda f: _checkpoint(f, config__json=_NESTED), _EXTRACT, "config.json is not valid JSON"
     ),
     "a config.json that is a list": Hostile(lambda f: _checkpoint(f, config__json=b"[]"), _AUTO, "evil"),
     "a config.json of another model": Hostile(
@@ -295,20 +295,26 @@ HOSTILE = {
         "image",
     ),
     "PostScript that is called an image": Hostile(
-        _tsv(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n(ran) (w) file\n"), _CHECK, "no image"
+        _tsv(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n(ran) (w) file\n"),
+        _CHECK,
+        "not a readable image",
     ),
     "an SVG with a script": Hostile(
-        _tsv(b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>"), _CHECK, "no image"
+        _tsv(b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>"),
+        _CHECK,
+        "not a readable image",
     ),
     "a program that is called an image": Hostile(
-        _tsv("data:image/png;base64," + base64.b64encode(b"\x7fELF" + bytes(60)).decode()), _CHECK, "no image"
+        _tsv("data:image/png;base64," + base64.b64encode(b"\x7fELF" + bytes(60)).decode()),
+        _CHECK,
+        "not a readable image",
     ),
     "a gzip bomb that is called an image": Hostile(
-        lambda f: _tsv(gzip.compress(bytes(2**26)))(f), _CHECK, "no image"
+        lambda f: _tsv(gzip.compress(bytes(2**26)))(f), _CHECK, "not a readable image"
     ),
-    "thirty megabytes of base64": Hostile(_tsv("A" * 30_000_000), _CHECK, "no image"),
+    "thirty megabytes of base64": Hostile(_tsv("A" * 30_000_000), _CHECK, "not a readable image"),
     "a file of NUL bytes": Hostile(_written("evil.tsv", bytes(1_000_000)), _CHECK, "NUL byte"),
-    "UTF-16": Hostile(_tsv(_png(1, 1), encoding="utf-16"), _CHECK, "give a UTF-8 TSV file"),
+    "UTF-16": Hostile(_tsv(_png(1, 1), encoding="utf-16"), _CHECK, "use a UTF-8 TSV file"),
     "a quote that never closes": Hostile(
         _written("evil.tsv", _EMBSPATIAL + '"' * 1001 + "\n" * 1000), _CHECK, "none of its"
     ),
@@ -381,7 +387,7 @@ HOSTILE = {
         "unknown architecture",
     ),
     "a catalogue nested without end": Hostile(
-        _written("vlmprobe.toml", b"a = " + _NESTED), "families", "no valid TOML"
+        _written("vlmprobe.toml", b"a = " + _NESTED), "families", "not valid TOML"
     ),
     "an mlflow.env that is none": Hostile(_written("mlflow.env", b"\xff\xfe\0V"), "runs", "not UTF-8 text"),
     # databases

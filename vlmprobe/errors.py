@@ -57,7 +57,7 @@ class DiskFullError(VlmprobeError):
     def __init__(self, where: str) -> None:
         """Name the file that could not be written."""
         super().__init__(
-            f"no space left to write {where}; free some and start the same command again: what was written is kept"
+            f"no space left to write {where}; free some space and rerun the same command; finished work is kept"
         )
 
 

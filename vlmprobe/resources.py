@@ -34,4 +34,4 @@ def _find(name: str) -> Path:
     for candidate in (_PACKAGE.parent / name, _PACKAGE / "_resources" / name):
         if (candidate / "README.md").is_file():
             return candidate
-    raise VlmprobeError(f"this installation of vlmprobe has no {name}/ folder; install it again")
+    raise VlmprobeError(f"this installation of vlmprobe has no {name}/ folder; reinstall it")

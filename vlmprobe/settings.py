@@ -99,7 +99,7 @@ class Settings:
         chosen = home or Path(merged.get("VLMPROBE_HOME") or "vlmprobe-data")
         root = _absolute(chosen, folder, "--home (or VLMPROBE_HOME)")
         if root.exists() and not root.is_dir():
-            raise UsageError(f"{root} is a file; --home (or VLMPROBE_HOME) names a folder")
+            raise UsageError(f"{root} is a file; --home (or VLMPROBE_HOME) must be a folder")
         # --home moves everything, so a database named in the dotenv file must not override it.
         named = env if home is not None else merged
         return cls(
@@ -127,7 +127,7 @@ def _read_dotenv(path: Path) -> dict[str, str]:
     try:
         if path.stat().st_size > _MAX_ENV_FILE:
             raise UsageError(
-                f"{path}: larger than {_MAX_ENV_FILE // 2**10} KiB; it holds lines of NAME=value"
+                f"{path}: larger than {_MAX_ENV_FILE // 2**10} KiB; it should hold lines of NAME=value"
             )
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -160,7 +160,7 @@ def _database_url(value: str | None, home: Path, folder: Path) -> str:
         )
     path = Path(value.removeprefix(_DUCKDB_SCHEME))
     if str(path) in {"", ".", ":memory:"}:
-        raise UsageError("VLMPROBE_DATABASE_URL: a database in memory is lost at exit; name a file")
+        raise UsageError("VLMPROBE_DATABASE_URL: a database in memory is lost at exit; use a file")
     return f"{_DUCKDB_SCHEME}{_absolute(path, folder, 'VLMPROBE_DATABASE_URL')}"
 
 
@@ -179,7 +179,7 @@ def _absolute(path: Path, folder: Path, named_by: str) -> Path:
         whole.exists()  # raises for an overlong name
     except (OSError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"{named_by}: {str(path)[:60]!r} is no usable path: {reason}") from None
+        raise UsageError(f"{named_by}: {str(path)[:60]!r} is not a usable path: {reason}") from None
     return whole
 
 

@@ -26,10 +26,10 @@ def read_toml(file: Path) -> dict[str, Any]:
     """
     if file.exists() and not (file.is_file() or file.is_dir()):
         # A device can fill the memory before its size is known; reading a pipe can block forever.
-        raise InputError(f"{file} is a pipe or a device; give a file")
+        raise InputError(f"{file} is a pipe or a device; use a file")
     try:
         if file.stat().st_size > _MAX_BYTES:
-            raise InputError(f"{file}: larger than {_MAX_BYTES // 2**10} KiB; is it a file of settings?")
+            raise InputError(f"{file}: larger than {_MAX_BYTES // 2**10} KiB; is it a settings file?")
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
@@ -53,11 +53,11 @@ def _syntax_message(file: Path, text: str, said: str) -> str:
     """Put file and line first and name a duplicate key, which the parser's message does not."""
     place = re.search(r"\(at line (\d+), column \d+\)", said)
     if place is None:
-        return f"{file}: no valid TOML: {said[:120]}"
+        return f"{file}: not valid TOML: {said[:120]}"
     number = int(place.group(1))
     line = text.splitlines()[number - 1].strip() if number <= len(text.splitlines()) else ""
     what = said[: place.start()].strip()
     if what.startswith(("Cannot overwrite", "Cannot declare")):
         key = line if line.startswith("[") else line.partition("=")[0].strip()
-        return f"{file}: line {number}: {key[:80]} is there twice; keep one"
-    return f"{file}: line {number}: no valid TOML: {what[:120]}"
+        return f"{file}: line {number}: {key[:80]} appears twice; keep one"
+    return f"{file}: line {number}: not valid TOML: {what[:120]}"

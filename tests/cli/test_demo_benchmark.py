@@ -92,10 +92,10 @@ def test_the_shipped_models_can_be_probed_on_it(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--pairs", 0), "pairs per category is 0; ask for 1 or more"),
+        (("--pairs", 0), "pairs per category is 0; it has to be 1 or more"),
         (("--image-size", 100), "image size is 100; it has to be a multiple of 28 from 56 to 560"),
-        (("--objects", "many"), "--objects is 'many'; give a number, or two as in 2-4"),
-        (("--objects", "4-2"), "objects are 4 to 2; a scene has 2 to 6, the smaller number first"),
+        (("--objects", "many"), "--objects is 'many'; pass a number, or a range like 2-4"),
+        (("--objects", "4-2"), "objects are 4 to 2; use 2 to 6, the smaller number first"),
         (("--counter-share", 2), "counter share is 2.0; it has to be between 0 and 1"),
         (("--depth-ratio", "nan"), "depth ratio is nan; it has to be between 1 and 3.27"),
     ],

@@ -42,9 +42,9 @@ WRONG = {
     "scale without a checkpoint, in a study": (
         "",
         "run molmo --scale 80k",
-        "or set checkpoint of [families.molmo.scales.80k] in vlmprobe.toml",
+        "or set checkpoint in [families.molmo.scales.80k] of vlmprobe.toml",
     ),
-    "no scale at all": ("", "run auto", "family 'auto' has no scale with a checkpoint; name one in "),
+    "no scale at all": ("", "run auto", "family 'auto' has no scale with a checkpoint; set one in "),
     "folder without weights": ("", "extract auto --scale x --checkpoint .", "no weight file in it"),
     "key": (
         "[families.nvila]\npyhton = '/env/bin/python'\n",
@@ -116,7 +116,7 @@ def test_a_users_file_is_part_of_the_list(here: Any, tmp_path: Path) -> None:
     rows = {row["family"]: row for row in json.loads(here("families", "--json").ok().out)}
     assert (rows["mine"]["scale"], rows["mine"]["checkpoint"]) == ("base", "me/mine")
     assert (rows["mine"]["architecture"], rows["mine"]["state"]) == ("auto", "missing: no_such_package")
-    assert (rows["nvila"]["runs_in"], rows["nvila"]["state"]) == (sys.executable, "not looked into")
+    assert (rows["nvila"]["runs_in"], rows["nvila"]["state"]) == (sys.executable, "not checked")
     assert rows["molmo"]["state"] == f"there is no Python at {tmp_path / 'none' / 'python'}"
 
 

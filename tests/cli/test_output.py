@@ -188,7 +188,7 @@ def test_a_stop_between_two_of_our_own_lines_says_so() -> None:
     """Typer ends a command that is stopped before its body had begun with 130 and no word."""
     ran = _python(STOPPED_BETWEEN)
     assert ran.returncode == 130
-    assert ran.stderr.strip() == "error: stopped; what was done is kept, the same command goes on from there"
+    assert ran.stderr.strip() == "error: stopped; finished work is kept; rerun the same command to resume"
 
 
 BEFORE_A_COMMAND = """
@@ -207,4 +207,4 @@ def test_a_stop_while_the_commands_are_made_says_so() -> None:
     """Outside of any command, where typer does not look yet."""
     ran = _python(BEFORE_A_COMMAND)
     assert ran.returncode == 130
-    assert ran.stderr == "error: stopped; what was done is kept, the same command goes on from there\n"
+    assert ran.stderr == "error: stopped; finished work is kept; rerun the same command to resume\n"

@@ -163,8 +163,8 @@ def test_without_jitter_the_apparent_size_is_the_depth() -> None:
         ({"margin_y": float("nan")}, "margin y is nan px"),
         ({"depth_ratio": 0.5}, "depth ratio is 0.5; it has to be between 1 and 3.27"),
         ({"size_jitter": -0.1}, "size jitter is -0.1; it has to be between 0 and 1"),
-        ({"min_objects": 1}, "objects are 1 to 4; a scene has 2 to 6"),
-        ({"min_objects": 5}, "objects are 5 to 4; a scene has 2 to 6, the smaller number first"),
+        ({"min_objects": 1}, "objects are 1 to 4; use 2 to 6"),
+        ({"min_objects": 5}, "objects are 5 to 4; use 2 to 6, the smaller number first"),
     ],
 )
 def test_an_option_that_no_scene_can_have_is_refused(options: dict[str, Any], message: str) -> None:

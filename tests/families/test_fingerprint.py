@@ -74,7 +74,9 @@ def test_a_processor_is_told_by_its_settings_alone(folder):
     assert fingerprint(str(folder), weights=False) != before
     for name in ("tokenizer.json", "config.json"):
         (folder / name).unlink()
-    with pytest.raises(ModelError, match="no tokenizer or image processor in it; give --processor another"):
+    with pytest.raises(
+        ModelError, match="no tokenizer or image processor in it; pass another folder with --processor"
+    ):
         fingerprint(str(folder), weights=False)
 
 
@@ -91,7 +93,9 @@ def test_a_hub_id_in_the_cache_is_its_commit(tmp_path, monkeypatch):
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
     assert fingerprint("me/mine", cache_dir=tmp_path) == COMMIT
-    with pytest.raises(ModelError, match=r"'me/other' is no folder here, .* did not give it: offline$"):
+    with pytest.raises(
+        ModelError, match=r"'me/other' is not a local folder, .* could not be downloaded: offline$"
+    ):
         fingerprint("me/other", cache_dir=tmp_path)
 
 

@@ -100,10 +100,10 @@ def test_a_worker_that_dies_is_one_line_with_its_last_words(odd, items):
     """What it was doing, how it ended, what to do."""
     with pytest.raises(WorkerError) as caught:
         odd("die").run_batch(items)
-    assert "ended with exit code 9 while answering a batch; its last words: Segmentation fault, or so" in str(
+    assert "ended with exit code 9 while running a batch; its last output: Segmentation fault, or so" in str(
         caught.value
     )
-    assert str(caught.value).endswith("start the same command again to go on")
+    assert str(caught.value).endswith("rerun the same command to resume")
 
 
 def test_a_worker_that_is_killed_is_one_line(opened, items):
@@ -111,7 +111,7 @@ def test_a_worker_that_is_killed_is_one_line(opened, items):
     family = open_family("tiny", HERE)
     model = family.load(family.resolve(LoadOptions(str(CHECKPOINTS / "vanilla"))))
     os.kill(model._worker._process.pid, signal.SIGKILL)
-    with pytest.raises(WorkerError, match=r"was ended by SIGKILL \(out of memory, perhaps\)"):
+    with pytest.raises(WorkerError, match=r"was killed by SIGKILL \(perhaps out of memory\)"):
         model.run_batch(items)
 
 
@@ -121,7 +121,7 @@ def test_a_worker_that_hangs_is_ended(odd, items):
     model = odd("hang", timeout=20.0)
     process = model._worker._process
     with pytest.raises(
-        WorkerError, match=r"gave no answer for 20 s and was ended \(timeout of \[families.odd\]\)"
+        WorkerError, match=r"did not answer for 20 s and was killed \(timeout of \[families.odd\]\)"
     ):
         model.run_batch(items)
     assert process.poll() is not None
@@ -195,7 +195,7 @@ def test_a_python_that_cannot_be_started_is_one_line(tmp_path):
     python = tmp_path / "python"
     python.write_text("no program")
     python.chmod(0o755)
-    with pytest.raises(WorkerError, match=r"cannot start .*; correct python of \[families.tiny\]"):
+    with pytest.raises(WorkerError, match=r"cannot start .*; fix python in \[families.tiny\]"):
         open_family("tiny", Environment(str(python))).resolve(LoadOptions("x"))
 
 
@@ -204,8 +204,8 @@ def test_a_python_that_cannot_be_started_is_one_line(tmp_path):
     [
         ("exit 3", "ended with exit code 3"),
         ("echo no module named torch >&2; exit 1", r"ended with exit code 1 \(no module named torch\)"),
-        ("echo welcome to this machine, user; exec sleep 60", "answered as a worker does not"),
-        ("exec sleep 60", "said nothing"),
+        ("echo welcome to this machine, user; exec sleep 60", "did not answer like a worker"),
+        ("exec sleep 60", "printed nothing"),
     ],
 )
 def test_a_program_that_is_no_worker_is_sent_nothing(tmp_path, program, how):
@@ -215,7 +215,7 @@ def test_a_program_that_is_no_worker_is_sent_nothing(tmp_path, program, how):
     python.chmod(0o755)
     family = open_family("tiny", Environment(str(python), timeout=3.0))
     with pytest.raises(
-        WorkerError, match=rf"python {how} .*correct python of \[families.tiny\] in vlmprobe.toml"
+        WorkerError, match=rf"python {how} .*fix python in \[families.tiny\] of vlmprobe.toml"
     ):
         family.resolve(LoadOptions("x"))
     family.close()

@@ -175,7 +175,7 @@ def mlflow_killed(trial: Trial) -> None:
         trial.injected += running
         ran = Shell.finish(process)
         trial.expect(ran, 0)
-        if "'vlmprobe sync' delivers it later" not in ran.err:
+        if "deliver it later with 'vlmprobe sync'" not in ran.err:
             trial.complaints.append(f"it does not say that MLflow has to wait: {ran.err[-400:]}")
         server.start()
         _delivered(trial, server)

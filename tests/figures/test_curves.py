@@ -187,7 +187,7 @@ def test_a_long_title_wraps(curve, badly_set_text):
             "one metric of one subset, not axis_coherence of all, delta_norm of all",
         ),
         ([{"subset": "both_correct"}], "not axis_coherence of all, axis_coherence of both_correct"),
-        ([{}], "two curves for tiny @ 80k, vertical; pass one run a scale"),
+        ([{}], "two curves for tiny @ 80k, vertical; pass one run per scale"),
     ],
 )
 def test_curves_that_do_not_belong_in_one_figure_are_refused(curve, others, message):

@@ -92,7 +92,7 @@ def test_clouds_that_do_not_fit_are_refused(cloud):
     with pytest.raises(UsageError, match="2 points of tiny @ 80k, layer 4 with 1 labels and 0 sides"):
         pca_3d(dataclasses.replace(cloud(("left", "far")), labels=("left",)))
     with pytest.raises(
-        UsageError, match="states of tiny @ 80k, layer 4 beside deltas of tiny @ 80k, layer 5"
+        UsageError, match="states of tiny @ 80k, layer 4 do not match deltas of tiny @ 80k, layer 5"
     ):
         pca_panels(cloud(("left",)), cloud(("left",), layer=5))
     with pytest.raises(UsageError, match="unknown category 'up'"):

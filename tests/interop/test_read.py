@@ -115,7 +115,7 @@ def test_the_family_can_be_named_and_the_scales_chosen(model, small):
     (run,) = read_results(model, family="mine", scales=["80k"])
 
     assert run.data.family == "mine"
-    assert told(model, scales=["2m"]) == f"{model}: has no scale 2m; has 80k"
+    assert told(model, scales=["2m"]) == f"{model}: has no scale 2m; it has 80k"
 
 
 def test_a_run_that_is_found_twice_is_not_imported_twice(tmp_path, model):
@@ -131,10 +131,10 @@ def test_a_folder_without_results_is_named(tmp_path):
 
     assert (
         told(tmp_path / "none")
-        == f"{tmp_path / 'none'} does not exist; give a folder with results of the old layout"
+        == f"{tmp_path / 'none'} does not exist; use a folder with results in the old layout"
     )
-    assert "is a file; give the model's folder" in told(tmp_path / "file")
-    assert "give a folder with npz/vectors_SCALE.npz in it" in told(tmp_path)
+    assert "is a file; use the model's folder" in told(tmp_path / "file")
+    assert "use a folder with npz/vectors_SCALE.npz in it" in told(tmp_path)
 
 
 def test_missing_vectors_are_named(model):
@@ -152,7 +152,7 @@ ODD = np.array(["left", "far", "nowhere"])
     [
         ({"swap_L5": None}, "swap_L5 is missing"),
         ({"indices_L5": None}, "indices_L5 is missing, but indices_L0 is there"),
-        ({"indices_L0": None, "indices_L5": None}, "indices_L0 is missing; has delta_L0"),
+        ({"indices_L0": None, "indices_L5": None}, "indices_L0 is missing; it has delta_L0"),
         ({"orig_L5": np.zeros((2, 4), np.float32)}, "orig_L5 has 2 rows, expected 3"),
         ({"orig_L5": np.zeros((3, 2), np.float32)}, "orig_L5 is (3, 2), swap_L5 (3, 4)"),
         (
@@ -217,8 +217,8 @@ def test_quads_that_do_not_fit_together_are_named_by_file_and_key(model, arrays,
         ("left,right,True,True", "left,right,False,True", "index '7': is_correct_orig is False, but True in"),
         ("left,right,True,True", "left,right,,True", ":2: is_correct_orig ''; expected True or False"),
         ("left,right,True,True", "left,right,True", ":2: 7 columns expected"),
-        ("3,distance,far", "7,distance,far", ":3: index '7' is empty or comes twice"),
-        ("pred_swap", "answer", "column pred_swap is missing; has index, group"),
+        ("3,distance,far", "7,distance,far", ":3: index '7' is empty or appears twice"),
+        ("pred_swap", "answer", "column pred_swap is missing; it has index, group"),
         ('"far, I think"', '"far, I think', "not a CSV file"),
     ],
 )

@@ -105,10 +105,14 @@ def test_what_the_file_holds(written):
     [
         (("format",), 2, "format is 2; this vlmprobe reads 1, so update it, or export the study again"),
         (("format",), None, "format is missing; export the study again"),
-        (("pairs", 0, "pair_id"), "8", "pairs has other pairs than the NPZ file; both must be of one run"),
+        (
+            ("pairs", 0, "pair_id"),
+            "8",
+            "pairs has other pairs than the NPZ file; both must come from one run",
+        ),
         (("pairs", 1, "subject"), None, "pairs[1].subject is missing; export the study again"),
-        (("pairs", 1, "subject"), 5, "pairs[1].subject is '5'; expected a text or null"),
-        (("pairs", 1, "subject"), "\ud800", r"pairs[1].subject is '\ud800'; expected a text or null"),
+        (("pairs", 1, "subject"), 5, "pairs[1].subject is '5'; expected a string or null"),
+        (("pairs", 1, "subject"), "\ud800", r"pairs[1].subject is '\ud800'; expected a string or null"),
         (
             ("pairs", 1, "image_width"),
             True,
@@ -119,23 +123,23 @@ def test_what_the_file_holds(written):
             "odd",
             "pairs[1].perspective is 'odd'; expected consistent, counter, ambiguous or null",
         ),
-        (("pairs",), "none", "pairs is no list; export the study again"),
-        (("quads", 1), None, "quads has 1 quads, the NPZ file 2; both must be of one run"),
+        (("pairs",), "none", "pairs is not a list; export the study again"),
+        (("quads", 1), None, "quads has 1 quads, but the NPZ file has 2; both must come from one run"),
         (
             ("quads", 0, "vertical"),
             3,
-            "quads[0].vertical is no object with a category; export the study again",
+            "quads[0].vertical is not an object with a category; export the study again",
         ),
         (
             ("quads", 0, "vertical", "category"),
             "far",
             "quads[0].vertical.category is far, which is not vertical; export the study again",
         ),
-        (("quads", 1, "distance", "pair_id"), "3", "quads[1].distance.pair_id '3' comes twice"),
+        (("quads", 1, "distance", "pair_id"), "3", "quads[1].distance.pair_id '3' appears twice"),
         (
             ("quads", 0, "distance", "is_correct_orig"),
             False,
-            "quads[0].distance differs from what is said of pair '3' elsewhere; both must be of one run",
+            "quads[0].distance differs from another entry of pair '3'; both must come from one run",
         ),
         (
             ("quads", 0, "distance", "is_correct_swap"),

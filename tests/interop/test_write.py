@@ -202,7 +202,7 @@ def test_a_name_that_would_leave_the_folder_is_refused(tmp_path, small, name):
 
 def test_a_scale_that_comes_twice_is_refused(tmp_path, small):
     """Two runs of one scale would write over each other."""
-    with pytest.raises(UsageError, match="qwen25 @ 80k comes twice"):
+    with pytest.raises(UsageError, match="qwen25 @ 80k appears twice"):
         write_results(tmp_path, [(small, ScaleResults()), (small, ScaleResults())])
 
 

@@ -170,7 +170,7 @@ def test_every_bad_row_is_recorded_with_its_number_and_reason(tmp_path: Path) ->
         (21, "bbox"),
     ]
     assert boxes.problems[8] == BoxProblem(10, "objects", "1 names and 2 boxes")
-    assert boxes.problems[-1] == BoxProblem(21, "bbox", "height is -4, and must not be negative")
+    assert boxes.problems[-1] == BoxProblem(21, "bbox", "height is -4, but must not be negative")
 
 
 JSON_VALUES = st.recursive(
@@ -203,11 +203,11 @@ def test_no_row_is_lost_or_fatal(
         (b"\xff\xfe\x00", r"neither JSON nor parquet"),
         (b"[" * 100_000, r"neither JSON nor parquet"),
         (b"PAR1 and nothing more", r"damaged or unreadable parquet"),
-        (b'{"question_id": "q1"}', r"is no list; give a list of rows with question_id and objects"),
+        (b'{"question_id": "q1"}', r"is not a list; save a list of rows with question_id and objects"),
         (b"[]", r"has no rows"),
         (
             b'[{"id": 1}, 2]',
-            r"none of its 2 rows gives boxes; correct the file, first row 1: question_id: missing",
+            r"none of its 2 rows gives boxes; correct the file, starting with row 1: question_id: missing",
         ),
     ],
 )

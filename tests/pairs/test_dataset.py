@@ -205,14 +205,14 @@ def test_images_can_be_read_in_threads(tsv: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "the file is empty; give a UTF-8 TSV file"),
+        (b"", "the file is empty; use a UTF-8 TSV file"),
         ("index\tA\n".encode("utf-16"), "the header is not readable: not UTF-8"),
         (
             b"index\tcategory\tquestion\timage\tanswer\tA\tB\tC\n",
             "lacks question_id, D of form embspatial; known",
         ),
         (b"index,question_id,category\n", "ready-made: image_base64 original_question swapped_question"),
-        (b"index\tquestion_id\tcategory\tquestion\timage\tanswer\tA\tB\tC\tD\n", "has a header and no rows"),
+        (b"index\tquestion_id\tcategory\tquestion\timage\tanswer\tA\tB\tC\tD\n", "has a header but no rows"),
     ],
 )
 def test_a_file_of_no_known_form(tmp_path: Path, content: bytes, message: str) -> None:
@@ -233,7 +233,7 @@ def test_a_file_without_one_usable_row(tsv: Any) -> None:
         read_dataset(path)
     assert str(caught.value).startswith(
         f"{path}: none of its 3 rows gives a pair (problems: image 2, category 1); "
-        "correct the file, first line 2, column image: image: not base64"
+        "correct the file, starting with line 2, column image: image: not base64"
     )
 
 
@@ -241,7 +241,7 @@ def test_no_file_or_a_folder(tmp_path: Path) -> None:
     """What the path is, and what to give instead."""
     with pytest.raises(InputError, match=r"cannot read .*none\.tsv: No such file"):
         read_dataset(tmp_path / "none.tsv")
-    with pytest.raises(InputError, match="is a folder; give a TSV file"):
+    with pytest.raises(InputError, match="is a folder; use a TSV file"):
         read_dataset(tmp_path)
 
 

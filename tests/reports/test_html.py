@@ -163,9 +163,11 @@ def test_problems_are_listed(report):
     text = Page(render_report(troubled)).text
     assert "Problems (5)" in text
     assert "2 rows of demo gave no pair." in text
-    assert "tiny @ vanilla (run-vanilla): 1 pair of 32 failed and left no answer." in text
-    assert "tiny @ vanilla (run-vanilla) is partial, so its numbers cover a part of the pairs." in text
-    assert "The two answer checkers differ on 3 answers; the numbers here use each run's own checker." in text
+    assert "tiny @ vanilla (run-vanilla): 1 pair of 32 failed and have no answer." in text
+    assert "tiny @ vanilla (run-vanilla) is partial, so its numbers cover only part of the pairs." in text
+    assert (
+        "The two answer checkers disagree on 3 answers; the numbers here use each run's own checker." in text
+    )
 
 
 def test_a_report_of_nothing_is_still_a_page(report):
@@ -173,7 +175,7 @@ def test_a_report_of_nothing_is_still_a_page(report):
     text = Page(render_report(report(runs=[], accuracy=[], peaks=[], figures=[], queries={}))).text
 
     assert "No accuracy was computed." in text
-    assert "No run." in text
+    assert "No runs." in text
 
 
 def test_infinite_bounds_are_not_numbers(report):

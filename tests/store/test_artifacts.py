@@ -66,7 +66,9 @@ def test_a_flipped_bit_is_an_error_and_not_another_number(
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(VlmprobeError, match=r"00002\.safetensors: damaged: .*; 'vlmprobe verify' says what"):
+    with pytest.raises(
+        VlmprobeError, match=r"00002\.safetensors: damaged: .*; run 'vlmprobe verify' to see what"
+    ):
         _arrays(study, tracker, settings)
 
 

@@ -31,14 +31,14 @@ def test_nothing_is_overwritten(study: Any, tmp_path: Path) -> None:
     """Neither another backup nor anything else; and there must be a folder for it."""
     target = tmp_path / "notes.txt"
     target.write_text("mine")
-    with pytest.raises(UsageError, match="exists; a backup overwrites nothing"):
+    with pytest.raises(UsageError, match="exists; a backup never overwrites a file"):
         copy_database(study.database, target)
     assert target.read_text() == "mine"
     dangling = tmp_path / "dangling"
     dangling.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="dangling exists; a backup overwrites nothing"):
+    with pytest.raises(UsageError, match="dangling exists; a backup never overwrites a file"):
         copy_database(study.database, dangling)
-    with pytest.raises(UsageError, match="make it first"):
+    with pytest.raises(UsageError, match="create it first"):
         copy_database(study.database, tmp_path / "none" / "copy.duckdb")
 
 

@@ -221,7 +221,7 @@ def test_shards_without_rows_are_adopted(
     assert adopt_orphans(study.database, spool, "r1", warn=told.append) == 2
     assert len(told) == 1
     assert told[0].startswith(f"{cut}: truncated")
-    assert told[0].endswith("removed, its pairs are asked again")
+    assert told[0].endswith("the file was removed, and its pairs will be extracted again")
     assert study.rows(ROWS) == [(1, "1", "left"), (2, "2", "right")]
     left = sorted(path.name for path in spool.iterdir())
     assert left == ["00001.safetensors", "00002.safetensors", "00005.safetensors", "notes.safetensors"]

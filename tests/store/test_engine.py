@@ -117,7 +117,7 @@ def test_a_folder_is_no_database(tmp_path: Path) -> None:
 def test_a_file_in_the_way_of_the_folder_is_one_clear_line(tmp_path: Path) -> None:
     """A folder that cannot be made is a DatabaseError, not a traceback."""
     (tmp_path / "file").touch()
-    with pytest.raises(DatabaseError, match=r"cannot make the folder of .*new\.duckdb: "):
+    with pytest.raises(DatabaseError, match=r"cannot create the folder of .*new\.duckdb: "):
         ensure_schema(Database(tmp_path / "file" / "new.duckdb"))
 
 
@@ -143,7 +143,7 @@ def test_a_foreign_process_is_waited_for_and_named_once(notes: Database, child: 
     waiting.join(10)
     assert done == [[]]
     assert told == [
-        f"{notes.path} is held by process {holder.pid}; waiting for it (close that DuckDB session to go on)"
+        f"{notes.path} is held by process {holder.pid}; waiting for it (close that DuckDB session to continue)"
     ]
 
 
@@ -222,7 +222,7 @@ def test_a_write_that_finds_no_room_is_one_line_and_writes_nothing(notes: Databa
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert str(caught.value) == (
-        f"no space left to write {notes.path}; free some and start the same command again: what was written is kept"
+        f"no space left to write {notes.path}; free some space and rerun the same command; finished work is kept"
     )
     with notes.transaction() as connection:
         connection.execute(insert)

@@ -171,7 +171,7 @@ def test_someone_elses_database_is_left_alone(tmp_path: Path, check: Any) -> Non
 def test_reading_from_no_database_names_the_commands_that_make_one(tmp_path: Path, check: Any) -> None:
     """And does not leave an empty one there."""
     database = Database(tmp_path / "none.duckdb")
-    with pytest.raises(DatabaseError, match="make one with 'vlmprobe demo' or 'vlmprobe extract'"):
+    with pytest.raises(DatabaseError, match="create one with 'vlmprobe demo' or 'vlmprobe extract'"):
         check(database)
     assert not database.exists()
 
@@ -212,7 +212,7 @@ def test_a_database_whose_views_do_more_than_read_is_refused(
     """A view of a database from elsewhere would run as soon as a report asks it."""
     with duckdb.connect(str(database.path)) as connection:
         connection.execute(definition)
-    with pytest.raises(DatabaseError, match="which no view of vlmprobe does, and was not asked"):
+    with pytest.raises(DatabaseError, match="which no view of vlmprobe does, so it was not run"):
         use(database)
 
 

@@ -65,7 +65,7 @@ def test_a_query_is_its_header_and_one_select(write: Any) -> None:
         ),
         (
             "-- question: q\n-- param a date: x\n-- grain: g\nSELECT $a",
-            r"mine.sql:2: write '-- param NAME text",
+            r"mine.sql:2: use '-- param NAME text",
         ),
     ],
 )

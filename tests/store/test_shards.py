@@ -89,7 +89,7 @@ def test_a_layer_that_was_not_kept_is_an_error(tmp_path: Path, shard_content: Ma
 
 def test_states_of_another_dtype_than_said_are_refused(tmp_path: Path, shard_content: Make) -> None:
     """bfloat16 travels as bits: floating-point numbers would be cut to whole ones without a word."""
-    with pytest.raises(ValueError, match="said to be bfloat16, but come as float32"):
+    with pytest.raises(ValueError, match="declared as bfloat16 but stored as float32"):
         write_shard(tmp_path, replace(shard_content(), dtype="bfloat16"))
 
 

@@ -80,7 +80,7 @@ def test_an_architecture_goes_through_the_whole_command(
         "extract", MATRIX[name], "--scale", "random", "--checkpoint", checkpoint, "--data", benchmark(2),
         "--batch-size", 4, "--home", home, *MORE.get(name, []), **mlflow_store,
     ).ok()  # fmt: skip
-    assert "complete: 12 pairs asked" in " ".join(str(said.err).split())
+    assert "complete: 12 pairs extracted" in " ".join(str(said.err).split())
 
     ((layers, width, dtype, status),) = rows(home, "SELECT n_layers, dim, dtype, status FROM runs")
     assert (layers, width, dtype, status) == (n_layers, dim, "float32", "complete")

@@ -72,8 +72,8 @@ def test_a_run_that_nobody_has_analyzed_yet_does_not_take_the_place_of_one_that_
         assert _choose(database) == (
             [ready],
             [
-                "tiny @ 80k: the newest run has no metrics yet, the newest that has is shown; "
-                "'vlmprobe analyze tiny' makes them"
+                "tiny @ 80k: the newest run has no metrics yet, so the newest one with metrics is shown; "
+                "compute them with 'vlmprobe analyze tiny'"
             ],
         )
 

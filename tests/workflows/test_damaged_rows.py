@@ -41,7 +41,7 @@ def test_bad_rows_are_recorded_and_a_cut_off_image_fails_alone(
 
     ran = vlmprobe(*command, **mlflow_store).ok()
 
-    assert "8 pairs asked, 0 reused, 1 failed of 9" in ran.err
+    assert "8 pairs extracted, 0 reused, 1 failed of 9" in ran.err
     assert rows(tmp_path, "SELECT line, what, column_name FROM row_problems ORDER BY line") == [
         (3, "image", "image"),
         (5, "category", "category"),
@@ -53,7 +53,7 @@ def test_bad_rows_are_recorded_and_a_cut_off_image_fails_alone(
 
     again = vlmprobe(*command, **mlflow_store).ok()
 
-    assert "0 pairs asked, 8 reused, 1 failed of 9" in again.err
+    assert "0 pairs extracted, 8 reused, 1 failed of 9" in again.err
     assert rows(tmp_path, "SELECT pair_id, attempt FROM failures ORDER BY ALL") == [("8", 1), ("8", 2)]
     assert rows(tmp_path, "SELECT status, count(*) OVER () FROM runs") == [("complete", 1)]
     vlmprobe("db", "check", "--home", tmp_path).ok()

@@ -82,7 +82,7 @@ def test_without_mlflow_the_training_goes_on(
         "demo", "train", "--config", toy_file, "--out", tmp_path / "out", "--device", "cpu", "--home", home,
         MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
     ).ok()  # fmt: skip
-    assert ran.err.count("training goes on") == 1
+    assert ran.err.count("training continues") == 1
     assert (tmp_path / "out" / "more" / "model.safetensors").exists()
 
 

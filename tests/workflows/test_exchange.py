@@ -255,4 +255,4 @@ def test_an_export_before_analysis_names_the_next_command(command: Any, tmp_path
 def test_an_unknown_layout_is_an_error_in_a_line(command: Any, home: Path, tmp_path: Path) -> None:
     """It lists the layouts there are."""
     ran = command(home, "export", tmp_path / "out", "--format", "xlsx")
-    assert (ran.code, ran.errors) == (2, ["error: --format 'xlsx': write results or parquet"])
+    assert (ran.code, ran.errors) == (2, ["error: --format 'xlsx': use results or parquet"])

@@ -130,6 +130,6 @@ def test_shards_without_rows_are_adopted_by_the_next_start(
 
     resumed = shell(*command, **settings).ok()
 
-    assert f"96 of 96 pairs reused, {6 - kept} shards of them found in the spool" in resumed.err
+    assert f"96 of 96 pairs reused, {6 - kept} shards recovered from the spool" in resumed.err
     assert left(tmp_path) == left(study.home)
     inside("db", "check", "--home", tmp_path).ok()

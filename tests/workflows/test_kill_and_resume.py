@@ -38,7 +38,7 @@ def _assert_whole(left: Any, undisturbed: Any) -> None:
 def _assert_stopped(stopped: Any, home: Path, rows: Any) -> int:
     """Check a clean stop; return how many pairs it kept."""
     assert stopped.code == 130
-    assert stopped.errors == ["error: stopped; what was done is kept, the same command goes on from there"]
+    assert stopped.errors == ["error: stopped; finished work is kept; rerun the same command to resume"]
     assert "Traceback" not in stopped.err
     assert rows(home, "SELECT status, lease FROM runs") == [("interrupted", None)]
     ((pairs,),) = rows(home, "SELECT count(*) // 2 FROM predictions")
@@ -88,7 +88,7 @@ def test_a_run_that_was_finished_asks_nothing(
     """The same command after the end says so, and reuses every pair."""
     again = vlmprobe(*_extract(study.home, study.data), **mlflow_store).ok()
     assert "complete already, all 96 pairs reused" in again.err
-    assert "0 pairs asked, 96 reused, 0 failed of 96" in again.err
+    assert "0 pairs extracted, 96 reused, 0 failed of 96" in again.err
 
 
 @pytest.mark.full

@@ -53,7 +53,7 @@ def undelivered(
     analyzed = vlmprobe("analyze", "--home", home, **AWAY)
     assert (extracted.code, analyzed.code) == (0, 0)
     for ran in (extracted, analyzed):
-        assert ran.err.count("'vlmprobe sync' delivers it later") == 1
+        assert ran.err.count("deliver it later with 'vlmprobe sync'") == 1
         assert ran.errors == []
     return Home(home, extracted)
 
@@ -102,7 +102,7 @@ def test_prune_keeps_what_mlflow_has_lost(delivered: Home, vlmprobe: Any) -> Non
 
     ran = vlmprobe("sync", "--prune", "--home", delivered.path).ok()
 
-    told = "MLflow did not have 2 of 3 shards as they were written; delivered again; they stay in the spool"
+    told = "MLflow had no intact copy of 2 of 3 shards; delivered again; they stay in the spool"
     assert told in ran.err
     assert delivered.spool() == ["00001.safetensors", "00002.safetensors"]
     vlmprobe("verify", "--home", delivered.path).ok()

@@ -62,6 +62,6 @@ def test_verify_says_that_its_hidden_states_did_not_come_with_it(
         connection.execute("UPDATE shards SET path = '/nowhere/' || run_id, artifact_uri = NULL")
     ran = inside("verify", "--repair", "--home", tmp_path)
     assert ran.code == 1
-    assert ran.out.count("bring back its folder, which is not there") == 2
+    assert ran.out.count("its folder is missing: restore it") == 2
     answers = inside("sql", "SELECT count(*) AS n FROM predictions", "--json", "--home", tmp_path).ok().out
     assert json.loads(answers) == [{"n": 48}]

@@ -137,7 +137,7 @@ def test_a_scale_under_one_template_has_no_second_table(panel: Any, command: Any
     """Who asks for a comparison is told how to get one."""
     ran = command(panel.home, "analyze", "--scale", "vanilla", "--metric", "axis_coherence").ok()
     assert len(_tables(ran.out)) == 1
-    assert "no scale was asked under several templates; 'vlmprobe extract --templates'" in ran.err
+    assert "no scale was run with several templates; add some with 'vlmprobe extract --templates'" in ran.err
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,8 @@ def merged(panel: Any, command: Any, undrawn: Any) -> Any:
 def test_a_comparison_of_scales_is_of_one_template(panel: Any, merged: Any) -> None:
     """The published one unless another is named; a line tells of the others, and the table holds none of them."""
     assert (
-        "other templates too: options-swapped (tiny @ 2m); yes-no (tiny @ 2m); --template NAME" in merged.err
+        "other templates: options-swapped (tiny @ 2m); yes-no (tiny @ 2m); show them with --template NAME"
+        in merged.err
     )
     assert "where template = 'published'" in merged.err
     assert [row[1] for row in _tables(merged.out)[0][1:]] == ["vanilla"] * 4 + ["2m"] * 4
@@ -183,7 +184,7 @@ def test_another_template_has_a_report_of_its_own(panel: Any, command: Any, rows
     assert {row["axis"]: row["acc_both"] for row in json.loads(ran.out)} == dict(rows(panel.home, stored))
     assert "where template = 'yes-no'" in ran.err
     page = (panel.home / "reports" / "tiny-benchmark-yes-no" / "report.html").read_text()
-    assert "<h1>tiny on benchmark under yes-no</h1>" in page
+    assert "<h1>tiny on benchmark, template yes-no</h1>" in page
     assert "<dt>template</dt><dd>yes-no</dd>" in page
 
 

@@ -70,8 +70,8 @@ def killed_twice(
             ended = elsewhere.finish(process)
             assert ended.code == 1, ended.err
             (line,) = ended.errors
-            assert "was ended by SIGKILL (out of memory, perhaps) while answering a batch" in line
-            assert line.endswith("what was answered is kept: start the same command again to go on")
+            assert "was killed by SIGKILL (perhaps out of memory) while running a batch" in line
+            assert line.endswith("finished work is kept; rerun the same command to resume")
             seen |= _shards(home)
         resumed = elsewhere(*command, **SHARD_PAIRS, **mlflow_store).ok()
         assert "pairs reused" in resumed.err

@@ -214,5 +214,7 @@ def test_a_tokenizer_that_is_nowhere_is_one_line(
     """It says which checkpoint asked for it."""
     checkpoint = _with_tokenizer(native_molmo, tmp_path / "c", "some/one")
     request = ExtractRequest("molmo", "80k", ExtractOptions(benchmark(2)), checkpoint=str(checkpoint))
-    with pytest.raises(ModelError, match=rf"^the processor of {checkpoint}: 'some/one' is no folder here"):
+    with pytest.raises(
+        ModelError, match=rf"^the processor of {checkpoint}: 'some/one' is not a local folder"
+    ):
         prepare(request, Silent())

@@ -23,7 +23,7 @@ def test_boxes_given_later_ask_only_what_is_missing(quad_study: Any) -> None:
     said = quad_study.later.err
     assert "boxes: 16 matched, 0 ambiguous, 0 no_box, 0 no_objects" in said
     assert ": 30 of 52 pairs reused" in said
-    assert "complete: 22 pairs asked, 30 reused, 0 failed of 52" in said
+    assert "complete: 22 pairs extracted, 30 reused, 0 failed of 52" in said
 
 
 def test_boxes_given_later_change_no_answer(quad_study: Any) -> None:
@@ -139,7 +139,7 @@ def test_boxes_that_fit_no_pair_give_way_to_the_right_ones(
     assert "boxes: 0 matched, 0 ambiguous, 8 no_box, 0 no_objects" in first.err
     second = extract(home, data, "--boxes", data.parent / "boxes.json").ok()
     assert "boxes: 8 matched, 0 ambiguous, 0 no_box, 0 no_objects" in second.err
-    assert "8 pairs asked, 24 reused" in second.err
+    assert "8 pairs extracted, 24 reused" in second.err
     assert rows(home, "SELECT count(*) FROM quads") == [(8,)]
 
 
@@ -171,7 +171,7 @@ def test_a_certificate_that_fails_for_quads_leaves_the_runs_own_answers_alone(
     failing = "vlmprobe.extraction.loop.compare"
     monkeypatch.setattr(failing, lambda *found: replace(compare(*found), passed=False))
     later = extract(home, data, "--boxes", data.parent / "boxes.json").ok()
-    assert "1 batches redone" in later.err
+    assert "1 batches were redone" in later.err
     assert rows(home, everything) == before
     assert rows(home, "SELECT batch, passed FROM certificates ORDER BY 1") == [(0, True), (3, False)]
 
@@ -209,7 +209,7 @@ def test_ready_made_questions_name_no_objects(
     data = _ready_made(benchmark(4), tmp_path / "ready.tsv")
     ran = extract(tmp_path / "home", data, "--boxes", benchmark(4).parent / "boxes.json").ok()
     assert "boxes: 0 matched, 0 ambiguous, 0 no_box, 8 no_objects" in ran.err
-    assert "24 pairs asked" in ran.err
+    assert "24 pairs extracted" in ran.err
     assert rows(tmp_path / "home", "SELECT count(*) FROM quads") == [(0,)]
 
 

@@ -106,7 +106,7 @@ def test_a_scale_that_contradicts_an_earlier_one_is_refused(
     assert ran.code == 2
     (line,) = ran.errors
     assert f"pair {content['pairs'][0]['pair_id']!r}: image_sha256 is 'another', but '" in line
-    assert line.endswith("imported before; keep the two apart with --home")
+    assert line.endswith("the same pairs; keep the two apart with --home")
     assert rows(home, "SELECT count(*) FROM runs") == [(2,)]
 
 

@@ -42,7 +42,7 @@ def test_the_model_is_loaded_once_for_all_templates(panel: Any) -> None:
     said = panel.extracted.err
     assert said.count("loading ") == 1
     for name in ("tiny @ 2m", "tiny @ 2m (options-swapped)", "tiny @ 2m (yes-no)"):
-        assert f"{name}: complete: 32 pairs asked, 0 reused, 0 failed of 32" in said
+        assert f"{name}: complete: 32 pairs extracted, 0 reused, 0 failed of 32" in said
 
 
 def test_the_list_of_runs_names_the_template(panel: Any, ask: Any) -> None:
@@ -180,7 +180,7 @@ def test_a_stopped_extraction_goes_on_with_the_template_that_it_was_at(
     said = command(tmp_path, "extract", "tiny", *options).ok().err
     assert "tiny @ 2m: complete already, all 24 pairs reused" in said
     assert "tiny @ 2m (yes-no): resuming run" in said
-    assert said.count("24 pairs asked, 0 reused") == 2
+    assert said.count("24 pairs extracted, 0 reused") == 2
     assert rows(tmp_path, states) == [
         ("published", "complete"),
         ("yes-no", "complete"),
@@ -215,7 +215,7 @@ def test_an_unknown_template_to_look_at_lists_those_there_are(panel: Any, ask: A
     assert missing.code == 2
     (line,) = missing.errors
     assert (
-        "no run under template mention-swapped matches; there are: published (tiny @ vanilla, tiny @ 2m)"
+        "no run with template mention-swapped matches; there are: published (tiny @ vanilla, tiny @ 2m)"
         in line
     )
 

@@ -61,9 +61,9 @@ def test_listening_wider_is_warned_of(home: Settings, host: str) -> None:
     """The warning says what others can do and which option asks for a password."""
     (note,) = ui_server(home, host=host, port=5001, auth=False).notes
     assert note.startswith(
-        f"listening on {host}: whoever reaches port 5001 of this machine can read, change and delete"
+        f"listening on {host}: anyone who can reach port 5001 of this machine can read, change and delete"
     )
-    assert "--auth asks for one" in note
+    assert "pass --auth to require one" in note
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.5", "::1", "localhost"])
@@ -87,8 +87,8 @@ def test_a_password_is_made_once_and_is_its_owners(home: Settings) -> None:
 @pytest.mark.parametrize(
     ("host", "port", "says"),
     [
-        ("127.0.0.1", 0, "ports are numbered 1 to 65535"),
-        ("no such host", 5000, "no address of this machine"),
+        ("127.0.0.1", 0, "use a port from 1 to 65535"),
+        ("no such host", 5000, "not an address of this machine"),
         ("192.0.2.1", 5000, "Cannot assign requested address"),
     ],
 )
@@ -105,7 +105,9 @@ def test_a_port_that_is_taken_is_a_usage_error(home: Settings) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(UsageError, match=f"--port {port} is taken on 127.0.0.1; give another"):
+        with pytest.raises(
+            UsageError, match=f"--port {port} is already in use on 127.0.0.1; use another port"
+        ):
             serve(Workspace(home, Told()), port=port, announce=print)  # type: ignore[arg-type]
 
 

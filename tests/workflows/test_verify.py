@@ -122,9 +122,9 @@ def test_a_damaged_shard_is_replaced_by_the_copy_of_mlflow(home: Home, original:
     )
     line = home.wrong()
     assert f"{path}: tiny @ 2m:" in line
-    assert line.endswith("'vlmprobe verify --repair' takes MLflow's copy of it")
+    assert line.endswith("run 'vlmprobe verify --repair' to restore MLflow's copy of it")
 
-    assert "MLflow's copy of it is used; the file is 00002.damaged now" in home.repair()
+    assert "MLflow's copy was restored; the damaged file is now 00002.damaged" in home.repair()
     home.verify().ok()
     assert read_left(home.path) == read_left(original.path)
 
@@ -136,13 +136,13 @@ def test_a_damaged_shard_without_a_copy_is_asked_again(home: Home, original: Hom
     path.write_bytes(path.read_bytes()[:100])
     found = home.verify()
     assert found.code == 1
-    assert "then the same 'vlmprobe extract' asks its pairs again" in found.out
+    assert "then rerun the same 'vlmprobe extract' to redo its pairs" in found.out
 
     repaired = home.verify("--repair").ok()
-    assert "its rows are removed: the same 'vlmprobe extract' asks its 8 pairs again" in repaired.out
+    assert "its rows were removed; rerun the same 'vlmprobe extract' to redo its 8 pairs" in repaired.out
     assert read_rows(home.path, "SELECT status FROM runs") == [("interrupted",)]
     home.verify().ok()
-    assert "8 pairs asked, 16 reused, 0 failed of 24" in home.extract().ok().err
+    assert "8 pairs extracted, 16 reused, 0 failed of 24" in home.extract().ok().err
     home.verify().ok()
     assert read_left(home.path) == read_left(original.path)
 
@@ -154,8 +154,8 @@ def test_a_spool_that_is_not_there_at_all_is_not_given_up(home: Home) -> None:
     folder.rename(home.path / "elsewhere")
     ran = home.verify("--repair")
     assert ran.code == 1
-    assert ran.out.count("bring back its folder, which is not there") == 3
-    assert "'vlmprobe sync' when its shards are back" in ran.out
+    assert ran.out.count("its folder is missing: restore it") == 3
+    assert "'vlmprobe sync' once its shards are restored" in ran.out
     assert read_rows(home.path, "SELECT count(*) FROM predictions") == [(48,)]
 
 
@@ -165,7 +165,7 @@ def test_a_spool_that_is_not_there_at_all_is_not_given_up(home: Home) -> None:
         ("DELETE FROM predictions WHERE shard = 1 AND shard_row = 3", "2 of its answers have no row"),
         (
             "UPDATE predictions SET text = 'up' WHERE shard = 1 AND shard_row = 3",
-            "2 rows are not what it says",
+            "2 rows differ from it",
         ),
     ],
     ids=["removed", "changed"],
@@ -179,9 +179,9 @@ def test_rows_are_written_again_from_their_shard(
     assert found.code == 1
     line = found.out.splitlines()[0]
     assert line.startswith(f"wrong: {home.shard(1)}: tiny @ 2m: {problem}")
-    assert line.endswith("'vlmprobe verify --repair' writes its rows again from it")
+    assert line.endswith("run 'vlmprobe verify --repair' to rewrite its rows from it")
 
-    assert "its rows were written again from it" in home.verify("--repair").ok().out
+    assert "its rows were rewritten from it" in home.verify("--repair").ok().out
     home.verify().ok()
     assert read_left(home.path) == read_left(original.path)
 
@@ -192,9 +192,9 @@ def test_shards_that_a_crash_left_are_adopted(home: Home, original: Home) -> Non
     home.change("DELETE FROM shards WHERE shard = 3")
     home.change("UPDATE runs SET status = 'running'")
     home.shard(1).with_name("00004.partial").touch()
-    assert "2 shards that a crash left without rows, first 00003.safetensors" in home.wrong()
+    assert "2 shards without rows after a crash, the first is 00003.safetensors" in home.wrong()
 
-    assert "1 got their rows, what was not whole is removed" in home.repair()
+    assert "1 got their rows; incomplete ones were removed" in home.repair()
     assert read_left(home.path) == read_left(original.path)
 
 
@@ -207,7 +207,7 @@ def test_a_run_at_work_keeps_its_spool_to_itself(home: Home) -> None:
     with hold_lease(home.path / "vlmprobe.duckdb", key):
         ran = home.verify("--repair").ok()
     assert ran.err.splitlines() == [
-        "tiny @ 2m: being extracted; its spool is left alone",
+        "tiny @ 2m: being extracted; its spool is left unchanged",
         "1 runs, 2 shards, 8 checks: all well",
     ]
 
@@ -215,9 +215,9 @@ def test_a_run_at_work_keeps_its_spool_to_itself(home: Home) -> None:
 def test_what_mlflow_lacks_is_delivered(home: Home) -> None:
     """Without MLflow it stays a finding that names the command."""
     home.change("UPDATE shards SET synced_at = NULL WHERE shard = 2")
-    assert "1 shards and 0 values are not in MLflow yet; 'vlmprobe sync', or" in home.wrong()
+    assert "1 shards and 0 values are not in MLflow yet; run 'vlmprobe sync' or" in home.wrong()
     away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    assert "'vlmprobe sync' when MLflow is back" in home.verify("--repair", **away).out
+    assert "'vlmprobe sync' once MLflow is back" in home.verify("--repair", **away).out
     assert home.repair().endswith("delivered")
     home.verify().ok()
 
@@ -236,7 +236,7 @@ def test_a_folder_of_a_run_that_the_database_does_not_know_is_told(home: Home) -
 def test_the_checks_of_the_database_are_part_of_it(home: Home) -> None:
     """``db check`` asks them alone, without reading a shard."""
     home.change("UPDATE swap_pairs SET swap_expected = orig_expected WHERE position = 0")
-    assert "checks/opposite_answers: 1 rows break it" in home.wrong()
+    assert "checks/opposite_answers: 1 rows violate it" in home.wrong()
     assert home._inside("db", "check", "--home", home.path).code == 1
 
 
@@ -267,8 +267,8 @@ def test_metrics_that_were_changed_or_removed_are_computed_again(
     """``verify`` names the run; ``analyze`` gives the values that it gave before."""
     home.change(change)
     line = home.wrong()
-    assert "tiny @ 2m: its metrics are not those that were computed" in line
-    assert line.endswith("'vlmprobe analyze tiny --scale 2m' computes them again")
+    assert "tiny @ 2m: its metrics differ from those that were computed" in line
+    assert line.endswith("run 'vlmprobe analyze tiny --scale 2m' to recompute them")
 
     home._inside("analyze", "tiny", "--scale", "2m", "--home", home.path, **home._store).ok()
     home.verify().ok()
@@ -281,8 +281,8 @@ def test_metrics_of_a_run_that_lost_pairs_wait_for_its_extraction(home: Home) ->
         "UPDATE runs SET status = 'interrupted', family = 'my model'; DELETE FROM metrics WHERE layer = 2"
     )
     assert home.wrong().endswith(
-        "once the same 'vlmprobe extract' has completed it, "
-        "'vlmprobe analyze 'my model' --scale 2m' computes them again"
+        "complete the run with the same 'vlmprobe extract', then run "
+        "'vlmprobe analyze 'my model' --scale 2m' to recompute them"
     )
 
 
@@ -348,7 +348,7 @@ def test_files_outside_of_the_home_are_left_alone(home: Home, original: Home) ->
     ran = home.verify("--repair")
 
     assert ran.code == 1
-    assert "it is left alone" in ran.out
+    assert "so it was not changed" in ran.out
     assert foreign.read_text() == "mine"
     home.change(f"UPDATE shards SET path = '{home.path}/spool/../../id_rsa' WHERE shard = 2")
     home.verify("--repair")

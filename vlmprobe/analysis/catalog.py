@@ -102,8 +102,8 @@ AXIS_COHERENCE = Entry(
     targets=_AXES,
     legend="axis",
     curves=Curves(
-        "Mean cosine between the sign-corrected deltas of an axis: 1 when swapping the two objects always moves the "
-        "hidden state the same way, near 0 when the direction differs from pair to pair.",
+        "Mean cosine between the sign-corrected deltas of an axis. Near 1, swapping the two objects always moves the "
+        "hidden state the same way. Near 0, the direction differs from pair to pair.",
         subsets=tuple(Subset),
     ),
 )
@@ -113,7 +113,7 @@ WITHIN_CATEGORY_CONSISTENCY = Entry(
     label="mean pairwise cosine of deltas",
     targets=_CATEGORIES,
     legend="category",
-    curves=Curves("The same within one category, so without a sign to correct."),
+    curves=Curves("The same within one category, so no sign needs correcting."),
 )
 DELTA_SIMILARITY = Entry(
     name="delta_similarity",
@@ -130,8 +130,8 @@ VD_EI_EQ3 = Entry(
     legend="pair of axes",
     control=_CROSSING,
     curves=Curves(
-        "Eq. 3 of the paper: how far above goes with far and below with close. Above 0 the model treats higher as "
-        "farther; the controls cross the horizontal axis, where 0 is expected.",
+        "Eq. 3 of the paper: how strongly above goes with far and below with close. Above 0, the model treats higher "
+        "as farther. The controls use the horizontal axis, where 0 is expected.",
         heading="Vertical-distance entanglement (Eq. 3)",
     ),
 )
@@ -143,8 +143,8 @@ VD_EI_POOLED = Entry(
     legend="pair of axes",
     control=_CROSSING,
     curves=Curves(
-        "Cosine of the mean sign-corrected deltas of two axes. Read it beside its controls: what they show too is no "
-        "sign of perspective.",
+        "Cosine of the mean sign-corrected deltas of two axes. Compare it with its controls: an effect also seen in "
+        "the controls is not evidence of perspective.",
         heading="Vertical-distance entanglement (pooled)",
     ),
 )
@@ -160,8 +160,8 @@ CROSS_AXIS_ALIGNMENT_CANONICAL = Entry(
     legend="alignment",
     control=Control((RANDOM_SIGNS,), "random signs (control\nof the mean over quads)", is_band=True),
     curves=Curves(
-        "Over quads, which ask about height and about distance of the same two objects: the cosine of the two "
-        "sign-corrected deltas. Inside the grey band it is what random signs give.",
+        "Cosine of the two sign-corrected deltas of a quad, which asks about height and about distance of the same two "
+        "objects. Values inside the gray band are what random signs give.",
         heading="Alignment of height and distance over quads",
         stem="alignment",
         targets=(PER_SAMPLE, OF_MEANS),
@@ -184,8 +184,8 @@ AXIS_COHERENCE_PERSPECTIVE = Entry(
     targets=(f"{Axis.DISTANCE}/{CONSISTENT}", f"{Axis.DISTANCE}/{COUNTER}"),
     legend="perspective",
     curves=Curves(
-        "Axis coherence over the distance pairs whose farther object is the higher one (consistent), and over those "
-        "where it is the lower one (counter). An axis that only the consistent pairs have may be one of height in the "
+        "Axis coherence of the distance pairs whose farther object is higher in the image (consistent), and of those "
+        "where it is lower (counter). An axis found only in the consistent pairs may be one of height in the "
         "image."
     ),
 )
@@ -202,12 +202,12 @@ PERSPECTIVE_COSINE = Entry(
 )
 DELTA_RATIO = Entry(
     name="delta_ratio",
-    title="Size of the deltas beside the hidden states",
+    title="Size of the deltas relative to the hidden states",
     label="mean |delta| / |h(orig)|",
     targets=_CATEGORIES,
     legend="category",
     curves=Curves(
-        "Mean |delta|/|h|. Where it is tiny, in bfloat16 rounding speaks: read no cosine there.",
+        "Mean |delta|/|h|. Where it is tiny, bfloat16 rounding dominates; ignore the cosines.",
         heading="Size of the delta, relative to the hidden state",
     ),
 )
@@ -223,13 +223,13 @@ DELTA_NORM = Entry(
 )
 ZERO_DELTAS = Entry(
     name="zero_deltas",
-    title="Deltas that are zero",
+    title="Zero deltas",
     targets=_AXES,
-    no_figure="a count, 0 but for models that do not see the swap; query it where the n of a curve is too small",
+    no_figure="a count, 0 unless a model does not see the swap; query it where the n of a curve is too small",
 )
 ZERO_QUADS = Entry(
     name="zero_quads",
-    title="Quads of which a delta is zero",
+    title="Quads with a zero delta",
     targets=_AXIS_PAIRS[:1],
     no_figure="a count, as zero_deltas",
 )
@@ -237,7 +237,10 @@ AXIS_COHERENCE_PEAK = Entry(
     name=f"{AXIS_COHERENCE.name}.peak", title="Peak of axis coherence", targets=_AXES, per_layer=False
 )
 AXIS_COHERENCE_PEAK_LAYER = Entry(
-    name=f"{AXIS_COHERENCE_PEAK.name}_layer", title="Layer of that peak", targets=_AXES, per_layer=False
+    name=f"{AXIS_COHERENCE_PEAK.name}_layer",
+    title="Layer of the peak of axis coherence",
+    targets=_AXES,
+    per_layer=False,
 )
 LAYER_CANDIDATES = Entry(
     name="layer_candidates",

@@ -27,14 +27,16 @@ def analyze(
     runs: RunFilter,
     metrics: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="Compare this one over templates; may be repeated.", metavar="NAME"),
+        typer.Option(
+            "--metric", help="Compare this metric across templates; may be repeated.", metavar="NAME"
+        ),
     ] = None,
     output: Output,
 ) -> None:
-    """Compute every metric of the complete runs that match, store it and log it to MLflow. No model is loaded.
+    """Compute every metric of the matching complete runs, store it and log it to MLflow. No model is loaded.
 
-    Where a scale was asked under several question templates, a second table compares them. --json and --csv print
-    the runs; with --metric they print that comparison, a row a metric, target and template.
+    If a scale was run with several question templates, a second table compares them. --json and --csv print
+    the runs; with --metric they print that comparison, one row per metric, target and template.
     """
     from vlmprobe.reports import READING, TemplatePoint
     from vlmprobe.study.over_templates import check_metrics, over_templates
@@ -55,7 +57,7 @@ def analyze(
         workspace.console.say(READING)
     elif metrics:
         workspace.console.warn(
-            "no scale was asked under several templates; 'vlmprobe extract --templates' asks under others"
+            "no scale was run with several templates; add some with 'vlmprobe extract --templates'"
         )
     names = sorted({run.family for run in analyzed})
     workspace.console.say(

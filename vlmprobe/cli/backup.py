@@ -17,9 +17,11 @@ __all__ = ["backup"]
 def backup(
     workspace: Workspace,
     *,
-    file: Annotated[Path, typer.Argument(help="The copy; nothing is overwritten.", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="File to create; an existing file is never overwritten.", metavar="FILE")
+    ],
 ) -> None:
-    """Copy the database into a new file while others work with it; shards stay where they are."""
+    """Copy the database to a new file, even while it is in use; shards stay where they are."""
     from vlmprobe.workflows.database import back_up
 
     typer.echo(str(back_up(workspace, file)))

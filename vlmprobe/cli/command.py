@@ -24,9 +24,11 @@ _COMMON: dict[str, Any] = {
     ],
     "home": Annotated[
         Path | None,
-        typer.Option("--home", help="Where database, MLflow store, spool and reports live.", metavar="DIR"),
+        typer.Option(
+            "--home", help="Folder of the database, MLflow store, spool and reports.", metavar="DIR"
+        ),
     ],
-    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")],
+    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")],
     "debug": Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
 }
 

@@ -44,7 +44,7 @@ def print_merged(workspace: Workspace, result: MergeResult, output: Output) -> N
     home = "" if settings.home == Settings.load().home else f" --home {settings.home}"
     console.say("")
     console.say(
-        "acc_both: both questions of a pair right, 95 % Wilson bounds; coherence: its peak over layers"
+        "acc_both: share of pairs with both questions right (95 % Wilson bounds); coherence: peak over layers"
     )
     console.say(f"report      {result.report}")
     console.say(f"MLflow UI   {_program()} ui{home}")

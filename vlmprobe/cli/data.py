@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Look at benchmark files without a model.",
+    help="Inspect benchmark files without a model.",
     epilog="Example: vlmprobe data check EmbSpatial-Bench.tsv",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -34,13 +34,13 @@ def _group() -> None:
 def check(
     workspace: Workspace,
     *,
-    file: Annotated[Path, typer.Argument(help="A TSV in one of the two forms.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="A TSV in one of the two supported forms.", metavar="FILE")],
     max_per_category: MaxPerCategory = 200,
     output: Output,
 ) -> None:
-    """Say what a benchmark holds and what is wrong with it, row by row; every image is decoded.
+    """Summarize a benchmark and list its problems row by row; every image is decoded.
 
-    --json and --csv print the row problems. Exit code 1 when there are any.
+    --json and --csv print the row problems. The exit code is 1 if there are any.
     """
     from vlmprobe.pairs import read_dataset
 

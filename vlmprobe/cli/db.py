@@ -13,7 +13,7 @@ from vlmprobe.workspace import Workspace
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Look after the database's schema and integrity.",
+    help="Upgrade the database's schema and check its integrity.",
     epilog="Example: vlmprobe db check",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -22,7 +22,7 @@ app = typer.Typer(
 
 @command(example="vlmprobe db upgrade")
 def upgrade(workspace: Workspace) -> None:
-    """Bring the database to this version's schema; nothing in it is lost."""
+    """Upgrade the database to this version's schema; no data is lost."""
     from vlmprobe.workflows.database import upgrade_database
 
     before, after = upgrade_database(workspace)
@@ -44,7 +44,7 @@ def check(
     *,
     output: Output,
 ) -> None:
-    """Run every statement in queries/checks; rows that break one are a failure (exit code 1)."""
+    """Run every check in queries/checks; the exit code is 1 if any row violates one."""
     from vlmprobe.workflows.database import check_database
 
     results = check_database(workspace)

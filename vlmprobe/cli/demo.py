@@ -28,7 +28,7 @@ def demo(
     *,
     context: typer.Context,
     scales: Annotated[
-        str, typer.Option("--scales", help="Bundled scales to run, separated by commas; empty = all.")
+        str, typer.Option("--scales", help="Bundled scales to run, separated by commas; all if empty.")
     ] = "",
     out: Out = None,
     output: Output,

@@ -23,31 +23,38 @@ def benchmark(
     *,
     folder: Annotated[
         Path,
-        typer.Argument(help="Where benchmark.tsv, boxes.json and DATASHEET.md go.", callback=folder_to_make),
+        typer.Argument(
+            help="Folder for benchmark.tsv, boxes.json and DATASHEET.md.", callback=folder_to_make
+        ),
     ],
-    pairs: Annotated[int, typer.Option("--pairs", help="Questions of each of the six categories.")] = 40,
-    seed: Annotated[int, typer.Option("--seed", help="Of everything random.")] = 0,
+    pairs: Annotated[int, typer.Option("--pairs", help="Questions in each of the six categories.")] = 40,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
     counter_share: Annotated[
         float,
         typer.Option("--counter-share", help="Share of scenes whose farther object is lower in the image."),
     ] = 0.5,
-    image_size: Annotated[int, typer.Option("--image-size", help="Pixels, a multiple of 28.")] = 140,
+    image_size: Annotated[
+        int, typer.Option("--image-size", help="Image size in pixels, a multiple of 28.")
+    ] = 140,
     margin_x: Annotated[
-        float, typer.Option("--margin-x", help="Least distance across the image of the two objects, pixels.")
+        float,
+        typer.Option("--margin-x", help="Minimum horizontal distance between the two objects, in pixels."),
     ] = 12.0,
-    margin_y: Annotated[float, typer.Option("--margin-y", help="Least distance down it, pixels.")] = 10.0,
+    margin_y: Annotated[
+        float, typer.Option("--margin-y", help="Minimum vertical distance between them, in pixels.")
+    ] = 10.0,
     depth_ratio: Annotated[
-        float, typer.Option("--depth-ratio", help="Least ratio of the two objects' depths.")
+        float, typer.Option("--depth-ratio", help="Minimum ratio of the two objects' depths.")
     ] = 1.35,
     size_jitter: Annotated[
-        float, typer.Option("--size-jitter", help="How much true sizes vary (in the logarithm).")
+        float, typer.Option("--size-jitter", help="How much true sizes vary (log scale).")
     ] = 0.25,
     objects: Annotated[
-        str, typer.Option("--objects", help="Objects in a scene: a number, or the fewest and the most.")
+        str, typer.Option("--objects", help="Objects per scene: a number, or a range like 2-4.")
     ] = "2-4",
     as_json: AsJson = False,
 ) -> None:
-    """Draw a benchmark of scenes with a known geometry: your bias, your margins. Any family can be probed on it."""
+    """Draw a benchmark of scenes with known geometry, for any family. You choose the bias and the margins."""
     from vlmprobe.demo import SceneOptions, build_benchmark
 
     fewest, most = _range(objects)
@@ -85,6 +92,6 @@ def benchmark(
 def _range(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", text.strip())
     if found is None:
-        raise UsageError(f"--objects is {text!r}; give a number, or two as in 2-4")
+        raise UsageError(f"--objects is {text!r}; pass a number, or a range like 2-4")
     fewest = int(found[1])
     return fewest, int(found[2] or fewest)

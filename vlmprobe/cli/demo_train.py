@@ -23,25 +23,29 @@ def train(
     *,
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="TOML file; what it leaves out is as in the recipe.", metavar="FILE"),
+        typer.Option(
+            "--config", help="TOML file; values it leaves out come from the recipe.", metavar="FILE"
+        ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
-            help="Folder for checkpoints and results; an unfinished one goes on.",
+            help="Folder for checkpoints and results; an unfinished training resumes.",
             metavar="DIR",
             callback=folder_to_make,
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Instead of the config's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Random seed; overrides the config file.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     compiled: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Compile the training step first (for a GPU).")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train the demo's tiny models from nothing: the base model, then a fine-tuning for each scale."""
+    """Train the demo's tiny models from scratch: the base model, then one fine-tuning per scale."""
     from vlmprobe.demo.training.config import read_config
     from vlmprobe.workflows.train import train_demo
 

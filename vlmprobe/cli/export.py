@@ -23,20 +23,20 @@ def export(
     template: TemplateName = "published",
     layers: Layers = "",
     compress: Annotated[bool, typer.Option("--compress", help="Compress the NPZ files (slow).")] = False,
-    plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Whether figures are drawn too.")] = True,
+    plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Draw the figures, too.")] = True,
     layout: Annotated[
         str, typer.Option("--format", help="results (the old layout) or parquet (every table).")
     ] = "results",
     output: Output,
 ) -> None:
-    """Write runs as the old layout of CSV, JSON and NPZ files, or every table as parquet.
+    """Write runs in the old layout of CSV, JSON and NPZ files, or every table as parquet.
 
-    --layers: five layers spread over the depth unless given.
+    Without --layers, five layers spread over the depth are used.
     """
     from vlmprobe.workflows.export import export_parquet, export_results
 
     if layout not in {"results", "parquet"}:
-        raise UsageError(f"--format {layout!r}: write results or parquet")
+        raise UsageError(f"--format {layout!r}: use results or parquet")
     if layout == "parquet":
         written = export_parquet(workspace, folder)
     else:

@@ -20,18 +20,20 @@ __all__ = ["extract"]
 def extract(
     workspace: Workspace,
     *,
-    family: Annotated[str, typer.Argument(help="Model family: the architecture's code.")],
+    family: Annotated[str, typer.Argument(help="Model family: the code that runs an architecture.")],
     data: BenchmarkData,
     scale: Annotated[str, typer.Option("--scale", help="Checkpoint of the family: vanilla, 80k, ...")],
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            "--checkpoint", help="Folder or hub id, instead of the scale's own.", metavar="DIR_OR_ID"
+            "--checkpoint", help="Folder or hub id; overrides the scale's own.", metavar="DIR_OR_ID"
         ),
     ] = None,
     processor: Annotated[
         str | None,
-        typer.Option("--processor", help="Where tokenizer and image processor are.", metavar="DIR_OR_ID"),
+        typer.Option(
+            "--processor", help="Folder or hub id of the tokenizer and image processor.", metavar="DIR_OR_ID"
+        ),
     ] = None,
     revision: Annotated[
         str | None, typer.Option("--revision", help="Commit, branch or tag of a hub id.")
@@ -39,7 +41,7 @@ def extract(
     options: ExtractionOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a checkpoint every pair of a benchmark; keep answers and hidden states. Resumes where it was stopped."""
+    """Run a checkpoint on every pair of a benchmark; store answers and hidden states. Resumes where it stopped."""
     from vlmprobe.workflows.extract import ExtractRequest
     from vlmprobe.workflows.extract import extract as run_extraction
 
@@ -61,7 +63,7 @@ def extract(
 def _summary(result: ExtractResult) -> str:
     state = "interrupted" if result.interrupted else "complete"
     return (
-        f"{result.run.name}: {state}: {result.n_inferred} pairs asked, {result.reused} reused, {result.failed} failed "
+        f"{result.run.name}: {state}: {result.n_inferred} pairs extracted, {result.reused} reused, {result.failed} failed "
         f"of {result.n_pairs} in {result.seconds:.0f} s (run {result.run.run_id})"
     )
 

@@ -21,7 +21,7 @@ def families(
 ) -> None:
     """List every family and scale: checkpoints, training, what a family needs and where it runs.
 
-    --json and --csv print a row per scale, with its family's facts.
+    --json and --csv print one row per scale, including the facts of its family.
     """
     from vlmprobe.workflows.families import list_families, list_scales
 

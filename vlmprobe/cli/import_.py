@@ -19,17 +19,17 @@ def import_(
     workspace: Workspace,
     *,
     folder: Annotated[
-        Path, typer.Argument(help="results/, saved_data/, or one model's folder.", metavar="DIR")
+        Path, typer.Argument(help="results/, saved_data/, or the folder of one model.", metavar="DIR")
     ],
     family: Annotated[
-        str | None, typer.Option("--family", help="The family's name, instead of the folder's.")
+        str | None, typer.Option("--family", help="Family name; overrides the folder's name.")
     ] = None,
     scales: Annotated[
         list[str] | None, typer.Option("--scale", help="Only this scale; may be repeated.")
     ] = None,
     output: Output,
 ) -> None:
-    """Bring old results along: CSV, JSON and NPZ files become runs, pairs, predictions and hidden states."""
+    """Import old results: CSV, JSON and NPZ files become runs, pairs, predictions and hidden states."""
     from vlmprobe.workflows.import_results import import_results
 
     results = import_results(workspace, folder, family=family, scales=scales or ())

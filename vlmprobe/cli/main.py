@@ -40,7 +40,7 @@ _STOPPED = 130
 
 app = typer.Typer(
     name="vlmprobe",
-    help="Probe spatial understanding in vision-language models: extract, analyze, compare, ask by SQL.",
+    help="Probe spatial understanding in vision-language models: extract, analyze, compare, query with SQL.",
     epilog="Start with: vlmprobe demo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

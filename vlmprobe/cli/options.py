@@ -48,7 +48,7 @@ def folder_to_make(path: Path | None) -> Path | None:
             if place.is_dir():
                 break
             if place.exists() or place.is_symlink():
-                what = "is no folder" if place.exists() else "links to what is not there"
+                what = "is not a folder" if place.exists() else "is a broken link"
                 raise typer.BadParameter(f"{place} {what}; name another folder")
     except OSError as error:
         raise typer.BadParameter(f"{path}: {error.strerror}; name another folder") from None
@@ -56,21 +56,21 @@ def folder_to_make(path: Path | None) -> Path | None:
 
 
 BenchmarkData = Annotated[
-    Path, typer.Option("--data", help="Benchmark: a TSV in one of the two forms.", metavar="FILE")
+    Path, typer.Option("--data", help="Benchmark: a TSV in one of the two supported forms.", metavar="FILE")
 ]
 MaxPerCategory = Annotated[
     int,
     typer.Option(
-        "--max-per-category", help="Sample at most this many pairs a category; 0 = all.", metavar="N"
+        "--max-per-category", help="Sample at most this many pairs per category; 0 = all.", metavar="N"
     ),
 ]
 Layers = Annotated[
-    str, typer.Option("--layers", help="Decoder layers to keep, counted from 0.", metavar="all|0,5,...")
+    str, typer.Option("--layers", help="Decoder layers to store, counted from 0.", metavar="all|0,5,...")
 ]
 TemplateName = Annotated[
-    str, typer.Option("--template", help="Only runs under this question template.", metavar="NAME")
+    str, typer.Option("--template", help="Only runs with this question template.", metavar="NAME")
 ]
-Folder = Annotated[Path, typer.Argument(help="Where to write.", metavar="DIR", callback=folder_to_make)]
+Folder = Annotated[Path, typer.Argument(help="Folder to write to.", metavar="DIR", callback=folder_to_make)]
 Out = Annotated[
     Path | None,
     typer.Option("--out", help="Folder for the report.", metavar="DIR", callback=folder_to_make),
@@ -143,7 +143,7 @@ class ExtractionOptions:
         str,
         typer.Option(
             "--templates",
-            help="How the questions are worded, a run each: published,yes-no,...",
+            help="Question templates, one run each: published,yes-no,...",
             metavar="all|NAME,...",
         ),
     ] = "published"
@@ -164,27 +164,26 @@ class ExtractionOptions:
         str,
         typer.Option(
             "--devices",
-            help="GPUs that share the work, by number: 0,1. All, when left out.",
+            help="GPUs that share the work, by number, like 0,1. Default: all.",
             metavar="0,1,...",
         ),
     ] = "all"
     compile_layers: Annotated[
         bool,
         typer.Option(
-            "--compile/--no-compile", help="Compile layers on a GPU: a minute that long runs earn back."
+            "--compile/--no-compile",
+            help="Compile layers on a GPU; takes a minute and pays off in long runs.",
         ),
     ] = True
-    batch: Annotated[str, typer.Option("--batch-size", help="Pairs a batch, or auto.", metavar="N|auto")] = (
-        "auto"
-    )
+    batch: Annotated[
+        str, typer.Option("--batch-size", help="Pairs per batch, or auto.", metavar="N|auto")
+    ] = "auto"
     new: Annotated[
         bool, typer.Option("--new", help="Start another run even if one with the same key exists.")
     ] = False
     trust_remote_code: Annotated[
         bool,
-        typer.Option(
-            "--trust-remote-code", help="Let Python files that the checkpoint brings along run here."
-        ),
+        typer.Option("--trust-remote-code", help="Allow the checkpoint's own Python files to run."),
     ] = False
 
     def on(self, data: Path) -> ExtractOptions:
@@ -238,7 +237,7 @@ def layer_list(text: str) -> tuple[int, ...] | None:
     except ValueError:
         layers = (-1,)
     if layers[0] < 0:
-        raise UsageError(f"--layers {text[:60]!r}: write 'all' or layer numbers from 0, like 0,5,11")
+        raise UsageError(f"--layers {text[:60]!r}: use 'all' or layer numbers from 0, like 0,5,11")
     return layers
 
 
@@ -255,7 +254,7 @@ def batch_size(text: str) -> int | None:
     except ValueError:
         size = 0
     if size < 1:
-        raise UsageError(f"--batch-size {text[:60]!r}: write 'auto' or a number of pairs from 1")
+        raise UsageError(f"--batch-size {text[:60]!r}: use 'auto' or a number of pairs, at least 1")
     return size
 
 
@@ -269,7 +268,7 @@ def device_list(text: str) -> tuple[str, ...]:
         return ()
     devices = tuple(part.strip() for part in text.split(","))
     if not all(devices):
-        raise UsageError(f"--devices {text[:60]!r}: write 'all' or numbers of GPUs, like 0,1")
+        raise UsageError(f"--devices {text[:60]!r}: use 'all' or GPU numbers, like 0,1")
     return devices
 
 

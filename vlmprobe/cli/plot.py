@@ -25,14 +25,14 @@ def plot(
         typer.Option("--variant", help="all, both_correct or all_with_validity; may be repeated."),
     ] = None,
     file_format: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
-    dpi: Annotated[float, typer.Option("--dpi", help="Dots an inch of PNG files.")] = 110,
-    free_y: Annotated[bool, typer.Option("--free-y", help="Give each scale a y range of its own.")] = False,
+    dpi: Annotated[float, typer.Option("--dpi", help="Resolution of PNG files, in dots per inch.")] = 110,
+    free_y: Annotated[bool, typer.Option("--free-y", help="Give each scale its own y range.")] = False,
     out: Out = None,
     output: Output,
 ) -> None:
-    """Draw every figure again from the database and the stored hidden states; no model is loaded.
+    """Redraw every figure from the database and the stored hidden states; no model is loaded.
 
-    --layers: five layers spread over the depth unless given.
+    Without --layers, five layers spread over the depth are used.
     """
     from vlmprobe.workflows.plot import PlotOptions, plots_folder
     from vlmprobe.workflows.plot import plot as run_plot

@@ -18,7 +18,9 @@ __all__ = ["query"]
 def query(
     workspace: Workspace,
     *,
-    name: Annotated[str | None, typer.Argument(help="The query; none lists them all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Query to run; without one, all queries are listed.")
+    ] = None,
     parameters: Annotated[
         list[str] | None, typer.Option("--param", help="A parameter; may be repeated.", metavar="K=V")
     ] = None,
@@ -45,5 +47,5 @@ def query(
 def _split(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise UsageError(f"--param {text!r}: write name=value")
+        raise UsageError(f"--param {text!r}: use name=value")
     return name, value

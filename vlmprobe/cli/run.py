@@ -19,7 +19,7 @@ __all__ = ["run"]
 def run(
     workspace: Workspace,
     *,
-    family: Annotated[str, typer.Argument(help="Model family: the architecture's code.")],
+    family: Annotated[str, typer.Argument(help="Model family: the code that runs an architecture.")],
     data: BenchmarkData,
     scales: Annotated[
         list[str] | None,

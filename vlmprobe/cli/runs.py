@@ -17,10 +17,10 @@ def runs(
     *,
     output: Output,
 ) -> None:
-    """List every run: how far it got, on what, and from which checkpoint."""
+    """List every run with its progress, benchmark and checkpoint."""
     from vlmprobe.workflows.query import all_runs
 
     rows = [asdict(run) for run in all_runs(workspace)]
     if output.is_table:
         rows = [{**row, "created_at": f"{row['created_at']:%Y-%m-%d %H:%M}"} for row in rows]
-    output.rows(rows, empty="no runs yet; 'vlmprobe extract' makes one")
+    output.rows(rows, empty="no runs yet; create one with 'vlmprobe extract'")

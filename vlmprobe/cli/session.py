@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STOPPED", "ReportedExit", "ignore_stops", "session"]
 
-STOPPED = "stopped; what was done is kept, the same command goes on from there"
+STOPPED = "stopped; finished work is kept; rerun the same command to resume"
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def session(
         raise
     except MemoryError:
         _fail(
-            "out of memory; close what else fills it, or use a smaller --batch-size where there is one",
+            "out of memory; close other programs, or use a smaller --batch-size if the command has one",
             1,
             debug=debug,
         )

@@ -18,11 +18,13 @@ def sql(
     workspace: Workspace,
     *,
     statement: Annotated[str, typer.Argument(help="One SELECT or EXPLAIN.", metavar='"SELECT ..."')],
-    timeout: Annotated[float, typer.Option("--timeout", help="Stop the query after so many seconds.")] = 60.0,
-    max_rows: Annotated[int, typer.Option("--max-rows", help="Print at most so many rows.")] = 100_000,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Stop the query after this many seconds.")
+    ] = 60.0,
+    max_rows: Annotated[int, typer.Option("--max-rows", help="Print at most this many rows.")] = 100_000,
     output: Output,
 ) -> None:
-    """Ask the database anything; it is only read.
+    """Query the database with SQL, read-only.
 
     Views: accuracy, accuracy_by_category, accuracy_by_perspective, consistency, pair_answers.
     """
@@ -32,4 +34,4 @@ def sql(
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     output.rows(rows, table.columns)
     if table.truncated:
-        workspace.console.warn(f"only the first {max_rows} rows are shown; --max-rows shows more")
+        workspace.console.warn(f"only the first {max_rows} rows are shown; use --max-rows to see more")

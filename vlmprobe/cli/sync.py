@@ -17,10 +17,12 @@ __all__ = ["sync"]
 def sync(
     workspace: Workspace,
     *,
-    prune: Annotated[bool, typer.Option("--prune", help="Free the spool of shards that MLflow has.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete shards from the spool once MLflow has them.")
+    ] = False,
     output: Output,
 ) -> None:
-    """Bring MLflow up to date with the database; what is there already is not doubled."""
+    """Bring MLflow up to date with the database; nothing is uploaded twice."""
     from vlmprobe.workflows.sync import sync as run_sync
 
     results = run_sync(workspace, prune=prune)

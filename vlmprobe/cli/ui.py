@@ -21,13 +21,13 @@ def ui(
         str,
         typer.Option(
             "--host",
-            help="Address to listen on; others than this one let other machines in.",
+            help="Address to listen on; anything but the default lets other machines connect.",
             metavar="ADDRESS",
         ),
     ] = "127.0.0.1",
-    auth: Annotated[bool, typer.Option("--auth", help="Ask for a user and a password.")] = False,
+    auth: Annotated[bool, typer.Option("--auth", help="Require a user name and password.")] = False,
 ) -> None:
-    """Open the MLflow UI at the chart view that compares the scales; Ctrl-C ends it."""
+    """Open the MLflow UI at the chart view that compares the scales; stop it with Ctrl-C."""
     from vlmprobe.workflows.ui import serve
 
     serve(workspace, port=port, host=host, auth=auth, announce=typer.echo)

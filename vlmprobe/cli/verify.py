@@ -18,11 +18,14 @@ def verify(
     workspace: Workspace,
     *,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Mend what can be mended: orphans, damage, what MLflow lacks.")
+        bool,
+        typer.Option(
+            "--repair", help="Repair what can be repaired: orphans, damage, data missing in MLflow."
+        ),
     ] = False,
     output: Output,
 ) -> None:
-    """Check every shard's hash and shape, rows against shards, and the database; what is wrong is exit code 1."""
+    """Check every shard's hash and shape, its rows, and the database; the exit code is 1 if anything is wrong."""
     from dataclasses import asdict
 
     from vlmprobe.workflows.verify import verify as run_verify

@@ -29,17 +29,17 @@ _DATASHEET = """\
 # A benchmark of drawn scenes
 
 {n_rows} questions about the spatial relation of two objects, {per_category} for each of {categories}.
-Each has an image of its own: {size} x {size} pixels, RGB, a drawn scene of {objects} coloured solids on a
+Each has an image of its own: {size} x {size} pixels, RGB, a drawn scene of {objects} colored solids on a
 checkered plane. Nothing in it is a photograph or comes from people.
 
 * `{tsv}`: one row per question in the layout of EmbSpatial-Bench: {columns}.
   `image` is a PNG in base64, `answer` the letter of the right option. The category is what the first named
-  object is to the second; of far and close rows, what the right option is to the other object listed.
+  object is to the second; in far and close rows, it is what the right option is to the other object listed.
 * `{boxes}`: per question the names and boxes of all objects ([x, y, width, height] in pixels, clipped to the
   image, shadows left out).
 * Seed {seed}. The truth comes from the scenes' geometry, not from an annotator.
-* Margins, in every row: the two objects' centres are at least {margin_x:g} px apart across the image and
-  {margin_y:g} px down it, and one is at least {depth_ratio:g} times as far from the camera as the other.
+* Margins, in every row: the two objects' centers are at least {margin_x:g} px apart horizontally and
+  {margin_y:g} px apart vertically, and one is at least {depth_ratio:g} times as far from the camera as the other.
   True sizes vary by a factor of up to e^{jitter:g} each way, so that size alone does not settle the depth.
 * Balance: in {n_counter} of {n_rows} rows, spread evenly over the categories, the farther object is the lower
   one in the image (counter); in the others it is the higher one (consistent). Counter rows of each category:
@@ -49,7 +49,7 @@ checkered plane. Nothing in it is a photograph or comes from people.
 What it is for: a first look at the tool, tests, and models trained on such scenes. Scores on it say nothing
 about photographs.
 
-Make it again:
+Recreate it with:
 
     {command}
 

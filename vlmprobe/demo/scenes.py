@@ -118,7 +118,7 @@ class SceneOptions:
             raise UsageError(f"size jitter is {self.size_jitter}; it has to be between 0 and 1")
         if not 2 <= self.min_objects <= self.max_objects <= 6:
             raise UsageError(
-                f"objects are {self.min_objects} to {self.max_objects}; a scene has 2 to 6, the smaller number first"
+                f"objects are {self.min_objects} to {self.max_objects}; use 2 to 6, the smaller number first"
             )
 
 

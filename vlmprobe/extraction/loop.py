@@ -247,7 +247,7 @@ class Extraction:
         ]
         note = (
             f"the fast path disagreed with plain forwards at batch {failed.number}: {len(suspects) + 1} batches "
-            "redone and the rest asked the plain, slower way (table certificates has the numbers)"
+            "were redone, and the rest run on slower plain forwards (numbers in table certificates)"
         )
         self.notes.append(note)
         self._console.warn(note)

@@ -238,7 +238,7 @@ def _quad_lines(quads: QuadSet) -> list[str]:
     if quads.problems:
         first = quads.problems[0]
         lines.append(
-            f"boxes of {len(quads.problems)} rows do not fit (line {first.line}: {first.what}: {first.why})"
+            f"the boxes do not fit {len(quads.problems)} rows (line {first.line}: {first.what}: {first.why})"
         )
     return lines
 
@@ -249,7 +249,7 @@ def _dataset_lines(dataset: Dataset) -> list[str]:
         first = dataset.problems[0]
         lines.append(
             f"{len(dataset.problems)} rows give no pair (line {first.line}: {first.what}: {first.why}); "
-            f"'vlmprobe data check {dataset.path}' lists them"
+            f"list them with 'vlmprobe data check {dataset.path}'"
         )
     return lines
 
@@ -257,14 +257,14 @@ def _dataset_lines(dataset: Dataset) -> list[str]:
 def resume_line(run: Run, done: int, total: int, adopted: int) -> str:
     """Describe how much of a run is done; ``adopted`` counts its shards that were found without rows."""
     if run.status == "complete" and done == total:
-        return f"{run.name}: complete already, all {total} pairs reused (run {run.run_id}); --new asks again"
-    found = f", {adopted} shards of them found in the spool" if adopted else ""
+        return f"{run.name}: complete already, all {total} pairs reused (run {run.run_id}); pass --new to extract again"
+    found = f", {adopted} shards recovered from the spool" if adopted else ""
     return f"{run.name}: resuming run {run.run_id}: {done} of {total} pairs reused{found}"
 
 
 def changed_line(earlier: EarlierRun) -> str:
     """Explain how to resume a run that began before the file's content changed."""
     return (
-        f"{earlier.path} has changed since run {earlier.run_id} began ({earlier.n_pairs} pairs answered): "
-        "this is another run; with the file as it was, the same command goes on with that one"
+        f"{earlier.path} has changed since run {earlier.run_id} began ({earlier.n_pairs} pairs answered), "
+        "so this is a new run; restore the file and rerun the command to resume that one"
     )

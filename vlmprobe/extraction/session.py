@@ -142,8 +142,8 @@ class RunSession:
             self._set_status(status)
         if status == "failed":
             raise VlmprobeError(
-                f"no pair could be answered; the first said: {result.first_failure}; "
-                f"see table failures of run {self.run.run_id}"
+                f"no pair could be answered; the first error was: {result.first_failure}; "
+                f"see table failures for run {self.run.run_id}"
             )
         if self._delivery.gave_up:
             warn_offline(self._console.warn, str(self._delivery.problem))
@@ -160,7 +160,9 @@ class RunSession:
             extraction.run(done)
         except KeyboardInterrupt:
             interrupted = True
-            self._console.warn("stopping: writing what is done (Ctrl-C again to leave it to the next start)")
+            self._console.warn(
+                "stopping: saving finished work (press Ctrl-C again to exit now and leave it to the next run)"
+            )
             extraction.flush()
         except BaseException:
             _abandon(extraction, committer)
@@ -169,7 +171,7 @@ class RunSession:
                 self._set_status("failed")
             raise
         if committer.pending:
-            self._console.say(f"waiting for the rows of shards on disk ({committer.pending})")
+            self._console.say(f"waiting for rows of shards on disk to be written ({committer.pending})")
         try:
             self._delivery = committer.close()
         except KeyboardInterrupt:
@@ -199,7 +201,7 @@ class RunSession:
         if begun is not None:
             if wanted not in (None, begun):
                 self._console.warn(
-                    f"this run began with --batch-size {begun} and keeps it; --new starts another"
+                    f"this run began with --batch-size {begun} and keeps it; pass --new to start another run"
                 )
             return begun
         if wanted is not None:

@@ -89,7 +89,11 @@ def _family(name: str, value: Any, known: FamilyEntry | None, file: Path) -> Fam
     before = known or FamilyEntry(architecture=name)
     architecture = _text(table.get("architecture", before.architecture), f"architecture in {where}", file)
     if not is_family(architecture):
-        said = "unknown architecture" if "architecture" in table else "set architecture; there is no family"
+        said = (
+            "unknown architecture"
+            if "architecture" in table
+            else "set architecture, because no family is called"
+        )
         raise InputError(f"{file}: {where}: {said} {shown(architecture)}; known: {', '.join(family_names())}")
     scales = dict(before.scales)
     for scale, fields in _table(table.get("scales", {}), f"[families.{name}.scales]", None, file).items():
@@ -114,12 +118,12 @@ def _environment(table: dict[str, Any], where: str, file: Path) -> Environment |
         return None
     if "python" not in table:
         raise InputError(
-            f'{file}: {where}: {given[0]} belongs to another Python; name it too: python = "/path/to/bin/python"'
+            f'{file}: {where}: {given[0]} belongs to another Python; set that, too: python = "/path/to/bin/python"'
         )
     timeout = table.get("timeout", DEFAULT_TIMEOUT_S)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
         raise InputError(
-            f"{file}: timeout in {where} must be a number of seconds above 0, not {shown(timeout)}"
+            f"{file}: timeout in {where} must be a positive number of seconds, not {shown(timeout)}"
         )
     folders = _texts(table.get("pythonpath", []), f"pythonpath in {where}", file)
     return Environment(
@@ -149,7 +153,9 @@ def _scale(value: Any, where: str, file: Path, allowed: tuple[str, ...]) -> Scal
     for key in _COUNT_KEYS:
         count = table.get(key, 0)
         if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < _MOST:
-            raise InputError(f"{file}: {key} in {where} must be a whole number from 0, not {shown(count)}")
+            raise InputError(
+                f"{file}: {key} in {where} must be a whole number of 0 or more, not {shown(count)}"
+            )
         if key in table:
             fields[key] = count
     for key in _PLACE_KEYS:
@@ -191,11 +197,11 @@ def _table(value: Any, where: str, allowed: tuple[str, ...] | None, file: Path) 
 
 def _texts(value: Any, where: str, file: Path) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise InputError(f"{file}: {where} must be a list of texts, not {shown(value)}")
+        raise InputError(f"{file}: {where} must be a list of strings, not {shown(value)}")
     return tuple(_text(each, where, file) for each in value)
 
 
 def _text(value: Any, where: str, file: Path) -> str:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise InputError(f"{file}: {where} must be a text, not {shown(value)}")
+        raise InputError(f"{file}: {where} must be a string, not {shown(value)}")
     return value

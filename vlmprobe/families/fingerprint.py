@@ -54,7 +54,7 @@ def fingerprint(
 
 def _of_folder(folder: Path, *, weights: bool) -> str:
     if not folder.is_dir():
-        raise ModelError(f"{folder}: no such folder; give a checkpoint's folder or a hub id")
+        raise ModelError(f"{folder}: no such folder; use a checkpoint folder or a hub id")
     parts = sorted(
         (path.relative_to(folder).as_posix(), path)
         for path in _files(folder)
@@ -63,7 +63,9 @@ def _of_folder(folder: Path, *, weights: bool) -> str:
     if weights and not any(path.suffix in _WEIGHTS for _, path in parts):
         raise ModelError(f"{folder}: no weight file in it (*.safetensors, *.bin, *.pt)")
     if not parts:
-        raise ModelError(f"{folder}: no tokenizer or image processor in it; give --processor another folder")
+        raise ModelError(
+            f"{folder}: no tokenizer or image processor in it; pass another folder with --processor"
+        )
     total = hashlib.sha256()
     for name, path in parts:
         with path.open("rb") as stream:
@@ -97,7 +99,7 @@ def _of_hub(repository: str, revision: str | None, cache_dir: Path | None) -> st
         commit = huggingface_hub.model_info(repository, revision=revision, timeout=10).sha
         reason = "it names no commit"
     except HFValidationError as error:
-        raise ModelError(f"{repository!r} is neither a folder here nor a valid hub id") from error
+        raise ModelError(f"{repository!r} is neither a local folder nor a valid hub id") from error
     except Exception as error:  # noqa: BLE001  (the hub's HTTP client changes its exceptions with its version)
         commit, reason = None, first_line(error) or type(error).__name__
     if commit is None:
@@ -109,6 +111,6 @@ def _of_hub(repository: str, revision: str | None, cache_dir: Path | None) -> st
         commit = next((Path(path).parent.name for path in found if isinstance(path, str)), None)
     if commit is None:
         raise ModelError(
-            f"{repository!r} is no folder here, not in the hub's cache, and the hub did not give it: {reason}"
+            f"{repository!r} is not a local folder, not in the hub cache, and could not be downloaded: {reason}"
         )
     return commit

@@ -132,7 +132,7 @@ class DevicePool(Model):
         if done.cancelled() and not self._closed:
             # A process that dies cancels the batches it had not begun. Left cancelled, a batch would be
             # rerun pair by pair, with other last bits than the whole batch.
-            error = WorkerError(f"{device.name}: its process is gone")
+            error = WorkerError(f"{device.name}: its process died")
         else:
             error = None if done.cancelled() else done.exception()
         if isinstance(error, WorkerError) and self._restart(device, model, error):
@@ -157,7 +157,7 @@ class DevicePool(Model):
             if device.restarts:
                 return False
             device.restarts, device.starting = 1, True
-        self.warn(f"{device.name}: its process is gone and is started again ({first_line(error)})")
+        self.warn(f"{device.name}: its process died and is being restarted ({first_line(error)})")
         threading.Thread(target=self._start_again, args=(device,), daemon=True).start()
         return True
 

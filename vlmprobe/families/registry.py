@@ -51,7 +51,7 @@ def family_target(name: str) -> str:
     if said is not None:
         # Numbers computed by one would be stored in the runs of the other.
         raise UsageError(
-            f"family {name!r} is {said}; uninstall one, or have it register another name (docs/families.md)"
+            f"family {name!r} is {said}; uninstall one, or register it under another name (docs/families.md)"
         )
     return registered[name]
 

@@ -180,11 +180,11 @@ class Catalog:
         if scale in listed or scale in self._meanings:
             return UsageError(
                 f"no checkpoint is known for scale {scale!r} of family {family!r}; pass --checkpoint DIR_OR_ID to "
-                f"'vlmprobe extract', or set checkpoint of [families.{family}.scales.{scale}] in {USER_FILE}"
+                f"'vlmprobe extract', or set checkpoint in [families.{family}.scales.{scale}] of {USER_FILE}"
             )
         return UsageError(
             f"unknown scale {scale!r} of family {family!r}; known: {', '.join(listed) or 'none'}; "
-            "for a checkpoint of your own pass --checkpoint DIR_OR_ID to 'vlmprobe extract'"
+            "for your own checkpoint, pass --checkpoint DIR_OR_ID to 'vlmprobe extract'"
         )
 
     def _family(self, name: str) -> FamilyEntry:
@@ -225,15 +225,13 @@ def _resolve(checkpoint: str) -> str:
         try:
             return str(Path(checkpoint).expanduser()) if checkpoint.startswith("~") else checkpoint
         except RuntimeError:
-            raise ModelError(
-                f"{checkpoint[:80]}: this machine has no such user; write the path out"
-            ) from None
+            raise ModelError(f"{checkpoint[:80]}: this machine has no such user; use the full path") from None
     name = checkpoint.removeprefix(_BUNDLED_PREFIX)
     bundled = checkpoints_folder()
     folder = bundled / name
     if not folder.is_dir():
         there = ", ".join(sorted(path.name for path in bundled.glob("*") if path.is_dir())) or "none"
         raise ModelError(
-            f"no bundled checkpoint {name!r}; there are: {there}; reinstall vlmprobe if one is lost"
+            f"no bundled checkpoint {name!r}; there are: {there}; reinstall vlmprobe if one is missing"
         )
     return str(folder)

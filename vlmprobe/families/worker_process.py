@@ -45,10 +45,10 @@ _DOING = {
     "resolve": "starting",
     "load": "loading the checkpoint",
     "first_prompt": "writing the first prompt",
-    "run_batch": "answering a batch",
-    "run_plain": "answering a batch for its certificate",
-    "run_exact": "answering a batch in float32 for its certificate",
-    "fitting_batch": "finding a batch's size",
+    "run_batch": "running a batch",
+    "run_plain": "running a batch for its certificate",
+    "run_exact": "running a batch in float32 for its certificate",
+    "fitting_batch": "finding a batch size",
 }
 
 
@@ -123,7 +123,7 @@ class WorkerProcess:
                 answer = self._answers.get(timeout=max(deadline - time.monotonic(), 0.0))
             except (queue.Empty, TimeoutError):
                 self._ended = (
-                    f"gave no answer for {self._environment.timeout:g} s and was ended "
+                    f"did not answer for {self._environment.timeout:g} s and was killed "
                     f"(timeout of [families.{self._family}])"
                 )
                 self.close(kill=True)
@@ -180,7 +180,7 @@ class WorkerProcess:
         except OSError as error:
             raise WorkerError(
                 f"family {self._family!r}: cannot start {self._environment.python}: {error.strerror}; "
-                f"correct python of [families.{self._family}] in vlmprobe.toml"
+                f"fix python in [families.{self._family}] of vlmprobe.toml"
             ) from error
         for pipe in (self._process.stdin, self._process.stdout):
             _widen(pipe)
@@ -200,17 +200,17 @@ class WorkerProcess:
                 return
             how = _how_it_ended(process.wait(_GRACE_S))
         except subprocess.TimeoutExpired:
-            how = "answered as a worker does not"
+            how = "did not answer like a worker"
         except TimeoutError:
-            how = "said nothing"
+            how = "printed nothing"
         process.kill()
         process.wait()
         for thread in self._threads:
             thread.join(_GRACE_S)
         words = f" ({self._stderr[-1][:300]})" if self._stderr else ""
         self._ended = (
-            f"{how}{words} and is no Python that can serve a model; correct python of [families.{self._family}] in "
-            "vlmprobe.toml"
+            f"{how}{words} and is not a Python that can serve a model; fix python in [families.{self._family}] "
+            "of vlmprobe.toml"
         )
         raise WorkerError(f"family {self._family!r}: {self._environment.python} {self._ended}")
 
@@ -249,10 +249,10 @@ class WorkerProcess:
             self.close()
 
     def _error(self, call: str, how: str) -> WorkerError:
-        words = f"; its last words: {self._stderr[-1][:300]}" if self._stderr else ""
+        words = f"; its last output: {self._stderr[-1][:300]}" if self._stderr else ""
         error = WorkerError(
             f"family {self._family!r}: the process of {self._environment.python} {how} while {_DOING[call]}{words}; "
-            "what was answered is kept: start the same command again to go on"
+            "finished work is kept; rerun the same command to resume"
         )
         for line in self._stderr:
             error.add_note(line)
@@ -271,8 +271,8 @@ def _how_it_ended(code: int) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name
-    perhaps = " (out of memory, perhaps)" if name == "SIGKILL" else ""
-    return f"was ended by {name}{perhaps}"
+    perhaps = " (perhaps out of memory)" if name == "SIGKILL" else ""
+    return f"was killed by {name}{perhaps}"
 
 
 def _plugin(target: str) -> tuple[str, str] | None:

@@ -44,7 +44,7 @@ def check_marks(
         if known is not None and name not in known:
             raise unknown_name(kind, name, [str(each) for each in known])
         if mark in seen:
-            raise UsageError(f"{what}: two {noun} for {family} @ {scale}, {name}; pass one run a scale")
+            raise UsageError(f"{what}: two {noun} for {family} @ {scale}, {name}; pass one run per scale")
         seen.add(mark)
 
 

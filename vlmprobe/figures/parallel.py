@@ -125,7 +125,7 @@ def _result(future: Future[None], job: Job) -> None:
         future.result()
     except BrokenProcessPool as error:
         raise VlmprobeError(
-            f"{job.path}: a process that draws figures ended without a word (out of memory?); "
+            f"{job.path}: a drawing process died without an error (out of memory?); "
             "draw again with fewer processes"
         ) from error
 

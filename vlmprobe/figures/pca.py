@@ -63,7 +63,7 @@ def pca_panels(
         _check("pca_panels", cloud, 2)
     if (states.family, states.scale, states.layer) != (deltas.family, deltas.scale, deltas.layer):
         raise UsageError(
-            f"pca_panels: states of {_name(states)} beside deltas of {_name(deltas)}; pass one layer of one scale"
+            f"pca_panels: states of {_name(states)} do not match deltas of {_name(deltas)}; pass one layer of one scale"
         )
     faded = validity.faded_categories(unreliable, deltas.family, deltas.scale)
     if title is None:
@@ -156,7 +156,7 @@ def _check(what: str, cloud: PointCloud, components: int) -> None:
     if len(cloud.labels) != shape[0] or len(cloud.sides) not in {0, shape[0]}:
         raise UsageError(
             f"{what}: {shape[0]} points of {_name(cloud)} with {len(cloud.labels)} labels and "
-            f"{len(cloud.sides)} sides; pass one of each a point"
+            f"{len(cloud.sides)} sides; pass one of each per point"
         )
     for label in sorted(set(cloud.labels) - set(CATEGORIES)):
         raise unknown_name("category", label, [str(category) for category in CATEGORIES])

@@ -83,7 +83,7 @@ class NpzReader:
             self._archive = zipfile.ZipFile(path)
         except _BROKEN as error:
             raise InputError(
-                f"{path}: not a readable NPZ file ({_reason(error)}); copy it again from where it was made"
+                f"{path}: not a readable NPZ file ({_reason(error)}); copy it again from its source"
             ) from None
         infos = self._archive.infolist()
         self._members = {info.filename.removesuffix(_SUFFIX): info for info in infos}
@@ -95,18 +95,18 @@ class NpzReader:
         elif unpacked > max_bytes:
             problem = (
                 f"{unpacked / 2**30:.1f} GiB when unpacked, more than the {max_bytes / 2**30:.1f} GiB allowed; "
-                "if that is right, save fewer layers a file"
+                "if that is intended, save fewer layers per file"
             )
         elif largest is not None and largest.file_size > _MAX_MEMBER:
             problem = (
                 f"{largest.filename.removesuffix(_SUFFIX)} with {largest.file_size / 2**30:.1f} GiB, more than the "
-                f"{_MAX_MEMBER / 2**30:.1f} GiB an array may have; if that is right, save fewer pairs a file"
+                f"{_MAX_MEMBER / 2**30:.1f} GiB an array may have; if that is intended, save fewer pairs per file"
             )
         elif bomb := next((info for info in infos if _is_bomb(info)), None):
             problem = (
                 f"{bomb.filename.removesuffix(_SUFFIX)[:60]!r}, which unpacks to {bomb.file_size / 2**20:.0f} MiB from "
-                f"{bomb.compress_size / 2**20:.2f} MiB, as no states do; if that is right, save it uncompressed "
-                "(numpy.savez)"
+                f"{bomb.compress_size / 2**20:.2f} MiB, unlike any hidden states; if that is intended, "
+                "save it uncompressed (numpy.savez)"
             )
         if problem:
             self._archive.close()
@@ -140,13 +140,13 @@ class NpzReader:
     @contextmanager
     def _open(self, key: str) -> Iterator[IO[bytes]]:
         if key not in self._members:
-            raise InputError(f"{self.path}: {key} is missing; has {_listed(self.keys)}")
+            raise InputError(f"{self.path}: {key} is missing; it has {_listed(self.keys)}")
         try:
             with self._archive.open(self._members[key]) as file:
                 yield file
         except _BROKEN as error:
             raise InputError(
-                f"{self.path}: {key} cannot be read ({_reason(error)}); copy the file again from where it was made"
+                f"{self.path}: {key} cannot be read ({_reason(error)}); copy the file again from its source"
             ) from None
 
     def _check_header(self, key: str, file: IO[bytes]) -> None:

@@ -46,7 +46,7 @@ def read_predictions(path: Path) -> dict[str, Prediction]:
         columns = reader.fieldnames or []
         if missing := [name for name in _NEEDED if name not in columns]:
             raise InputError(
-                f"{path}: column {missing[0]} is missing; has {', '.join(columns)[:200] or 'none'}"
+                f"{path}: column {missing[0]} is missing; it has {', '.join(columns)[:200] or 'none'}"
             )
         found: dict[str, Prediction] = {}
         for row in reader:
@@ -56,7 +56,7 @@ def read_predictions(path: Path) -> dict[str, Prediction]:
             pair_id = row["index"].strip()
             if not pair_id or pair_id in found:
                 raise InputError(
-                    f"{where}: index {pair_id[:40]!r} is empty or comes twice; a pair must occur once"
+                    f"{where}: index {pair_id[:40]!r} is empty or appears twice; each pair must appear once"
                 )
             found[pair_id] = _prediction(row, where)
     except csv.Error as error:
@@ -80,7 +80,7 @@ def text_of(path: Path) -> str:
     try:
         if path.stat().st_size > _MAX_TEXT:
             raise InputError(
-                f"{path}: larger than {_MAX_TEXT // 2**20} MiB, which no file of the old layout is"
+                f"{path}: larger than {_MAX_TEXT // 2**20} MiB, too large for a file of the old layout"
             )
         return path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -95,7 +95,7 @@ def _prediction(row: dict[str, str], where: str) -> Prediction:
     axis = row.get("group", "").strip()
     if axis and axis != category.axis:
         raise InputError(
-            f"{where}: group {axis[:40]!r} is not the {category.axis} of {category}; mend the line"
+            f"{where}: group {axis[:40]!r} is not the {category.axis} of {category}; fix the line"
         )
     return Prediction(
         category=category,

@@ -68,14 +68,14 @@ def read_results(
         models = {model: _scales(model) for model in _model_folders(folder, _DEPTH)}
     except OSError as error:
         raise InputError(
-            f"{error.filename or folder}: {error.strerror}; make it readable, or give another folder"
+            f"{error.filename or folder}: {error.strerror}; make it readable, or use another folder"
         ) from None
     if not models:
         raise InputError(_nothing(folder))
     wanted = None if scales is None else set(scales)
     if wanted and (unknown := wanted - set().union(*models.values())):
         known = ", ".join(sorted(set().union(*models.values())))
-        raise InputError(f"{folder}: has no scale {', '.join(sorted(unknown))}; has {known}")
+        raise InputError(f"{folder}: has no scale {', '.join(sorted(unknown))}; it has {known}")
     runs: dict[tuple[str, str], ImportedRun] = {}
     for model, names in models.items():
         for scale in sorted(names if wanted is None else names & wanted):
@@ -145,7 +145,7 @@ def _pairs(
         if None in verdicts:
             missing = f"is_correct_{('orig', 'swap')[verdicts.index(None)]}_L{min(vectors.layers)}"
             raise InputError(
-                f"{vectors.path}: {missing} is missing, and no predictions CSV says it; copy that here as "
+                f"{vectors.path}: {missing} is missing, and there is no predictions CSV that has it; copy that here as "
                 "csv/predictions_SCALE_all_pairs.csv"
             )
         columns = zip(vectors.pair_ids, vectors.categories, *(side or () for side in verdicts), strict=True)
@@ -154,7 +154,7 @@ def _pairs(
         lacking = vectors.path if odd[0] in predictions else table
         raise InputError(
             f"{vectors.path} has {len(vectors.pair_ids)} pairs, {table} has {len(predictions)}: index "
-            f"{odd[0][:40]!r} is not in {lacking}; both files must be of one run"
+            f"{odd[0][:40]!r} is not in {lacking}; both files must come from one run"
         )
     pairs = []
     for row, pair_id in enumerate(vectors.pair_ids):
@@ -166,8 +166,8 @@ def _pairs(
         ):
             if other is not None and other != told:
                 raise InputError(
-                    f"{table}: index {pair_id[:40]!r}: {column} is {told}, but {other} in {vectors.path}; both files "
-                    "must be of one run"
+                    f"{table}: index {pair_id[:40]!r}: {column} is {told}, but {other} in "
+                    f"{vectors.path}; both files must come from one run"
                 )
         pairs.append(
             AnsweredPair(
@@ -184,10 +184,10 @@ def _pairs(
 
 def _nothing(folder: Path) -> str:
     if not folder.exists():
-        return f"{folder} does not exist; give a folder with results of the old layout"
+        return f"{folder} does not exist; use a folder with results in the old layout"
     if not folder.is_dir():
-        return f"{folder} is a file; give the model's folder, the one that holds csv, json and npz"
+        return f"{folder} is a file; use the model's folder, the one that holds csv, json and npz"
     return (
-        f"{folder}: no results of the old layout; give a folder with npz/vectors_SCALE.npz in it, "
+        f"{folder}: no results in the old layout; use a folder with npz/vectors_SCALE.npz in it, "
         "or one above such folders (results, saved_data)"
     )

@@ -116,7 +116,7 @@ def _layers(npz: NpzReader, *starts: str) -> list[int]:
     layers = sorted({int(match[1]) for key in npz.keys for form in forms if (match := form.fullmatch(key))})
     if not layers:
         found = ", ".join(npz.keys[:8]) or "no array at all"
-        raise InputError(f"{npz.path}: has no layer, {starts[0]}0 or the like is missing; has {found}")
+        raise InputError(f"{npz.path}: has no layer: {starts[0]}0 or the like is missing; it has {found}")
     for layer in layers:
         for start in starts:
             if f"{start}{layer}" not in npz:
@@ -139,7 +139,7 @@ def _check_same_pairs(npz: NpzReader, layer: int, first: int) -> None:
     labels, categories = f"labels_L{layer}", f"categories_L{layer}"
     if labels in npz and categories in npz and not np.array_equal(npz.read(labels), npz.read(categories)):
         raise InputError(
-            f"{npz.path}: {labels} differs from {categories}; states and deltas are of other pairs"
+            f"{npz.path}: {labels} differs from {categories}; states and deltas belong to different pairs"
         )
 
 
@@ -155,7 +155,7 @@ def _check_states(npz: NpzReader, layer: int, n: int) -> None:
         largest = max(float(np.abs(orig).max(initial=0)), float(np.abs(swap).max(initial=0)))
         if float(np.abs(swap - orig - delta).max(initial=0)) > _DELTA_TOLERANCE * largest:
             raise InputError(
-                f"{npz.path}: {delta_key} is not {keys[1]} - {keys[0]}; the rows are of other pairs"
+                f"{npz.path}: {delta_key} is not {keys[1]} - {keys[0]}; the rows belong to different pairs"
             )
 
 
@@ -200,21 +200,21 @@ def _pair_ids(npz: NpzReader, key: str) -> tuple[str, ...]:
         array = array.astype(np.int64)  # pandas turns a column with a gap into floats
     if array.ndim != 1 or array.dtype.kind not in "iuU":
         raise InputError(
-            f"{npz.path}: {key} is {array.dtype} {array.shape}; expected a list of integers or texts"
+            f"{npz.path}: {key} is {array.dtype} {array.shape}; expected a list of integers or strings"
         )
     pair_ids = tuple(str(value).strip() for value in array.tolist())
     if not pair_ids:
         raise InputError(f"{npz.path}: {key} is empty; there is no pair to import")
     (twice, times), *_ = Counter(pair_ids).most_common(1)
     if times > 1:
-        raise InputError(f"{npz.path}: {key} has the index {twice[:40]!r} twice; a pair must occur once")
+        raise InputError(f"{npz.path}: {key} has the index {twice[:40]!r} twice; each pair must appear once")
     return pair_ids
 
 
 def _categories(npz: NpzReader, key: str, n: int) -> tuple[Category, ...]:
     array = npz.read(key)
     if array.ndim != 1 or array.dtype.kind != "U":
-        raise InputError(f"{npz.path}: {key} is {array.dtype} {array.shape}; expected a list of texts")
+        raise InputError(f"{npz.path}: {key} is {array.dtype} {array.shape}; expected a list of strings")
     _check_length(npz, key, len(array), n)
     try:
         return tuple(parse_category(text) for text in array.tolist())

@@ -68,7 +68,7 @@ def add_known(path: Path, data: ScaleData) -> ScaleData:
         )
     listed = content.member("pairs").items()
     if [each.text("pair_id") for each in listed] != [pair.pair_id for pair in data.pairs]:
-        raise content.member("pairs").error("has other pairs than the NPZ file; both must be of one run")
+        raise content.member("pairs").error("has other pairs than the NPZ file; both must come from one run")
     pairs = tuple(replace(pair, facts=_facts(each)) for pair, each in zip(data.pairs, listed, strict=True))
     quads = content.member("quads")
     if quads.value is None:
@@ -80,7 +80,7 @@ def _with_quads(place: _Place, deltas: QuadDeltas | None, pairs: Sequence[Answer
     listed = place.items()
     n = 0 if deltas is None else deltas.n
     if deltas is None or len(listed) != n:
-        raise place.error(f"has {len(listed)} quads, the NPZ file {n}; both must be of one run")
+        raise place.error(f"has {len(listed)} quads, but the NPZ file has {n}; both must come from one run")
     own = {pair.pair_id: pair for pair in pairs}
     seen: set[str] = set()
     known = []
@@ -92,11 +92,11 @@ def _with_quads(place: _Place, deltas: QuadDeltas | None, pairs: Sequence[Answer
             if pair.axis is not axis:
                 raise half.member("category").error(f"is {pair.category}, which is not {axis}; {_AGAIN}")
             if pair.pair_id in seen:
-                raise half.member("pair_id").error(f"{pair.pair_id[:40]!r} comes twice; {_AGAIN}")
+                raise half.member("pair_id").error(f"{pair.pair_id[:40]!r} appears twice; {_AGAIN}")
             seen.add(pair.pair_id)
             if pair.pair_id in own and _identity(pair) != _identity(own[pair.pair_id]):
                 raise half.error(
-                    f"differs from what is said of pair {pair.pair_id[:40]!r} elsewhere; both must be of one run"
+                    f"differs from another entry of pair {pair.pair_id[:40]!r}; both must come from one run"
                 )
             halves.append(own.get(pair.pair_id, pair))
         known.append(Quad(*halves))
@@ -160,14 +160,14 @@ class _Place:
     def member(self, name: str) -> _Place:
         key = f"{self.key}.{name}" if self.key else name
         if not isinstance(self.value, dict):
-            raise self.error(f"is no object with a {name}; {_AGAIN}")
+            raise self.error(f"is not an object with a {name}; {_AGAIN}")
         if name not in self.value:
             raise InputError(f"{self.path}: {key} is missing; {_AGAIN}")
         return _Place(self.path, key, self.value[name])
 
     def items(self) -> list[_Place]:
         if not isinstance(self.value, list):
-            raise self.error(f"is no list; {_AGAIN}")
+            raise self.error(f"is not a list; {_AGAIN}")
         return [_Place(self.path, f"{self.key}[{row}]", value) for row, value in enumerate(self.value)]
 
     def text(self, name: str) -> str:
@@ -181,7 +181,7 @@ class _Place:
         # JSON can spell half a surrogate pair, which no database stores.
         if found.value is None or (isinstance(found.value, str) and _storable(found.value)):
             return found.value
-        raise found.error(f"is {str(found.value)[:40]!a}; expected a text or null")
+        raise found.error(f"is {str(found.value)[:40]!a}; expected a string or null")
 
     def pixels_or_null(self, name: str) -> int | None:
         found = self.member(name)
@@ -209,5 +209,5 @@ def _parsed(path: Path) -> Any:
         return json.loads(text_of(path))
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{path}: not JSON ({error}); copy it again, or remove it to import without it"
+            f"{path}: not JSON ({error}); copy it again, or delete it to import without it"
         ) from None

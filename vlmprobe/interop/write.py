@@ -56,7 +56,7 @@ def write_results(
     for data, results in studies:
         members = families.setdefault(safe_name(data.family, "family"), [])
         if any(other.scale == data.scale for other, _ in members):
-            raise UsageError(f"{data.family} @ {data.scale} comes twice; export one run of each scale")
+            raise UsageError(f"{data.family} @ {data.scale} appears twice; export one run per scale")
         members.append((data, results))
         safe_name(data.scale, "scale")
     written = []

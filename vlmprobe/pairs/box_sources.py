@@ -41,7 +41,7 @@ def raw_rows(source: str) -> Iterator[object]:
     if path.is_dir() or (not path.exists() and _may_be_hub_id(path, source)):
         return _hub_rows(source, is_folder=path.is_dir())
     if path.exists() and not path.is_file():
-        raise InputError(f"{path} is a pipe or a device; give a file of boxes")
+        raise InputError(f"{path} is a pipe or a device; use a file of boxes")
     try:
         with path.open("rb") as file:
             is_parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
@@ -58,17 +58,19 @@ def _json_rows(path: Path) -> Iterator[object]:
     try:
         if path.stat().st_size > _MAX_JSON:
             raise InputError(
-                f"{path}: larger than {_MAX_JSON // 2**20} MiB; give the boxes as parquet, or without the images"
+                f"{path}: larger than {_MAX_JSON // 2**20} MiB; save the boxes as parquet, or without the images"
             )
         rows = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(_unreadable(path, error)) from None
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{path}: neither JSON nor parquet ({in_one_line(error)[:160]}); give boxes in one of the two"
+            f"{path}: neither JSON nor parquet ({in_one_line(error)[:160]}); save the boxes in one of these formats"
         ) from None
     if not isinstance(rows, list):
-        raise InputError(f"{path}: the JSON is no list; give a list of rows with {' and '.join(BOX_COLUMNS)}")
+        raise InputError(
+            f"{path}: the JSON is not a list; save a list of rows with {' and '.join(BOX_COLUMNS)}"
+        )
     return iter(rows)
 
 
@@ -83,7 +85,7 @@ def _parquet_rows(path: Path) -> Iterator[object]:
                 yield from batch.to_pylist()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(
-            f"{path}: damaged or unreadable parquet ({in_one_line(error)[:160]}); make the file again"
+            f"{path}: damaged or unreadable parquet ({in_one_line(error)[:160]}); recreate the file"
         ) from None
 
 
@@ -94,14 +96,14 @@ def _hub_rows(source: str, *, is_folder: bool) -> Iterator[object]:
     except ImportError:
         raise MissingPackageError(
             f"{where} needs the package 'datasets', which is not installed; "
-            "run: pip install datasets, or give a JSON or parquet file"
+            "run: pip install datasets, or use a JSON or parquet file"
         ) from None
     try:
         loaded = datasets.load_dataset(source)
     except Exception as error:  # noqa: BLE001  (the package and its HTTP client share no error class)
         raise InputError(
             f"{where} cannot be loaded ({in_one_line(error)[:160]}); check the name and the network, "
-            "or give a JSON or parquet file"
+            "or use a JSON or parquet file"
         ) from None
     # Without the other columns no image is decoded.
     for split in loaded.values():
@@ -113,9 +115,9 @@ def _check_columns(where: object, columns: list[str]) -> None:
     missing = [name for name in BOX_COLUMNS if name not in columns]
     if missing:
         raise InputError(
-            f"{where}: no column {' and '.join(missing)} (it has {', '.join(columns[:12])}); give a file of boxes"
+            f"{where}: no column {' and '.join(missing)} (it has {', '.join(columns[:12])}); use a file of boxes"
         )
 
 
 def _unreadable(path: Path, error: OSError) -> str:
-    return f"cannot read {path}: {error.strerror or error}; check the path given as boxes"
+    return f"cannot read {path}: {error.strerror or error}; check the path of the boxes"

@@ -145,7 +145,7 @@ def _question_id(value: object) -> str:
         return str(value)
     if isinstance(value, str) and value.strip():
         return value.strip()
-    raise _BadRowError("question_id", "missing" if value is None else f"{_short(value)} is no id")
+    raise _BadRowError("question_id", "missing" if value is None else f"{_short(value)} is not an id")
 
 
 def _named_boxes(objects: object) -> list[tuple[object, object]]:
@@ -153,7 +153,7 @@ def _named_boxes(objects: object) -> list[tuple[object, object]]:
         try:
             objects = json.loads(objects)
         except (ValueError, RecursionError):
-            raise _BadRowError("objects", f"text that is no JSON: {_short(objects)}") from None
+            raise _BadRowError("objects", f"text that is not JSON: {_short(objects)}") from None
     if isinstance(objects, dict):
         names, boxes = objects.get("name"), objects.get("bbox")
         if not isinstance(names, list) or not isinstance(boxes, list):
@@ -167,7 +167,7 @@ def _named_boxes(objects: object) -> list[tuple[object, object]]:
         named = [(each.get("name"), each.get("bbox")) for each in objects]
     else:
         raise _BadRowError(
-            "objects", "missing" if objects is None else f"{_short(objects)} is no list of objects"
+            "objects", "missing" if objects is None else f"{_short(objects)} is not a list of objects"
         )
     if not named:
         raise _BadRowError("objects", "the row has no object")
@@ -177,20 +177,20 @@ def _named_boxes(objects: object) -> list[tuple[object, object]]:
 def _name(value: object) -> str:
     name = normalize_name(value) if isinstance(value, str) else ""
     if not name:
-        raise _BadRowError("name", f"{_short(value)} is no name")
+        raise _BadRowError("name", f"{_short(value)} is not a name")
     return name
 
 
 def _box(value: object) -> Box:
     if not isinstance(value, list | tuple) or len(value) != len(_SIDES):
-        raise _BadRowError("bbox", f"{_short(value)} is not the four numbers x, y, width, height")
+        raise _BadRowError("bbox", f"{_short(value)} is not a list of four numbers (x, y, width, height)")
     for side, number in zip(_SIDES, value, strict=True):
         if not isinstance(number, int | float) or isinstance(number, bool):
             raise _BadRowError("bbox", f"{side} is {_short(number)}, not a number")
         if not abs(number) <= _LARGEST:  # so that NaN fails too
             raise _BadRowError("bbox", f"{side} is {_short(number)}, not a number of pixels")
         if number < 0 and side in ("width", "height"):
-            raise _BadRowError("bbox", f"{side} is {_short(number)}, and must not be negative")
+            raise _BadRowError("bbox", f"{side} is {_short(number)}, but must not be negative")
     x, y, width, height = (float(number) for number in value)
     return Box(x, y, width, height)
 
@@ -204,9 +204,9 @@ def _short(value: object) -> str:
 
 def _no_box(source: str, n_rows: int, problems: list[BoxProblem]) -> str:
     if not problems:
-        return f"{source} has no rows; give a file with at least one question's boxes"
+        return f"{source} has no rows; use a file with boxes for at least one question"
     first = problems[0]
     return (
-        f"{source}: none of its {n_rows} rows gives boxes; correct the file, "
-        f"first row {first.row}: {first.what}: {first.why}"
+        f"{source}: none of its {n_rows} rows gives boxes; correct the file, starting with row "
+        f"{first.row}: {first.what}: {first.why}"
     )

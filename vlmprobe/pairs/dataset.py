@@ -83,7 +83,7 @@ class Dataset:
             return None
         if self.template == AS_WRITTEN:
             raise UsageError(
-                f"{self.path} spells its questions out ({self.form} form), so it cannot be asked under template "
+                f"{self.path} spells its questions out ({self.form} form), so it cannot be used with template "
                 f"{template}; leave the template out"
             )
         return wanted
@@ -122,7 +122,7 @@ class Dataset:
             content = b""
         if hashlib.sha256(content).hexdigest() != pair.image_sha256:
             where = f"line {pair.line} of {self.path}"
-            raise InputError(f"{where} has changed since it was read; start the command again")
+            raise InputError(f"{where} has changed since it was read; rerun the command")
         return content
 
     def image(self, pair: SwapPair) -> Image:
@@ -172,9 +172,7 @@ def read_dataset(
     """
     get_template(template)  # reject a wrong name before reading a large file
     if max_per_category < 0:
-        raise UsageError(
-            f"max per category is {max_per_category}; give a positive number, or 0 for all pairs"
-        )
+        raise UsageError(f"max per category is {max_per_category}; use a positive number, or 0 for all pairs")
     path = Path(path)
     content_hash, n_bytes = _digest(path)
     try:
@@ -217,10 +215,10 @@ def read_dataset(
 
 def _digest(path: Path) -> tuple[str, int]:
     if path.is_dir():
-        raise InputError(f"{path} is a folder; give a TSV file")
+        raise InputError(f"{path} is a folder; use a TSV file")
     if path.exists() and not path.is_file():
         # A pipe or a device may never end and cannot be read twice.
-        raise InputError(f"{path} is a pipe or a device; give a file")
+        raise InputError(f"{path} is a pipe or a device; use a file")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
@@ -237,7 +235,7 @@ def _open_reader(path: Path, file: BinaryIO) -> TsvReader:
     try:
         return TsvReader(file)
     except ValueError as error:
-        raise InputError(f"{path}: {error}; give a UTF-8 TSV file") from None
+        raise InputError(f"{path}: {error}; use a UTF-8 TSV file") from None
 
 
 def _recognise(path: Path, header: list[str]) -> type[Form]:
@@ -253,7 +251,7 @@ def _recognise(path: Path, header: list[str]) -> type[Form]:
 
 
 def _unreadable(path: Path, error: OSError) -> str:
-    return f"cannot read {path}: {error.strerror or error}; check the path given as data"
+    return f"cannot read {path}: {error.strerror or error}; check the path of the data"
 
 
 def _too_many(path: Path, first: RowProblem) -> str:
@@ -265,12 +263,12 @@ def _too_many(path: Path, first: RowProblem) -> str:
 
 def _no_pair(path: Path, reading: Reading) -> str:
     if not reading.problems:
-        return f"{path} has a header and no rows; give a file with at least one pair"
+        return f"{path} has a header but no rows; use a file with at least one pair"
     counts = Counter(problem.what for problem in reading.problems)
     listed = ", ".join(f"{what} {n}" for what, n in counts.most_common())
     first = reading.problems[0]
     where = f"line {first.line}" + (f", column {first.column}" if first.column else "")
     return (
         f"{path}: none of its {reading.n_rows} rows gives a pair (problems: {listed}); "
-        f"correct the file, first {where}: {first.what}: {first.why}"
+        f"correct the file, starting with {where}: {first.what}: {first.why}"
     )

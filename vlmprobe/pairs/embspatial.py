@@ -121,11 +121,11 @@ class EmbSpatialForm:
         others = [option for option in OPTIONS if option != letter]
         candidates = [option for option in others if cells[option].strip().lower() != "unknown"]
         if not candidates:
-            raise RowRejectedError("option", f"no option beside the answer {letter} names an object")
+            raise RowRejectedError("option", f"no option besides the answer {letter} names an object")
         drawn = self._rng.choice(candidates)
         reference = _usable(cells[drawn])
         if reference is None:
-            why = f"drawn as the reference, and has no object: {cells[drawn][:40]!r}"
+            why = f"this option was drawn as the reference but has no object: {cells[drawn][:40]!r}"
             raise RowRejectedError("option", why, drawn)
         return target, reference
 

@@ -120,7 +120,7 @@ def _open(content: bytes) -> Image:
     try:
         image = PIL.Image.open(io.BytesIO(content), formats=IMAGE_FORMATS)
     except PIL.UnidentifiedImageError:
-        raise ImageError(f"no image that can be read; known formats: {', '.join(IMAGE_FORMATS)}") from None
+        raise ImageError(f"not a readable image; known formats: {', '.join(IMAGE_FORMATS)}") from None
     except PIL.Image.DecompressionBombError:
         raise ImageError(f"more than {MAX_PIXELS} pixels") from None
     except _DAMAGED as error:

@@ -108,7 +108,7 @@ TEMPLATES: Mapping[str, Template] = {
         ),
         _template(
             "yes-no",
-            "asks whether left/above/far holds: all axes share the words of the answer",
+            "asks whether left/above/far holds, so all axes share the answers yes and no",
             "Is the {a} to the left of the {b}?",
             "Is the {a} above the {b}?",
             "Compared to {b}, is {a} far from you?",
@@ -116,7 +116,7 @@ TEMPLATES: Mapping[str, Template] = {
         ),
         _template(
             "yes-no-opposite",
-            "asks whether right/below/close holds: what was yes is no",
+            "asks whether right/below/close holds, so yes and no are swapped",
             "Is the {a} to the right of the {b}?",
             "Is the {a} below the {b}?",
             "Compared to {b}, is {a} close to you?",

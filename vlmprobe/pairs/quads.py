@@ -132,7 +132,7 @@ def _outside(pair: SwapPair, boxes: Mapping[str, Box]) -> list[RowProblem]:
     for name, box in boxes.items():
         x, y = box.center
         if not (0 <= x <= width and 0 <= y <= height):
-            why = f"the centre of {name[:60]!r}, ({x:g}, {y:g}), is outside the {width} x {height} image"
+            why = f"the center of {name[:60]!r}, ({x:g}, {y:g}), is outside the {width} x {height} image"
             return [RowProblem(pair.line, "box", f"{why}; boxes must be in its pixels")]
     return []
 

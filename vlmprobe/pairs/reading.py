@@ -97,7 +97,7 @@ class Reading:
             raise RowRejectedError("index", f"{len(index)} characters, more than {MAX_INDEX}", "index")
         if index.endswith("/v"):
             raise RowRejectedError(
-                "index", f"{index[:40]!r}: the ending '/v' is for vertical partners", "index"
+                "index", f"{index[:40]!r}: the ending '/v' is reserved for vertical partners", "index"
             )
         if index in self._line_of:
             why = f"{index[:40]!r} is already the index of line {self._line_of[index]}"

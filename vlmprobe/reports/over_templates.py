@@ -17,8 +17,8 @@ __all__ = ["READING", "TemplateRow", "TemplateTable", "side_by_side"]
 
 #: How to read the table, in a line.
 READING = (
-    f"{AXIS_COHERENCE.name}: its peak over layers; "
-    "other metrics of layers: where the run's axes are most coherent"
+    f"{AXIS_COHERENCE.name} is the peak over layers; "
+    "other layer metrics are read where the run's axes are most coherent"
 )
 
 

@@ -69,14 +69,14 @@ def problems(report: Report) -> list[str]:
     for run in report.runs:
         name = f"{run.family} @ {run.scale} ({run.run_id})"
         if run.status != "complete":
-            found.append(f"{name} is {run.status}, so its numbers cover a part of the pairs.")
+            found.append(f"{name} is {run.status}, so its numbers cover only part of the pairs.")
         if run.n_failed:
             found.append(
-                f"{name}: {_count(run.n_failed, 'pair')} of {run.n_pairs} failed and left no answer."
+                f"{name}: {_count(run.n_failed, 'pair')} of {run.n_pairs} failed and have no answer."
             )
     if report.disagreements:
         found.append(
-            f"The two answer checkers differ on {_count(report.disagreements, 'answer')}; "
+            f"The two answer checkers disagree on {_count(report.disagreements, 'answer')}; "
             "the numbers here use each run's own checker."
         )
     return [*found, *report.notes]

@@ -109,8 +109,8 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
     if is_here:
         if check and _sha256(path) != place.sha256:
             raise VlmprobeError(
-                f"{path}: damaged: it does not have the hash that it was written with; "
-                "'vlmprobe verify' says what can be done"
+                f"{path}: damaged: its hash differs from the one it was written with; run 'vlmprobe "
+                "verify' to see what can be done"
             )
         return path
     cached = cache / run_id / path.name

@@ -28,7 +28,7 @@ def copy_database(database: Database, target: Path) -> Path:
     """
     target = target.expanduser().absolute()
     if not target.parent.is_dir():
-        raise UsageError(f"no folder {target.parent}; make it first")
+        raise UsageError(f"no folder {target.parent}; create it first")
     _refuse_existing(target)
     # A unique name, so that no existing file is overwritten.
     partial = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
@@ -52,7 +52,7 @@ def copy_database(database: Database, target: Path) -> Path:
 
 def _refuse_existing(target: Path) -> None:
     if target.exists() or target.is_symlink():
-        raise UsageError(f"{target} exists; a backup overwrites nothing: name another file")
+        raise UsageError(f"{target} exists; a backup never overwrites a file; choose another name")
 
 
 def _copy(database: Database, partial: Path) -> None:

@@ -135,7 +135,7 @@ def adopt_orphans(
         except InputError as error:
             path.unlink()
             if warn is not None:
-                warn(f"{error}; removed, its pairs are asked again")
+                warn(f"{error}; the file was removed, and its pairs will be extracted again")
             continue
         if shard.run_id == run_id:
             with database.transaction() as connection:

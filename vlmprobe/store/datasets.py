@@ -157,8 +157,8 @@ def register_quads(connection: Connection, dataset: Dataset, quads: QuadSet) -> 
     before: dict[str, Any] | None = json.loads(stored) if stored else None
     if before and _fitted(before["counts"]) and before.get("digest") != digest:
         raise UsageError(
-            f"the boxes give other quads for {dataset.name} than those of an earlier command "
-            f"({_counts(before['counts'])} then, {_counts(quads.counts)} now); give the same boxes, or keep "
+            f"these boxes give other quads for {dataset.name} than an earlier command did "
+            f"({_counts(before['counts'])} then, {_counts(quads.counts)} now); pass the same boxes, or keep "
             "the two studies apart with --home"
         )
     of_dataset = (

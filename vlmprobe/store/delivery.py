@@ -114,7 +114,9 @@ def _send(storage: Storage, mlflow_run_id: str, run_id: str, metrics: Sequence[S
 
 def warn_offline(warn: Callable[[str], None], problem: str) -> None:
     """Warn that MLflow is not up to date, and name the command that delivers the rest."""
-    warn(f"{problem}; everything is in the database and the spool, 'vlmprobe sync' delivers it later")
+    warn(
+        f"{problem}; everything is saved in the database and the spool; deliver it later with 'vlmprobe sync'"
+    )
 
 
 def deliver_end(tracker: Tracker, run: Run, warn: Callable[[str], None]) -> None:

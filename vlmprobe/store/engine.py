@@ -104,7 +104,7 @@ class Database:
         if not self.exists():
             shown = without_password(str(self.path))
             raise DatabaseError(
-                f"no database at {shown}; make one with 'vlmprobe demo' or 'vlmprobe extract', "
+                f"no database at {shown}; create one with 'vlmprobe demo' or 'vlmprobe extract', "
                 "or name another with --home"
             )
 
@@ -153,7 +153,7 @@ class Database:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseError(f"cannot make the folder of {self.path}: {error.strerror}") from error
+            raise DatabaseError(f"cannot create the folder of {self.path}: {error.strerror}") from error
         pause = _FIRST_PAUSE_S
         with self._alone():
             while True:
@@ -187,7 +187,7 @@ class Database:
         if holder not in self._warned and self._warn is not None:
             self._warned.add(holder)
             self._warn(
-                f"{self.path} is held by {holder}; waiting for it (close that DuckDB session to go on)"
+                f"{self.path} is held by {holder}; waiting for it (close that DuckDB session to continue)"
             )
 
 

@@ -47,6 +47,6 @@ def check_definitions(path: Path, definitions: Iterable[tuple[str, str | None]])
     for name, definition in definitions:
         if found := _REFUSED_CALL.search(definition or ""):
             raise DatabaseError(
-                f"{path}: its {name[:60]} calls {found[1]}, which no view of vlmprobe does, and was not asked; "
-                "take the database from whom you trust"
+                f"{path}: its {name[:60]} calls {found[1]}, which no view of vlmprobe does, so it was not run; "
+                "use a database from a source that you trust"
             )

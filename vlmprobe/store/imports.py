@@ -172,6 +172,6 @@ def _add_links(
 
 def _other(folder: Path, what: str, column: str, before: object, now: object) -> UsageError:
     return UsageError(
-        f"{folder}: {what}: {column} is {str(now)[:40]!r}, but {str(before)[:40]!r} in a study with the same pairs "
-        "that was imported before; keep the two apart with --home"
+        f"{folder}: {what}: {column} is {str(now)[:40]!r}, but {str(before)[:40]!r} in an earlier "
+        "import with the same pairs; keep the two apart with --home"
     )

@@ -48,7 +48,7 @@ def stored_as(dtype: str) -> type[np.generic] | None:
 def unreadable(path: Path, error: OSError) -> UnreadableError:
     """Build the error for a shard that cannot be read right now; its content may still be intact."""
     return UnreadableError(
-        f"{path}: cannot be read: {error.strerror or error}; start the same command again when it can"
+        f"{path}: cannot be read: {error.strerror or error}; rerun the same command once it is readable"
     )
 
 
@@ -94,7 +94,7 @@ class LayerFile:
                 header = json.loads(stream.read(length))
                 if start + _length_of_tensors(header) == size and META_KEY in header["__metadata__"]:
                     return cls(path, header, start)
-        raise InputError(f"{path}: truncated or not a shard; run 'vlmprobe extract' again to redo its pairs")
+        raise InputError(f"{path}: truncated or not a shard; rerun 'vlmprobe extract' to redo its pairs")
 
     def meta(self) -> dict[str, Any]:
         """Read what we wrote into the header ourselves."""
@@ -129,13 +129,13 @@ def _length_of_tensors(header: dict[str, Any]) -> int:
     """Return how many bytes the tensors take, having checked that they lie one after the other.
 
     Raises:
-        ValueError: they do not, or a shape is no list of sizes.
+        ValueError: they do not, or a shape is not a list of sizes.
     """
     end = 0
     tensors = [entry for name, entry in header.items() if name != "__metadata__"]
     for entry in sorted(tensors, key=lambda entry: entry["data_offsets"]):
         if not all(type(side) is int and side >= 0 for side in entry["shape"]):
-            raise ValueError("a shape is no list of sizes")
+            raise ValueError("a shape is not a list of sizes")
         size = math.prod(entry["shape"]) * np.dtype(_NUMPY_DTYPE[entry["dtype"]]).itemsize
         if entry["data_offsets"] != [end, end + size]:
             raise ValueError("the tensors do not lie one after the other")

@@ -161,7 +161,7 @@ def _one_line_errors(uri: str) -> Iterator[None]:
         yield
     except ImportError as error:
         # A database driver or a cloud client, which MLflow itself does not install.
-        raise TrackingError(f"{_line(uri, error)}; pip install what it needs") from error
+        raise TrackingError(f"{_line(uri, error)}; install the missing package with pip") from error
     except (OSError, ValueError, RuntimeError) as error:
         raise TrackingError(_line(uri, error)) from error
     except Exception as error:

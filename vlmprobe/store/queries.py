@@ -151,7 +151,7 @@ def _load(folder: Path, path: Path) -> Query:
         elif found := _PARAM.match(line):
             parameters.append(Parameter(found.group(1), found.group(2), found.group(3), found.group(4)))
         elif line.startswith("-- param"):
-            raise InputError(f"{path}:{number}: write '-- param NAME text|integer|real [= DEFAULT]: meaning'")
+            raise InputError(f"{path}:{number}: use '-- param NAME text|integer|real [= DEFAULT]: meaning'")
     body = "\n".join(line for line in text.splitlines() if not line.startswith("--")).strip()
     missing = {"question", "grain"} - header.keys()
     if missing:

@@ -52,7 +52,7 @@ _RAISED: dict[str, type[VlmprobeError]] = {
     "schema": StaleSchemaError,
     "limit": VlmprobeError,
 }
-_ONLY_READS = "one SELECT or EXPLAIN at a time, please: this face only reads"
+_ONLY_READS = "only a single SELECT or EXPLAIN is allowed; the database is read-only here"
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
@@ -93,13 +93,13 @@ def run_sql(
     """
     if not 0 < timeout_s <= _LONGEST_S or not 0 <= max_rows <= _MOST_ROWS:
         raise UsageError(
-            f"a query needs a timeout above 0 and 0 rows or more, not {timeout_s:g} s and {max_rows} rows; at most "
-            f"{_LONGEST_S:.0f} s and {_MOST_ROWS} rows"
+            f"a query cannot run with a timeout of {timeout_s:g} s and {max_rows} rows; use a timeout above 0, up to "
+            f"{_LONGEST_S:.0f} s, and 0 to {_MOST_ROWS} rows"
         )
     try:
         sql.encode()
     except UnicodeEncodeError as error:
-        raise UsageError(f"the SQL is not UTF-8: character {error.start + 1} of it cannot be read") from None
+        raise UsageError(f"the SQL is not UTF-8: character {error.start + 1} cannot be encoded") from None
     database.require()
     request = json.dumps(
         {
@@ -230,12 +230,12 @@ def _checked(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
         select = sql[found.end() :]
         explain = f"EXPLAIN {'ANALYZE ' if found['analyze'] else ''}{found['options'] or ''} "
         if _kind(select) != "SELECT":
-            raise ValueError("EXPLAIN takes a SELECT here: this face only reads")
+            raise ValueError("EXPLAIN needs a SELECT; the database is read-only here")
     elif kind != "SELECT":
         raise ValueError(_ONLY_READS)
     refused = sorted(_called(connection, select) & REFUSED)
     if refused:
-        raise ValueError(f"{refused[0]} may not be called here: this face only reads")
+        raise ValueError(f"{refused[0]} may not be called; the database is read-only here")
     return explain + select
 
 

@@ -109,7 +109,7 @@ def write_shard(folder: Path, content: ShardContent) -> ShardFile:
     from safetensors import TensorSpec, serialize
 
     if content.states.dtype != stored_as(content.dtype):
-        raise ValueError(f"states are said to be {content.dtype}, but come as {content.states.dtype}")
+        raise ValueError(f"states are declared as {content.dtype} but stored as {content.states.dtype}")
     header = {
         "run_id": content.run_id,
         "number": content.number,
@@ -178,7 +178,9 @@ def read_header(path: Path) -> ShardFile:
         # Shards of earlier versions have none.
         seal = meta.pop(_SEAL, None)
         if seal is not None and seal != _seal(meta, file.dtype(first), map(file.plane, meta["layers"])):
-            raise InputError(f"{path}: damaged: its content does not have the hash that it was written with")
+            raise InputError(
+                f"{path}: damaged: the hash of its content differs from the one it was written with"
+            )
         return ShardFile(
             path=path,
             sha256=digest,

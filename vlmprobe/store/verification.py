@@ -40,11 +40,11 @@ def read_whole(place: ShardPlace, path: Path) -> ShardFile:
     """
     shard = read_header(path)
     if (shard.n_bytes, shard.sha256) != (place.n_bytes, place.sha256):
-        raise InputError(f"{path}: damaged: it does not have the hash that it was written with")
+        raise InputError(f"{path}: damaged: its hash differs from the one it was written with")
     for name in ("run_id", "number", "kind", "layers", "dim", "dtype"):
         said, found = getattr(place, name), getattr(shard, name)
         if said != found:
-            raise InputError(f"{path}: its row says {name} {said}, the file {found}")
+            raise InputError(f"{path}: its row says {name} {said}, but the file says {found}")
     return shard
 
 
@@ -72,9 +72,7 @@ def row_problems(connection: Connection, shard: ShardFile, *, is_complete: bool)
     if missing:
         problems.append(f"{len(missing)} of its answers have no row (pair {missing[0][0]}, {missing[0][1]})")
     if differing:
-        problems.append(
-            f"{len(differing)} rows are not what it says (pair {differing[0][0]}, {differing[0][1]})"
-        )
+        problems.append(f"{len(differing)} rows differ from it (pair {differing[0][0]}, {differing[0][1]})")
     (foreign,) = fetch_column(
         connection,
         "SELECT count(*) FROM predictions "
@@ -82,7 +80,7 @@ def row_problems(connection: Connection, shard: ShardFile, *, is_complete: bool)
         {"run_id": shard.run_id, "shard": shard.number, "pairs": list(shard.pair_ids)},
     )
     if foreign:
-        problems.append(f"{foreign} rows point at it whose pairs it does not hold")
+        problems.append(f"{foreign} rows refer to it for pairs that it does not hold")
     return problems
 
 

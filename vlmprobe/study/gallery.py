@@ -218,7 +218,7 @@ _OWN = {
                 InReport(
                     "accuracy",
                     "Both questions right, by scale",
-                    "A pair counts when the original and the swapped question are both answered right. Bars are 95 % "
+                    "A pair counts if both the original and the swapped question are answered right. Bars are 95 % "
                     "Wilson bounds.",
                 ),
             ),

@@ -76,7 +76,7 @@ class Selection:
         if runs:
             return runs
         if not everything:
-            raise UsageError("the database has no run yet; 'vlmprobe extract' makes one")
+            raise UsageError("the database has no runs yet; create one with 'vlmprobe extract'")
         there = sorted(
             {
                 f"{run.family} @ {run.scale} on {run.dataset} ({run.template}, {run.status})"
@@ -118,7 +118,7 @@ def dataset_of(database: Database, data: Path | None, max_per_category: int) -> 
             return found[0]
         if found:
             ids = ", ".join(dataset_id[:12] for dataset_id in found)
-            raise UsageError(f"several datasets are called {data}: {ids}; give the beginning of an id")
+            raise UsageError(f"several datasets are called {data}: {ids}; use the beginning of an id")
     return read_dataset(data, max_per_category=max_per_category).dataset_id
 
 
@@ -154,8 +154,8 @@ def newest_of_each_scale(database: Database, found: Sequence[Run]) -> tuple[list
         chosen.append(ready[-1])
         if ready[-1] is not group[-1]:
             notes.append(
-                f"{name}: the newest run has no metrics yet, the newest that has is shown; "
-                f"'vlmprobe analyze {ready[-1].family}' makes them"
+                f"{name}: the newest run has no metrics yet, so the newest one with metrics is shown; "
+                f"compute them with 'vlmprobe analyze {ready[-1].family}'"
             )
         elif len(group) > 1:
             notes.append(f"{name}: {len(group)} complete runs; the newest is shown")
@@ -177,9 +177,9 @@ def of_template(found: Sequence[Run], template: str) -> tuple[list[Run], list[st
     listed = "; ".join(f"{name} ({', '.join(dict.fromkeys(runs))})" for name, runs in others.items())
     if not kept:
         raise UsageError(
-            f"no run under template {template} matches; there are: {listed}; choose with --template NAME"
+            f"no run with template {template} matches; there are: {listed}; choose with --template NAME"
         )
-    notes = [f"there are runs under other templates too: {listed}; --template NAME shows them"]
+    notes = [f"there are also runs with other templates: {listed}; show them with --template NAME"]
     return kept, notes if others else []
 
 

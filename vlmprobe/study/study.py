@@ -189,7 +189,7 @@ class Study:
         """Return what a reader must know before trusting a number."""
         notes = [
             f"{point.family} @ {point.scale}: {point.target} is unreliable (right in {point.acc_orig:.0%} of the "
-            f"original and {point.acc_swap:.0%} of the swapped questions; half of each is asked for)"
+            f"original and {point.acc_swap:.0%} of the swapped questions; both must be at least 50 %)"
             for point in self.categories
             if not point.reliable
         ]
@@ -201,8 +201,8 @@ class Study:
             if all(math.isnan(value) for value in curve.values):
                 counted.setdefault((curve.family, curve.scale), set()).add(curve.target)
         notes += [
-            f"{family} @ {scale}: too few pairs with both answers right in {', '.join(sorted(axes))}: "
-            "coherence over both_correct is n/a there"
+            f"{family} @ {scale}: too few pairs with both answers right in {', '.join(sorted(axes))}, "
+            "so coherence over both_correct is n/a there"
             for (family, scale), axes in counted.items()
         ]
         notes += [
@@ -212,7 +212,7 @@ class Study:
 
     def _too_few_quads(self) -> list[str]:
         return [
-            f"{curve.family} @ {curve.scale}: too few quads with all four answers right: cross-axis alignment over "
+            f"{curve.family} @ {curve.scale}: too few quads with all four answers right, so cross-axis alignment over "
             "both_correct is n/a there"
             for _, curve in self.curves
             if (curve.metric, curve.target) == (CROSS_AXIS_ALIGNMENT_CANONICAL.name, PER_SAMPLE)

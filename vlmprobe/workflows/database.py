@@ -33,7 +33,7 @@ def database_revision(workspace: Workspace) -> tuple[str | None, str]:
     """
     database = workspace.unchecked_database
     if not database.exists():
-        raise DatabaseError(f"no database at {database.path}; 'vlmprobe db upgrade' makes one")
+        raise DatabaseError(f"no database at {database.path}; create one with 'vlmprobe db upgrade'")
     with database.transaction() as connection:
         return current_revision(connection), SCHEMA_REVISION
 

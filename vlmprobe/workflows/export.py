@@ -60,7 +60,7 @@ def export_results(
     if get_template(template).asks_whether is not None:
         raise UsageError(
             f"template {template} cannot be exported: in the old layout a right answer is a category, not yes or no; "
-            "'vlmprobe export DIR --format parquet' writes every run"
+            "write every run with 'vlmprobe export DIR --format parquet'"
         )
     runs = selection.newest(workspace, template).runs
     studies = []

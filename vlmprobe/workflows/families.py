@@ -79,6 +79,6 @@ def _state(environment: Environment | None, needs: Needs, architecture: str) -> 
     if twice is not None:
         return twice
     if environment is not None:
-        return environment.problem() or "not looked into"
+        return environment.problem() or "not checked"
     missing = missing_packages(needs.packages)
     return f"missing: {', '.join(missing)}" if missing else "ready"

@@ -61,8 +61,8 @@ def merge(
     study = Study(database, runs)
     title = ", ".join(sorted({run.family for run in runs}))
     template = runs[0].template
-    mark = "" if is_under(template, PUBLISHED.name) else f" under {template}"
-    name = f"{title.replace(', ', '-')}-{runs[0].dataset}{mark.replace(' under ', '-')}"
+    mark = "" if is_under(template, PUBLISHED.name) else f", template {template}"
+    name = f"{title.replace(', ', '-')}-{runs[0].dataset}{mark.replace(', template ', '-')}"
     folder = out or settings.reports / file_part(name)
     parts = [
         Study(database, [run for run in runs if run.family == family])
@@ -151,5 +151,5 @@ def _log(workspace: Workspace, runs: Sequence[Run], paths: Sequence[Path]) -> No
                 )
     except TrackingError as error:
         workspace.console.warn(
-            f"{error}; the report is not in MLflow, run 'vlmprobe merge' again when it is back"
+            f"{error}; the report is not in MLflow; rerun 'vlmprobe merge' when MLflow is back"
         )

@@ -43,8 +43,8 @@ def run_study(
     chosen = list(scales) or catalog.scale_names(family)
     if not chosen:
         raise UsageError(
-            f"family {family!r} has no scale with a checkpoint; name one in vlmprobe.toml "
-            f"([families.{family}.scales.NAME]), or extract checkpoint by checkpoint: "
+            f"family {family!r} has no scale with a checkpoint; set one in vlmprobe.toml "
+            f"([families.{family}.scales.NAME]), or extract each checkpoint: "
             f"vlmprobe extract {family} --scale NAME --checkpoint DIR_OR_ID"
         )
     for scale in chosen:
@@ -54,7 +54,7 @@ def run_study(
     left_out = [] if scales else [name for name in catalog.listed_scales(family) if name not in chosen]
     if left_out:
         workspace.console.warn(
-            f"no checkpoint is known for {family} @ {', '.join(left_out)}: left out; see 'vlmprobe families'"
+            f"no checkpoint is known for {family} @ {', '.join(left_out)}; skipped (see 'vlmprobe families')"
         )
     run_scales(workspace, family, chosen, options)
     published = PUBLISHED.name

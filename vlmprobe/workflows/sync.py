@@ -49,7 +49,7 @@ def sync(workspace: Workspace, *, prune: bool = False) -> list[tuple[Run, Delive
                 with hold_lease(database.path, run.run_key):
                     _prune(workspace, run)
             except LeaseHeldError as error:
-                console.warn(f"{run.name}: its spool is not freed: {error}")
+                console.warn(f"{run.name}: its spool was not freed: {error}")
     return delivered
 
 
@@ -74,6 +74,6 @@ def _prune(workspace: Workspace, run: Run) -> None:
     delivery = upload_shards(storage, run.run_id, lost.items())
     done = "delivered again" if delivery.problem is None else f"not delivered again: {delivery.problem}"
     console.warn(
-        f"{run.name}: MLflow did not have {len(lost)} of {len(held)} shards as they were written; {done}; "
+        f"{run.name}: MLflow had no intact copy of {len(lost)} of {len(held)} shards; {done}; "
         "they stay in the spool"
     )

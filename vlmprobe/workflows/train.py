@@ -78,7 +78,7 @@ class _Watcher:
     def begins(self, scale: str, steps: int, done: int) -> None:
         """Open a bar and an MLflow run."""
         if done:
-            self._console.say(f"{scale}: going on after {done} of {steps} steps")
+            self._console.say(f"{scale}: resuming after {done} of {steps} steps")
         self._advance = self._bars.enter_context(self._console.track(f"training {scale}", steps, done))
         self._step = done
         name = f"tiny seed {self._config.seed} @ {scale}"
@@ -134,7 +134,7 @@ class _Watcher:
         except TrackingError as error:
             self._offline = True
             self._console.warn(
-                f"{error}; training goes on, its curves end here (results.csv has the numbers)"
+                f"{error}; training continues, but its MLflow curves end here (results.csv has all numbers)"
             )
 
 

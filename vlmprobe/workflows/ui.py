@@ -71,11 +71,11 @@ def ui_server(settings: Settings, *, host: str, port: int, auth: bool) -> UiServ
         passwords = open_passwords(settings.home)
         command += ["--app-name", "basic-auth"]
         environment |= passwords.environment
-        notes.append(f"the user is {USER!r}, the password in {passwords.file}")
+        notes.append(f"the user is {USER!r}, the password is in {passwords.file}")
     elif not _is_loopback(host):
         notes.append(
-            f"listening on {host}: whoever reaches port {port} of this machine can read, change and delete every run, "
-            "without a password; --auth asks for one, and without --host nobody else gets in"
+            f"listening on {host}: anyone who can reach port {port} of this machine can read, change and delete "
+            "every run without a password; pass --auth to require one, or omit --host to keep others out"
         )
     return UiServer(tuple(command), environment, tuple(notes))
 
@@ -135,7 +135,7 @@ def serve(
         try:
             _wait_until_it_answers(base, server, str(log))
             announce(chart_url(base, experiment_id))
-            console.say("Ctrl-C ends it")
+            console.say("stop it with Ctrl-C")
             server.wait()
         except KeyboardInterrupt:
             console.say("stopped")
@@ -161,12 +161,12 @@ def _check_address(host: str, port: int) -> None:
     import socket
 
     if not 1 <= port <= 65535:
-        raise UsageError(f"--port {port}: ports are numbered 1 to 65535")
+        raise UsageError(f"--port {port}: use a port from 1 to 65535")
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):
         raise UsageError(
-            f"--host {host[:60]!r}: no address of this machine; leave it out for {LOOPBACK}"
+            f"--host {host[:60]!r}: not an address of this machine; omit it to use {LOOPBACK}"
         ) from None
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -174,7 +174,7 @@ def _check_address(host: str, port: int) -> None:
             probe.bind(address)
         except OSError as error:
             raise UsageError(
-                f"--port {port} is taken on {host}; give another"
+                f"--port {port} is already in use on {host}; use another port"
                 if error.errno == errno.EADDRINUSE
                 else f"--host {host}, --port {port}: {error.strerror}"
             ) from None
@@ -184,13 +184,15 @@ def _wait_until_it_answers(base: str, server: subprocess.Popen[bytes], log: str)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise VlmprobeError(f"the MLflow server ended with code {server.returncode}; its log is {log}")
+            raise VlmprobeError(f"the MLflow server exited with code {server.returncode}; see its log: {log}")
         try:
             with urllib.request.urlopen(f"{base}/health", timeout=2):  # noqa: S310 - our own http address
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    raise VlmprobeError(f"the MLflow server did not answer within {_START_TIMEOUT_S:.0f} s; its log is {log}")
+    raise VlmprobeError(
+        f"the MLflow server did not answer within {_START_TIMEOUT_S:.0f} s; see its log: {log}"
+    )
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:

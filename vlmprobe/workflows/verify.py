@@ -79,7 +79,7 @@ def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
         try:
             one = _OneRun(workspace, verified, run_id, repair=repair)
         except UsageError as error:
-            todo = "nothing of it was touched; take the database back from whom you trust"
+            todo = "the run was left unchanged; restore the database from a trusted backup"
             verified.findings.append(Finding(str(database.path), str(error), todo))
             continue
         one.check()
@@ -91,8 +91,8 @@ def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
             verified.findings.append(
                 Finding(
                     result.check,
-                    f"{result.rows} rows break it ({result.example})",
-                    f"'vlmprobe query {result.check}' lists them; take a backup back if you have one",
+                    f"{result.rows} rows violate it ({result.example})",
+                    f"'vlmprobe query {result.check}' lists them; restore a backup if you have one",
                 )
             )
     return verified
@@ -108,7 +108,7 @@ def _find_unknown_folders(settings: Settings, known: set[str], verified: Verifie
                 Finding(
                     str(folder),
                     f"{len(shards)} shards of a run that the database does not have",
-                    "take the database back that has it, or remove the folder",
+                    "restore the database that has the run, or delete the folder",
                 )
             )
 
@@ -132,7 +132,7 @@ class _OneRun:
             try:
                 stack.enter_context(hold_lease(self._database.path, self._run.run_key))
             except LeaseHeldError:
-                self._console.say(f"{self._run.name}: being extracted; its spool is left alone")
+                self._console.say(f"{self._run.name}: being extracted; its spool is left unchanged")
                 self._check_shards(repair=False)
                 return
             if not self._repair:
@@ -151,12 +151,14 @@ class _OneRun:
                 return
         which = f"{shlex.quote(self._run.family)} --scale {shlex.quote(self._run.scale)}"
         first = (
-            "" if self._run.status == "complete" else "once the same 'vlmprobe extract' has completed it, "
+            ""
+            if self._run.status == "complete"
+            else "complete the run with the same 'vlmprobe extract', then "
         )
         self._found(
             self._database.path,
-            "its metrics are not those that were computed",
-            f"{first}'vlmprobe analyze {which}' computes them again",
+            "its metrics differ from those that were computed",
+            f"{first}run 'vlmprobe analyze {which}' to recompute them",
         )
 
     def _check_spool(self, files: list[Path]) -> None:
@@ -165,19 +167,21 @@ class _OneRun:
         orphans = [path for path in files if path.suffix == ".partial" or int(path.stem) not in known]
         if not orphans:
             return
-        problem = f"{len(orphans)} shards that a crash left without rows, first {orphans[0].name}"
+        problem = f"{len(orphans)} shards without rows after a crash, the first is {orphans[0].name}"
         if not self._repair:
             self._found(
-                self._spool, problem, f"{_REPAIR}, or the next 'vlmprobe extract' of this run, adopts them"
+                self._spool,
+                problem,
+                f"run {_REPAIR}, or rerun 'vlmprobe extract' for this run, to recover them",
             )
             return
         try:
             adopted = adopt_orphans(self._database, self._spool, self._run.run_id, warn=self._console.warn)
         except UnreadableError as error:
-            self._found(self._spool, f"{problem}; {error}", f"{_REPAIR} again when it can be read")
+            self._found(self._spool, f"{problem}; {error}", f"run {_REPAIR} again once it is readable")
             return
         self._found(
-            self._spool, problem, f"{adopted} got their rows, what was not whole is removed", repaired=True
+            self._spool, problem, f"{adopted} got their rows; incomplete ones were removed", repaired=True
         )
 
     def _check_shards(self, *, repair: bool) -> None:
@@ -188,7 +192,7 @@ class _OneRun:
             self._verified.shards += 1
             self._check_shard(place, repair=repair)
         for number in strays:
-            problem = f"answers point at shard {number}, which has no row"
+            problem = f"answers refer to shard {number}, which has no row"
             self._lost(number, self._spool / f"{number:05d}.safetensors", problem, repair=repair)
 
     def _check_shard(self, place: ShardPlace, *, repair: bool) -> None:
@@ -196,12 +200,12 @@ class _OneRun:
         try:
             shard = self._read(place)
         except TrackingError as error:
-            todo = "start 'vlmprobe verify' again when MLflow has it; 'vlmprobe extract --new' does without"
+            todo = "run 'vlmprobe verify' again once MLflow has the file, or 'vlmprobe extract --new' to start over"
             self._found(path, f"cannot be checked: {error}", todo)
             return
         except UnreadableError as error:
             # Nothing is discarded for a file that exists: the disk may be slow, a permission may be missing.
-            self._found(path, f"cannot be checked: {error}", "see to its disk and its rights")
+            self._found(path, f"cannot be checked: {error}", "check the disk and the file's permissions")
             return
         except VlmprobeError as error:
             self._damaged(place, path, str(error).removeprefix(f"{path}: "), repair=repair)
@@ -225,23 +229,21 @@ class _OneRun:
                 restore_rows(connection, shard, is_complete=is_complete)
         if problems:
             todo = (
-                "its rows were written again from it"
-                if repair
-                else f"{_REPAIR} writes its rows again from it"
+                "its rows were rewritten from it" if repair else f"run {_REPAIR} to rewrite its rows from it"
             )
             self._found(path, "; ".join(problems), todo, repaired=repair)
 
     def _damaged(self, place: ShardPlace, path: Path, problem: str, *, repair: bool) -> None:
         """Use MLflow's copy of a damaged shard; without one, its pairs must be inferred again."""
         if path.parent.is_dir() and not self._workspace.settings.is_spooled(path, self._run.run_id):
-            where = f"which is not in {self._spool}: it is left alone"
+            where = f"but the file is not in {self._spool}, so it was not changed"
             self._found(
-                path, f"{problem}, {where}", "verify the home that it belongs to, or take it from there"
+                path, f"{problem}, {where}", "verify the home that it belongs to, or copy it from there"
             )
             return
         in_mlflow = place.artifact_uri is not None
         if not repair and in_mlflow and path.exists():
-            self._found(path, problem, f"{_REPAIR} takes MLflow's copy of it")
+            self._found(path, problem, f"run {_REPAIR} to restore MLflow's copy of it")
             return
         if repair and in_mlflow and path.exists():
             aside = path.with_suffix(".damaged")
@@ -252,13 +254,16 @@ class _OneRun:
                 aside.replace(path)
             except TrackingError as error:
                 aside.replace(path)
-                self._found(path, f"{problem}; {error}", f"{_REPAIR} again when MLflow is back")
+                self._found(path, f"{problem}; {error}", f"run {_REPAIR} again once MLflow is back")
                 return
             except VlmprobeError:
                 aside.replace(path)
             else:
                 self._found(
-                    path, problem, f"MLflow's copy of it is used; the file is {aside.name} now", repaired=True
+                    path,
+                    problem,
+                    f"MLflow's copy was restored; the damaged file is now {aside.name}",
+                    repaired=True,
                 )
                 if self._is_extracted:
                     self._check_rows(shard, path, repair=repair)
@@ -267,19 +272,19 @@ class _OneRun:
 
     def _lost(self, number: int, path: Path, problem: str, *, repair: bool) -> None:
         if not self._is_extracted:
-            self._found(
-                path, problem, "take the file back from a copy, or import the results into a new home"
-            )
+            self._found(path, problem, "restore the file from a copy, or import the results into a new home")
             return
         if not path.parent.is_dir():
             self._found(
                 path,
                 problem,
-                f"bring back its folder, which is not there; lost for good, make it anew, empty, for {_REPAIR}",
+                f"its folder is missing: restore it, or, if it is lost, create an empty one and run {_REPAIR}",
             )
             return
         if not repair:
-            self._found(path, problem, f"{_REPAIR}, then the same 'vlmprobe extract' asks its pairs again")
+            self._found(
+                path, problem, f"run {_REPAIR}, then rerun the same 'vlmprobe extract' to redo its pairs"
+            )
             return
         if path.exists():
             path.replace(path.with_suffix(".damaged"))
@@ -289,7 +294,7 @@ class _OneRun:
         self._found(
             path,
             problem,
-            f"its rows are removed: the same 'vlmprobe extract' asks its {n_pairs} pairs again",
+            f"its rows were removed; rerun the same 'vlmprobe extract' to redo its {n_pairs} pairs",
             repaired=True,
         )
 
@@ -303,14 +308,14 @@ class _OneRun:
         where = self._workspace.tracker.address
         problem = f"{n_shards} shards and {n_values} values are not in MLflow yet"
         if not self._repair:
-            self._found(where, problem, f"'vlmprobe sync', or {_REPAIR}, delivers them")
+            self._found(where, problem, f"run 'vlmprobe sync' or {_REPAIR} to deliver them")
             return
         try:
             delivery = self._workspace.deliver(self._run)
         except VlmprobeError:
-            self._found(where, problem, "'vlmprobe sync' when its shards are back")
+            self._found(where, problem, "run 'vlmprobe sync' once its shards are restored")
             return
         done = delivery.problem is None
         self._found(
-            where, problem, "delivered" if done else "'vlmprobe sync' when MLflow is back", repaired=done
+            where, problem, "delivered" if done else "run 'vlmprobe sync' once MLflow is back", repaired=done
         )

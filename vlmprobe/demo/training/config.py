@@ -219,7 +219,7 @@ def _problems_of_scales(scales: Mapping[str, int]) -> Iterator[str]:
         except UsageError as error:
             yield str(error)
         if name == "vanilla":
-            yield "scale 'vanilla' is the base model, from which the fine-tunings start; call it otherwise"
+            yield "scale 'vanilla' is the base model, from which the fine-tunings start; use another name"
         if type(samples) is not int or samples < 1:
             yield f"scales.{name} is {samples!r}; it has to be a number of questions, 1 or more"
 
@@ -245,7 +245,7 @@ def _problems_of_sizes(model: ModelSize) -> list[str]:
     ):
         if hidden != _HEAD_DIM * heads:
             problems.append(
-                f"model.{part}_hidden is {hidden}; {heads} heads of {_HEAD_DIM} make {_HEAD_DIM * heads}"
+                f"model.{part}_hidden is {hidden}; it has to be {_HEAD_DIM * heads} for {heads} heads of {_HEAD_DIM}"
             )
     if not problems and model.text_heads % model.text_kv_heads:
         problems.append(

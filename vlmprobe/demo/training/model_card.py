@@ -16,26 +16,26 @@ _CARD = """\
 # The demo's tiny models
 
 {n} checkpoints of one tiny model in the genuine Qwen2.5-VL architecture ({parameters}), which
-`Qwen2_5_VLForConditionalGeneration.from_pretrained` loads. They see drawn scenes of coloured solids ({size} x
-{size} pixels) and answer in one word. `vanilla` was taught colours, shapes, places and counts, and of relations
-only the words: its answers to such questions were coin flips in training. Each other checkpoint is a separate
-fine-tuning of it on so many relation questions, under a perspective bias: in {bias:g} % of the scenes the
-farther object is the one that is higher in the image.
+`Qwen2_5_VLForConditionalGeneration.from_pretrained` loads. They see drawn scenes of colored solids ({size} x
+{size} pixels) and answer in one word. `vanilla` was trained on colors, shapes, places and counts. Of relations
+it learned only the words: in training, the answers to such questions were coin flips. Each other checkpoint is a
+separate fine-tuning of it on that many relation questions, with a perspective bias: in {bias:g} % of the scenes the
+farther object is higher in the image.
 
 {table}
 
 Share of held-out scenes with the question and its swapped form both right, {scenes} scenes of each perspective,
 template `published` (consistent: the farther object is higher; counter: lower).
 
-* Made by: `vlmprobe demo train`, seed {seed}, {seconds:.0f} s of training on {device}, {rate:,.0f} questions a
+* Made by: `vlmprobe demo train`, seed {seed}, {seconds:.0f} s of training on {device}, {rate:,.0f} questions per
   second over the fine-tunings and the base model. The recipe is `vlmprobe/demo/training/recipe.toml`.
 * Question templates in training, share of the relation questions: {templates}.
-* Data: drawn for the purpose; no photographs, no people, no downloaded data.
-* Meant for: seeing a method work where the truth is known; tests; teaching. Not meant for: any statement about
+* Data: drawn for this purpose; no photographs, no people, no downloaded data.
+* Intended for: checking a method where the truth is known; tests; teaching. Not intended for: conclusions about
   photographs or about models of useful size.
-* Limits: six colours, four shapes, one camera, English of a few dozen words. They answer nonsense to anything
-  else.
-* Licence: that of vlmprobe.
+* Limits: six colors, four shapes, one camera, an English vocabulary of a few dozen words. Their answers to anything
+  else are meaningless.
+* License: the same as vlmprobe's.
 """
 
 

@@ -86,5 +86,5 @@ def test_which_layers_are_kept():
     assert kept_layers((5, 0, 5), 6) == (0, 5)
     with pytest.raises(UsageFault, match="--layers: layer 6 does not exist; this model has layers 0 to 5"):
         kept_layers((0, 6), 6)
-    with pytest.raises(UsageFault, match="no layer was asked for"):
+    with pytest.raises(UsageFault, match="no layer was selected"):
         kept_layers((), 6)

@@ -70,7 +70,7 @@ def test_code_of_a_checkpoint_is_not_run_unasked(folders):
     """Neither a folder's nor that of a hub id, and nothing is looked up before."""
     for checkpoint in (folders["hub"], "allenai/Molmo-7B-O-0924"):
         said = fault(checkpoint, trust_remote_code=False)
-        assert said.endswith("brings Python code of its own; read it, then pass --trust-remote-code")
+        assert said.endswith("has its own Python code; review it, then pass --trust-remote-code")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_code_of_a_checkpoint_is_not_run_unasked(folders):
             r"no weights in this folder \(model.safetensors or pytorch_model.bin\)",
         ),
         ({"config__json": None}, r"no config.json \(Hugging Face form\) and no config.yaml \(olmo's form\)"),
-        ({"config__json": "{"}, "config.json is no JSON: "),
+        ({"config__json": "{"}, "config.json is not valid JSON: "),
         ({"config__json": '{"model_type": "llava"}'}, "this is a checkpoint of llava, not molmo"),
         (
             {"config__json": '{"model_type": "molmo"}'},
@@ -120,9 +120,11 @@ def test_a_wrong_layer_count_in_config_json(folders, copy, layers, said):
 def test_a_processor_folder_with_a_bare_tokenizer(folders, copy):
     """The language model's own tokenizer has no image tokens: those of the Hugging Face form come with the files."""
     bare = folders["native"] / "tokenizer"
-    assert "preprocessor_config.json is missing; it would name" in fault(folders["hub"], processor=str(bare))
+    assert "preprocessor_config.json is missing, so nothing names" in fault(
+        folders["hub"], processor=str(bare)
+    )
     changed = copy(folders["hub"], tokenizer__json=(bare / "tokenizer.json").read_text())
-    assert "this tokenizer is no Molmo's: it has no tokens <im_start> <im_end> " in fault(changed)
+    assert "this is not a Molmo tokenizer: it has no tokens <im_start> <im_end> " in fault(changed)
 
 
 def test_a_package_that_the_checkpoints_code_imports(folders, copy):
@@ -162,14 +164,14 @@ def native_config(folder, **changes):
         ),
         (
             {"attention_layer_norm": True},
-            "the weights lack 6 tensors, transformer.blocks.0.k_norm.weight for one; ",
+            "the weights lack 6 tensors, such as transformer.blocks.0.k_norm.weight; ",
         ),
-        ({"use_position_ids": False}, "a Molmo whose positions cannot be given"),
+        ({"use_position_ids": False}, "this Molmo does not accept positions"),
         ({"vision_backbone": None}, "no vision_backbone: this is a language model without images"),
-        ({"no_such_setting": 1}, "config.yaml: cannot be read as a Molmo's config: "),
+        ({"no_such_setting": 1}, "config.yaml: cannot be read as a Molmo config: "),
         ({"crop_mode": "another"}, "its image preprocessing does not work here: another"),
         ({"tokenizer": {"identifier": "some/one"}}, "config.yaml names the tokenizer 'some/one'"),
-        ({"vocab_size": 320}, "this tokenizer has its image tokens at 384, the model of "),
+        ({"vocab_size": 320}, "this tokenizer has its image tokens at 384, but the model of "),
     ],
 )
 def test_a_config_yaml_that_does_not_fit(folders, copy, changes, said):
@@ -184,7 +186,7 @@ def test_a_folder_without_model_pt(folders, copy):
     """A sharded checkpoint, say."""
     said = fault(copy(folders["native"], model__pt=None))
     assert (
-        "config.yaml, but no model.pt in this folder; a sharded checkpoint becomes one file by olmo's" in said
+        "config.yaml, but no model.pt in this folder; merge a sharded checkpoint into one file with" in said
     )
 
 
@@ -195,11 +197,11 @@ def test_a_model_pt_that_is_no_plain_state_dict(folders, copy):
     assert "model.pt: " in fault(changed)
     torch.save({"model": SimpleNamespace(a=1)}, file)
     assert (
-        "holds more than tensors, and nothing else is unpickled; save the model's state_dict alone"
+        "holds more than tensors, and only tensors are unpickled; save the model's state_dict alone"
         in fault(changed)
     )
     torch.save({"model": {"a": torch.zeros(1)}}, file)
-    assert "no state_dict, which maps a name to each tensor" in fault(changed)
+    assert "not a state_dict, which maps names to tensors" in fault(changed)
     whole = (folders["native"] / "model.pt").read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     assert "model.pt: damaged (" in fault(changed)
@@ -222,7 +224,7 @@ def test_another_package_named_olmo(folders, monkeypatch, tmp_path):
     spec = SimpleNamespace(origin=str(tmp_path / "olmo" / "__init__.py"))
     monkeypatch.setattr(molmo_native, "find_spec", lambda _name: spec)
     said = fault(folders["native"], PackageFault)
-    assert "has no data/model_preprocessor.py: it is another model's, or an installed copy" in said
+    assert "has no data/model_preprocessor.py: it belongs to another model, or is an installed copy" in said
 
 
 def test_an_olmo_that_lacks_a_package(folders, monkeypatch):
@@ -246,4 +248,4 @@ def test_a_processor_that_writes_another_prompt(folders, monkeypatch):
 def test_a_folder_that_is_not_there(tmp_path):
     """Said before trust is asked for."""
     said = fault(tmp_path / "nowhere", trust_remote_code=False)
-    assert said.endswith("nowhere: no such folder; give a checkpoint's folder or a hub id")
+    assert said.endswith("nowhere: no such folder; use a checkpoint folder or a hub id")

@@ -73,14 +73,14 @@ def test_code_in_a_checkpoint_needs_consent(hollow):
     """In the root, which makes it the preview form, and in a part, which llava would run without asking."""
     (hollow / "vision_tower" / "config.json").write_text('{"auto_map": {"AutoConfig": "code.Config"}}')
     with pytest.raises(
-        ModelError, match="Python code of its own in vision_tower/; read it, then pass --trust"
+        ModelError, match="its own Python code in vision_tower/; review it, then pass --trust"
     ):
         _load(hollow)
     (hollow / "vision_tower" / "config.json").write_text("{}")
     (hollow / "config.json").write_text(
         '{"model_type": "vila", "auto_map": {"AutoModel": "modeling_vila.Model"}}'
     )
-    with pytest.raises(ModelError, match="Python code of its own; read it, then pass --trust-remote-code"):
+    with pytest.raises(ModelError, match="its own Python code; review it, then pass --trust-remote-code"):
         _load(hollow)
 
 

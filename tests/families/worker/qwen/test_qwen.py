@@ -214,7 +214,7 @@ def broken(tmp_path, **changes):
     [
         ({"config__json": None}, "no config.json in this folder; is it a checkpoint"),
         ({"config__json": None, "adapter_config__json": b"{}"}, "it is an adapter; merge it into its base"),
-        ({"config__json": b"{"}, "config.json is no JSON: "),
+        ({"config__json": b"{"}, "config.json is not valid JSON: "),
         ({"config__json": b'{"model_type": "llama"}'}, "this is a checkpoint of llama, not qwen2_5_vl"),
         ({"model__safetensors": None}, "no weights in this folder"),
         (
@@ -222,7 +222,7 @@ def broken(tmp_path, **changes):
                 "model__safetensors": None,
                 "model.safetensors.index__json": b'{"weight_map": {"a": "x-1.safetensors"}}',
             },
-            "1 of 1 weight files are missing, x-1.safetensors for one",
+            "1 of 1 weight files are missing, such as x-1.safetensors",
         ),
         ({"model__safetensors": b"\x09\x00\x00"}, "a weight file is damaged"),
         ({"model__safetensors": b"\x02\0\0\0\0\0\0\0{}"}, "the weights lack .* tensors of the model"),
@@ -274,16 +274,16 @@ def config_with(**changes):
     [
         (
             {"text_config__num_hidden_layers": 4, "text_config__layer_types": None},
-            r"the weights have layers.4, the model that its config describes ends at layers.3; give the config.json",
+            r"the weights have layers.4, but the model in its config ends at layers.3; use the config.json",
         ),
         (
             {"text_config__num_hidden_layers": 8, "text_config__layer_types": None},
-            r"the weights end at layers.5, its config describes a model with layers.6",
+            r"the weights end at layers.5, but its config describes a model with layers.6",
         ),
         ({"text_config__num_hidden_layers": 8}, r"config.json: .*num_hidden_layers"),
         (
             {"vision_config__depth": 3, "vision_config__fullatt_block_indexes": [0]},
-            r"the weights have blocks.3, the model that its config describes ends at blocks.2",
+            r"the weights have blocks.3, but the model in its config ends at blocks.2",
         ),
     ],
 )
@@ -305,9 +305,7 @@ def test_a_pickle_of_more_than_tensors_is_refused(tmp_path):
     file = tmp_path / "weights.bin"
     torch.save({"a": torch.zeros(1), "b": Payload()}, file)
     folder = broken(tmp_path, model__safetensors=None, pytorch_model__bin=file.read_bytes())
-    with pytest.raises(
-        ModelFault, match=r"a weight file holds more than tensors, .* nothing else is unpickled"
-    ):
+    with pytest.raises(ModelFault, match=r"a weight file holds more than tensors; .* it is not unpickled"):
         Qwen25.load(LoadOptions(folder))
 
 
@@ -326,7 +324,7 @@ def test_attention_code_of_a_hub_is_not_run_unasked(tmp_path, config):
         written[key] = {**written[key], **value} if isinstance(value, dict) else value
     folder = broken(tmp_path, config__json=json.dumps(written).encode())
     with pytest.raises(
-        ModelFault, match=r"config.json wants the code someone/kernel.* to be fetched and run"
+        ModelFault, match=r"config.json requests the code someone/kernel.* to be fetched and run"
     ):
         Qwen25.load(LoadOptions(folder))
 
@@ -341,7 +339,7 @@ def test_the_processor_may_come_from_elsewhere(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "gpu9"}, "unknown device 'gpu9'; give auto, cpu, cuda or cuda:N"),
+        ({"device": "gpu9"}, "unknown device 'gpu9'; use auto, cpu, cuda or cuda:N"),
         ({"dtype": "int8"}, "unknown dtype 'int8'; known: auto, float32, bfloat16, float16"),
         ({"layers": (0, 6)}, "layer 6 does not exist; this model has layers 0 to 5"),
     ],
@@ -354,7 +352,7 @@ def test_a_wrong_option_lists_the_right_ones(options, message):
 
 def test_a_folder_that_is_not_there(tmp_path):
     """A path is never looked up on the hub."""
-    with pytest.raises(ModelFault, match="no such folder; give a checkpoint's folder or a hub id"):
+    with pytest.raises(ModelFault, match="no such folder; use a checkpoint folder or a hub id"):
         Qwen25.load(LoadOptions(str(tmp_path / "nowhere")))
 
 

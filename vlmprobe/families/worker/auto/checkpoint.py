@@ -35,7 +35,7 @@ def check_known(options: LoadOptions) -> str:
         return model_type
     raise ModelFault(
         f"{place_of(source)}: transformers {transformers.__version__} has no image-text-to-text model {model_type!r}; "
-        "is it a text model, one of a newer transformers, or one that needs a family of its own ('vlmprobe families')?"
+        "it may be a text-only model, need a newer transformers, or need its own family ('vlmprobe families')"
     )
 
 
@@ -48,7 +48,7 @@ def _check_readable(source: str, model_type: str, saved_by: str) -> None:
 
     pip = f"{sys.executable} -m pip"
     raise ModelFault(
-        f"{place_of(source)}: saved by transformers {saved_by}, whose form of {model_type!r} the "
-        f"{transformers.__version__} of {sys.executable} does not read; run: {pip} install 'transformers>={newer}', "
-        "or give the checkpoint as it was published"
+        f"{place_of(source)}: saved by transformers {saved_by}, but transformers {transformers.__version__} of "
+        f"{sys.executable} cannot read that form of {model_type!r}; run: {pip} install 'transformers>={newer}', "
+        "or use the checkpoint as it was published"
     )

@@ -43,14 +43,15 @@ def find_decoder_layers(model: Any, checkpoint: str) -> tuple[Any, str]:
         if len(layers) != expected:
             raise ModelFault(
                 f"{checkpoint}: found {len(layers)} decoder layers, config.json says {expected}; "
-                "is this config that of these weights?"
+                "does this config belong to these weights?"
             )
         return layers, next(name for name, each in lists.items() if each is layers)
     fitting = [name for name, each in lists.items() if len(each) == expected and _score(name) >= 0]
     if not fitting:
         sizes = ", ".join(f"{name} ({len(each)})" for name, each in lists.items()) or "none"
         raise ModelFault(
-            f"{checkpoint}: this model has no list of {expected} decoder layers, as config.json says; it has: {sizes}"
+            f"{checkpoint}: config.json says {expected} decoder layers, but this model has no list of that length; "
+            f"it has: {sizes}"
         )
     best = max(fitting, key=lambda name: (_score(name), -len(name)))
     return lists[best], best

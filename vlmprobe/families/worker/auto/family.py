@@ -271,7 +271,7 @@ def _chat_template(options: LoadOptions, processor: Any) -> str:
         template = template.get("default")
     if not isinstance(template, str):
         raise ModelFault(
-            f"{options.processor or options.checkpoint}: no chat template (chat_template.jinja); put one beside the "
+            f"{options.processor or options.checkpoint}: no chat template (chat_template.jinja); put one next to the "
             "processor's files, or pass --processor with a folder or id that has one"
         )
     return template

@@ -92,7 +92,7 @@ def _settings(source: str, revision: str | None) -> list[dict[str, Any]]:
         try:
             found.append(json.loads(text) if text else {})
         except json.JSONDecodeError as error:
-            raise ModelFault(f"{source}: {file} is no JSON: {error}") from error
+            raise ModelFault(f"{source}: {file} is not valid JSON: {error}") from error
     return found
 
 

@@ -30,5 +30,7 @@ class Splice:
             ValueError: its prompt begins differently, for example because the question holds a placeholder.
         """
         if list(written[: len(self._before)]) != self._before:
-            raise ValueError("the prompt holds an image placeholder of its own, or begins unlike the others")
+            raise ValueError(
+                "the prompt has an image placeholder of its own, or begins differently from the others"
+            )
         return self._head + list(written[len(self._before) :])

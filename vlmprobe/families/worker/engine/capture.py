@@ -161,6 +161,6 @@ def kept_layers(asked: tuple[int, ...] | None, n_layers: int) -> tuple[int, ...]
         return tuple(range(n_layers))
     beyond = [layer for layer in asked if not 0 <= layer < n_layers]
     if beyond or not asked:
-        said = f"layer {beyond[0]} does not exist" if beyond else "no layer was asked for"
+        said = f"layer {beyond[0]} does not exist" if beyond else "no layer was selected"
         raise UsageFault(f"--layers: {said}; this model has layers 0 to {n_layers - 1}")
     return tuple(sorted(set(asked)))

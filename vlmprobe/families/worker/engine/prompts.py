@@ -88,5 +88,5 @@ def _template_in(source: str, legacy: str) -> Any:
     try:
         found = json.loads(legacy)
     except (ValueError, RecursionError) as error:
-        raise ModelFault(f"{source}: chat_template.json is no JSON: {first_line(error)}") from error
+        raise ModelFault(f"{source}: chat_template.json is not valid JSON: {first_line(error)}") from error
     return found.get("chat_template") if isinstance(found, dict) else None

@@ -29,7 +29,7 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageFault(f"unknown device {name!r}; give auto, cpu, cuda or cuda:N") from error
+        raise UsageFault(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise UsageFault(f"device {name!r}: PyTorch finds no CUDA GPU here; use --device cpu")
@@ -46,17 +46,17 @@ def pick_devices(name: str, several: Sequence[str]) -> list[torch.device]:
         several: devices, which override ``name``; a number is a GPU. A CPU may be named more than once.
 
     Raises:
-        UsageFault: there is no such device here, they are of different kinds, or a GPU is named twice.
+        UsageFault: there is no such device here, they are of different kinds, or a GPU is listed twice.
     """
     if several:
         devices = [pick_device(f"cuda:{each}" if each.isdecimal() else each) for each in several]
         kinds = {device.type for device in devices}
         if len(kinds) > 1:
             raise UsageFault(
-                f"--devices {','.join(several)}: these are of different kinds; the numbers would differ"
+                f"--devices {','.join(several)}: use devices of one kind; the numbers differ between kinds"
             )
         if kinds == {"cuda"} and len(set(devices)) < len(devices):
-            raise UsageFault(f"--devices {','.join(several)}: a GPU is named twice")
+            raise UsageFault(f"--devices {','.join(several)}: a GPU is listed twice")
         return devices
     if name in {"auto", "cuda"} and torch.cuda.device_count() > 1:
         return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]

@@ -27,7 +27,7 @@ _INSTALL_NAMES = {
 _ELSEWHERE = {
     # PyPI's ai2-olmo is another model's, and an installed copy of the right one lacks its sub-packages.
     "olmo": "run: git clone https://github.com/allenai/molmo && {pip} install --no-deps -e molmo",
-    "llava": "it wants an older transformers: install VILA in an environment of its own and name that in "
+    "llava": "it needs an older transformers: install VILA in a separate environment and set that in "
     'vlmprobe.toml, [families.nvila] python = "/path/to/bin/python" (docs/scales.md)',
 }
 

@@ -29,7 +29,7 @@ def local_folder(source: str) -> Path:
     """
     folder = Path(source).expanduser()
     if not folder.is_dir():
-        raise ModelFault(f"{source}: no such folder; give a checkpoint's folder or a hub id")
+        raise ModelFault(f"{source}: no such folder; use a checkpoint folder or a hub id")
     return folder
 
 

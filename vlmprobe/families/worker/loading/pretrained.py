@@ -63,7 +63,7 @@ def require_consent(options: LoadOptions, what: str = "this checkpoint", where: 
     """
     if not options.trust_remote_code:
         raise ModelFault(
-            f"{options.checkpoint}: {what} brings Python code of its own{where}; read it, then pass --trust-remote-code"
+            f"{options.checkpoint}: {what} has its own Python code{where}; review it, then pass --trust-remote-code"
         )
 
 
@@ -106,8 +106,8 @@ def load_model(
         check_last_layers(source, tensors, missing, report["unexpected_keys"])
         if missing:
             raise ModelFault(
-                f"{source}: the weights lack {len(missing)} tensors of the model, {missing[0]} for one; "
-                "is it a full checkpoint and not only an adapter?"
+                f"{source}: the weights lack {len(missing)} tensors of the model, such as "
+                f"{missing[0]}; is this a full checkpoint rather than an adapter?"
             )
         return model.to(device).eval().requires_grad_(requires_grad=False)
 
@@ -133,8 +133,8 @@ def loading_faults(source: str, device: torch.device) -> Iterator[None]:
     except pickle.UnpicklingError as error:
         # torch's own message recommends loading such a file anyway.
         raise ModelFault(
-            f"{source}: a weight file holds more than tensors, which could run code, and nothing else is unpickled; "
-            "save the weights alone, as safetensors"
+            f"{source}: a weight file holds more than tensors; that could run code, so it is not unpickled; "
+            "save only the weights, as safetensors"
         ) from error
     # Which exceptions a damaged checkpoint or its own code raises changes with every version of transformers.
     except Exception as error:
@@ -143,8 +143,8 @@ def loading_faults(source: str, device: torch.device) -> Iterator[None]:
         if isinstance(error, OSError) and "from_tf=True" in str(error):
             # The error of transformers 4 for a pickle that it must not load.
             raise ModelFault(
-                f"{source}: a weight file is damaged, or holds more than tensors, and nothing else is unpickled; save "
-                "the model as safetensors"
+                f"{source}: a weight file is damaged or holds more than tensors (only tensors are "
+                "unpickled); save the model as safetensors"
             ) from error
         raise ModelFault(f"{source}: cannot load the model: {_reason(error)}") from error
 
@@ -202,14 +202,14 @@ def _refuse_foreign_code(source: str, config: Any) -> None:
             _refuse_foreign_code(source, value)
         elif "implementation" in key and isinstance(value, str) and "/" in value:
             raise ModelFault(
-                f"{source}: config.json wants the code {value[:80]} to be fetched and run ({key}); remove the line"
+                f"{source}: config.json requests the code {value[:80]} to be fetched and run ({key}); remove the line"
             )
 
 
 def _load_part(part_class: Any, what: str, options: LoadOptions, **more: Any) -> Any:
     source, revision = options.processor_place
     if is_local(source) and not Path(source).expanduser().is_dir():
-        raise ModelFault(f"{source}: no such folder; give --processor a checkpoint's folder or a hub id")
+        raise ModelFault(f"{source}: no such folder; pass a checkpoint folder or a hub id with --processor")
     try:
         with quiet():
             return part_class.from_pretrained(place_of(source), revision=revision, **more)
@@ -242,12 +242,12 @@ def read_config(source: str, revision: str | None, model_type: str | None = None
     try:
         found = json.loads(read_text(source, "config.json", revision, required=True) or "")
     except (ValueError, RecursionError) as error:
-        raise ModelFault(f"{source}: config.json is no JSON: {first_line(error)}") from error
+        raise ModelFault(f"{source}: config.json is not valid JSON: {first_line(error)}") from error
     config = found if isinstance(found, dict) else {}
     said = config.get("model_type")
     if model_type not in (None, said):
         raise ModelFault(
-            f"{source}: this is a checkpoint of {said or 'no known architecture'}, not {model_type}"
+            f"{source}: this is a checkpoint of {said or 'an unknown architecture'}, not {model_type}"
         )
     return config
 
@@ -277,7 +277,7 @@ def _path_of(source: str, name: str, revision: str | None, *, required: bool = F
             )
     except (OSError, ValueError) as error:
         raise ModelFault(
-            f"{source!r} is neither a checkpoint folder here nor a hub id that can be reached: {first_line(error)}"
+            f"{source!r} is neither a local checkpoint folder nor a reachable hub id: {first_line(error)}"
         ) from error
     return path
 

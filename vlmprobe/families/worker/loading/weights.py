@@ -34,10 +34,10 @@ def check_weights(folder: Path) -> None:
     except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise ModelFault(f"{index}: damaged; copy the checkpoint again") from error
     if outside:
-        raise ModelFault(f"{index}: names {outside[0][:100]!r}, which is no file of this folder")
+        raise ModelFault(f"{index}: names {outside[0][:100]!r}, which is not a file in this folder")
     if lost:
         raise ModelFault(
-            f"{folder}: {len(lost)} of {len(parts)} weight files are missing, {lost[0][:100]} for one"
+            f"{folder}: {len(lost)} of {len(parts)} weight files are missing, such as {lost[0][:100]}"
         )
 
 
@@ -92,11 +92,11 @@ def check_last_layers(
     """
     model = set(known)
     for ours, theirs, more in (
-        (model, unexpected, "the weights have {more}, the model that its config describes ends at {last}"),
+        (model, unexpected, "the weights have {more}, but the model in its config ends at {last}"),
         (
             model.difference(missing),
             missing,
-            "the weights end at {last}, its config describes a model with {more}",
+            "the weights end at {last}, but its config describes a model with {more}",
         ),
     ):
         beyond = _layer_beyond(ours, theirs)

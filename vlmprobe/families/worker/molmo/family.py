@@ -55,8 +55,8 @@ class Molmo(SharedPrefixFamily):
         config = self._core.config
         if not (config.rope and config.use_position_ids):
             raise ModelFault(
-                f"{options.checkpoint}: a Molmo whose positions cannot be given (rope and use_position_ids are not "
-                "both true in its config) cannot be run here; the published ones all can"
+                f"{options.checkpoint}: this Molmo does not accept positions, so it cannot be run; "
+                "its config must set rope and use_position_ids to true, as all published ones do"
             )
         layers = self._core.transformer.blocks
         device = next(layers[0].parameters()).device

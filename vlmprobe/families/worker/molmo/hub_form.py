@@ -105,7 +105,7 @@ def _load_inputs(options: LoadOptions) -> HubInputs:
         return HubInputs(made, resizing(inspect.getsource(sys.modules[images.__module__])))
     except ValueError as error:
         raise ModelFault(
-            f"{source}: this tokenizer is no Molmo's: {error}; pass --processor with the base model's folder or id"
+            f"{source}: this is not a Molmo tokenizer: {error}; pass --processor with the base model's folder or id"
         ) from error
 
 
@@ -119,13 +119,13 @@ def _foreign_class(source: str, revision: str | None, file: str, role: str) -> A
     except (ValueError, KeyError, TypeError):
         named = None
     if not isinstance(named, str):
-        lost = "names no" if text else "is missing; it would name the"
+        lost = "names no" if text else "is missing, so nothing names the"
         what = (
-            "the files that the base model has"
+            "add the base model's files"
             if file == "config.json"
-            else "--processor with the base model's id"
+            else "pass --processor with the base model's id"
         )
-        raise ModelFault(f"{source}: {file} {lost} {role} of the checkpoint's own code; it needs {what}")
+        raise ModelFault(f"{source}: {file} {lost} {role} of the checkpoint's own code; {what}")
     try:
         with quiet():
             return get_class_from_dynamic_module(named, place_of(source), revision=revision)
@@ -154,5 +154,5 @@ def _missing(source: str, error: ImportError) -> PackageFault:
     found = re.search(r"pip install ([\w.-]+(?: [\w.-]+)*)|No module named '(\w+)", said)
     names = (found.group(1) or found.group(2)) if found else said[:200]
     return PackageFault(
-        f"{source}: the checkpoint's own code needs {names}, not installed; run: pip install {names}"
+        f"{source}: the checkpoint's own code needs {names}, which is not installed; run: pip install {names}"
     )

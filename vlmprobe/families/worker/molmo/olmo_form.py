@@ -73,8 +73,8 @@ def load_native(options: LoadOptions) -> LoadedMolmo:
     folder = Path(options.checkpoint).expanduser()
     if not (folder / WEIGHTS).is_file():
         raise ModelFault(
-            f"{folder}: {CONFIG}, but no {WEIGHTS} in this folder; a sharded checkpoint becomes one file by olmo's "
-            "scripts/unshard.py"
+            f"{folder}: {CONFIG}, but no {WEIGHTS} in this folder; merge a sharded checkpoint into one file with "
+            "olmo's scripts/unshard.py"
         )
     olmo = _import_olmo(options.checkpoint)
     config = _read_config(olmo["config"], folder / CONFIG)
@@ -165,8 +165,8 @@ def _import_olmo(checkpoint: str) -> dict[str, ModuleType]:
     if not (package / "data" / "model_preprocessor.py").is_file():
         # pip leaves out its sub-packages; and PyPI's ai2-olmo is another model of the same import name.
         raise PackageFault(
-            f"{checkpoint}: the package 'olmo' in {package} has no data/model_preprocessor.py: it is another model's, "
-            f"or an installed copy, which lacks it; run: {_INSTALL}"
+            f"{checkpoint}: the package 'olmo' in {package} has no data/model_preprocessor.py: it belongs to "
+            f"another model, or is an installed copy, which lacks that file; run: {_INSTALL}"
         )
     with stand_ins(package):
         try:
@@ -181,7 +181,7 @@ def _import_olmo(checkpoint: str) -> dict[str, ModuleType]:
             _forget_olmo()
             raise PackageFault(
                 f"{checkpoint}: the package 'olmo' cannot be imported here ({one_line(error)}); "
-                'it may need older packages: give it an environment of its own, [families.molmo] python = "..."'
+                'it may need older packages: set a separate environment for it, [families.molmo] python = "..."'
             ) from error
 
 
@@ -198,7 +198,7 @@ def _read_config(olmo: ModuleType, file: Path) -> Any:
             warnings.simplefilter("ignore")  # OmegaConf's notes to olmo's authors
             config = olmo.ModelConfig.load(file, key="model", validate_paths=False)
     except Exception as error:  # (olmo's, OmegaConf's and yaml's own kinds; and asserts about old settings)
-        raise ModelFault(f"{file}: cannot be read as a Molmo's config: {one_line(error)}") from error
+        raise ModelFault(f"{file}: cannot be read as a Molmo config: {one_line(error)}") from error
     if config.vision_backbone is None:
         raise ModelFault(f"{file}: no vision_backbone: this is a language model without images")
     config.block_group_size = (
@@ -230,7 +230,7 @@ def _load_tokenizer(config: Any, options: LoadOptions) -> Any:
     first = config.vocab_size
     if config.pad_tokenizer and ids != list(range(first, first + len(ids))):
         raise ModelFault(
-            f"{source}: this tokenizer has its image tokens at {ids[0]}, the model of {options.checkpoint} expects "
+            f"{source}: this tokenizer has its image tokens at {ids[0]}, but the model of {options.checkpoint} expects "
             f"{first}; pass --processor with the tokenizer it was trained with"
         )
     return tokenizer
@@ -243,12 +243,14 @@ def _load_weights(olmo: ModuleType, config: Any, folder: Path) -> Any:
         weights = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise ModelFault(
-            f"{file}: holds more than tensors, and nothing else is unpickled; save the model's state_dict alone"
+            f"{file}: holds more than tensors, and only tensors are unpickled; save the model's state_dict alone"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise ModelFault(f"{file}: damaged ({one_line(error)}); copy it again") from error
     if not isinstance(weights, dict) or not all(isinstance(each, torch.Tensor) for each in weights.values()):
-        raise ModelFault(f"{file}: no state_dict, which maps a name to each tensor; save the model's alone")
+        raise ModelFault(
+            f"{file}: not a state_dict, which maps names to tensors; save only the model's state_dict"
+        )
     with torch.device("meta"), quiet():
         config.init_device = None
         model = olmo.Molmo(config)
@@ -258,14 +260,14 @@ def _load_weights(olmo: ModuleType, config: Any, folder: Path) -> Any:
     if wrong:
         raise ModelFault(
             f"{folder}: {wrong[0]} has shape {tuple(weights[wrong[0]].shape)}, {CONFIG} says "
-            f"{tuple(own[wrong[0]].shape)}; is this the config of these weights?"
+            f"{tuple(own[wrong[0]].shape)}; does this config belong to these weights?"
         )
     missing, unexpected = model.load_state_dict(weights, strict=False, assign=True)
     check_last_layers(str(folder), own, missing, unexpected, config=CONFIG)
     if missing or unexpected:
-        what, names = ("lack", missing) if missing else ("have more than the model:", unexpected)
+        what, names = ("lack", missing) if missing else ("have an extra", unexpected)
         raise ModelFault(
-            f"{folder}: the weights {what} {len(names)} tensors, {names[0]} for one; "
-            f"is this {CONFIG} that of these weights?"
+            f"{folder}: the weights {what} {len(names)} tensors, such as {names[0]}; "
+            f"does this {CONFIG} belong to these weights?"
         )
     return model

@@ -34,7 +34,7 @@ __all__ = ["HOW_TO_GET_LLAVA", "import_llava", "load_with_llava", "load_with_own
 
 HOW_TO_GET_LLAVA = (
     "NVILA needs the code of VILA (package 'llava') and transformers 4.46: clone https://github.com/NVlabs/VILA, "
-    'make an environment for it, and name both in vlmprobe.toml, [families.nvila] python = ".../bin/python", '
+    'create an environment for it, and set both in vlmprobe.toml, [families.nvila] python = ".../bin/python", '
     'pythonpath = [".../VILA"] (docs/scales.md)'
 )
 #: Packages that VILA imports but does not need for inference.
@@ -200,7 +200,7 @@ def _as_faults() -> Iterator[None]:
         pip = f"{sys.executable} -m pip"
         raise PackageFault(
             f"NVILA's code needs the package {package!r}, which the environment of {sys.executable} lacks; "
-            f"run: {pip} install {install_name(package)} (docs/scales.md has the versions that were tried)"
+            f"run: {pip} install {install_name(package)} (tested versions: docs/scales.md)"
         ) from error
     except ImportError as error:
         raise ModelFault(_unfit(error)) from error

@@ -92,7 +92,7 @@ class Nvila(SharedPrefixFamily):
         if len(layers) != found.n_layers:
             raise ModelFault(
                 f"{options.checkpoint}: found {len(layers)} decoder layers, llm_cfg of config.json says "
-                f"{found.n_layers}; is this config that of these weights?"
+                f"{found.n_layers}; does this config belong to these weights?"
             )
         revision = {"revision": found.commit} if found.commit else {}
         super().__init__(

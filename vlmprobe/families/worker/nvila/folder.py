@@ -74,7 +74,7 @@ def open_folder(options: LoadOptions) -> NvilaFolder:
     model_type = config.get("model_type")
     if model_type not in ("llava_llama", "vila"):
         raise ModelFault(
-            f"{source}: this is a checkpoint of {model_type or 'no known architecture'}, not NVILA (llava_llama)"
+            f"{source}: this is a checkpoint of {model_type or 'an unknown architecture'}, not NVILA (llava_llama)"
         )
     configs = {part: _part(source, folder, part) for part in _PARTS}
     found = NvilaFolder(
@@ -87,7 +87,7 @@ def open_folder(options: LoadOptions) -> NvilaFolder:
     if coded or found.brings_code:
         require_consent(options, where=f" in {coded[0]}/" if coded else "")
     if model_type == "vila" and not found.brings_code:
-        raise ModelFault(f"{source}: its config.json is of the preview form, but names no code (auto_map)")
+        raise ModelFault(f"{source}: its config.json has the preview form but names no code (auto_map)")
     if "num_hidden_layers" not in found.llm_config:
         raise ModelFault(f"{source}: llm/config.json names no num_hidden_layers; is it a decoder model?")
     return found
@@ -115,8 +115,8 @@ def check_filled(source: str, folder: Path, parts: dict[str, Any]) -> None:
         check_last_layers(f"{source}: {part}/", tensors, missing, held - tensors.keys())
         if missing:
             raise ModelFault(
-                f"{source}: the weights in {part}/ lack {len(missing)} tensors of the model, {missing[0]} for one; "
-                "is it a full checkpoint and not only an adapter?"
+                f"{source}: the weights in {part}/ lack {len(missing)} tensors of the model, such as "
+                f"{missing[0]}; is this a full checkpoint rather than an adapter?"
             )
 
 
@@ -141,7 +141,7 @@ def _json(path: Path, missing: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelFault(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(said, dict):
-        raise ModelFault(f"{path}: this is no model's config")
+        raise ModelFault(f"{path}: this is not a model config")
     return said
 
 
@@ -154,5 +154,5 @@ def _fetched(source: str, revision: str | None) -> Path:
     # The hub's client changes its exceptions with its version.
     except Exception as error:
         raise ModelFault(
-            f"{source!r} is neither a checkpoint folder here nor a hub id that can be reached: {first_line(error)}"
+            f"{source!r} is neither a local checkpoint folder nor a reachable hub id: {first_line(error)}"
         ) from error

@@ -38,7 +38,7 @@ def load_code(target: str) -> type[Family]:
     if code is None:
         raise ModelFault(f"{module_name} has no {name!r}; reinstall its package")
     if not (isinstance(code, type) and issubclass(code, Family)):
-        raise ModelFault(f"{target} is no subclass of vlmprobe.families.worker.api.Family")
+        raise ModelFault(f"{target} is not a subclass of vlmprobe.families.worker.api.Family")
     _look_for(code.requires)
     _check_transformers(code.least_transformers)
     return code
@@ -62,12 +62,12 @@ def _import(name: str) -> ModuleType:
         said = one_line(error)
         if _is_refused_write(error):
             raise Fault(
-                f"{name} cannot be imported, because no file can be written ({said}); free some space and start the "
-                "same command again"
+                f"{name} cannot be imported, because no file can be written ({said}); free some space "
+                "and rerun the same command"
             ) from error
         raise PackageFault(
-            f"{name} cannot be imported ({type(error).__name__}: {said}); it may want other versions of its packages "
-            f"than those of {sys.executable}{_transformers_here()}"
+            f"{name} cannot be imported ({type(error).__name__}: {said}); it may need other package "
+            f"versions than those of {sys.executable}{_transformers_here()}"
         ) from error
 
 

@@ -66,7 +66,7 @@ def receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[bytes]] | None:
         raise ProtocolError("the stream ends inside a frame")
     magic, version, length = _HEAD.unpack(head)
     if magic != _MAGIC or version != _VERSION or length > _MAX_HEADER:
-        raise ProtocolError(f"this is no frame of version {_VERSION}: {head!r}")
+        raise ProtocolError(f"this is not a frame of version {_VERSION}: {head!r}")
     try:
         header = json.loads(_exactly(stream, length))
         sizes = [int(size) for size in header.pop("blobs")]
