@@ -63,8 +63,8 @@ def extract(
 def _summary(result: ExtractResult) -> str:
     state = "interrupted" if result.interrupted else "complete"
     return (
-        f"{result.run.name}: {state}: {result.n_inferred} pairs extracted, {result.reused} reused, {result.failed} failed "
-        f"of {result.n_pairs} in {result.seconds:.0f} s (run {result.run.run_id})"
+        f"{result.run.name}: {state}: {result.n_inferred} pairs extracted, {result.reused} reused, "
+        f"{result.failed} failed of {result.n_pairs} in {result.seconds:.0f} s (run {result.run.run_id})"
     )
 
 
