@@ -90,7 +90,7 @@ def test_code_of_a_checkpoint_is_not_run_unasked(folders):
         ({"modeling_molmo__py": None}, "cannot import modeling_molmo.MolmoForCausalLM of its own code: "),
         (
             {"preprocessor_config__json": None},
-            "preprocessor_config.json is missing; .* AutoImageProcessor .*--processor",
+            "preprocessor_config.json is missing, .* AutoImageProcessor .*--processor",
         ),
         (
             {"tokenizer__json": None, "tokenizer_config__json": None},
@@ -107,14 +107,14 @@ def test_what_a_hugging_face_folder_lacks(folders, copy, files, said):
 @pytest.mark.parametrize(
     ("layers", "said"),
     [
-        (LAYERS - 1, "the weights have blocks.2, the model that its config describes ends at blocks.1"),
-        (LAYERS + 2, "the weights end at blocks.2, its config describes a model with blocks.3"),
+        (LAYERS - 1, "the weights have blocks.2, but the model in its config ends at blocks.1"),
+        (LAYERS + 2, "the weights end at blocks.2, but its config describes a model with blocks.3"),
     ],
 )
 def test_a_wrong_layer_count_in_config_json(folders, copy, layers, said):
     """Too few would load without a word: the weights are counted."""
     changed = copy(folders["hub"], config__json=settings(folders["hub"], num_hidden_layers=layers))
-    assert f"{said}; give the config.json that belongs to these weights" in fault(changed)
+    assert f"{said}; use the config.json that belongs to these weights" in fault(changed)
 
 
 def test_a_processor_folder_with_a_bare_tokenizer(folders, copy):
@@ -132,7 +132,7 @@ def test_a_package_that_the_checkpoints_code_imports(folders, copy):
     code = "import not_installed_anywhere\n" + (folders["hub"] / "modeling_molmo.py").read_text()
     said = fault(copy(folders["hub"], modeling_molmo__py=code), PackageFault)
     assert said.endswith(
-        "needs not_installed_anywhere, not installed; run: pip install not_installed_anywhere"
+        "needs not_installed_anywhere, which is not installed; run: pip install not_installed_anywhere"
     )
 
 
@@ -148,11 +148,11 @@ def native_config(folder, **changes):
     [
         (
             {"n_layers": 2},
-            "its config describes ends at blocks.1; give the config.yaml that belongs to these weights",
+            "the model in its config ends at blocks.1; use the config.yaml that belongs to these weights",
         ),
         (
             {"n_layers": 5},
-            "its config describes a model with blocks.3; give the config.yaml that belongs to these weights",
+            "its config describes a model with blocks.3; use the config.yaml that belongs to these weights",
         ),
         (
             {"mlp_hidden_size": 64},
@@ -160,7 +160,7 @@ def native_config(folder, **changes):
         ),
         (
             {"qkv_bias": False},
-            "the weights have more than the model: 3 tensors, transformer.blocks.0.att_proj.bias",
+            "the weights have an extra 3 tensors, such as transformer.blocks.0.att_proj.bias",
         ),
         (
             {"attention_layer_norm": True},

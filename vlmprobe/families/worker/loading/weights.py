@@ -103,7 +103,7 @@ def check_last_layers(
         if beyond is not None:
             last, first = beyond
             said = more.format(last=last, more=first)
-            raise ModelFault(f"{source}: {said}; give the {config} that belongs to these weights")
+            raise ModelFault(f"{source}: {said}; use the {config} that belongs to these weights")
 
 
 def _layer_beyond(ours: Iterable[str], theirs: Iterable[str]) -> tuple[str, str] | None:
