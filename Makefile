@@ -27,14 +27,14 @@ $(VENV)/installed-dev: $(VENV)/installed
 demo: $(VENV)/installed ## Install, then run five fine-tuning scales of a tiny model end to end
 	$(BIN)/vlmprobe demo
 
-test: $(VENV)/installed-dev ## Install, then run the tests (under six minutes)
+test: $(VENV)/installed-dev ## Install, then run the tests (under five minutes)
 	$(BIN)/python -m pytest -m "not full" -n 2
 
 environments: $(VENV)/installed-dev ## Build the older Python environments that some tests run a model in
 	$(BIN)/python tests/older_environment.py
 
-test-all: environments ## Every promise at full size: kills, concurrency, a browser, a wheel
-	$(BIN)/python -m pytest
+test-all: environments ## The full suite: kill and resume, concurrency, a browser, packaging, older transformers (half an hour)
+	$(BIN)/python -m pytest -n 2
 
 fuzz: $(VENV)/installed-dev ## More than 100,000 odd inputs for all readers, and what became of them
 	$(BIN)/python -m tests.fuzz.run
