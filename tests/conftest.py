@@ -17,7 +17,7 @@ from .left_behind import read_rows
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 # Started in the background (nohup make test &) a shell has it ignored, and each child would inherit that: those that
@@ -96,6 +96,14 @@ def _file(nodeid: str) -> str:
 
 def _is_shared() -> bool:
     return "PYTEST_XDIST_WORKER" in os.environ
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _drawn_here() -> Iterator[None]:
+    """Draw figures in the test's own process: starting others takes longer, and tests share the processors already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vlmprobe.figures.parallel._processors", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -189,7 +188,7 @@ def mlflow_killed_and_back(trial: Trial) -> None:
         running = trial.moment(process, begun=True)
         server.kill()
         trial.injected += running
-        time.sleep(30 if trial.long else 2)
+        trial.ends_within(process, 30 if trial.long else 2)
         server.start()
         trial.expect(Shell.finish(process), 0)
         _delivered(trial, server)

@@ -125,7 +125,7 @@ class Gate:
         self.mode = "open"
         self.asked = 0
         """Requests that came."""
-        self._closed = threading.Event()
+        self._dropped = threading.Event()
         gate = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -145,8 +145,12 @@ class Gate:
     def address(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
 
+    def drop(self) -> None:
+        """Drop every request that hangs, and from now on those that would."""
+        self._dropped.set()
+
     def close(self) -> None:
-        self._closed.set()
+        self.drop()
         self._server.shutdown()
         self._server.server_close()
 
@@ -155,14 +159,14 @@ class Gate:
         mode = self.mode
         self.asked += 1
         if mode == "hang":
-            self._closed.wait(120)
+            self._dropped.wait(120)
             return
         if mode == "500":
             status, headers, answer = 500, [], b'{"error_code": "INTERNAL_ERROR", "message": "broken"}'
         else:
             status, headers, answer = _ask_behind(port, request, body)
         if mode == "lost":
-            self._closed.wait(120)
+            self._dropped.wait(120)
             return
         with contextlib.suppress(OSError):  # whoever asked may be gone
             request.send_response(status)

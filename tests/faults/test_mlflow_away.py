@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from vlmprobe.store.committer import Committer
+
 from ..left_behind import read_rows
 from .mlflow_server import Gate, MlflowServer
 
@@ -14,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-#: Seconds that one request is waited for, longer than the extraction takes; and no second try.
-TIMEOUT_S = 6
+    from vlmprobe.store.delivery import Delivery
 
 
 @pytest.fixture
@@ -30,24 +31,33 @@ def _extract(home: Path, data: Path) -> tuple[object, ...]:
     return ("extract", "tiny", "--scale", "2m", "--data", data, "--batch-size", 4, "--home", home)
 
 
-def _settings(gate: Gate) -> dict[str, str]:
-    return {
-        "MLFLOW_TRACKING_URI": gate.address,
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(TIMEOUT_S),
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-        "VLMPROBE_SHARD_PAIRS": "4",
-    }
-
-
 @pytest.mark.parametrize(
     ("mode", "most"), [("hang", 1), pytest.param("500", 3, marks=pytest.mark.full)], ids=["hang", "500"]
 )
 def test_a_run_waits_for_mlflow_one_timeout_at_most(
-    mode: str, most: int, gate: Gate, inside: Any, benchmark: Callable[..., Path], tmp_path: Path
+    mode: str,
+    most: int,
+    gate: Gate,
+    inside: Any,
+    benchmark: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A server that hangs is asked once and then left to ``sync``; one that answers 500 at once, a few times."""
+    """A server that hangs is asked once and then left to ``sync``; one that answers 500 at once, a few times.
+
+    What hangs fails as soon as the run waits for nothing else: how long it hangs does not matter.
+    """
+    close = Committer.close
+
+    def drop_and_close(committer: Committer) -> Delivery:
+        committer._closing = True
+        gate.drop()
+        return close(committer)
+
+    monkeypatch.setattr(Committer, "close", drop_and_close)
     gate.mode = mode
-    ran = inside(*_extract(tmp_path, benchmark(4)), **_settings(gate)).ok()
+    settings = {"MLFLOW_TRACKING_URI": gate.address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    ran = inside(*_extract(tmp_path, benchmark(4)), **settings, VLMPROBE_SHARD_PAIRS="4").ok()
 
     assert 1 <= gate.asked <= most
     assert ran.err.count("deliver it later with 'vlmprobe sync'") == 1

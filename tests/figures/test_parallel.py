@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -158,13 +157,18 @@ def test_a_script_without_a_main_guard_draws(tmp_path):
     assert len(list(tmp_path.glob("*.png"))) == 8
 
 
+def _n_children(process):
+    return len(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+
+
 @pytest.mark.parametrize("when", ["while the processes start", "while they draw"])
-def test_ctrl_c_ends_all_processes_without_their_tracebacks(drawing, tmp_path, when):
+def test_ctrl_c_ends_all_processes_without_their_tracebacks(drawing, tmp_path, when, wait_until):
     """The whole group is interrupted, as by a terminal: the caller alone answers; no figure is half-written."""
     if when == "while they draw":
         assert drawing.stdout.readline() == "1\n"
     else:
-        time.sleep(0.3)
+        # The first child of all keeps count of what they share.
+        wait_until(lambda: _n_children(drawing) >= 2, drawing)
     os.killpg(drawing.pid, signal.SIGINT)
     _, errors = drawing.communicate(timeout=PATIENCE_S)
 

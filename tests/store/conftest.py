@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,6 +194,13 @@ def shard_content() -> Callable[..., ShardContent]:
         return ShardContent(number=number, pair_ids=pair_ids, **(facts | changed))
 
     return make
+
+
+def next_millisecond() -> None:
+    """Return when the clock shows the next one: run ids sort by it."""
+    now = time.time_ns() // 1_000_000
+    while time.time_ns() // 1_000_000 == now:
+        pass
 
 
 class Child:

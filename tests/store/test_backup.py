@@ -14,6 +14,8 @@ from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.sandbox import run_sql
 
+from ..command_line import PATIENCE_S
+
 
 def test_a_backup_is_opened_and_used(study: Any, tmp_path: Path) -> None:
     """Tables, keys and views: it is current, answers, and takes new rows."""
@@ -50,17 +52,19 @@ def test_a_folder_that_takes_no_files_is_told_by_the_system(study: Any) -> None:
 
 def test_a_backup_while_others_write_is_one_moment(study: Any, tmp_path: Path) -> None:
     """Transactions of five pairs: each backup holds whole ones."""
-    over = threading.Event()
+    begun, over = threading.Event(), threading.Event()
 
     def write() -> None:
         number = 0
         while not over.is_set():
             study.pairs({f"{number}-{row}": "left" for row in range(5)})
+            begun.set()
             number += 1
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
+        assert begun.wait(PATIENCE_S)
         counts = []
         for number in range(4):
             target = copy_database(study.database, tmp_path / f"{number}.duckdb")

@@ -14,9 +14,12 @@ from sqlalchemy.exc import IntegrityError
 from vlmprobe.errors import TrackingError
 from vlmprobe.store.committer import Committer, adopt_orphans
 from vlmprobe.store.delivery import Delivery, upload_shards
+from vlmprobe.store.engine import Database
 from vlmprobe.store.shards import FailureRecord, write_shard
 from vlmprobe.store.storage import Storage
 from vlmprobe.store.tracking import Tracker
+
+from ..command_line import PATIENCE_S
 
 if TYPE_CHECKING:
     from vlmprobe.settings import Settings
@@ -34,6 +37,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from vlmprobe.errors import TrackingError
+from vlmprobe.store.engine import Database
 from vlmprobe.store.committer import Committer
 from vlmprobe.store.engine import Database
 from vlmprobe.store.shards import Answer, ShardContent, write_shard
@@ -175,10 +179,11 @@ def test_a_failure_in_the_thread_is_raised_in_the_main_thread(
     committer.submit(write_shard(spool, shard_content(1, ("1",), certificates=(certificate,))))
     next_one = write_shard(spool, shard_content(2, ("2",)))
 
+    deadline = time.monotonic() + PATIENCE_S
     with pytest.raises(IntegrityError, match="NOT NULL constraint failed"):  # noqa: PT012 - sooner or later
-        for _ in range(200):
-            time.sleep(0.05)
+        while time.monotonic() < deadline:
             committer.submit(next_one)
+            time.sleep(0.01)
     with pytest.raises(IntegrityError, match="NOT NULL constraint failed"):
         committer.submit_failures([FailureRecord("5", "ValueError", "no")])
     with pytest.raises(IntegrityError, match="NOT NULL constraint failed"):
@@ -193,16 +198,18 @@ def test_extraction_goes_on_while_someone_else_holds_the_database(
     """Shards pile up in the spool and their rows follow."""
     holder = child(HOLD, study.database.path)
     assert holder.read() == "held"
-    committer = Committer(Storage(study.database, Tracker(mlflow_away), Path()), "r1")
+    waits = threading.Event()
+    database = Database(study.database.path, tell=lambda _: waits.set())
+    committer = Committer(Storage(database, Tracker(mlflow_away), Path()), "r1")
     for number in (1, 2, 3):
         committer.submit(write_shard(spool, shard_content(number, (str(number),))))
+    assert waits.wait(PATIENCE_S)
     assert committer.pending == 3
     closing = threading.Thread(target=committer.close)
     closing.start()
-    closing.join(0.3)
     assert closing.is_alive()
     holder.finish()
-    closing.join(10)
+    closing.join(PATIENCE_S)
     assert study.rows("SELECT count(*) FROM shards") == [(3,)]
 
 

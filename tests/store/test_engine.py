@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import resource
 import threading
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from sqlalchemy import text
 from vlmprobe.errors import DatabaseError, DiskFullError
 from vlmprobe.store.engine import Database, file_lock
 from vlmprobe.store.migrate import ensure_schema
+
+from ..command_line import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,11 +139,10 @@ def test_a_foreign_process_is_waited_for_and_named_once(notes: Database, child: 
     done: list[list[tuple[str, int]]] = []
     waiting = threading.Thread(target=lambda: done.append(_notes(database)))
     waiting.start()
-    assert heard.wait(10)
-    waiting.join(0.5)
+    assert heard.wait(PATIENCE_S)
     assert waiting.is_alive()
     holder.finish()
-    waiting.join(10)
+    waiting.join(PATIENCE_S)
     assert done == [[]]
     assert told == [
         f"{notes.path} is held by process {holder.pid}; waiting for it (close that DuckDB session to continue)"
@@ -203,11 +205,12 @@ def test_a_file_lock_lets_one_in_at_a_time(tmp_path: Path) -> None:
             order.append("second in")
 
     with file_lock(tmp_path / "folder" / "x.lock"):
+        with (tmp_path / "folder" / "x.lock").open("r+") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
         thread = threading.Thread(target=second)
         thread.start()
-        thread.join(0.2)
         order.append("first out")
-    thread.join()
+    thread.join(PATIENCE_S)
     assert order == ["first out", "second in"]
 
 

@@ -11,6 +11,8 @@ import pytest
 from vlmprobe.store import identity
 from vlmprobe.store.identity import new_run_id, run_key, utc_now
 
+from .conftest import next_millisecond
+
 
 def test_a_run_id_is_a_uuid_of_version_7(monkeypatch: pytest.MonkeyPatch) -> None:
     """RFC 9562: 48 bits of milliseconds, version 7, variant 10, whatever the random bits are."""
@@ -28,7 +30,7 @@ def test_run_ids_sort_by_time() -> None:
     made = []
     for _ in range(5):
         made.append(new_run_id())
-        time.sleep(0.002)
+        next_millisecond()
     assert made == sorted(made)
     assert len({new_run_id() for _ in range(1000)}) == 1000
 

@@ -27,6 +27,8 @@ from vlmprobe.store.runs import (
     set_status,
 )
 
+from .conftest import next_millisecond
+
 PLAN = RunPlan(
     "key", "data", "published", "tiny", "80k", "folder", "abc", 80000, None, "float32", "cpu", {"a": [1]}
 )
@@ -126,7 +128,7 @@ def test_new_makes_another_run_and_the_newest_is_found(study: Any) -> None:
     with study.database.transaction() as connection:
         for key in ("key", "key", "key", "keyhole"):
             open_run(connection, replace(PLAN, run_key=key), new=True)
-            time.sleep(0.002)
+            next_millisecond()
         found = find_run(connection, "key")
     assert study.rows("SELECT run_key FROM runs ORDER BY run_id") == [
         ("key",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +10,8 @@ from sqlalchemy import text
 from vlmprobe.errors import UsageError, VlmprobeError
 from vlmprobe.store import sandbox
 from vlmprobe.store.sandbox import Table, run_sql
+
+from ..command_line import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,11 +62,9 @@ def test_a_refusal_is_a_usage_error(data: Any) -> None:
 
 
 def test_a_long_query_is_stopped(data: Any) -> None:
-    """At its time limit, and the database is free again."""
-    started = time.monotonic()
+    """At its time limit (it would take hours), and the database is free again."""
     with pytest.raises(VlmprobeError, match=r"took longer than 1\.5 s and was stopped"):
         run_sql(data, "SELECT sum(hash(range)) FROM range(1000000000000)", timeout_s=1.5)
-    assert time.monotonic() - started < 5
     with data.transaction() as connection:
         assert connection.execute(text("SELECT count(*) FROM runs")).scalar_one() == 2
 
@@ -76,7 +75,7 @@ def test_a_long_query_is_stopped(data: Any) -> None:
 def test_a_query_that_needs_too_much_memory_is_stopped(data: Any, sql: str) -> None:
     """It may not go to disk either."""
     with pytest.raises(VlmprobeError, match="needs more than 1024 MiB of memory and was stopped"):
-        run_sql(data, sql, timeout_s=30)
+        run_sql(data, sql, timeout_s=PATIENCE_S)
 
 
 def test_a_query_that_dies_is_one_line(data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ from vlmprobe.store.metrics import StoredMetric
 from vlmprobe.store.mlflow_connection import MlflowConnection, mlflow_environment
 from vlmprobe.store.tracking import MetricPoint, Tracker, metric_points
 
+from ..command_line import PATIENCE_S
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -319,7 +321,7 @@ Tracker(Settings.load(home, environ={}, folder=home)).experiment_id()
 def test_a_kill_while_the_store_is_made_leaves_none(tmp_path: Path) -> None:
     """Half of MLflow's tables could never be used again: the file has its name only when it is whole."""
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED_WHILE_MADE, str(tmp_path)], check=False, timeout=120
+        [sys.executable, "-c", KILLED_WHILE_MADE, str(tmp_path)], check=False, timeout=PATIENCE_S
     )
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "mlflow.db").exists()

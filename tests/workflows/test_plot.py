@@ -170,9 +170,10 @@ def test_a_wrong_option_is_an_error_in_a_line(
 
 
 @pytest.fixture
-def page(inside: Any, quad_study: Any, tmp_path: Path, mlflow_store: dict[str, str]) -> str:
+def page(inside: Any, quad_study: Any, tmp_path: Path, mlflow_store: dict[str, str], undrawn: Any) -> str:
     """Write the report of the study with quads, whose figures go into ``tmp_path``."""
-    inside("merge", "tiny", "--home", quad_study.home, "--out", tmp_path, **mlflow_store).ok()
+    with undrawn():
+        inside("merge", "tiny", "--home", quad_study.home, "--out", tmp_path, **mlflow_store).ok()
     return (tmp_path / "report.html").read_text()
 
 
@@ -196,11 +197,9 @@ def test_the_report_says_which_numbers_there_are_too_few_pairs_for(page: str) ->
 
 
 def test_an_imported_run_is_plotted_like_any_other(
-    inside: Any, tmp_path: Path, mlflow_store: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    inside: Any, tmp_path: Path, mlflow_store: dict[str, str]
 ) -> None:
     """Its quads are deltas only: the published alignment is drawn, the canonical has no number."""
-    # New processes would take longer than these figures.
-    monkeypatch.setattr("vlmprobe.figures.parallel._processors", lambda: 1)
     golden = Path(__file__).parents[1] / "golden" / "molmo_400k"
     home = ("--home", tmp_path / "home")
     inside("import", golden, *home, **mlflow_store).ok()

@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -21,6 +20,8 @@ from vlmprobe.errors import UsageError
 from vlmprobe.settings import Settings
 from vlmprobe.workflows.ui import serve, ui_server
 from vlmprobe.workspace import Workspace
+
+from ..command_line import PATIENCE_S
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is warned of
 
@@ -123,7 +124,7 @@ def _status(address: str, password: str | None = None) -> int:
         token = base64.b64encode(f"admin:{password}".encode()).decode()
         request.add_header("Authorization", f"Basic {token}")
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return int(error.code)
@@ -171,7 +172,7 @@ def test_the_server_listens_on_this_machine_alone(shell: Any, tmp_path: Path) ->
     try:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(f"http://127.0.0.1:{port}/#")
-        time.sleep(1)
+        assert _status(f"http://127.0.0.1:{port}/health") == 200
         listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         mine = {
             each[1].partition(":")[0]

@@ -31,7 +31,7 @@ class Odd(Family):
     def run_batch(self, items):
         print("a library says hello")
         if self.does == "hang":
-            time.sleep(60)
+            time.sleep(600)
         if self.does == "full":
             raise OutOfMemoryError("too many")
         if self.does == "raise":
