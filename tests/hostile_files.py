@@ -229,7 +229,7 @@ HOSTILE = {
             extra__bin=b"",
         ),
         _EXTRACT,
-        "which is not a file in this folder",
+        "is not a file in this folder",
     ),
     "a config.json with code of its own": Hostile(
         lambda f: _own_code(

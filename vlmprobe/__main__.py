@@ -16,7 +16,7 @@ def main() -> None:
     Commands handle Ctrl-C themselves; this reports one that arrives before a command starts or after it ends.
     """
     sys.unraisablehook = _unraisable
-    said = "stopped before anything had begun"
+    said = "stopped before any work started"
     try:
         from vlmprobe.cli.main import main as run
         from vlmprobe.cli.session import STOPPED

@@ -132,13 +132,13 @@ def _read_dotenv(path: Path) -> dict[str, str]:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"{path}: cannot read it: {reason}") from None
+        raise UsageError(f"{path} cannot be read: {reason}") from None
     if text.count("${") > _MAX_REFERENCES:
         raise UsageError(f"{path}: more than {_MAX_REFERENCES} references to other values; write them out")
     found = {key: value for key, value in dotenv_values(stream=io.StringIO(text)).items() if value}
     for key, value in found.items():
         if "\0" in value:
-            raise UsageError(f"{path}: {key[:40]!r} holds a NUL byte")
+            raise UsageError(f"{path}: {key[:40]!r} contains a NUL byte; remove it")
     return found
 
 

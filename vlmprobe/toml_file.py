@@ -29,11 +29,11 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise InputError(f"{file} is a pipe or a device; use a file")
     try:
         if file.stat().st_size > _MAX_BYTES:
-            raise InputError(f"{file}: larger than {_MAX_BYTES // 2**10} KiB; is it a settings file?")
+            raise InputError(f"{file}: larger than {_MAX_BYTES // 2**10} KiB; use a settings file")
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"{file}: cannot read it: {reason}") from error
+        raise InputError(f"{file} cannot be read: {reason}") from error
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:

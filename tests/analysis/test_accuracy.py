@@ -24,5 +24,5 @@ def test_a_category_is_reliable_when_both_sides_are_at_least_at_chance():
 
 def test_as_many_flags_as_categories_are_needed():
     """A missing flag is an error, not a shorter list."""
-    with pytest.raises(ValueError, match="2 categories need as many flags, got 2 and 1"):
+    with pytest.raises(ValueError, match="2 categories need one flag each, got 2 and 1"):
         category_validity(["left", "left"], [True, True], [True])

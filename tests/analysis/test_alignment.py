@@ -289,9 +289,9 @@ def test_what_does_not_fit_is_refused():
     broken[2, 0] = np.inf
     with pytest.raises(ValueError, match=r"layer 17: 1 of 4 quads .* not finite; extract"):
         alignment_metrics(vertical, broken, *categories, images, layer=17)
-    with pytest.raises(ValueError, match="vertical half of a quad is one of above and below, not left"):
+    with pytest.raises(ValueError, match="vertical half of a quad must be above or below, not left"):
         alignment_metrics(vertical, distance, ["left"] * 4, categories[1], images, layer=0)
-    with pytest.raises(ValueError, match="4 quads need as many images, got 3"):
+    with pytest.raises(ValueError, match="4 quads need 4 images, got 3"):
         alignment_metrics(vertical, distance, *categories, images[1:], layer=0)
     with pytest.raises(ValueError, match=r"one shape, got \(4, 8\) and \(3, 8\)"):
         alignment_metrics(vertical, distance[1:], *categories, images, layer=0)

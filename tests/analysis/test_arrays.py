@@ -25,7 +25,7 @@ def test_values_keep_their_value(dtype):
 
 def test_a_wrong_format_is_an_error():
     """Bits taken for numbers would be silently wrong."""
-    with pytest.raises(ValueError, match="bfloat16 states are kept as uint16, not float32"):
+    with pytest.raises(ValueError, match="bfloat16 states are stored as uint16, not float32"):
         to_float32(np.zeros(2, np.float32), "bfloat16")
     with pytest.raises(ValueError, match="unknown dtype 'int8'; known: float32, float16, bfloat16"):
         to_float32(np.zeros(2, np.int8), "int8")

@@ -51,5 +51,5 @@ def test_an_unknown_category_is_named():
 
 def test_as_many_categories_as_deltas_are_needed():
     """Two deltas and one category are an error."""
-    with pytest.raises(ValueError, match="2 deltas need as many categories, got 1"):
+    with pytest.raises(ValueError, match="2 deltas need one category each, got 1"):
         sign_corrected(np.zeros((2, 2)), ["left"])

@@ -138,5 +138,5 @@ def test_one_study_prepared_for_all_layers_gives_what_each_layer_alone_gives():
     for layer in range(3):
         states = rng.normal(size=(2, 48, 10))
         assert study(*states, layer=layer) == layer_metrics(*states, SIX * 8, images, layer=layer, **options)
-    with pytest.raises(ValueError, match="47 pairs need as many categories, got 48"):
+    with pytest.raises(ValueError, match="47 pairs need one category each, got 48"):
         study(np.zeros((47, 10)), np.zeros((47, 10)), layer=0)

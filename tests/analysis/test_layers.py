@@ -243,7 +243,7 @@ def test_lengths_that_differ_are_refused():
     """The error names what is too short or too long."""
     orig, swap, categories, images = study()
 
-    with pytest.raises(ValueError, match="36 pairs need as many images, got 35"):
+    with pytest.raises(ValueError, match="36 pairs need 36 images, got 35"):
         layer_metrics(orig, swap, categories, images[1:], layer=0)
     with pytest.raises(ValueError, match=r"weights must be \(B, 36\) for 36 pairs, got \(10, 35\)"):
         layer_metrics(orig, swap, categories, images, layer=0, weights=np.ones((10, 35), dtype=int))

@@ -128,5 +128,5 @@ def test_what_does_not_fit_is_refused():
         perspective_metrics(deltas, categories, ["odd", None], images, layer=0)
     with pytest.raises(ValueError, match="layer 3: 2 of 2 pairs"):
         perspective_metrics(deltas * np.nan, categories, perspectives, images, layer=3)
-    with pytest.raises(ValueError, match="2 pairs need as many images, got 1"):
+    with pytest.raises(ValueError, match="2 pairs need 2 images, got 1"):
         perspective_metrics(deltas, categories, perspectives, images[1:], layer=0)

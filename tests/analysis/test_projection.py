@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_refused():
     orig, swap = states(0, 4, 3)
     with pytest.raises(ValueError, match="not finite; extract them again"):
         project_states(orig * np.nan, swap, ["far"] * 4)
-    with pytest.raises(ValueError, match="4 pairs need as many categories, got 3"):
+    with pytest.raises(ValueError, match="4 pairs need 4 categories, got 3"):
         project_deltas(orig, swap, ["far"] * 3)
     with pytest.raises(ValueError, match="at least one component, got 0"):
         project_deltas(orig, swap, ["far"] * 4, 0)

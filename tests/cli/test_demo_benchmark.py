@@ -92,7 +92,7 @@ def test_the_shipped_models_can_be_probed_on_it(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--pairs", 0), "pairs per category is 0; it has to be 1 or more"),
+        (("--pairs", 0), "pairs per category: 0; use 1 or more"),
         (("--image-size", 100), "image size is 100; it has to be a multiple of 28 from 56 to 560"),
         (("--objects", "many"), "--objects is 'many'; pass a number, or a range like 2-4"),
         (("--objects", "4-2"), "objects are 4 to 2; use 2 to 6, the smaller number first"),

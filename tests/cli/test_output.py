@@ -169,7 +169,7 @@ def test_ctrl_c_before_the_command_line_is_loaded_is_a_stop() -> None:
         "started.main()\n"
     )
     ran = _python(code)
-    assert (ran.returncode, ran.stderr) == (130, "error: stopped before anything had begun\n")
+    assert (ran.returncode, ran.stderr) == (130, "error: stopped before any work started\n")
 
 
 STOPPED_BETWEEN = """

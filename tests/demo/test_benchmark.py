@@ -150,7 +150,7 @@ def test_the_datasheet_says_what_the_files_hold(files: BenchmarkFiles) -> None:
     assert "in 18 of 30 rows" in text  # 2.5 of 5 rounds up in each category
     assert "vlmprobe demo benchmark FOLDER --pairs 5 --seed 0 --counter-share 0.5\n" in text
     letters = Counter(row["answer"] for row in _read_tsv(files.tsv))
-    assert f"right under A, B, C, D: {', '.join(str(letters[letter]) for letter in 'ABCD')}" in text
+    assert f"correct answers under A, B, C, D: {', '.join(str(letters[letter]) for letter in 'ABCD')}" in text
 
 
 def test_the_same_seed_gives_the_same_bytes(files: BenchmarkFiles, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_an_interrupted_build_leaves_the_old_file_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"pairs_per_category": 0}, "pairs per category is 0; it has to be 1 or more"),
+        ({"pairs_per_category": 0}, "pairs per category: 0; use 1 or more"),
         ({"counter_share": 1.5}, "counter share is 1.5; it has to be between 0 and 1"),
         ({"counter_share": float("nan")}, "counter share is nan; it has to be between 0 and 1"),
         ({"seed": -1}, "seed is -1; it has to be 0 or more"),

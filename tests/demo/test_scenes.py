@@ -178,7 +178,7 @@ def test_options_that_leave_no_room_end_in_one_line(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("vlmprobe.demo.sampling._MAX_ROUNDS", 20)
     crowded = SceneOptions(margin_x=70, margin_y=70, depth_ratio=3.2, min_objects=6, max_objects=6)
     with pytest.raises(
-        UsageError, match="of 6 objects fits the margins after 320 draws; ask for smaller margins"
+        UsageError, match="of 6 objects fits the margins after 320 draws; use smaller margins"
     ):
         _batch(1, consistent=False, options=crowded)
 

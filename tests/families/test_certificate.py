@@ -102,7 +102,7 @@ def test_different_pairs_cannot_be_compared(states):
     """Order and shape must be the same."""
     with pytest.raises(ValueError, match="different pairs or shapes"):
         compare(output(states[:, :2]), output(states), (0, 1))
-    with pytest.raises(ValueError, match="1 layers named for states of 2"):
+    with pytest.raises(ValueError, match="1 layer numbers for states of 2"):
         compare(output(states), output(states), (0,))
 
 

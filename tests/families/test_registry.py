@@ -150,7 +150,7 @@ def test_a_full_disk_is_no_missing_package(installed, monkeypatch):
 def test_a_plug_in_does_not_take_the_name_of_another_family(installed):
     """Whichever ran, the run key would be the same: neither does, and the line names both packages."""
     installed(molmo="other_package.code:Molmo")
-    said = "offered by other_package and by vlmprobe"
+    said = "registered by other_package and by vlmprobe"
     assert registry.conflict("molmo") == said
     assert registry.conflict("tiny") is None
     for ask in (load_family_class, registry.family_target):

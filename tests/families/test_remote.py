@@ -178,8 +178,8 @@ def test_a_transformers_that_is_too_old_is_one_line(odd):
     with pytest.raises(MissingPackageError) as caught:
         odd("fine", name="modern")
     assert str(caught.value) == (
-        f"the transformers {version('transformers')} of {sys.executable} is too old: "
-        "this family runs on 99.0 or newer; "
+        f"transformers {version('transformers')} in {sys.executable} is too old; "
+        "this family needs 99.0 or newer; "
         f"run: {sys.executable} -m pip install 'transformers>=99.0'"
     )
 
@@ -209,7 +209,7 @@ def test_a_python_that_cannot_be_started_is_one_line(tmp_path):
         (
             "echo welcome to this machine, user; exec sleep 600",
             {"_GRACE_S": 0.5},
-            "did not answer like a worker",
+            "did not start as a worker process",
         ),
         ("exec sleep 600", {"_GREETING_S": 1.0}, "printed nothing"),
     ],

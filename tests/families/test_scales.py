@@ -210,7 +210,7 @@ def test_a_wrong_name_lists_the_right_ones(catalog, family, scale, message):
 
 def test_a_lost_bundled_checkpoint_is_named(catalog):
     """The message lists what is there."""
-    with pytest.raises(ModelError, match="no bundled checkpoint '9m'; there are: 2m, 400k"):
+    with pytest.raises(ModelError, match="no bundled checkpoint '9m'; available: 2m, 400k"):
         catalog().scale("tiny", "x", checkpoint="bundled:9m")
 
 
@@ -229,7 +229,7 @@ def test_a_lost_bundled_checkpoint_is_named(catalog):
             "[families.mine]\narchitecture = 'qwen9'\n",
             "unknown architecture 'qwen9'; known: auto, molmo, nvila, qwen25, tiny",
         ),
-        ("[families.mine.scales.80k]\n", "set architecture, because no family is called 'mine'"),
+        ("[families.mine.scales.80k]\n", "set architecture; there is no family named 'mine'"),
         (
             "[scales.80k]\nsamples_seen = -1\n",
             "samples_seen in .* must be a whole number of 0 or more, not -1",
@@ -246,7 +246,7 @@ def test_a_lost_bundled_checkpoint_is_named(catalog):
         ("[families]\ntiny = 3\n", r"\[families.tiny\] must be a table, not 3"),
         ("[families.tiny]\ntrust_remote_code = true\n", "unknown key 'trust_remote_code' in "),
         ("[families.tiny.scales.80k]\ntrust_remote_code = true\n", "unknown key 'trust_remote_code' in "),
-        ("[families.nvila]\ntimeout = 5\n", "timeout belongs to another Python; set that, too: python = "),
+        ("[families.nvila]\ntimeout = 5\n", "timeout needs python; add python = "),
         ("[families.nvila]\npython = 3\n", r"python in \[families.nvila\] must be a string, not 3"),
         (
             "[families.nvila]\npython = 'p'\ntimeout = 0\n",
@@ -267,7 +267,7 @@ def test_a_mistake_in_the_file_is_one_line_that_says_where(catalog, text, messag
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
     """Only the default file may be absent."""
-    with pytest.raises(InputError, match="cannot read it: No such file"):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
         load_catalog(tmp_path / "other.toml")
 
 
@@ -275,9 +275,9 @@ def test_a_file_that_cannot_be_read_is_not_passed_over(monkeypatch, tmp_path):
     """A link to nowhere, or a folder of the file's name: the user meant something."""
     monkeypatch.chdir(tmp_path)
     Path("vlmprobe.toml").symlink_to("moved.toml")
-    with pytest.raises(InputError, match=r"vlmprobe.toml: cannot read it: No such file"):
+    with pytest.raises(InputError, match=r"vlmprobe.toml cannot be read: No such file"):
         load_catalog()
     Path("vlmprobe.toml").unlink()
     Path("vlmprobe.toml").mkdir()
-    with pytest.raises(InputError, match=r"vlmprobe.toml: cannot read it: Is a directory"):
+    with pytest.raises(InputError, match=r"vlmprobe.toml cannot be read: Is a directory"):
         load_catalog()

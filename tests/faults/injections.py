@@ -174,7 +174,7 @@ def mlflow_killed(trial: Trial) -> None:
         trial.injected += running
         ran = Shell.finish(process)
         trial.expect(ran, 0)
-        if "deliver it later with 'vlmprobe sync'" not in ran.err:
+        if "upload it later with 'vlmprobe sync'" not in ran.err:
             trial.complaints.append(f"it does not say that MLflow has to wait: {ran.err[-400:]}")
         server.start()
         _delivered(trial, server)

@@ -60,7 +60,7 @@ def test_a_run_waits_for_mlflow_one_timeout_at_most(
     ran = inside(*_extract(tmp_path, benchmark(4)), **settings, VLMPROBE_SHARD_PAIRS="4").ok()
 
     assert 1 <= gate.asked <= most
-    assert ran.err.count("deliver it later with 'vlmprobe sync'") == 1
+    assert ran.err.count("upload it later with 'vlmprobe sync'") == 1
     assert read_rows(tmp_path, "SELECT status FROM runs") == [("complete",)]
     assert read_rows(tmp_path, "SELECT count(*) FROM predictions") == [(48,)]
 

@@ -162,7 +162,7 @@ def test_a_control_belongs_to_one_scale_that_has_a_curve(curve):
     control = curve("shuffled", (0.0, 0.0), metric=PUBLISHED)
     with pytest.raises(UsageError, match="two controls for tiny @ 80k"):
         alignment_over_layers(curves, [control, control])
-    with pytest.raises(UsageError, match="a control and no curve for tiny @ 2m"):
+    with pytest.raises(UsageError, match="a control but no curve for tiny @ 2m"):
         alignment_over_layers(curves, [curve("shuffled", (0.0, 0.0), "2m", metric=PUBLISHED)])
 
 

@@ -54,7 +54,7 @@ def test_peaks_stand_beside_their_layers(peak):
         [peak("vertical", 0.3, "80k", layer=17), peak("vertical", 0.6, "2m", layer=21)]
     )
 
-    assert [panel.get_title(loc="left") for panel in figure.axes] == ["largest value", "where it is"]
+    assert [panel.get_title(loc="left") for panel in figure.axes] == ["largest value", "layer of that value"]
     assert values(figure.axes[0], "vertical") == [[0.3, 0.6]]
     assert values(figure.axes[1], "vertical") == [[17.0, 21.0]]
 

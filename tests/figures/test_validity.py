@@ -34,7 +34,7 @@ def test_an_unreliable_category_is_a_pale_line_with_crosses(curve):
     far, close = (line.get_color() for line in panel.lines if not line.get_label().startswith("_"))
     assert far == CATEGORY_COLORS["far"]
     assert close != CATEGORY_COLORS["close"]
-    assert legend(figure)[-1] == "pale, \N{MULTIPLICATION SIGN}: answered right\nless than half of the time"
+    assert legend(figure)[-1] == "pale, \N{MULTIPLICATION SIGN}: answered correctly\nless than half the time"
 
 
 def test_an_axis_with_an_unreliable_category_is_pale_too(curve):

@@ -103,7 +103,7 @@ def test_a_file_of_bad_rows_is_left_early(tmp_path: Path) -> None:
 def test_a_file_of_bad_boxes_is_left_early(tmp_path: Path) -> None:
     """The same for boxes."""
     (tmp_path / "boxes.json").write_text("[" + "0," * 150_000 + "0]")
-    with pytest.raises(InputError, match=r"more than 100000 rows give no boxes, the first is row 1 \(row"):
+    with pytest.raises(InputError, match=r"more than 100000 rows give no boxes; the first is row 1 \(row"):
         read_boxes(tmp_path / "boxes.json")
 
 
@@ -312,9 +312,7 @@ def test_weights_outside_of_the_checkpoint_are_refused(tmp_path: Path) -> None:
     folder.mkdir()
     index = {"weight_map": {"a": "../elsewhere.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(
-        ModelFault, match=r"names '\.\./elsewhere\.safetensors', which is not a file in this folder"
-    ):
+    with pytest.raises(ModelFault, match=r"'\.\./elsewhere\.safetensors' is not a file in this folder"):
         check_weights(folder)
 
 

@@ -152,7 +152,7 @@ ODD = np.array(["left", "far", "nowhere"])
     [
         ({"swap_L5": None}, "swap_L5 is missing"),
         ({"indices_L5": None}, "indices_L5 is missing, but indices_L0 is there"),
-        ({"indices_L0": None, "indices_L5": None}, "indices_L0 is missing; it has delta_L0"),
+        ({"indices_L0": None, "indices_L5": None}, "indices_L0 is missing; the file has delta_L0"),
         ({"orig_L5": np.zeros((2, 4), np.float32)}, "orig_L5 has 2 rows, expected 3"),
         ({"orig_L5": np.zeros((3, 2), np.float32)}, "orig_L5 is (3, 2), swap_L5 (3, 4)"),
         (
@@ -171,7 +171,7 @@ ODD = np.array(["left", "far", "nowhere"])
         ({"indices_L0": np.array([7, 7, 3]), "indices_L5": np.array([7, 7, 3])}, "has the index '7' twice"),
         (
             {"is_correct_orig_L0": np.array([0, 1, 2]), "is_correct_orig_L5": np.array([0, 1, 2])},
-            "other than true",
+            "must hold only true",
         ),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
@@ -218,7 +218,7 @@ def test_quads_that_do_not_fit_together_are_named_by_file_and_key(model, arrays,
         ("left,right,True,True", "left,right,,True", ":2: is_correct_orig ''; expected True or False"),
         ("left,right,True,True", "left,right,True", ":2: 7 columns expected"),
         ("3,distance,far", "7,distance,far", ":3: index '7' is empty or appears twice"),
-        ("pred_swap", "answer", "column pred_swap is missing; it has index, group"),
+        ("pred_swap", "answer", "column pred_swap is missing; the file has index, group"),
         ('"far, I think"', '"far, I think', "not a CSV file"),
     ],
 )

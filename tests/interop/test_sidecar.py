@@ -103,7 +103,7 @@ def test_what_the_file_holds(written):
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
-        (("format",), 2, "format is 2; this vlmprobe reads 1, so update it, or export the study again"),
+        (("format",), 2, "format is 2; this version reads 1; update vlmprobe, or export the study again"),
         (("format",), None, "format is missing; export the study again"),
         (
             ("pairs", 0, "pair_id"),

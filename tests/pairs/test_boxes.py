@@ -247,7 +247,7 @@ def test_a_hub_id_without_the_package_is_an_error(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(builtins, "__import__", without_datasets)
     with pytest.raises(
-        MissingPackageError, match=r"no file 'FlagEval/Emb'; as a hub dataset it .* pip install"
+        MissingPackageError, match=r"no file 'FlagEval/Emb'; the hub dataset of that name .* pip install"
     ):
         read_boxes("FlagEval/Emb")
     with pytest.raises(InputError, match=r"cannot read FlagEval/boxes\.json"):

@@ -183,7 +183,7 @@ def test_a_box_outside_its_image_is_mentioned_and_used(tsv: Any, rows: Any) -> N
         read_dataset(tsv.write(rows())), _boxes(q={"cup": HIGH, "book": Box(300, 400, 20, 20)})
     )
     assert quads.counts["matched"] == 1
-    why = "the center of 'book', (310, 410), is outside the 120 x 100 image; boxes must be in its pixels"
+    why = "the center of 'book', (310, 410), is outside the 120 x 100 image; boxes must be in image pixels"
     assert quads.problems == (RowProblem(2, "box", why),)
 
 

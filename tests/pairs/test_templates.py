@@ -50,7 +50,7 @@ def test_questions_that_a_file_spells_out_have_no_other_template(tsv: Any) -> No
     """They are asked as they are where the published template is meant; the line names file and form."""
     path = tsv.write(tsv.ready_made())
     assert read_dataset(path, template="published").template == AS_WRITTEN
-    with pytest.raises(UsageError, match=r"bench\.tsv spells its questions out \(ready-made form\).* yes-no"):
+    with pytest.raises(UsageError, match=r"tsv contains its own questions \(ready-made form\).* yes-no"):
         read_dataset(path, template="yes-no")
 
 

@@ -51,12 +51,12 @@ def test_the_report_shows_values_with_bounds_and_layer(report):
     assert "<small>layer 4</small>" in section
     assert '<span class="none" title="too few pairs">n/a</span>' in section
     assert "<dt>yes-no</dt><dd>asks whether left/above/far holds" in section
-    assert '<a href="#templates">Over templates</a>' in page
+    assert '<a href="#templates">Across templates</a>' in page
 
 
 def test_a_report_of_one_template_has_no_such_section(report):
     """There is nothing to stand side by side."""
-    assert "Over templates" not in render_report(report())
+    assert "Across templates" not in render_report(report())
 
 
 def test_every_text_of_a_point_is_escaped(report):

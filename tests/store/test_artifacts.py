@@ -67,7 +67,7 @@ def test_a_flipped_bit_is_an_error_and_not_another_number(
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(
-        VlmprobeError, match=r"00002\.safetensors: damaged: .*; run 'vlmprobe verify' to see what"
+        VlmprobeError, match=r"00002\.safetensors is damaged .*; run 'vlmprobe verify' to see what"
     ):
         _arrays(study, tracker, settings)
 
@@ -110,7 +110,7 @@ def test_a_damaged_artifact_is_an_error(settings: Settings, tracker: Tracker, pl
     """Its hash is not the one that was written; it is not kept."""
     (artifact,) = settings.artifacts.rglob("00001.safetensors")
     artifact.write_bytes(b"x" + artifact.read_bytes()[1:])
-    with pytest.raises(VlmprobeError, match="shard 1 of run r1 came back damaged from MLflow"):
+    with pytest.raises(VlmprobeError, match="shard 1 of run r1 was damaged in the download"):
         local_shard(place, tracker, settings.home / "cache")
     assert list((settings.home / "cache" / "r1").iterdir()) == []
 
@@ -119,6 +119,6 @@ def test_a_shard_that_is_nowhere_is_an_error(settings: Settings, tracker: Tracke
     """The message names the file and says what to do."""
     place = replace(place, artifact_uri=None)
     with pytest.raises(
-        VlmprobeError, match=r"00001\.safetensors does not exist and MLflow never had it; .*--new"
+        VlmprobeError, match=r"00001\.safetensors does not exist and was never uploaded to MLflow; .*--new"
     ):
         local_shard(place, tracker, settings.home / "cache")

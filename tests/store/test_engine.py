@@ -145,7 +145,8 @@ def test_a_foreign_process_is_waited_for_and_named_once(notes: Database, child: 
     waiting.join(PATIENCE_S)
     assert done == [[]]
     assert told == [
-        f"{notes.path} is held by process {holder.pid}; waiting for it (close that DuckDB session to continue)"
+        f"{notes.path} is in use by process {holder.pid}; waiting for it "
+        "(close that DuckDB session to continue)"
     ]
 
 

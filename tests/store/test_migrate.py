@@ -190,7 +190,7 @@ def test_reading_from_another_kind_of_file_says_so(tmp_path: Path, check: Any) -
     """Whichever process opens it."""
     path = tmp_path / "notes.duckdb"
     path.write_text("not a database, but longer than its header would be\n" * 500)
-    with pytest.raises(DatabaseError, match="is not a DuckDB database; name another with --home"):
+    with pytest.raises(DatabaseError, match="is not a DuckDB database; use another with --home"):
         check(Database(path))
 
 

@@ -97,7 +97,7 @@ def test_other_boxes_are_refused_for_another_template_too(study: Any, register: 
     """A dataset has one set of boxes: numbers under two templates are about the same quads."""
     register(QUADS)
     other = replace(QUADS, links=(), pairs=(), perspectives={"2": "ambiguous"})
-    with pytest.raises(UsageError, match=r"other quads for bench"):
+    with pytest.raises(UsageError, match=r"different quads for bench"):
         register(other, "yes-no")
 
 

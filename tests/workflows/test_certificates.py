@@ -54,6 +54,6 @@ def test_without_float32_a_cosine_too_small_has_the_batch_redone(
     monkeypatch.setattr(certificate, "MIN_MEDIAN_DELTA_COS", 1.01)
 
     ran = in_half_precision().ok()
-    assert "the fast path disagreed with plain forwards at batch 0: 1 batches were redone" in ran.err
+    assert "the fast path disagreed with plain forward passes at batch 0: 1 batches were redone" in ran.err
     (row,) = rows(tmp_path / "home", "SELECT passed, action, delta_error FROM certificates")
     assert row == (False, "redone plainly", None)

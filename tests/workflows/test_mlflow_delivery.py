@@ -53,7 +53,7 @@ def undelivered(
     analyzed = vlmprobe("analyze", "--home", home, **AWAY)
     assert (extracted.code, analyzed.code) == (0, 0)
     for ran in (extracted, analyzed):
-        assert ran.err.count("deliver it later with 'vlmprobe sync'") == 1
+        assert ran.err.count("upload it later with 'vlmprobe sync'") == 1
         assert ran.errors == []
     return Home(home, extracted)
 

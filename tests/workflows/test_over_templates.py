@@ -197,7 +197,7 @@ def test_a_study_under_one_template_has_no_such_section(
     assert "other templates" not in ran.err
     page = (tmp_path / "report.html").read_text()
     assert "#templates" not in page
-    assert "Over templates" not in page
+    assert "Across templates" not in page
     assert "over_templates" not in page
 
 

@@ -122,9 +122,9 @@ def test_a_damaged_shard_is_replaced_by_the_copy_of_mlflow(home: Home, original:
     )
     line = home.wrong()
     assert f"{path}: tiny @ 2m:" in line
-    assert line.endswith("run 'vlmprobe verify --repair' to restore MLflow's copy of it")
+    assert line.endswith("run 'vlmprobe verify --repair' to restore it from MLflow")
 
-    assert "MLflow's copy was restored; the damaged file is now 00002.damaged" in home.repair()
+    assert "restored from MLflow; the damaged file was renamed to 00002.damaged" in home.repair()
     home.verify().ok()
     assert read_left(home.path) == read_left(original.path)
 
@@ -192,9 +192,9 @@ def test_shards_that_a_crash_left_are_adopted(home: Home, original: Home) -> Non
     home.change("DELETE FROM shards WHERE shard = 3")
     home.change("UPDATE runs SET status = 'running'")
     home.shard(1).with_name("00004.partial").touch()
-    assert "2 shards without rows after a crash, the first is 00003.safetensors" in home.wrong()
+    assert "2 shards have no rows after a crash; the first is 00003.safetensors" in home.wrong()
 
-    assert "1 got their rows; incomplete ones were removed" in home.repair()
+    assert "1 now have rows; incomplete ones were removed" in home.repair()
     assert read_left(home.path) == read_left(original.path)
 
 
@@ -324,7 +324,7 @@ def test_a_damaged_download_does_not_cost_the_rows(home: Home, tmp_path: Path) -
 
     assert ran.code == 1
     assert "cannot be checked: shard 2 of run" in ran.out
-    assert "came back damaged from MLflow" in ran.out
+    assert "was damaged in the download" in ran.out
     assert read_rows(home.path, "SELECT count(*) FROM predictions") == [(48,)]
 
 

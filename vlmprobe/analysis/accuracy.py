@@ -47,7 +47,7 @@ def category_validity(
     codes = category_codes(categories)
     orig, swap = np.asarray(correct_orig, dtype=bool), np.asarray(correct_swap, dtype=bool)
     if not len(codes) == len(orig) == len(swap):
-        raise ValueError(f"{len(codes)} categories need as many flags, got {len(orig)} and {len(swap)}")
+        raise ValueError(f"{len(codes)} categories need one flag each, got {len(orig)} and {len(swap)}")
     validity = {}
     for code, category in enumerate(CATEGORIES):
         rows = codes == code

@@ -117,7 +117,7 @@ def alignment_metrics(
     distance_signs = _signs_on(Axis.DISTANCE, distance_categories, n)
     for name, column in (("images", images), ("both_correct", both_correct)):
         if column is not None and len(column) != n:
-            raise ValueError(f"{n} quads need as many {name}, got {len(column)}")
+            raise ValueError(f"{n} quads need {n} {name}, got {len(column)}")
     if images is None:
         images, n_resamples, n_flips = [""] * n, 0, 0
     if weights is None:
@@ -193,11 +193,11 @@ def _signs_on(axis: Axis, categories: Sequence[str] | None, n: int) -> FloatArra
     if categories is None:
         return np.ones(n)
     if len(categories) != n:
-        raise ValueError(f"{n} quads need as many {axis} categories, got {len(categories)}")
+        raise ValueError(f"{n} quads need {n} {axis} categories, got {len(categories)}")
     strange = sorted({str(name) for name in categories if parse_category(name).axis is not axis})
     if strange:
-        known = " and ".join(axis.categories)
-        raise ValueError(f"the {axis} half of a quad is one of {known}, not {', '.join(strange)}")
+        known = " or ".join(axis.categories)
+        raise ValueError(f"the {axis} half of a quad must be {known}, not {', '.join(strange)}")
     return signs(categories)
 
 

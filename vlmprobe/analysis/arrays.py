@@ -23,7 +23,7 @@ def to_float32(array: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, np.dt
     if dtype not in stored_as:
         raise ValueError(f"unknown dtype {dtype!r}; known: {', '.join(stored_as)}")
     if array.dtype != stored_as[dtype]:
-        raise ValueError(f"{dtype} states are kept as {np.dtype(stored_as[dtype])}, not {array.dtype}")
+        raise ValueError(f"{dtype} states are stored as {np.dtype(stored_as[dtype])}, not {array.dtype}")
     if dtype == "bfloat16":
         # bfloat16 is the upper half of a float32.
         return (array.astype(np.uint32) << 16).view(np.float32)

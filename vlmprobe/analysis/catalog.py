@@ -113,7 +113,7 @@ WITHIN_CATEGORY_CONSISTENCY = Entry(
     label="mean pairwise cosine of deltas",
     targets=_CATEGORIES,
     legend="category",
-    curves=Curves("The same within one category, so no sign needs correcting."),
+    curves=Curves("Mean cosine between the deltas of one category. No sign correction is needed."),
 )
 DELTA_SIMILARITY = Entry(
     name="delta_similarity",
@@ -160,8 +160,8 @@ CROSS_AXIS_ALIGNMENT_CANONICAL = Entry(
     legend="alignment",
     control=Control((RANDOM_SIGNS,), "random signs (control\nof the mean over quads)", is_band=True),
     curves=Curves(
-        "Cosine of the two sign-corrected deltas of a quad, which asks about height and about distance of the same two "
-        "objects. Values inside the gray band are what random signs give.",
+        "A quad asks about the height and about the distance of the same two objects. The curve is the "
+        "cosine of its two sign-corrected deltas. Random signs produce values inside the gray band.",
         heading="Alignment of height and distance over quads",
         stem="alignment",
         targets=(PER_SAMPLE, OF_MEANS),
@@ -185,8 +185,8 @@ AXIS_COHERENCE_PERSPECTIVE = Entry(
     legend="perspective",
     curves=Curves(
         "Axis coherence of the distance pairs whose farther object is higher in the image (consistent), and of those "
-        "where it is lower (counter). An axis found only in the consistent pairs may be one of height in the "
-        "image."
+        "where it is lower (counter). An axis found only in the consistent pairs may be a height axis "
+        "instead."
     ),
 )
 PERSPECTIVE_COSINE = Entry(
@@ -196,8 +196,9 @@ PERSPECTIVE_COSINE = Entry(
     targets=(f"{CONSISTENT}/{COUNTER}",),
     legend="perspective",
     curves=Curves(
-        "Cosine of the mean sign-corrected deltas of the consistent and of the counter distance pairs. Near 1, far and "
-        "close look the same whether or not height agrees; below 0, the states follow height in the image."
+        "Cosine of the mean sign-corrected deltas of the consistent and of the counter distance "
+        "pairs. Near 1, the direction is the same whether or not height agrees. Below 0, the states follow "
+        "height in the image."
     ),
 )
 DELTA_RATIO = Entry(
@@ -225,13 +226,13 @@ ZERO_DELTAS = Entry(
     name="zero_deltas",
     title="Zero deltas",
     targets=_AXES,
-    no_figure="a count, 0 unless a model does not see the swap; query it where the n of a curve is too small",
+    no_figure="a count, 0 unless the swap leaves a hidden state unchanged; query it if n is too low",
 )
 ZERO_QUADS = Entry(
     name="zero_quads",
     title="Quads with a zero delta",
     targets=_AXIS_PAIRS[:1],
-    no_figure="a count, as zero_deltas",
+    no_figure="a count, like zero_deltas",
 )
 AXIS_COHERENCE_PEAK = Entry(
     name=f"{AXIS_COHERENCE.name}.peak", title="Peak of axis coherence", targets=_AXES, per_layer=False
@@ -247,7 +248,7 @@ LAYER_CANDIDATES = Entry(
     title="Layers worth reading",
     per_layer=False,
     is_number=False,
-    no_figure="a list of layers: a table of the report",
+    no_figure="a list of layers, shown as a table in the report",
 )
 PCA = Entry(name="pca", title="Principal components", is_number=False)
 

@@ -132,7 +132,7 @@ def sign_corrected(deltas: FloatArray, categories: Sequence[str]) -> FloatArray:
     """
     factors = signs(categories)
     if len(factors) != len(deltas):
-        raise ValueError(f"{len(deltas)} deltas need as many categories, got {len(factors)}")
+        raise ValueError(f"{len(deltas)} deltas need one category each, got {len(factors)}")
     return np.asarray(deltas, dtype=np.float64) * factors[:, None]
 
 

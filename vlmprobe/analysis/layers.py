@@ -125,7 +125,7 @@ class LayerMetrics:
         """
         check_shapes(orig, swap)
         if len(orig) != self._n:
-            raise ValueError(f"{len(orig)} pairs need as many categories, got {self._n}")
+            raise ValueError(f"{len(orig)} pairs need one category each, got {self._n}")
         with np.errstate(
             invalid="ignore", over="ignore"
         ):  # inf - inf: reported below, with the layer and the count
@@ -258,4 +258,4 @@ def _support_of_sets(
 def _check_lengths(n: int, **columns: Sequence[Any] | npt.NDArray[Any] | None) -> None:
     for name, column in columns.items():
         if column is not None and len(column) != n:
-            raise ValueError(f"{n} pairs need as many {name}, got {len(column)}")
+            raise ValueError(f"{n} pairs need {n} {name}, got {len(column)}")

@@ -73,7 +73,7 @@ def perspective_metrics(
     n = len(signed)
     for name, column in (("images", images), ("both_correct", both_correct)):
         if column is not None and len(column) != n:
-            raise ValueError(f"{n} pairs need as many {name}, got {len(column)}")
+            raise ValueError(f"{n} pairs need {n} {name}, got {len(column)}")
     if weights is None:
         weights = bootstrap_weights(images, n_resamples, seed)
     if weights.ndim != 2 or weights.shape[1] != n:
@@ -140,7 +140,7 @@ def _checked(
     """Validate the arguments and return the sign-corrected deltas."""
     signed = sign_corrected(deltas, categories)
     if len(perspectives) != len(signed):
-        raise ValueError(f"{len(signed)} pairs need as many perspectives, got {len(perspectives)}")
+        raise ValueError(f"{len(signed)} pairs need one perspective each, got {len(perspectives)}")
     strange = sorted({str(name) for name in categories if parse_category(name).axis is not Axis.DISTANCE})
     if strange:
         raise ValueError(f"only distance pairs (far, close) have a perspective, not {', '.join(strange)}")

@@ -90,7 +90,7 @@ def project_deltas(
 
 def _names(categories: Sequence[str], n: int) -> tuple[str, ...]:
     if len(categories) != n:
-        raise ValueError(f"{n} pairs need as many categories, got {len(categories)}")
+        raise ValueError(f"{n} pairs need {n} categories, got {len(categories)}")
     name_of = {name: str(parse_category(name)) for name in set(categories)}
     return tuple(name_of[name] for name in categories)
 

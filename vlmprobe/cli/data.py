@@ -34,7 +34,7 @@ def _group() -> None:
 def check(
     workspace: Workspace,
     *,
-    file: Annotated[Path, typer.Argument(help="A TSV in one of the two supported forms.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="TSV in EmbSpatial-Bench or ready-made form.", metavar="FILE")],
     max_per_category: MaxPerCategory = 200,
     output: Output,
 ) -> None:

@@ -31,7 +31,7 @@ def train(
         Path | None,
         typer.Option(
             "--out",
-            help="Folder for checkpoints and results; an unfinished training resumes.",
+            help="Folder for checkpoints and results; rerun to resume unfinished training.",
             metavar="DIR",
             callback=folder_to_make,
         ),
@@ -45,7 +45,7 @@ def train(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train the demo's tiny models from scratch: the base model, then one fine-tuning per scale."""
+    """Train the demo's tiny models from scratch: the base model, then one fine-tuned model per scale."""
     from vlmprobe.demo.training.config import read_config
     from vlmprobe.workflows.train import train_demo
 

@@ -23,7 +23,7 @@ def export(
     template: TemplateName = "published",
     layers: Layers = "",
     compress: Annotated[bool, typer.Option("--compress", help="Compress the NPZ files (slow).")] = False,
-    plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Draw the figures, too.")] = True,
+    plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Also draw the figures.")] = True,
     layout: Annotated[
         str, typer.Option("--format", help="results (the old layout) or parquet (every table).")
     ] = "results",
@@ -31,7 +31,7 @@ def export(
 ) -> None:
     """Write runs in the old layout of CSV, JSON and NPZ files, or every table as parquet.
 
-    Without --layers, five layers spread over the depth are used.
+    Without --layers, the command uses five layers spread evenly over the model.
     """
     from vlmprobe.workflows.export import export_parquet, export_results
 

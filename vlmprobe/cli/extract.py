@@ -26,7 +26,7 @@ def extract(
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            "--checkpoint", help="Folder or hub id; overrides the scale's own.", metavar="DIR_OR_ID"
+            "--checkpoint", help="Folder or hub id, instead of the scale's checkpoint.", metavar="DIR_OR_ID"
         ),
     ] = None,
     processor: Annotated[
@@ -41,7 +41,10 @@ def extract(
     options: ExtractionOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Run a checkpoint on every pair of a benchmark; store answers and hidden states. Resumes where it stopped."""
+    """Run a checkpoint on every pair of a benchmark; store answers and hidden states.
+
+    Interrupted? Rerun the same command; it resumes.
+    """
     from vlmprobe.workflows.extract import ExtractRequest
     from vlmprobe.workflows.extract import extract as run_extraction
 

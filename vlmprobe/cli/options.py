@@ -49,14 +49,14 @@ def folder_to_make(path: Path | None) -> Path | None:
                 break
             if place.exists() or place.is_symlink():
                 what = "is not a folder" if place.exists() else "is a broken link"
-                raise typer.BadParameter(f"{place} {what}; name another folder")
+                raise typer.BadParameter(f"{place} {what}; use another folder")
     except OSError as error:
-        raise typer.BadParameter(f"{path}: {error.strerror}; name another folder") from None
+        raise typer.BadParameter(f"{path}: {error.strerror}; use another folder") from None
     return path
 
 
 BenchmarkData = Annotated[
-    Path, typer.Option("--data", help="Benchmark: a TSV in one of the two supported forms.", metavar="FILE")
+    Path, typer.Option("--data", help="TSV in EmbSpatial-Bench or ready-made form.", metavar="FILE")
 ]
 MaxPerCategory = Annotated[
     int,
@@ -178,9 +178,9 @@ class ExtractionOptions:
     batch: Annotated[
         str, typer.Option("--batch-size", help="Pairs per batch, or auto.", metavar="N|auto")
     ] = "auto"
-    new: Annotated[
-        bool, typer.Option("--new", help="Start another run even if one with the same key exists.")
-    ] = False
+    new: Annotated[bool, typer.Option("--new", help="Start a new run even if an identical one exists.")] = (
+        False
+    )
     trust_remote_code: Annotated[
         bool,
         typer.Option("--trust-remote-code", help="Allow the checkpoint's own Python files to run."),

@@ -32,7 +32,7 @@ def plot(
 ) -> None:
     """Redraw every figure from the database and the stored hidden states; no model is loaded.
 
-    Without --layers, five layers spread over the depth are used.
+    Without --layers, the command uses five layers spread evenly over the model.
     """
     from vlmprobe.workflows.plot import PlotOptions, plots_folder
     from vlmprobe.workflows.plot import plot as run_plot

@@ -22,7 +22,7 @@ def query(
         str | None, typer.Argument(help="Query to run; without one, all queries are listed.")
     ] = None,
     parameters: Annotated[
-        list[str] | None, typer.Option("--param", help="A parameter; may be repeated.", metavar="K=V")
+        list[str] | None, typer.Option("--param", help="A name=value pair; may be repeated.", metavar="K=V")
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the SQL instead of running it.")] = False,
     output: Output,

@@ -20,12 +20,12 @@ def verify(
     repair: Annotated[
         bool,
         typer.Option(
-            "--repair", help="Repair what can be repaired: orphans, damage, data missing in MLflow."
+            "--repair", help="Recover orphaned shards, replace damaged ones, upload what MLflow lacks."
         ),
     ] = False,
     output: Output,
 ) -> None:
-    """Check every shard's hash and shape, its rows, and the database; the exit code is 1 if anything is wrong."""
+    """Check each shard's hash, shape and rows, and the database; the exit code is 1 if anything is wrong."""
     from dataclasses import asdict
 
     from vlmprobe.workflows.verify import verify as run_verify

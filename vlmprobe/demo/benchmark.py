@@ -29,12 +29,13 @@ _DATASHEET = """\
 # A benchmark of drawn scenes
 
 {n_rows} questions about the spatial relation of two objects, {per_category} for each of {categories}.
-Each has an image of its own: {size} x {size} pixels, RGB, a drawn scene of {objects} colored solids on a
-checkered plane. Nothing in it is a photograph or comes from people.
+Each has its own image ({size} x {size} pixels, RGB): a drawn scene of {objects} colored solids on a checkered
+plane. The benchmark contains no photographs and no data from people.
 
 * `{tsv}`: one row per question in the layout of EmbSpatial-Bench: {columns}.
-  `image` is a PNG in base64, `answer` the letter of the right option. The category is what the first named
-  object is to the second; in far and close rows, it is what the right option is to the other object listed.
+  `image` is a PNG in base64, `answer` the letter of the correct option. The category says where the first
+  named object is relative to the second; in far and close rows, where the correct option is relative to the
+  other listed object.
 * `{boxes}`: per question the names and boxes of all objects ([x, y, width, height] in pixels, clipped to the
   image, shadows left out).
 * Seed {seed}. The truth comes from the scenes' geometry, not from an annotator.
@@ -44,10 +45,10 @@ checkered plane. Nothing in it is a photograph or comes from people.
 * Balance: in {n_counter} of {n_rows} rows, spread evenly over the categories, the farther object is the lower
   one in the image (counter); in the others it is the higher one (consistent). Counter rows of each category:
   {counter_by_category}.
-* Options are shuffled (right under A, B, C, D: {by_letter}); names are distinct within an image.
+* Options are shuffled (correct answers under A, B, C, D: {by_letter}); names are distinct within an image.
 
-What it is for: a first look at the tool, tests, and models trained on such scenes. Scores on it say nothing
-about photographs.
+Use it to try the tool, to test, and to evaluate models trained on such scenes. Scores on it say nothing about
+photographs.
 
 Recreate it with:
 

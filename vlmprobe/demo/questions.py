@@ -96,9 +96,9 @@ def benchmark_rows(
 
     """
     if pairs_per_category < 1:
-        raise UsageError(f"pairs per category is {pairs_per_category}; it has to be 1 or more")
+        raise UsageError(f"pairs per category: {pairs_per_category}; use 1 or more")
     if pairs_per_category > _MOST_PAIRS:
-        raise UsageError(f"pairs per category is {pairs_per_category}; it has to be {_MOST_PAIRS} at most")
+        raise UsageError(f"pairs per category: {pairs_per_category}; use at most {_MOST_PAIRS}")
     if not 0.0 <= counter_share <= 1.0:
         raise UsageError(f"counter share is {counter_share}; it has to be between 0 and 1")
     if seed < 0:

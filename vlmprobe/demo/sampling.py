@@ -77,7 +77,7 @@ def sample_scenes(
     else:
         raise UsageError(
             f"no scene of {present[missing[0]].sum()} objects fits the margins after {_DRAWS * _MAX_ROUNDS} draws; "
-            "ask for smaller margins or fewer objects"
+            "use smaller margins or fewer objects"
         )
     return SceneBatch(
         **floats,

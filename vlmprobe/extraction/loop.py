@@ -246,8 +246,9 @@ class Extraction:
             if self._last_passed < batch.number < failed.number and batch.for_quads == failed.for_quads
         ]
         note = (
-            f"the fast path disagreed with plain forwards at batch {failed.number}: {len(suspects) + 1} batches "
-            "were redone, and the rest run on slower plain forwards (numbers in table certificates)"
+            f"the fast path disagreed with plain forward passes at batch {failed.number}: "
+            f"{len(suspects) + 1} batches were redone, and the rest use slower plain forward passes "
+            "(see table certificates)"
         )
         self.notes.append(note)
         self._console.warn(note)

@@ -238,7 +238,8 @@ def _quad_lines(quads: QuadSet) -> list[str]:
     if quads.problems:
         first = quads.problems[0]
         lines.append(
-            f"the boxes do not fit {len(quads.problems)} rows (line {first.line}: {first.what}: {first.why})"
+            f"the boxes do not match {len(quads.problems)} rows; the first is "
+            f"line {first.line}: {first.what}: {first.why}"
         )
     return lines
 
@@ -257,7 +258,10 @@ def _dataset_lines(dataset: Dataset) -> list[str]:
 def resume_line(run: Run, done: int, total: int, adopted: int) -> str:
     """Describe how much of a run is done; ``adopted`` counts its shards that were found without rows."""
     if run.status == "complete" and done == total:
-        return f"{run.name}: complete already, all {total} pairs reused (run {run.run_id}); pass --new to extract again"
+        return (
+            f"{run.name}: already complete, all {total} pairs reused (run {run.run_id}); "
+            "pass --new to extract again"
+        )
     found = f", {adopted} shards recovered from the spool" if adopted else ""
     return f"{run.name}: resuming run {run.run_id}: {done} of {total} pairs reused{found}"
 

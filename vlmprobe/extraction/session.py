@@ -161,7 +161,7 @@ class RunSession:
         except KeyboardInterrupt:
             interrupted = True
             self._console.warn(
-                "stopping: saving finished work (press Ctrl-C again to exit now and leave it to the next run)"
+                "stopping: saving finished work (press Ctrl-C again to exit now; the next run then saves it)"
             )
             extraction.flush()
         except BaseException:
@@ -171,7 +171,7 @@ class RunSession:
                 self._set_status("failed")
             raise
         if committer.pending:
-            self._console.say(f"waiting for rows of shards on disk to be written ({committer.pending})")
+            self._console.say(f"waiting until the rows of {committer.pending} shards are in the database")
         try:
             self._delivery = committer.close()
         except KeyboardInterrupt:

@@ -92,7 +92,7 @@ def _family(name: str, value: Any, known: FamilyEntry | None, file: Path) -> Fam
         said = (
             "unknown architecture"
             if "architecture" in table
-            else "set architecture, because no family is called"
+            else "set architecture; there is no family named"
         )
         raise InputError(f"{file}: {where}: {said} {shown(architecture)}; known: {', '.join(family_names())}")
     scales = dict(before.scales)
@@ -117,9 +117,7 @@ def _environment(table: dict[str, Any], where: str, file: Path) -> Environment |
     if not given:
         return None
     if "python" not in table:
-        raise InputError(
-            f'{file}: {where}: {given[0]} belongs to another Python; set that, too: python = "/path/to/bin/python"'
-        )
+        raise InputError(f'{file}: {where}: {given[0]} needs python; add python = "/path/to/bin/python"')
     timeout = table.get("timeout", DEFAULT_TIMEOUT_S)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
         raise InputError(

@@ -77,7 +77,7 @@ def compare(
     if exact is not None and (exact.pair_ids != plain.pair_ids or exact.states.shape != plain.states.shape):
         raise ValueError("the exact run holds other pairs or shapes than the two to compare")
     if fast.states.shape[0] != len(layers):
-        raise ValueError(f"{len(layers)} layers named for states of {fast.states.shape[0]}")
+        raise ValueError(f"{len(layers)} layer numbers for states of {fast.states.shape[0]} layers")
     ours = to_float32(fast.states, fast.dtype).astype(np.float64)
     theirs = to_float32(plain.states, plain.dtype).astype(np.float64)
 

@@ -61,10 +61,10 @@ def _of_folder(folder: Path, *, weights: bool) -> str:
         if weights or path.suffix not in _WEIGHTS
     )
     if weights and not any(path.suffix in _WEIGHTS for _, path in parts):
-        raise ModelError(f"{folder}: no weight file in it (*.safetensors, *.bin, *.pt)")
+        raise ModelError(f"{folder}: no weight file (*.safetensors, *.bin, *.pt); use a checkpoint folder")
     if not parts:
         raise ModelError(
-            f"{folder}: no tokenizer or image processor in it; pass another folder with --processor"
+            f"{folder}: no tokenizer or image processor here; pass another folder with --processor"
         )
     total = hashlib.sha256()
     for name, path in parts:
@@ -97,7 +97,7 @@ def _of_hub(repository: str, revision: str | None, cache_dir: Path | None) -> st
     try:
         # Query the hub before the cache: a branch may have moved since, and loading would follow it.
         commit = huggingface_hub.model_info(repository, revision=revision, timeout=10).sha
-        reason = "it names no commit"
+        reason = "the hub returned no commit"
     except HFValidationError as error:
         raise ModelError(f"{repository!r} is neither a local folder nor a valid hub id") from error
     except Exception as error:  # noqa: BLE001  (the hub's HTTP client changes its exceptions with its version)

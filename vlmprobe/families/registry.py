@@ -62,7 +62,7 @@ def conflict(name: str) -> str | None:
     packages = {point.dist.name if point.dist else point.module.partition(".")[0] for point in points}
     if name in _OWN:
         packages.add("vlmprobe")
-    return f"offered by {' and by '.join(sorted(packages))}" if len(packages) > 1 else None
+    return f"registered by {' and by '.join(sorted(packages))}" if len(packages) > 1 else None
 
 
 def load_family_class(name: str) -> type[Family]:

@@ -232,6 +232,6 @@ def _resolve(checkpoint: str) -> str:
     if not folder.is_dir():
         there = ", ".join(sorted(path.name for path in bundled.glob("*") if path.is_dir())) or "none"
         raise ModelError(
-            f"no bundled checkpoint {name!r}; there are: {there}; reinstall vlmprobe if one is missing"
+            f"no bundled checkpoint {name!r}; available: {there}; reinstall vlmprobe if one is missing"
         )
     return str(folder)

@@ -200,7 +200,7 @@ class WorkerProcess:
                 return
             how = _how_it_ended(process.wait(_GRACE_S))
         except subprocess.TimeoutExpired:
-            how = "did not answer like a worker"
+            how = "did not start as a worker process"
         except TimeoutError:
             how = "printed nothing"
         process.kill()
@@ -209,7 +209,7 @@ class WorkerProcess:
             thread.join(_GRACE_S)
         words = f" ({self._stderr[-1][:300]})" if self._stderr else ""
         self._ended = (
-            f"{how}{words} and is not a Python that can serve a model; fix python in [families.{self._family}] "
+            f"{how}{words}; it cannot run this family's models; fix python in [families.{self._family}] "
             "of vlmprobe.toml"
         )
         raise WorkerError(f"family {self._family!r}: {self._environment.python} {self._ended}")

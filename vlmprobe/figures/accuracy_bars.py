@@ -85,7 +85,7 @@ def accuracy_bars(
         for panel in panels[len(series) :]:
             panel.set_axis_off()
     for panel in grid[:, 0]:
-        frame.label_y(panel, "answered right\n(share of pairs)")
+        frame.label_y(panel, "answered correctly\n(share of pairs)")
     frame.legend(figure, [*_kind_handles(_KINDS), _guess_handle()], "questions")
     default = f"Accuracy by axis and scale{'' if len(families) > 1 else f': {families[0]}'}"
     frame.head(figure, default if title is None else title)
@@ -128,7 +128,7 @@ def category_validity_bars(
         for label, point in zip(panel.get_xticklabels(), shown, strict=True):
             label.set_color(theme.FAINT if point.reliable is False else theme.INK)
     for panel in panels[::columns]:
-        frame.label_y(panel, "answered right\n(share of pairs)")
+        frame.label_y(panel, "answered correctly\n(share of pairs)")
     handles = [*_kind_handles(_KINDS[:2]), _guess_handle()]
     if any(point.reliable is False for point in points):
         handles.append(validity.handle(line=False))

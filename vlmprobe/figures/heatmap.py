@@ -83,7 +83,7 @@ def similarity_heatmap(
         bar = figure.colorbar(mesh, ticks=[-1, -0.5, 0, 0.5, 1], **bar_at)
         bar.ax.tick_params(labelsize=theme.TICK_SIZE, labelfontfamily=theme.FONT, color=theme.FAINT)
         bar.outline.set_visible(False)
-        note = f";\npale, {validity.CROSS}: answered right less than half of the time" if any_faded else ""
+        note = f";\npale, {validity.CROSS}: answered correctly less than half the time" if any_faded else ""
         frame.label_y(bar.ax, f"cosine of mean deltas (hatched: no data{note})")
     frame.head(figure, title)
     return figure

@@ -131,7 +131,7 @@ def alignment_over_layers(
     scales, seen = {_scale(curve) for curve in curves}, set()
     for scale in map(_scale, controls):
         if scale in seen or scale not in scales:
-            problem = "two controls" if scale in seen else "a control and no curve"
+            problem = "two controls" if scale in seen else "a control but no curve"
             raise UsageError(f"alignment_over_layers: {problem} for {' @ '.join(scale)}; pass one of each")
         seen.add(scale)
     return _draw(_by_scale(curves, figure), curves, controls, limits, None, title)

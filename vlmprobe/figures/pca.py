@@ -150,8 +150,8 @@ def _check(what: str, cloud: PointCloud, components: int) -> None:
     shape = cloud.points.shape
     if len(shape) != 2 or shape[1] < components or len(cloud.explained) < components:
         raise UsageError(
-            f"{what}: the points of {_name(cloud)} are {shape} with {len(cloud.explained)} shares of the variance, "
-            f"not (N, {components}) and {components}; project on {components} components"
+            f"{what}: {_name(cloud)} has points of shape {shape} and {len(cloud.explained)} variance shares; "
+            f"expected (N, {components}) and {components}; project onto {components} components"
         )
     if len(cloud.labels) != shape[0] or len(cloud.sides) not in {0, shape[0]}:
         raise UsageError(

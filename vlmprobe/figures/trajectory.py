@@ -88,7 +88,7 @@ def accuracy_trajectory(
     handles = [training.handle(look, theme.target_title(name)) for name, look in looks.items()]
     handles.append(training.guess_handle("guessed (0.5; both: 0.25)"))
     if any(one.hollow for one in readings["acc_both"]):
-        handles.append(training.hollow_handle("a side right less\nthan half of the time"))
+        handles.append(training.hollow_handle("a side correct less\nthan half the time"))
     frame.legend(figure, handles, kind)
     frame.head(figure, f"Accuracy over scales by {kind}" if title is None else title)
     return _staggered(figure)
@@ -135,13 +135,13 @@ def peaks_over_scales(
         figure,
         [
             _Column("largest value", entry_of(peaks[0].metric).label, readings, limits),
-            _Column("where it is", "decoder layer", layers, whole=True),
+            _Column("layer of that value", "decoder layer", layers, whole=True),
         ],
         looks,
     )
     handles = [training.handle(look, theme.target_title(name)) for name, look in looks.items()]
     if any(one.hollow for one in readings):
-        handles.append(training.hollow_handle("answered right less\nthan half of the time"))
+        handles.append(training.hollow_handle("answered correctly less\nthan half the time"))
     frame.legend(figure, handles, "target")
     default = f"Peak over layers: {theme.metric_title(entry_of(peaks[0].metric), peaks[0].subset)}"
     frame.head(figure, default if title is None else title)
@@ -188,7 +188,7 @@ def ablation(
     )
     handles = [training.handle(look, theme.target_title(series)) for series, look in looks.items()]
     frame.legend(figure, [*handles, training.guess_handle("both guessed (0.25)")], "axis")
-    frame.head(figure, f"Training against accuracy, and against {name}" if title is None else title)
+    frame.head(figure, f"Accuracy and {name} over training" if title is None else title)
     return _staggered(figure)
 
 

@@ -25,7 +25,7 @@ Unreliable = Mapping[tuple[str, str], Collection[str]]
 
 #: Appended to a name, and the shape of a mark.
 CROSS = "\N{MULTIPLICATION SIGN}"
-NOTE = f"pale, {CROSS}: answered right\nless than half of the time"
+NOTE = f"pale, {CROSS}: answered correctly\nless than half the time"
 
 
 def faded_categories(unreliable: Unreliable | None, family: str, scale: str) -> frozenset[str]:

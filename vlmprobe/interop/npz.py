@@ -140,7 +140,7 @@ class NpzReader:
     @contextmanager
     def _open(self, key: str) -> Iterator[IO[bytes]]:
         if key not in self._members:
-            raise InputError(f"{self.path}: {key} is missing; it has {_listed(self.keys)}")
+            raise InputError(f"{self.path}: {key} is missing; the file has {_listed(self.keys)}")
         try:
             with self._archive.open(self._members[key]) as file:
                 yield file

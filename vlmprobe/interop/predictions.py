@@ -46,7 +46,7 @@ def read_predictions(path: Path) -> dict[str, Prediction]:
         columns = reader.fieldnames or []
         if missing := [name for name in _NEEDED if name not in columns]:
             raise InputError(
-                f"{path}: column {missing[0]} is missing; it has {', '.join(columns)[:200] or 'none'}"
+                f"{path}: column {missing[0]} is missing; the file has {', '.join(columns)[:200] or 'none'}"
             )
         found: dict[str, Prediction] = {}
         for row in reader:

@@ -115,7 +115,8 @@ def _read_scale(model: Path, family: str, scale: str, max_bytes: int) -> Importe
     path = model / "npz" / f"vectors_{scale}.npz"
     if not path.is_file():
         raise InputError(
-            f"{path} is missing, but other files of scale {scale} are there; copy it here, or name the scales to import"
+            f"{path} is missing, but other files of scale {scale} are there; copy it here, or "
+            "choose the scales to import with --scale"
         )
     vectors = read_vectors(path, max_bytes)
     names = (f"predictions_{scale}_{TAGS[Subset.ALL]}.csv", f"predictions_{scale}.csv")

@@ -116,7 +116,7 @@ def _layers(npz: NpzReader, *starts: str) -> list[int]:
     layers = sorted({int(match[1]) for key in npz.keys for form in forms if (match := form.fullmatch(key))})
     if not layers:
         found = ", ".join(npz.keys[:8]) or "no array at all"
-        raise InputError(f"{npz.path}: has no layer: {starts[0]}0 or the like is missing; it has {found}")
+        raise InputError(f"{npz.path}: no layers ({starts[0]}0 or similar); the file has {found}")
     for layer in layers:
         for start in starts:
             if f"{start}{layer}" not in npz:
@@ -230,7 +230,7 @@ def _verdicts(npz: NpzReader, key: str, n: int) -> tuple[bool, ...] | None:
     verdicts = [parse_verdict(str(value)) for value in array.tolist()]
     known = [verdict for verdict in verdicts if verdict is not None]
     if len(known) != n:
-        raise InputError(f"{npz.path}: {key} holds something other than true and false")
+        raise InputError(f"{npz.path}: {key} must hold only true and false")
     return tuple(known)
 
 

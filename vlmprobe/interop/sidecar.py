@@ -64,7 +64,7 @@ def add_known(path: Path, data: ScaleData) -> ScaleData:
     found = content.member("format")
     if found.value != FORMAT or isinstance(found.value, bool):
         raise found.error(
-            f"is {str(found.value)[:40]}; this vlmprobe reads {FORMAT}, so update it, or {_AGAIN}"
+            f"is {str(found.value)[:40]}; this version reads {FORMAT}; update vlmprobe, or {_AGAIN}"
         )
     listed = content.member("pairs").items()
     if [each.text("pair_id") for each in listed] != [pair.pair_id for pair in data.pairs]:

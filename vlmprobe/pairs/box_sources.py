@@ -90,7 +90,7 @@ def _parquet_rows(path: Path) -> Iterator[object]:
 
 
 def _hub_rows(source: str, *, is_folder: bool) -> Iterator[object]:
-    where = f"folder {source}" if is_folder else f"no file {source!r}; as a hub dataset it"
+    where = f"folder {source}" if is_folder else f"no file {source!r}; the hub dataset of that name"
     try:
         import datasets
     except ImportError:

@@ -103,8 +103,9 @@ def read_boxes(source: str | os.PathLike[str]) -> Boxes:
             problems.append(BoxProblem(n_rows, bad.what, str(bad)))
             if len(problems) > _MAX_PROBLEMS:
                 raise InputError(
-                    f"{source}: more than {_MAX_PROBLEMS} rows give no boxes, the first is row {problems[0].row} "
-                    f"({problems[0].what}: {problems[0].why}); is it a file of boxes?"
+                    f"{source}: more than {_MAX_PROBLEMS} rows give no boxes; the first is row "
+                    f"{problems[0].row} "
+                    f"({problems[0].what}: {problems[0].why}); use a file of boxes"
                 ) from None
             continue
         of_question = gathered.setdefault(question_id, {})
@@ -132,7 +133,7 @@ class _BadRowError(Exception):
 
 def _read_row(row: object) -> tuple[str, list[tuple[str, Box]]]:
     if not isinstance(row, dict):
-        raise _BadRowError("row", f"{_short(row)} where an object with question_id and objects is needed")
+        raise _BadRowError("row", f"{_short(row)} is not an object with question_id and objects")
     question_id = _question_id(row.get("question_id"))
     return question_id, [(_name(name), _box(bbox)) for name, bbox in _named_boxes(row.get("objects"))]
 

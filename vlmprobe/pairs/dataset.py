@@ -83,8 +83,8 @@ class Dataset:
             return None
         if self.template == AS_WRITTEN:
             raise UsageError(
-                f"{self.path} spells its questions out ({self.form} form), so it cannot be used with template "
-                f"{template}; leave the template out"
+                f"{self.path} contains its own questions ({self.form} form), so it cannot be used with "
+                f"template {template}; omit the template"
             )
         return wanted
 
@@ -257,7 +257,7 @@ def _unreadable(path: Path, error: OSError) -> str:
 def _too_many(path: Path, first: RowProblem) -> str:
     return (
         f"{path}: more than {MAX_PROBLEMS} rows give no pair, the first on line {first.line} "
-        f"({first.what}: {first.why}); is it a benchmark?"
+        f"({first.what}: {first.why}); use a benchmark file"
     )
 
 

@@ -111,7 +111,7 @@ def link_quads(dataset: Dataset, boxes: Boxes) -> QuadSet:
 
 def _objects(pair: SwapPair) -> tuple[str, str]:
     if pair.subject is None or pair.reference is None:
-        raise RowRejectedError("no_objects", "the row spells its questions out and names no objects")
+        raise RowRejectedError("no_objects", "the row has its own questions and names no objects")
     return pair.subject, pair.reference
 
 
@@ -133,7 +133,7 @@ def _outside(pair: SwapPair, boxes: Mapping[str, Box]) -> list[RowProblem]:
         x, y = box.center
         if not (0 <= x <= width and 0 <= y <= height):
             why = f"the center of {name[:60]!r}, ({x:g}, {y:g}), is outside the {width} x {height} image"
-            return [RowProblem(pair.line, "box", f"{why}; boxes must be in its pixels")]
+            return [RowProblem(pair.line, "box", f"{why}; boxes must be in image pixels")]
     return []
 
 

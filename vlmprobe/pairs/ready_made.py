@@ -41,7 +41,7 @@ class ReadyMadeForm:
         category = read_category(cells, "category", "category")
         group = cells["group"].strip().lower()
         if group and group != category.axis:
-            why = f"group {group[:40]!r}, but {category} is {category.axis}"
+            why = f"group {group[:40]!r}, but category {category} belongs to {category.axis}"
             raise RowRejectedError("group", why, "group")
         for column, expected in (
             ("original_answer", category),

@@ -118,7 +118,7 @@ def parse_row(content: bytes) -> list[str]:
     except csv.Error as error:
         raise ValueError(str(error)) from None
     if len(rows) != 1:
-        raise ValueError(f"{len(rows)} rows where there was one")
+        raise ValueError(f"one row was split into {len(rows)}")
     return rows[0]
 
 

@@ -109,8 +109,8 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
     if is_here:
         if check and _sha256(path) != place.sha256:
             raise VlmprobeError(
-                f"{path}: damaged: its hash differs from the one it was written with; run 'vlmprobe "
-                "verify' to see what can be done"
+                f"{path} is damaged (its hash has changed since it was written); run 'vlmprobe verify' to "
+                "see what can be done"
             )
         return path
     cached = cache / run_id / path.name
@@ -119,8 +119,8 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
     if not cached.exists():
         if place.artifact_uri is None:
             raise VlmprobeError(
-                f"shard {place.number} of run {place.run_id} is gone: {path} does not exist "
-                "and MLflow never had it; extract the run again with --new"
+                f"shard {place.number} of run {place.run_id} is lost: {path} does not exist "
+                "and was never uploaded to MLflow; extract the run again with --new"
             )
         cached.parent.mkdir(parents=True, exist_ok=True)
         # Into another folder first: a crash or a second process must not find half a file.
@@ -128,7 +128,7 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
             fetched = tracker.download(place.artifact_uri, Path(folder))
             if _sha256(fetched) != place.sha256:
                 raise DamagedCopyError(
-                    f"shard {place.number} of run {place.run_id} came back damaged from MLflow; try again"
+                    f"shard {place.number} of run {place.run_id} was damaged in the download; try again"
                 )
             fetched.replace(cached)
     return cached

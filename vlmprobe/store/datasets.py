@@ -157,7 +157,7 @@ def register_quads(connection: Connection, dataset: Dataset, quads: QuadSet) -> 
     before: dict[str, Any] | None = json.loads(stored) if stored else None
     if before and _fitted(before["counts"]) and before.get("digest") != digest:
         raise UsageError(
-            f"these boxes give other quads for {dataset.name} than an earlier command did "
+            f"these boxes yield different quads for {dataset.name} than an earlier command's "
             f"({_counts(before['counts'])} then, {_counts(quads.counts)} now); pass the same boxes, or keep "
             "the two studies apart with --home"
         )

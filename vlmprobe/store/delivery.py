@@ -115,7 +115,7 @@ def _send(storage: Storage, mlflow_run_id: str, run_id: str, metrics: Sequence[S
 def warn_offline(warn: Callable[[str], None], problem: str) -> None:
     """Warn that MLflow is not up to date, and name the command that delivers the rest."""
     warn(
-        f"{problem}; everything is saved in the database and the spool; deliver it later with 'vlmprobe sync'"
+        f"{problem}; everything is saved in the database and the spool; upload it later with 'vlmprobe sync'"
     )
 
 

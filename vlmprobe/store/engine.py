@@ -105,7 +105,7 @@ class Database:
             shown = without_password(str(self.path))
             raise DatabaseError(
                 f"no database at {shown}; create one with 'vlmprobe demo' or 'vlmprobe extract', "
-                "or name another with --home"
+                "or use another with --home"
             )
 
     @contextmanager
@@ -139,9 +139,7 @@ class Database:
     def _alone(self) -> Iterator[None]:
         with self._threads:
             if self._busy:
-                raise RuntimeError(
-                    "a transaction inside another one of the same thread would wait for itself"
-                )
+                raise RuntimeError("a thread cannot open a transaction inside another one")
             self._busy = True
             try:
                 yield
@@ -153,7 +151,10 @@ class Database:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseError(f"cannot create the folder of {self.path}: {error.strerror}") from error
+            raise DatabaseError(
+                f"cannot create the folder of {self.path}: {error.strerror}; use another with "
+                "--home or VLMPROBE_DATABASE_URL"
+            ) from error
         pause = _FIRST_PAUSE_S
         with self._alone():
             while True:
@@ -187,17 +188,17 @@ class Database:
         if holder not in self._warned and self._warn is not None:
             self._warned.add(holder)
             self._warn(
-                f"{self.path} is held by {holder}; waiting for it (close that DuckDB session to continue)"
+                f"{self.path} is in use by {holder}; waiting for it (close that DuckDB session to continue)"
             )
 
 
 def explain_failure(path: Path, text: str) -> str:
     """Explain to the user why DuckDB cannot open a file; ``text`` is DuckDB's own message."""
     if path.is_file() and path.stat().st_size == 0:
-        return f"{path} is an empty file; delete it or name another with --home or VLMPROBE_DATABASE_URL"
+        return f"{path} is an empty file; delete it or use another with --home or VLMPROBE_DATABASE_URL"
     # DuckDB opens SQLite's files, and those of others, by extensions, which are switched off.
     if "not a valid DuckDB database" in text or "sqlite" in text.lower() or "external extensions" in text:
-        return f"{path} is not a DuckDB database; name another with --home or VLMPROBE_DATABASE_URL"
+        return f"{path} is not a DuckDB database; use another with --home or VLMPROBE_DATABASE_URL"
     if "is a directory" in text.lower() or path.is_dir():
         return f"{path} is a folder; VLMPROBE_DATABASE_URL needs a file"
     return f"cannot open {path}: {first_line(text)}"

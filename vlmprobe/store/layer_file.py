@@ -138,6 +138,6 @@ def _length_of_tensors(header: dict[str, Any]) -> int:
             raise ValueError("a shape is not a list of sizes")
         size = math.prod(entry["shape"]) * np.dtype(_NUMPY_DTYPE[entry["dtype"]]).itemsize
         if entry["data_offsets"] != [end, end + size]:
-            raise ValueError("the tensors do not lie one after the other")
+            raise ValueError("the tensors are not stored one after another")
         end += size
     return end

@@ -32,8 +32,8 @@ def is_versioned(tables: Iterable[str]) -> bool:
     names = sorted(tables)
     if names and "alembic_version" not in names:
         raise DatabaseError(
-            f"this DuckDB file is not a vlmprobe database (it holds {', '.join(names[:5])}); name another with "
-            "--home or VLMPROBE_DATABASE_URL"
+            f"this DuckDB file is not a vlmprobe database (it holds {', '.join(names[:5])}); use another "
+            "with --home or VLMPROBE_DATABASE_URL"
         )
     return bool(names)
 
@@ -53,5 +53,5 @@ def check_revision(path: Path, revision: str | None) -> None:
             f"{path} has schema {revision}, newer than this vlmprobe ({SCHEMA_REVISION}); upgrade vlmprobe"
         )
     raise StaleSchemaError(
-        f"{path} has schema {revision}, this vlmprobe needs {SCHEMA_REVISION}; run 'vlmprobe db upgrade'"
+        f"{path} has schema {revision}, but this vlmprobe needs {SCHEMA_REVISION}; run 'vlmprobe db upgrade'"
     )

@@ -93,8 +93,8 @@ def run_sql(
     """
     if not 0 < timeout_s <= _LONGEST_S or not 0 <= max_rows <= _MOST_ROWS:
         raise UsageError(
-            f"a query cannot run with a timeout of {timeout_s:g} s and {max_rows} rows; use a timeout above 0, up to "
-            f"{_LONGEST_S:.0f} s, and 0 to {_MOST_ROWS} rows"
+            f"--timeout {timeout_s:g} or --max-rows {max_rows} is out of range; use a timeout above 0 "
+            f"and up to {_LONGEST_S:.0f} s, and 0 to {_MOST_ROWS} rows"
         )
     try:
         sql.encode()
@@ -137,14 +137,16 @@ def _run_child(request: str, timeout_s: float) -> dict[str, Any]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return {"kind": "limit", "error": f"the query took longer than {timeout_s:g} s and was stopped"}
+        error = f"the query took longer than {timeout_s:g} s and was stopped; use 'vlmprobe sql --timeout'"
+        return {"kind": "limit", "error": error}
     if done.returncode != 0 or not done.stdout:
         lines = done.stderr.strip().splitlines()
         if done.returncode == 1 and lines and not lines[-1].startswith("MemoryError"):
             return {"kind": "limit", "error": f"the query's process failed: {lines[-1]}"}
         return {
             "kind": "limit",
-            "error": f"the query was stopped at its limits ({_MEMORY_MIB} MiB of memory, {timeout_s:g} s)",
+            "error": f"the query reached its limits ({_MEMORY_MIB} MiB of memory, {timeout_s:g} s); "
+            "select less",
         }
     reply: dict[str, Any] = json.loads(done.stdout)
     return reply
@@ -169,7 +171,8 @@ def _encoded(answer: dict[str, Any]) -> str:
     text = json.dumps(answer)
     if len(text) <= _MAX_REPLY:
         return text
-    error = f"the answer has more than {_MAX_REPLY // 2**20} MiB; select fewer rows, fewer columns or shorter texts"
+    limit = _MAX_REPLY // 2**20
+    error = f"the result is larger than {limit} MiB; select fewer rows, fewer columns or shorter texts"
     return json.dumps({"kind": "limit", "error": error})
 
 
@@ -198,7 +201,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     except (duckdb.OutOfMemoryException, MemoryError):
         return {
             "kind": "limit",
-            "error": f"the query needs more than {_MEMORY_MIB} MiB of memory and was stopped",
+            "error": f"the query needs more than {_MEMORY_MIB} MiB of memory; select less",
         }
     except (duckdb.Error, RuntimeError, ValueError, TypeError, ArithmeticError) as error:
         return {"kind": "sql", "error": _one_line(error)}
@@ -235,7 +238,7 @@ def _checked(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
         raise ValueError(_ONLY_READS)
     refused = sorted(_called(connection, select) & REFUSED)
     if refused:
-        raise ValueError(f"{refused[0]} may not be called; the database is read-only here")
+        raise ValueError(f"{refused[0]} is not allowed; the database is read-only here")
     return explain + select
 
 

@@ -218,8 +218,8 @@ _OWN = {
                 InReport(
                     "accuracy",
                     "Both questions right, by scale",
-                    "A pair counts if both the original and the swapped question are answered right. Bars are 95 % "
-                    "Wilson bounds.",
+                    "A pair counts if both the original and the swapped question are answered correctly. "
+                    "Bars are 95 % Wilson bounds.",
                 ),
             ),
         ),
@@ -239,7 +239,7 @@ _OWN = {
                     DELTA_SIMILARITY.name,
                     "Cosines between the categories' mean deltas",
                     "At the layer where the axes are most coherent on average. Opposites should be near -1, different "
-                    "axes near 0; above/far and below/close near 1 is entanglement.",
+                    "axes near 0; above/far or below/close near 1 shows entanglement.",
                 ),
             ),
         ),

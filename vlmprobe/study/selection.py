@@ -83,7 +83,7 @@ class Selection:
                 for run in everything
             }
         )
-        raise UsageError(f"no complete run matches; there are: {', '.join(there)}")
+        raise UsageError(f"no complete run matches; existing runs: {', '.join(there)}")
 
     def newest(self, workspace: Workspace, template: str) -> Chosen:
         """Return the newest analyzed run of each scale under a template; report the other candidates.
@@ -177,7 +177,7 @@ def of_template(found: Sequence[Run], template: str) -> tuple[list[Run], list[st
     listed = "; ".join(f"{name} ({', '.join(dict.fromkeys(runs))})" for name, runs in others.items())
     if not kept:
         raise UsageError(
-            f"no run with template {template} matches; there are: {listed}; choose with --template NAME"
+            f"no run with template {template} matches; available: {listed}; choose with --template NAME"
         )
     notes = [f"there are also runs with other templates: {listed}; show them with --template NAME"]
     return kept, notes if others else []

@@ -59,7 +59,7 @@ def export_results(
     """
     if get_template(template).asks_whether is not None:
         raise UsageError(
-            f"template {template} cannot be exported: in the old layout a right answer is a category, not yes or no; "
+            f"template {template} cannot be exported: the old layout stores categories, not yes or no; "
             "write every run with 'vlmprobe export DIR --format parquet'"
         )
     runs = selection.newest(workspace, template).runs

@@ -71,7 +71,7 @@ def ui_server(settings: Settings, *, host: str, port: int, auth: bool) -> UiServ
         passwords = open_passwords(settings.home)
         command += ["--app-name", "basic-auth"]
         environment |= passwords.environment
-        notes.append(f"the user is {USER!r}, the password is in {passwords.file}")
+        notes.append(f"the user is {USER!r}, and the password is in {passwords.file}")
     elif not _is_loopback(host):
         notes.append(
             f"listening on {host}: anyone who can reach port {port} of this machine can read, change and delete "

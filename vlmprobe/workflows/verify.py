@@ -167,7 +167,7 @@ class _OneRun:
         orphans = [path for path in files if path.suffix == ".partial" or int(path.stem) not in known]
         if not orphans:
             return
-        problem = f"{len(orphans)} shards without rows after a crash, the first is {orphans[0].name}"
+        problem = f"{len(orphans)} shards have no rows after a crash; the first is {orphans[0].name}"
         if not self._repair:
             self._found(
                 self._spool,
@@ -181,7 +181,7 @@ class _OneRun:
             self._found(self._spool, f"{problem}; {error}", f"run {_REPAIR} again once it is readable")
             return
         self._found(
-            self._spool, problem, f"{adopted} got their rows; incomplete ones were removed", repaired=True
+            self._spool, problem, f"{adopted} now have rows; incomplete ones were removed", repaired=True
         )
 
     def _check_shards(self, *, repair: bool) -> None:
@@ -243,7 +243,7 @@ class _OneRun:
             return
         in_mlflow = place.artifact_uri is not None
         if not repair and in_mlflow and path.exists():
-            self._found(path, problem, f"run {_REPAIR} to restore MLflow's copy of it")
+            self._found(path, problem, f"run {_REPAIR} to restore it from MLflow")
             return
         if repair and in_mlflow and path.exists():
             aside = path.with_suffix(".damaged")
@@ -262,7 +262,7 @@ class _OneRun:
                 self._found(
                     path,
                     problem,
-                    f"MLflow's copy was restored; the damaged file is now {aside.name}",
+                    f"restored from MLflow; the damaged file was renamed to {aside.name}",
                     repaired=True,
                 )
                 if self._is_extracted:

@@ -50,17 +50,17 @@ def test_steps_follow_from_the_number_of_relation_questions() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sed = 1", "unknown key 'sed'; known here: .*seed"),
+        ("sed = 1", "unknown key 'sed'; known keys: .*seed"),
         ("[vanilla]\nstep = 1", "unknown key 'vanilla.step'"),
         ("[vanilla]\nsteps = 0", "vanilla.steps is 0; it has to be 1 or more"),
         ("[vanilla]\nsteps = 1.5", "vanilla.steps is 1.5; it has to be a whole number"),
         ("vanilla = 3", "vanilla has to be a table"),
         (
             "[fine_tuning]\nconsistent_share = 1.5",
-            "fine_tuning.consistent_share is 1.5; it has to be above 0, up to 1",
+            "fine_tuning.consistent_share is 1.5; it has to be above 0 and at most 1",
         ),
         ("[templates]\nmine = 1.0", "unknown template 'mine'; known: mention-swapped"),
-        ("[templates]\npublished = -1.0", "templates.published is -1.0; it has to be a share"),
+        ("[templates]\npublished = -1.0", "templates.published is -1.0; it has to be above 0"),
         ('[scales]\n"../up" = 5', r"scale '../up' cannot be part of a file name"),
         ("[scales]\nvanilla = 5", "scale 'vanilla' is the base model"),
         ("[scales]\na = 0", "scales.a is 0; it has to be a number of questions, 1 or more"),
@@ -77,7 +77,7 @@ def test_steps_follow_from_the_number_of_relation_questions() -> None:
         ("[templates]\npublished = 'all'", "templates.published is 'all'; it has to be a number"),
         ("[vanilla]\nrandom_relations = 1", "random_relations is 1; it has to be true or false"),
         ("[model]\ntext_hidden = 100", "text_hidden is 100; it has to be 192 for 6 heads of 32"),
-        ("[model]\nvision_layers = 0", "vision_layers is 0; it has to be 1 to 32"),
+        ("[model]\nvision_layers = 0", "vision_layers is 0; it has to be from 1 to 32"),
         ("[model]\ntext_kv_heads = 4", "text_kv_heads is 4; it has to divide the 6 text_heads"),
         ("x = " + "[" * 3000, "not valid TOML"),
     ],
@@ -94,5 +94,5 @@ def test_a_mistake_is_one_line(text: str, message: str, tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """Not a traceback from the TOML reader."""
-    with pytest.raises(InputError, match=r"none\.toml: cannot read it: No such file"):
+    with pytest.raises(InputError, match=r"none\.toml cannot be read: No such file"):
         read_config(tmp_path / "none.toml")

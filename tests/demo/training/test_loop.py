@@ -144,7 +144,7 @@ def test_a_finished_training_is_not_done_again(trained: Path, toy: TrainingConfi
 
 def test_a_folder_of_another_training_is_left_alone(trained: Path, toy: TrainingConfig) -> None:
     """Also where only the seed differs."""
-    with pytest.raises(UsageError, match="holds a training with another configuration; choose another --out"):
+    with pytest.raises(UsageError, match="has checkpoints of another configuration; choose another --out"):
         train(replace(toy, seed=toy.seed + 1), trained, Heard(), device="cpu")
 
 

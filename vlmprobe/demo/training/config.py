@@ -149,7 +149,7 @@ def _fill(defaults: Any, table: Mapping[str, Any], path: Path, where: str = "") 
     for key, value in table.items():
         name = f"{where}{key}"
         if key not in known:
-            raise InputError(f"{path}: unknown key {shown(name)}; known here: {', '.join(sorted(known))}")
+            raise InputError(f"{path}: unknown key {shown(name)}; known keys: {', '.join(sorted(known))}")
         default = getattr(defaults, key)
         if is_dataclass(default):
             if not isinstance(value, dict):
@@ -179,7 +179,7 @@ def _typed(default: object, value: object, path: Path, name: str) -> object:
 
 def _number(value: object, path: Path, name: str) -> int | float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not -_MOST <= value <= _MOST:
-        raise InputError(f"{path}: {name[:80]} is {shown(value)}; it has to be a number, {_MOST:.0e} at most")
+        raise InputError(f"{path}: {name[:80]} is {shown(value)}; it has to be a number up to {_MOST:.0e}")
     return value
 
 
@@ -196,7 +196,7 @@ def _problems(config: TrainingConfig) -> Iterator[str]:
         if name not in TEMPLATES:
             yield f"unknown template {shown(name)}; known: {', '.join(sorted(TEMPLATES))}"
         if not 0 < share <= 1:
-            yield f"templates.{name} is {share!r}; it has to be a share above 0, up to 1"
+            yield f"templates.{name} is {share!r}; it has to be above 0 and at most 1"
     yield from _problems_of_phase("vanilla", config.vanilla)
     yield from _problems_of_phase("fine_tuning", config.fine_tuning)
     yield from _too_small("optimiser", config.optimiser, {"weight_decay": 0, "end_weight": 0})
@@ -228,7 +228,7 @@ def _problems_of_phase(name: str, phase: Phase) -> Iterator[str]:
     yield from _too_small(name, phase, {"images": 1, "warm_up": 1})
     for key in ("relation_share", "consistent_share"):
         if not 0 < getattr(phase, key) <= 1:
-            yield f"{name}.{key} is {getattr(phase, key)}; it has to be above 0, up to 1"
+            yield f"{name}.{key} is {getattr(phase, key)}; it has to be above 0 and at most 1"
     if not 0 < phase.learning_rate < 1:
         yield f"{name}.learning_rate is {phase.learning_rate}; it has to be between 0 and 1"
 
@@ -238,7 +238,7 @@ def _problems_of_sizes(model: ModelSize) -> list[str]:
     for name, size in asdict(model).items():
         most = _MOST_LAYERS if name.endswith("_layers") else _MOST_OF_A_WIDTH
         if not 1 <= size <= most:
-            problems.append(f"model.{name} is {size}; it has to be 1 to {most}")
+            problems.append(f"model.{name} is {size}; it has to be from 1 to {most}")
     for part, hidden, heads in (
         ("text", model.text_hidden, model.text_heads),
         ("vision", model.vision_hidden, model.vision_heads),

@@ -82,7 +82,9 @@ def _save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
         text for text in SPECIAL_TOKENS if wrapped.convert_tokens_to_ids(text) != tokenizer.token_to_id(text)
     ]
     if moved or len(wrapped) != tokenizer.get_vocab_size():
-        raise ValueError(f"transformers renumbered tokens: {', '.join(moved) or 'some'}")
+        raise ValueError(
+            f"transformers renumbered tokens: {', '.join(moved) or 'some'}; use a version in constraints.txt"
+        )
     wrapped.chat_template = CHAT_TEMPLATE
     wrapped.save_pretrained(folder)
 

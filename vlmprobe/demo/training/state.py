@@ -54,7 +54,7 @@ class TrainingFolder:
         if not marker.exists():
             _write(marker, json.dumps({"digest": config.digest, "config": config.as_dict()}, indent=1))
         elif json.loads(marker.read_text(encoding="utf-8"))["digest"] != config.digest:
-            raise UsageError(f"{out} holds a training with another configuration; choose another --out")
+            raise UsageError(f"{out} has checkpoints of another configuration; choose another --out")
 
     def result(self, scale: str) -> ScaleResult | None:
         """Return a finished scale's result, or None."""

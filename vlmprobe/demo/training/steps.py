@@ -238,7 +238,7 @@ class Trainer:
         """Run the step on the content of the buffers."""
         scenes = self._scenes
         if scenes is None:
-            raise RuntimeError("no lesson was loaded")
+            raise RuntimeError("no training batch was loaded")
         prompt, answer, kind = (self._buffers[name] for name in ("prompt", "answer", "kind"))
         with torch.no_grad():
             size = scenes.image_size

@@ -191,7 +191,7 @@ def test_a_wrong_layer_count_is_said_in_one_line(load, folder, monkeypatch):
 
     model = load("gemma3").model
     monkeypatch.setattr(model.config.text_config, "num_hidden_layers", 5)
-    with pytest.raises(ModelFault, match=r"c: found 3 decoder layers, config.json says 5"):
+    with pytest.raises(ModelFault, match=r"c: found 3 decoder layers, but config.json says 5"):
         find_decoder_layers(model, "c")
 
 

@@ -48,7 +48,7 @@ def _check_readable(source: str, model_type: str, saved_by: str) -> None:
 
     pip = f"{sys.executable} -m pip"
     raise ModelFault(
-        f"{place_of(source)}: saved by transformers {saved_by}, but transformers {transformers.__version__} of "
-        f"{sys.executable} cannot read that form of {model_type!r}; run: {pip} install 'transformers>={newer}', "
-        "or use the checkpoint as it was published"
+        f"{place_of(source)}: was saved by transformers {saved_by}; transformers {transformers.__version__} "
+        f"in {sys.executable} cannot read that form of {model_type!r}; "
+        f"run: {pip} install 'transformers>={newer}', or use the checkpoint as it was published"
     )

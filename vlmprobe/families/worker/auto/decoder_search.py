@@ -42,8 +42,8 @@ def find_decoder_layers(model: Any, checkpoint: str) -> tuple[Any, str]:
     if isinstance(layers, nn.ModuleList):
         if len(layers) != expected:
             raise ModelFault(
-                f"{checkpoint}: found {len(layers)} decoder layers, config.json says {expected}; "
-                "does this config belong to these weights?"
+                f"{checkpoint}: found {len(layers)} decoder layers, but config.json says {expected}; "
+                "use the config.json that belongs to these weights"
             )
         return layers, next(name for name, each in lists.items() if each is layers)
     fitting = [name for name, each in lists.items() if len(each) == expected and _score(name) >= 0]

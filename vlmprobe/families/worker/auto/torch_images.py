@@ -54,7 +54,7 @@ def _resize(
     from PIL.Image import Resampling
 
     if resample != Resampling.BILINEAR or antialias or not image.is_floating_point() or not size.height:
-        raise ValueError("without torchvision, an image can only be resized bilinearly to a height and width")
+        raise ValueError("only bilinear resizing to a height and width works without torchvision; install it")
     shape = (size.height, size.width)
     if tuple(image.shape[-2:]) == shape:
         return image

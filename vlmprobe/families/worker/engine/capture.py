@@ -61,7 +61,7 @@ class LastTokenCapture:
         collected = [state for state in self._collected if state is not None]
         if len(collected) < len(self._collected):
             missing = [place for place, state in enumerate(self._collected) if state is None]
-            raise RuntimeError(f"the hooked layers at places {missing} did not run")
+            raise RuntimeError(f"the hooked layers at positions {missing} did not run")
         return torch.stack(collected)
 
     def _hook(self, place: int) -> Any:
@@ -147,7 +147,10 @@ def decoder_layers(model: Any, checkpoint: str) -> tuple[Any, str]:
         inner, path = inner.language_model, "model.language_model.layers"
     layers = getattr(inner, "layers", ())
     if len(layers) != expected:
-        raise ModelFault(f"{checkpoint}: found {len(layers)} decoder layers, config.json says {expected}")
+        raise ModelFault(
+            f"{checkpoint}: found {len(layers)} decoder layers, but config.json says {expected}; use the "
+            "config.json that belongs to these weights"
+        )
     return layers, path
 
 

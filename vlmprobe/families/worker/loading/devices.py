@@ -34,7 +34,9 @@ def pick_device(name: str) -> torch.device:
         if not torch.cuda.is_available():
             raise UsageFault(f"device {name!r}: PyTorch finds no CUDA GPU here; use --device cpu")
         if (device.index or 0) >= torch.cuda.device_count():
-            raise UsageFault(f"device {name!r}: there are {torch.cuda.device_count()} GPUs, counted from 0")
+            raise UsageFault(
+                f"device {name!r} does not exist; there are {torch.cuda.device_count()} GPUs, numbered from 0"
+            )
     return device
 
 
@@ -53,10 +55,10 @@ def pick_devices(name: str, several: Sequence[str]) -> list[torch.device]:
         kinds = {device.type for device in devices}
         if len(kinds) > 1:
             raise UsageFault(
-                f"--devices {','.join(several)}: use devices of one kind; the numbers differ between kinds"
+                f"--devices {','.join(several)}: use devices of one kind; results differ between kinds"
             )
         if kinds == {"cuda"} and len(set(devices)) < len(devices):
-            raise UsageFault(f"--devices {','.join(several)}: a GPU is listed twice")
+            raise UsageFault(f"--devices {','.join(several)}: a GPU is listed twice; list it once")
         return devices
     if name in {"auto", "cuda"} and torch.cuda.device_count() > 1:
         return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]

@@ -107,7 +107,7 @@ def load_model(
         if missing:
             raise ModelFault(
                 f"{source}: the weights lack {len(missing)} tensors of the model, such as "
-                f"{missing[0]}; is this a full checkpoint rather than an adapter?"
+                f"{missing[0]}; use a full checkpoint, not an adapter"
             )
         return model.to(device).eval().requires_grad_(requires_grad=False)
 
@@ -139,7 +139,10 @@ def loading_faults(source: str, device: torch.device) -> Iterator[None]:
     # Which exceptions a damaged checkpoint or its own code raises changes with every version of transformers.
     except Exception as error:
         if "out of memory" in str(error):
-            raise ModelFault(f"{source}: the model does not fit into the memory of {device}") from error
+            raise ModelFault(
+                f"{source}: the model does not fit in the memory of {device}; free memory or use another "
+                "device"
+            ) from error
         if isinstance(error, OSError) and "from_tf=True" in str(error):
             # The error of transformers 4 for a pickle that it must not load.
             raise ModelFault(
@@ -202,7 +205,7 @@ def _refuse_foreign_code(source: str, config: Any) -> None:
             _refuse_foreign_code(source, value)
         elif "implementation" in key and isinstance(value, str) and "/" in value:
             raise ModelFault(
-                f"{source}: config.json requests the code {value[:80]} to be fetched and run ({key}); remove the line"
+                f"{source}: config.json would download and run {value[:80]} ({key}); remove that line"
             )
 
 
@@ -235,9 +238,7 @@ def read_config(source: str, revision: str | None, model_type: str | None = None
         folder = local_folder(source)
         if not (folder / "config.json").is_file():
             adapter = (folder / "adapter_config.json").is_file()
-            hint = (
-                "it is an adapter; merge it into its base model first" if adapter else "is it a checkpoint?"
-            )
+            hint = "it is an adapter; merge it into its base model first" if adapter else "use a checkpoint"
             raise ModelFault(f"{source}: no config.json in this folder; {hint}")
     try:
         found = json.loads(read_text(source, "config.json", revision, required=True) or "")
@@ -247,7 +248,8 @@ def read_config(source: str, revision: str | None, model_type: str | None = None
     said = config.get("model_type")
     if model_type not in (None, said):
         raise ModelFault(
-            f"{source}: this is a checkpoint of {said or 'an unknown architecture'}, not {model_type}"
+            f"{source}: this is a checkpoint of {said or 'an unknown architecture'}, not {model_type}; "
+            "choose its family from 'vlmprobe families'"
         )
     return config
 

@@ -36,7 +36,7 @@ class EmptyModule(ModuleType):
 
         def missing(*_: Any, **__: Any) -> None:
             raise ModuleNotFoundError(
-                f"{self.__name__}.{name} is needed after all; install {self.__name__.partition('.')[0]} for it",
+                f"{self.__name__}.{name} is needed; install {self.__name__.partition('.')[0]}",
                 name=self.__name__,
             )
 

@@ -26,7 +26,9 @@ def check_weights(folder: Path) -> None:
         return
     index = _index(folder)
     if index is None:
-        raise ModelFault(f"{folder}: no weights in this folder ({' or '.join(_WEIGHTS)})")
+        raise ModelFault(
+            f"{folder}: no weights in this folder ({' or '.join(_WEIGHTS)}); use a checkpoint folder"
+        )
     try:
         parts = sorted(set(_weight_map(index).values()))
         outside = [part for part in parts if Path(part).name != part]
@@ -34,10 +36,13 @@ def check_weights(folder: Path) -> None:
     except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise ModelFault(f"{index}: damaged; copy the checkpoint again") from error
     if outside:
-        raise ModelFault(f"{index}: names {outside[0][:100]!r}, which is not a file in this folder")
+        raise ModelFault(
+            f"{index}: {outside[0][:100]!r} is not a file in this folder; copy the checkpoint again"
+        )
     if lost:
         raise ModelFault(
-            f"{folder}: {len(lost)} of {len(parts)} weight files are missing, such as {lost[0][:100]}"
+            f"{folder}: {len(lost)} of {len(parts)} weight files are missing, such as {lost[0][:100]}; "
+            "copy the checkpoint again"
         )
 
 

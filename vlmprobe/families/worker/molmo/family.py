@@ -214,7 +214,7 @@ def _is_native(checkpoint: str) -> bool:
     if not (folder / "config.yaml").is_file():
         raise ModelFault(
             f"{checkpoint}: no config.json (Hugging Face form) and no config.yaml (olmo's form) in this folder; "
-            "is it a checkpoint?"
+            "use a checkpoint folder"
         )
     return True
 
@@ -233,8 +233,8 @@ def _try_preprocessing(options: LoadOptions, inputs: MolmoInputs) -> None:
         )
     except (ValueError, TypeError, AttributeError, AssertionError, ImportError, NotImplementedError) as error:
         raise ModelFault(
-            f"{options.checkpoint}: its image preprocessing does not work here: {one_line(error)}; was it made for "
-            "other versions?"
+            f"{options.checkpoint}: its image preprocessing does not work here: {one_line(error)}; it may "
+            "need other package versions"
         ) from error
 
 

@@ -48,7 +48,9 @@ def generation_config_of(options: LoadOptions, tokenizer: Any) -> GenerationConf
     try:
         config = GenerationConfig.from_dict(json.loads(text) if text else {})
     except (ValueError, TypeError) as error:
-        raise ModelFault(f"{options.checkpoint}: generation_config.json cannot be read: {error}") from error
+        raise ModelFault(
+            f"{options.checkpoint}: generation_config.json cannot be read ({error}); copy it again"
+        ) from error
     if config.eos_token_id is None:
         config.eos_token_id = tokenizer.eos_token_id
     if config.pad_token_id is None:

@@ -119,7 +119,7 @@ def _foreign_class(source: str, revision: str | None, file: str, role: str) -> A
     except (ValueError, KeyError, TypeError):
         named = None
     if not isinstance(named, str):
-        lost = "names no" if text else "is missing, so nothing names the"
+        lost = "does not name the" if text else "is missing; it should name the"
         what = (
             "add the base model's files"
             if file == "config.json"
@@ -132,7 +132,9 @@ def _foreign_class(source: str, revision: str | None, file: str, role: str) -> A
     except ImportError as error:
         raise _missing(source, error) from error
     except (OSError, ValueError, AttributeError, SyntaxError) as error:
-        raise ModelFault(f"{source}: cannot import {named} of its own code: {first_line(error)}") from error
+        raise ModelFault(
+            f"{source}: cannot import {named} from the checkpoint's code: {first_line(error)}"
+        ) from error
 
 
 def _for_transformers_5(base: Any) -> Any:

@@ -62,7 +62,7 @@ class MolmoInputs(ABC):
         """
         ids: list[int] = self.tokenizer.encode(self.text(question), add_special_tokens=False)
         if not set(ids).isdisjoint(self.image_tokens.values()):
-            raise ValueError(f"the question holds an image token of the model: {question!r}")
+            raise ValueError(f"remove the model's image token from question {question!r}")
         return ids
 
     def prepare(self, image: Image, question: str) -> PreparedImage:

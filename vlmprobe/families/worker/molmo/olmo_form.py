@@ -73,8 +73,8 @@ def load_native(options: LoadOptions) -> LoadedMolmo:
     folder = Path(options.checkpoint).expanduser()
     if not (folder / WEIGHTS).is_file():
         raise ModelFault(
-            f"{folder}: {CONFIG}, but no {WEIGHTS} in this folder; merge a sharded checkpoint into one file with "
-            "olmo's scripts/unshard.py"
+            f"{folder}: this folder has {CONFIG} but no {WEIGHTS}; merge a sharded checkpoint into one "
+            "file with olmo's scripts/unshard.py"
         )
     olmo = _import_olmo(options.checkpoint)
     config = _read_config(olmo["config"], folder / CONFIG)
@@ -200,7 +200,7 @@ def _read_config(olmo: ModuleType, file: Path) -> Any:
     except Exception as error:  # (olmo's, OmegaConf's and yaml's own kinds; and asserts about old settings)
         raise ModelFault(f"{file}: cannot be read as a Molmo config: {one_line(error)}") from error
     if config.vision_backbone is None:
-        raise ModelFault(f"{file}: no vision_backbone: this is a language model without images")
+        raise ModelFault(f"{file}: no vision_backbone; use a checkpoint with a vision encoder")
     config.block_group_size = (
         1  # a grouping for training; the weights' names are put right when they are loaded
     )
@@ -259,15 +259,15 @@ def _load_weights(olmo: ModuleType, config: Any, folder: Path) -> Any:
     wrong = [name for name, each in weights.items() if name in own and each.shape != own[name].shape]
     if wrong:
         raise ModelFault(
-            f"{folder}: {wrong[0]} has shape {tuple(weights[wrong[0]].shape)}, {CONFIG} says "
-            f"{tuple(own[wrong[0]].shape)}; does this config belong to these weights?"
+            f"{folder}: {wrong[0]} has shape {tuple(weights[wrong[0]].shape)}, but "
+            f"{CONFIG} says {tuple(own[wrong[0]].shape)}; use the {CONFIG} that belongs to these weights"
         )
     missing, unexpected = model.load_state_dict(weights, strict=False, assign=True)
     check_last_layers(str(folder), own, missing, unexpected, config=CONFIG)
     if missing or unexpected:
-        what, names = ("lack", missing) if missing else ("have an extra", unexpected)
+        what, names = ("lack", missing) if missing else ("have extra", unexpected)
         raise ModelFault(
-            f"{folder}: the weights {what} {len(names)} tensors, such as {names[0]}; "
-            f"does this {CONFIG} belong to these weights?"
+            f"{folder}: the weights {what} tensors ({len(names)}), such as {names[0]}; "
+            f"use the {CONFIG} that belongs to these weights"
         )
     return model

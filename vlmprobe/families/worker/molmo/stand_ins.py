@@ -96,7 +96,7 @@ def _resize(size: list[int], interpolation: str, *, antialias: bool) -> Callable
 
     def resize(image: Tensor) -> Tensor:
         if not image.is_floating_point():
-            raise ValueError("resizing whole-number pixels needs torchvision; run: pip install torchvision")
+            raise ValueError("resizing integer pixels needs torchvision; run: pip install torchvision")
         return _interpolate(image, size, interpolation, antialias=antialias)
 
     return resize

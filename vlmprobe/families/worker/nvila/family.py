@@ -91,8 +91,8 @@ class Nvila(SharedPrefixFamily):
         layers = self._llm.model.layers
         if len(layers) != found.n_layers:
             raise ModelFault(
-                f"{options.checkpoint}: found {len(layers)} decoder layers, llm_cfg of config.json says "
-                f"{found.n_layers}; does this config belong to these weights?"
+                f"{options.checkpoint}: found {len(layers)} decoder layers, but llm_cfg in config.json "
+                f"says {found.n_layers}; use the config.json that belongs to these weights"
             )
         revision = {"revision": found.commit} if found.commit else {}
         super().__init__(
@@ -122,7 +122,8 @@ class Nvila(SharedPrefixFamily):
         dtype = pick_dtype(options.dtype, device)
         if options.processor not in (None, options.checkpoint):
             raise UsageFault(
-                "--processor: NVILA's tokenizer and image processor are in the checkpoint itself (llm/, vision_tower/)"
+                "omit --processor: NVILA's tokenizer and image processor are in the checkpoint (llm/, "
+                "vision_tower/)"
             )
         found = open_folder(options)
         with quiet(), loading_faults(options.checkpoint, device):

@@ -70,11 +70,12 @@ def open_folder(options: LoadOptions) -> NvilaFolder:
     """
     source = options.checkpoint
     folder = local_folder(source) if is_local(source) else _fetched(source, options.revision)
-    config = _json(folder / "config.json", f"{source}: no config.json in this folder; is it a checkpoint?")
+    config = _json(folder / "config.json", f"{source}: no config.json in this folder; use a checkpoint")
     model_type = config.get("model_type")
     if model_type not in ("llava_llama", "vila"):
         raise ModelFault(
-            f"{source}: this is a checkpoint of {model_type or 'an unknown architecture'}, not NVILA (llava_llama)"
+            f"{source}: this is a checkpoint of {model_type or 'an unknown architecture'}, not NVILA "
+            "(llava_llama); choose its family from 'vlmprobe families'"
         )
     configs = {part: _part(source, folder, part) for part in _PARTS}
     found = NvilaFolder(
@@ -87,9 +88,13 @@ def open_folder(options: LoadOptions) -> NvilaFolder:
     if coded or found.brings_code:
         require_consent(options, where=f" in {coded[0]}/" if coded else "")
     if model_type == "vila" and not found.brings_code:
-        raise ModelFault(f"{source}: its config.json has the preview form but names no code (auto_map)")
+        raise ModelFault(
+            f"{source}: config.json has the preview form but no auto_map; copy the checkpoint again"
+        )
     if "num_hidden_layers" not in found.llm_config:
-        raise ModelFault(f"{source}: llm/config.json names no num_hidden_layers; is it a decoder model?")
+        raise ModelFault(
+            f"{source}: llm/config.json has no num_hidden_layers; use a checkpoint with a decoder model"
+        )
     return found
 
 
@@ -116,7 +121,7 @@ def check_filled(source: str, folder: Path, parts: dict[str, Any]) -> None:
         if missing:
             raise ModelFault(
                 f"{source}: the weights in {part}/ lack {len(missing)} tensors of the model, such as "
-                f"{missing[0]}; is this a full checkpoint rather than an adapter?"
+                f"{missing[0]}; use a full checkpoint, not an adapter"
             )
 
 
@@ -139,9 +144,9 @@ def _json(path: Path, missing: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ModelFault(missing) from error
     except (OSError, ValueError) as error:
-        raise ModelFault(f"{path}: cannot be read as JSON: {error}") from error
+        raise ModelFault(f"{path}: cannot be read as JSON ({error}); copy it again") from error
     if not isinstance(said, dict):
-        raise ModelFault(f"{path}: this is not a model config")
+        raise ModelFault(f"{path}: this is not a model config; copy it again")
     return said
 
 

@@ -94,6 +94,6 @@ def _check_transformers(least: tuple[int, int]) -> None:
     if transformers_version() < least:
         needed = ".".join(map(str, least))
         raise PackageFault(
-            f"the transformers {transformers.__version__} of {sys.executable} is too old: this family runs on {needed} "
-            f"or newer; run: {sys.executable} -m pip install 'transformers>={needed}'"
+            f"transformers {transformers.__version__} in {sys.executable} is too old; this family needs "
+            f"{needed} or newer; run: {sys.executable} -m pip install 'transformers>={needed}'"
         )

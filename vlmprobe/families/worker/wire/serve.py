@@ -95,7 +95,7 @@ class _Worker:
         if call == "load":
             return lambda: self._load(said)
         if self._model is None:
-            raise ValueError(f"{call} before a model is loaded")
+            raise ValueError(f"{call} was called before a model was loaded")
         model = self._model
         items = protocol.read_items(said, blobs)
         if call == "first_prompt":
