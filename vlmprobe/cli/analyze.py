@@ -42,11 +42,12 @@ def analyze(
     from vlmprobe.study.over_templates import check_metrics, over_templates
     from vlmprobe.workflows.analyze import analyze as run_analysis
 
-    check_metrics(metrics or ())
+    metrics = metrics or []
+    check_metrics(metrics)
     results = run_analysis(workspace, runs.selection)
     analyzed = [result.run for result in results]
-    points = over_templates(workspace.database, analyzed, metrics or ())
-    if metrics and (not output.is_table):
+    points = over_templates(workspace.database, analyzed, metrics)
+    if metrics and not output.is_table:
         columns = [each.name for each in fields(TemplatePoint)]
         output.rows(list(map(asdict, points)), columns)
         return

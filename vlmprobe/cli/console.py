@@ -85,14 +85,18 @@ def print_rows(
         plain = [{name: _plain(row.get(name)) for name in names} for row in rows]
         sys.stdout.write(json.dumps(plain, indent=1) + "\n")
     elif as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        shown = _on_terminal if sys.stdout.isatty() else _plain
-        writer.writerow([shown(name) for name in names])
-        writer.writerows([shown(row.get(name)) for name in names] for row in rows)
+        _print_csv(rows, names)
     elif not rows:
         sys.stdout.write(f"{empty}\n")
     else:
         _print_table(rows, names)
+
+
+def _print_csv(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    shown = _on_terminal if sys.stdout.isatty() else _plain
+    writer.writerow(map(shown, names))
+    writer.writerows([shown(row.get(name)) for name in names] for row in rows)
 
 
 def _print_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:

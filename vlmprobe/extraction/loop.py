@@ -144,11 +144,12 @@ class Extraction:
     ) -> _InFlight:
         items, failures = make_items(pairs, images.collect(pending))
         flight = _InFlight(batch, pairs, items, failures, None, None)
-        if items:
-            self._send(flight)
+        self._send(flight)
         return flight
 
     def _send(self, flight: _InFlight) -> None:
+        if not flight.items:
+            return
         flight.pending = self._runner.submit(flight.items, plain=self._plain)
         flight.reference = None
         if flight.batch.number in self._certified and not self._plain:
@@ -174,8 +175,7 @@ class Extraction:
             # Later batches were submitted on the fast path.
             for later in in_flight:
                 later.cancel()
-                if later.items:
-                    self._send(later)
+                self._send(later)
         advance(len(flight.pairs))
 
     def _report(self, failures: Sequence[FailureRecord]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.catalog import AXES_AND_OVERALL
@@ -42,25 +41,22 @@ def accuracy_over_scales(
     """
     check_points("accuracy_over_scales", points, "axis", AXES_AND_OVERALL)
     families = sorted({point.family for point in points})
-    columns = min(2, len(families))
-    rows = math.ceil(len(families) / columns)
-    figure = frame.blank(figure, 7.2 if columns == 1 else frame.FULL_WIDTH, 0.7 + 3.2 * rows)
-    panels = frame.panels(figure, len(families), columns, sharey=True)
+    figure, panels = frame.pairs_of_panels(figure, len(families), narrow=7.2, row=3.2)
     looks = theme.target_looks(AXES_AND_OVERALL)
-    for place, (family, panel) in enumerate(zip(families, panels, strict=True)):
+    for family, panel in zip(families, panels, strict=True):
         frame.dress(panel, family)
         panel.axhline(_GUESSED, color=theme.FAINT, linewidth=0.9, linestyle=":", zorder=1.5)
         shown = [training.accuracy_reading(point, "acc_both") for point in points if point.family == family]
         training.draw(panel, shown, looks)
         frame.label_x(panel, training.LABEL)
-        if place % columns == 0:
-            frame.label_y(panel, "both answers right\n(share of pairs)")
+    for panel in panels[::2]:
+        frame.label_y(panel, "both answers right\n(share of pairs)")
     panels[0].set_ylim(-0.03, 1.03)
     given = {point.target for point in points}
     handles = [
         training.handle(look, theme.target_title(axis)) for axis, look in looks.items() if axis in given
     ]
     frame.legend(figure, [*handles, training.guess_handle("both guessed (0.25)")], "axis")
-    frame.head(figure, "Accuracy over scales, with 95 % Wilson bounds" if title is None else title)
+    frame.head(figure, title, "Accuracy over scales, with 95 % Wilson bounds")
     frame.stagger_tick_labels(figure, *panels)
     return figure

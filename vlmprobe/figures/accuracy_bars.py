@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from vlmprobe.analysis.catalog import AXES_AND_OVERALL
 from vlmprobe.figures import frame, theme, validity
@@ -24,7 +25,11 @@ __all__ = ["accuracy_bars", "category_validity_bars"]
 
 _GUESSED = 0.5
 #: Share of the space per group that its bars take.
-_GROUP = 0.8
+_GROUP_WIDTH = 0.8
+
+
+#: A point, the label below its bars, and their color.
+_Group: TypeAlias = "tuple[AccuracyPoint, str, str]"
 
 
 class _Kind(NamedTuple):
@@ -62,34 +67,26 @@ def accuracy_bars(
     """
     check_points("accuracy_bars", points, "axis", AXES_AND_OVERALL)
     families = sorted({point.family for point in points})
-    series = [axis for axis in AXES_AND_OVERALL if any(point.target == axis for point in points)]
+    several = len(families) > 1
+    series = theme.sort_targets(point.target for point in points)
     columns = min(2, len(series))
     rows = math.ceil(len(series) / columns)
-    figure = frame.blank(figure, 6.6 if columns == 1 else frame.FULL_WIDTH, 0.7 + 2.2 * rows * len(families))
+    width = {1: 6.6, 2: frame.FULL_WIDTH}[columns]
+    figure = frame.blank(figure, width, 0.7 + 2.2 * rows * len(families))
     grid = figure.subplots(rows * len(families), columns, sharey=True, squeeze=False)
-    used: list[Axes] = []
-    for place, family in enumerate(families):
-        panels = list(grid[place * rows : (place + 1) * rows].ravel())
-        for axis, panel in zip(series, panels, strict=False):
-            shown = sorted(
-                (p for p in points if (p.family, p.target) == (family, axis)), key=theme.scale_order
-            )
-            name = theme.target_title(axis)
-            frame.dress(panel, f"{family}: {name}" if len(families) > 1 else name, _counts(shown))
-            # On black no error bar could be seen.
-            color = theme.target_look(axis).color if axis in AXES else theme.FAINT
-            for number, point in enumerate(shown):
-                _group(panel, number, point, _KINDS, color)
-            _finish(panel, [point.scale for point in shown])
-            used.append(panel)
-        for panel in panels[len(series) :]:
-            panel.set_axis_off()
+    by_family = grid.reshape(len(families), -1)
+    panels, spare = by_family[:, : len(series)].ravel(), by_family[:, len(series) :].ravel()
+    for (family, axis), panel in zip(product(families, series), panels, strict=True):
+        name = theme.target_title(axis)
+        shown = [point for point in points if (point.family, point.target) == (family, axis)]
+        _fill(panel, f"{family}: {name}" if several else name, _KINDS, _by_scale(shown))
+    for panel in spare:
+        panel.set_axis_off()
     for panel in grid[:, 0]:
         frame.label_y(panel, "answered correctly\n(share of pairs)")
     frame.legend(figure, [*_kind_handles(_KINDS), _guess_handle()], "questions")
-    default = f"Accuracy by axis and scale{'' if len(families) > 1 else f': {families[0]}'}"
-    frame.head(figure, default if title is None else title)
-    frame.stagger_tick_labels(figure, *used)
+    frame.head(figure, title, "Accuracy by axis and scale" + ("" if several else f": {families[0]}"))
+    frame.stagger_tick_labels(figure, *panels)
     return figure
 
 
@@ -109,45 +106,55 @@ def category_validity_bars(
     Raises:
         UsageError: no points, an unknown category, or two points for one group.
     """
-    known = tuple(str(category) for category in CATEGORIES)
-    check_points("category_validity_bars", points, "category", known)
-    ordered = sorted(points, key=lambda point: (point.family, theme.scale_order(point)))
-    scales = list(dict.fromkeys((point.family, point.scale) for point in ordered))
-    columns = min(2, len(scales))
-    rows = math.ceil(len(scales) / columns)
-    figure = frame.blank(figure, 6.8 if columns == 1 else frame.FULL_WIDTH, 0.7 + 2.2 * rows)
-    panels = frame.panels(figure, len(scales), columns, sharey=True)
-    for scale, panel in zip(scales, panels, strict=True):
-        of_scale = {point.target: point for point in points if (point.family, point.scale) == scale}
-        shown = [of_scale[name] for name in known if name in of_scale]
-        frame.dress(panel, " @ ".join(scale), _counts(shown))
-        for number, point in enumerate(shown):
-            color = theme.CATEGORY_COLORS[point.target]
-            _group(panel, number, point, _KINDS[:2], color, faded=point.reliable is False)
-        _finish(panel, [_category_label(point) for point in shown])
-        for label, point in zip(panel.get_xticklabels(), shown, strict=True):
-            label.set_color(theme.FAINT if point.reliable is False else theme.INK)
-    for panel in panels[::columns]:
+    check_points("category_validity_bars", points, "category", tuple(map(str, CATEGORIES)))
+    scales: dict[tuple[str, str], list[AccuracyPoint]] = {}
+    for point in sorted(points, key=lambda point: (point.family, theme.scale_order(point))):
+        scales.setdefault((point.family, point.scale), []).append(point)
+    figure, panels = frame.pairs_of_panels(figure, len(scales), narrow=6.8, row=2.2)
+    for (scale, shown), panel in zip(scales.items(), panels, strict=True):
+        _fill(panel, " @ ".join(scale), _KINDS[:2], _by_category(shown))
+    for panel in panels[::2]:
         frame.label_y(panel, "answered correctly\n(share of pairs)")
     handles = [*_kind_handles(_KINDS[:2]), _guess_handle()]
     if any(point.reliable is False for point in points):
         handles.append(validity.handle(line=False))
     frame.legend(figure, handles, "questions")
-    frame.head(figure, "Category validity: accuracy on either question" if title is None else title)
+    frame.head(figure, title, "Category validity: accuracy on either question")
     frame.stagger_tick_labels(figure, *panels)
     return figure
 
 
-def _group(
-    panel: Axes,
-    place: int,
-    point: AccuracyPoint,
-    kinds: Sequence[_Kind],
-    color: str,
-    *,
-    faded: bool = False,
-) -> None:
-    width = _GROUP / len(kinds)
+def _by_scale(points: Sequence[AccuracyPoint]) -> list[_Group]:
+    # On black no error bar could be seen.
+    colors = {str(axis): theme.target_look(axis).color for axis in AXES}
+    ordered = sorted(points, key=theme.scale_order)
+    return [(point, point.scale, colors.get(point.target, theme.FAINT)) for point in ordered]
+
+
+def _by_category(points: Sequence[AccuracyPoint]) -> list[_Group]:
+    of_category = {point.target: point for point in points}
+    shown = [of_category[category] for category in CATEGORIES if category in of_category]
+    return [(point, _category_label(point), theme.CATEGORY_COLORS[point.target]) for point in shown]
+
+
+def _fill(panel: Axes, title: str, kinds: Sequence[_Kind], groups: Sequence[_Group]) -> None:
+    """Draw one group of bars per point; pale where a category is unreliable."""
+    frame.dress(panel, title, frame.count_note(point.n for point, _, _ in groups))
+    for place, (point, _, color) in enumerate(groups):
+        _group(panel, place, point, kinds, color)
+    panel.axhline(_GUESSED, color=theme.FAINT, linewidth=0.9, linestyle=":", zorder=3.5)
+    panel.set_xticks(range(len(groups)), [label for _, label, _ in groups])
+    panel.set_xlim(-0.6, max(len(groups), 1) - 0.4)
+    panel.set_ylim(0.0, 1.05)
+    panel.grid(visible=False, axis="x")
+    panel.tick_params(labelleft=True)
+    for tick, (point, _, _) in zip(panel.get_xticklabels(), groups, strict=True):
+        tick.set_color(theme.FAINT if point.reliable is False else theme.INK)
+
+
+def _group(panel: Axes, place: int, point: AccuracyPoint, kinds: Sequence[_Kind], color: str) -> None:
+    width = _GROUP_WIDTH / len(kinds)
+    faded = point.reliable is False
     shown = theme.pale(color, 0.55) if faded else color
     for number, kind in enumerate(kinds):
         value = getattr(point, kind.name)
@@ -180,22 +187,6 @@ def _group(
             label=kind.name,
             zorder=2.5,
         )
-
-
-def _finish(panel: Axes, labels: Sequence[str]) -> None:
-    panel.axhline(_GUESSED, color=theme.FAINT, linewidth=0.9, linestyle=":", zorder=3.5)
-    panel.set_xticks(range(len(labels)), labels)
-    panel.set_xlim(-0.6, max(len(labels), 1) - 0.4)
-    panel.set_ylim(0.0, 1.05)
-    panel.grid(visible=False, axis="x")
-    panel.tick_params(labelleft=True)
-
-
-def _counts(points: Sequence[AccuracyPoint]) -> str:
-    counts = sorted({point.n for point in points})
-    if not counts:
-        return ""
-    return f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]}\N{EN DASH}{counts[-1]}"
 
 
 def _category_label(point: AccuracyPoint) -> str:

@@ -184,28 +184,15 @@ def control_handle(entry: Entry, *, several: bool) -> Artist:
 
 def handle(look: Look | Mark, label: str, *, faded: bool = False) -> Artist:
     """Return the legend entry of a line."""
-    from matplotlib.lines import Line2D
-
-    return Line2D(
-        [],
-        [],
-        color=theme.pale(look.color) if faded else look.color,
-        linestyle=look.linestyle,
-        marker="x" if faded else look.marker,
-        markersize=5.0 if faded else 4.5,
-        markeredgewidth=1.2 if faded else 0.0,
-        linewidth=1.6,
-        label=label,
-    )
+    color, marker = (theme.pale(look.color), "x") if faded else (look.color, look.marker)
+    size, edge = (5.0, 1.2) if faded else (4.5, 0.0)
+    mark = {"marker": marker, "markersize": size, "markeredgewidth": edge}
+    return frame.line_handle(label, color=color, linestyle=look.linestyle, linewidth=1.6, **mark)
 
 
 def count_note(curves: Iterable[LayerCurve]) -> str:
     """Return a note with the number of vectors behind a panel's values."""
-    counts = [curve.n for curve in curves if finite(curve.values)]
-    if not counts:
-        return ""
-    low, high = min(counts), max(counts)
-    return f"n = {low}" if low == high else f"n = {low}\N{EN DASH}{high}"
+    return frame.count_note(curve.n for curve in curves if finite(curve.values))
 
 
 def wants_log(curves: Sequence[LayerCurve], limits: tuple[float, float] | None = None) -> bool:
@@ -214,12 +201,6 @@ def wants_log(curves: Sequence[LayerCurve], limits: tuple[float, float] | None =
         return False
     values = list(limits) if limits else finite(v for curve in curves for v in (*curve.values, *curve.low))
     return bool(values) and min(values) > 0 and max(values) > _LOG_FROM_RATIO * min(values)
-
-
-def write_if_empty(panel: Axes, curves: Iterable[LayerCurve]) -> None:
-    """Write "no data" where no curve has a value."""
-    if not any(finite(curve.values) for curve in curves):
-        frame.write_no_data(panel)
 
 
 def finite(values: Iterable[float]) -> list[float]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from vlmprobe.figures import theme
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
     from matplotlib.artist import Artist
@@ -69,6 +69,22 @@ def panels(figure: Figure, n: int, columns: int, **how: Any) -> list[Axes]:
     return list(grid[:n])
 
 
+def pairs_of_panels(figure: Figure | None, n: int, *, narrow: float, row: float) -> tuple[Figure, list[Axes]]:
+    """Divide a figure into n panels with one y axis, two per row; the sizes of one panel are in inches."""
+    columns, rows = min(2, n), math.ceil(n / 2)
+    figure = blank(figure, narrow if n == 1 else FULL_WIDTH, 0.7 + row * rows)
+    return figure, panels(figure, n, columns, sharey=True)
+
+
+def count_note(counts: Iterable[int]) -> str:
+    """Return a note with the smallest and the largest number of items behind a panel's values."""
+    ordered = sorted(counts)
+    if not ordered:
+        return ""
+    low, high = ordered[0], ordered[-1]
+    return f"n = {low}" if low == high else f"n = {low}\N{EN DASH}{high}"
+
+
 def is_one_line(title: str, width: float) -> bool:
     """Whether a title fits on one line above a figure of this width (inches)."""
     return len(_wrapped(title, width)) <= 1
@@ -110,9 +126,9 @@ def dress(axes: Axes, title: str, note: str = "") -> None:
     )
 
 
-def head(figure: Figure, title: str) -> None:
-    """Write the title above all panels; nothing when it is empty."""
-    if title:
+def head(figure: Figure, title: str | None, default: str = "") -> None:
+    """Write the title above all panels, the default if it is None; nothing when it is empty."""
+    if title := default if title is None else title:
         figure.suptitle(
             "\n".join(_wrapped(title, figure.get_figwidth())),
             fontsize=theme.TITLE_SIZE,
@@ -152,6 +168,13 @@ def legend(figure: Figure, handles: Sequence[Artist], title: str) -> None:
     box.get_title().set_color(theme.INK)
 
 
+def line_handle(label: str, **look: Any) -> Artist:
+    """Return a legend entry that looks like a line or its marks; ``look`` goes to ``Line2D``."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=label, **look)
+
+
 def marks(panel: Axes, points: npt.NDArray[Any], area: float, look: dict[str, Any]) -> PathCollection:
     """Build the same as ``panel.scatter``, but skip its slow handling of units and color cycles."""
     from matplotlib.collections import PathCollection
@@ -163,6 +186,12 @@ def marks(panel: Axes, points: npt.NDArray[Any], area: float, look: dict[str, An
     marks = PathCollection([path], sizes=[area], offsets=points, offset_transform=panel.transData, **look)
     marks.set_transform(IdentityTransform())
     return marks
+
+
+def write_if_empty(axes: Axes, values: Iterable[float]) -> None:
+    """Write "no data" where no value is finite."""
+    if not any(map(math.isfinite, values)):
+        write_no_data(axes)
 
 
 def write_no_data(axes: Axes) -> None:

@@ -14,6 +14,7 @@ from vlmprobe.pairs.axes import CATEGORIES
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -199,12 +200,8 @@ def _draw(
     """Fill the panels, which share both axes, and add one legend to the right."""
     entry, panels = entry_of(curves[0].metric), [panel for panel, _ in layout.panels.values()]
     lines.prepare(panels, [*curves, *controls], limits)
-    with_data = {layout.line_of(curve) for curve in curves if lines.finite(curve.values)}
-    bold = {
-        layout.line_of(curve)
-        for curve in curves
-        if lines.finite(curve.values) and not validity.is_faded(unreliable, *_scale(curve), curve.target)
-    }
+    drawn = [curve for curve in curves if lines.finite(curve.values)]
+    with_data = {layout.line_of(curve) for curve in drawn}
     for key, (panel, name) in layout.panels.items():
         shown = {layout.line_of(curve): curve for curve in curves if layout.panel_of(curve) == key}
         # On a separate line, since next to a range of counts it would run into the title.
@@ -217,25 +214,34 @@ def _draw(
     for panel in panels[-layout.columns :]:
         panel.tick_params(axis="x", labelbottom=True)
         frame.label_x(panel, "decoder layer")
-    handles = [
-        lines.handle(
-            look, label if line in with_data else f"{label} (no data)", faded=line in with_data - bold
-        )
-        for line, (look, label) in layout.lines.items()
-    ]
+    handles = _line_handles(layout, drawn, unreliable)
     if controls:
         handles.append(lines.control_handle(entry, several=layout.line_of is _scale))
     if validity.any_faded(unreliable, curves):
         handles.append(validity.handle())
     frame.legend(layout.figure, handles, layout.legend)
-    frame.head(layout.figure, theme.metric_title(entry, curves[0].subset) if title is None else title)
+    frame.head(layout.figure, title, theme.metric_title(entry, curves[0].subset))
     return layout.figure
+
+
+def _line_handles(
+    layout: _Layout, with_data: Sequence[LayerCurve], unreliable: Unreliable | None
+) -> list[Artist]:
+    """Return the legend entry of each line: pale if all its curves are, and with a note if it has none."""
+    faded: dict[Any, bool] = {}
+    for curve in with_data:
+        pale = validity.is_faded(unreliable, *_scale(curve), curve.target)
+        faded[layout.line_of(curve)] = faded.get(layout.line_of(curve), True) and pale
+    return [
+        lines.handle(look, label if line in faded else f"{label} (no data)", faded=faded.get(line, False))
+        for line, (look, label) in layout.lines.items()
+    ]
 
 
 def _draw_lines(
     panel: Axes, layout: _Layout, shown: Mapping[Any, LayerCurve], unreliable: Unreliable | None
 ) -> None:
-    lines.write_if_empty(panel, shown.values())
+    frame.write_if_empty(panel, (value for curve in shown.values() for value in curve.values))
     for place, (line, (look, _)) in enumerate(layout.lines.items()):
         if curve := shown.get(line):
             faded = validity.is_faded(unreliable, *_scale(curve), curve.target)

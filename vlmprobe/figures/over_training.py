@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 from vlmprobe.figures import frame, theme
@@ -44,6 +44,14 @@ class Reading:
     high: float = math.nan
     hollow: bool = False
     """Whether to draw a hollow mark, because the value is unreliable."""
+
+    @property
+    def bar(self) -> tuple[float, float]:
+        """How far the bar reaches below and above the value; NaN where there is none."""
+        if not math.isfinite(self.high - self.low):
+            return math.nan, math.nan
+        # Wilson bounds of 0 or all right may fall on the wrong side of the value by rounding.
+        return max(0.0, self.value - self.low), max(0.0, self.high - self.value)
 
 
 def accuracy_reading(point: AccuracyPoint, side: str, *, bars: bool = True) -> Reading:
@@ -90,13 +98,10 @@ def draw(panel: Axes, readings: Sequence[Reading], looks: Mapping[str, Look], *,
     for number, (series, look) in enumerate(looks.items()):
         ordered = sorted((one for one in readings if one.series == series), key=theme.scale_order)
         offset = (number - (len(looks) - 1) / 2) * shift
-        trained = [one for one in ordered if one.samples_seen is not None]
-        aside = [one for one in ordered if one.samples_seen is None]
-        for part, linestyle in ((trained, look.linestyle), (aside, "none")):
-            if part:
-                _series(panel, [places[one.scale] + offset for one in part], part, look, linestyle)
-    if not any(math.isfinite(one.value) for one in readings):
-        frame.write_no_data(panel)
+        for is_aside, part in groupby(ordered, key=lambda one: one.samples_seen is None):
+            at = [(places[one.scale] + offset, one) for one in part]
+            _series(panel, at, look, "none" if is_aside else look.linestyle)
+    frame.write_if_empty(panel, (one.value for one in readings))
     _draw_axis(panel, places, {one.scale: one.samples_seen for one in readings}, brief=brief)
 
 
@@ -118,65 +123,33 @@ def _draw_axis(
 
 def handle(look: Look, label: str) -> Artist:
     """Return the legend entry of a series."""
-    from matplotlib.lines import Line2D
-
-    return Line2D(
-        [],
-        [],
-        color=look.color,
-        linestyle=look.linestyle,
-        marker=look.marker,
-        markersize=5.0,
-        linewidth=1.5,
-        label=label.replace(" (", "\n("),
-    )
+    line = {"color": look.color, "linestyle": look.linestyle, "linewidth": 1.5}
+    return frame.line_handle(label.replace(" (", "\n("), **line, marker=look.marker, markersize=5.0)
 
 
 def hollow_handle(label: str) -> Artist:
     """Return the legend entry that explains hollow marks."""
-    from matplotlib.lines import Line2D
-
-    return Line2D(
-        [],
-        [],
-        color=theme.FAINT,
-        linestyle="none",
-        marker="o",
-        markersize=5.0,
-        markerfacecolor="white",
-        label=label,
-    )
+    mark = {"marker": "o", "markersize": 5.0, "markerfacecolor": "white"}
+    return frame.line_handle(label, color=theme.FAINT, linestyle="none", **mark)
 
 
 def guess_handle(label: str) -> Artist:
     """Return the legend entry that explains the dotted line of a guess."""
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=theme.FAINT, linestyle=":", linewidth=0.9, label=label)
+    return frame.line_handle(label, color=theme.FAINT, linestyle=":", linewidth=0.9)
 
 
 def _series(
     panel: Axes,
-    places: list[float],
-    readings: Sequence[Reading],
+    at: Sequence[tuple[float, Reading]],
     look: Look,
     linestyle: LineStyleType,
 ) -> None:
-    # Wilson bounds of 0 or all right may fall on the wrong side of the value by rounding.
-    below = [max(0.0, one.value - one.low) for one in readings]
-    above = [max(0.0, one.high - one.value) for one in readings]
-    below, above = (
-        [
-            bar if math.isfinite(one.high - one.low) else math.nan
-            for bar, one in zip(bars, readings, strict=True)
-        ]
-        for bars in (below, above)
-    )
-    barred = any(math.isfinite(one.low) and math.isfinite(one.high) for one in readings)
+    bars = [one.bar for _, one in at]
+    _, first = at[0]
     panel.errorbar(
-        places,
-        [one.value for one in readings],
-        yerr=[below, above] if barred else None,
+        [x for x, _ in at],
+        [one.value for _, one in at],
+        yerr=None if all(math.isnan(below) for below, _ in bars) else [*zip(*bars, strict=True)],
         color=look.color,
         linestyle=linestyle,
         linewidth=1.5,
@@ -185,21 +158,19 @@ def _series(
         elinewidth=1.1,
         capsize=2.5,
         capthick=1.1,
-        label=readings[0].series,
+        label=first.series,
         zorder=3.0,
     )
-    hollow = [(x, one.value) for x, one in zip(places, readings, strict=True) if one.hollow]
-    if hollow:
+    if hollow := [(x, one.value) for x, one in at if one.hollow]:
         panel.plot(
-            [x for x, _ in hollow],
-            [value for _, value in hollow],
+            *zip(*hollow, strict=True),
             linestyle="none",
             color=look.color,
             marker=look.marker,
             markersize=5.0,
             markerfacecolor="white",
             zorder=3.2,
-            label=f"_{readings[0].series}",
+            label=f"_{first.series}",
         )
 
 

@@ -90,7 +90,7 @@ def pca_panels(
         _few_ticks(panel)
     handles = _handles([states, deltas], faded)
     if Side.SWAP in states.sides:
-        handles.append(_note_handle(_STATES_NOTE))
+        handles.append(frame.line_handle(_STATES_NOTE, linestyle="none"))
     frame.legend(figure, handles, "category")
     frame.head(figure, title)
     return figure
@@ -251,35 +251,16 @@ def _few_ticks(panel: Axes) -> None:
 
 
 def _handles(clouds: Sequence[PointCloud], faded: frozenset[str]) -> list[Artist]:
-    from matplotlib.lines import Line2D
-
     given = {label for cloud in clouds for label in cloud.labels}
     handles: list[Artist] = []
-    for axis in AXES:
-        for category in axis.categories:
-            if category in given:
-                pale = category in faded
-                color = theme.CATEGORY_COLORS[category]
-                handles.append(
-                    Line2D(
-                        [],
-                        [],
-                        linestyle="none",
-                        marker="x" if pale else theme.AXIS_MARKERS[axis],
-                        color=theme.pale(color) if pale else color,
-                        markersize=6.0,
-                        label=f"{category} {validity.CROSS}" if pale else str(category),
-                    )
-                )
+    for axis, category in ((each, name) for each in AXES for name in each.categories if name in given):
+        label, color, marker = str(category), theme.CATEGORY_COLORS[category], theme.AXIS_MARKERS[axis]
+        if category in faded:
+            label, color, marker = f"{category} {validity.CROSS}", theme.pale(color), "x"
+        handles.append(frame.line_handle(label, linestyle="none", marker=marker, color=color, markersize=6.0))
     if faded & given:
         handles.append(validity.handle(line=False))
     return handles
-
-
-def _note_handle(text: str) -> Artist:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], linestyle="none", label=text)
 
 
 def _name(cloud: PointCloud) -> str:

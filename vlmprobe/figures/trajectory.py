@@ -17,6 +17,7 @@ from vlmprobe.pairs.axes import AXES, CATEGORIES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from vlmprobe.analysis.results import AccuracyPoint, PeakPoint
@@ -77,10 +78,11 @@ def accuracy_trajectory(
     }
     _check("accuracy_trajectory", readings["acc_both"], kind, known)
     looks = _looks(readings["acc_both"], known)
+    counts = frame.count_note(point.n for point in points)
     figure = _draw(
         figure,
         [
-            _Column(name, f"share of pairs ({_counts(points)})", readings[side], (-0.03, 1.03), guess)
+            _Column(name, f"share of pairs ({counts})", readings[side], (-0.03, 1.03), guess)
             for side, name, guess in _SIDES
         ],
         looks,
@@ -90,7 +92,7 @@ def accuracy_trajectory(
     if any(one.hollow for one in readings["acc_both"]):
         handles.append(training.hollow_handle("a side correct less\nthan half the time"))
     frame.legend(figure, handles, kind)
-    frame.head(figure, f"Accuracy over scales by {kind}" if title is None else title)
+    frame.head(figure, title, f"Accuracy over scales by {kind}")
     return _staggered(figure)
 
 
@@ -144,7 +146,7 @@ def peaks_over_scales(
         handles.append(training.hollow_handle("answered correctly less\nthan half the time"))
     frame.legend(figure, handles, "target")
     default = f"Peak over layers: {theme.metric_title(entry_of(peaks[0].metric), peaks[0].subset)}"
-    frame.head(figure, default if title is None else title)
+    frame.head(figure, title, default)
     return _staggered(figure)
 
 
@@ -188,7 +190,7 @@ def ablation(
     )
     handles = [training.handle(look, theme.target_title(series)) for series, look in looks.items()]
     frame.legend(figure, [*handles, training.guess_handle("both guessed (0.25)")], "axis")
-    frame.head(figure, f"Accuracy and {name} over training" if title is None else title)
+    frame.head(figure, title, f"Accuracy and {name} over training")
     return _staggered(figure)
 
 
@@ -217,37 +219,38 @@ def _looks(readings: Sequence[Reading], order: Sequence[str]) -> dict[str, Look]
 
 
 def _draw(figure: Figure | None, columns: Sequence[_Column], looks: Mapping[str, Look]) -> Figure:
-    from matplotlib.ticker import MaxNLocator
-
     families = sorted({one.family for column in columns for one in column.readings})
     wide = frame.FULL_WIDTH + (1.6 if len(columns) > 2 else 0.0)
     figure = frame.blank(figure, wide, 0.8 + 3.0 * len(families))
     grid = figure.subplots(len(families), len(columns), sharey="col", squeeze=False)
     for family, panels in zip(families, grid, strict=True):
         for column, panel in zip(columns, panels, strict=True):
-            shown = [one for one in column.readings if one.family == family]
             frame.dress(panel, f"{family}: {column.title}" if len(families) > 1 else column.title)
-            if column.guess is not None:
-                panel.axhline(column.guess, color=theme.FAINT, linewidth=0.9, linestyle=":", zorder=1.5)
-            if shown:
-                training.draw(panel, shown, looks, brief=len(columns) > 2)
-            else:
-                frame.write_no_data(panel)
-            if column.ylim is not None:
-                panel.set_ylim(*column.ylim)
-            if column.whole:
-                panel.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-            frame.label_y(panel, column.ylabel)
-            if panel in grid[-1]:
-                frame.label_x(panel, training.LABEL)
+            shown = [one for one in column.readings if one.family == family]
+            _fill(panel, column, shown, looks, brief=len(columns) > 2)
+    for panel in grid[-1]:
+        frame.label_x(panel, training.LABEL)
     return figure
+
+
+def _fill(
+    panel: Axes, column: _Column, shown: Sequence[Reading], looks: Mapping[str, Look], *, brief: bool
+) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    if column.guess is not None:
+        panel.axhline(column.guess, color=theme.FAINT, linewidth=0.9, linestyle=":", zorder=1.5)
+    if shown:
+        training.draw(panel, shown, looks, brief=brief)
+    else:
+        frame.write_no_data(panel)
+    if column.ylim is not None:
+        panel.set_ylim(*column.ylim)
+    if column.whole:
+        panel.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    frame.label_y(panel, column.ylabel)
 
 
 def _staggered(figure: Figure) -> Figure:
     frame.stagger_tick_labels(figure, *figure.axes)
     return figure
-
-
-def _counts(points: Sequence[AccuracyPoint]) -> str:
-    counts = sorted({point.n for point in points})
-    return f"n = {counts[0]}" if counts[0] == counts[-1] else f"n = {counts[0]}\N{EN DASH}{counts[-1]}"

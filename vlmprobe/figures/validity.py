@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import unknown_name
-from vlmprobe.figures import theme
+from vlmprobe.figures import frame, theme
 from vlmprobe.pairs.axes import AXES, CATEGORIES, Axis
 
 if TYPE_CHECKING:
@@ -61,16 +61,6 @@ def any_faded(unreliable: Unreliable | None, curves: Iterable[LayerCurve]) -> bo
 
 def handle(*, line: bool = True) -> Artist:
     """Return the legend entry that explains pale lines or pale marks."""
-    from matplotlib.lines import Line2D
-
-    return Line2D(
-        [],
-        [],
-        color=theme.pale(theme.INK),
-        linewidth=1.6,
-        linestyle="-" if line else "none",
-        marker="x",
-        markersize=5.0,
-        markeredgewidth=1.2,
-        label=NOTE,
-    )
+    mark = {"marker": "x", "markersize": 5.0, "markeredgewidth": 1.2}
+    style = "-" if line else "none"
+    return frame.line_handle(NOTE, color=theme.pale(theme.INK), linewidth=1.6, linestyle=style, **mark)

@@ -36,7 +36,7 @@ def headline(points: Sequence[AccuracyPoint]) -> Headline:
     by_run: dict[tuple[str, str, int | None], dict[str, AccuracyPoint]] = {}
     for point in points:
         by_run.setdefault((point.family, point.scale, point.samples_seen), {})[point.target] = point
-    rows = tuple((*run, tuple(cells.get(axis) for axis in columns)) for run, cells in by_run.items())
+    rows = tuple((*run, tuple(map(cells.get, columns))) for run, cells in by_run.items())
     families = {point.family for point in points}
     sentences = tuple(
         _sentence(axis, [point for point in points if point.target == axis], with_family=len(families) > 1)

@@ -67,15 +67,7 @@ def deliver_run(
         places = shard_places(connection, run.run_id)
     n_waiting = sum(place.synced_at is None for place in places)
     try:
-        if run.is_outdated:
-            _fetch_all(places, storage)
-            mlflow_run_id = tracker.replace_run(run)
-        else:
-            mlflow_run_id = tracker.ensure_run(run)
-        if mlflow_run_id != run.mlflow_run_id:
-            if run.mlflow_run_id is not None:
-                _fetch_all(places, storage)
-            run = _relink(database, run, mlflow_run_id)
+        run, mlflow_run_id = _linked(storage, run, places)
         with database.transaction() as connection:
             waiting = shard_places(connection, run.run_id, unsynced_only=True)
             metrics = read_metrics(connection, run.run_id)
@@ -90,6 +82,20 @@ def deliver_run(
         warn_offline(warn, str(error))
         return Delivery(0, n_waiting, str(error))
     return delivery
+
+
+def _linked(storage: Storage, run: Run, places: Sequence[ShardPlace]) -> tuple[Run, str]:
+    """Link a run to its MLflow run, a new one if that is outdated or gone; return the MLflow run's id, too."""
+    if run.is_outdated:
+        _fetch_all(places, storage)
+        mlflow_run_id = storage.tracker.replace_run(run)
+    else:
+        mlflow_run_id = storage.tracker.ensure_run(run)
+    if mlflow_run_id == run.mlflow_run_id:
+        return run, mlflow_run_id
+    if run.mlflow_run_id is not None:
+        _fetch_all(places, storage)
+    return _relink(storage.database, run, mlflow_run_id), mlflow_run_id
 
 
 def _fetch_all(places: Sequence[ShardPlace], storage: Storage) -> None:

@@ -10,7 +10,7 @@ from vlmprobe.store.rows import fetch, fetch_column
 from vlmprobe.store.shards import read_header
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -60,19 +60,10 @@ def row_problems(connection: Connection, shard: ShardFile, *, is_complete: bool)
         {"run_id": shard.run_id, "pairs": list(shard.pair_ids)},
     )
     here = {(row["pair_id"], row["side"]): row for row in rows if row["shard"] == shard.number}
-    # A pair that a later shard answered again belongs to that shard.
-    elsewhere = {row["pair_id"] for row in rows if row["shard"] != shard.number}
-    missing = [key for key in expected if key not in here and key[0] not in elsewhere]
-    if not is_complete:
-        # A lost shard may have replaced the answer of such a pair; the answer here was discarded then.
-        asked = {row["pair_id"] for row in rows}
-        missing = [key for key in missing if key[0] in asked]
+    missing = _missing(expected, rows, shard.number, is_complete=is_complete)
     differing = [key for key, row in here.items() if _differs(row, expected.get(key))]
-    problems = []
-    if missing:
-        problems.append(f"{len(missing)} of its answers have no row (pair {missing[0][0]}, {missing[0][1]})")
-    if differing:
-        problems.append(f"{len(differing)} rows differ from it (pair {differing[0][0]}, {differing[0][1]})")
+    found = (("of its answers have no row", missing), ("rows differ from it", differing))
+    problems = [f"{len(keys)} {what} (pair {', '.join(keys[0])})" for what, keys in found if keys]
     (foreign,) = fetch_column(
         connection,
         "SELECT count(*) FROM predictions "
@@ -82,6 +73,20 @@ def row_problems(connection: Connection, shard: ShardFile, *, is_complete: bool)
     if foreign:
         problems.append(f"{foreign} rows refer to it for pairs that it does not hold")
     return problems
+
+
+def _missing(
+    expected: Iterable[tuple[str, str]], rows: Sequence[Mapping[str, Any]], number: int, *, is_complete: bool
+) -> list[tuple[str, str]]:
+    answered = {(row["pair_id"], row["side"]) for row in rows}
+    # A pair that a later shard answered again belongs to that shard.
+    elsewhere = {row["pair_id"] for row in rows if row["shard"] != number}
+    missing = [key for key in expected if key not in answered and key[0] not in elsewhere]
+    if is_complete:
+        return missing
+    # A lost shard may have replaced the answer of a pair without any row; the answer here was discarded then.
+    asked = {pair_id for pair_id, _ in answered}
+    return [key for key in missing if key[0] in asked]
 
 
 def _differs(row: Mapping[str, Any], said: Mapping[str, Any] | None) -> bool:

@@ -15,7 +15,7 @@ from vlmprobe.store.metrics import analyzed_runs
 from vlmprobe.store.runs import complete_runs, list_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from vlmprobe.store.arrays import RunArrays
@@ -132,6 +132,33 @@ def newest_of_each_scale(database: Database, found: Sequence[Run]) -> tuple[list
             yet. Or the name of a family or scale could lead a file out of its folder; another program must
             have edited the database.
     """
+    _check(found)
+    with database.transaction() as connection:
+        analyzed = analyzed_runs(connection)
+    groups = {name: list(group) for name, group in groupby(found, key=lambda run: run.name)}
+    chosen = {name: run for name, group in groups.items() for run in group if run.run_id in analyzed}
+    if missing := [group[-1] for name, group in groups.items() if name not in chosen]:
+        families = " ".join(dict.fromkeys(run.family for run in missing))
+        raise UsageError(
+            f"{', '.join(run.name for run in missing)}: no metrics yet; run 'vlmprobe analyze {families}' first"
+        )
+    return list(chosen.values()), _notes(chosen, groups)
+
+
+def _notes(chosen: Mapping[str, Run], groups: Mapping[str, Sequence[Run]]) -> list[str]:
+    notes = []
+    for name, run in chosen.items():
+        if run is not groups[name][-1]:
+            notes.append(
+                f"{name}: the newest run has no metrics yet, so the newest one with metrics is shown; "
+                f"compute them with 'vlmprobe analyze {run.family}'"
+            )
+        elif len(groups[name]) > 1:
+            notes.append(f"{name}: {len(groups[name])} complete runs; the newest is shown")
+    return notes
+
+
+def _check(found: Sequence[Run]) -> None:
     for run in found:
         safe_name(run.family, "family")
         safe_name(run.scale, "scale")
@@ -139,27 +166,6 @@ def newest_of_each_scale(database: Database, found: Sequence[Run]) -> tuple[list
     if len(datasets) > 1:
         listed = ", ".join(f"{name} ({mark}, {template})" for name, mark, template in datasets)
         raise UsageError(f"runs on several datasets match: {listed}; choose one with --data FILE or NAME")
-    with database.transaction() as connection:
-        analyzed = analyzed_runs(connection)
-    groups = {name: list(group) for name, group in groupby(found, key=lambda run: run.name)}
-    missing = [group[-1] for group in groups.values() if not any(run.run_id in analyzed for run in group)]
-    if missing:
-        families = " ".join(dict.fromkeys(run.family for run in missing))
-        raise UsageError(
-            f"{', '.join(run.name for run in missing)}: no metrics yet; run 'vlmprobe analyze {families}' first"
-        )
-    chosen, notes = [], []
-    for name, group in groups.items():
-        ready = [run for run in group if run.run_id in analyzed]
-        chosen.append(ready[-1])
-        if ready[-1] is not group[-1]:
-            notes.append(
-                f"{name}: the newest run has no metrics yet, so the newest one with metrics is shown; "
-                f"compute them with 'vlmprobe analyze {ready[-1].family}'"
-            )
-        elif len(group) > 1:
-            notes.append(f"{name}: {len(group)} complete runs; the newest is shown")
-    return chosen, notes
 
 
 def of_template(found: Sequence[Run], template: str) -> tuple[list[Run], list[str]]:

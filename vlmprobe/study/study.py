@@ -195,11 +195,8 @@ class Study:
         ]
         notes += self._too_few_quads()
         counted: dict[tuple[str, str], set[str]] = {}
-        for _, curve in self.curves:
-            if curve.metric != AXIS_COHERENCE.name or curve.subset != Subset.BOTH_CORRECT:
-                continue
-            if all(math.isnan(value) for value in curve.values):
-                counted.setdefault((curve.family, curve.scale), set()).add(curve.target)
+        for curve in self._without_value(AXIS_COHERENCE.name):
+            counted.setdefault((curve.family, curve.scale), set()).add(curve.target)
         notes += [
             f"{family} @ {scale}: too few pairs with both answers right in {', '.join(sorted(axes))}, "
             "so coherence over both_correct is n/a there"
@@ -214,10 +211,17 @@ class Study:
         return [
             f"{curve.family} @ {curve.scale}: too few quads with all four answers right, so cross-axis alignment over "
             "both_correct is n/a there"
+            for curve in self._without_value(CROSS_AXIS_ALIGNMENT_CANONICAL.name)
+            if curve.target == PER_SAMPLE
+        ]
+
+    def _without_value(self, metric: str) -> list[LayerCurve]:
+        """Return a metric's curves over ``both_correct`` that are NaN at every layer."""
+        return [
+            curve
             for _, curve in self.curves
-            if (curve.metric, curve.target) == (CROSS_AXIS_ALIGNMENT_CANONICAL.name, PER_SAMPLE)
-            and curve.subset == Subset.BOTH_CORRECT
-            and all(math.isnan(value) for value in curve.values)
+            if (curve.metric, curve.subset) == (metric, Subset.BOTH_CORRECT)
+            and all(map(math.isnan, curve.values))
         ]
 
 

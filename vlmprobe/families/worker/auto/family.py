@@ -54,6 +54,12 @@ class _Prepared:
     kinds: dict[str, list[list[int]]]
     """For each name in :data:`_PER_TOKEN` and each image, the values of the first question."""
 
+    @classmethod
+    def of(cls, made: dict[str, Any]) -> Self:
+        """Divide a processor's output into what belongs to the images and what to each token."""
+        pixels = {name: value for name, value in made.items() if name not in _TEXT}
+        return cls(pixels, {name: _unpadded(made, name) for name in _PER_TOKEN if name in made})
+
 
 class Auto(SharedPrefixFamily):
     """One loaded image-text-to-text model."""
@@ -95,29 +101,19 @@ class Auto(SharedPrefixFamily):
         if not self._shares:
             # The processor gets each question together with its image.
             images, image_of_row = [images[image] for image in image_of_row], list(range(len(texts)))
-        first_row = [image_of_row.index(image) for image in range(len(images))]
-        made = self._process(images, [texts[row] for row in first_row])
+        first = [texts[image_of_row.index(image)] for image in range(len(images))]
+        made = self._process(images, first)
         ids = _unpadded(made, "input_ids")
-        ends = [len(row) for row in ids]
+        ends = list(map(len, ids))
         if self._shares:
-            splices = [
-                Splice(self._tokenize(texts[row]), expanded)
-                for row, expanded in zip(first_row, ids, strict=True)
-            ]
+            splices = [Splice(self._tokenize(text), row) for text, row in zip(first, ids, strict=True)]
             ids = [
-                splices[image].apply(self._tokenize(text))
-                for text, image in zip(texts, image_of_row, strict=True)
+                splices[i].apply(self._tokenize(text)) for i, text in zip(image_of_row, texts, strict=True)
             ]
             ends = [splices[image].end for image in image_of_row]
-        pixels = {name: value for name, value in made.items() if name not in _TEXT}
-        kinds = {name: _unpadded(made, name) for name in _PER_TOKEN if name in made}
-        return Prompts(
-            ids=ids,
-            image_of_row=image_of_row,
-            image_end=ends,
-            images=_Prepared(pixels, kinds),
-            positions=self._positions(ids, image_of_row, pixels, kinds),
-        )
+        prepared = _Prepared.of(made)
+        positions = self._positions(ids, image_of_row, prepared)
+        return Prompts(ids, image_of_row, ends, prepared, positions)
 
     def forward(self, rows: Rows, images: _Prepared, cache: Any) -> tuple[Tensor, Any]:
         """Run the model's own forward; pass pixels only along with their image tokens."""
@@ -195,24 +191,23 @@ class Auto(SharedPrefixFamily):
         self,
         ids: Sequence[Sequence[int]],
         image_of_row: Sequence[int],
-        pixels: dict[str, Any],
-        kinds: dict[str, list[list[int]]],
+        images: _Prepared,
     ) -> list[Tensor] | None:
         """Return positions on several axes (M-RoPE), (axes, length) per row; None if the model has none."""
         # Before 4.52 it is a method of the whole model.
         places = (self.model.model, self.model)
         rope = next((place.get_rope_index for place in places if hasattr(place, "get_rope_index")), None)
-        if rope is None or "image_grid_thw" not in pixels:
+        if rope is None or "image_grid_thw" not in images.pixels:
             return None
         known = inspect.signature(rope).parameters
         positions = []
         for row, image in zip(ids, image_of_row, strict=True):
             arguments = {
                 "input_ids": torch.tensor([list(row)]),
-                "image_grid_thw": pixels["image_grid_thw"][image : image + 1],
+                "image_grid_thw": images.pixels["image_grid_thw"][image : image + 1],
                 "attention_mask": torch.ones(1, len(row), dtype=torch.long),
             }
-            for name, of_image in kinds.items():
+            for name, of_image in images.kinds.items():
                 arguments[name] = torch.tensor([_stretch(of_image[image], len(row))])
             found = rope(**{name: value for name, value in arguments.items() if name in known})[0]
             positions.append(found[:, 0].cpu())
