@@ -107,7 +107,7 @@ def test_an_unknown_number_of_layers_applies_no_cutoff():
     assert found.candidate_range == (2, 3)
     assert found.cutoff_layer is None
     assert found.criteria_applied == ("candidate_range",)
-    assert found.warnings == ("the number of layers is unknown, so late layers were not excluded",)
+    assert found.warnings == ("number of layers unknown: late layers were not left out",)
 
 
 def test_entanglement_is_stable_where_it_varies_no_more_than_around_the_median_layer():

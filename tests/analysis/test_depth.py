@@ -49,5 +49,5 @@ def test_gaps_differ_by_at_most_one(n, count):
 
 def test_no_layer_at_all_is_an_error():
     """Nothing to draw is nothing to ask for."""
-    with pytest.raises(ValueError, match="pick at least one layer, not 0"):
+    with pytest.raises(ValueError, match="at least one layer must be picked, not 0"):
         representative_layers(36, 0)

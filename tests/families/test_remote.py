@@ -222,9 +222,7 @@ def test_a_program_that_is_no_worker_is_sent_nothing(tmp_path, program, limits, 
     for name, seconds in limits.items():
         monkeypatch.setattr(worker_process, name, seconds)
     family = open_family("tiny", Environment(str(python)))
-    with pytest.raises(
-        WorkerError, match=rf"python {how} .*fix python in \[families.tiny\] of vlmprobe.toml"
-    ):
+    with pytest.raises(WorkerError, match=rf"python {how}.*fix python in \[families.tiny\] of vlmprobe.toml"):
         family.resolve(LoadOptions("x"))
     family.close()
 

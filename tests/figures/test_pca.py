@@ -86,7 +86,7 @@ def test_no_text_is_cut_off_or_covered(cloud, badly_set_text):
 def test_clouds_that_do_not_fit_are_refused(cloud):
     """Two components in space, a label too few, another layer, or a name that is none."""
     with pytest.raises(
-        UsageError, match=r"points of tiny @ 80k, layer 4 are \(1, 2\).*project on 3 components"
+        UsageError, match=r"tiny @ 80k, layer 4 has points of shape \(1, 2\).*project onto 3 components"
     ):
         pca_3d(cloud(("left",), components=2))
     with pytest.raises(UsageError, match="2 points of tiny @ 80k, layer 4 with 1 labels and 0 sides"):

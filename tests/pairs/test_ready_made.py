@@ -35,7 +35,12 @@ def test_synonyms_are_read_as_their_category(tsv: Any) -> None:
     ("changed", "what", "column", "why"),
     [
         ({"category": "behind"}, "category", "category", "unknown category 'behind'; known: left, right"),
-        ({"group": "vertical"}, "group", "group", "group 'vertical', but left is horizontal"),
+        (
+            {"group": "vertical"},
+            "group",
+            "group",
+            "group 'vertical', but category left belongs to horizontal",
+        ),
         (
             {"original_answer": "right", "swapped_answer": "left"},
             "answer",

@@ -199,7 +199,7 @@ def test_extraction_goes_on_while_someone_else_holds_the_database(
     holder = child(HOLD, study.database.path)
     assert holder.read() == "held"
     waits = threading.Event()
-    database = Database(study.database.path, tell=lambda _: waits.set())
+    database = Database(study.database.path, warn=lambda _: waits.set())
     committer = Committer(Storage(database, Tracker(mlflow_away), Path()), "r1")
     for number in (1, 2, 3):
         committer.submit(write_shard(spool, shard_content(number, (str(number),))))

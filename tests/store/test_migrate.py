@@ -141,7 +141,7 @@ def test_a_stale_schema_names_the_command_that_upgrades_it(database: Database, c
     with pytest.raises(StaleSchemaError) as caught:
         check(database)
     assert str(caught.value) == (
-        f"{database.path} has schema 0000, this vlmprobe needs {SCHEMA_REVISION}; run 'vlmprobe db upgrade'"
+        f"{database.path} has schema 0000, but this vlmprobe needs {SCHEMA_REVISION}; run 'vlmprobe db upgrade'"
     )
 
 

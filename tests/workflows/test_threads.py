@@ -50,6 +50,10 @@ def test_one_item_at_a_time_has_all_threads(items: int, bytes_each: int) -> None
     assert found == [(2, threading.main_thread())] * items
 
 
+#: So many that they take longer than the main thread may wait for its turn.
+_MANY = 100_000
+
+
 def test_an_error_ends_it() -> None:
     """What waits is not begun, and NumPy has its threads back."""
     begun = []
@@ -60,6 +64,6 @@ def test_an_error_ends_it() -> None:
 
     with threadpool_limits(2, user_api="blas"):
         with pytest.raises(ValueError, match="item 0"):
-            list(side_by_side(work, range(1000), bytes_each=1))
+            list(side_by_side(work, range(_MANY), bytes_each=1))
         assert _blas_threads() == 2
-    assert len(begun) < 1000
+    assert len(begun) < _MANY

@@ -68,7 +68,7 @@ def test_a_layer_that_did_not_run_is_an_error(layers):
     """No state is made up."""
     with LastTokenCapture(layers) as capture:
         layers[0](torch.ones(1, 1, 1))
-    with pytest.raises(RuntimeError, match=r"places \[1\] did not run"):
+    with pytest.raises(RuntimeError, match=r"positions \[1\] did not run"):
         capture.stacked()
 
 
