@@ -84,7 +84,7 @@ def test_a_server_that_hangs_with_the_default_settings(
     waited = time.monotonic() - began
     with capsys.disabled():
         print(f"\na server that hangs, default settings: {waited:.1f} s from the last shard to the end")
-    assert waited < 75
+    assert waited < 3 * 20 + 40
 
 
 @pytest.mark.full
