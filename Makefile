@@ -4,8 +4,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Quiet, and without a look for newer versions of pip itself.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Quiet, and without a look for newer versions of pip itself. pip would compile one file after the other, for as long
+# as it takes to install them; COMPILE does it on all processors. It fails where a package has files for other Pythons.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib vlmprobe || true
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all faults fuzz environments lint audit format clean
@@ -18,11 +20,13 @@ $(BIN)/python:
 
 $(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) --editable .
+	@$(COMPILE)
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
+$(VENV)/installed-dev: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[dev]'
-	@touch $@
+	@$(COMPILE)
+	@touch $(VENV)/installed $@
 
 demo: $(VENV)/installed ## Install, then run five fine-tuning scales of a tiny model end to end
 	$(BIN)/vlmprobe demo
