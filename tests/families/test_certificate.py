@@ -152,5 +152,5 @@ def test_an_answer_that_was_nearly_another_is_not_compared():
 
 def test_an_exact_run_of_other_pairs_is_refused(states):
     """Comparing different pairs would say nothing."""
-    with pytest.raises(ValueError, match="exact run holds other pairs"):
+    with pytest.raises(ValueError, match="exact run holds different pairs"):
         compare(half(states), half(states), (0, 5), output(states[:, :2]))

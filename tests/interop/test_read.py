@@ -211,7 +211,7 @@ def test_quads_that_do_not_fit_together_are_named_by_file_and_key(model, arrays,
         (
             "7,horizontal,left,left",
             "7,vertical,left,left",
-            ":2: group 'vertical' is not the horizontal of left",
+            ":2: group 'vertical', but category left belongs to horizontal",
         ),
         ("7,horizontal,left,left", "7,horizontal,right,left", "index '7': category is right, but left in"),
         ("left,right,True,True", "left,right,False,True", "index '7': is_correct_orig is False, but True in"),

@@ -179,9 +179,9 @@ def test_rows_are_written_again_from_their_shard(
     assert found.code == 1
     line = found.out.splitlines()[0]
     assert line.startswith(f"wrong: {home.shard(1)}: tiny @ 2m: {problem}")
-    assert line.endswith("run 'vlmprobe verify --repair' to rewrite its rows from it")
+    assert line.endswith("run 'vlmprobe verify --repair' to rewrite its rows from the file")
 
-    assert "its rows were rewritten from it" in home.verify("--repair").ok().out
+    assert "its rows were rewritten from the file" in home.verify("--repair").ok().out
     home.verify().ok()
     assert read_left(home.path) == read_left(original.path)
 

@@ -197,8 +197,8 @@ PERSPECTIVE_COSINE = Entry(
     legend="perspective",
     curves=Curves(
         "Cosine of the mean sign-corrected deltas of the consistent and of the counter distance "
-        "pairs. Near 1, the direction is the same whether or not height agrees. Below 0, the states follow "
-        "height in the image."
+        "pairs. Near 1, the direction does not depend on height in the image. Below 0, the states follow "
+        "that height."
     ),
 )
 DELTA_RATIO = Entry(
@@ -226,7 +226,7 @@ ZERO_DELTAS = Entry(
     name="zero_deltas",
     title="Zero deltas",
     targets=_AXES,
-    no_figure="a count, 0 unless the swap leaves a hidden state unchanged; query it if n is too low",
+    no_figure="a count of swaps that leave a hidden state unchanged, usually 0; check it if n is lower than expected",
 )
 ZERO_QUADS = Entry(
     name="zero_quads",

@@ -34,8 +34,8 @@ plane. The benchmark contains no photographs and no data from people.
 
 * `{tsv}`: one row per question in the layout of EmbSpatial-Bench: {columns}.
   `image` is a PNG in base64, `answer` the letter of the correct option. The category says where the first
-  named object is relative to the second; in far and close rows, where the correct option is relative to the
-  other listed object.
+  named object is relative to the second. For far and close rows, it instead says where the correct option is
+  relative to the other listed object.
 * `{boxes}`: per question the names and boxes of all objects ([x, y, width, height] in pixels, clipped to the
   image, shadows left out).
 * Seed {seed}. The truth comes from the scenes' geometry, not from an annotator.

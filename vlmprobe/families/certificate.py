@@ -75,7 +75,7 @@ def compare(
     if fast.pair_ids != plain.pair_ids or fast.states.shape != plain.states.shape:
         raise ValueError("the two runs to compare hold different pairs or shapes")
     if exact is not None and (exact.pair_ids != plain.pair_ids or exact.states.shape != plain.states.shape):
-        raise ValueError("the exact run holds other pairs or shapes than the two to compare")
+        raise ValueError("the exact run holds different pairs or shapes from the two runs to compare")
     if fast.states.shape[0] != len(layers):
         raise ValueError(f"{len(layers)} layer numbers for states of {fast.states.shape[0]} layers")
     ours = to_float32(fast.states, fast.dtype).astype(np.float64)

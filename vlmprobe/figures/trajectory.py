@@ -90,7 +90,7 @@ def accuracy_trajectory(
     handles = [training.handle(look, theme.target_title(name)) for name, look in looks.items()]
     handles.append(training.guess_handle("guessed (0.5; both: 0.25)"))
     if any(one.hollow for one in readings["acc_both"]):
-        handles.append(training.hollow_handle("a side correct less\nthan half the time"))
+        handles.append(training.hollow_handle("original or swapped right\nless than half the time"))
     frame.legend(figure, handles, kind)
     frame.head(figure, title, f"Accuracy over scales by {kind}")
     return _staggered(figure)

@@ -95,7 +95,7 @@ def _prediction(row: dict[str, str], where: str) -> Prediction:
     axis = row.get("group", "").strip()
     if axis and axis != category.axis:
         raise InputError(
-            f"{where}: group {axis[:40]!r} is not the {category.axis} of {category}; fix the line"
+            f"{where}: group {axis[:40]!r}, but category {category} belongs to {category.axis}; fix the line"
         )
     return Prediction(
         category=category,

@@ -146,7 +146,7 @@ def _pairs(
         if None in verdicts:
             missing = f"is_correct_{('orig', 'swap')[verdicts.index(None)]}_L{min(vectors.layers)}"
             raise InputError(
-                f"{vectors.path}: {missing} is missing, and there is no predictions CSV that has it; copy that here as "
+                f"{vectors.path}: {missing} is missing, and no predictions CSV contains it; add such a CSV as "
                 "csv/predictions_SCALE_all_pairs.csv"
             )
         columns = zip(vectors.pair_ids, vectors.categories, *(side or () for side in verdicts), strict=True)

@@ -125,7 +125,7 @@ class EmbSpatialForm:
         drawn = self._rng.choice(candidates)
         reference = _usable(cells[drawn])
         if reference is None:
-            why = f"this option was drawn as the reference but has no object: {cells[drawn][:40]!r}"
+            why = f"this option was picked as the reference but has no object: {cells[drawn][:40]!r}"
             raise RowRejectedError("option", why, drawn)
         return target, reference
 

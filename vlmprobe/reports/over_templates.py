@@ -18,7 +18,7 @@ __all__ = ["READING", "TemplateRow", "TemplateTable", "side_by_side"]
 #: How to read the table, in a line.
 READING = (
     f"{AXIS_COHERENCE.name} is the peak over layers; "
-    "other layer metrics are read where the run's axes are most coherent"
+    "other layer metrics are taken at the layer where the run's axes are most coherent"
 )
 
 

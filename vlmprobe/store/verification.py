@@ -71,7 +71,7 @@ def row_problems(connection: Connection, shard: ShardFile, *, is_complete: bool)
         {"run_id": shard.run_id, "shard": shard.number, "pairs": list(shard.pair_ids)},
     )
     if foreign:
-        problems.append(f"{foreign} rows refer to it for pairs that it does not hold")
+        problems.append(f"{foreign} rows refer to it, but it does not hold their pairs")
     return problems
 
 

@@ -229,7 +229,9 @@ class _OneRun:
                 restore_rows(connection, shard, is_complete=is_complete)
         if problems:
             todo = (
-                "its rows were rewritten from it" if repair else f"run {_REPAIR} to rewrite its rows from it"
+                "its rows were rewritten from the file"
+                if repair
+                else f"run {_REPAIR} to rewrite its rows from the file"
             )
             self._found(path, "; ".join(problems), todo, repaired=repair)
 
@@ -238,7 +240,9 @@ class _OneRun:
         if path.parent.is_dir() and not self._workspace.settings.is_spooled(path, self._run.run_id):
             where = f"but the file is not in {self._spool}, so it was not changed"
             self._found(
-                path, f"{problem}, {where}", "verify the home that it belongs to, or copy it from there"
+                path,
+                f"{problem}, {where}",
+                "run 'vlmprobe verify' with --home set to the file's own home, or copy the file from there",
             )
             return
         in_mlflow = place.artifact_uri is not None

@@ -19,8 +19,8 @@ _CARD = """\
 `Qwen2_5_VLForConditionalGeneration.from_pretrained` loads. They see drawn scenes of colored solids ({size} x
 {size} pixels) and answer in one word. `vanilla` was trained on colors, shapes, places and counts. Of relations
 it learned only the words: in training, the answers to such questions were coin flips. Each other checkpoint is a
-separate fine-tuning of it on that many relation questions, with a perspective bias: in {bias:g} % of the scenes the
-farther object is higher in the image.
+separate fine-tuning of `vanilla` on the number of relation questions in the table, with a perspective bias: in
+{bias:g} % of the scenes the farther object is higher in the image.
 
 {table}
 

@@ -221,7 +221,10 @@ def test_another_package_named_olmo(folders, monkeypatch, tmp_path):
     spec = SimpleNamespace(origin=str(tmp_path / "olmo" / "__init__.py"))
     monkeypatch.setattr(molmo_native, "find_spec", lambda _name: spec)
     said = fault(folders["native"], PackageFault)
-    assert "has no data/model_preprocessor.py: it belongs to another model, or is an installed copy" in said
+    assert (
+        "has no data/model_preprocessor.py: this is another model's package, or a non-editable install"
+        in said
+    )
 
 
 def test_an_olmo_that_lacks_a_package(folders, monkeypatch):

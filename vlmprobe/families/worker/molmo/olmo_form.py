@@ -165,8 +165,8 @@ def _import_olmo(checkpoint: str) -> dict[str, ModuleType]:
     if not (package / "data" / "model_preprocessor.py").is_file():
         # pip leaves out its sub-packages; and PyPI's ai2-olmo is another model of the same import name.
         raise PackageFault(
-            f"{checkpoint}: the package 'olmo' in {package} has no data/model_preprocessor.py: it belongs to "
-            f"another model, or is an installed copy, which lacks that file; run: {_INSTALL}"
+            f"{checkpoint}: the package 'olmo' in {package} has no data/model_preprocessor.py: this is "
+            f"another model's package, or a non-editable install, which lacks that file; run: {_INSTALL}"
         )
     with stand_ins(package):
         try:
