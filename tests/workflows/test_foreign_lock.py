@@ -76,7 +76,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_database(
         there = len(list(tmp_path.glob("spool/*/*.safetensors")))
         wait_until(lambda: len(list(tmp_path.glob("spool/*/*.safetensors"))) > there, process)
         process.send_signal(signal.SIGINT)
-        assert any("waiting for the rows of shards on disk" in line for line in process.stderr)
+        assert any("waiting until the rows of" in line for line in process.stderr)
         process.send_signal(signal.SIGINT)
         stopped = shell.finish(process)
     finally:

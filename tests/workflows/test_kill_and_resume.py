@@ -87,7 +87,7 @@ def test_a_run_that_was_finished_asks_nothing(
 ) -> None:
     """The same command after the end says so, and reuses every pair."""
     again = vlmprobe(*_extract(study.home, study.data), **mlflow_store).ok()
-    assert "already complete, all 96 pairs reused" in again.err
+    assert "complete already, all 96 pairs reused" in again.err
     assert "0 pairs extracted, 96 reused, 0 failed of 96" in again.err
 
 

@@ -108,8 +108,8 @@ def test_the_same_boxes_again_ask_nothing(quad_study: Any, extract: Callable[...
     """Neither with boxes nor without them does a finished run ask a pair twice."""
     again = extract(quad_study.home, quad_study.data, "--boxes", quad_study.boxes, "--max-per-category", 5)
     without = extract(quad_study.home, quad_study.data, "--max-per-category", 5)
-    assert "already complete, all 52 pairs reused" in again.ok().err
-    assert "already complete, all 30 pairs reused" in without.ok().err
+    assert "complete already, all 52 pairs reused" in again.ok().err
+    assert "complete already, all 30 pairs reused" in without.ok().err
 
 
 def test_other_boxes_later_are_refused_in_a_line(

@@ -140,7 +140,7 @@ def test_the_same_templates_again_ask_nothing(panel: Any, command: Any, rows: An
         ",".join(ASKED),
     )
     said = command(panel.home, "extract", "tiny", "--scale", "2m", *again).ok().err
-    assert said.count("already complete, all 32 pairs reused") == 3
+    assert said.count("complete already, all 32 pairs reused") == 3
     assert "loading" not in said
     assert rows(panel.home, "SELECT count(*) FROM runs") == [(4,)]
 
@@ -178,7 +178,7 @@ def test_a_stopped_extraction_goes_on_with_the_template_that_it_was_at(
     states = "SELECT template, status FROM runs ORDER BY created_at"
     assert rows(tmp_path, states) == [("published", "complete"), ("yes-no", "interrupted")]
     said = command(tmp_path, "extract", "tiny", *options).ok().err
-    assert "tiny @ 2m: already complete, all 24 pairs reused" in said
+    assert "tiny @ 2m: complete already, all 24 pairs reused" in said
     assert "tiny @ 2m (yes-no): resuming run" in said
     assert said.count("24 pairs extracted, 0 reused") == 2
     assert rows(tmp_path, states) == [

@@ -259,7 +259,7 @@ def resume_line(run: Run, done: int, total: int, adopted: int) -> str:
     """Describe how much of a run is done; ``adopted`` counts its shards that were found without rows."""
     if run.status == "complete" and done == total:
         return (
-            f"{run.name}: already complete, all {total} pairs reused (run {run.run_id}); "
+            f"{run.name}: complete already, all {total} pairs reused (run {run.run_id}); "
             "pass --new to extract again"
         )
     found = f", {adopted} shards recovered from the spool" if adopted else ""
