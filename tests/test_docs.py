@@ -280,6 +280,12 @@ def test_the_map_of_contributing_has_every_folder_and_its_recipes_name_what_exis
     assert not missing
 
 
+def test_the_one_test_that_contributing_runs_exists() -> None:
+    """The first command that a newcomer copies."""
+    file, name = re.findall(r"pytest (\S+) -k (\w+)$", TEXTS["CONTRIBUTING.md"], flags=re.MULTILINE)[0]
+    assert f"def test_{name}(" in (ROOT / file).read_text(encoding="utf-8")
+
+
 def test_the_recipes_of_contributing() -> None:
     """The six changes that are usual."""
     recipes = re.findall(

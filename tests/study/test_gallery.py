@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vlmprobe.analysis import CATALOG
-from vlmprobe.study.gallery import EXHIBITS, VARIANTS
+from vlmprobe.study.gallery import _OWN, EXHIBITS, VARIANTS
 
 SHOWN = {entry.name for exhibit in EXHIBITS for entry in exhibit.shows}
 
@@ -33,3 +33,10 @@ def test_both_perspective_metrics_are_in_the_report() -> None:
 def test_the_report_shows_variants_that_there_are() -> None:
     """All pairs, or those with both answers right."""
     assert {shown.variant for exhibit in EXHIBITS for shown in exhibit.report} <= set(VARIANTS)
+
+
+def test_every_figure_that_is_declared_is_shown() -> None:
+    """Also a second one of a metric that has curves over layers."""
+    declared = {exhibit.file for exhibits in _OWN.values() for exhibit in exhibits}
+    assert declared <= {exhibit.file for exhibit in EXHIBITS}
+    assert set(_OWN) <= set(CATALOG)

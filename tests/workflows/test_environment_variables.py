@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from vlmprobe.errors import UsageError
+from vlmprobe.extraction.session import LazyModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,3 +44,20 @@ def test_only_the_main_thread_sets_environment_variables(
     ):
         ran = shell(*command, "--home", tmp_path / "home", PYTHONPATH=str(watcher)).ok()
         assert "set beside others" not in ran.err
+
+
+def test_mlflows_variables_are_set_before_a_model_is_loaded(
+    inside: Any, benchmark: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The libraries that load it start threads, which may be reading the environment from then on."""
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    found = []
+
+    def look(_model: LazyModel) -> None:
+        found.append("MLFLOW_DISABLE_TELEMETRY" in os.environ)
+        raise UsageError("seen")
+
+    monkeypatch.setattr(LazyModel, "load", look)
+    ran = inside("extract", "tiny", "--scale", "2m", "--data", benchmark(1), "--home", tmp_path / "home")
+    assert ran.code == 2
+    assert found == [True]

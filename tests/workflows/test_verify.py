@@ -122,6 +122,7 @@ def test_a_damaged_shard_is_replaced_by_the_copy_of_mlflow(home: Home, original:
     )
     line = home.wrong()
     assert f"{path}: tiny @ 2m:" in line
+    assert line.count(str(path)) == 1
     assert line.endswith("run 'vlmprobe verify --repair' to restore it from MLflow")
 
     assert "restored from MLflow; the damaged file was renamed to 00002.damaged" in home.repair()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vlmprobe.cli.command import command
-from vlmprobe.cli.options import Folder, Layers, Output, RunFilter, TemplateName, layer_choice
+from vlmprobe.cli.options import Folder, Output, RunFilter, TemplateName, layer_choice
 from vlmprobe.errors import UsageError
 from vlmprobe.workspace import Workspace
 
@@ -21,7 +21,9 @@ def export(
     folder: Folder,
     runs: RunFilter,
     template: TemplateName = "published",
-    layers: Layers = "",
+    layers: Annotated[
+        str, typer.Option("--layers", help="Decoder layers to export, counted from 0.", metavar="all|0,5,...")
+    ] = "",
     compress: Annotated[bool, typer.Option("--compress", help="Compress the NPZ files (slow).")] = False,
     plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Also draw the figures.")] = True,
     layout: Annotated[

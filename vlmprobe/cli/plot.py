@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vlmprobe.cli.command import command
-from vlmprobe.cli.options import Layers, Out, Output, RunFilter, TemplateName, layer_choice
+from vlmprobe.cli.options import Output, RunFilter, TemplateName, folder_to_make, layer_choice
 from vlmprobe.workspace import Workspace
 
 __all__ = ["plot"]
@@ -19,7 +20,9 @@ def plot(
     *,
     runs: RunFilter,
     template: TemplateName = "published",
-    layers: Layers = "",
+    layers: Annotated[
+        str, typer.Option("--layers", help="Decoder layers to draw, counted from 0.", metavar="all|0,5,...")
+    ] = "",
     variants: Annotated[
         list[str] | None,
         typer.Option("--variant", help="all, both_correct or all_with_validity; may be repeated."),
@@ -27,7 +30,10 @@ def plot(
     file_format: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
     dpi: Annotated[float, typer.Option("--dpi", help="Resolution of PNG files, in dots per inch.")] = 110,
     free_y: Annotated[bool, typer.Option("--free-y", help="Give each scale its own y range.")] = False,
-    out: Out = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the figures.", metavar="DIR", callback=folder_to_make),
+    ] = None,
     output: Output,
 ) -> None:
     """Redraw every figure from the database and the stored hidden states; no model is loaded.

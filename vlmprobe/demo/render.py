@@ -166,7 +166,7 @@ def _solid(u: Any, v: Any, shape: Any, xp: Any) -> tuple[Any, Any]:
     """Shape each object by its own kind.
 
     Args:
-        u: (n, 1 or S, S) pixel offsets from the centre in radii, to the right.
+        u: (n, 1 or S, S) pixel offsets from the center in radii, to the right.
         v: (n, S, 1 or S) offsets downwards.
         shape: (n, 1, 1) numbers of `SHAPES`.
         xp: the module of the arrays.
@@ -221,9 +221,9 @@ def _cylinder(u: Any, v: Any, xp: Any) -> tuple[Any, Any]:
     return xp.maximum(body, lid), shade
 
 
-def _disc(u: Any, v: Any, half_width: float, centre: float, xp: Any) -> Any:
-    """How far inside a lying disc, seen as an ellipse of half height 0.2 about v = centre, a pixel is."""
-    return 0.2 * (1 - xp.sqrt((u / half_width) ** 2 + ((v - centre) / 0.2) ** 2))
+def _disc(u: Any, v: Any, half_width: float, center: float, xp: Any) -> Any:
+    """How far inside a lying disc, seen as an ellipse of half height 0.2 about v = center, a pixel is."""
+    return 0.2 * (1 - xp.sqrt((u / half_width) ** 2 + ((v - center) / 0.2) ** 2))
 
 
 def _bend(across: Any, xp: Any) -> Any:

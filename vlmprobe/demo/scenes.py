@@ -130,7 +130,7 @@ class SceneObject:
     shape: str
     x: float
     y: float
-    """The centre."""
+    """The center."""
     depth: float
     """Distance from the camera along its axis, scene units."""
     radius: float

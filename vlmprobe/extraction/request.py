@@ -156,7 +156,7 @@ class _Marks:
         """Query the hub, or hash the folders.
 
         Args:
-            options: as the family resolved them: its checkpoint may name a processor that the catalogue does not know.
+            options: as the family resolved them: its checkpoint may name a processor that the catalog does not know.
         """
         checkpoint = fingerprint(options.checkpoint, options.revision)
         if options.processor is None:

@@ -57,6 +57,8 @@ class RunSession:
         """Store the arguments; nothing is loaded yet. ``batch_size``: None = as many pairs as fit."""
         self._workspace, self._prepared, self._model = workspace, prepared, model
         self._database, self._console = workspace.database, workspace.console
+        # Now: MLflow's variables must be in the environment before a model's libraries may be reading it.
+        self._storage = workspace.storage
         self._wanted_batch_size = batch_size
         self.run = run
         self.spool = workspace.settings.spool_of(run.run_id)
@@ -109,7 +111,7 @@ class RunSession:
             dim=info.dim,
             dtype=info.dtype,
         )
-        committer = Committer(self._workspace.storage, self.run.run_id)
+        committer = Committer(self._storage, self.run.run_id)
         extraction = Extraction(
             self._workspace,
             self._prepared.dataset,

@@ -99,7 +99,7 @@ def draw(
     Args:
         panel: to draw into.
         curve: NaN is a gap, a value between two gaps a mark.
-        look: colour, marker and line.
+        look: color, marker and line.
         shift: which of several curves this is, so that marks of lines that run together stand apart.
         many: there are so many curves that the bands must be lighter.
         faded: drawn pale and marked with crosses.

@@ -105,7 +105,7 @@ def pca_3d(
 ) -> Figure:
     """Draw the deltas of one layer, or of several to compare (three a row), on three principal components.
 
-    The axis labels hold the explained variance. A category's colour and its axis's mark say what a point is.
+    The axis labels hold the explained variance. A category's color and its axis's mark say what a point is.
 
     Args:
         clouds: one, or several in the order given.

@@ -38,7 +38,7 @@ class Box:
 
     @property
     def center(self) -> tuple[float, float]:
-        """The centre (x, y)."""
+        """The center (x, y)."""
         return self.x + self.width / 2, self.y + self.height / 2
 
 
@@ -58,7 +58,7 @@ class Boxes:
     """The boxes of all questions of one source."""
 
     by_question: Mapping[str, Mapping[str, tuple[Box, ...]]]
-    """Question id, then normalised name, to the different boxes that carry this name."""
+    """Question id, then normalized name, to the different boxes that carry this name."""
     problems: tuple[BoxProblem, ...]
     n_rows: int
     """Rows, good and bad."""

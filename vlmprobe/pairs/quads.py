@@ -56,7 +56,7 @@ class QuadSet:
     """Distance pairs by outcome; each of ``OUTCOMES`` has an entry, and they add up to all distance pairs."""
     problems: tuple[RowProblem, ...] = field(default=())
     """By the dataset's line, at most one each. ``no_box`` and ``no_objects`` say why a pair has no boxes;
-    ``box`` that a centre lies outside the image, which drops nothing."""
+    ``box`` that a center lies outside the image, which drops nothing."""
 
     def under(self, template: str) -> QuadSet:
         """Return the same quads, their pairs worded by another template.
@@ -73,7 +73,7 @@ def link_quads(dataset: Dataset, boxes: Boxes) -> QuadSet:
     A box is looked up by question id and object name. A pair is ``no_objects`` where its form names no
     objects, ``no_box`` unless both objects have exactly one box, and ``ambiguous`` where the centres' heights
     differ by less than 5 % of the image's; exactly 5 % is a match. The vertical pair asks about the same
-    subject and reference with the dataset's template: above where the subject's centre is the higher one.
+    subject and reference with the dataset's template: above where the subject's center is the higher one.
     """
     sampled = {pair.pair_id for pair in dataset.pairs}
     counts = dict.fromkeys(OUTCOMES, 0)

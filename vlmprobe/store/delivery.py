@@ -166,7 +166,7 @@ def upload_shards(
 ) -> Delivery:
     """Log shards as artifacts of the run's MLflow run; what cannot be delivered stays in the spool.
 
-    Once ``is_awaited()``, stop at the first failure: each attempt on a hanging server takes a full timeout.
+    Once ``is_closing()``, stop at the first failure: each attempt on a hanging server takes a full timeout.
     """
     uploaded = waiting = failed_in_a_row = 0
     problem: str | None = None

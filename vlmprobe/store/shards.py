@@ -178,7 +178,7 @@ def read_header(path: Path) -> ShardFile:
         # Shards of earlier versions have none.
         seal = meta.pop(_SEAL, None)
         if seal is not None and seal != _seal(meta, file.dtype(first), map(file.plane, meta["layers"])):
-            raise InputError(f"{path} is damaged: the hash of its content has changed since it was written")
+            raise InputError(f"{path}: damaged; the hash of its content has changed since it was written")
         return ShardFile(
             path=path,
             sha256=digest,

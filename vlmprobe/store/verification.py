@@ -40,7 +40,7 @@ def read_whole(place: ShardPlace, path: Path) -> ShardFile:
     """
     shard = read_header(path)
     if (shard.n_bytes, shard.sha256) != (place.n_bytes, place.sha256):
-        raise InputError(f"{path} is damaged: its hash has changed since it was written")
+        raise InputError(f"{path}: damaged; its hash has changed since it was written")
     for name in ("run_id", "number", "kind", "layers", "dim", "dtype"):
         said, found = getattr(place, name), getattr(shard, name)
         if said != found:

@@ -264,5 +264,5 @@ _OWN = {
 EXHIBITS: tuple[Exhibit, ...] = tuple(
     exhibit
     for entry in CATALOG.values()
-    for exhibit in (_of_layers(entry, entry.curves) if entry.curves else _OWN.get(entry.name, ()))
+    for exhibit in (*(_of_layers(entry, entry.curves) if entry.curves else ()), *_OWN.get(entry.name, ()))
 )

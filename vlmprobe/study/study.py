@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, replace
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import AccuracyPoint, LayerCurve, PeakPoint, SimilarityMatrix
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Study", "cosine_of", "curve_from", "most_coherent_layer"]
 
 #: A null is a mean and a spread; its band holds 95 % of a normal distribution with these.
-_Z = 1.959963984540054
+_Z = NormalDist().inv_cdf(0.975)
 
 
 class Study:

@@ -32,8 +32,8 @@ def list_families() -> list[dict[str, Any]]:
     """Return one row per family.
 
     Keys: family, architecture, needs, runs_in (the path of another Python, or ``this Python``) and state:
-    ``ready``, ``missing: PACKAGE, ...``, ``offered by A and by B`` (two packages, neither of which is run), or for
-    another Python ``not looked into`` or what is wrong with it. To look into another environment its Python would
+    ``ready``, ``missing: PACKAGE, ...``, ``registered by A and by B`` (two packages, neither of which is run), or for
+    another Python ``not checked`` or what is wrong with it. To look into another environment its Python would
     have to be started, which a listing does not do.
 
     Raises:
