@@ -90,7 +90,7 @@ def test_code_of_a_checkpoint_is_not_run_unasked(folders):
         ({"modeling_molmo__py": None}, "cannot import modeling_molmo.MolmoForCausalLM from the checkpoint"),
         (
             {"preprocessor_config__json": None},
-            "preprocessor_config.json is missing, .* AutoImageProcessor .*--processor",
+            "preprocessor_config.json is missing; .* AutoImageProcessor .*--processor",
         ),
         (
             {"tokenizer__json": None, "tokenizer_config__json": None},
@@ -158,7 +158,7 @@ def native_config(folder, **changes):
         ),
         (
             {"qkv_bias": False},
-            "the weights have an extra 3 tensors, such as transformer.blocks.0.att_proj.bias",
+            "the weights have extra tensors (3), such as transformer.blocks.0.att_proj.bias",
         ),
         (
             {"attention_layer_norm": True},
