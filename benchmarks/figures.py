@@ -46,7 +46,7 @@ from vlmprobe.figures import (
     similarity_heatmap,
     vd_ei_over_layers,
 )
-from vlmprobe.pairs import AXES, CATEGORIES
+from vlmprobe.pairs.axes import SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,8 +95,8 @@ class Study:
 
     def cloud(self, scale: str, layer: int, components: int, *, states: bool) -> PointCloud:
         """Return as many points as pairs, or twice as many for the states of both sides."""
-        labels = tuple(str(CATEGORIES[i % len(CATEGORIES)]) for i in range(self.pairs))
-        centres = {str(name): self.rng.normal(0.0, 3.0, components) for name in CATEGORIES}
+        labels = tuple(str(SPACE.categories[i % len(SPACE.categories)]) for i in range(self.pairs))
+        centres = {str(name): self.rng.normal(0.0, 3.0, components) for name in SPACE.categories}
         points = np.stack([centres[name] for name in labels])
         sides: tuple[str, ...] = ()
         if states:
@@ -108,7 +108,7 @@ class Study:
 
     def matrix(self, scale: str, layer: int, subset: str) -> SimilarityMatrix:
         """Return cosines between random directions."""
-        means = self.rng.normal(0.0, 1.0, (len(CATEGORIES), 8))
+        means = self.rng.normal(0.0, 1.0, (len(SPACE.categories), 8))
         means /= np.linalg.norm(means, axis=1, keepdims=True)
         return SimilarityMatrix(FAMILY, scale, layer, subset, tuple(map(tuple, (means @ means.T).tolist())))
 
@@ -116,9 +116,9 @@ class Study:
         """Return accuracy that grows with training, by axis and by category."""
         by_axis, by_category = [], []
         for step, (scale, samples) in enumerate(SCALES.items()):
-            for name in (*AXES, "overall"):
+            for name in (*SPACE.axes, "overall"):
                 by_axis.append(AccuracyPoint(FAMILY, scale, samples, str(name), *self._three(step)))
-            for name in CATEGORIES:
+            for name in SPACE.categories:
                 numbers = self._three(step)
                 reliable = min(numbers[1], numbers[4]) >= 0.5
                 by_category.append(AccuracyPoint(FAMILY, scale, samples, str(name), *numbers, reliable))
@@ -151,8 +151,8 @@ def plan(study: Study, folder: Path, file_format: str, scales: list[str]) -> lis
             add(f"pca_3d/{name}", pca_3d, clouds=study.cloud(scale, layer, 3, states=False))
     for subset in SUBSETS:
         for metric, targets in (
-            ("axis_coherence", tuple(map(str, AXES))),
-            ("within_category_consistency", tuple(map(str, CATEGORIES))),
+            ("axis_coherence", tuple(map(str, SPACE.axes))),
+            ("within_category_consistency", tuple(map(str, SPACE.categories))),
             ("vd_ei.pooled", AXIS_PAIRS),
             ("cross_axis_alignment.canonical", ("per_sample", "of_means")),
         ):
@@ -183,7 +183,7 @@ def add_accuracy(add: Callable[..., None], study: Study) -> None:
     by_axis, by_category = study.accuracies()
     peaks = []
     for step, (scale, samples) in enumerate(SCALES.items()):
-        for axis in AXES:
+        for axis in SPACE.axes:
             value = 0.2 + 0.1 * step + float(study.rng.uniform(0.0, 0.1))
             where = min(study.layers - 1, 20 + step)
             bounds = (value - 0.05, value + 0.05)

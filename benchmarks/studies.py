@@ -18,7 +18,8 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from vlmprobe.pairs import CATEGORIES, Category, Side
+from vlmprobe.pairs import Side
+from vlmprobe.pairs.axes import SPACE
 from vlmprobe.settings import Settings
 from vlmprobe.store.engine import Database
 from vlmprobe.store.identity import utc_now
@@ -49,7 +50,7 @@ class MadeUp:
     @property
     def categories(self) -> list[str]:
         """N category names."""
-        return [str(CATEGORIES[place % len(CATEGORIES)]) for place in range(self.pairs)]
+        return [str(SPACE.categories[place % len(SPACE.categories)]) for place in range(self.pairs)]
 
     @property
     def images(self) -> list[str]:
@@ -74,8 +75,8 @@ class MadeUp:
         states = np.stack([common, common], axis=1)
         axes = np.repeat(rng.normal(size=(3, self.dim)), 2, axis=0) * np.array([[1.0], [-1.0]] * 3)
         lean = 0.3 * axes.astype(np.float32)
-        for place, name in enumerate(CATEGORIES):
-            states[place :: len(CATEGORIES), 1] += lean[CATEGORIES.index(name)]
+        for place, name in enumerate(SPACE.categories):
+            states[place :: len(SPACE.categories), 1] += lean[SPACE.categories.index(name)]
         own = rng.normal(size=(self.pairs, 16)).astype(np.float32) @ (0.2 * basis[:16])
         states[:, 1] += own + rng.standard_normal(own.shape, dtype=np.float32)
         states[:, 0] += rng.standard_normal(own.shape, dtype=np.float32)
@@ -150,7 +151,7 @@ def shard_of(number: int, places: range, planes: Mapping[int, np.ndarray], right
 
 def _pair_rows(study: MadeUp) -> Iterator[dict[str, object]]:
     for place, (name, image) in enumerate(zip(study.categories, study.images, strict=True)):
-        category = Category(name)
+        category = SPACE.category(name)
         yield {
             "dataset_id": "made-up",
             "template": "published",

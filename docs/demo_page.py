@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 from vlmprobe.figures import frame, theme, to_png
-from vlmprobe.pairs.axes import AXES
+from vlmprobe.pairs.axes import SPACE
 from vlmprobe.pairs.prompts import TEMPLATES
 
 if TYPE_CHECKING:
@@ -77,14 +77,18 @@ def read_results(folder: Path = RESULTS) -> Results:
 
 def accuracy_table(results: Results, template: str) -> str:
     """One row per scale and training: how often a question and its swapped form were both answered right."""
-    head = ["scale", "training", *(f"{axis}, {perspective}" for axis in AXES for perspective in PERSPECTIVES)]
+    head = [
+        "scale",
+        "training",
+        *(f"{axis}, {perspective}" for axis in SPACE.axes for perspective in PERSPECTIVES),
+    ]
     rows = [
         [
             scale,
             training,
             *(
                 f"{values[Key(scale, template, perspective, 'accuracy.both', axis, -1)]:.2f}"
-                for axis in AXES
+                for axis in SPACE.axes
                 for perspective in PERSPECTIVES
             ),
         ]
@@ -125,8 +129,8 @@ def _markdown(head: list[str], rows: list[list[str]]) -> str:
 def accuracy_figure(results: Results) -> Figure:
     """Accuracy over scales, a panel an axis: consistent scenes solid, counter ones dashed; bands over trainings."""
     figure = frame.blank(None, frame.FULL_WIDTH, 3.3)
-    panels = figure.subplots(1, len(AXES), sharey=True)
-    for axis, panel in zip(AXES, panels, strict=True):
+    panels = figure.subplots(1, len(SPACE.axes), sharey=True)
+    for axis, panel in zip(SPACE.axes, panels, strict=True):
         frame.dress(panel, str(axis))
         for perspective, line in zip(PERSPECTIVES, ("-", "--"), strict=True):
             _draw_band(
@@ -135,8 +139,8 @@ def accuracy_figure(results: Results) -> Figure:
                 lambda scale, axis=axis, perspective=perspective: Key(
                     scale, "published", perspective, "accuracy.both", axis, -1
                 ),
-                theme.AXIS_COLORS[axis],
-                theme.AXIS_MARKERS[axis] if perspective == "consistent" else "",
+                axis.color,
+                axis.marker if perspective == "consistent" else "",
                 line,
                 f"{perspective}: farther is {'higher' if perspective == 'consistent' else 'lower'}",
             )
@@ -153,13 +157,13 @@ def directions_figure(results: Results) -> Figure:
     figure = frame.blank(None, frame.FULL_WIDTH, 3.3)
     left, right = figure.subplots(1, 2)
     frame.dress(left, "axis coherence", "last layer")
-    for axis in AXES:
+    for axis in SPACE.axes:
         _draw_band(
             left,
             results,
             lambda scale, axis=axis: Key(scale, "published", "all", "axis_coherence", axis, LAST_LAYER),
-            theme.AXIS_COLORS[axis],
-            theme.AXIS_MARKERS[axis],
+            axis.color,
+            axis.marker,
             "-",
             str(axis),
         )
@@ -233,7 +237,7 @@ def _scales_across(panel: Axes) -> None:
 def fill(page: str, results: Results) -> str:
     """Return the page with each marked place filled anew."""
     blocks = {f"accuracy {template}": accuracy_table(results, template) for template in TEMPLATES}
-    blocks["coherence"] = directions_table(results, "axis_coherence", AXES)
+    blocks["coherence"] = directions_table(results, "axis_coherence", SPACE.axes)
     for perspective in ("all", *PERSPECTIVES):
         blocks[f"entanglement {perspective}"] = directions_table(
             results, "vd_ei.pooled", AXIS_PAIRS, perspective

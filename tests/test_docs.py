@@ -31,7 +31,8 @@ from vlmprobe.interop import (
     write_results,
     write_scale,
 )
-from vlmprobe.pairs import AXES, CATEGORIES, read_dataset
+from vlmprobe.pairs import read_dataset
+from vlmprobe.pairs.axes import SPACE
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.queries import list_queries
@@ -206,15 +207,15 @@ def _exported(out: Path) -> list[Path]:
     deltas = states[:, 1], states[:, 0]
     facts = PairFacts(image_sha256="a")
     pairs = tuple(
-        AnsweredPair(str(i), c, "left", "left", True, True, facts) for i, c in enumerate(CATEGORIES * 2)
+        AnsweredPair(str(i), c, "left", "left", True, True, facts) for i, c in enumerate(SPACE.categories * 2)
     )
     data = ScaleData("qwen25", "80k", pairs, {7: states}, QuadDeltas(12, {7: deltas}))
     both_correct = np.ones(12, dtype=bool)
     metrics = layer_metrics(
-        *deltas, CATEGORIES * 2, ["i"] * 12, layer=7, both_correct=both_correct, n_resamples=0
+        *deltas, SPACE.categories * 2, ["i"] * 12, layer=7, both_correct=both_correct, n_resamples=0
     )
     metrics += alignment_metrics(*deltas, None, None, None, layer=7)
-    results = ScaleResults(metrics, layer_candidates({axis: {7: 0.5} for axis in AXES}, {7: 0.1}, 8))
+    results = ScaleResults(metrics, layer_candidates({axis: {7: 0.5} for axis in SPACE.axes}, {7: 0.1}, 8))
     return write_results(out, [(data, results)])
 
 
@@ -240,7 +241,7 @@ def test_every_exported_file_and_key_is_documented(tmp_path: Path) -> None:
 
 def test_every_key_of_the_sidecar_is_documented(tmp_path: Path) -> None:
     """docs/exchange.md has a table of what is known of a pair, and of what a quad's pair has besides."""
-    pair = AnsweredPair("1", CATEGORIES[0], None, None, True, True, PairFacts(image_sha256="a"))
+    pair = AnsweredPair("1", SPACE.categories[0], None, None, True, True, PairFacts(image_sha256="a"))
     data = ScaleData("qwen25", "80k", (pair,), {}, QuadDeltas(1, {}, (Quad(pair, pair),)))
     write_scale(tmp_path, data, ScaleResults())
     content = json.loads((tmp_path / "json" / "pairs_80k.json").read_text())

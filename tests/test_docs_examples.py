@@ -19,7 +19,8 @@ from vlmprobe.analysis import layer_metrics
 from vlmprobe.cli.main import app
 from vlmprobe.demo import build_benchmark
 from vlmprobe.families import Environment, load_catalog
-from vlmprobe.pairs import TEMPLATES, Category, Side, link_quads, read_boxes, read_dataset
+from vlmprobe.pairs import TEMPLATES, Side, link_quads, read_boxes, read_dataset
+from vlmprobe.pairs.axes import LEFT
 from vlmprobe.store.datasets import register_dataset
 from vlmprobe.store.engine import Database
 from vlmprobe.store.metrics import store_metrics
@@ -165,7 +166,7 @@ def test_the_templates_ask_as_shown() -> None:
         r"(?:^\|.*\n)+", TEXTS["docs/data.md"].partition("## Question templates")[2], flags=re.MULTILINE
     )[0]
     shown = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
-    asked = [(name, each.ask(Category.LEFT, "cup", "book")[0].text) for name, each in TEMPLATES.items()]
+    asked = [(name, each.ask(LEFT, "cup", "book")[0].text) for name, each in TEMPLATES.items()]
     assert [(name, f"{question} Answer with only one word.") for name, _, question in shown] == asked
 
 

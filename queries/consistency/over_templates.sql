@@ -34,6 +34,9 @@ FROM asked_otherwise AS runs
 INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
 INNER JOIN metrics ON runs.run_id = metrics.run_id
 LEFT JOIN most_coherent_layer ON runs.run_id = most_coherent_layer.run_id
+LEFT JOIN run_axes AS own ON runs.run_id = own.run_id AND metrics.target = own.axis
+LEFT JOIN run_axes AS part_1 ON runs.run_id = part_1.run_id AND split_part(metrics.target, '/', 1) = part_1.axis
+LEFT JOIN run_axes AS part_2 ON runs.run_id = part_2.run_id AND split_part(metrics.target, '/', 2) = part_2.axis
 WHERE list_contains(string_split($metrics, ','), metrics.name) AND metrics.subset = $subset
     AND (metrics.layer = -1 OR metrics.name = 'axis_coherence' OR metrics.layer = most_coherent_layer.layer)
 QUALIFY row_number() OVER (
@@ -43,14 +46,9 @@ QUALIFY row_number() OVER (
 ORDER BY
     runs.family, runs.samples_seen NULLS LAST, runs.scale, dataset, runs.dataset_id,
     list_position(string_split($metrics, ','), metrics.name),
-    list_position(
-        [
-            'horizontal', 'vertical', 'distance', 'overall',
-            'vertical/distance', 'horizontal/vertical', 'horizontal/distance'
-        ],
-        metrics.target
-    ) NULLS LAST,
-    metrics.target,
+    -- The axes, all of them together, pairs of axes (their controls last), everything else.
+    own.position NULLS LAST, CASE WHEN metrics.target = 'overall' THEN 0 ELSE 1 END,
+    part_1.position DESC NULLS LAST, part_2.position NULLS LAST, metrics.target,
     list_position(
         ['published', 'mention-swapped', 'options-swapped', 'yes-no', 'yes-no-opposite'], runs.template
     ) NULLS LAST,

@@ -8,6 +8,7 @@ SELECT
     sum(CAST(before.both_correct AND NOT later.both_correct AS INTEGER)) AS lost
 FROM pair_answers AS before
 INNER JOIN pair_answers AS later ON before.pair_id = later.pair_id
+LEFT JOIN run_axes ON later.run_id = run_axes.run_id AND later.axis = run_axes.axis
 WHERE before.run_id = $from_run AND later.run_id = $to_run AND later.origin = 'row'
-GROUP BY later.axis
-ORDER BY list_position(['horizontal', 'vertical', 'distance'], later.axis)
+GROUP BY later.axis, run_axes.position
+ORDER BY run_axes.position

@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vlmprobe.analysis import AXIS_PAIRS, CATEGORY_PAIRS
+from vlmprobe.analysis import axis_pairs, category_pairs
 from vlmprobe.analysis.entanglement import cosines, vd_ei_eq3, vd_ei_pooled
-from vlmprobe.pairs.axes import Axis
+from vlmprobe.pairs.axes import DISTANCE, HORIZONTAL, SPACE, VERTICAL
 
 
 def test_the_fifteen_pairs_of_categories_start_at_left():
-    """The order of CATEGORIES decides which name comes first."""
-    names = [f"{first}/{second}" for first, second in CATEGORY_PAIRS]
+    """The order of SPACE.categories decides which name comes first."""
+    names = [f"{first}/{second}" for first, second in category_pairs(SPACE)]
 
     assert len(names) == 15
     assert names[:2] == ["left/right", "left/above"]
@@ -19,7 +19,7 @@ def test_the_fifteen_pairs_of_categories_start_at_left():
 
 def test_the_headline_pair_of_axes_comes_before_its_two_controls():
     """VD-EI is vertical/distance; the others tell whether every pair of axes is entangled."""
-    names = [f"{first}/{second}" for first, second in AXIS_PAIRS]
+    names = [f"{first}/{second}" for first, second in axis_pairs(SPACE)]
 
     assert names == ["vertical/distance", "horizontal/vertical", "horizontal/distance"]
 
@@ -62,14 +62,14 @@ def test_entanglement_weighs_like_pairs_against_crossed_ones():
     similarity = six_by_six(above_far=0.8, below_close=0.6, above_close=-0.4, below_far=-0.2)
 
     assert vd_ei_eq3(similarity) == pytest.approx(0.5)
-    assert vd_ei_eq3(similarity, Axis.HORIZONTAL, Axis.VERTICAL) == 0.0
+    assert vd_ei_eq3(similarity, HORIZONTAL, VERTICAL) == 0.0
 
 
 def test_a_control_pairs_canonical_with_canonical():
     """left/far and right/close count for, left/close and right/far against."""
     similarity = six_by_six(left_far=0.4, right_close=0.3, left_close=0.2, right_far=0.1)
 
-    assert vd_ei_eq3(similarity, Axis.HORIZONTAL, Axis.DISTANCE) == pytest.approx(0.1)
+    assert vd_ei_eq3(similarity, HORIZONTAL, DISTANCE) == pytest.approx(0.1)
 
 
 def test_an_offset_that_all_deltas_share_is_no_entanglement():
@@ -82,4 +82,4 @@ def test_the_pooled_form_reads_the_cell_of_the_two_axes():
     similarity = np.zeros((9, 9))
     similarity[7, 8], similarity[6, 7], similarity[6, 8] = 0.7, 0.2, 0.1
 
-    assert [float(vd_ei_pooled(similarity, *axes)) for axes in AXIS_PAIRS] == [0.7, 0.2, 0.1]
+    assert [float(vd_ei_pooled(similarity, *axes)) for axes in axis_pairs(SPACE)] == [0.7, 0.2, 0.1]

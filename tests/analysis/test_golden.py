@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmprobe.analysis import CATEGORY_PAIRS, category_validity, layer_metrics
+from vlmprobe.analysis import category_pairs, category_validity, layer_metrics
+from vlmprobe.pairs.axes import SPACE
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "molmo_400k"
 LAYERS = [0, 1, 2]
@@ -78,7 +79,7 @@ def test_similarities_of_mean_deltas_are_the_golden_ones(metrics, subset, layer)
     """All 15 cells above the diagonal agree, and so do the 15 below it."""
     golden = golden_csv(f"delta_similarity_400k_L{layer}_{SUBSETS[subset]}.csv")
 
-    for first, second in CATEGORY_PAIRS:
+    for first, second in category_pairs(SPACE):
         value = metrics["delta_similarity", subset, f"{first}/{second}", layer].value
         assert meets(value, golden[first][second]), (first, second)
         assert meets(value, golden[second][first]), (second, first)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from vlmprobe.demo import BenchmarkFiles, benchmark_rows, build_benchmark, keeps_margin, relation, render
 from vlmprobe.errors import UsageError
-from vlmprobe.pairs.axes import CATEGORIES, Axis
+from vlmprobe.pairs.axes import DISTANCE, SPACE, Axis
 from vlmprobe.pairs.embspatial import objects_in_question
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def test_every_category_has_the_same_number_of_rows_in_turn() -> None:
         "close",
         "left",
     ]
-    assert Counter(row.category for row in ROWS) == dict.fromkeys(CATEGORIES, 40)
+    assert Counter(row.category for row in ROWS) == dict.fromkeys(SPACE.categories, 40)
     assert [row.index for row in ROWS] == list(range(240))
     assert ROWS[123].question_id == "demo-000123"
 
@@ -67,7 +67,7 @@ def test_the_counter_share_holds_in_every_category(share: float, n_counter: int)
     counter = Counter(
         row.category for row in benchmark_rows(40, counter_share=share) if row.perspective == "counter"
     )
-    assert counter == Counter(dict.fromkeys(CATEGORIES, n_counter))
+    assert counter == Counter(dict.fromkeys(SPACE.categories, n_counter))
 
 
 def test_box_centres_tell_the_same_perspective_as_the_geometry() -> None:
@@ -81,7 +81,7 @@ def test_box_centres_tell_the_same_perspective_as_the_geometry() -> None:
 
 def test_a_relation_question_names_subject_then_reference() -> None:
     """The names are found back by the reader, in all five phrasings."""
-    rows = [row for row in ROWS if row.category.axis is not Axis.DISTANCE]
+    rows = [row for row in ROWS if row.category.axis is not DISTANCE]
     for row in rows:
         assert objects_in_question(row.question) == (row.subject.name, row.reference.name)
     phrasings = {row.question.replace(row.subject.name, "X").replace(row.reference.name, "Y") for row in rows}
@@ -92,7 +92,7 @@ def test_the_answer_is_the_letter_of_the_right_option() -> None:
     """Relation rows offer the four relation words; far/close rows the two objects and twice unknown."""
     for row in ROWS:
         right = row.options["ABCD".index(row.answer)]
-        if row.category.axis is Axis.DISTANCE:
+        if row.category.axis is DISTANCE:
             assert right == row.subject.name
             assert sorted(row.options) == sorted([row.subject.name, row.reference.name, "unknown", "unknown"])
         else:

@@ -20,7 +20,7 @@ from vlmprobe.demo import (
 )
 from vlmprobe.demo.scenes import NAMES
 from vlmprobe.errors import UsageError
-from vlmprobe.pairs.axes import Axis, Category
+from vlmprobe.pairs.axes import ABOVE, BELOW, CLOSE, DISTANCE, FAR, HORIZONTAL, LEFT, RIGHT, VERTICAL, Axis
 
 NEAR_BALL = SceneObject("red", "ball", x=40, y=90, depth=3, radius=18, ground_y=108)
 FAR_CUBE = SceneObject("blue", "cube", x=100, y=60, depth=6, radius=9, ground_y=69)
@@ -40,14 +40,14 @@ def _batch(
 def test_relation_is_what_the_subject_is_to_the_reference() -> None:
     """Smaller x is left, smaller y is above, and a larger depth is far; swapped objects get the opposite."""
     assert [relation(NEAR_BALL, FAR_CUBE, axis) for axis in Axis] == [
-        Category.LEFT,
-        Category.BELOW,
-        Category.CLOSE,
+        LEFT,
+        BELOW,
+        CLOSE,
     ]
     assert [relation(FAR_CUBE, NEAR_BALL, axis) for axis in Axis] == [
-        Category.RIGHT,
-        Category.ABOVE,
-        Category.FAR,
+        RIGHT,
+        ABOVE,
+        FAR,
     ]
 
 
@@ -62,12 +62,12 @@ def test_perspective_is_consistent_when_the_farther_object_is_higher() -> None:
 @pytest.mark.parametrize(
     ("axis", "change", "kept"),
     [
-        (Axis.HORIZONTAL, {"x": 52.0}, True),
-        (Axis.HORIZONTAL, {"x": 51.9}, False),
-        (Axis.VERTICAL, {"y": 80.0}, True),
-        (Axis.VERTICAL, {"y": 80.1}, False),
-        (Axis.DISTANCE, {"depth": 4.06}, True),
-        (Axis.DISTANCE, {"depth": 4.04}, False),
+        (HORIZONTAL, {"x": 52.0}, True),
+        (HORIZONTAL, {"x": 51.9}, False),
+        (VERTICAL, {"y": 80.0}, True),
+        (VERTICAL, {"y": 80.1}, False),
+        (DISTANCE, {"depth": 4.06}, True),
+        (DISTANCE, {"depth": 4.04}, False),
     ],
 )
 def test_margins_are_12_px_across_10_px_down_and_a_depth_ratio_of_1_35(

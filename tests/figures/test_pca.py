@@ -11,7 +11,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 
 from vlmprobe.errors import UsageError
-from vlmprobe.figures import AXIS_COLORS, CATEGORY_COLORS, pca_3d, pca_panels
+from vlmprobe.figures import pca_3d, pca_panels
+from vlmprobe.pairs.axes import SPACE
 
 CATEGORIES = ("left", "right", "above", "below", "far", "close")
 
@@ -35,8 +36,8 @@ def test_three_panels_of_one_layer(cloud):
     titles = [panel.get_title(loc="left") for panel in figure.axes]
     assert titles == ["states by category", "deltas by axis", "deltas by category"]
     by_axis, by_category = groups(figure.axes[1]), groups(figure.axes[2])
-    assert [color for color, _ in by_axis] == [c.lower() for c in AXIS_COLORS.values() for _ in range(2)]
-    assert [color for color, _ in by_category] == [c.lower() for c in CATEGORY_COLORS.values()]
+    assert [color for color, _ in by_axis] == [axis.color.lower() for axis in SPACE for _ in range(2)]
+    assert [color for color, _ in by_category] == [each.color.lower() for each in SPACE.categories]
     assert [points for _, points in by_category] == [[[float(n), 10.0 * n]] for n in range(6)]
 
 

@@ -9,13 +9,12 @@ from matplotlib.collections import PolyCollection
 
 from vlmprobe.errors import UsageError
 from vlmprobe.figures import (
-    AXIS_COLORS,
-    CATEGORY_COLORS,
     alignment_over_layers,
     layer_curves,
     scale_curves,
     shared_limits,
 )
+from vlmprobe.pairs.axes import SPACE
 
 AXES = ("horizontal", "vertical", "distance")
 CATEGORIES = ("left", "right", "above", "below", "far", "close")
@@ -47,7 +46,7 @@ def test_one_panel_a_scale_with_one_line_a_target(curve):
 
     titles = [panel.get_title(loc="left") for panel in figure.axes]
     assert titles == ["tiny @ vanilla", "tiny @ 2m", "tiny @ roborefer"]
-    assert all(colors(panel) == list(AXIS_COLORS.values()) for panel in figure.axes)
+    assert all(colors(panel) == [axis.color for axis in SPACE] for panel in figure.axes)
     assert len({panel.get_ylim() for panel in figure.axes}) == 1
 
 
@@ -56,7 +55,7 @@ def test_categories_have_their_colours_and_opposites_are_dashed(curve):
     panel = scale_curves([curve(name, (0.1, 0.4), metric="delta_ratio") for name in CATEGORIES]).axes[0]
 
     lines = [line for line in panel.lines if not line.get_label().startswith("_")]
-    assert [line.get_color() for line in lines] == list(CATEGORY_COLORS.values())
+    assert [line.get_color() for line in lines] == [each.color for each in SPACE.categories]
     assert [line.get_linestyle() for line in lines] == ["-", "--"] * 3
 
 

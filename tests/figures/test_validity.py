@@ -9,7 +9,8 @@ from matplotlib.patches import Rectangle
 
 from vlmprobe.analysis.results import SimilarityMatrix
 from vlmprobe.errors import UsageError
-from vlmprobe.figures import CATEGORY_COLORS, layer_curves, pca_panels, scale_curves, similarity_heatmap
+from vlmprobe.figures import layer_curves, pca_panels, scale_curves, similarity_heatmap
+from vlmprobe.pairs.axes import SPACE
 
 CLOSE = {("tiny", "80k"): {"close"}}
 CATEGORIES = ("left", "right", "above", "below", "far", "close")
@@ -32,8 +33,8 @@ def test_an_unreliable_category_is_a_pale_line_with_crosses(curve):
     panel = figure.axes[0]
     assert markers(panel) == ["^", "x"]
     far, close = (line.get_color() for line in panel.lines if not line.get_label().startswith("_"))
-    assert far == CATEGORY_COLORS["far"]
-    assert close != CATEGORY_COLORS["close"]
+    assert far == SPACE.category("far").color
+    assert close != SPACE.category("close").color
     assert legend(figure)[-1] == "pale, \N{MULTIPLICATION SIGN}: answered correctly\nless than half the time"
 
 

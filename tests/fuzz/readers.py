@@ -30,12 +30,12 @@ from vlmprobe.interop import read_results
 from vlmprobe.interop.predictions import read_predictions
 from vlmprobe.interop.read_arrays import read_quads, read_vectors
 from vlmprobe.pairs import (
+    SPACE,
     TEMPLATES,
     Category,
     check_answer,
     decode_image,
     link_quads,
-    parse_category,
     read_boxes,
     read_dataset,
     summarize,
@@ -124,7 +124,7 @@ def ready_made_row(place: int = 0, **changed: str) -> dict[str, str]:
     }
     row |= {"swapped_question": "Is b far?"} | changed
     with suppress(ValueError):
-        category = parse_category(row["category"])
+        category = SPACE.category(row["category"])
         row = {"original_answer": category, "swapped_answer": category.opposite} | row
     return row
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vlmprobe.interop import AnsweredPair, QuadDeltas, ScaleData
-from vlmprobe.pairs import Category
+from vlmprobe.pairs.axes import CLOSE, FAR, LEFT
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "molmo_400k"
 
@@ -31,9 +31,9 @@ def small():
         family="qwen25",
         scale="80k",
         pairs=(
-            AnsweredPair("7", Category.LEFT, "left", "right", correct_orig=True, correct_swap=True),
-            AnsweredPair("3", Category.FAR, "far, I think", "", correct_orig=True, correct_swap=False),
-            AnsweredPair("12", Category.CLOSE, "far", "close", correct_orig=False, correct_swap=False),
+            AnsweredPair("7", LEFT, "left", "right", correct_orig=True, correct_swap=True),
+            AnsweredPair("3", FAR, "far, I think", "", correct_orig=True, correct_swap=False),
+            AnsweredPair("12", CLOSE, "far", "close", correct_orig=False, correct_swap=False),
         ),
         layers={0: states(3, 4), 5: states(3, 4, seed=1)},
         quads=QuadDeltas(2, {5: (states(2, 4)[:, 0], states(2, 4)[:, 1])}),

@@ -10,7 +10,7 @@ import pytest
 
 from vlmprobe.errors import InputError
 from vlmprobe.interop import AnsweredPair, PairFacts, Quad, ScaleResults, read_results, write_results
-from vlmprobe.pairs import Category
+from vlmprobe.pairs.axes import ABOVE, BELOW, CLOSE
 
 FACTS = PairFacts(
     question_id="q7",
@@ -32,9 +32,9 @@ def known(small):
     halves = [
         AnsweredPair(name, category, text, None, correct_orig=True, correct_swap=False, facts=facts)
         for name, category, text, facts in (
-            ("3/v", Category.BELOW, "below", FACTS),
-            ("9", Category.CLOSE, None, PairFacts()),
-            ("9/v", Category.ABOVE, "é", PairFacts(image_sha256="b2")),
+            ("3/v", BELOW, "below", FACTS),
+            ("9", CLOSE, None, PairFacts()),
+            ("9/v", ABOVE, "é", PairFacts(image_sha256="b2")),
         )
     ]
     quads = (Quad(pairs[1], halves[0]), Quad(halves[1], halves[2]))

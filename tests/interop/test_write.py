@@ -21,7 +21,7 @@ from vlmprobe.interop import (
     write_results,
     write_scale,
 )
-from vlmprobe.pairs import Category
+from vlmprobe.pairs.axes import LEFT
 
 
 def metric(name, target, value, n, layer=0, subset="all", std=None):
@@ -180,7 +180,7 @@ def test_arrays_are_plain_and_compressed_on_request(tmp_path, small, compress, m
 def test_an_index_that_is_no_plain_number_keeps_its_text(tmp_path, small):
     """'007' would come back as '7' from an integer."""
     pairs = (
-        AnsweredPair("007", Category.LEFT, "left", "right", correct_orig=True, correct_swap=True),
+        AnsweredPair("007", LEFT, "left", "right", correct_orig=True, correct_swap=True),
         *small.pairs[1:],
     )
     write_arrays(tmp_path, replace(small, pairs=pairs))

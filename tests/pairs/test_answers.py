@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs import CHECKERS, Category, check_answer
-from vlmprobe.pairs.axes import YesNo
+from vlmprobe.pairs.axes import LEFT, RIGHT, SPACE, YesNo
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "molmo_400k" / "csv"
 
@@ -42,7 +42,7 @@ READINGS = [
 @pytest.mark.parametrize(("text", "expected", "published", "words"), READINGS)
 def test_readings(text: str, expected: str, published: str | None, words: str | None) -> None:
     """The category named first is the answer; nothing is parsed when neither is named."""
-    category = Category(expected)
+    category = SPACE.category(expected)
     for checker, parsed in (("published", published), ("words", words)):
         check = check_answer(text, category, category.opposite, checker)
         assert (check.parsed, check.correct) == (parsed, parsed == expected), checker
@@ -72,7 +72,7 @@ def test_published_checker_agrees_with_the_golden_predictions() -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == 134
     for row in rows:
-        category = Category(row["category"])
+        category = SPACE.category(row["category"])
         orig = check_answer(row["pred_orig"], category, category.opposite, "published")
         swap = check_answer(row["pred_swap"], category.opposite, category, "published")
         expected = (row["is_correct_orig"] == "True", row["is_correct_swap"] == "True")
@@ -91,4 +91,4 @@ def test_expecting_the_opposite_reads_the_same(text: str, category: Category, ch
 def test_unknown_checker_lists_the_known_ones() -> None:
     """A wrong name is a usage error that says which names there are."""
     with pytest.raises(UsageError, match="unknown answer checker 'regex'; known: published, words"):
-        check_answer("left", Category.LEFT, Category.RIGHT, "regex")
+        check_answer("left", LEFT, RIGHT, "regex")

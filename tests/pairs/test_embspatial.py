@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vlmprobe.pairs import Category, read_dataset
+from vlmprobe.pairs import read_dataset
+from vlmprobe.pairs.axes import CLOSE, FAR
 from vlmprobe.pairs.embspatial import PANDAS_NA, EmbSpatialForm, clean_object, objects_in_question
 
 if TYPE_CHECKING:
@@ -75,10 +76,10 @@ def test_distance_row(tsv: Any) -> None:
     """The target is the option that the answer names, and the reference is one of the others."""
     row = tsv.distance("sofa", "door", "unknown", "Unknown", answer=" b ", category="nearby")
     (pair,) = read_dataset(tsv.write(row)).pairs
-    assert (pair.subject, pair.reference, pair.category) == ("door", "sofa", Category.CLOSE)
+    assert (pair.subject, pair.reference, pair.category) == ("door", "sofa", CLOSE)
     assert pair.orig.text == "Compared to sofa, is door far or close from you? Answer with only one word."
-    assert pair.orig.expected is Category.CLOSE
-    assert pair.swap.expected is Category.FAR
+    assert pair.orig.expected is CLOSE
+    assert pair.swap.expected is FAR
 
 
 @pytest.mark.parametrize(

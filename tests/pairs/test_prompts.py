@@ -6,11 +6,11 @@ import pytest
 
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs import PUBLISHED, TEMPLATES, Category, Question, get_template
-from vlmprobe.pairs.axes import YesNo
+from vlmprobe.pairs.axes import ABOVE, BELOW, CLOSE, FAR, LEFT, RIGHT, YesNo
 
-LEFT, RIGHT = Category.LEFT, Category.RIGHT
-ABOVE, BELOW = Category.ABOVE, Category.BELOW
-FAR, CLOSE = Category.FAR, Category.CLOSE
+LEFT, RIGHT = LEFT, RIGHT
+ABOVE, BELOW = ABOVE, BELOW
+FAR, CLOSE = FAR, CLOSE
 
 
 @pytest.mark.parametrize(

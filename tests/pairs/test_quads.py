@@ -14,10 +14,8 @@ from hypothesis import strategies as st
 from vlmprobe.demo import benchmark_rows, build_benchmark
 from vlmprobe.pairs import (
     OUTCOMES,
-    Axis,
     Box,
     Boxes,
-    Category,
     QuadLink,
     QuadSet,
     Question,
@@ -26,6 +24,7 @@ from vlmprobe.pairs import (
     read_boxes,
     read_dataset,
 )
+from vlmprobe.pairs.axes import ABOVE, BELOW, DISTANCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,13 +65,9 @@ def test_a_quad_asks_about_the_same_objects_whether_one_is_above(tsv: Any, rows:
     vertical = replace(
         distance,
         pair_id="7/v",
-        category=Category.ABOVE,
-        orig=Question(
-            "Is the cup above or below the book? Answer with only one word.", Category.ABOVE, Category.BELOW
-        ),
-        swap=Question(
-            "Is the book above or below the cup? Answer with only one word.", Category.BELOW, Category.ABOVE
-        ),
+        category=ABOVE,
+        orig=Question("Is the cup above or below the book? Answer with only one word.", ABOVE, BELOW),
+        swap=Question("Is the book above or below the cup? Answer with only one word.", BELOW, ABOVE),
         origin="quad",
     )
     assert quads == QuadSet(
@@ -202,7 +197,7 @@ def test_distance_pairs_outside_the_sample_come_with_their_quads(tsv: Any, rows:
     assert {pair.origin for pair in quads.pairs} == {"quad"}
     assert quads.perspectives == dict.fromkeys("0123", "consistent")
     for extra in quads.pairs:
-        if extra.axis is Axis.DISTANCE:
+        if extra.axis is DISTANCE:
             assert extra.perspective == "consistent"
             assert replace(extra, origin="row", perspective=None) in dataset.made
 
@@ -251,7 +246,7 @@ def test_perspective_follows_from_the_two_categories(
     quads = link_quads(one_row[category], _boxes(q={"cup": cup, "book": book}))
     assert sum(quads.counts.values()) == 1
     for pair in quads.pairs:
-        agree = {(Category.ABOVE, "far"), (Category.BELOW, "close")}
+        agree = {(ABOVE, "far"), (BELOW, "close")}
         assert (quads.perspectives["0"] == "consistent") == ((pair.category, category) in agree)
 
 

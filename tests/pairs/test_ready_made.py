@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from vlmprobe.pairs import AS_WRITTEN, Category, Question, read_dataset
+from vlmprobe.pairs import AS_WRITTEN, Question, read_dataset
+from vlmprobe.pairs.axes import LEFT, RIGHT
 
 
 def test_questions_and_answers_come_as_they_are(tsv: Any) -> None:
@@ -17,8 +18,8 @@ def test_questions_and_answers_come_as_they_are(tsv: Any) -> None:
     dataset = read_dataset(tsv.write(row))
     (pair,) = dataset.pairs
     assert (dataset.form, dataset.template) == ("ready-made", AS_WRITTEN)
-    assert pair.orig == Question("  Cup: left/right of book? ", Category.LEFT, Category.RIGHT)
-    assert pair.swap == Question("Is the book left or right of the cup?", Category.RIGHT, Category.LEFT)
+    assert pair.orig == Question("  Cup: left/right of book? ", LEFT, RIGHT)
+    assert pair.swap == Question("Is the book left or right of the cup?", RIGHT, LEFT)
     assert (pair.pair_id, pair.question_id, pair.subject, pair.reference) == ("7", "x7", None, None)
 
 

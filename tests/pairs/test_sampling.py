@@ -7,7 +7,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmprobe.pairs import CATEGORIES, PUBLISHED, Category, SwapPair
+from vlmprobe.pairs import PUBLISHED, Category, SwapPair
+from vlmprobe.pairs.axes import FAR, LEFT, SPACE
 from vlmprobe.pairs.sampling import sample_pairs
 
 
@@ -19,7 +20,7 @@ def _pairs(categories: list[Category]) -> list[SwapPair]:
     return [pair(number, category) for number, category in enumerate(categories)]
 
 
-@given(categories=st.lists(st.sampled_from(CATEGORIES), max_size=60), limit=st.integers(1, 12))
+@given(categories=st.lists(st.sampled_from(SPACE.categories), max_size=60), limit=st.integers(1, 12))
 def test_one_generator_samples_the_categories_in_order(categories: list[Category], limit: int) -> None:
     """Random(42).sample, first for left and last for close, and only where there are too many."""
     pairs = _pairs(categories)
@@ -35,11 +36,11 @@ def test_one_generator_samples_the_categories_in_order(categories: list[Category
 
 def test_zero_keeps_all() -> None:
     """0 stands for no limit."""
-    pairs = _pairs([Category.LEFT] * 5)
+    pairs = _pairs([LEFT] * 5)
     assert sample_pairs(pairs, 0, 42) == tuple(pairs)
 
 
 def test_a_literal_sample() -> None:
     """The pairs that the published seed keeps of ten left and four far ones, three of each."""
-    sampled = sample_pairs(_pairs([Category.LEFT] * 10 + [Category.FAR] * 4), 3, 42)
+    sampled = sample_pairs(_pairs([LEFT] * 10 + [FAR] * 4), 3, 42)
     assert [pair.pair_id for pair in sampled] == ["0", "1", "4", "10", "11", "12"]

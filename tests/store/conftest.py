@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import vlmprobe
-from vlmprobe.pairs import Category, Side
+from vlmprobe.pairs import Side
+from vlmprobe.pairs.axes import SPACE
 from vlmprobe.settings import Settings
 from vlmprobe.store.engine import Database
 from vlmprobe.store.identity import utc_now
@@ -103,7 +104,7 @@ class Study:
         """Add pairs to the dataset: id -> category."""
         rows = []
         for pair_id, name in categories.items():
-            category = Category(name)
+            category = SPACE.category(name)
             self._position += 1
             rows.append(
                 {

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vlmprobe.errors import UsageError
-from vlmprobe.pairs import Category, QuadLink, QuadSet, Question, SwapPair
+from vlmprobe.pairs import QuadLink, QuadSet, Question, SwapPair
+from vlmprobe.pairs.axes import ABOVE, BELOW
 from vlmprobe.store.datasets import register_quads
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 LINKS = "SELECT distance_pair_id, vertical_pair_id FROM quads ORDER BY ALL"
 PARTNER = SwapPair(
     pair_id="1/v",
-    category=Category.ABOVE,
+    category=ABOVE,
     subject="cup",
     reference="book",
-    orig=Question("?", Category.ABOVE, Category.BELOW),
-    swap=Question("?", Category.BELOW, Category.ABOVE),
+    orig=Question("?", ABOVE, BELOW),
+    swap=Question("?", BELOW, ABOVE),
     image_sha256="a",
     image_width=100,
     image_height=100,

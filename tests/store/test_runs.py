@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import text
 
 from vlmprobe.errors import LeaseHeldError
-from vlmprobe.pairs import Category, Dataset, Question, RowProblem, SwapPair
+from vlmprobe.pairs import Dataset, Question, RowProblem, SwapPair
+from vlmprobe.pairs.axes import LEFT, RIGHT
 from vlmprobe.store import runs
 from vlmprobe.store.datasets import register_dataset
 from vlmprobe.store.runs import (
@@ -32,7 +33,6 @@ from .conftest import next_millisecond
 PLAN = RunPlan(
     "key", "data", "published", "tiny", "80k", "folder", "abc", 80000, None, "float32", "cpu", {"a": [1]}
 )
-LEFT, RIGHT = Category("left"), Category("right")
 
 
 def _pair(pair_id: str) -> SwapPair:

@@ -5,7 +5,7 @@ from vlmprobe.analysis.alignment import alignment_metrics
 from vlmprobe.analysis.catalog import CATALOG
 from vlmprobe.analysis.coherence import PairwiseCosine, pairwise_cosine
 from vlmprobe.analysis.deltas import deltas, sign_corrected, unit
-from vlmprobe.analysis.entanglement import AXIS_PAIRS, CATEGORY_PAIRS
+from vlmprobe.analysis.entanglement import axis_pairs, category_pairs
 from vlmprobe.analysis.layer_choice import LayerCandidates, layer_candidates, representative_layers
 from vlmprobe.analysis.layers import LayerMetrics, layer_metrics
 from vlmprobe.analysis.perspective import perspective_metrics
@@ -26,9 +26,7 @@ from vlmprobe.analysis.results import (
 )
 
 __all__ = [
-    "AXIS_PAIRS",
     "CATALOG",
-    "CATEGORY_PAIRS",
     "AccuracyPoint",
     "CategoryValidity",
     "LayerCandidates",
@@ -41,7 +39,9 @@ __all__ = [
     "Projection",
     "SimilarityMatrix",
     "alignment_metrics",
+    "axis_pairs",
     "bootstrap_weights",
+    "category_pairs",
     "category_validity",
     "deltas",
     "layer_candidates",

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmprobe.analysis.deltas import category_codes
-from vlmprobe.pairs.axes import CATEGORIES, Category
+from vlmprobe.pairs.axes import SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from vlmprobe.pairs.axes import AxisSet, Category
 
 __all__ = ["RELIABLE_FROM", "CategoryValidity", "category_validity"]
 
@@ -32,24 +34,28 @@ class CategoryValidity:
 
 
 def category_validity(
-    categories: Sequence[str], correct_orig: Sequence[bool], correct_swap: Sequence[bool]
+    categories: Sequence[str],
+    correct_orig: Sequence[bool],
+    correct_swap: Sequence[bool],
+    axes: AxisSet = SPACE,
 ) -> dict[Category, CategoryValidity]:
-    """Check for each of the six categories whether the model answers it at least as well as chance.
+    """Check for each category whether the model answers it at least as well as chance.
 
     Args:
         categories: N category names.
         correct_orig: N flags, whether the original question was answered right.
         correct_swap: N flags, the same for the swapped question.
+        axes: the set that the categories are of.
 
     Raises:
         ValueError: a name is no category, or the lengths differ.
     """
-    codes = category_codes(categories)
+    codes = category_codes(categories, axes)
     orig, swap = np.asarray(correct_orig, dtype=bool), np.asarray(correct_swap, dtype=bool)
     if not len(codes) == len(orig) == len(swap):
         raise ValueError(f"{len(codes)} categories need one flag each, got {len(orig)} and {len(swap)}")
     validity = {}
-    for code, category in enumerate(CATEGORIES):
+    for code, category in enumerate(axes.categories):
         rows = codes == code
         n = int(rows.sum())
         acc_orig, acc_swap = (float(side[rows].mean()) if n else nan for side in (orig, swap))

@@ -28,7 +28,7 @@ from vlmprobe.analysis.quad_statistics import (
     shuffled_means,
 )
 from vlmprobe.analysis.resampling import apart, bootstrap_weights, random_signs, sign_flip_p_value
-from vlmprobe.pairs.axes import Axis, Subset, parse_category
+from vlmprobe.pairs.axes import DEPTH, HEIGHT, SPACE, Subset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.catalog import Entry
     from vlmprobe.analysis.deltas import FloatArray
     from vlmprobe.analysis.results import Metric
+    from vlmprobe.pairs.axes import AxisSet
 
 __all__ = ["alignment_metrics"]
 
@@ -56,6 +57,7 @@ def alignment_metrics(
     seed: int = 42,
     weights: npt.NDArray[Any] | None = None,
     flips: npt.NDArray[np.int8] | None = None,
+    axes: AxisSet = SPACE,
 ) -> list[Metric]:
     """Compute both forms of cross-axis alignment of one layer, in float64.
 
@@ -106,6 +108,7 @@ def alignment_metrics(
         seed: of bootstrap and null; goes into the result.
         weights: (R, N) from ``bootstrap_weights(images, R, seed)``, to draw once for all layers.
         flips: (B, N) from ``random_signs(images, B, seed)``, to draw once for all layers.
+        axes: the set that the categories are of; it has height and depth.
 
     Raises:
         ValueError: a delta is not finite, shapes or lengths differ, or a category is not of its axis.
@@ -113,8 +116,8 @@ def alignment_metrics(
     vertical, distance = _checked(vertical_deltas, distance_deltas, layer)
     n = len(vertical)
     known = vertical_categories is not None and distance_categories is not None
-    vertical_signs = _signs_on(Axis.VERTICAL, vertical_categories, n)
-    distance_signs = _signs_on(Axis.DISTANCE, distance_categories, n)
+    vertical_signs = _signs_on(HEIGHT, vertical_categories, n, axes)
+    distance_signs = _signs_on(DEPTH, distance_categories, n, axes)
     for name, column in (("images", images), ("both_correct", both_correct)):
         if column is not None and len(column) != n:
             raise ValueError(f"{n} quads need {n} {name}, got {len(column)}")
@@ -144,7 +147,7 @@ def _subset_metrics(quads: Quads, known: bool, maker: MetricMaker) -> Iterator[M
     directed = unit(quads.vertical)[1] & unit(quads.distance)[1]
     n = len(directed)
     n_zero = float((~directed).sum()) if n else nan
-    yield maker.metric(ZERO_QUADS, ZERO_QUADS.targets[0], n_zero, n)
+    yield maker.metric(ZERO_QUADS, f"{HEIGHT}/{DEPTH}", n_zero, n)
     quads = quads.select(directed).in_fewer_dimensions()
     yield from _set_metrics(PUBLISHED, "", quads, maker)
     consistent = quads.vertical_signs == quads.distance_signs
@@ -189,16 +192,16 @@ def _set_metrics(entry: Entry, suffix: str, quads: Quads, maker: MetricMaker) ->
         yield maker.metric(entry, f"{RANDOM_SIGNS}{suffix}", value, n, std=std)
 
 
-def _signs_on(axis: Axis, categories: Sequence[str] | None, n: int) -> FloatArray:
+def _signs_on(axis: str, categories: Sequence[str] | None, n: int, axes: AxisSet) -> FloatArray:
     if categories is None:
         return np.ones(n)
     if len(categories) != n:
         raise ValueError(f"{n} quads need {n} {axis} categories, got {len(categories)}")
-    strange = sorted({str(name) for name in categories if parse_category(name).axis is not axis})
+    strange = sorted({str(name) for name in categories if axes.category(name).axis != axis})
     if strange:
-        known = " or ".join(axis.categories)
+        known = " or ".join(axes.axis(axis).categories)
         raise ValueError(f"the {axis} half of a quad must be {known}, not {', '.join(strange)}")
-    return signs(categories)
+    return signs(categories, axes)
 
 
 def _checked(

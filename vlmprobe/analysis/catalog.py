@@ -7,18 +7,68 @@ the entry has ``curves``, the report and the plots pick it up. Other modules imp
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
-from vlmprobe.analysis.entanglement import AXIS_PAIRS, CATEGORY_PAIRS
-from vlmprobe.pairs.axes import AXES, CATEGORIES, Axis, Subset
+from vlmprobe.analysis.entanglement import axis_pairs, category_pairs
+from vlmprobe.pairs.axes import DEPTH, HEIGHT, Subset
 
-__all__ = ["CATALOG", "NULLS", "OVERALL", "TARGET_TITLES", "Control", "Curves", "Entry", "entry_of"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vlmprobe.pairs.axes import AxisSet
+
+__all__ = [
+    "CATALOG",
+    "NULLS",
+    "OVERALL",
+    "TARGET_TITLES",
+    "Control",
+    "Curves",
+    "Entry",
+    "axes_and_overall",
+    "entry_of",
+]
+
+#: Which targets a metric has for the axes of a dataset.
+Targets: TypeAlias = "Callable[[AxisSet], tuple[str, ...]]"
+
+
+def _fixed(_axes: AxisSet, *, targets: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return targets that do not depend on the axes."""
+    return targets
+
+
+def _each_axis(axes: AxisSet) -> tuple[str, ...]:
+    return tuple(map(str, axes))
+
+
+def axes_and_overall(axes: AxisSet) -> tuple[str, ...]:
+    """Return the targets of accuracy by axis, in the order of all tables and figures."""
+    return (*_each_axis(axes), OVERALL)
+
+
+def _each_category(axes: AxisSet) -> tuple[str, ...]:
+    return tuple(map(str, axes.categories))
+
+
+def _each_category_pair(axes: AxisSet) -> tuple[str, ...]:
+    return tuple("/".join(pair) for pair in category_pairs(axes))
+
+
+def _each_axis_pair(axes: AxisSet) -> tuple[str, ...]:
+    return tuple("/".join(pair) for pair in axis_pairs(axes))
+
+
+def _controls_of_axis_pair(axes: AxisSet) -> tuple[str, ...]:
+    return _each_axis_pair(axes)[1:]
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
     """Targets to compare a metric with; an effect that they show too is not a finding."""
 
-    targets: tuple[str, ...]
+    targets: Targets
     label: str
     """The text in a legend, or above the control's own panel."""
     is_band: bool = False
@@ -52,7 +102,7 @@ class Entry:
     """The title of a figure."""
     label: str = ""
     """The label of the y axis."""
-    targets: tuple[str, ...] = ()
+    targets: Targets = _fixed
     legend: str = "target"
     """What a target is: the title of the legend."""
     per_layer: bool = True
@@ -66,14 +116,8 @@ class Entry:
     no_figure: str = ""
 
 
-def _each(pairs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    return tuple(f"{first}/{second}" for first, second in pairs)
-
-
 #: The target for all axes together.
 OVERALL = "overall"
-#: Targets of accuracy by axis, in the order of all tables and figures.
-AXES_AND_OVERALL = (*map(str, AXES), OVERALL)
 PER_SAMPLE, OF_MEANS = "per_sample", "of_means"
 TARGET_TITLES = {PER_SAMPLE: "mean over quads", OF_MEANS: "cosine of the means"}
 SHUFFLED, RANDOM_SIGNS = "shuffled", "random_signs"
@@ -81,14 +125,12 @@ SHUFFLED, RANDOM_SIGNS = "shuffled", "random_signs"
 NULLS = (SHUFFLED, RANDOM_SIGNS)
 CONSISTENT, COUNTER = "consistent", "counter"
 
-_AXES, _CATEGORIES = tuple(map(str, AXES)), tuple(map(str, CATEGORIES))
-_AXIS_PAIRS = _each(AXIS_PAIRS)
-#: The control of VD-EI: perspective entangles no pair of axes that includes the horizontal one.
-_CROSSING = Control(_AXIS_PAIRS[1:], "control")
+#: The control of VD-EI: perspective entangles no pair of axes that includes a third one.
+_CROSSING = Control(_controls_of_axis_pair, "control")
 
 #: Which question of a pair -> the metric of how often the model answers it correctly.
 ACCURACIES = {
-    side: Entry(name=f"accuracy.{side}", title=title, targets=AXES_AND_OVERALL, per_layer=False)
+    side: Entry(name=f"accuracy.{side}", title=title, targets=axes_and_overall, per_layer=False)
     for side, title in (
         ("orig", "Original question right"),
         ("swap", "Swapped question right"),
@@ -99,7 +141,7 @@ AXIS_COHERENCE = Entry(
     name="axis_coherence",
     title="Axis coherence",
     label="mean pairwise cosine of\nsign-corrected deltas",
-    targets=_AXES,
+    targets=_each_axis,
     legend="axis",
     curves=Curves(
         "Mean cosine between the sign-corrected deltas of an axis. Near 1, swapping the two objects always moves the "
@@ -111,7 +153,7 @@ WITHIN_CATEGORY_CONSISTENCY = Entry(
     name="within_category_consistency",
     title="Within-category consistency",
     label="mean pairwise cosine of deltas",
-    targets=_CATEGORIES,
+    targets=_each_category,
     legend="category",
     curves=Curves("Mean cosine between the deltas of one category. No sign correction is needed."),
 )
@@ -119,14 +161,14 @@ DELTA_SIMILARITY = Entry(
     name="delta_similarity",
     title="Similarity of mean deltas",
     label="cosine of mean deltas",
-    targets=_each(CATEGORY_PAIRS),
+    targets=_each_category_pair,
     legend="pair of categories",
 )
 VD_EI_EQ3 = Entry(
     name="vd_ei.eq3",
     title="Vertical-distance entanglement (VD-EI, Eq. 3)",
     label="VD-EI",
-    targets=_AXIS_PAIRS,
+    targets=_each_axis_pair,
     legend="pair of axes",
     control=_CROSSING,
     curves=Curves(
@@ -139,7 +181,7 @@ VD_EI_POOLED = Entry(
     name="vd_ei.pooled",
     title="Vertical-distance entanglement (VD-EI, pooled)",
     label="cosine of the mean deltas",
-    targets=_AXIS_PAIRS,
+    targets=_each_axis_pair,
     legend="pair of axes",
     control=_CROSSING,
     curves=Curves(
@@ -152,13 +194,20 @@ CROSS_AXIS_ALIGNMENT_CANONICAL = Entry(
     name="cross_axis_alignment.canonical",
     title="Vertical-distance alignment over quads (sign-corrected)",
     label="cosine of sign-corrected vertical\nand distance deltas",
-    targets=tuple(
-        f"{statistic}{part}"
-        for part in ("", f"/{CONSISTENT}", f"/{COUNTER}")
-        for statistic in (PER_SAMPLE, OF_MEANS, *NULLS)
+    targets=partial(
+        _fixed,
+        targets=tuple(
+            f"{statistic}{part}"
+            for part in ("", f"/{CONSISTENT}", f"/{COUNTER}")
+            for statistic in (PER_SAMPLE, OF_MEANS, *NULLS)
+        ),
     ),
     legend="alignment",
-    control=Control((RANDOM_SIGNS,), "random signs (control\nof the mean over quads)", is_band=True),
+    control=Control(
+        partial(_fixed, targets=(RANDOM_SIGNS,)),
+        "random signs (control\nof the mean over quads)",
+        is_band=True,
+    ),
     curves=Curves(
         "A quad asks about the height and about the distance of the same two objects. The curve is the "
         "cosine of its two sign-corrected deltas. Random signs produce values inside the gray band.",
@@ -171,9 +220,11 @@ CROSS_AXIS_ALIGNMENT_PUBLISHED = Entry(
     name="cross_axis_alignment.published",
     title="Vertical-distance alignment over quads (as published)",
     label="cosine of vertical\nand distance deltas",
-    targets=(PER_SAMPLE, OF_MEANS, SHUFFLED),
+    targets=partial(_fixed, targets=(PER_SAMPLE, OF_MEANS, SHUFFLED)),
     legend="alignment",
-    control=Control((SHUFFLED,), "shuffled quads (control\nof the mean over quads)", is_band=True),
+    control=Control(
+        partial(_fixed, targets=(SHUFFLED,)), "shuffled quads (control\nof the mean over quads)", is_band=True
+    ),
     # Not in the report: it depends on the share of consistent quads, and serves to compare with published numbers.
     curves=Curves(stem="alignment_published", targets=(PER_SAMPLE, OF_MEANS)),
 )
@@ -181,7 +232,7 @@ AXIS_COHERENCE_PERSPECTIVE = Entry(
     name=f"{AXIS_COHERENCE.name}.perspective",
     title="Coherence of the distance axis by perspective",
     label=AXIS_COHERENCE.label,
-    targets=(f"{Axis.DISTANCE}/{CONSISTENT}", f"{Axis.DISTANCE}/{COUNTER}"),
+    targets=partial(_fixed, targets=(f"{DEPTH}/{CONSISTENT}", f"{DEPTH}/{COUNTER}")),
     legend="perspective",
     curves=Curves(
         "Axis coherence of the distance pairs whose farther object is higher in the image (consistent), and of those "
@@ -193,7 +244,7 @@ PERSPECTIVE_COSINE = Entry(
     name="perspective_cosine",
     title="Direction of the distance axis in the two perspectives",
     label="cosine of the two\nperspectives' mean deltas",
-    targets=(f"{CONSISTENT}/{COUNTER}",),
+    targets=partial(_fixed, targets=(f"{CONSISTENT}/{COUNTER}",)),
     legend="perspective",
     curves=Curves(
         "Cosine of the mean sign-corrected deltas of the consistent and of the counter distance "
@@ -205,7 +256,7 @@ DELTA_RATIO = Entry(
     name="delta_ratio",
     title="Size of the deltas relative to the hidden states",
     label="mean |delta| / |h(orig)|",
-    targets=_CATEGORIES,
+    targets=_each_category,
     legend="category",
     curves=Curves(
         "Mean |delta|/|h|. Where it is tiny, bfloat16 rounding dominates; ignore the cosines.",
@@ -216,7 +267,7 @@ DELTA_NORM = Entry(
     name="delta_norm",
     title="Size of the deltas",
     label="mean |delta|",
-    targets=_CATEGORIES,
+    targets=_each_category,
     legend="category",
     is_logarithmic=True,
     # Not in the report: it is in the unit of the states; delta_ratio has no unit.
@@ -225,22 +276,22 @@ DELTA_NORM = Entry(
 ZERO_DELTAS = Entry(
     name="zero_deltas",
     title="Zero deltas",
-    targets=_AXES,
+    targets=_each_axis,
     no_figure="a count of swaps that leave a hidden state unchanged, usually 0; check it if n is lower than expected",
 )
 ZERO_QUADS = Entry(
     name="zero_quads",
     title="Quads with a zero delta",
-    targets=_AXIS_PAIRS[:1],
+    targets=partial(_fixed, targets=(f"{HEIGHT}/{DEPTH}",)),
     no_figure="a count, like zero_deltas",
 )
 AXIS_COHERENCE_PEAK = Entry(
-    name=f"{AXIS_COHERENCE.name}.peak", title="Peak of axis coherence", targets=_AXES, per_layer=False
+    name=f"{AXIS_COHERENCE.name}.peak", title="Peak of axis coherence", targets=_each_axis, per_layer=False
 )
 AXIS_COHERENCE_PEAK_LAYER = Entry(
     name=f"{AXIS_COHERENCE_PEAK.name}_layer",
     title="Layer of the peak of axis coherence",
-    targets=_AXES,
+    targets=_each_axis,
     per_layer=False,
 )
 LAYER_CANDIDATES = Entry(

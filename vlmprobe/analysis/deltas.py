@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmprobe.pairs.axes import CATEGORIES, parse_category
+from vlmprobe.pairs.axes import SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
+
+    from vlmprobe.pairs.axes import AxisSet
 
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
@@ -101,7 +103,7 @@ def unit(vectors: FloatArray) -> tuple[FloatArray, BoolArray]:
     return vectors[kept] / norms[kept, None], kept
 
 
-def signs(categories: Sequence[str]) -> FloatArray:
+def signs(categories: Sequence[str], axes: AxisSet = SPACE) -> FloatArray:
     """Return +1 for a pair of a canonical category (left, above, far) and -1 for one of its opposite.
 
     Returns:
@@ -110,11 +112,11 @@ def signs(categories: Sequence[str]) -> FloatArray:
     Raises:
         ValueError: a name is no category.
     """
-    sign_of = {name: 1.0 if parse_category(name).is_canonical else -1.0 for name in set(categories)}
+    sign_of = {name: 1.0 if axes.category(name).is_canonical else -1.0 for name in set(categories)}
     return np.array([sign_of[name] for name in categories])
 
 
-def sign_corrected(deltas: FloatArray, categories: Sequence[str]) -> FloatArray:
+def sign_corrected(deltas: FloatArray, categories: Sequence[str], axes: AxisSet = SPACE) -> FloatArray:
     """Negate the deltas of right, below and close, so that an axis's deltas point one way.
 
     They point from the canonical category to its opposite: the axis direction (+ = left, above, far) is their
@@ -123,6 +125,7 @@ def sign_corrected(deltas: FloatArray, categories: Sequence[str]) -> FloatArray:
     Args:
         deltas: (N, D), or unit vectors of that shape.
         categories: N category names.
+        axes: the set that they are of.
 
     Returns:
         (N, D).
@@ -130,20 +133,20 @@ def sign_corrected(deltas: FloatArray, categories: Sequence[str]) -> FloatArray:
     Raises:
         ValueError: a name is no category, or there are not N of them.
     """
-    factors = signs(categories)
+    factors = signs(categories, axes)
     if len(factors) != len(deltas):
         raise ValueError(f"{len(deltas)} deltas need one category each, got {len(factors)}")
     return np.asarray(deltas, dtype=np.float64) * factors[:, None]
 
 
-def category_codes(categories: Sequence[str]) -> IntArray:
-    """Look up each category's place in ``CATEGORIES``.
+def category_codes(categories: Sequence[str], axes: AxisSet = SPACE) -> IntArray:
+    """Look up each category's place in its set.
 
     Returns:
-        (N,) numbers from 0 (left) to 5 (close).
+        (N,) numbers; 0 (left) to 5 (close) in the built-in set.
 
     Raises:
         ValueError: a name is no category.
     """
-    code_of = {name: CATEGORIES.index(parse_category(name)) for name in set(categories)}
+    code_of = {name: axes.categories.index(axes.category(name)) for name in set(categories)}
     return np.array([code_of[name] for name in categories], dtype=np.int64)

@@ -1,8 +1,7 @@
 """Cosines between mean deltas, and the vertical-distance entanglement index (VD-EI) made of them.
 
-Every function takes leading dimensions (one entry per resample) and works on the last two. Of these the first
-six rows and columns are the categories in the order of ``CATEGORIES``, the next three the axes in that of
-``AXES``.
+Every function takes leading dimensions (one entry per resample) and works on the last two. Of these the first C
+rows and columns are the categories of an ``AxisSet`` in its order, the next K its axes.
 """
 
 from __future__ import annotations
@@ -13,23 +12,33 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmprobe.pairs.axes import AXES, CATEGORIES, Axis
+from vlmprobe.pairs.axes import DEPTH, HEIGHT, SPACE
 
 if TYPE_CHECKING:
     from vlmprobe.analysis.deltas import FloatArray
+    from vlmprobe.pairs.axes import Axis, AxisSet, Category
 
-__all__ = ["AXIS_PAIRS", "CATEGORY_PAIRS", "cosines", "vd_ei_eq3", "vd_ei_pooled"]
+__all__ = ["axis_pairs", "category_pairs", "cosines", "vd_ei_eq3", "vd_ei_pooled"]
 
-#: The 15 cells above the diagonal of the similarity matrix.
-CATEGORY_PAIRS = tuple(combinations(CATEGORIES, 2))
-#: VD-EI itself, and beside it the same number for the two pairs of axes that serve as controls.
-AXIS_PAIRS = (
-    (Axis.VERTICAL, Axis.DISTANCE),
-    (Axis.HORIZONTAL, Axis.VERTICAL),
-    (Axis.HORIZONTAL, Axis.DISTANCE),
-)
 #: A sum this much shorter than its terms is only rounding, left by vectors that cancel.
 _CANCELLED = 1e-12
+
+
+def category_pairs(axes: AxisSet) -> tuple[tuple[Category, Category], ...]:
+    """Return the cells above the diagonal of the similarity matrix; 15 for six categories."""
+    return tuple(combinations(axes.categories, 2))
+
+
+def axis_pairs(axes: AxisSet) -> tuple[tuple[Axis, Axis], ...]:
+    """Return the axes of VD-EI, and beside them the pairs of axes that serve as its controls.
+
+    Perspective entangles no third axis with height or with depth. Axes without height and depth have no VD-EI.
+    """
+    if HEIGHT not in axes or DEPTH not in axes:
+        return ()
+    both = axes.axis(HEIGHT), axes.axis(DEPTH)
+    others = [axis for axis in axes if axis not in both]
+    return (both, *((other, axis) for other in others for axis in both))
 
 
 def cosines(grams: FloatArray, lengths: FloatArray) -> FloatArray:
@@ -50,7 +59,7 @@ def cosines(grams: FloatArray, lengths: FloatArray) -> FloatArray:
 
 
 def vd_ei_eq3(
-    similarity: FloatArray, first: Axis = Axis.VERTICAL, second: Axis = Axis.DISTANCE
+    similarity: FloatArray, first: str = HEIGHT, second: str = DEPTH, *, axes: AxisSet = SPACE
 ) -> FloatArray:
     """Measure how far two axes share a direction (arXiv 2605.30161, Eq. 3).
 
@@ -61,32 +70,34 @@ def vd_ei_eq3(
     which for the defaults is (cos(above, far) + cos(below, close) - cos(above, close) - cos(below, far)) / 4.
 
     Args:
-        similarity: (..., 6 or more, the same) cosines of the mean deltas of the categories.
+        similarity: (..., C or more, the same) cosines of the mean deltas of the categories.
         first: an axis.
         second: another axis.
+        axes: the set that both are of.
 
     Returns:
         (...) values in [-1, 1]; NaN where a category has no data.
     """
-    plus, minus = (CATEGORIES.index(category) for category in first.categories)
-    other_plus, other_minus = (CATEGORIES.index(category) for category in second.categories)
+    plus, other_plus = (2 * axes.axes.index(axes.axis(name)) for name in (first, second))
+    minus, other_minus = plus + 1, other_plus + 1
     alike = similarity[..., plus, other_plus] + similarity[..., minus, other_minus]
     crossed = similarity[..., plus, other_minus] + similarity[..., minus, other_plus]
     return np.asarray((alike - crossed) / 4)
 
 
 def vd_ei_pooled(
-    similarity: FloatArray, first: Axis = Axis.VERTICAL, second: Axis = Axis.DISTANCE
+    similarity: FloatArray, first: str = HEIGHT, second: str = DEPTH, *, axes: AxisSet = SPACE
 ) -> FloatArray:
     """Look up the cosine of the mean sign-corrected deltas of two axes.
 
     Args:
-        similarity: (..., 9, 9) cosines, of which the last three rows and columns are the axes.
+        similarity: (..., C + K, C + K) cosines, of which the last K rows and columns are the axes.
         first: an axis.
         second: another axis.
+        axes: the set that both are of.
 
     Returns:
         (...) values in [-1, 1]; NaN where an axis has no data.
     """
-    offset = len(CATEGORIES)
-    return np.asarray(similarity[..., offset + AXES.index(first), offset + AXES.index(second)])
+    row, column = (len(axes.categories) + axes.axes.index(axes.axis(name)) for name in (first, second))
+    return np.asarray(similarity[..., row, column])

@@ -15,10 +15,12 @@ from vlmprobe.analysis.catalog import (
     VD_EI_POOLED,
 )
 from vlmprobe.analysis.results import Metric
-from vlmprobe.pairs.axes import AXES, Axis, Subset
+from vlmprobe.pairs.axes import DEPTH, HEIGHT, SPACE, Subset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from vlmprobe.pairs.axes import AxisSet
 
 __all__ = [
     "LayerCandidates",
@@ -64,6 +66,7 @@ def layer_candidates(
     vd_ei: Mapping[int, float],
     n_layers: int | None,
     *,
+    axes: AxisSet = SPACE,
     top: int = 3,
 ) -> LayerCandidates:
     """Shortlist layers by the criteria of arXiv 2605.30161, appendix D.3 and D.4.
@@ -81,6 +84,7 @@ def layer_candidates(
         coherence: per axis, layer -> ``axis_coherence``; NaN is no data.
         vd_ei: layer -> ``vd_ei.pooled`` of vertical/distance; NaN is no data. It gates nothing.
         n_layers: decoder layers of the model, stored or not; None applies no cutoff, with a warning.
+        axes: the set that the coherence is of.
         top: how many layers ``top_k`` holds at most.
 
     Raises:
@@ -88,10 +92,10 @@ def layer_candidates(
     """
     if top < 1 or (n_layers is not None and n_layers < 1):
         raise ValueError(f"top and n_layers must be at least 1, got {top} and {n_layers}")
-    peaks: dict[Axis, float] = {}
+    peaks: dict[str, float] = {}
     plateaus: dict[str, tuple[int, ...]] = {}
     warnings = []
-    for axis in AXES:
+    for axis in axes:
         peak, plateaus[str(axis)], problem = _plateau(coherence.get(axis, {}))
         if problem:
             warnings.append(f"{axis}: {problem}, axis skipped")
@@ -201,16 +205,16 @@ def peaks(metrics: Sequence[Metric]) -> list[Metric]:
 
 
 def candidates_of(
-    metrics: Sequence[Metric], n_layers: int | None, subset: Subset = Subset.ALL
+    metrics: Sequence[Metric], n_layers: int | None, subset: Subset = Subset.ALL, axes: AxisSet = SPACE
 ) -> LayerCandidates:
     """Shortlist the layers worth analyzing."""
-    coherence: dict[str, dict[int, float]] = {str(axis): {} for axis in Axis}
+    coherence: dict[str, dict[int, float]] = {str(axis): {} for axis in axes}
     vd_ei: dict[int, float] = {}
     for metric in metrics:
         if metric.subset != subset or metric.layer < 0:
             continue
         if metric.name == AXIS_COHERENCE.name:
             coherence[metric.target][metric.layer] = metric.value
-        elif (metric.name, metric.target) == (VD_EI_POOLED.name, VD_EI_POOLED.targets[0]):
+        elif (metric.name, metric.target) == (VD_EI_POOLED.name, f"{HEIGHT}/{DEPTH}"):
             vd_ei[metric.layer] = metric.value
-    return layer_candidates(coherence, vd_ei, n_layers)
+    return layer_candidates(coherence, vd_ei, n_layers, axes=axes)

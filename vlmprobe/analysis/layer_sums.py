@@ -20,7 +20,7 @@ from vlmprobe.analysis.deltas import working_dtype
 from vlmprobe.analysis.directions import sums_over_pairs
 from vlmprobe.analysis.groups import of_subset
 from vlmprobe.analysis.resampling import grams_of_signed, grams_of_sums
-from vlmprobe.pairs.axes import AXES, CATEGORIES, Subset
+from vlmprobe.pairs.axes import Subset
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,15 +39,13 @@ __all__ = ["LayerSums", "LayerVectors"]
 _CHUNK = 128
 #: Numbers per float64 part of the deltas, few enough to stay in the CPU's cache.
 _PART = 2**15
-_SIGNS = np.array([1.0 if category.is_canonical else -1.0 for category in CATEGORIES])
-_N_GROUPS = 2 * len(CATEGORIES)
 #: Groups of an axis: those of the canonical category, then those of its opposite.
 _OF_AXIS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class LayerSums:
-    """Weighted sums for R resamples, (R, 6, 2) over groups unless said otherwise."""
+    """Weighted sums for R resamples, (R, C, 2) over groups unless said otherwise."""
 
     drawn: FloatArray
     """sum w."""
@@ -62,10 +60,11 @@ class LayerSums:
     ratios: FloatArray
     """sum w |delta| / |h(orig)| over those."""
     directions: FloatArray
-    """(R, 3, 4, 4) per axis, inner products of the groups' sums of sign-corrected unit vectors: the canonical
+    """(R, K, 4, 4) per axis, inner products of the groups' sums of sign-corrected unit vectors: the canonical
     category's groups, then its opposite's."""
     grams: FloatArray
-    """(S, R, 9, 9) per subset, inner products of the sums of deltas of the categories and, sign-corrected, axes."""
+    """(S, R, C + K, C + K) per subset, inner products of the sums of deltas of the categories and, sign-corrected,
+    of the axes."""
 
 
 class LayerVectors:
@@ -89,12 +88,14 @@ class LayerVectors:
             subsets: of which ``grams`` are wanted.
         """
         n, dim = orig.shape
+        self._n_categories = groups.n_categories
+        self._n_groups, self._n_axes = 2 * groups.n_categories, groups.n_categories // 2
         self._ends, self._subsets = groups.ends(), tuple(subsets)
         self.lengths: FloatArray = np.empty(n)
         norms = np.empty(n)
         self._units: Floats = np.empty((n, dim), dtype=working_dtype(orig))
         #: Of each group the sum of its deltas and of its sign-corrected unit vectors.
-        self._totals = np.zeros((_N_GROUPS, 2, dim))
+        self._totals = np.zeros((self._n_groups, 2, dim))
         step = max(1, _PART // max(dim, 1))
         parts = np.empty((2, min(step, n), dim))
         for group, (begin, end) in enumerate(pairwise(self._ends)):
@@ -107,9 +108,7 @@ class LayerVectors:
                 lengths = np.sqrt(np.einsum("ij,ij->i", deltas, deltas))
                 norms[rows] = np.einsum("ij,ij->i", before, before)
                 self.lengths[rows] = lengths
-                inverse = np.divide(
-                    _SIGNS[group // 2], lengths, out=np.zeros_like(lengths), where=lengths > 0
-                )
+                inverse = np.divide(_sign(group), lengths, out=np.zeros_like(lengths), where=lengths > 0)
                 self._totals[group] += np.stack([np.ones_like(inverse), inverse]) @ deltas
                 np.multiply(deltas, inverse[:, None], out=self._units[rows], casting="same_kind")
         self.directed: BoolArray = self.lengths > 0
@@ -127,9 +126,9 @@ class LayerVectors:
         )
 
     def sums_over_pairs(self) -> tuple[FloatArray, FloatArray]:
-        """Return (3, 4, 4) sums of the cosines between the groups of each axis, and of their squares."""
+        """Return (K, 4, 4) sums of the cosines between the groups of each axis, and of their squares."""
         found = []
-        for axis in range(len(AXES)):
+        for axis in range(self._n_axes):
             ends = self._ends[_OF_AXIS * axis : _OF_AXIS * (axis + 1) + 1]
             inside = slice(ends[0], ends[-1])
             known = None if self._cosines is None else self._cosines[inside, inside]
@@ -143,7 +142,7 @@ class LayerVectors:
         if n > dim:
             return
         self._cosines = np.empty((n, n), dtype=self._units.dtype)
-        for axis in range(len(AXES)):
+        for axis in range(self._n_axes):
             begin, end = self._ends[_OF_AXIS * axis], self._ends[_OF_AXIS * (axis + 1)]
             mine = self._units[begin:end]
             np.matmul(mine, mine.T, out=self._cosines[begin:end, begin:end])
@@ -176,9 +175,9 @@ class LayerVectors:
 
     def _of_data(self, columns: FloatArray) -> LayerSums:
         added = np.stack([columns[rows].sum(axis=0) for rows in self._group_rows()])
-        counts, lengths, directed, based, ratios = added.T.reshape(5, 1, len(CATEGORIES), 2)
-        of_axes = self._totals[:, 1].reshape(1, len(AXES), _OF_AXIS, -1)
-        sums = self._totals[:, 0].reshape(1, len(CATEGORIES), 2, -1).swapaxes(-1, -2)
+        counts, lengths, directed, based, ratios = added.T.reshape(5, 1, self._n_categories, 2)
+        of_axes = self._totals[:, 1].reshape(1, self._n_axes, _OF_AXIS, -1)
+        sums = self._totals[:, 0].reshape(1, self._n_categories, 2, -1).swapaxes(-1, -2)
         grams = np.stack([grams_of_sums(of_subset(sums, subset)) for subset in self._subsets])
         directions = of_axes @ of_axes.swapaxes(-1, -2)
         return LayerSums(counts, lengths, directed, directed.copy(), based, ratios, directions, grams)
@@ -188,22 +187,22 @@ class LayerVectors:
         # A sum of deltas is one of sign-corrected directions, each as long as its delta.
         stretched = drawn * self.lengths.astype(drawn.dtype)
         columns = columns.astype(drawn.dtype)
-        added = np.zeros((5, len(drawn), _N_GROUPS))
-        of_squares = np.zeros((len(drawn), _N_GROUPS))
+        added = np.zeros((5, len(drawn), self._n_groups))
+        of_squares = np.zeros((len(drawn), self._n_groups))
         for group, rows in enumerate(self._group_rows()):
             added[:, :, group] = (drawn[:, rows] @ columns[rows]).T
             of_squares[:, group] = np.square(drawn[:, rows]) @ columns[rows, 2]
         multiply = self._by_vectors if self._cosines is None else self._by_cosines
         directions, grams = multiply(drawn, stretched)
-        counts, lengths, directed, based, ratios = added.reshape(5, len(drawn), len(CATEGORIES), 2)
+        counts, lengths, directed, based, ratios = added.reshape(5, len(drawn), self._n_categories, 2)
         squares = of_squares.reshape(counts.shape)
         return LayerSums(counts, lengths, directed, squares, based, ratios, directions, grams)
 
     def _by_cosines(self, drawn: Floats, stretched: Floats) -> tuple[FloatArray, FloatArray]:
         """Take inner products of weighted sums as quadratic forms of the weights."""
         assert self._cosines is not None  # noqa: S101
-        products = np.zeros((len(drawn), _N_GROUPS, _N_GROUPS))
-        directions = np.zeros((len(drawn), len(AXES), _OF_AXIS, _OF_AXIS))
+        products = np.zeros((len(drawn), self._n_groups, self._n_groups))
+        directions = np.zeros((len(drawn), self._n_axes, _OF_AXIS, _OF_AXIS))
         every = self._group_rows()
         for first, rows in enumerate(every):
             if rows.start == rows.stop:
@@ -213,7 +212,7 @@ class LayerVectors:
             begin = rows.start
             left = stretched[:, rows] @ self._cosines[rows, begin:]
             inside = drawn[:, rows] @ self._cosines[rows, begin:of_axis]
-            for second in range(first, _N_GROUPS):
+            for second in range(first, self._n_groups):
                 here = every[second]
                 there = slice(here.start - begin, here.stop - begin)
                 found = np.einsum("ij,ij->i", left[:, there], stretched[:, here])
@@ -222,7 +221,7 @@ class LayerVectors:
                     found = np.einsum("ij,ij->i", inside[:, there], drawn[:, here])
                     other = second % _OF_AXIS
                     directions[:, axis, place, other] = directions[:, axis, other, place] = found
-        parted = products.reshape(len(drawn), len(CATEGORIES), 2, len(CATEGORIES), 2)
+        parted = products.reshape(len(drawn), self._n_categories, 2, self._n_categories, 2)
         grams = [
             grams_of_signed(
                 parted[:, :, 0, :, 0] if subset is Subset.BOTH_CORRECT else parted.sum(axis=(2, 4))
@@ -234,17 +233,21 @@ class LayerVectors:
     def _by_vectors(self, drawn: Floats, stretched: Floats) -> tuple[FloatArray, FloatArray]:
         """Take inner products of the weighted sums themselves."""
         n, dim = len(drawn), self._units.shape[1]
-        directions: Floats = np.zeros((n, _N_GROUPS, dim), dtype=drawn.dtype)
-        sums: Floats = np.zeros((n, _N_GROUPS, dim), dtype=drawn.dtype)
+        directions: Floats = np.zeros((n, self._n_groups, dim), dtype=drawn.dtype)
+        sums: Floats = np.zeros((n, self._n_groups, dim), dtype=drawn.dtype)
         for group, rows in enumerate(self._group_rows()):
             directions[:, group] = drawn[:, rows] @ self._units[rows]
             sums[:, group] = stretched[:, rows] @ self._units[rows]
-        of_axes = directions.reshape(n, len(AXES), _OF_AXIS, dim)
-        raw = sums.reshape(n, len(CATEGORIES), 2, dim).swapaxes(-1, -2) * _SIGNS[:, None, None].astype(
-            sums.dtype
-        )
+        of_axes = directions.reshape(n, self._n_axes, _OF_AXIS, dim)
+        signs = np.array([_sign(2 * code) for code in range(self._n_categories)], dtype=sums.dtype)
+        raw = sums.reshape(n, self._n_categories, 2, dim).swapaxes(-1, -2) * signs[:, None, None]
         grams = np.stack([grams_of_sums(of_subset(raw, subset)) for subset in self._subsets])
         return (of_axes @ of_axes.swapaxes(-1, -2)).astype(np.float64), grams.astype(np.float64)
 
     def _group_rows(self) -> list[slice]:
         return [slice(begin, end) for begin, end in pairwise(self._ends)]
+
+
+def _sign(group: int) -> float:
+    """Return the sign of a group's deltas; the groups of the canonical category come before its opposite's."""
+    return 1.0 if group % _OF_AXIS < _OF_AXIS // 2 else -1.0

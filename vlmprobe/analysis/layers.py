@@ -11,12 +11,12 @@ import numpy as np
 from vlmprobe.analysis import catalog
 from vlmprobe.analysis.coherence import std_of_pairs, weighted_pairwise_cosine
 from vlmprobe.analysis.deltas import category_codes, check_finite, check_shapes
-from vlmprobe.analysis.entanglement import AXIS_PAIRS, CATEGORY_PAIRS, cosines, vd_ei_eq3, vd_ei_pooled
-from vlmprobe.analysis.groups import CATEGORIES_OF_AXES, Groups, of_subset, totals_of_targets
+from vlmprobe.analysis.entanglement import axis_pairs, category_pairs, cosines, vd_ei_eq3, vd_ei_pooled
+from vlmprobe.analysis.groups import Groups, of_subset, totals_of_targets
 from vlmprobe.analysis.layer_sums import LayerSums, LayerVectors
 from vlmprobe.analysis.metric_maker import MetricMaker
 from vlmprobe.analysis.resampling import bootstrap_weights
-from vlmprobe.pairs.axes import AXES, CATEGORIES, Subset
+from vlmprobe.pairs.axes import SPACE, Subset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
     from vlmprobe.analysis.results import Metric
+    from vlmprobe.pairs.axes import AxisSet
 
 __all__ = ["LayerMetrics", "layer_metrics"]
-
-_N_CATEGORIES = len(CATEGORIES)
 
 
 def layer_metrics(
@@ -42,6 +41,7 @@ def layer_metrics(
     n_resamples: int = 1000,
     seed: int = 0,
     weights: npt.NDArray[Any] | None = None,
+    axes: AxisSet = SPACE,
 ) -> list[Metric]:
     """Compute all metrics of one layer's swap pairs.
 
@@ -72,12 +72,19 @@ def layer_metrics(
         n_resamples: B, unless ``weights`` are given.
         seed: of the bootstrap; goes into the result.
         weights: (B, N) from ``bootstrap_weights(images, B, seed)``, to draw once for all layers.
+        axes: the set that the categories are of; without height and depth in it there is no VD-EI.
 
     Raises:
         ValueError: a state is not finite, lengths differ, or a name is no category.
     """
     study = LayerMetrics(
-        categories, images, both_correct=both_correct, n_resamples=n_resamples, seed=seed, weights=weights
+        categories,
+        images,
+        both_correct=both_correct,
+        n_resamples=n_resamples,
+        seed=seed,
+        weights=weights,
+        axes=axes,
     )
     return study(orig, swap, layer=layer)
 
@@ -94,13 +101,15 @@ class LayerMetrics:
         n_resamples: int = 1000,
         seed: int = 0,
         weights: npt.NDArray[Any] | None = None,
+        axes: AxisSet = SPACE,
     ) -> None:
         """Sort the pairs into groups and draw the resamples; arguments as of ``layer_metrics``.
 
         Raises:
             ValueError: lengths differ, or a name is no category.
         """
-        codes = category_codes(categories)
+        codes = category_codes(categories, axes)
+        self._axes = axes
         self._n = len(codes)
         _check_lengths(self._n, images=images, both_correct=both_correct)
         if weights is None:
@@ -108,7 +117,8 @@ class LayerMetrics:
         if weights.ndim != 2 or weights.shape[1] != self._n:
             raise ValueError(f"weights must be (B, {self._n}) for {self._n} pairs, got {weights.shape}")
         right = np.ones(self._n, dtype=bool) if both_correct is None else np.asarray(both_correct, dtype=bool)
-        groups = Groups(codes, right, np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)[1])
+        numbers = np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)[1]
+        groups = Groups(codes, right, numbers, len(axes.categories))
         self._order = groups.order()
         self._groups = groups.select(self._order)
         self._weights = weights[:, self._order]
@@ -139,7 +149,14 @@ class LayerMetrics:
             for place, subset in enumerate(self._subsets)
             for metric in _metrics(
                 _Sample(
-                    vectors, self._groups, subset, self._support[subset], sums, over_pairs, sums.grams[place]
+                    self._axes,
+                    vectors,
+                    self._groups,
+                    subset,
+                    self._support[subset],
+                    sums,
+                    over_pairs,
+                    sums.grams[place],
                 ),
                 MetricMaker(subset, layer, self._seed),
             )
@@ -150,6 +167,7 @@ class LayerMetrics:
 class _Sample:
     """One subset, and the sums over the groups that it is a union of."""
 
+    axes: AxisSet
     vectors: LayerVectors
     groups: Groups
     subset: Subset
@@ -157,24 +175,30 @@ class _Sample:
     """Numbers of pairs and of distinct images of the targets."""
     sums: LayerSums
     over_pairs: tuple[FloatArray, FloatArray]
-    """(3, 4, 4) cosines between the groups of each axis, and their squares, of different vectors."""
+    """(K, 4, 4) cosines between the groups of each axis, and their squares, of different vectors."""
     grams: FloatArray
-    """(R, 9, 9) of the subset."""
+    """(R, C + K, C + K) of the subset."""
 
     def totals(self, values: FloatArray) -> FloatArray:
-        """Add (R, 6, 2) sums over groups up to the (R, 9) of the targets."""
+        """Add (R, C, 2) sums over groups up to the (R, C + K) of the targets."""
         return totals_of_targets(of_subset(values, self.subset))
 
     def within(self, products: FloatArray) -> FloatArray:
-        """Add (..., 3, 4, 4) products between the groups of each axis up to the (..., 9) within each target."""
+        """Add (..., K, 4, 4) products between the groups of each axis up to the (..., C + K) within each target."""
         parts = products.reshape(*products.shape[:-2], 2, 2, 2, 2)
         of_pairs = parts[..., 0, :, 0] if self.subset is Subset.BOTH_CORRECT else parts.sum(axis=(-3, -1))
-        found = np.empty((*products.shape[:-3], _N_CATEGORIES + len(AXES)))
-        for axis, two in enumerate(CATEGORIES_OF_AXES):
-            for place, code in enumerate(two):
-                found[..., code] = of_pairs[..., axis, place, place]
-            found[..., _N_CATEGORIES + axis] = of_pairs[..., axis, :, :].sum(axis=(-2, -1))
+        n = self.n_categories
+        found = np.empty((*products.shape[:-3], n + n // 2))
+        for place in range(2):
+            found[..., place:n:2] = of_pairs[..., place, place]
+        for axis in range(n // 2):
+            found[..., n + axis] = of_pairs[..., axis, :, :].sum(axis=(-2, -1))
         return found
+
+    @property
+    def n_categories(self) -> int:
+        """C, where the axes begin among the targets."""
+        return self.groups.n_categories
 
     def support(self, kept: BoolArray | None = None) -> tuple[list[int], list[int]]:
         """Count pairs and distinct images of the targets, of those pairs that are kept."""
@@ -203,24 +227,30 @@ def _of_directions(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
         for total, square, count in zip(totals, squares, n, strict=True)
     ]
     for entry, part in (
-        (catalog.WITHIN_CATEGORY_CONSISTENCY, slice(None, _N_CATEGORIES)),
-        (catalog.AXIS_COHERENCE, slice(_N_CATEGORIES, None)),
+        (catalog.WITHIN_CATEGORY_CONSISTENCY, slice(None, sample.n_categories)),
+        (catalog.AXIS_COHERENCE, slice(sample.n_categories, None)),
     ):
-        yield from maker.metrics(entry, entry.targets, means[:, part], n[part], n_images[part], std=std[part])
+        yield from maker.metrics(
+            entry, entry.targets(sample.axes), means[:, part], n[part], n_images[part], std=std[part]
+        )
 
 
 def _of_means(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
-    similarity = cosines(sample.grams, sample.totals(sample.sums.lengths))
-    places = [(CATEGORIES.index(first), CATEGORIES.index(second)) for first, second in CATEGORY_PAIRS]
-    fours = [[CATEGORIES.index(c) for axis in axes for c in axis.categories] for axes in AXIS_PAIRS]
-    twos = [[_N_CATEGORIES + AXES.index(axis) for axis in axes] for axes in AXIS_PAIRS]
+    axes, similarity = sample.axes, cosines(sample.grams, sample.totals(sample.sums.lengths))
+    pairs = axis_pairs(axes)
+    places = [[axes.categories.index(name) for name in names] for names in category_pairs(axes)]
+    numbers = [[axes.axes.index(name) for name in names] for names in pairs]
+    fours = [[2 * axis + end for axis in two for end in range(2)] for two in numbers]
+    twos = [[sample.n_categories + axis for axis in two] for two in numbers]
     for entry, columns, sets in (
         (catalog.DELTA_SIMILARITY, [similarity[:, i, j] for i, j in places], places),
-        (catalog.VD_EI_EQ3, [vd_ei_eq3(similarity, *axes) for axes in AXIS_PAIRS], fours),
-        (catalog.VD_EI_POOLED, [vd_ei_pooled(similarity, *axes) for axes in AXIS_PAIRS], twos),
+        (catalog.VD_EI_EQ3, [vd_ei_eq3(similarity, *two, axes=axes) for two in pairs], fours),
+        (catalog.VD_EI_POOLED, [vd_ei_pooled(similarity, *two, axes=axes) for two in pairs], twos),
     ):
+        if not columns:
+            continue
         support = _support_of_sets(sample.support(), sets)
-        yield from maker.metrics(entry, entry.targets, np.stack(columns, axis=1), *support)
+        yield from maker.metrics(entry, entry.targets(axes), np.stack(columns, axis=1), *support)
 
 
 def _of_lengths(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
@@ -231,15 +261,16 @@ def _of_lengths(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
     ):
         added, counts = of_subset(totals, sample.subset), of_subset(weights, sample.subset)
         means = np.divide(added, counts, out=np.full(added.shape, nan), where=counts > 0)
-        masks = [rows & kept for rows in sample.groups.rows_of_targets(sample.subset)[:_N_CATEGORIES]]
+        masks = [rows & kept for rows in sample.groups.rows_of_targets(sample.subset)[: sample.n_categories]]
         std = [float(lengths[rows].std()) if rows.any() else nan for rows in masks]
-        n, n_images = (numbers[:_N_CATEGORIES] for numbers in sample.support(kept))
-        yield from maker.metrics(entry, entry.targets, means, n, n_images, std=std)
+        n, n_images = (numbers[: sample.n_categories] for numbers in sample.support(kept))
+        yield from maker.metrics(entry, entry.targets(sample.axes), means, n, n_images, std=std)
 
 
 def _of_zeros(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
     (n, _), (n_directed, _) = sample.support(), sample.support(sample.vectors.directed)
-    for axis, target in enumerate(catalog.ZERO_DELTAS.targets, start=_N_CATEGORIES):
+    targets = catalog.ZERO_DELTAS.targets(sample.axes)
+    for axis, target in enumerate(targets, start=sample.n_categories):
         count = float(n[axis] - n_directed[axis]) if n[axis] else nan
         yield maker.metric(catalog.ZERO_DELTAS, target, count, n[axis])
 

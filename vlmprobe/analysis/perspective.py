@@ -12,7 +12,7 @@ from vlmprobe.analysis.deltas import check_finite, sign_corrected, unit
 from vlmprobe.analysis.entanglement import cosines
 from vlmprobe.analysis.metric_maker import MetricMaker
 from vlmprobe.analysis.resampling import apart, bootstrap_weights
-from vlmprobe.pairs.axes import Axis, Subset, parse_category
+from vlmprobe.pairs.axes import DEPTH, SPACE, Subset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
     from vlmprobe.analysis.results import Metric
+    from vlmprobe.pairs.axes import AxisSet
 
 __all__ = ["perspective_metrics"]
 
@@ -40,6 +41,7 @@ def perspective_metrics(
     n_resamples: int = 1000,
     seed: int = 0,
     weights: npt.NDArray[Any] | None = None,
+    axes: AxisSet = SPACE,
 ) -> list[Metric]:
     """Compare the distance pairs of the two perspectives in one layer, in float64.
 
@@ -65,11 +67,12 @@ def perspective_metrics(
         n_resamples: B, unless ``weights`` are given.
         seed: of the bootstrap; goes into the result.
         weights: (B, N) from ``bootstrap_weights(images, B, seed)``, to draw once for all layers.
+        axes: the set that the categories are of; it has a distance axis.
 
     Raises:
         ValueError: a delta is not finite, lengths differ, or a category or perspective is none of these.
     """
-    signed = _checked(deltas, categories, perspectives, layer)
+    signed = _checked(deltas, categories, perspectives, layer, axes)
     n = len(signed)
     for name, column in (("images", images), ("both_correct", both_correct)):
         if column is not None and len(column) != n:
@@ -95,6 +98,7 @@ def perspective_metrics(
             names,
             weights,
             MetricMaker(subset, layer, seed),
+            axes,
         )
     ]
 
@@ -105,9 +109,10 @@ def _metrics(
     images: npt.NDArray[np.str_],
     weights: FloatArray,
     maker: MetricMaker,
+    axes: AxisSet,
 ) -> Iterator[Metric]:
     directed = unit(signed)[1]
-    for target, rows in zip(AXIS_COHERENCE_PERSPECTIVE.targets, halves, strict=True):
+    for target, rows in zip(AXIS_COHERENCE_PERSPECTIVE.targets(axes), halves, strict=True):
         means, cosine = _coherence(signed[rows], weights[:, rows])
         n_images = len(np.unique(images[rows & directed]))
         yield from maker.metrics(
@@ -116,7 +121,9 @@ def _metrics(
     values = apart(lambda drawn: _cosines_of_means(signed, halves, drawn), weights)
     counts = [int(rows.sum()) for rows in halves]
     n, n_images = sum(counts) if min(counts) else 0, min(len(np.unique(images[rows])) for rows in halves)
-    yield from maker.metrics(PERSPECTIVE_COSINE, PERSPECTIVE_COSINE.targets, values[:, None], [n], [n_images])
+    yield from maker.metrics(
+        PERSPECTIVE_COSINE, PERSPECTIVE_COSINE.targets(axes), values[:, None], [n], [n_images]
+    )
 
 
 def _cosines_of_means(signed: FloatArray, halves: Sequence[BoolArray], weights: FloatArray) -> FloatArray:
@@ -135,15 +142,20 @@ def _coherence(deltas: FloatArray, weights: FloatArray) -> tuple[FloatArray, Pai
 
 
 def _checked(
-    deltas: npt.NDArray[Any], categories: Sequence[str], perspectives: Sequence[str | None], layer: int
+    deltas: npt.NDArray[Any],
+    categories: Sequence[str],
+    perspectives: Sequence[str | None],
+    layer: int,
+    axes: AxisSet,
 ) -> FloatArray:
     """Validate the arguments and return the sign-corrected deltas."""
-    signed = sign_corrected(deltas, categories)
+    signed = sign_corrected(deltas, categories, axes)
     if len(perspectives) != len(signed):
         raise ValueError(f"{len(signed)} pairs need one perspective each, got {len(perspectives)}")
-    strange = sorted({str(name) for name in categories if parse_category(name).axis is not Axis.DISTANCE})
+    strange = sorted({str(name) for name in categories if axes.category(name).axis != DEPTH})
     if strange:
-        raise ValueError(f"only distance pairs (far, close) have a perspective, not {', '.join(strange)}")
+        known = ", ".join(axes.axis(DEPTH).categories)
+        raise ValueError(f"only {DEPTH} pairs ({known}) have a perspective, not {', '.join(strange)}")
     unknown = sorted({str(name) for name in perspectives if name not in _PERSPECTIVES})
     if unknown:
         raise ValueError(

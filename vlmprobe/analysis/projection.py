@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.analysis.deltas import NOT_FINITE, check_shapes, deltas, working_dtype
-from vlmprobe.pairs.axes import Side, parse_category
+from vlmprobe.pairs.axes import SPACE, Side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vlmprobe.analysis.deltas import FloatArray
+    from vlmprobe.pairs.axes import AxisSet
 
 __all__ = ["Projection", "project_deltas", "project_states"]
 
@@ -47,7 +48,11 @@ class Projection:
 
 
 def project_states(
-    orig: npt.NDArray[Any], swap: npt.NDArray[Any], categories: Sequence[str], n_components: int = 2
+    orig: npt.NDArray[Any],
+    swap: npt.NDArray[Any],
+    categories: Sequence[str],
+    n_components: int = 2,
+    axes: AxisSet = SPACE,
 ) -> Projection:
     """Project the states of both sides together: first the N originals, then the N swapped ones.
 
@@ -56,12 +61,13 @@ def project_states(
         swap: (N, D) hidden states of the swapped questions, row for row.
         categories: N category names of the pairs.
         n_components: k, 2 or 3 for a figure.
+        axes: the set that the categories are of.
 
     Raises:
         ValueError: shapes or lengths differ, a name is no category, or a state is not finite.
     """
     check_shapes(orig, swap)
-    names = _names(categories, len(orig))
+    names = _names(categories, len(orig), axes)
     sides = (str(Side.ORIG),) * len(names) + (str(Side.SWAP),) * len(names)
     return Projection(
         *_principal(np.vstack([orig, swap]), n_components, working_dtype(orig)), names * 2, sides
@@ -69,7 +75,11 @@ def project_states(
 
 
 def project_deltas(
-    orig: npt.NDArray[Any], swap: npt.NDArray[Any], categories: Sequence[str], n_components: int = 2
+    orig: npt.NDArray[Any],
+    swap: npt.NDArray[Any],
+    categories: Sequence[str],
+    n_components: int = 2,
+    axes: AxisSet = SPACE,
 ) -> Projection:
     """Project the deltas, not sign-corrected: opposite categories lie on opposite sides.
 
@@ -78,20 +88,23 @@ def project_deltas(
         swap: (N, D) hidden states of the swapped questions, row for row.
         categories: N category names of the pairs.
         n_components: k, 2 or 3 for a figure.
+        axes: the set that the categories are of.
 
     Raises:
         ValueError: shapes or lengths differ, a name is no category, or a state is not finite.
     """
     difference = deltas(orig, swap)
     return Projection(
-        *_principal(difference, n_components, working_dtype(orig)), _names(categories, len(difference)), ()
+        *_principal(difference, n_components, working_dtype(orig)),
+        _names(categories, len(difference), axes),
+        (),
     )
 
 
-def _names(categories: Sequence[str], n: int) -> tuple[str, ...]:
+def _names(categories: Sequence[str], n: int, axes: AxisSet) -> tuple[str, ...]:
     if len(categories) != n:
         raise ValueError(f"{n} pairs need {n} categories, got {len(categories)}")
-    name_of = {name: str(parse_category(name)) for name in set(categories)}
+    name_of = {name: str(axes.category(name)) for name in set(categories)}
     return tuple(name_of[name] for name in categories)
 
 

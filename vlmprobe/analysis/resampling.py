@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmprobe.pairs.axes import AXES, CATEGORIES
+from vlmprobe.analysis.groups import of_axes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,12 +32,6 @@ __all__ = [
     "sign_flip_p_value",
 ]
 
-_CATEGORIES_OF_AXES = [[CATEGORIES.index(name) for name in axis.categories] for axis in AXES]
-#: (9, 6): the categories' sums, with their sign again, and the axes', as sums of sign-corrected ones.
-_OF_SIGNED = np.vstack(
-    [np.diag([1.0 if name.is_canonical else -1.0 for name in CATEGORIES])]
-    + [np.isin(np.arange(len(CATEGORIES)), two) for two in _CATEGORIES_OF_AXES]
-)
 _PERCENTILES = (2.5, 97.5)
 #: The same signs summed in another order differ only by rounding and count as equally extreme.
 _ROUNDING = 1e-12
@@ -113,17 +107,17 @@ def grams_of_sums(sums: FloatArray) -> FloatArray:
     """Take inner products of sums of vectors per category and, sign-corrected, per axis.
 
     Args:
-        sums: (R, 6, D) sums over the categories, not sign-corrected.
+        sums: (R, C, D) sums over the categories, axis by axis, not sign-corrected.
 
     Returns:
-        (R, 9, 9) inner products: the six categories, then the three axes.
+        (R, C + K, C + K) inner products: the C categories, then the K axes.
     """
-    # Axis sums are formed before the product: taken from a 6 x 6 product they would lose the digits that canonical and
+    # Axis sums are formed before the product: taken from a C x C product they would lose the digits that canonical and
     # opposite have in common.
-    signed = np.empty((len(sums), len(CATEGORIES) + len(AXES), sums.shape[2]), dtype=sums.dtype)
-    signed[:, : len(CATEGORIES)] = sums
-    for place, (canonical, opposite) in enumerate(_CATEGORIES_OF_AXES):
-        np.subtract(sums[:, canonical], sums[:, opposite], out=signed[:, len(CATEGORIES) + place])
+    n = sums.shape[1]
+    signed = np.empty((len(sums), n + n // 2, sums.shape[2]), dtype=sums.dtype)
+    signed[:, :n] = sums
+    np.subtract(sums[:, ::2], sums[:, 1::2], out=signed[:, n:])
     grams: FloatArray = signed @ signed.transpose(0, 2, 1)
     return grams
 
@@ -132,13 +126,16 @@ def grams_of_signed(products: FloatArray) -> FloatArray:
     """Turn inner products of sign-corrected sums into those of ``grams_of_sums``, where only the products are known.
 
     Args:
-        products: (R, 6, 6) inner products of the sums over the categories, sign-corrected.
+        products: (R, C, C) inner products of the sums over the categories, sign-corrected.
 
     Returns:
-        (R, 9, 9) inner products.
+        (R, C + K, C + K) inner products.
     """
-    factors = np.kron(_OF_SIGNED, _OF_SIGNED)
-    grams: FloatArray = (products.reshape(len(products), -1) @ factors.T).reshape(-1, *[len(_OF_SIGNED)] * 2)
+    n = products.shape[-1]
+    # The categories' sums, with their sign again, and the axes', as sums of sign-corrected ones.
+    of_signed = np.vstack([np.diag(np.tile([1.0, -1.0], n // 2)), of_axes(n)])
+    factors = np.kron(of_signed, of_signed)
+    grams: FloatArray = (products.reshape(len(products), -1) @ factors.T).reshape(-1, *[len(of_signed)] * 2)
     return grams
 
 

@@ -80,7 +80,7 @@ class AccuracyPoint:
 
 @dataclass(frozen=True, slots=True)
 class SimilarityMatrix:
-    """Cosines of the mean deltas of the six categories, in the order of ``CATEGORIES``; NaN = no data."""
+    """Cosines of the mean deltas of C categories, in the order of their axes; NaN = no data."""
 
     family: str
     scale: str

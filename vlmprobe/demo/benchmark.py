@@ -13,7 +13,7 @@ from vlmprobe.demo.questions import LETTERS, benchmark_rows
 from vlmprobe.demo.render import encode_png, render
 from vlmprobe.demo.scenes import SceneOptions
 from vlmprobe.errors import UsageError
-from vlmprobe.pairs.axes import CATEGORIES
+from vlmprobe.pairs.axes import SPACE
 from vlmprobe.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def build_benchmark(
     options = options or SceneOptions()
     rows = benchmark_rows(pairs_per_category, seed=seed, counter_share=counter_share, options=options)
     folder = Path(folder)
-    n_rows = pairs_per_category * len(CATEGORIES)
+    n_rows = pairs_per_category * len(SPACE.categories)
     files = BenchmarkFiles(folder / "benchmark.tsv", folder / "boxes.json", folder / "DATASHEET.md", n_rows)
     boxes: list[dict[str, Any]] = []
     letters: Counter[str] = Counter()
@@ -185,7 +185,7 @@ def _datasheet(files: BenchmarkFiles, knobs: _Knobs, letters: Counter[str], coun
     return _DATASHEET.format(
         n_rows=files.n_rows,
         per_category=knobs.pairs_per_category,
-        categories=", ".join(CATEGORIES),
+        categories=", ".join(SPACE.categories),
         size=options.image_size,
         objects=few if few == many else f"{few} to {many}",
         tsv=files.tsv.name,
@@ -197,7 +197,7 @@ def _datasheet(files: BenchmarkFiles, knobs: _Knobs, letters: Counter[str], coun
         depth_ratio=options.depth_ratio,
         jitter=options.size_jitter,
         n_counter=counter.total(),
-        counter_by_category=", ".join(f"{category} {counter[category]}" for category in CATEGORIES),
+        counter_by_category=", ".join(f"{category} {counter[category]}" for category in SPACE.categories),
         by_letter=", ".join(str(letters[letter]) for letter in LETTERS),
         command=knobs.command,
     )

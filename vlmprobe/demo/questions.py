@@ -15,7 +15,7 @@ import numpy as np
 from vlmprobe.demo.sampling import sample_scenes
 from vlmprobe.demo.scenes import is_consistent, relation
 from vlmprobe.errors import UsageError
-from vlmprobe.pairs.axes import CATEGORIES, Axis, Category
+from vlmprobe.pairs.axes import ABOVE, BELOW, CLOSE, DISTANCE, FAR, LEFT, RIGHT, SPACE, Category
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,10 +37,10 @@ _RELATION_QUESTIONS = (
 )
 # A scene may hold nearer or farther objects than the main pair: the question is about those listed.
 _DISTANCE_QUESTIONS = {
-    Category.FAR: "Which of the listed objects is the farthest from the viewer?",
-    Category.CLOSE: "Which of the listed objects is the closest to the viewer?",
+    FAR: "Which of the listed objects is the farthest from the viewer?",
+    CLOSE: "Which of the listed objects is the closest to the viewer?",
 }
-_RELATION_OPTIONS = (Category.LEFT, Category.RIGHT, Category.ABOVE, Category.BELOW)
+_RELATION_OPTIONS = (LEFT, RIGHT, ABOVE, BELOW)
 
 #: Maximum per category: hours of drawing and gigabytes of images. More is a mistake.
 _MOST_PAIRS = 100_000
@@ -103,13 +103,13 @@ def benchmark_rows(
         raise UsageError(f"counter share is {counter_share}; it has to be between 0 and 1")
     if seed < 0:
         raise UsageError(f"seed is {seed}; it has to be 0 or more")
-    n_rows = pairs_per_category * len(CATEGORIES)
+    n_rows = pairs_per_category * len(SPACE.categories)
     return (_row(index, seed, counter_share, options) for index in range(n_rows))
 
 
 def _row(index: int, seed: int, counter_share: float, options_of_scene: SceneOptions | None) -> BenchmarkRow:
-    turn, which = divmod(index, len(CATEGORIES))
-    category = CATEGORIES[which]
+    turn, which = divmod(index, len(SPACE.categories))
+    category = SPACE.categories[which]
     rng = np.random.Generator(np.random.PCG64([seed, index]))
     consistent = np.array([not _is_counter(turn, counter_share)])
     scenes = sample_scenes(rng, consistent, options_of_scene)
@@ -118,7 +118,7 @@ def _row(index: int, seed: int, counter_share: float, options_of_scene: SceneOpt
     if relation(subject, reference, category.axis) is not category:
         subject, reference = reference, subject
 
-    if category.axis is Axis.DISTANCE:
+    if category.axis is DISTANCE:
         question = _DISTANCE_QUESTIONS[category]
         right, options = subject.name, [subject.name, reference.name, UNKNOWN, UNKNOWN]
     else:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.errors import UsageError
-from vlmprobe.pairs.axes import Axis, Category
+from vlmprobe.pairs.axes import HORIZONTAL, VERTICAL, Axis, Category
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -240,9 +240,9 @@ class SceneBatch:
 
 def relation(subject: SceneObject, reference: SceneObject, axis: Axis) -> Category:
     """Return what the subject is to the reference on an axis; meaningful where `keeps_margin` holds."""
-    if axis is Axis.HORIZONTAL:
+    if axis is HORIZONTAL:
         is_canonical = subject.x < reference.x
-    elif axis is Axis.VERTICAL:
+    elif axis is VERTICAL:
         is_canonical = subject.y < reference.y
     else:
         is_canonical = subject.depth > reference.depth
@@ -254,9 +254,9 @@ def keeps_margin(
 ) -> bool:
     """Whether two objects are far enough apart on an axis for a question about it to have a clear answer."""
     options = options or SceneOptions()
-    if axis is Axis.HORIZONTAL:
+    if axis is HORIZONTAL:
         return abs(first.x - second.x) >= options.margin_x
-    if axis is Axis.VERTICAL:
+    if axis is VERTICAL:
         return abs(first.y - second.y) >= options.margin_y
     return max(first.depth, second.depth) >= options.depth_ratio * min(first.depth, second.depth)
 

@@ -15,7 +15,7 @@ from vlmprobe.families import (
     open_family,
     open_on_devices,
 )
-from vlmprobe.pairs import PUBLISHED, get_template, link_quads, read_boxes, read_dataset
+from vlmprobe.pairs import PUBLISHED, SPACE, get_template, link_quads, read_boxes, read_dataset
 from vlmprobe.store.identity import run_key
 from vlmprobe.store.runs import RunPlan
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmprobe.families import OpenFamily, ScaleSpec
-    from vlmprobe.pairs import Dataset, QuadSet, SwapPair
+    from vlmprobe.pairs import AxisSet, Dataset, QuadSet, SwapPair
     from vlmprobe.store.runs import EarlierRun, Run
     from vlmprobe.workspace import Console
 
@@ -42,6 +42,8 @@ class ExtractOptions:
     """Question templates; each gets its own run, in this order."""
     boxes: str | None = None
     """A file of object boxes, or a hub dataset's id."""
+    axes: AxisSet = SPACE
+    """What the dataset's categories may be."""
     max_per_category: int = 200
     batch_size: int | None = None
     """Pairs per batch; None = as many as fit."""
@@ -114,7 +116,7 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
     wanted = request.options
     for template in wanted.templates:
         get_template(template)  # before a large file is read
-    dataset = read_dataset(wanted.data, max_per_category=wanted.max_per_category)
+    dataset = read_dataset(wanted.data, max_per_category=wanted.max_per_category, axes=wanted.axes)
     for template in wanted.templates:
         dataset.wording(template)  # before anything is loaded
     dataset = dataset.under(wanted.templates[0])

@@ -10,13 +10,11 @@ from vlmprobe.figures.heatmap import similarity_heatmap
 from vlmprobe.figures.layer_curves import alignment_over_layers, layer_curves, scale_curves, vd_ei_over_layers
 from vlmprobe.figures.parallel import Job, draw_all
 from vlmprobe.figures.pca import pca_3d, pca_panels
-from vlmprobe.figures.theme import AXIS_COLORS, CATEGORY_COLORS, scale_marks, step_color
+from vlmprobe.figures.theme import scale_marks, step_color
 from vlmprobe.figures.trajectory import ablation, accuracy_trajectory, peaks_over_scales
 from vlmprobe.figures.validity import Unreliable
 
 __all__ = [
-    "AXIS_COLORS",
-    "CATEGORY_COLORS",
     "FORMATS",
     "Job",
     "Unreliable",

@@ -6,11 +6,11 @@ import math
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from vlmprobe.analysis.catalog import AXES_AND_OVERALL
+from vlmprobe.analysis.catalog import axes_and_overall
 from vlmprobe.figures import frame, theme, validity
 from vlmprobe.figures import over_training as training
 from vlmprobe.figures.checks import check_points
-from vlmprobe.pairs.axes import AXES, CATEGORIES
+from vlmprobe.pairs.axes import SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from vlmprobe.analysis.results import AccuracyPoint
+    from vlmprobe.pairs.axes import AxisSet
 
 __all__ = ["accuracy_bars", "category_validity_bars"]
 
@@ -49,7 +50,11 @@ _KINDS = (
 
 
 def accuracy_bars(
-    points: Sequence[AccuracyPoint], *, title: str | None = None, figure: Figure | None = None
+    points: Sequence[AccuracyPoint],
+    *,
+    axes: AxisSet = SPACE,
+    title: str | None = None,
+    figure: Figure | None = None,
 ) -> Figure:
     """Draw how often the original question, the swapped one and both are answered right, with Wilson 95 % bounds.
 
@@ -59,16 +64,17 @@ def accuracy_bars(
 
     Args:
         points: one a (family, scale, axis); axes and ``overall``.
+        axes: the set that the targets are of.
         title: above the panels; None = what is shown, empty = nothing.
         figure: emptied and drawn into; None = a new one.
 
     Raises:
         UsageError: no points, an unknown axis, or two points for one group.
     """
-    check_points("accuracy_bars", points, "axis", AXES_AND_OVERALL)
+    check_points("accuracy_bars", points, "axis", axes_and_overall(axes))
     families = sorted({point.family for point in points})
     several = len(families) > 1
-    series = theme.sort_targets(point.target for point in points)
+    series = theme.sort_targets((point.target for point in points), axes)
     columns = min(2, len(series))
     rows = math.ceil(len(series) / columns)
     width = {1: 6.6, 2: frame.FULL_WIDTH}[columns]
@@ -77,9 +83,9 @@ def accuracy_bars(
     by_family = grid.reshape(len(families), -1)
     panels, spare = by_family[:, : len(series)].ravel(), by_family[:, len(series) :].ravel()
     for (family, axis), panel in zip(product(families, series), panels, strict=True):
-        name = theme.target_title(axis)
+        name = theme.target_title(axis, axes)
         shown = [point for point in points if (point.family, point.target) == (family, axis)]
-        _fill(panel, f"{family}: {name}" if several else name, _KINDS, _by_scale(shown))
+        _fill(panel, f"{family}: {name}" if several else name, _KINDS, _by_scale(shown, axes))
     for panel in spare:
         panel.set_axis_off()
     for panel in grid[:, 0]:
@@ -91,7 +97,11 @@ def accuracy_bars(
 
 
 def category_validity_bars(
-    points: Sequence[AccuracyPoint], *, title: str | None = None, figure: Figure | None = None
+    points: Sequence[AccuracyPoint],
+    *,
+    axes: AxisSet = SPACE,
+    title: str | None = None,
+    figure: Figure | None = None,
 ) -> Figure:
     """Draw how often either question of each category is answered right, with Wilson 95 % bounds.
 
@@ -100,19 +110,20 @@ def category_validity_bars(
 
     Args:
         points: one a (family, scale, category).
+        axes: the set that the targets are of.
         title: above the panels; None = what is shown, empty = nothing.
         figure: emptied and drawn into; None = a new one.
 
     Raises:
         UsageError: no points, an unknown category, or two points for one group.
     """
-    check_points("category_validity_bars", points, "category", tuple(map(str, CATEGORIES)))
+    check_points("category_validity_bars", points, "category", tuple(map(str, axes.categories)))
     scales: dict[tuple[str, str], list[AccuracyPoint]] = {}
     for point in sorted(points, key=lambda point: (point.family, theme.scale_order(point))):
         scales.setdefault((point.family, point.scale), []).append(point)
     figure, panels = frame.pairs_of_panels(figure, len(scales), narrow=6.8, row=2.2)
     for (scale, shown), panel in zip(scales.items(), panels, strict=True):
-        _fill(panel, " @ ".join(scale), _KINDS[:2], _by_category(shown))
+        _fill(panel, " @ ".join(scale), _KINDS[:2], _by_category(shown, axes))
     for panel in panels[::2]:
         frame.label_y(panel, "answered correctly\n(share of pairs)")
     handles = [*_kind_handles(_KINDS[:2]), _guess_handle()]
@@ -124,17 +135,20 @@ def category_validity_bars(
     return figure
 
 
-def _by_scale(points: Sequence[AccuracyPoint]) -> list[_Group]:
+def _by_scale(points: Sequence[AccuracyPoint], axes: AxisSet) -> list[_Group]:
     # On black no error bar could be seen.
-    colors = {str(axis): theme.target_look(axis).color for axis in AXES}
+    colors = {str(axis): axis.color for axis in axes}
     ordered = sorted(points, key=theme.scale_order)
     return [(point, point.scale, colors.get(point.target, theme.FAINT)) for point in ordered]
 
 
-def _by_category(points: Sequence[AccuracyPoint]) -> list[_Group]:
+def _by_category(points: Sequence[AccuracyPoint], axes: AxisSet) -> list[_Group]:
     of_category = {point.target: point for point in points}
-    shown = [of_category[category] for category in CATEGORIES if category in of_category]
-    return [(point, _category_label(point), theme.CATEGORY_COLORS[point.target]) for point in shown]
+    return [
+        (of_category[category], _category_label(of_category[category]), category.color)
+        for category in axes.categories
+        if category in of_category
+    ]
 
 
 def _fill(panel: Axes, title: str, kinds: Sequence[_Kind], groups: Sequence[_Group]) -> None:

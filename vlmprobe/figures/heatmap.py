@@ -1,4 +1,4 @@
-"""Heatmaps of the cosines between the mean deltas of the six categories."""
+"""Heatmaps of the cosines between the mean deltas of the categories."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vlmprobe.analysis.catalog import DELTA_SIMILARITY
 from vlmprobe.analysis.results import SimilarityMatrix
 from vlmprobe.errors import UsageError
 from vlmprobe.figures import frame, theme, validity
-from vlmprobe.pairs.axes import CATEGORIES
+from vlmprobe.pairs.axes import SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from vlmprobe.figures.validity import Unreliable
+    from vlmprobe.pairs.axes import AxisSet
 
 __all__ = ["similarity_heatmap"]
 
@@ -27,7 +28,6 @@ _COLORMAP = "RdBu_r"
 _DARK = 0.62
 #: Opacity of the white that is laid over pale cells.
 _VEIL = 0.68
-_SIDE = len(CATEGORIES)
 #: Left, bottom, width and height of the panel of one layer and of its color bar, in inches.
 _PANEL = (0.52, 0.5, 3.84, 3.84)
 _BAR = (4.54, 0.5, 0.18, 3.84)
@@ -36,25 +36,27 @@ _BAR = (4.54, 0.5, 0.18, 3.84)
 def similarity_heatmap(
     matrix: SimilarityMatrix | Sequence[SimilarityMatrix],
     *,
+    axes: AxisSet = SPACE,
     unreliable: Unreliable | None = None,
     title: str | None = None,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw 6 x 6 cosines of mean deltas with their numbers, one panel per matrix, colors from -1 to 1.
+    """Draw C x C cosines of mean deltas with their numbers, one panel per matrix, colors from -1 to 1.
 
     White lines part the axes. A hatched cell has no data.
 
     Args:
         matrix: one, or several to compare (three a row), in the order given.
+        axes: the set that the C categories are of.
         unreliable: (family, scale) -> categories whose rows and columns are drawn pale, with a cross at the name.
         title: above the panels; None = what is shown and the subset, empty = nothing.
         figure: emptied and drawn into; None = a new one.
 
     Raises:
-        UsageError: no matrix, one that is not 6 x 6, or an unknown category.
+        UsageError: no matrix, one that is not C x C, or an unknown category.
     """
     matrices = [matrix] if isinstance(matrix, SimilarityMatrix) else list(matrix)
-    _check(matrices)
+    _check(matrices, len(axes.categories))
     columns = min(3, len(matrices))
     rows = math.ceil(len(matrices) / columns)
     width = {1: 5.4, 2: 8.4, 3: frame.FULL_WIDTH}[columns]
@@ -74,9 +76,9 @@ def similarity_heatmap(
     mesh: QuadMesh | None = None
     any_faded = False
     for place, (one, panel) in enumerate(zip(matrices, panels, strict=True)):
-        faded = validity.faded_categories(unreliable, one.family, one.scale)
+        faded = validity.faded_categories(unreliable, axes, one.family, one.scale)
         any_faded |= bool(faded)
-        mesh = _panel(panel, one, faded)
+        mesh = _panel(panel, one, axes, faded)
         if not unreliable:
             panel.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(matrices))
     if mesh is not None:
@@ -89,17 +91,19 @@ def similarity_heatmap(
     return figure
 
 
-def _check(matrices: Sequence[SimilarityMatrix]) -> None:
+def _check(matrices: Sequence[SimilarityMatrix], side: int) -> None:
     if not matrices:
         raise UsageError("similarity_heatmap: no matrix to draw; run `vlmprobe analyze` first")
     for one in matrices:
         shape = [len(row) for row in one.values]
-        if shape != [_SIDE] * _SIDE:
+        if shape != [side] * side:
             name = f"{one.family} @ {one.scale}, layer {one.layer}"
-            raise UsageError(f"similarity_heatmap: the matrix of {name} has rows of {shape}, not 6 x 6")
+            raise UsageError(
+                f"similarity_heatmap: the matrix of {name} has rows of {shape}, not {side} x {side}"
+            )
 
 
-def _panel(panel: Axes, one: SimilarityMatrix, faded: frozenset[str]) -> QuadMesh:
+def _panel(panel: Axes, one: SimilarityMatrix, axes: AxisSet, faded: frozenset[str]) -> QuadMesh:
     from matplotlib.patches import Rectangle
 
     frame.dress(panel, f"{one.family} @ {one.scale}, layer {one.layer}")
@@ -120,16 +124,17 @@ def _panel(panel: Axes, one: SimilarityMatrix, faded: frozenset[str]) -> QuadMes
                 )
                 panel.add_patch(cell)
                 continue
-            is_pale = bool({str(CATEGORIES[row]), str(CATEGORIES[column])} & faded)
+            is_pale = bool({axes.categories[row], axes.categories[column]} & faded)
             if is_pale:
                 panel.add_patch(Rectangle((column, row), 1, 1, facecolor="white", alpha=_VEIL, linewidth=0))
             _number(panel, column, row, value, is_pale=is_pale)
-    for edge in (2, 4):
+    side = len(axes.categories)
+    for edge in range(2, side, 2):
         panel.axhline(edge, color="white", linewidth=2.5)
         panel.axvline(edge, color="white", linewidth=2.5)
-    panel.set(xlim=(0, _SIDE), ylim=(_SIDE, 0), aspect="equal")
-    middles = [place + 0.5 for place in range(_SIDE)]
-    names = [f"{name} {validity.CROSS}" if name in faded else str(name) for name in CATEGORIES]
+    panel.set(xlim=(0, side), ylim=(side, 0), aspect="equal")
+    middles = [place + 0.5 for place in range(side)]
+    names = [f"{name} {validity.CROSS}" if name in faded else str(name) for name in axes.categories]
     panel.set_xticks(middles, names, rotation=45, ha="right", rotation_mode="anchor")
     panel.set_yticks(middles, names)
     panel.tick_params(length=0)

@@ -9,7 +9,7 @@ from vlmprobe.analysis.catalog import entry_of
 from vlmprobe.errors import UsageError, unknown_name
 from vlmprobe.figures import curve_lines as lines
 from vlmprobe.figures import frame, theme, validity
-from vlmprobe.pairs.axes import CATEGORIES
+from vlmprobe.pairs.axes import SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.results import LayerCurve
     from vlmprobe.figures.theme import Look, Mark
     from vlmprobe.figures.validity import Unreliable
+    from vlmprobe.pairs.axes import AxisSet
 
 __all__ = ["alignment_over_layers", "layer_curves", "scale_curves", "vd_ei_over_layers"]
 
@@ -32,6 +33,7 @@ _MISSING_LETTERS = 26
 def layer_curves(
     curves: Sequence[LayerCurve],
     *,
+    axes: AxisSet = SPACE,
     controls: Sequence[LayerCurve] = (),
     limits: tuple[float, float] | None = None,
     unreliable: Unreliable | None = None,
@@ -40,11 +42,12 @@ def layer_curves(
 ) -> Figure:
     """Draw one metric of one subset over layers: one panel per target, one line with its band per scale.
 
-    The six categories stand in columns by axis. NaN is a gap; a value between two gaps is a mark. A panel names
+    Categories stand in columns by axis. NaN is a gap; a value between two gaps is a mark. A panel names
     the scales that have no data in it.
 
     Args:
         curves: any mix of families, scales and targets, but one metric and one subset.
+        axes: the set that the targets are of.
         controls: curves of a control, whose ``target`` names the panel they belong to: the hatched band covers
             the bounds of all of them.
         limits: y range; None = that of these curves.
@@ -57,46 +60,48 @@ def layer_curves(
         UsageError: no curves, several metrics or subsets, two curves for one line, or an unknown category.
     """
     lines.check("layer_curves", curves)
-    targets = theme.sort_targets(curve.target for curve in curves)
-    if len(targets) > 3 and set(targets) <= set(CATEGORIES):
-        targets = [*CATEGORIES[::2], *CATEGORIES[1::2]]
+    targets = theme.sort_targets((curve.target for curve in curves), axes)
     columns = min(3, len(targets))
+    if len(targets) > len(axes) and set(targets) <= set(axes.categories):
+        targets, columns = [*axes.categories[::2], *axes.categories[1::2]], min(3, len(axes))
     size = {1: 6.4, 2: 8.2, 3: frame.FULL_WIDTH}[columns], 0.7 + 2.5 * math.ceil(len(targets) / columns)
-    layout = _by_target(curves, targets, frame.blank(figure, *size), columns)
+    layout = _by_target(curves, axes, targets, frame.blank(figure, *size), columns)
     return _draw(layout, curves, controls, limits, unreliable, title)
 
 
 def vd_ei_over_layers(
     curves: Sequence[LayerCurve],
     *,
+    axes: AxisSet = SPACE,
     limits: tuple[float, float] | None = None,
     title: str | None = None,
     figure: Figure | None = None,
 ) -> Figure:
     """Draw the vertical-distance entanglement of each scale over layers, with its controls beside it.
 
-    The wide panel is the target ``vertical/distance``; ``horizontal/vertical`` and ``horizontal/distance``
-    appear next to it with the same y range if either has curves. The dark line is zero: not entangled.
+    The wide panel is the target ``vertical/distance``; its controls, such as ``horizontal/vertical``, appear next to
+    it with the same y range if any has curves. The dark line is zero: not entangled.
     Arguments are those of ``layer_curves``.
 
     Raises:
-        UsageError: as in ``layer_curves``, or a target is not one of the three.
+        UsageError: as in ``layer_curves``, or a target is none of these.
     """
     lines.check("vd_ei_over_layers", curves)
-    known = entry_of(curves[0].metric).targets
+    known = entry_of(curves[0].metric).targets(axes)
     given = {curve.target for curve in curves}
     for target in sorted(given - set(known)):
         raise unknown_name("VD-EI target", target, list(known))
     targets = known if given - {known[0]} else known[:1]
     figure = frame.blank(figure, frame.FULL_WIDTH if len(targets) > 1 else 6.4, 3.6)
     widths = [1.2] + [1.0] * (len(targets) - 1)
-    layout = _by_target(curves, targets, figure, len(targets), width_ratios=widths)
+    layout = _by_target(curves, axes, targets, figure, len(targets), width_ratios=widths)
     return _draw(layout, curves, (), limits, None, title)
 
 
 def scale_curves(
     curves: Sequence[LayerCurve],
     *,
+    axes: AxisSet = SPACE,
     limits: tuple[float, float] | None = None,
     unreliable: Unreliable | None = None,
     title: str | None = None,
@@ -108,13 +113,14 @@ def scale_curves(
     are those of ``layer_curves``.
     """
     lines.check("scale_curves", curves)
-    return _draw(_by_scale(curves, figure), curves, (), limits, unreliable, title)
+    return _draw(_by_scale(curves, axes, figure), curves, (), limits, unreliable, title)
 
 
 def alignment_over_layers(
     curves: Sequence[LayerCurve],
     controls: Sequence[LayerCurve] = (),
     *,
+    axes: AxisSet = SPACE,
     limits: tuple[float, float] | None = None,
     title: str | None = None,
     figure: Figure | None = None,
@@ -135,12 +141,13 @@ def alignment_over_layers(
             problem = "two controls" if scale in seen else "a control but no curve"
             raise UsageError(f"alignment_over_layers: {problem} for {' @ '.join(scale)}; pass one of each")
         seen.add(scale)
-    return _draw(_by_scale(curves, figure), curves, controls, limits, None, title)
+    return _draw(_by_scale(curves, axes, figure), curves, controls, limits, None, title)
 
 
 class _Layout(NamedTuple):
     """Maps each curve to its panel and its line."""
 
+    axes: AxisSet
     figure: Figure
     panels: Mapping[Any, tuple[Axes, str]]
     """Each panel's axes and title."""
@@ -161,25 +168,31 @@ def _target(curve: LayerCurve) -> str:
 
 
 def _by_target(
-    curves: Sequence[LayerCurve], targets: Sequence[str], figure: Figure, columns: int, **widths: Any
+    curves: Sequence[LayerCurve],
+    axes: AxisSet,
+    targets: Sequence[str],
+    figure: Figure,
+    columns: int,
+    **widths: Any,
 ) -> _Layout:
-    panels = _panels(figure, {target: theme.target_title(target) for target in targets}, columns, **widths)
+    titles = {target: theme.target_title(target, axes) for target in targets}
+    panels = _panels(figure, titles, columns, **widths)
     looks = {scale: (mark, mark.label) for scale, mark in theme.scale_marks(curves).items()}
-    return _Layout(figure, panels, _target, looks, _scale, "scale", columns)
+    return _Layout(axes, figure, panels, _target, looks, _scale, "scale", columns)
 
 
-def _by_scale(curves: Sequence[LayerCurve], figure: Figure | None) -> _Layout:
+def _by_scale(curves: Sequence[LayerCurve], axes: AxisSet, figure: Figure | None) -> _Layout:
     scales = {scale: " @ ".join(scale) for scale in theme.scale_marks(curves)}
     columns = min(3, len(scales)) if len(scales) != 4 else 2
     rows = math.ceil(len(scales) / columns)
     width = {1: 6.6, 2: 8.4, 3: frame.FULL_WIDTH}[columns]
     figure = frame.blank(figure, width, 0.7 + (2.9 if rows == 1 else 2.4 * rows))
     looks = {
-        target: (look, theme.target_title(target).replace(" (", "\n(").replace(", ", ",\n"))
-        for target, look in theme.target_looks(theme.sort_targets(map(_target, curves))).items()
+        target: (look, theme.target_title(target, axes).replace(" (", "\n(").replace(", ", ",\n"))
+        for target, look in theme.target_looks(theme.sort_targets(map(_target, curves), axes), axes).items()
     }
     legend = entry_of(curves[0].metric).legend
-    return _Layout(figure, _panels(figure, scales, columns), _scale, looks, _target, legend, columns)
+    return _Layout(axes, figure, _panels(figure, scales, columns), _scale, looks, _target, legend, columns)
 
 
 def _panels(
@@ -217,7 +230,7 @@ def _draw(
     handles = _line_handles(layout, drawn, unreliable)
     if controls:
         handles.append(lines.control_handle(entry, several=layout.line_of is _scale))
-    if validity.any_faded(unreliable, curves):
+    if validity.any_faded(unreliable, layout.axes, curves):
         handles.append(validity.handle())
     frame.legend(layout.figure, handles, layout.legend)
     frame.head(layout.figure, title, theme.metric_title(entry, curves[0].subset))
@@ -230,7 +243,7 @@ def _line_handles(
     """Return the legend entry of each line: pale if all its curves are, and with a note if it has none."""
     faded: dict[Any, bool] = {}
     for curve in with_data:
-        pale = validity.is_faded(unreliable, *_scale(curve), curve.target)
+        pale = validity.is_faded(unreliable, layout.axes, *_scale(curve), curve.target)
         faded[layout.line_of(curve)] = faded.get(layout.line_of(curve), True) and pale
     return [
         lines.handle(look, label if line in faded else f"{label} (no data)", faded=faded.get(line, False))
@@ -244,7 +257,7 @@ def _draw_lines(
     frame.write_if_empty(panel, (value for curve in shown.values() for value in curve.values))
     for place, (line, (look, _)) in enumerate(layout.lines.items()):
         if curve := shown.get(line):
-            faded = validity.is_faded(unreliable, *_scale(curve), curve.target)
+            faded = validity.is_faded(unreliable, layout.axes, *_scale(curve), curve.target)
             lines.draw(panel, curve, look, shift=place, many=len(layout.lines) > lines.FEW, faded=faded)
 
 
@@ -255,7 +268,9 @@ def _notes(
     if layout.panel_of is not _target:
         return []
     control = entry.control
-    notes = [control.label] if control and not control.is_band and target in control.targets else []
+    notes = (
+        [control.label] if control and not control.is_band and target in control.targets(layout.axes) else []
+    )
     drawn = {line for line, curve in shown.items() if lines.finite(curve.values)}
     missing = [label for line, (_, label) in layout.lines.items() if line in with_data - drawn]
     if drawn and missing:

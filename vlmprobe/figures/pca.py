@@ -10,7 +10,7 @@ import numpy as np
 from vlmprobe.analysis.results import PointCloud
 from vlmprobe.errors import UsageError, unknown_name
 from vlmprobe.figures import frame, theme, validity
-from vlmprobe.pairs.axes import AXES, CATEGORIES, Category, Side
+from vlmprobe.pairs.axes import SPACE, Side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from vlmprobe.figures.validity import Unreliable
+    from vlmprobe.pairs.axes import AxisSet, Category
 
 __all__ = ["pca_3d", "pca_panels"]
 
@@ -40,6 +41,7 @@ def pca_panels(
     states: PointCloud,
     deltas: PointCloud,
     *,
+    axes: AxisSet = SPACE,
     unreliable: Unreliable | None = None,
     title: str | None = None,
     figure: Figure | None = None,
@@ -52,6 +54,7 @@ def pca_panels(
     Args:
         states: of both sides, with ``sides``, or of one.
         deltas: of the same layer; not sign-corrected, so that opposite categories lie on opposite sides.
+        axes: the set that the categories are of.
         unreliable: (family, scale) -> categories whose points are drawn pale, as crosses.
         title: above the panels; None = what is shown, empty = nothing.
         figure: emptied and drawn into; None = a new one.
@@ -60,12 +63,12 @@ def pca_panels(
         UsageError: points that are not (N, 2 or more), labels that are not N categories, or two layers.
     """
     for cloud in (states, deltas):
-        _check("pca_panels", cloud, 2)
+        _check("pca_panels", cloud, 2, axes)
     if (states.family, states.scale, states.layer) != (deltas.family, deltas.scale, deltas.layer):
         raise UsageError(
             f"pca_panels: states of {_name(states)} do not match deltas of {_name(deltas)}; pass one layer of one scale"
         )
-    faded = validity.faded_categories(unreliable, deltas.family, deltas.scale)
+    faded = validity.faded_categories(unreliable, axes, deltas.family, deltas.scale)
     if title is None:
         title = f"Principal components: {_name(deltas)}, {_subset(deltas)}"
     panels: Any
@@ -83,12 +86,12 @@ def pca_panels(
         strict=True,
     ):
         frame.dress(panel, what, f"n = {len(cloud.points)}")
-        _scatter(panel, cloud, by_axis=by_axis, faded=faded)
+        _scatter(panel, cloud, axes, by_axis=by_axis, faded=faded)
         frame.label_x(panel, _component(cloud, 0))
         frame.label_y(panel, _component(cloud, 1))
         panel.set_aspect("equal", adjustable="datalim")
         _few_ticks(panel)
-    handles = _handles([states, deltas], faded)
+    handles = _handles([states, deltas], axes, faded)
     if Side.SWAP in states.sides:
         handles.append(frame.line_handle(_STATES_NOTE, linestyle="none"))
     frame.legend(figure, handles, "category")
@@ -99,6 +102,7 @@ def pca_panels(
 def pca_3d(
     clouds: PointCloud | Sequence[PointCloud],
     *,
+    axes: AxisSet = SPACE,
     unreliable: Unreliable | None = None,
     title: str | None = None,
     figure: Figure | None = None,
@@ -109,6 +113,7 @@ def pca_3d(
 
     Args:
         clouds: one, or several in the order given.
+        axes: the set that the categories are of.
         unreliable: (family, scale) -> categories whose points are drawn pale, as crosses.
         title: above the panels; None = what is shown, empty = nothing.
         figure: emptied and drawn into; None = a new one.
@@ -120,13 +125,13 @@ def pca_3d(
     if not shown:
         raise UsageError("pca_3d: no points to draw; run `vlmprobe analyze` first")
     for cloud in shown:
-        _check("pca_3d", cloud, 3)
+        _check("pca_3d", cloud, 3, axes)
     columns = min(3, len(shown))
     rows = math.ceil(len(shown) / columns)
     width = {1: 6.8, 2: 8.8, 3: frame.FULL_WIDTH + 1.6}[columns]
     height = 0.6 + rows * {1: 4.6, 2: 3.5, 3: 3.1}[columns]
     every = frozenset[str]().union(
-        *(validity.faded_categories(unreliable, cloud.family, cloud.scale) for cloud in shown)
+        *(validity.faded_categories(unreliable, axes, cloud.family, cloud.scale) for cloud in shown)
     )
     if title is None:
         subsets = " / ".join(sorted({_subset(cloud) for cloud in shown}))
@@ -139,14 +144,14 @@ def pca_3d(
         figure = frame.blank(figure, width, height)
         panels = frame.panels(figure, len(shown), columns, subplot_kw={"projection": "3d"})
     for panel, cloud in zip(panels, shown, strict=True):
-        faded = validity.faded_categories(unreliable, cloud.family, cloud.scale)
-        _space(panel, cloud, faded, columns)
-    frame.legend(figure, _handles(shown, every), "category")
+        faded = validity.faded_categories(unreliable, axes, cloud.family, cloud.scale)
+        _space(panel, cloud, axes, faded, columns)
+    frame.legend(figure, _handles(shown, axes, every), "category")
     frame.head(figure, title)
     return figure
 
 
-def _check(what: str, cloud: PointCloud, components: int) -> None:
+def _check(what: str, cloud: PointCloud, components: int, axes: AxisSet) -> None:
     shape = cloud.points.shape
     if len(shape) != 2 or shape[1] < components or len(cloud.explained) < components:
         raise UsageError(
@@ -158,17 +163,17 @@ def _check(what: str, cloud: PointCloud, components: int) -> None:
             f"{what}: {shape[0]} points of {_name(cloud)} with {len(cloud.labels)} labels and "
             f"{len(cloud.sides)} sides; pass one of each per point"
         )
-    for label in sorted(set(cloud.labels) - set(CATEGORIES)):
-        raise unknown_name("category", label, [str(category) for category in CATEGORIES])
+    for label in sorted(set(cloud.labels) - set(axes.categories)):
+        raise unknown_name("category", label, [str(category) for category in axes.categories])
 
 
-def _scatter(panel: Axes, cloud: PointCloud, *, by_axis: bool, faded: frozenset[str]) -> None:
+def _scatter(panel: Axes, cloud: PointCloud, axes: AxisSet, *, by_axis: bool, faded: frozenset[str]) -> None:
     """Draw the first two components, the pale ones below."""
     labels, sides = np.asarray(cloud.labels, dtype=np.str_), np.asarray(cloud.sides, dtype=np.str_)
     area = _AREA if len(labels) < _SMALL_FROM else _SMALL_AREA
     if not np.isfinite(cloud.points[:, :2]).any():
         frame.write_no_data(panel)
-    for category in CATEGORIES:
+    for category in axes.categories:
         rows = labels == category
         hollow = rows & (sides == Side.SWAP) if len(sides) else np.zeros(len(rows), dtype=bool)
         for part, is_hollow in ((rows & ~hollow, False), (hollow, True)):
@@ -182,24 +187,23 @@ def _scatter(panel: Axes, cloud: PointCloud, *, by_axis: bool, faded: frozenset[
     panel.grid(visible=False)
 
 
-def _look(category: str, pale: bool, hollow: bool, *, by_axis: bool = False) -> dict[str, Any]:
-    axis = Category(category).axis
-    color = theme.AXIS_COLORS[axis] if by_axis else theme.CATEGORY_COLORS[category]
+def _look(category: Category, pale: bool, hollow: bool, *, by_axis: bool = False) -> dict[str, Any]:
+    color = category.axis.color if by_axis else category.color
     if pale:
         return {"color": theme.pale(color), "marker": "x", "linewidths": 0.9, "zorder": 2.0}
-    look = {"marker": theme.AXIS_MARKERS[axis], "alpha": _OPACITY, "zorder": 3.0}
+    look = {"marker": category.axis.marker, "alpha": _OPACITY, "zorder": 3.0}
     if hollow:
         return {**look, "facecolors": "none", "edgecolors": color, "linewidths": 0.8}
     return {**look, "color": color, "linewidths": 0.0}
 
 
-def _space(panel: Any, cloud: PointCloud, faded: frozenset[str], columns: int) -> None:
+def _space(panel: Any, cloud: PointCloud, axes: AxisSet, faded: frozenset[str], columns: int) -> None:
     """Draw three components into a panel of the 3-D projection, which matplotlib leaves untyped."""
     from matplotlib.ticker import MaxNLocator
 
     labels = np.asarray(cloud.labels, dtype=np.str_)
     area = _AREA if len(labels) < _SMALL_FROM else _SMALL_AREA
-    for category in CATEGORIES:
+    for category in axes.categories:
         x, y, z = cloud.points[labels == category, :3].T
         if len(x):
             # Shading by depth would turn one category's tint into the other's.
@@ -250,11 +254,11 @@ def _few_ticks(panel: Axes) -> None:
     panel.yaxis.set_major_locator(MaxNLocator(nbins=5))
 
 
-def _handles(clouds: Sequence[PointCloud], faded: frozenset[str]) -> list[Artist]:
+def _handles(clouds: Sequence[PointCloud], axes: AxisSet, faded: frozenset[str]) -> list[Artist]:
     given = {label for cloud in clouds for label in cloud.labels}
     handles: list[Artist] = []
-    for axis, category in ((each, name) for each in AXES for name in each.categories if name in given):
-        label, color, marker = str(category), theme.CATEGORY_COLORS[category], theme.AXIS_MARKERS[axis]
+    for category in (each for each in axes.categories if each in given):
+        label, color, marker = str(category), category.color, category.axis.marker
         if category in faded:
             label, color, marker = f"{category} {validity.CROSS}", theme.pale(color), "x"
         handles.append(frame.line_handle(label, linestyle="none", marker=marker, color=color, markersize=6.0))

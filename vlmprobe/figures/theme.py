@@ -1,6 +1,6 @@
 """The colors, marks and labels that all figures share.
 
-Axes and categories have the hues of Okabe and Ito (https://jfly.uni-koeln.de/color/), scales a ramp of others.
+Axes and categories bring their colors (those of space: https://jfly.uni-koeln.de/color/), scales have a ramp of others.
 Readers with any of the common color deficiencies can tell those of one figure apart. Every color comes with
 its own mark, so that a gray print can be read.
 """
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from vlmprobe.analysis.catalog import OVERALL, TARGET_TITLES
-from vlmprobe.pairs.axes import AXES, CATEGORIES, Axis, Category
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,10 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.typing import LineStyleType
 
     from vlmprobe.analysis.catalog import Entry
+    from vlmprobe.pairs.axes import AxisSet
 
 __all__ = [
-    "AXIS_COLORS",
-    "CATEGORY_COLORS",
     "OVERALL_COLOR",
     "Look",
     "Mark",
@@ -51,24 +49,9 @@ FAINT = "#6b6b6b"
 GRID = "#e3e3e3"
 NO_DATA = "#f0f0f0"
 
-AXIS_COLORS: dict[str, str] = {
-    Axis.HORIZONTAL: "#0072B2",
-    Axis.VERTICAL: "#009E73",
-    Axis.DISTANCE: "#D55E00",
-}
 OVERALL_COLOR = "#000000"
-#: The canonical category of an axis is the darker one of two tints.
-CATEGORY_COLORS: dict[str, str] = {
-    Category.LEFT: "#0072B2",
-    Category.RIGHT: "#56B4E9",
-    Category.ABOVE: "#00694D",
-    Category.BELOW: "#33BB8E",
-    Category.FAR: "#D55E00",
-    Category.CLOSE: "#E69F00",
-}
 #: Color of control bands, which are drawn behind everything else.
 CONTROL_COLOR = "#9a9a9a"
-AXIS_MARKERS: dict[str, str] = {Axis.HORIZONTAL: "o", Axis.VERTICAL: "s", Axis.DISTANCE: "^"}
 
 #: The share of white in what is drawn pale.
 _PALE = 0.62
@@ -226,39 +209,39 @@ def subset_title(subset: str) -> str:
     return _SUBSETS.get(subset, subset)
 
 
-def target_title(target: str) -> str:
+def target_title(target: str, axes: AxisSet) -> str:
     """Return the title of a target's panel; an axis is shown with its two categories."""
-    if target in AXES:
-        return f"{target} ({'/'.join(Axis(target).categories)})"
+    if target in axes:
+        return f"{target} ({'/'.join(axes.axis(target).categories)})"
     statistic, _, part = target.partition("/")
     if statistic in TARGET_TITLES:
         return f"{TARGET_TITLES[statistic]}, {part}" if part else TARGET_TITLES[statistic]
     return target.replace("_", " ")
 
 
-def target_look(target: str, place: int = 0) -> Look:
+def target_look(target: str, axes: AxisSet, place: int = 0) -> Look:
     """Return the look of a category, an axis or ``overall``; others get a look by their place.
 
     The line of a canonical category or an axis is solid, that of an opposite category dashed.
     """
-    if target in AXES:
-        return Look(AXIS_COLORS[target], AXIS_MARKERS[target], "-")
-    if target in CATEGORIES:
-        category = Category(target)
-        linestyle: LineStyleType = "-" if category.is_canonical else "--"
-        return Look(CATEGORY_COLORS[target], AXIS_MARKERS[category.axis], linestyle)
+    if target in axes:
+        axis = axes.axis(target)
+        return Look(axis.color, axis.marker, "-")
+    if target in axes.categories:
+        category = axes.category(target)
+        return Look(category.color, category.axis.marker, "-" if category.is_canonical else "--")
     if target == OVERALL:
         return Look(OVERALL_COLOR, "D", "--")
     return _OTHER_LOOKS[place % len(_OTHER_LOOKS)]
 
 
-def target_looks(targets: Iterable[str]) -> dict[str, Look]:
+def target_looks(targets: Iterable[str], axes: AxisSet) -> dict[str, Look]:
     """Return the look of each target of one figure."""
     looks: dict[str, Look] = {}
     others = 0
     for target in targets:
-        looks[target] = target_look(target, others)
-        others += target not in {*AXES, *CATEGORIES, OVERALL}
+        looks[target] = target_look(target, axes, others)
+        others += target not in {*axes, *axes.categories, OVERALL}
     return looks
 
 
@@ -270,8 +253,8 @@ def pale(color: str, white: float = _PALE) -> str:
     return to_hex((red, green, blue))
 
 
-def sort_targets(targets: Iterable[str]) -> list[str]:
+def sort_targets(targets: Iterable[str], axes: AxisSet) -> list[str]:
     """Put targets in the order of axes, categories or statistics; others stay in the order they came in."""
-    known = {str(name): place for place, name in enumerate([*AXES, *CATEGORIES, *TARGET_TITLES])}
+    known = {str(name): place for place, name in enumerate([*axes, *axes.categories, *TARGET_TITLES])}
     unique = list(dict.fromkeys(targets))
     return sorted(unique, key=lambda name: known.get(name, len(known) + unique.index(name)))

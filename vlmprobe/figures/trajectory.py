@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmprobe.analysis.catalog import AXES_AND_OVERALL, entry_of
+from vlmprobe.analysis.catalog import axes_and_overall, entry_of
 from vlmprobe.errors import UsageError
 from vlmprobe.figures import frame, theme, validity
 from vlmprobe.figures import over_training as training
 from vlmprobe.figures.checks import check_marks, check_one_metric
 from vlmprobe.figures.over_training import Reading, accuracy_reading
-from vlmprobe.pairs.axes import AXES, CATEGORIES
+from vlmprobe.pairs.axes import SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.results import AccuracyPoint, PeakPoint
     from vlmprobe.figures.theme import Look
     from vlmprobe.figures.validity import Unreliable
+    from vlmprobe.pairs.axes import AxisSet
 
 __all__ = ["ablation", "accuracy_trajectory", "peaks_over_scales"]
 
@@ -49,6 +50,7 @@ class _Column:
 def accuracy_trajectory(
     points: Sequence[AccuracyPoint],
     *,
+    axes: AxisSet = SPACE,
     title: str | None = None,
     figure: Figure | None = None,
 ) -> Figure:
@@ -60,24 +62,25 @@ def accuracy_trajectory(
 
     Args:
         points: all by axis (and ``overall``) or all by category, one a (family, scale, name).
+        axes: the set that the targets are of.
         title: above the panels; None = what is shown, empty = nothing.
         figure: emptied and drawn into; None = a new one.
 
     Raises:
         UsageError: no points, axes mixed with categories, an unknown name, or two points for one mark.
     """
-    kinds = {"category" if point.target in CATEGORIES else "axis" for point in points}
+    kinds = {"category" if point.target in axes.categories else "axis" for point in points}
     if len(kinds) > 1:
         raise UsageError("accuracy_trajectory: axes and categories in one figure; pass points of one kind")
     by_category = "category" in kinds
     kind = "category" if by_category else "axis"
-    known = tuple(map(str, CATEGORIES)) if by_category else AXES_AND_OVERALL
+    known = tuple(map(str, axes.categories)) if by_category else axes_and_overall(axes)
     readings = {
         side: [accuracy_reading(point, side, bars=not by_category) for point in points]
         for side, _, _ in _SIDES
     }
     _check("accuracy_trajectory", readings["acc_both"], kind, known)
-    looks = _looks(readings["acc_both"], known)
+    looks = _looks(readings["acc_both"], known, axes)
     counts = frame.count_note(point.n for point in points)
     figure = _draw(
         figure,
@@ -87,7 +90,7 @@ def accuracy_trajectory(
         ],
         looks,
     )
-    handles = [training.handle(look, theme.target_title(name)) for name, look in looks.items()]
+    handles = [training.handle(look, theme.target_title(name, axes)) for name, look in looks.items()]
     handles.append(training.guess_handle("guessed (0.5; both: 0.25)"))
     if any(one.hollow for one in readings["acc_both"]):
         handles.append(training.hollow_handle("original or swapped right\nless than half the time"))
@@ -99,6 +102,7 @@ def accuracy_trajectory(
 def peaks_over_scales(
     peaks: Sequence[PeakPoint],
     *,
+    axes: AxisSet = SPACE,
     limits: tuple[float, float] | None = None,
     unreliable: Unreliable | None = None,
     title: str | None = None,
@@ -110,6 +114,7 @@ def peaks_over_scales(
 
     Args:
         peaks: of one metric and subset, one a (family, scale, target).
+        axes: the set that the targets are of.
         limits: y range of the values; None = that of these peaks.
         unreliable: (family, scale) -> categories whose marks, and those of their axes, are hollow.
         title: above the panels; None = the metric and the subset, empty = nothing.
@@ -118,10 +123,10 @@ def peaks_over_scales(
     Raises:
         UsageError: no peaks, several metrics or subsets, two peaks for one mark, or an unknown category.
     """
-    readings = [_peak(peak, unreliable) for peak in peaks]
+    readings = [_peak(peak, axes, unreliable) for peak in peaks]
     _check("peaks_over_scales", readings, "target", None)
     check_one_metric("peaks_over_scales", peaks)
-    looks = _looks(readings, theme.sort_targets(peak.target for peak in peaks))
+    looks = _looks(readings, theme.sort_targets((peak.target for peak in peaks), axes), axes)
     layers = [
         Reading(
             peak.family,
@@ -141,7 +146,7 @@ def peaks_over_scales(
         ],
         looks,
     )
-    handles = [training.handle(look, theme.target_title(name)) for name, look in looks.items()]
+    handles = [training.handle(look, theme.target_title(name, axes)) for name, look in looks.items()]
     if any(one.hollow for one in readings):
         handles.append(training.hollow_handle("answered correctly less\nthan half the time"))
     frame.legend(figure, handles, "target")
@@ -154,6 +159,7 @@ def ablation(
     points: Sequence[AccuracyPoint],
     peaks: Sequence[PeakPoint],
     *,
+    axes: AxisSet = SPACE,
     limits: tuple[float, float] | None = None,
     title: str | None = None,
     figure: Figure | None = None,
@@ -166,6 +172,7 @@ def ablation(
     Args:
         points: one a (family, scale, axis); axes and ``overall``.
         peaks: of one metric and subset (axis coherence, say), one a (family, scale, axis).
+        axes: the set that the targets are of.
         limits: y range of the peaks; None = that of these.
         title: above the panels; None = what is shown, empty = nothing.
         figure: emptied and drawn into; None = a new one.
@@ -174,11 +181,11 @@ def ablation(
         UsageError: nothing to draw, an unknown axis, several metrics or subsets, or two values for one mark.
     """
     accuracies = [accuracy_reading(point, "acc_both") for point in points]
-    values = [_peak(peak) for peak in peaks]
-    _check("ablation", accuracies, "axis", AXES_AND_OVERALL)
-    _check("ablation", values, "axis", [str(axis) for axis in AXES])
+    values = [_peak(peak, axes) for peak in peaks]
+    _check("ablation", accuracies, "axis", axes_and_overall(axes))
+    _check("ablation", values, "axis", [str(axis) for axis in axes])
     check_one_metric("ablation", peaks)
-    looks = _looks([*accuracies, *values], AXES_AND_OVERALL)
+    looks = _looks([*accuracies, *values], axes_and_overall(axes), axes)
     name = theme.metric_title(entry_of(peaks[0].metric), peaks[0].subset)
     figure = _draw(
         figure,
@@ -188,13 +195,13 @@ def ablation(
         ],
         looks,
     )
-    handles = [training.handle(look, theme.target_title(series)) for series, look in looks.items()]
+    handles = [training.handle(look, theme.target_title(series, axes)) for series, look in looks.items()]
     frame.legend(figure, [*handles, training.guess_handle("both guessed (0.25)")], "axis")
     frame.head(figure, title, f"Accuracy and {name} over training")
     return _staggered(figure)
 
 
-def _peak(peak: PeakPoint, unreliable: Unreliable | None = None) -> Reading:
+def _peak(peak: PeakPoint, axes: AxisSet, unreliable: Unreliable | None = None) -> Reading:
     return Reading(
         peak.family,
         peak.scale,
@@ -203,7 +210,7 @@ def _peak(peak: PeakPoint, unreliable: Unreliable | None = None) -> Reading:
         peak.value,
         math.nan if peak.ci_low is None else peak.ci_low,
         math.nan if peak.ci_high is None else peak.ci_high,
-        hollow=validity.is_faded(unreliable, peak.family, peak.scale, peak.target),
+        hollow=validity.is_faded(unreliable, axes, peak.family, peak.scale, peak.target),
     )
 
 
@@ -213,9 +220,9 @@ def _check(what: str, readings: Sequence[Reading], kind: str, known: Sequence[st
     check_marks(what, marks, "values", nothing, kind=kind, known=known)
 
 
-def _looks(readings: Sequence[Reading], order: Sequence[str]) -> dict[str, Look]:
+def _looks(readings: Sequence[Reading], order: Sequence[str], axes: AxisSet) -> dict[str, Look]:
     given = {one.series for one in readings}
-    return theme.target_looks(name for name in order if name in given)
+    return theme.target_looks((name for name in order if name in given), axes)
 
 
 def _draw(figure: Figure | None, columns: Sequence[_Column], looks: Mapping[str, Look]) -> Figure:

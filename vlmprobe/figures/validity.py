@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import unknown_name
 from vlmprobe.figures import frame, theme
-from vlmprobe.pairs.axes import AXES, CATEGORIES, Axis
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
 
     from vlmprobe.analysis.results import LayerCurve
+    from vlmprobe.pairs.axes import AxisSet
 
 __all__ = ["Unreliable"]
 
@@ -28,32 +28,32 @@ CROSS = "\N{MULTIPLICATION SIGN}"
 NOTE = f"pale, {CROSS}: answered correctly\nless than half the time"
 
 
-def faded_categories(unreliable: Unreliable | None, family: str, scale: str) -> frozenset[str]:
+def faded_categories(unreliable: Unreliable | None, axes: AxisSet, family: str, scale: str) -> frozenset[str]:
     """Return the categories of one scale that are drawn pale.
 
     Raises:
         UsageError: a name among them is no category.
     """
     names = frozenset(str(name) for name in (unreliable or {}).get((family, scale), ()))
-    for name in sorted(names - set(CATEGORIES)):
-        raise unknown_name("category", name, [str(category) for category in CATEGORIES])
+    for name in sorted(names - set(axes.categories)):
+        raise unknown_name("category", name, [str(category) for category in axes.categories])
     return names
 
 
-def is_faded(unreliable: Unreliable | None, family: str, scale: str, target: str) -> bool:
+def is_faded(unreliable: Unreliable | None, axes: AxisSet, family: str, scale: str, target: str) -> bool:
     """Whether a target is an unreliable category, or an axis or a combination that includes one."""
-    names = faded_categories(unreliable, family, scale)
+    names = faded_categories(unreliable, axes, family, scale)
     for part in target.split("/"):
-        members = {str(category) for category in Axis(part).categories} if part in AXES else {part}
+        members = {*axes.axis(part).categories} if part in axes else {part}
         if members & names:
             return True
     return False
 
 
-def any_faded(unreliable: Unreliable | None, curves: Iterable[LayerCurve]) -> bool:
+def any_faded(unreliable: Unreliable | None, axes: AxisSet, curves: Iterable[LayerCurve]) -> bool:
     """Whether one of these curves is drawn pale, because its target is unreliable and it has data."""
     return any(
-        is_faded(unreliable, curve.family, curve.scale, curve.target)
+        is_faded(unreliable, axes, curve.family, curve.scale, curve.target)
         and any(math.isfinite(value) for value in curve.values)
         for curve in curves
     )

@@ -13,7 +13,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.analysis.accuracy import category_validity
-from vlmprobe.pairs.axes import AXES, CATEGORIES, Subset
+from vlmprobe.pairs.axes import SPACE, Subset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,7 +81,7 @@ def prediction_stats(scale: str, pairs: Sequence[AnsweredPair]) -> dict[str, Any
         accuracy over no pairs is None.
     """
     stats: dict[str, Any] = {"scale": scale}
-    for axis in AXES:
+    for axis in SPACE.axes:
         members = [pair for pair in pairs if pair.axis is axis]
         stats[f"{axis}_n"] = len(members)
         stats |= _accuracies(axis, members)
@@ -115,12 +115,12 @@ class MetricTable:
 
     def consistency(self, subset: Subset) -> dict[str, dict[str, Any]]:
         """Content of ``within_cat_consistency_...``, by axis and then by layer."""
-        places = [(c, layer) for axis in AXES for layer in self.layers for c in axis.categories]
+        places = [(c, layer) for axis in SPACE.axes for layer in self.layers for c in axis.categories]
         return self._spread("within_category_consistency", subset, places)
 
     def coherence(self, subset: Subset) -> dict[str, dict[str, Any]]:
         """Content of ``axis_coherence_...``, axis by axis."""
-        places = [(axis, layer) for axis in AXES for layer in self.layers]
+        places = [(axis, layer) for axis in SPACE.axes for layer in self.layers]
         return self._spread("axis_coherence", subset, places)
 
     def entanglement(self, name: str) -> dict[str, float]:
@@ -181,7 +181,7 @@ class MetricTable:
         return content
 
     def _categories(self, subset: Subset, layer: int) -> list[Category]:
-        norms = {c: self._found.get(("delta_norm", subset, c, layer)) for c in CATEGORIES}
+        norms = {c: self._found.get(("delta_norm", subset, c, layer)) for c in SPACE.categories}
         return [c for c, norm in norms.items() if norm is not None and norm.n > 0]
 
     def _cosine(self, subset: Subset, layer: int, first: str, second: str) -> str:

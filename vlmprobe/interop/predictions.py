@@ -8,7 +8,7 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import InputError
-from vlmprobe.pairs.axes import parse_category
+from vlmprobe.pairs.axes import SPACE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +89,7 @@ def text_of(path: Path) -> str:
 
 def _prediction(row: dict[str, str], where: str) -> Prediction:
     try:
-        category = parse_category(row["category"])
+        category = SPACE.category(row["category"])
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
     axis = row.get("group", "").strip()

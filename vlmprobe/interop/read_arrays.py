@@ -14,7 +14,7 @@ from vlmprobe.errors import InputError
 from vlmprobe.interop.npz import NpzReader
 from vlmprobe.interop.old_layout import Float32Array, QuadDeltas
 from vlmprobe.interop.predictions import parse_verdict
-from vlmprobe.pairs.axes import parse_category
+from vlmprobe.pairs.axes import SPACE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -217,7 +217,7 @@ def _categories(npz: NpzReader, key: str, n: int) -> tuple[Category, ...]:
         raise InputError(f"{npz.path}: {key} is {array.dtype} {array.shape}; expected a list of strings")
     _check_length(npz, key, len(array), n)
     try:
-        return tuple(parse_category(text) for text in array.tolist())
+        return tuple(SPACE.category(text) for text in array.tolist())
     except ValueError as error:
         raise InputError(f"{npz.path}: {key}: {error}") from None
 

@@ -21,7 +21,7 @@ from vlmprobe.errors import InputError
 from vlmprobe.interop.documents import to_json
 from vlmprobe.interop.old_layout import AnsweredPair, PairFacts, Quad
 from vlmprobe.interop.predictions import text_of
-from vlmprobe.pairs.axes import Axis, parse_category
+from vlmprobe.pairs.axes import DISTANCE, SPACE, VERTICAL
 from vlmprobe.pairs.quads import PERSPECTIVES
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _with_quads(place: _Place, deltas: QuadDeltas | None, pairs: Sequence[Answer
     known = []
     for each in listed:
         halves = []
-        for axis in (Axis.DISTANCE, Axis.VERTICAL):
+        for axis in (DISTANCE, VERTICAL):
             half = each.member(str(axis))
             pair = _answered(half)
             if pair.axis is not axis:
@@ -123,7 +123,7 @@ def _identity(pair: AnsweredPair) -> tuple[Any, ...]:
 def _answered(place: _Place) -> AnsweredPair:
     category = place.text("category")
     try:
-        parsed = parse_category(category)
+        parsed = SPACE.category(category)
     except ValueError as error:
         raise place.member("category").error(f"{error}") from None
     return AnsweredPair(

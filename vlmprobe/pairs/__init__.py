@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vlmprobe.pairs.answers import CHECKERS, AnswerCheck, check_answer
-from vlmprobe.pairs.axes import AXES, CATEGORIES, Axis, Category, Side, Subset, parse_category
+from vlmprobe.pairs.axes import DEPTH, HEIGHT, SPACE, Axis, AxisSet, Category, Side, Subset
 from vlmprobe.pairs.boxes import Box, Boxes, BoxProblem, normalize_name, read_boxes
 from vlmprobe.pairs.dataset import READER_VERSION, Dataset, read_dataset
 from vlmprobe.pairs.images import MAX_PIXELS, decode_image
@@ -14,17 +14,19 @@ from vlmprobe.pairs.swap_pair import Origin, Question, RowProblem, SwapPair
 
 __all__ = [
     "AS_WRITTEN",
-    "AXES",
-    "CATEGORIES",
     "CHECKERS",
+    "DEPTH",
+    "HEIGHT",
     "MAX_PIXELS",
     "OUTCOMES",
     "PERSPECTIVES",
     "PUBLISHED",
     "READER_VERSION",
+    "SPACE",
     "TEMPLATES",
     "AnswerCheck",
     "Axis",
+    "AxisSet",
     "Box",
     "BoxProblem",
     "Boxes",
@@ -47,7 +49,6 @@ __all__ = [
     "is_under",
     "link_quads",
     "normalize_name",
-    "parse_category",
     "read_boxes",
     "read_dataset",
     "summarize",

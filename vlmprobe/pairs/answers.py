@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import unknown_name
-from vlmprobe.pairs.axes import Category, YesNo
+from vlmprobe.pairs.axes import YesNo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,40 +30,23 @@ if TYPE_CHECKING:
 
 __all__ = ["CHECKERS", "AnswerCheck", "check_answer"]
 
-_SUBSTRINGS: Mapping[Category, tuple[str, ...]] = {
-    Category.LEFT: ("left",),
-    Category.RIGHT: ("right",),
-    Category.ABOVE: ("above",),
-    Category.BELOW: ("below", "under", "beneath"),
-    Category.FAR: ("far", "distant"),
-    Category.CLOSE: ("close", "near", "nearby"),
-}
-_WORDS: Mapping[Answer, tuple[str, ...]] = {
-    Category.LEFT: ("left", "leftmost", "leftward", "leftwards"),
-    Category.RIGHT: ("right", "rightmost", "rightward", "rightwards"),
-    Category.ABOVE: ("above",),
-    Category.BELOW: ("below", "under", "underneath", "beneath"),
-    Category.FAR: ("far", "farther", "farthest", "further", "furthest", "distant"),
-    Category.CLOSE: ("close", "closer", "closest", "near", "nearer", "nearest", "nearby"),
-    YesNo.YES: ("yes",),
-    YesNo.NO: ("no",),
-}
-# An underscore is no part of a word here: models write _left_ for emphasis.
-_WORD_PATTERNS = {
-    answer: re.compile(rf"(?<![^\W_])(?:{'|'.join(words)})(?![^\W_])") for answer, words in _WORDS.items()
-}
-
 
 def _first_substring(text: str, answer: Answer) -> int | None:
     if isinstance(answer, YesNo):
         return _first_word(text, answer)
-    found = [at for word in _SUBSTRINGS[answer] if (at := text.find(word)) >= 0]
+    found = [at for word in answer.mentions if (at := text.find(word)) >= 0]
     return min(found, default=None)
 
 
 def _first_word(text: str, answer: Answer) -> int | None:
-    match = _WORD_PATTERNS[answer].search(text)
+    match = _pattern((answer,) if isinstance(answer, YesNo) else answer.words).search(text)
     return None if match is None else match.start()
+
+
+@cache
+def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
+    # An underscore is no part of a word here: models write _left_ for emphasis.
+    return re.compile(rf"(?<![^\W_])(?:{'|'.join(map(re.escape, words))})(?![^\W_])")
 
 
 _FIRST_MENTION: Mapping[str, Callable[[str, Answer], int | None]] = {
@@ -102,4 +86,4 @@ def check_answer(text: str, expected: Answer, opposite: Answer, checker: str = "
     if not mentions:
         return AnswerCheck(parsed=None, correct=False)
     _, parsed = min(mentions, key=lambda mention: mention[0])
-    return AnswerCheck(parsed=parsed, correct=parsed is expected)
+    return AnswerCheck(parsed=parsed, correct=parsed == expected)

@@ -1,55 +1,174 @@
-"""The six spatial categories, the three axes, and which category of an axis keeps its sign."""
+"""Axes as data: which categories are opposites, what files and models call them, and how they are asked about.
+
+An :class:`AxisSet` belongs to a dataset. :data:`SPACE` is the built-in one, with the axes of "Why Far Looks Up" (arXiv
+2605.30161); everything else iterates over the set that it is handed.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
-__all__ = ["AXES", "CATEGORIES", "Answer", "Axis", "Category", "Side", "Subset", "YesNo", "parse_category"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
+__all__ = ["DEPTH", "HEIGHT", "SPACE", "Answer", "Axis", "AxisSet", "Category", "Side", "Subset", "YesNo"]
 
-class Axis(StrEnum):
-    """An axis of space; each has a canonical category and its opposite."""
-
-    HORIZONTAL = "horizontal"
-    VERTICAL = "vertical"
-    DISTANCE = "distance"
-
-    @property
-    def canonical(self) -> Category:
-        """The category whose pairs keep their sign: left, above, far."""
-        return _CATEGORIES_OF[self][0]
-
-    @property
-    def categories(self) -> tuple[Category, Category]:
-        """The canonical category and its opposite."""
-        return _CATEGORIES_OF[self]
+#: The axes of :data:`SPACE` that perspective entangles: in a picture of the ground, farther objects are higher.
+HEIGHT, DEPTH = "vertical", "distance"
 
 
-class Category(StrEnum):
-    """A spatial relation of the subject to the reference."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
-    LEFT = "left"
-    RIGHT = "right"
-    ABOVE = "above"
-    BELOW = "below"
-    FAR = "far"
-    CLOSE = "close"
 
-    @property
-    def axis(self) -> Axis:
-        """The axis this category lies on."""
-        return _AXIS_OF[self]
+class _Word(str):
+    """A string with attributes, which pickle and copy restore after the string: they refer to each other."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Make the bare string first."""
+        return _bare, (type(self), str(self)), self.__dict__
+
+
+def _bare(cls: type[_Word], name: str) -> _Word:
+    return str.__new__(cls, name)
+
+
+class Category(_Word):
+    """A relation of the subject to the reference, one end of an axis: the word itself, with what belongs to it."""
+
+    color: str
+    """In figures, as ``#rrggbb``."""
+    read_as: tuple[str, ...]
+    """Other words that files use for it."""
+    mentions: tuple[str, ...]
+    """Parts of an answer's text that name it, for the checker ``published``."""
+    words: tuple[str, ...]
+    """Whole words that name it, for the checker ``words``."""
+    axis: Axis
+    """The axis this category lies on, once there is one."""
+
+    def __new__(
+        cls,
+        name: str,
+        *,
+        color: str = "",
+        read_as: tuple[str, ...] = (),
+        mentions: tuple[str, ...] = (),
+        words: tuple[str, ...] = (),
+    ) -> Self:
+        """Make a category; without ``mentions`` or ``words``, an answer names it by its own word."""
+        self = super().__new__(cls, name)
+        self.color, self.read_as = color, read_as
+        self.mentions, self.words = mentions or (name,), words or (name,)
+        return self
 
     @property
     def is_canonical(self) -> bool:
         """Whether a delta of this category keeps its sign (DESIGN: left, above, far)."""
-        return self is self.axis.canonical
+        return self == self.axis.canonical
 
     @property
     def opposite(self) -> Category:
         """The other category of the axis."""
-        first, second = self.axis.categories
-        return second if self is first else first
+        return self.axis.categories[self.is_canonical]
+
+
+class Axis(_Word):
+    """A canonical category, whose pairs keep their sign, and its opposite. It is the axis's name, with the rest."""
+
+    canonical: Category
+    categories: tuple[Category, Category]
+    """The canonical category and its opposite."""
+    color: str
+    """In figures, as ``#rrggbb``."""
+    marker: str
+    """In figures, as matplotlib names it."""
+    questions: Mapping[str, str]
+    """Name of a template -> its question about this axis; ``{a}`` is the subject, ``{b}`` the reference."""
+
+    def __new__(
+        cls,
+        name: str,
+        canonical: Category,
+        opposite: Category,
+        *,
+        color: str = "",
+        marker: str = "",
+        questions: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Join two categories to an axis."""
+        self = super().__new__(cls, name)
+        canonical.axis = opposite.axis = self
+        self.canonical, self.categories = canonical, (canonical, opposite)
+        self.color, self.marker, self.questions = color, marker, questions or {}
+        return self
+
+
+@dataclass(frozen=True)
+class AxisSet:
+    """The axes of a dataset, in the order of sampling, of every table and of every figure."""
+
+    name: str
+    axes: tuple[Axis, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse names that would mean two things, or break a target (``left/right``) or a file's name apart.
+
+        Raises:
+            ValueError: two axes or categories share a name, or one has other characters.
+        """
+        names = [*self.axes, *self.categories]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"axes {self.name}: {', '.join(twice)} is there twice; names must differ")
+        if odd := [name for name in names if not _NAME.fullmatch(name)]:
+            raise ValueError(f"axes {self.name}: {odd[0]!r} is no name; use lower-case letters, digits and -")
+
+    def __iter__(self) -> Iterator[Axis]:
+        """Iterate over the axes."""
+        return iter(self.axes)
+
+    def __len__(self) -> int:
+        """Return the number of axes."""
+        return len(self.axes)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether an axis has this name."""
+        return name in self.axes
+
+    @cached_property
+    def categories(self) -> tuple[Category, ...]:
+        """Axis by axis, the canonical one first: category ``k`` lies on axis ``k // 2``."""
+        return tuple(category for axis in self.axes for category in axis.categories)
+
+    def axis(self, name: str) -> Axis:
+        """Return the axis of a name.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if name not in self.axes:
+            raise ValueError(f"unknown axis {name[:40]!r}; known: {', '.join(self.axes)}")
+        return self.axes[self.axes.index(name)]
+
+    def category(self, text: str) -> Category:
+        """Read a category as files write it, in any case, by its name or a synonym (``under`` is below).
+
+        Raises:
+            ValueError: the text names no category.
+        """
+        word = text.strip().lower()
+        if word not in self._read:
+            raise ValueError(f"unknown category {text.strip()[:40]!r}; known: {', '.join(self._read)}")
+        return self._read[word]
+
+    @cached_property
+    def _read(self) -> dict[str, Category]:
+        read = {str(category): category for category in self.categories}
+        synonyms = {word: category for category in self.categories for word in category.read_as}
+        return read | synonyms
 
 
 class YesNo(StrEnum):
@@ -82,35 +201,72 @@ class Subset(StrEnum):
     BOTH_CORRECT = "both_correct"
 
 
-_CATEGORIES_OF = {
-    Axis.HORIZONTAL: (Category.LEFT, Category.RIGHT),
-    Axis.VERTICAL: (Category.ABOVE, Category.BELOW),
-    Axis.DISTANCE: (Category.FAR, Category.CLOSE),
-}
-_AXIS_OF = {category: axis for axis, pair in _CATEGORIES_OF.items() for category in pair}
-_READ_AS = {
-    "under": Category.BELOW,
-    "beneath": Category.BELOW,
-    "near": Category.CLOSE,
-    "nearby": Category.CLOSE,
-}
+#: Left/right, above/below and far/close, in the hues of Okabe and Ito; the canonical category is the darker tint.
+SPACE = AxisSet(
+    "space",
+    (
+        Axis(
+            "horizontal",
+            Category("left", color="#0072B2", words=("left", "leftmost", "leftward", "leftwards")),
+            Category("right", color="#56B4E9", words=("right", "rightmost", "rightward", "rightwards")),
+            color="#0072B2",
+            marker="o",
+            questions={
+                "published": "Is the {a} to the left or right of the {b}?",
+                "mention-swapped": "Compared to the {b}, is the {a} to the left or right?",
+                "options-swapped": "Is the {a} to the right or left of the {b}?",
+                "yes-no": "Is the {a} to the left of the {b}?",
+                "yes-no-opposite": "Is the {a} to the right of the {b}?",
+            },
+        ),
+        Axis(
+            HEIGHT,
+            Category("above", color="#00694D"),
+            Category(
+                "below",
+                color="#33BB8E",
+                read_as=("under", "beneath"),
+                mentions=("below", "under", "beneath"),
+                words=("below", "under", "underneath", "beneath"),
+            ),
+            color="#009E73",
+            marker="s",
+            questions={
+                "published": "Is the {a} above or below the {b}?",
+                "mention-swapped": "Compared to the {b}, is the {a} above or below?",
+                "options-swapped": "Is the {a} below or above the {b}?",
+                "yes-no": "Is the {a} above the {b}?",
+                "yes-no-opposite": "Is the {a} below the {b}?",
+            },
+        ),
+        Axis(
+            DEPTH,
+            Category(
+                "far",
+                color="#D55E00",
+                mentions=("far", "distant"),
+                words=("far", "farther", "farthest", "further", "furthest", "distant"),
+            ),
+            Category(
+                "close",
+                color="#E69F00",
+                read_as=("near", "nearby"),
+                mentions=("close", "near", "nearby"),
+                words=("close", "closer", "closest", "near", "nearer", "nearest", "nearby"),
+            ),
+            color="#D55E00",
+            marker="^",
+            questions={
+                "published": "Compared to {b}, is {a} far or close from you?",
+                "mention-swapped": "Is {a} far or close from you compared to {b}?",
+                "options-swapped": "Compared to {b}, is {a} close or far from you?",
+                "yes-no": "Compared to {b}, is {a} far from you?",
+                "yes-no-opposite": "Compared to {b}, is {a} close to you?",
+            },
+        ),
+    ),
+)
 
-AXES: tuple[Axis, ...] = tuple(Axis)
-#: In the order that sampling and every table use.
-CATEGORIES: tuple[Category, ...] = tuple(Category)
-
-
-def parse_category(text: str) -> Category:
-    """Read a category as files write it; ``under`` and ``beneath`` are below, ``near`` and ``nearby`` close.
-
-    Raises:
-        ValueError: the text names no category.
-    """
-    word = text.strip().lower()
-    if word in _READ_AS:
-        return _READ_AS[word]
-    try:
-        return Category(word)
-    except ValueError:
-        known = ", ".join([*CATEGORIES, *_READ_AS])
-        raise ValueError(f"unknown category {text.strip()[:40]!r}; known: {known}") from None
+#: For what is about these very words: the demo's scenes, and tests.
+LEFT, RIGHT, ABOVE, BELOW, FAR, CLOSE = SPACE.categories
+HORIZONTAL, VERTICAL, DISTANCE = SPACE.axes

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from vlmprobe.errors import ImageError, InputError, UsageError
-from vlmprobe.pairs.axes import CATEGORIES
+from vlmprobe.pairs.axes import SPACE
 from vlmprobe.pairs.embspatial import EmbSpatialForm
 from vlmprobe.pairs.images import decode_base64, decode_image
 from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, get_template, is_under
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    from vlmprobe.pairs.axes import Category
+    from vlmprobe.pairs.axes import AxisSet, Category
     from vlmprobe.pairs.forms import Form
     from vlmprobe.pairs.prompts import Template
     from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
@@ -65,6 +65,8 @@ class Dataset:
     """Pairs of each category before sampling; every category has an entry."""
     options: Mapping[str, object]
     """The reading options that decide which pairs there are."""
+    axes: AxisSet = field(repr=False)
+    """What the categories mean, in the order of all tables."""
     image_field: int = field(repr=False)
     """Where the image is in a row's fields, 0-based."""
     made: tuple[SwapPair, ...] = field(default=(), repr=False)
@@ -76,7 +78,8 @@ class Dataset:
         ``published`` means a file's own questions, so also those that it spells out.
 
         Raises:
-            UsageError: there is no such template, or the file spells its questions out and can have no other.
+            UsageError: there is no such template, an axis has no such wording, or the file spells its questions out and
+                can have no other.
         """
         wanted = get_template(template)
         if is_under(self.template, template):
@@ -86,6 +89,7 @@ class Dataset:
                 f"{self.path} contains its own questions ({self.form} form), so it cannot be used with "
                 f"template {template}; omit the template"
             )
+        wanted.require(self.axes)
         return wanted
 
     def under(self, template: str) -> Dataset:
@@ -145,6 +149,7 @@ def read_dataset(
     max_per_category: int = 200,
     seed: int = 42,
     template: str = PUBLISHED.name,
+    axes: AxisSet = SPACE,
     decode: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
@@ -160,6 +165,7 @@ def read_dataset(
         max_per_category: keep at most this many pairs of each category; 0 keeps all.
         seed: for the draw of the references and for the sampling, which have a generator each.
         template: what is asked of each row: a name in ``TEMPLATES``. No part of the dataset's id.
+        axes: what its categories may be. Other axes than the built-in ones are part of the dataset's id.
         decode: also decode every image, so that a cut-off one is found now rather than during a run. Where
             one is found there are fewer pairs, so the dataset's id is another one.
         progress: called with the bytes read so far and the bytes of the file, after each row.
@@ -179,7 +185,7 @@ def read_dataset(
         with path.open("rb") as file:
             reader = _open_reader(path, file)
             form = _recognise(path, reader.header)
-            reading = Reading(form(seed), reader.header, decode=decode)
+            reading = Reading(form(seed, axes), reader.header, decode=decode)
             for row in reader:
                 reading.add_row(row)
                 if len(reading.problems) > MAX_PROBLEMS:
@@ -192,6 +198,8 @@ def read_dataset(
         raise InputError(_no_pair(path, reading))
     made = Counter(pair.category for pair in reading.pairs)
     options: dict[str, object] = {"form": form.name, "max_per_category": max_per_category, "seed": seed}
+    if axes != SPACE:
+        options["axes"] = [(axis, *axis.categories) for axis in axes]
     if reading.n_undecodable:
         # Only in this case does decoding drop pairs, which makes it a different dataset.
         options["decode"] = True
@@ -202,11 +210,12 @@ def read_dataset(
         form=form.name,
         template=form.template,
         dataset_id=_dataset_id(content_hash, options),
-        pairs=sample_pairs(reading.pairs, max_per_category, seed),
+        pairs=sample_pairs(reading.pairs, axes.categories, max_per_category, seed),
         problems=tuple(reading.problems),
         n_rows=reading.n_rows,
-        n_made={category: made[category] for category in CATEGORIES},
+        n_made={category: made[category] for category in axes.categories},
         options=options,
+        axes=axes,
         image_field=reader.header.index(form.image_column),
         made=tuple(reading.pairs),
     )

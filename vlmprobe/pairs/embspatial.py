@@ -12,12 +12,14 @@ import random
 import re
 from typing import TYPE_CHECKING, ClassVar
 
-from vlmprobe.pairs.axes import Axis
+from vlmprobe.pairs.axes import DEPTH
 from vlmprobe.pairs.forms import Draft, RowRejectedError, read_category
 from vlmprobe.pairs.prompts import PUBLISHED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from vlmprobe.pairs.axes import AxisSet
 
 __all__ = ["OPTIONS", "PANDAS_NA", "EmbSpatialForm", "clean_object", "objects_in_question"]
 
@@ -93,14 +95,15 @@ class EmbSpatialForm:
     image_column: ClassVar[str] = "image"
     template: ClassVar[str] = PUBLISHED.name
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, axes: AxisSet) -> None:
         """Start reading a file; one generator makes all its draws, in row order."""
         self._rng = random.Random(seed)
+        self._axes = axes
 
     def draft(self, cells: Mapping[str, str]) -> Draft:
         """Build a row's pair; call this for every row, in file order, or the draws will differ."""
-        category = read_category(cells, "category", "category")
-        if category.axis is Axis.DISTANCE:
+        category = read_category(self._axes, cells, "category", "category")
+        if category.axis == DEPTH:
             subject, reference = self._target_and_drawn(cells)
         else:
             subject, reference = _named(cells["question"])

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from vlmprobe.pairs.axes import parse_category
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vlmprobe.pairs.axes import Category
+    from vlmprobe.pairs.axes import AxisSet, Category
     from vlmprobe.pairs.swap_pair import Question
 
 __all__ = ["Draft", "Form", "RowRejectedError", "read_category"]
@@ -46,8 +44,8 @@ class Form(Protocol):
     image_column: ClassVar[str]
     template: ClassVar[str]
 
-    def __init__(self, seed: int) -> None:
-        """Start reading a file; the seed is for random draws."""
+    def __init__(self, seed: int, axes: AxisSet) -> None:
+        """Start reading a file whose categories are of these axes; the seed is for random draws."""
 
     def draft(self, cells: Mapping[str, str]) -> Draft:
         """Read one row; called once for each well-formed row, in file order.
@@ -61,13 +59,13 @@ class Form(Protocol):
         ...
 
 
-def read_category(cells: Mapping[str, str], column: str, what: str) -> Category:
+def read_category(axes: AxisSet, cells: Mapping[str, str], column: str, what: str) -> Category:
     """Read a cell that holds a category.
 
     Raises:
         RowRejectedError: it names none.
     """
     try:
-        return parse_category(cells[column])
+        return axes.category(cells[column])
     except ValueError as error:
         raise RowRejectedError(what, str(error), column) from None

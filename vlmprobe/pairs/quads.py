@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from vlmprobe.pairs.axes import Axis, Category
+from vlmprobe.pairs.axes import DEPTH, HEIGHT
 from vlmprobe.pairs.forms import RowRejectedError
 from vlmprobe.pairs.prompts import get_template
 from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
@@ -18,6 +18,7 @@ from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vlmprobe.pairs.axes import Axis, Category
     from vlmprobe.pairs.boxes import Box, Boxes
     from vlmprobe.pairs.dataset import Dataset
 
@@ -81,8 +82,10 @@ def link_quads(dataset: Dataset, boxes: Boxes) -> QuadSet:
     pairs: list[SwapPair] = []
     perspectives: dict[str, str] = {}
     problems: list[RowProblem] = []
+    # Axes without height or depth have no quads.
+    height = dataset.axes.axis(HEIGHT) if HEIGHT in dataset.axes else None
     for pair in dataset.made:
-        if pair.axis is not Axis.DISTANCE:
+        if height is None or pair.axis != DEPTH:
             continue
         try:
             subject, reference = _objects(pair)
@@ -92,7 +95,7 @@ def link_quads(dataset: Dataset, boxes: Boxes) -> QuadSet:
             problems.append(RowProblem(pair.line, rejected.what, rejected.why, rejected.column))
             continue
         problems.extend(_outside(pair, {subject: subject_box, reference: reference_box}))
-        vertical = _vertical_category(subject_box, reference_box, pair.image_height)
+        vertical = _vertical_category(height, subject_box, reference_box, pair.image_height)
         if vertical is None:
             counts["ambiguous"] += 1
             perspectives[pair.pair_id] = "ambiguous"
@@ -137,12 +140,12 @@ def _outside(pair: SwapPair, boxes: Mapping[str, Box]) -> list[RowProblem]:
     return []
 
 
-def _vertical_category(subject: Box, reference: Box, image_height: int) -> Category | None:
+def _vertical_category(height: Axis, subject: Box, reference: Box, image_height: int) -> Category | None:
     """Return whether the subject is above or below the reference; None if their centers are about level."""
     lower_by = subject.center[1] - reference.center[1]
     if abs(lower_by) < _LEVEL_SHARE * image_height:
         return None
-    return Category.ABOVE if lower_by < 0 else Category.BELOW
+    return height.canonical if lower_by < 0 else height.canonical.opposite
 
 
 def _partner(pair: SwapPair, category: Category, subject: str, reference: str, template: str) -> SwapPair:

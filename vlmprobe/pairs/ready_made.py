@@ -11,6 +11,8 @@ from vlmprobe.pairs.swap_pair import Question
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vlmprobe.pairs.axes import AxisSet
+
 __all__ = ["ReadyMadeForm"]
 
 
@@ -32,13 +34,14 @@ class ReadyMadeForm:
     image_column: ClassVar[str] = "image_base64"
     template: ClassVar[str] = AS_WRITTEN
 
-    def __init__(self, seed: int) -> None:
-        """Ignore the seed; nothing is drawn."""
+    def __init__(self, seed: int, axes: AxisSet) -> None:
+        """Start reading a file; the seed is ignored, since nothing is drawn."""
         del seed
+        self._axes = axes
 
     def draft(self, cells: Mapping[str, str]) -> Draft:
         """Check that category, group and answers agree; the questions themselves are not checked."""
-        category = read_category(cells, "category", "category")
+        category = read_category(self._axes, cells, "category", "category")
         group = cells["group"].strip().lower()
         if group and group != category.axis:
             why = f"group {group[:40]!r}, but category {category} belongs to {category.axis}"
@@ -47,8 +50,8 @@ class ReadyMadeForm:
             ("original_answer", category),
             ("swapped_answer", category.opposite),
         ):
-            answer = read_category(cells, column, "answer")
-            if answer is not expected:
+            answer = read_category(self._axes, cells, column, "answer")
+            if answer != expected:
                 why = f"{column} is {answer}, but for category {category} it must be {expected}"
                 raise RowRejectedError("answer", why, column)
         for column in ("original_question", "swapped_question"):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmprobe.pairs.axes import AXES, CATEGORIES
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -55,7 +53,7 @@ class DatasetSummary:
 
 def summarize(dataset: Dataset) -> DatasetSummary:
     """Count a dataset's rows, pairs, images and problems."""
-    sampled = dict.fromkeys(CATEGORIES, 0)
+    sampled = dict.fromkeys(dataset.axes.categories, 0)
     examples: dict[Axis, tuple[str, str]] = {}
     for pair in dataset.pairs:
         sampled[pair.category] += 1
@@ -71,7 +69,7 @@ def summarize(dataset: Dataset) -> DatasetSummary:
         sampled=sampled,
         n_images=len({pair.image_sha256 for pair in dataset.pairs}),
         problems=_group(dataset.problems),
-        examples={axis: examples[axis] for axis in AXES if axis in examples},
+        examples={axis: examples[axis] for axis in dataset.axes if axis in examples},
     )
 
 

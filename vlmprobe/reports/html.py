@@ -31,7 +31,7 @@ def render_report(report: Report) -> str:
     """
     return _template().render(
         report=report,
-        headline=headline(report.accuracy),
+        headline=headline(report.accuracy, report.axes),
         problems=problems(report),
         templates=side_by_side(report.over_templates),
         reading=READING,

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vlmprobe.analysis.results import AccuracyPoint, PeakPoint
+    from vlmprobe.pairs.axes import AxisSet
 
 __all__ = [
     "ChangeRow",
@@ -122,6 +123,7 @@ class Report:
     """UTC, as it should be printed."""
     dataset: DatasetFacts
     runs: Sequence[RunFacts]
+    axes: AxisSet
     accuracy: Sequence[AccuracyPoint]
     """In display order; one per (family, scale, axis), for the axes and ``overall``."""
     peaks: Sequence[PeakPoint] = ()

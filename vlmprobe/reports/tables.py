@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmprobe.analysis.catalog import AXES_AND_OVERALL
+from vlmprobe.analysis.catalog import axes_and_overall
 from vlmprobe.reports.numbers import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmprobe.analysis.results import AccuracyPoint
+    from vlmprobe.pairs.axes import AxisSet
     from vlmprobe.reports.report import Report
 
 __all__ = ["Headline", "headline", "problems"]
@@ -29,10 +30,10 @@ class Headline:
     """Per column, which scale is best."""
 
 
-def headline(points: Sequence[AccuracyPoint]) -> Headline:
+def headline(points: Sequence[AccuracyPoint], axes: AxisSet) -> Headline:
     """Arrange accuracy by scale and axis, with a sentence on the best scale of each axis."""
     present = {point.target for point in points}
-    columns = tuple(target for target in AXES_AND_OVERALL if target in present)
+    columns = tuple(target for target in axes_and_overall(axes) if target in present)
     by_run: dict[tuple[str, str, int | None], dict[str, AccuracyPoint]] = {}
     for point in points:
         by_run.setdefault((point.family, point.scale, point.samples_seen), {})[point.target] = point

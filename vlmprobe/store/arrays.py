@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.store.artifacts import shard_places
+from vlmprobe.store.axes import read_axes
 from vlmprobe.store.rows import fetch_as
+from vlmprobe.store.runs import get_run
 from vlmprobe.store.shards import read_layer, read_pair_ids
 
 if TYPE_CHECKING:
@@ -99,6 +101,7 @@ class RunArrays:
             answered = fetch_as(_Pair, connection, _PAIRS_SQL, {"run_id": run_id})
             links = fetch_as(_Link, connection, _QUADS_SQL, {"run_id": run_id})
             shards = shard_places(connection, run_id)
+            self.axis_set = read_axes(connection, get_run(connection, run_id).dataset_id)
         stored = [pair for pair in answered if pair.shard is not None]
         self._files = _Files(storage, shards, stored)
         self.layers: list[int] = sorted({layer for shard in shards for layer in shard.layers})

@@ -12,6 +12,7 @@ from sqlalchemy import insert, select, update
 
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs import Side
+from vlmprobe.store.axes import store_axes
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.rows import chunked, fetch_as, fetch_column, insert_rows
 from vlmprobe.store.schema import DatasetRow, QuadRow, RowProblemRow, SwapPairRow
@@ -115,6 +116,7 @@ def _insert_dataset(connection: Connection, dataset: Dataset) -> None:
         for problem in dataset.problems
     ]
     insert_rows(connection, RowProblemRow, problems)
+    store_axes(connection, dataset.dataset_id, dataset.axes)
 
 
 def pair_row(dataset: Dataset, position: int, pair: SwapPair) -> dict[str, Any]:

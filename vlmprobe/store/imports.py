@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select
 
 from vlmprobe.errors import UsageError
+from vlmprobe.pairs import SPACE
+from vlmprobe.store.axes import store_axes
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.predictions import commit_shard
 from vlmprobe.store.rows import fetch, fill_nulls, insert_rows
@@ -75,6 +77,7 @@ def register_imported_dataset(
                 created_at=utc_now(),
             )
         )
+        store_axes(connection, dataset_id, SPACE)
     _add_pairs(connection, folder, [_row(dataset_id, template, pair) for pair in pairs])
     _add_links(connection, folder, dataset_id, template, links)
 

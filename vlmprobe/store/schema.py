@@ -12,6 +12,7 @@ from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Float, Integer, Stri
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 __all__ = [
+    "AxisRow",
     "Base",
     "Certificate",
     "DatasetRow",
@@ -54,6 +55,18 @@ class DatasetRow(Base):
     n_rows: Mapped[int]
     boxes: Mapped[JsonObject | None]
     created_at: Mapped[datetime]
+
+
+class AxisRow(Base):
+    """One axis of a dataset; ``details`` is NULL for a built-in one, whose words and colors are in the code."""
+
+    __tablename__ = "axes"
+    dataset_id: Mapped[str] = mapped_column(primary_key=True)
+    axis: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int]
+    canonical: Mapped[str]
+    opposite: Mapped[str]
+    details: Mapped[JsonObject | None]
 
 
 class SwapPairRow(Base):

@@ -59,12 +59,13 @@ def plan_plots(
     """
     clouds = {run.scale: _clouds(run, layers[run.run_id], arrays[run.run_id], options) for run in study.runs}
     jobs: list[Job] = []
+    axes = {"axes": study.axes}
 
     def plan(view: View, **places: str) -> None:
         for exhibit in EXHIBITS:
             if exhibit.places == places.keys() and (arguments := exhibit.data(view)):
                 path = folder / f"{exhibit.file.format(**places)}.{options.file_format}"
-                jobs.append(Job(exhibit.function, arguments, path, options.file_format, options.dpi))
+                jobs.append(Job(exhibit.function, arguments | axes, path, options.file_format, options.dpi))
 
     plan(View(study))
     for variant in options.variants:
@@ -93,7 +94,12 @@ def _clouds(
             mine = states if subset is Subset.ALL else states[inside]
             found[subset] = Clouds(
                 *(
-                    _cloud(run, layer, subset, project(mine[:, 0], mine[:, 1], categories, _COMPONENTS))
+                    _cloud(
+                        run,
+                        layer,
+                        subset,
+                        project(mine[:, 0], mine[:, 1], categories, _COMPONENTS, arrays.axis_set),
+                    )
                     for project in (project_states, project_deltas)
                 )
             )
@@ -131,6 +137,7 @@ def draw_report(
             for shown in exhibit.report if bool(exhibit.places) is of_family else ():
                 if arguments := exhibit.data(View(study, shown.variant)):
                     name = f"{prefix}{shown.name}"
+                    arguments |= {"axes": study.axes}
                     jobs.append(Job(exhibit.function, arguments, folder / f"{name}.png"))
                     figures.append((shown, name, heading))
     with console.track("figures", len(jobs)) as advance:

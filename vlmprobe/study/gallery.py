@@ -127,12 +127,14 @@ _BOTH = "Only pairs with both answers right; a missing line has fewer than two s
 def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
     """Declare the figures of a metric of layers: one across scales, and one of each scale."""
     stem = curves.stem or entry.name.replace(".", "_")
-    targets, control = curves.targets or entry.targets, entry.control
+    control = entry.control
     functions: tuple[Callable[..., Figure], ...] = (layer_curves, scale_curves)
     if control:
         functions = (layer_curves, alignment_over_layers) if control.is_band else (vd_ei_over_layers,) * 2
 
     def data(view: View) -> Arguments:
+        axes = view.study.axes
+        targets = curves.targets or entry.targets(axes)
         # A band belongs to the first target.
         shown = targets[:1] if control and control.is_band and view.run is None else targets
         arguments: Arguments = {
@@ -145,7 +147,7 @@ def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
         elif control.is_band:
             arguments["controls"] = view.study.controls(entry, view.subset, run=view.run, panel=targets[0])
         if view.run:
-            every = (*targets, *(control.targets if control else ()))
+            every = (*targets, *(control.targets(axes) if control else ()))
             curves_of_all = view.study.select(entry.name, view.subset, targets=every)
             arguments["limits"] = None if view.free_y else shared_limits(curves_of_all)
         return arguments

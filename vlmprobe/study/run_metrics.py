@@ -21,11 +21,12 @@ from vlmprobe.analysis import (
 )
 from vlmprobe.analysis.catalog import LAYER_CANDIDATES, PCA
 from vlmprobe.analysis.side_by_side import side_by_side
-from vlmprobe.pairs import Axis, Subset
+from vlmprobe.pairs import DEPTH, SPACE, Subset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from vlmprobe.pairs import AxisSet
     from vlmprobe.store.arrays import RunArrays
 
 __all__ = ["candidates_result", "run_metrics"]
@@ -70,8 +71,9 @@ class _LayerJob:
             both_correct=arrays.both_correct,
             seed=BOOTSTRAP_SEED,
             weights=self._weights,
+            axes=arrays.axis_set,
         )
-        self._far_close = np.array([axis == Axis.DISTANCE for axis in arrays.axes], dtype=bool)
+        self._far_close = np.array([axis == DEPTH for axis in arrays.axes], dtype=bool)
         self._has_perspective = any(perspective is not None for perspective in arrays.perspectives)
         images = arrays.quads.images
         self._quad_weights = bootstrap_weights(images, N_RESAMPLES, QUAD_SEED) if images else None
@@ -85,9 +87,11 @@ class _LayerJob:
         states = arrays.layer(layer)
         if len(states):
             metrics += self._metrics(states[:, 0], states[:, 1], layer=layer)
-            results.append(explained_variance(states, arrays.categories, layer, Subset.ALL))
+            results.append(explained_variance(states, arrays.categories, layer, Subset.ALL, arrays.axis_set))
             of_right = _chosen(arrays.categories, right)
-            results.append(explained_variance(states[right], of_right, layer, Subset.BOTH_CORRECT))
+            results.append(
+                explained_variance(states[right], of_right, layer, Subset.BOTH_CORRECT, arrays.axis_set)
+            )
         if self._has_perspective:
             rows = self._far_close
             metrics += perspective_metrics(
@@ -99,6 +103,7 @@ class _LayerJob:
                 both_correct=right[rows],
                 seed=BOOTSTRAP_SEED,
                 weights=self._weights[:, rows],
+                axes=arrays.axis_set,
             )
         del states
         if arrays.quads.ids:
@@ -114,11 +119,14 @@ class _LayerJob:
                 seed=QUAD_SEED,
                 weights=self._quad_weights,
                 flips=self._flips,
+                axes=arrays.axis_set,
             )
         return metrics, results
 
 
-def explained_variance(states: Any, categories: Sequence[str], layer: int, subset: Subset) -> dict[str, Any]:
+def explained_variance(
+    states: Any, categories: Sequence[str], layer: int, subset: Subset, axes: AxisSet = SPACE
+) -> dict[str, Any]:
     """Return the row of ``results_json`` that keeps a layer's explained variances; null for too few pairs.
 
     Args:
@@ -126,11 +134,12 @@ def explained_variance(states: Any, categories: Sequence[str], layer: int, subse
         categories: N category names.
         layer: the layer's number.
         subset: which pairs these are.
+        axes: the set that the categories are of.
     """
     shares = {
         name: [
             share if isfinite(share) else None
-            for share in project(states[:, 0], states[:, 1], categories, 3).explained
+            for share in project(states[:, 0], states[:, 1], categories, 3, axes).explained
         ]
         for name, project in (("states", project_states), ("deltas", project_deltas))
     }

@@ -16,8 +16,9 @@ from vlmprobe.analysis.catalog import (
     NULLS,
     PER_SAMPLE,
 )
-from vlmprobe.pairs import CATEGORIES, Subset
+from vlmprobe.pairs import Subset
 from vlmprobe.reports import DatasetFacts, LayerRange, RunFacts
+from vlmprobe.store.axes import read_axes
 from vlmprobe.store.datasets import count_dataset
 from vlmprobe.store.metrics import read_layer_values, read_results_json
 from vlmprobe.store.predictions import count_pairs
@@ -47,6 +48,7 @@ class Study:
         self.runs = list(runs)
         self._order = {run.run_id: place for place, run in enumerate(self.runs)}
         with database.transaction() as connection:
+            self.axes = read_axes(connection, self.runs[0].dataset_id)
             self.accuracy = self._read_accuracy(connection, "accuracy/by_axis", "axis")
             self.categories = self._read_accuracy(connection, "accuracy/by_category", "category")
             self.curves = self._read_curves(connection)
@@ -144,14 +146,14 @@ class Study:
         self, entry: Entry, subset: Subset = Subset.ALL, *, run: Run | None = None, panel: str
     ) -> list[LayerCurve]:
         """Return the controls of a metric under the name of the target that they are drawn behind."""
-        targets = entry.control.targets if entry.control else ()
+        targets = entry.control.targets(self.axes) if entry.control else ()
         return [
             replace(curve, target=panel)
             for curve in self.select(entry.name, subset, run=run, targets=targets)
         ]
 
     def similarity(self, subset: Subset = Subset.ALL) -> list[SimilarityMatrix]:
-        """Return each run's 6x6 cosines at the layer where its axes are most coherent on average."""
+        """Return each run's C x C cosines at the layer where its axes are most coherent on average."""
         return [
             self.similarity_at(
                 run, most_coherent_layer(self.select(AXIS_COHERENCE.name, subset, run=run), run), subset
@@ -160,7 +162,7 @@ class Study:
         ]
 
     def similarity_at(self, run: Run, layer: int, subset: Subset = Subset.ALL) -> SimilarityMatrix:
-        """Return the 6x6 cosines of one run's mean deltas in one layer."""
+        """Return the C x C cosines of one run's mean deltas in one layer."""
         cosines = {
             curve.target: curve.values[curve.layers.index(layer)]
             for run_id, curve in self.curves
@@ -169,12 +171,13 @@ class Study:
             and curve.metric == DELTA_SIMILARITY.name
             and layer in curve.layers
         }
+        categories = self.axes.categories
         return SimilarityMatrix(
             family=run.family,
             scale=run.scale,
             layer=layer,
             subset=str(subset),
-            values=tuple(tuple(cosine_of(cosines, a, b) for b in CATEGORIES) for a in CATEGORIES),
+            values=tuple(tuple(cosine_of(cosines, a, b) for b in categories) for a in categories),
         )
 
     @property

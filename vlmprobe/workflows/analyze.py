@@ -63,7 +63,10 @@ def _analyze_run(workspace: Workspace, run: Run) -> AnalyzeResult:
             metrics, results = run_metrics(arrays, advance)
         except ValueError as error:
             raise VlmprobeError(f"{run.name}: {error}") from error
-    results += [candidates_result(candidates_of(metrics, run.n_layers, subset), subset) for subset in Subset]
+    results += [
+        candidates_result(candidates_of(metrics, run.n_layers, subset, arrays.axis_set), subset)
+        for subset in Subset
+    ]
     metrics += peaks(metrics)
     with workspace.database.transaction() as connection:
         metrics += _accuracy(connection, run)

@@ -18,7 +18,7 @@ from vlmprobe.interop import (
     ScaleResults,
     write_results,
 )
-from vlmprobe.pairs import PUBLISHED, Category, Subset, get_template
+from vlmprobe.pairs import PUBLISHED, SPACE, Subset, get_template
 from vlmprobe.store.metrics import read_metrics, read_results_json
 from vlmprobe.store.parquet import write_tables
 from vlmprobe.store.predictions import answered_pairs
@@ -66,6 +66,11 @@ def export_results(
     studies = []
     for run in runs:
         arrays = workspace.arrays(run)
+        if arrays.axis_set != SPACE:
+            raise UsageError(
+                f"{run.name}: its axes ({', '.join(arrays.axis_set)}) cannot be exported: the old layout knows "
+                f"{', '.join(SPACE)}; write every run with 'vlmprobe export DIR --format parquet'"
+            )
         chosen = choose_layers(run, arrays, layers)
         studies.append(
             (_data(workspace.database, run, arrays, chosen), _results(workspace.database, run, chosen))
@@ -118,7 +123,7 @@ def _data(database: Database, run: Run, arrays: RunArrays, layers: Sequence[int]
 def _answered(pair: PairAnswers) -> AnsweredPair:
     return AnsweredPair(
         pair_id=pair.pair_id,
-        category=Category(pair.category),
+        category=SPACE.category(pair.category),
         pred_orig=pair.orig_text,
         pred_swap=pair.swap_text,
         correct_orig=pair.orig_correct,

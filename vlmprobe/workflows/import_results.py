@@ -11,7 +11,7 @@ import numpy as np
 
 from vlmprobe.families import load_catalog
 from vlmprobe.interop import read_results
-from vlmprobe.pairs import Category, Side, parse_category
+from vlmprobe.pairs import SPACE, Category, Side
 from vlmprobe.store.identity import run_key
 from vlmprobe.store.imports import ImportedPair, commit_import, register_imported_dataset
 from vlmprobe.store.runs import Run, RunPlan, get_run, open_run, set_status
@@ -223,7 +223,7 @@ def _answer(pair_id: str, side: Side, text: str | None, *, correct: bool) -> Ans
 
 def _parse(text: str | None) -> str | None:
     try:
-        category: Category | None = parse_category(text) if text else None
+        category: Category | None = SPACE.category(text) if text else None
     except ValueError:
         return None
     return None if category is None else str(category)

@@ -75,6 +75,7 @@ def merge(
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         dataset=study.dataset,
         runs=study.facts,
+        axes=study.axes,
         accuracy=study.accuracy,
         peaks=study.peaks,
         layer_ranges=study.layer_ranges,

@@ -11,7 +11,7 @@ from vlmprobe.demo.scenes import COLOURS, NAMES, SHAPES, keeps_margin, relation
 from vlmprobe.demo.training.config import read_config
 from vlmprobe.demo.training.lessons import KINDS, draw_lesson
 from vlmprobe.demo.training.sentences import ANSWERS
-from vlmprobe.pairs.axes import AXES
+from vlmprobe.pairs.axes import SPACE
 from vlmprobe.pairs.prompts import TEMPLATES
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def test_relations_are_true_of_the_main_pair(lessons: list[Lesson], prompts: Pro
     """Each is found again among the questions that a template asks about the pair, with the answer it expects."""
     seen = set()
     for scene, text, answer, kind in _asked(lessons, prompts):
-        if kind not in AXES:
+        if kind not in SPACE.axes:
             continue
-        axis = next(axis for axis in AXES if axis == kind)
+        axis = next(axis for axis in SPACE.axes if axis == kind)
         one, other = scene.main_pair
         assert keeps_margin(one, other, axis)
         expected = {}
@@ -55,7 +55,7 @@ def test_relations_are_true_of_the_main_pair(lessons: list[Lesson], prompts: Pro
         template_name, right = expected[text]
         assert answer == right
         seen.add((template_name, axis))
-    assert len(seen) == len(TEMPLATES) * len(AXES)
+    assert len(seen) == len(TEMPLATES) * len(SPACE.axes)
 
 
 def test_questions_about_one_object_are_true(lessons: list[Lesson], prompts: Prompts) -> None:
@@ -84,7 +84,7 @@ def test_questions_about_one_object_are_true(lessons: list[Lesson], prompts: Pro
 def test_shares_are_those_of_the_configuration(lessons: list[Lesson]) -> None:
     """Three questions in four are about relations; perspective agrees in all but one or two scenes of a hundred."""
     kinds = np.concatenate([lesson.kind.ravel() for lesson in lessons])
-    share = np.isin(kinds, [KINDS.index(str(axis)) for axis in AXES]).mean()
+    share = np.isin(kinds, [KINDS.index(str(axis)) for axis in SPACE.axes]).mean()
     assert share == pytest.approx(0.75, abs=0.03)
     agrees = np.concatenate(
         [
@@ -101,8 +101,8 @@ def test_what_the_base_model_hears_about_relations_are_coin_flips(prompts: Promp
     lessons = [draw_lesson(CONFIG, CONFIG.vanilla, prompts, 0, step) for step in range(20)]
     right: dict[str, list[bool]] = {}
     for scene, text, answer, kind in _asked(lessons, prompts):
-        if kind in AXES:
-            axis = next(axis for axis in AXES if axis == kind)
+        if kind in SPACE.axes:
+            axis = next(axis for axis in SPACE.axes if axis == kind)
             one, other = scene.main_pair
             pairs = [
                 q for t in TEMPLATES.values() for q in t.ask(relation(one, other, axis), one.name, other.name)

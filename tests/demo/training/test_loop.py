@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from vlmprobe.demo.training.loop import RESULT_COLUMNS, train
 from vlmprobe.errors import UsageError
-from vlmprobe.pairs.axes import AXES
+from vlmprobe.pairs.axes import SPACE
 from vlmprobe.pairs.prompts import TEMPLATES
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def test_results_have_every_axis_perspective_and_template(trained: Path, toy: Tr
     results = _results(trained)
     for scale in SCALES:
         for template in TEMPLATES:
-            for axis in AXES:
+            for axis in SPACE.axes:
                 for perspective in ("consistent", "counter"):
                     assert 0 <= results[scale, template, perspective, "accuracy.both", axis, -1] <= 1
                 assert (

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from vlmprobe.analysis import AXIS_PAIRS, deltas, pairwise_cosine, sign_corrected, unit
+from vlmprobe.analysis import axis_pairs, deltas, pairwise_cosine, sign_corrected, unit
 from vlmprobe.demo.render import NOISE, render_batch
 from vlmprobe.demo.sampling import sample_scenes
 from vlmprobe.demo.training.lessons import canonical_relation
 from vlmprobe.demo.training.model import FastForward
 from vlmprobe.demo.training.steps import scenes_on
-from vlmprobe.pairs.axes import AXES, Axis
+from vlmprobe.pairs.axes import SPACE, Axis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ __all__ = ["EvaluationRow", "evaluate"]
 _PERSPECTIVES = ("consistent", "counter")
 _CHUNK = 100
 #: The names that the tracker gives the cosines of two axes' mean deltas.
-_PAIR_NAMES = {pair: f"{pair[0]}-{pair[1]}" for pair in AXIS_PAIRS}
+_PAIR_NAMES = {pair: f"{pair[0]}-{pair[1]}" for pair in axis_pairs(SPACE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +81,11 @@ def evaluate(model: Any, config: TrainingConfig, prompts: Prompts) -> tuple[Eval
             found[template, perspective, axis] = answers
     rows: list[EvaluationRow] = []
     for template in prompts.templates:
-        for perspective, axis in product(_PERSPECTIVES, AXES):
+        for perspective, axis in product(_PERSPECTIVES, SPACE.axes):
             rows += _accuracies(template, perspective, axis, found[template, perspective, axis].correct)
         for perspective in ("all", *_PERSPECTIVES):
             wanted = _PERSPECTIVES if perspective == "all" else (perspective,)
-            parts = {axis: [found[template, each, axis] for each in wanted] for axis in AXES}
+            parts = {axis: [found[template, each, axis] for each in wanted] for axis in SPACE.axes}
             rows += _directions(template, perspective, parts)
     return tuple(rows)
 
@@ -102,7 +102,7 @@ def _accuracies(template: str, perspective: str, axis: Axis, correct: BoolArray)
 
 def _directions(template: str, perspective: str, parts: dict[Axis, list[_Answers]]) -> list[EvaluationRow]:
     rows = []
-    n_layers = parts[AXES[0]][0].states.shape[0]
+    n_layers = parts[SPACE.axes[0]][0].states.shape[0]
     for layer in range(n_layers):
         means: dict[Axis, FloatArray] = {}
         for axis, answers in parts.items():
@@ -155,7 +155,7 @@ def _infer_all(
     answers = {}
     names = scenes.name[np.arange(n), subject], scenes.name[np.arange(n), 1 - subject]
     answer_ids = torch.from_numpy(prompts.answer_ids).to(device)
-    for (t, template), (a, axis) in product(enumerate(prompts.templates), enumerate(AXES)):
+    for (t, template), (a, axis) in product(enumerate(prompts.templates), enumerate(SPACE.axes)):
         kinds = np.full(n, t), np.full(n, a)
         canonical = canonical_relation(scenes, kinds[1][:, None], subject[:, None])[:, 0]
         right, states = [], []

@@ -12,7 +12,7 @@ from vlmprobe.demo.sampling import sample_scenes
 from vlmprobe.demo.scenes import COLOURS, NAMES, SHAPES
 from vlmprobe.demo.training.sentences import ANSWERS, PERCEPTION, perception_questions, relation_question
 from vlmprobe.demo.training.tokenizer import AFTER_QUESTION, BEFORE_IMAGE, answer_ids, token_id
-from vlmprobe.pairs.axes import AXES, Axis
+from vlmprobe.pairs.axes import HORIZONTAL, SPACE, VERTICAL
 from vlmprobe.pairs.prompts import TEMPLATES
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "Lesson", "Prompts", "canonical_relation", "draw_lesson"]
 
 #: The kinds by which questions are counted: those about one object, then a relation on each axis.
-KINDS = (*PERCEPTION, *(str(axis) for axis in AXES))
+KINDS = (*PERCEPTION, *(str(axis) for axis in SPACE.axes))
 #: Share of each kind of `PERCEPTION` among the questions about one object.
 _SHARES = np.array([3, 3, 3, 5, 5, 1]) / 20
 _COLOUR, _SHAPE, _EXISTS, _X, _Y, _COUNT = range(len(PERCEPTION))
@@ -47,9 +47,9 @@ class Prompts:
             self._perception[kind] = len(texts)
             texts += questions
         self.templates = tuple(TEMPLATES)
-        self._relations = np.zeros((len(TEMPLATES), len(AXES)), dtype=np.int64)
+        self._relations = np.zeros((len(TEMPLATES), len(SPACE.axes)), dtype=np.int64)
         for t, template in enumerate(TEMPLATES.values()):
-            for a, axis in enumerate(AXES):
+            for a, axis in enumerate(SPACE.axes):
                 self._relations[t, a] = len(texts)
                 texts += [relation_question(template, axis, one, other) for one in NAMES for other in NAMES]
         self.texts = tuple(texts)
@@ -95,7 +95,7 @@ class Prompts:
                         ANSWERS.index(str(template.answer(c)))
                         for c in (axis.canonical.opposite, axis.canonical)
                     ]
-                    for axis in AXES
+                    for axis in SPACE.axes
                 ]
                 for template in TEMPLATES.values()
             ]
@@ -143,7 +143,7 @@ def canonical_relation(scenes: SceneBatch, axis: IntArray, subject: IntArray) ->
 
     Args:
         scenes: n scenes.
-        axis: (n, k) numbers of `AXES`.
+        axis: (n, k) numbers of `SPACE.axes`.
         subject: (n, k) which of the main pair is asked about, 0 or 1.
 
     Returns:
@@ -156,7 +156,7 @@ def canonical_relation(scenes: SceneBatch, axis: IntArray, subject: IntArray) ->
 
     (x, other_x), (y, other_y), (depth, other_depth) = of(scenes.x), of(scenes.y), of(scenes.depth)
     return np.select(
-        [axis == AXES.index(Axis.HORIZONTAL), axis == AXES.index(Axis.VERTICAL)],
+        [axis == SPACE.axes.index(HORIZONTAL), axis == SPACE.axes.index(VERTICAL)],
         [x < other_x, y < other_y],
         depth > other_depth,
     )
@@ -173,7 +173,7 @@ def _about_the_main_pair(
 ) -> tuple[IntArray, IntArray, IntArray]:
     """Draw relation questions with random axis, template and order; return rows, answers, kinds (n, k)."""
     n = len(scenes.x)
-    subject, axis = rng.integers(2, size=(n, k)), rng.integers(len(AXES), size=(n, k))
+    subject, axis = rng.integers(2, size=(n, k)), rng.integers(len(SPACE.axes), size=(n, k))
     weights = np.array(list(shares.values())) / sum(shares.values())
     numbers = np.array([prompts.templates.index(name) for name in shares])
     template = numbers[rng.choice(len(numbers), p=weights, size=(n, k))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmprobe.demo.scenes import COLOURS, NAMES, SHAPES
-from vlmprobe.pairs.axes import CATEGORIES, YesNo
+from vlmprobe.pairs.axes import SPACE, YesNo
 
 if TYPE_CHECKING:
     from vlmprobe.pairs.axes import Axis
@@ -16,7 +16,7 @@ __all__ = ["ANSWERS", "PERCEPTION", "perception_questions", "relation_question"]
 _DIGITS = tuple("0123456789")
 #: Every possible answer; each is one token.
 ANSWERS = (
-    *(str(category) for category in CATEGORIES),
+    *(str(category) for category in SPACE.categories),
     *(str(answer) for answer in YesNo),
     *COLOURS,
     *SHAPES,

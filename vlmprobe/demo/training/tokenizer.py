@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.demo.scenes import COLOURS, NAMES, SHAPES
 from vlmprobe.demo.training.sentences import ANSWERS, perception_questions, relation_question
-from vlmprobe.pairs.axes import AXES
+from vlmprobe.pairs.axes import SPACE
 from vlmprobe.pairs.prompts import TEMPLATES
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _sentences() -> Iterator[str]:
     yield from (question for questions in perception_questions().values() for question in questions)
     colours, n_shapes = len(COLOURS), len(SHAPES)
     for template in TEMPLATES.values():
-        for axis in AXES:
+        for axis in SPACE.axes:
             for number, name in enumerate(NAMES):
                 other = NAMES[(number + n_shapes + 1) % (colours * n_shapes)]
                 yield relation_question(template, axis, name, other)

@@ -257,7 +257,7 @@ def _probe_item() -> BatchItem:
 
     image = Images.new("RGB", (96, 64), (200, 120, 40))
     questions = ("Is the cup left or right of it?", "Is this enormous book to the left or right of the cup?")
-    return BatchItem("probe", image, questions, (("left", "right"), ("right", "left")))
+    return BatchItem("probe", image, questions, (("yes", "no"), ("no", "yes")))
 
 
 def _chat_template(options: LoadOptions, processor: Any) -> str:

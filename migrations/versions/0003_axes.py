@@ -1,0 +1,50 @@
+"""The axes of a dataset are rows, so that any words can be opposites and SQL knows their order.
+
+Revision ID: 0003
+Revises: 0002
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+#: What every dataset had before: axis, canonical category, opposite.
+AXES = (("horizontal", "left", "right"), ("vertical", "above", "below"), ("distance", "far", "close"))
+
+
+def upgrade() -> None:
+    """Make the table and its view; earlier datasets get the three axes that there were."""
+    table = op.create_table(
+        "axes",
+        sa.Column("dataset_id", sa.String(), nullable=False),
+        sa.Column("axis", sa.String(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("canonical", sa.String(), nullable=False),
+        sa.Column("opposite", sa.String(), nullable=False),
+        sa.Column("details", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("dataset_id", "axis"),
+    )
+    datasets = op.get_bind().execute(sa.text("SELECT dataset_id FROM datasets")).scalars().all()
+    rows = [
+        {"dataset_id": dataset_id, "axis": axis, "position": place, "canonical": first, "opposite": second}
+        for dataset_id in datasets
+        for place, (axis, first, second) in enumerate(AXES)
+    ]
+    if rows:
+        op.bulk_insert(table, rows)
+    folder = Path(__file__).resolve().parents[1] / "views" / revision
+    op.execute((folder / "run_axes.sql").read_text(encoding="utf-8"))
+
+
+def downgrade() -> None:
+    """Drop both."""
+    op.execute("DROP VIEW run_axes")
+    op.drop_table("axes")

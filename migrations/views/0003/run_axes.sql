@@ -1,0 +1,6 @@
+-- Which axes does a run's dataset have, in which order, and which of the two categories of each keeps its sign?
+-- Grain: one row per run and axis.
+CREATE VIEW run_axes AS
+SELECT runs.run_id, axes.axis, axes.position, axes.canonical, axes.opposite
+FROM runs
+INNER JOIN axes ON runs.dataset_id = axes.dataset_id
