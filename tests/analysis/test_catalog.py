@@ -12,6 +12,7 @@ import pytest
 import vlmprobe
 from vlmprobe.analysis import CATALOG, alignment_metrics, layer_metrics, perspective_metrics
 from vlmprobe.analysis.catalog import entry_of
+from vlmprobe.pairs import SPACE
 
 PACKAGE = Path(vlmprobe.__file__).parent
 #: They have the names of other programs' files, and of a training's.
@@ -33,7 +34,7 @@ def test_what_is_computed_of_a_layer_is_what_is_declared():
     for metric in metrics:
         computed[metric.name, metric.version].append(metric.target)
     assert computed == {
-        (entry.name, entry.version): list(entry.targets)
+        (entry.name, entry.version): list(entry.targets(SPACE))
         for entry in CATALOG.values()
         if entry.per_layer and entry.is_number
     }
@@ -43,10 +44,10 @@ def test_controls_and_curves_are_targets_of_their_metric():
     """A figure asks for what is stored."""
     for entry in CATALOG.values():
         drawn = (
-            *(entry.control.targets if entry.control else ()),
+            *(entry.control.targets(SPACE) if entry.control else ()),
             *(entry.curves.targets if entry.curves else ()),
         )
-        assert set(drawn) <= set(entry.targets), entry.name
+        assert set(drawn) <= set(entry.targets(SPACE)), entry.name
 
 
 def test_a_metric_that_is_not_declared_is_called_by_its_name():

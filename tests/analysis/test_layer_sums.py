@@ -24,7 +24,7 @@ def test_a_resample_is_the_study_with_its_pairs_repeated(dim):
     deltas[3] = 0.0
     orig = rng.normal(size=(n, dim)) * (np.arange(n) != 5)[:, None]
     weights = rng.integers(0, 3, size=(300, n))
-    groups = Groups(codes, right, np.arange(n))
+    groups = Groups(codes, right, np.arange(n), len(SIX))
     order = groups.order()
     vectors = LayerVectors(orig, orig + deltas, order, groups.select(order), list(Subset))
 

@@ -20,7 +20,19 @@ from vlmprobe.demo import (
 )
 from vlmprobe.demo.scenes import NAMES
 from vlmprobe.errors import UsageError
-from vlmprobe.pairs.axes import ABOVE, BELOW, CLOSE, DISTANCE, FAR, HORIZONTAL, LEFT, RIGHT, VERTICAL, Axis
+from vlmprobe.pairs.axes import (
+    ABOVE,
+    BELOW,
+    CLOSE,
+    DISTANCE,
+    FAR,
+    HORIZONTAL,
+    LEFT,
+    RIGHT,
+    SPACE,
+    VERTICAL,
+    Axis,
+)
 
 NEAR_BALL = SceneObject("red", "ball", x=40, y=90, depth=3, radius=18, ground_y=108)
 FAR_CUBE = SceneObject("blue", "cube", x=100, y=60, depth=6, radius=9, ground_y=69)
@@ -39,12 +51,12 @@ def _batch(
 
 def test_relation_is_what_the_subject_is_to_the_reference() -> None:
     """Smaller x is left, smaller y is above, and a larger depth is far; swapped objects get the opposite."""
-    assert [relation(NEAR_BALL, FAR_CUBE, axis) for axis in Axis] == [
+    assert [relation(NEAR_BALL, FAR_CUBE, axis) for axis in SPACE.axes] == [
         LEFT,
         BELOW,
         CLOSE,
     ]
-    assert [relation(FAR_CUBE, NEAR_BALL, axis) for axis in Axis] == [
+    assert [relation(FAR_CUBE, NEAR_BALL, axis) for axis in SPACE.axes] == [
         RIGHT,
         ABOVE,
         FAR,
@@ -83,7 +95,7 @@ def test_a_sampled_scene_keeps_every_margin_and_the_wanted_perspective(consisten
     for seed in range(100):
         scene = _sample(seed, consistent=consistent)
         first, second = scene.main_pair
-        assert all(keeps_margin(first, second, axis) for axis in Axis)
+        assert all(keeps_margin(first, second, axis) for axis in SPACE.axes)
         assert is_consistent(first, second) is consistent
         assert len({thing.name for thing in scene.objects}) == len(scene.objects)
 
@@ -134,7 +146,7 @@ def test_options_hold_in_every_scene() -> None:
     batch = _batch(60, options=options)
     for number in range(60):
         scene = batch.scene(number, noise_seed=0)
-        assert all(keeps_margin(*scene.main_pair, axis, options) for axis in Axis)
+        assert all(keeps_margin(*scene.main_pair, axis, options) for axis in SPACE.axes)
         assert 5 <= len(scene.objects) <= 6
         for thing in scene.objects:
             x, y, width, height = thing.box

@@ -32,7 +32,6 @@ from vlmprobe.interop.read_arrays import read_quads, read_vectors
 from vlmprobe.pairs import (
     SPACE,
     TEMPLATES,
-    Category,
     check_answer,
     decode_image,
     link_quads,
@@ -325,7 +324,7 @@ _ANSWERS = st.one_of(
 def _read_answer(text: str, _: Path) -> object:
     return [
         check_answer(text, category, category.opposite, checker)
-        for category in Category
+        for category in SPACE.categories
         for checker in ("published", "words")
     ]
 

@@ -154,7 +154,7 @@ def test_sampling_is_counted(tsv: Any) -> None:
     dataset = read_dataset(path, max_per_category=2)
     made = {"left": 5, "right": 1, "above": 0, "below": 0, "far": 0, "close": 0}
     assert dataset.n_made == made
-    assert [pair.category.value for pair in dataset.pairs] == ["left", "left", "right"]
+    assert [pair.category for pair in dataset.pairs] == ["left", "left", "right"]
     assert len(read_dataset(path, max_per_category=0).pairs) == 6
 
 

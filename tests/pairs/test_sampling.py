@@ -29,7 +29,7 @@ def test_one_generator_samples_the_categories_in_order(categories: list[Category
     for word in ("left", "right", "above", "below", "far", "close"):
         ids = [pair.pair_id for pair in pairs if pair.category == word]
         expected |= set(rng.sample(ids, limit)) if len(ids) > limit else set(ids)
-    sampled = sample_pairs(pairs, limit, 42)
+    sampled = sample_pairs(pairs, SPACE.categories, limit, 42)
     assert {pair.pair_id for pair in sampled} == expected
     assert [pair.line for pair in sampled] == sorted(pair.line for pair in sampled)
 
@@ -37,10 +37,10 @@ def test_one_generator_samples_the_categories_in_order(categories: list[Category
 def test_zero_keeps_all() -> None:
     """0 stands for no limit."""
     pairs = _pairs([LEFT] * 5)
-    assert sample_pairs(pairs, 0, 42) == tuple(pairs)
+    assert sample_pairs(pairs, SPACE.categories, 0, 42) == tuple(pairs)
 
 
 def test_a_literal_sample() -> None:
     """The pairs that the published seed keeps of ten left and four far ones, three of each."""
-    sampled = sample_pairs(_pairs([LEFT] * 10 + [FAR] * 4), 3, 42)
+    sampled = sample_pairs(_pairs([LEFT] * 10 + [FAR] * 4), SPACE.categories, 3, 42)
     assert [pair.pair_id for pair in sampled] == ["0", "1", "4", "10", "11", "12"]

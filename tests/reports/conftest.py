@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vlmprobe.analysis.results import AccuracyPoint, PeakPoint
+from vlmprobe.pairs import SPACE
 from vlmprobe.reports import DatasetFacts, Report, ReportFigure, RunFacts
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def report() -> Callable[..., Report]:
         created="2026-11-03 12:00 UTC",
         dataset=DatasetFacts("demo", "demo.tsv", "d" * 8, n_pairs=32, n_problems=0, template="plain"),
         runs=[run("vanilla", 0), run("2m", 2_000_000)],
+        axes=SPACE,
         accuracy=[
             accuracy("vanilla", 0, "vertical", 32, 0.03125, 0.0055, 0.1575),
             accuracy("vanilla", 0, "distance", 0, NAN, NAN, NAN),

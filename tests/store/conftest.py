@@ -18,6 +18,7 @@ import vlmprobe
 from vlmprobe.pairs import Side
 from vlmprobe.pairs.axes import SPACE
 from vlmprobe.settings import Settings
+from vlmprobe.store.axes import store_axes
 from vlmprobe.store.engine import Database
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.migrate import ensure_schema
@@ -99,6 +100,7 @@ class Study:
                     }
                 ],
             )
+            store_axes(connection, "data", SPACE)
 
     def pairs(self, categories: Mapping[str, str], **same: Any) -> None:
         """Add pairs to the dataset: id -> category."""

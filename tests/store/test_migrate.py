@@ -26,6 +26,7 @@ from vlmprobe.store.migrate import (
     require_schema,
     upgrade,
 )
+from vlmprobe.store.queries import load_query
 from vlmprobe.store.revision import SCHEMA_REVISION
 from vlmprobe.store.sandbox import run_sql
 from vlmprobe.store.schema import Base
@@ -97,6 +98,13 @@ def test_an_old_database_is_upgraded_and_used(old_database: Database) -> None:
     with old_database.transaction() as connection:
         connection.execute(text("UPDATE certificates SET delta_error = 0.25 WHERE batch = 0"))
     assert run_sql(old_database, "SELECT max(delta_error) FROM certificates").rows == ((0.25,),)
+    in_order = """
+        SELECT axis, n FROM accuracy LEFT JOIN run_axes USING (run_id, axis) WHERE scale = '2m' ORDER BY position
+    """
+    axes = (("horizontal", 4), ("vertical", 4), ("distance", 4), ("overall", 12))
+    assert run_sql(old_database, in_order).rows == axes
+    with old_database.transaction() as connection:
+        assert load_query("checks/pairs_lie_on_axes").table(connection) == []
 
 
 def test_a_database_can_be_downgraded_to_nothing_and_upgraded_again(database: Database) -> None:

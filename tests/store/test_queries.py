@@ -138,6 +138,7 @@ BROKEN = {
     "checks/pairs_exist": "INSERT INTO predictions VALUES ('r1','none','orig','','',true,'c','',true,0,9,0)",
     "checks/complete_runs_are_whole": "UPDATE runs SET status = 'complete'",
     "checks/datasets_exist": "INSERT INTO row_problems VALUES ('nowhere', 1, 'a', 'b', NULL)",
+    "checks/pairs_lie_on_axes": "UPDATE swap_pairs SET category = 'hot'",
     "checks/opposite_answers": "UPDATE swap_pairs SET swap_expected = 'left'",
     "checks/runs_exist": "INSERT INTO failures VALUES ('nobody', '1', 1, 'E', 'm', '2026-01-01')",
     "checks/shard_rows": (

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from vlmprobe.errors import LeaseHeldError
-from vlmprobe.pairs import Dataset, Question, RowProblem, SwapPair
+from vlmprobe.pairs import SPACE, Dataset, Question, RowProblem, SwapPair
 from vlmprobe.pairs.axes import LEFT, RIGHT
 from vlmprobe.store import runs
 from vlmprobe.store.datasets import register_dataset
@@ -45,6 +45,7 @@ def _pair(pair_id: str) -> SwapPair:
 def dataset() -> Dataset:
     """Make two pairs and a row that gives none."""
     return Dataset(
+        axes=SPACE,
         path=Path("bench.tsv"),
         name="bench",
         form="embspatial",

@@ -12,7 +12,7 @@ import random
 import re
 from typing import TYPE_CHECKING, ClassVar
 
-from vlmprobe.pairs.axes import DEPTH
+from vlmprobe.pairs.axes import DEPTH, SPACE
 from vlmprobe.pairs.forms import Draft, RowRejectedError, read_category
 from vlmprobe.pairs.prompts import PUBLISHED
 
@@ -95,7 +95,7 @@ class EmbSpatialForm:
     image_column: ClassVar[str] = "image"
     template: ClassVar[str] = PUBLISHED.name
 
-    def __init__(self, seed: int, axes: AxisSet) -> None:
+    def __init__(self, seed: int, axes: AxisSet = SPACE) -> None:
         """Start reading a file; one generator makes all its draws, in row order."""
         self._rng = random.Random(seed)
         self._axes = axes

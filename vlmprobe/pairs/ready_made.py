@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from vlmprobe.pairs.axes import SPACE
 from vlmprobe.pairs.forms import Draft, RowRejectedError, read_category
 from vlmprobe.pairs.prompts import AS_WRITTEN
 from vlmprobe.pairs.swap_pair import Question
@@ -34,7 +35,7 @@ class ReadyMadeForm:
     image_column: ClassVar[str] = "image_base64"
     template: ClassVar[str] = AS_WRITTEN
 
-    def __init__(self, seed: int, axes: AxisSet) -> None:
+    def __init__(self, seed: int, axes: AxisSet = SPACE) -> None:
         """Start reading a file; the seed is ignored, since nothing is drawn."""
         del seed
         self._axes = axes

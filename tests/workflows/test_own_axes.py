@@ -1,0 +1,202 @@
+"""A dataset brings axes of its own: two that are not of space go through everything that those three do."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vlmprobe.errors import UsageError
+from vlmprobe.figures import scale_curves
+from vlmprobe.pairs import SPACE, Axis, AxisSet, Category, read_dataset
+from vlmprobe.store.axes import read_axes
+from vlmprobe.study.selection import Selection
+from vlmprobe.study.study import Study
+from vlmprobe.workflows.analyze import analyze
+from vlmprobe.workflows.export import export_results
+from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest, extract
+from vlmprobe.workflows.merge import merge
+from vlmprobe.workflows.plot import plot
+from vlmprobe.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+KITCHEN = AxisSet(
+    "kitchen",
+    (
+        Axis(
+            "heat",
+            Category("hot", color="#b3001b", read_as=("warm",), mentions=("hot", "warm")),
+            Category("cold", color="#255c99", words=("cold", "colder")),
+            color="#800080",
+            marker="o",
+            questions={"published": "Is the {a} hot or cold beside the {b}?"},
+        ),
+        Axis(
+            "bulk",
+            Category("big", color="#3a5a40"),
+            Category("small", color="#a3b18a"),
+            color="#606c38",
+            marker="s",
+            questions={"published": "Is the {a} big or small beside the {b}?"},
+        ),
+    ),
+)
+AS_KITCHEN = {"left": "warm", "right": "cold", "above": "big", "below": "small"}
+#: No words of a table about the kitchen; an answer may be right.
+OF_SPACE = re.compile(rf"\b({'|'.join({*SPACE, *SPACE.categories} - {'right'})})\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Kitchen:
+    """One scale on sixteen pairs, analyzed, merged and plotted."""
+
+    workspace: Workspace
+    data: Path
+    report: str
+    plots: dict[str, Path]
+
+    @property
+    def study(self) -> Study:
+        """The values of its run."""
+        return Study(self.workspace.database, Selection().newest(self.workspace, "published").runs)
+
+
+@pytest.fixture(scope="module")
+def kitchen(
+    benchmark: Callable[..., Path], mlflow_store: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Kitchen:
+    """Say the demo's relations in other words, and run everything."""
+    folder = tmp_path_factory.mktemp("kitchen")
+    data = folder / "kitchen.tsv"
+    csv.field_size_limit(sys.maxsize)
+    with benchmark(4).open(newline="", encoding="utf-8") as old, data.open("w", newline="") as new:
+        rows = csv.DictReader(old, delimiter="\t")
+        writer = csv.DictWriter(new, rows.fieldnames or (), delimiter="\t")
+        writer.writeheader()
+        for row in rows:
+            if row["category"] in AS_KITCHEN:
+                writer.writerow({**row, "category": AS_KITCHEN[row["category"]]})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(*next(iter(mlflow_store.items())))
+        workspace = Workspace.open(folder / "home")
+        extract(workspace, ExtractRequest("tiny", "2m", ExtractOptions(data, axes=KITCHEN, batch_size=8)))
+        analyze(workspace)
+        merged = merge(workspace, out=folder / "report")
+        drawn = plot(workspace, Selection(), out=folder / "plots", layers=[3])
+    names = {path.stem: path for path in drawn}
+    return Kitchen(workspace, data, merged.report.read_text(encoding="utf-8"), names)
+
+
+def test_the_dataset_is_another_one_than_under_other_axes(kitchen: Kitchen) -> None:
+    """The same bytes mean something else; questions are asked in the axes' own words."""
+    made = read_dataset(kitchen.data, axes=KITCHEN)
+    assert {str(category): n for category, n in made.n_made.items()} == {
+        "hot": 4,
+        "cold": 4,
+        "big": 4,
+        "small": 4,
+    }
+    pair = made.pairs[0]
+    assert pair.orig.text == (
+        f"Is the {pair.subject} hot or cold beside the {pair.reference}? Answer with only one word."
+    )
+    renamed = AxisSet("kitchen", (Axis("warmth", *KITCHEN.axes[0].categories), KITCHEN.axes[1]))
+    assert read_dataset(kitchen.data, axes=renamed).dataset_id != made.dataset_id
+
+
+def test_the_database_knows_the_axes(kitchen: Kitchen, rows: Any) -> None:
+    """A table holds them whole, and SQL sorts by it."""
+    home = kitchen.workspace.settings.home
+    (dataset_id,) = rows(home, "SELECT dataset_id FROM datasets")[0]
+    with kitchen.workspace.database.transaction() as connection:
+        stored = read_axes(connection, dataset_id)
+    assert stored == KITCHEN
+    for mine, theirs in zip(stored.categories, KITCHEN.categories, strict=True):
+        assert vars(mine) == vars(theirs)
+    assert rows(home, "SELECT axis, canonical, opposite FROM run_axes ORDER BY position") == [
+        ("heat", "hot", "cold"),
+        ("bulk", "big", "small"),
+    ]
+
+
+def test_metrics_are_of_these_axes_and_none_is_of_height_or_depth(kitchen: Kitchen, rows: Any) -> None:
+    """Entanglement, perspective and quads need two axes of space, and are not there: not 0, not NaN."""
+    home = kitchen.workspace.settings.home
+    targets = "SELECT DISTINCT metric, target FROM consistency ORDER BY ALL"
+    found: dict[str, list[str]] = {}
+    for metric, target in rows(home, targets):
+        found.setdefault(metric, []).append(target)
+    assert found["axis_coherence"] == ["bulk", "heat"]
+    assert found["within_category_consistency"] == ["big", "cold", "hot", "small"]
+    assert len(found["delta_similarity"]) == 6
+    assert found["accuracy.both"] == ["bulk", "heat", "overall"]
+    assert not [name for name in found if name.startswith(("vd_ei", "cross_axis", "perspective"))]
+    assert rows(home, "SELECT count(*) FROM metrics WHERE layer = 0 AND name = 'axis_coherence'") == [(4,)]
+
+
+def test_tables_come_in_the_order_of_the_axes(kitchen: Kitchen) -> None:
+    """That of the set, which is not that of the alphabet."""
+    study = kitchen.study
+    assert [point.target for point in study.accuracy] == ["heat", "bulk", "overall"]
+    assert [point.target for point in study.categories] == ["hot", "cold", "big", "small"]
+
+
+def test_the_report_speaks_of_these_axes_alone(kitchen: Kitchen) -> None:
+    """Its tables, its SQL and its captions' data; what explains a method may name its paper's axes."""
+    tables = " ".join(re.findall(r"<tr.*?</tr>", kitchen.report, flags=re.DOTALL))
+    assert "heat" in tables
+    assert "bulk" in tables
+    assert not OF_SPACE.findall(re.sub(r"<[^>]*>", " ", tables))
+
+
+def test_figures_are_drawn_in_the_axes_colors(kitchen: Kitchen) -> None:
+    """All that need no height and depth."""
+    for stem in (
+        "axis_coherence",
+        "delta_similarity",
+        "accuracy_bars",
+        "ablation",
+        "pca_2m_L3",
+        "heatmap_2m_L3",
+    ):
+        assert stem in kitchen.plots, sorted(kitchen.plots)
+    assert not [stem for stem in kitchen.plots if stem.startswith(("vd_ei", "alignment", "perspective"))]
+    study = kitchen.study
+    figure = scale_curves(study.select("within_category_consistency"), axes=study.axes)
+    lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) > 2]
+    colors = dict.fromkeys(line.get_color() for line in lines)
+    assert list(colors) == [category.color for category in KITCHEN.categories]
+
+
+def test_the_old_layout_keeps_its_three_axes(kitchen: Kitchen, tmp_path: Path) -> None:
+    """It has file names for no others, and says where such a run can go instead."""
+    with pytest.raises(UsageError, match=r"its axes \(heat, bulk\) cannot be exported.*--format parquet"):
+        export_results(kitchen.workspace, Selection(), tmp_path, template="published", layers=None)
+
+
+def test_a_wording_that_an_axis_lacks_is_refused_before_anything_is_loaded(kitchen: Kitchen) -> None:
+    """It names the axis and the wordings that it has."""
+    made = read_dataset(kitchen.data, axes=KITCHEN)
+    with pytest.raises(UsageError, match="axis heat has no question for template yes-no; it has published"):
+        made.under("yes-no")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("heat", "hot", "hot"), "hot is there twice"),
+        (("heat", "Hot", "cold"), "'Hot' is no name"),
+        (("heat", "hot/warm", "cold"), "'hot/warm' is no name"),
+    ],
+)
+def test_names_that_would_mean_two_things_are_refused(names: tuple[str, str, str], message: str) -> None:
+    """A target such as ``hot/cold`` is read apart at its stroke."""
+    with pytest.raises(ValueError, match=message):
+        AxisSet("odd", (Axis(names[0], Category(names[1]), Category(names[2])),))
