@@ -107,7 +107,8 @@ def test_the_dataset_is_another_one_than_under_other_axes(kitchen: Kitchen) -> N
     assert pair.orig.text == (
         f"Is the {pair.subject} hot or cold beside the {pair.reference}? Answer with only one word."
     )
-    renamed = AxisSet("kitchen", (Axis("warmth", *KITCHEN.axes[0].categories), KITCHEN.axes[1]))
+    heat, bulk = KITCHEN
+    renamed = AxisSet("kitchen", (Axis("warmth", *heat.categories, questions=heat.questions), bulk))
     assert read_dataset(kitchen.data, axes=renamed).dataset_id != made.dataset_id
 
 

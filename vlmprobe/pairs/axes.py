@@ -7,6 +7,7 @@ An :class:`AxisSet` belongs to a dataset. :data:`SPACE` is the built-in one, wit
 from __future__ import annotations
 
 import re
+from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -99,10 +100,11 @@ class Axis(_Word):
         marker: str = "",
         questions: Mapping[str, str] | None = None,
     ) -> Self:
-        """Join two categories to an axis."""
+        """Join two categories to an axis; they are copied, so that another axis can be made of the same."""
         self = super().__new__(cls, name)
-        canonical.axis = opposite.axis = self
-        self.canonical, self.categories = canonical, (canonical, opposite)
+        first, second = copy(canonical), copy(opposite)
+        first.axis = second.axis = self
+        self.canonical, self.categories = first, (first, second)
         self.color, self.marker, self.questions = color, marker, questions or {}
         return self
 
