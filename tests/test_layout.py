@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
+
+from vlmprobe.pairs import SPACE
+from vlmprobe.resources import migrations_folder, queries_folder
 
 PACKAGE = Path(__file__).resolve().parents[1] / "vlmprobe"
 WORKFLOWS = {
@@ -23,3 +28,30 @@ def test_no_room_of_the_worker_is_crowded() -> None:
     folders = [path for path in (PACKAGE / "families" / "worker").rglob("*") if path.is_dir()]
     crowded = [folder.name for folder in folders if len(list(folder.glob("*.py"))) > 9]
     assert crowded == []
+
+
+def test_axes_are_named_where_they_are_declared_alone() -> None:
+    """Other code iterates over a dataset's axes, or takes HEIGHT and DEPTH; ``left`` is also a word of layouts.
+
+    The demo's scenes and the old layout are about these very words.
+    """
+    names = {str(name) for name in (*SPACE, *SPACE.categories)}
+    about_space = ("pairs/axes.py", "demo/", "interop/")
+    found = {
+        f"{place}: {node.value}"
+        for path in PACKAGE.rglob("*.py")
+        if not (place := path.relative_to(PACKAGE).as_posix()).startswith(about_space)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in names
+        if node.value not in {"left", "right"} or not place.startswith(("figures/", "cli/console.py"))
+    }
+    assert found == set()
+
+
+def test_sql_sorts_by_the_table_of_axes() -> None:
+    """No query names one; of the views, only that of perspective, which is about depth."""
+    quoted = re.compile("|".join(f"'{name}'" for name in (*SPACE, *SPACE.categories)))
+    files = [*queries_folder().rglob("*.sql"), *(migrations_folder() / "views").rglob("*.sql")]
+    assert {path.stem for path in files if quoted.search(path.read_text(encoding="utf-8"))} == {
+        "accuracy_by_perspective"
+    }

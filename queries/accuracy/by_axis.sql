@@ -5,15 +5,17 @@
 -- param template text = null: only under this question template
 -- param run_id text = null: only this run
 SELECT
-    family, scale, samples_seen, dataset, template, accuracy.axis, n,
+    accuracy.family, accuracy.scale, accuracy.samples_seen, accuracy.dataset, accuracy.template, accuracy.axis, n,
     acc_orig, acc_orig_low, acc_orig_high,
     acc_swap, acc_swap_low, acc_swap_high,
     acc_both, acc_both_low, acc_both_high,
     accuracy.run_id
 FROM accuracy
 LEFT JOIN run_axes ON accuracy.run_id = run_axes.run_id AND accuracy.axis = run_axes.axis
-WHERE ($family IS NULL OR family = $family)
-    AND ($dataset IS NULL OR dataset = $dataset)
-    AND ($template IS NULL OR template = $template)
+WHERE ($family IS NULL OR accuracy.family = $family)
+    AND ($dataset IS NULL OR accuracy.dataset = $dataset)
+    AND ($template IS NULL OR accuracy.template = $template)
     AND ($run_id IS NULL OR accuracy.run_id = $run_id)
-ORDER BY family, samples_seen NULLS LAST, scale, template, run_axes.position NULLS LAST
+ORDER BY
+    accuracy.family, accuracy.samples_seen NULLS LAST, accuracy.scale, accuracy.template,
+    run_axes.position NULLS LAST

@@ -4,16 +4,17 @@
 -- param template text = null: only under this question template
 -- param run_id text = null: only this run
 SELECT
-    family, scale, samples_seen, dataset, template, by_category.axis, category, n,
+    by_category.family, by_category.scale, by_category.samples_seen, by_category.dataset, by_category.template,
+    by_category.axis, category, n,
     acc_orig, acc_orig_low, acc_orig_high,
     acc_swap, acc_swap_low, acc_swap_high,
     acc_both, acc_both_low, acc_both_high,
     reliable, by_category.run_id
 FROM accuracy_by_category AS by_category
 LEFT JOIN run_axes ON by_category.run_id = run_axes.run_id AND by_category.axis = run_axes.axis
-WHERE ($family IS NULL OR family = $family)
-    AND ($template IS NULL OR template = $template)
+WHERE ($family IS NULL OR by_category.family = $family)
+    AND ($template IS NULL OR by_category.template = $template)
     AND ($run_id IS NULL OR by_category.run_id = $run_id)
 ORDER BY
-    family, samples_seen NULLS LAST, scale, template,
+    by_category.family, by_category.samples_seen NULLS LAST, by_category.scale, by_category.template,
     run_axes.position, CASE WHEN category = run_axes.canonical THEN 0 ELSE 1 END

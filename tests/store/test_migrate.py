@@ -99,7 +99,8 @@ def test_an_old_database_is_upgraded_and_used(old_database: Database) -> None:
         connection.execute(text("UPDATE certificates SET delta_error = 0.25 WHERE batch = 0"))
     assert run_sql(old_database, "SELECT max(delta_error) FROM certificates").rows == ((0.25,),)
     in_order = """
-        SELECT axis, n FROM accuracy LEFT JOIN run_axes USING (run_id, axis) WHERE scale = '2m' ORDER BY position
+        SELECT axis, n FROM accuracy LEFT JOIN run_axes USING (run_id, axis)
+        WHERE accuracy.scale = '2m' ORDER BY position
     """
     axes = (("horizontal", 4), ("vertical", 4), ("distance", 4), ("overall", 12))
     assert run_sql(old_database, in_order).rows == axes
