@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vlmprobe.study.study import Study
     from vlmprobe.workspace import Console
 
-__all__ = ["PlotOptions", "draw_report", "plan_plots"]
+__all__ = ["PlotOptions", "draw_report", "plan_plots", "project_layers"]
 
 _COMPONENTS = 3
 #: Memory for projecting a layer, in copies of its states.
@@ -57,7 +57,10 @@ def plan_plots(
         folder: the ``plots`` folder.
         options: format, resolution, variants, and whether each scale has a y range of its own.
     """
-    clouds = {run.scale: _clouds(run, layers[run.run_id], arrays[run.run_id], options) for run in study.runs}
+    clouds = {
+        run.scale: project_layers(run, layers[run.run_id], arrays[run.run_id], options.variants)
+        for run in study.runs
+    }
     jobs: list[Job] = []
 
     def plan(view: View, **places: str) -> None:
@@ -78,11 +81,11 @@ def plan_plots(
     return jobs
 
 
-def _clouds(
-    run: Run, layers: Sequence[int], arrays: RunArrays, options: PlotOptions
+def project_layers(
+    run: Run, layers: Sequence[int], arrays: RunArrays, variants: Sequence[str]
 ) -> dict[int, dict[Subset, Clouds]]:
-    """Project the states and deltas of some layers, which are read once for all subsets."""
-    subsets = list(dict.fromkeys(VARIANTS[name][0] for name in options.variants))
+    """Project the states and deltas of some layers, which are read once for all subsets of the variants."""
+    subsets = list(dict.fromkeys(VARIANTS[name][0] for name in variants))
 
     def project(layer: int) -> dict[Subset, Clouds]:
         states = arrays.layer(layer)

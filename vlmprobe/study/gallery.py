@@ -115,6 +115,15 @@ class Exhibit:
     report: tuple[InReport, ...] = ()
 
     @property
+    def name(self) -> str:
+        """What it is called in Python: its folder, or the file's stem where a folder holds different figures.
+
+        A figure across scales and that of one scale share a name; ``places`` tells them apart.
+        """
+        folder, _, stem = self.file.rpartition("/")
+        return folder.rpartition("/")[2] if "scale" in self.places else stem
+
+    @property
     def places(self) -> set[str]:
         """What stands in braces: ``variant``, ``scale``, ``layer``."""
         return {name for _, name, _, _ in Formatter().parse(self.file) if name}
