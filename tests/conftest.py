@@ -32,6 +32,12 @@ SHARED = {
     "study_home": {
         "tests/cli/test_output.py",
         "tests/cli/test_sql_and_report.py",
+        "tests/library/test_commands.py",
+        "tests/library/test_figure.py",
+        "tests/library/test_page.py",
+        "tests/library/test_pair.py",
+        "tests/library/test_states.py",
+        "tests/library/test_workspace.py",
         "tests/workflows/test_foreign_lock.py",
         "tests/workflows/test_kill_and_resume.py",
         "tests/workflows/test_own_environment.py",
@@ -42,7 +48,11 @@ SHARED = {
         "tests/workflows/test_quads.py",
         "tests/workflows/test_round_trip.py",
     },
-    "panel": {"tests/workflows/test_over_templates.py", "tests/workflows/test_templates.py"},
+    "panel": {
+        "tests/library/test_templates.py",
+        "tests/workflows/test_over_templates.py",
+        "tests/workflows/test_templates.py",
+    },
 }
 LONG_FOLDERS = ("tests/workflows/", "tests/faults/")
 
@@ -231,3 +241,34 @@ def study(
     where = ("--home", study_home, "--out", out, "--json")
     ran = inside(*arguments, *where, VLMPROBE_SHARD_PAIRS="16", **mlflow_store)
     return Study(study_home, data, out, ran.ok())
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A home in which 2m was asked under three templates and vanilla under its own, all analyzed."""
+
+    home: Path
+    data: Path
+    extracted: Any
+    """What the extraction of 2m left."""
+    analyzed: Any
+
+
+@pytest.fixture(scope="session")
+def panel(
+    inside: Any,
+    benchmark: Callable[..., Path],
+    mlflow_store: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Panel:
+    """Extract and analyze once; the tests read it."""
+    home, data = tmp_path_factory.mktemp("templates"), benchmark(4)
+
+    def run(*command: object) -> Any:
+        return inside(*command, "--home", home, "--experiment", "templates", **mlflow_store).ok()
+
+    options = ("--data", data, "--boxes", data.parent / "boxes.json", "--batch-size", 8)
+    run("extract", "tiny", "--scale", "vanilla", *options)
+    templates = ("--templates", "published,options-swapped,yes-no")
+    extracted = run("extract", "tiny", "--scale", "2m", *options, *templates)
+    return Panel(home, data, extracted, run("analyze"))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import vlmprobe
-from vlmprobe import Workspace
 from vlmprobe.errors import DatabaseError
+from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def test_an_open_workspace_does_not_hold_the_database(tmp_path: Path) -> None:
 
 
 def test_the_library_face_loads_on_first_use() -> None:
-    """Importing vlmprobe is importing nothing that is slow; each public name is there all the same."""
+    """Importing vlmprobe is importing nothing that is slow, nor are its names; each loads what it needs when called."""
     heavy = {
         "torch",
         "transformers",
@@ -51,11 +51,15 @@ def test_the_library_face_loads_on_first_use() -> None:
         "sqlalchemy",
         "numpy",
         "pyarrow",
+        "vlmprobe.library",
         "vlmprobe.workspace",
     }
     code = "import sys, vlmprobe; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not heavy & set(done.stdout.split())
+    code = "import sys; from vlmprobe import Workspace, analyze, extract, merge; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not (heavy - {"vlmprobe.library", "vlmprobe.workspace"}) & set(done.stdout.split())
     for name in vlmprobe.__all__:
         assert getattr(vlmprobe, name)
     with pytest.raises(AttributeError, match="nothing_of_this_name"):

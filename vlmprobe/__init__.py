@@ -6,21 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vlmprobe.workflows.analyze import analyze
-    from vlmprobe.workflows.extract import extract
-    from vlmprobe.workflows.merge import merge
-    from vlmprobe.workspace import Workspace
+    from vlmprobe.library.commands import analyze, extract, merge
+    from vlmprobe.library.workspace import Workspace
 
 __all__ = ["Workspace", "__version__", "analyze", "extract", "merge"]
 
 __version__ = "0.1.0"
 
-#: Imported on first use, since together they take a second.
+#: Imported on first use, so that ``import vlmprobe`` loads nothing.
 _MODULES = {
-    "Workspace": "vlmprobe.workspace",
-    "analyze": "vlmprobe.workflows.analyze",
-    "extract": "vlmprobe.workflows.extract",
-    "merge": "vlmprobe.workflows.merge",
+    "Workspace": "vlmprobe.library.workspace",
+    "analyze": "vlmprobe.library.commands",
+    "extract": "vlmprobe.library.commands",
+    "merge": "vlmprobe.library.commands",
 }
 
 

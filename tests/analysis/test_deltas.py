@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vlmprobe.analysis import deltas, sign_corrected, unit
+from vlmprobe.analysis import axis_direction, deltas, sign_corrected, unit
 
 
 def test_a_delta_is_swap_minus_orig():
@@ -53,3 +53,18 @@ def test_as_many_categories_as_deltas_are_needed():
     """Two deltas and one category are an error."""
     with pytest.raises(ValueError, match="2 deltas need one category each, got 1"):
         sign_corrected(np.zeros((2, 2)), ["left"])
+
+
+def test_the_direction_of_an_axis_points_to_its_canonical_category():
+    """Swapping the objects of a left pair moves by -v, of a right pair by +v: the direction is v, of length 1."""
+    v = np.array([3.0, -4.0])
+    orig = np.array([[1.0, 1.0], [5.0, 0.0], [0.0, 2.0]])
+    swap = orig + np.array([-1.0, 1.0, -2.0])[:, None] * v
+    assert axis_direction(orig, swap, ["left", "right", "left"]).tolist() == pytest.approx([0.6, -0.8])
+
+
+def test_no_pair_and_no_movement_have_no_direction():
+    """None, which cannot be taken for a vector of zeros."""
+    states = np.ones((2, 3))
+    assert axis_direction(states, states, ["far", "close"]) is None
+    assert axis_direction(states[:0], states[:0], []) is None

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vlmprobe.cli.console import TerminalConsole, plain_text, print_rows
+from vlmprobe.cli.console import print_rows
+from vlmprobe.console import TerminalConsole, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

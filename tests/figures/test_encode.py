@@ -39,6 +39,12 @@ def test_bytes_are_of_the_kind_they_say(curve):
     assert b"CreationDate" not in pdf
 
 
+def test_a_notebook_shows_a_figure_that_pyplot_does_not_know(curve):
+    """It calls this method; of matplotlib's own figures it would print the size."""
+    figure = layer_curves([curve("vertical", (0.1, 0.4))])
+    assert figure._repr_png_() == to_png(figure)
+
+
 def test_a_format_is_named_png_pdf_or_svg(curve):
     """Another one is answered with those."""
     figure = layer_curves([curve("vertical", (0.1, 0.4))])

@@ -108,6 +108,15 @@ def test_a_wrong_parameter_is_an_error(query: Query, given: dict[str, str], says
     assert str(caught.value) == says
 
 
+def test_values_of_the_program_are_what_they_are(query: Query) -> None:
+    """A family may be called null; only who types a parameter means NULL by it."""
+    assert query.fill({"family": "null", "floor": 0.5}) == {"family": "null", "layer": 3, "floor": 0.5}
+    with pytest.raises(UsageError, match="needs --param floor=REAL"):
+        query.fill({})
+    with pytest.raises(UsageError, match="unknown parameter"):
+        query.fill({"floor": 0.5, "familly": "x"})
+
+
 def test_an_unknown_query_lists_those_there_are() -> None:
     """A path that leaves the folder is unknown too."""
     for name in ("accuracy/by_axes", "../queries/accuracy/by_axis"):
@@ -129,7 +138,7 @@ def test_every_query_runs_on_a_database_without_rows(database: Any, name: str) -
 
 def test_there_are_queries_of_every_kind() -> None:
     """The folders are what the documentation says."""
-    assert {name.split("/")[0] for name in NAMES} == {"accuracy", "consistency", "merge", "checks"}
+    assert {name.split("/")[0] for name in NAMES} == {"accuracy", "consistency", "merge", "runs", "checks"}
 
 
 BROKEN = {

@@ -102,37 +102,6 @@ def quad_study(
     return QuadStudy(home, data, boxes, before, later, after)
 
 
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """A home in which 2m was asked under three templates and vanilla under its own, all analyzed."""
-
-    home: Path
-    data: Path
-    extracted: Any
-    """What the extraction of 2m left."""
-    analyzed: Any
-
-
-@pytest.fixture(scope="session")
-def panel(
-    inside: Any,
-    benchmark: Callable[..., Path],
-    mlflow_store: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Panel:
-    """Extract and analyze once; the tests read it."""
-    home, data = tmp_path_factory.mktemp("templates"), benchmark(4)
-
-    def run(*command: object) -> Any:
-        return inside(*command, "--home", home, "--experiment", "templates", **mlflow_store).ok()
-
-    options = ("--data", data, "--boxes", data.parent / "boxes.json", "--batch-size", 8)
-    run("extract", "tiny", "--scale", "vanilla", *options)
-    templates = ("--templates", "published,options-swapped,yes-no")
-    extracted = run("extract", "tiny", "--scale", "2m", *options, *templates)
-    return Panel(home, data, extracted, run("analyze"))
-
-
 @pytest.fixture(scope="session")
 def left() -> Callable[..., Left]:
     """Read what the one run of a scale left in a home."""

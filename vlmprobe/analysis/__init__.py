@@ -4,7 +4,7 @@ from vlmprobe.analysis.accuracy import CategoryValidity, category_validity
 from vlmprobe.analysis.alignment import alignment_metrics
 from vlmprobe.analysis.catalog import CATALOG
 from vlmprobe.analysis.coherence import PairwiseCosine, pairwise_cosine
-from vlmprobe.analysis.deltas import deltas, sign_corrected, unit
+from vlmprobe.analysis.deltas import axis_direction, deltas, sign_corrected, unit
 from vlmprobe.analysis.entanglement import axis_pairs, category_pairs
 from vlmprobe.analysis.layer_choice import LayerCandidates, layer_candidates, representative_layers
 from vlmprobe.analysis.layers import LayerMetrics, layer_metrics
@@ -39,6 +39,7 @@ __all__ = [
     "Projection",
     "SimilarityMatrix",
     "alignment_metrics",
+    "axis_direction",
     "axis_pairs",
     "bootstrap_weights",
     "category_pairs",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NOT_FINITE",
+    "axis_direction",
     "category_codes",
     "check_finite",
     "check_shapes",
@@ -137,6 +138,31 @@ def sign_corrected(deltas: FloatArray, categories: Sequence[str], axes: AxisSet 
     if len(factors) != len(deltas):
         raise ValueError(f"{len(deltas)} deltas need one category each, got {len(factors)}")
     return np.asarray(deltas, dtype=np.float64) * factors[:, None]
+
+
+def axis_direction(
+    orig: npt.NDArray[Any], swap: npt.NDArray[Any], categories: Sequence[str], axes: AxisSet = SPACE
+) -> FloatArray | None:
+    """Return the direction of an axis: the mean of its sign-corrected deltas, negated and scaled to length 1.
+
+    It points to the canonical category (+ = left, above, far).
+
+    Args:
+        orig: (N, D) hidden states of the original questions of one axis, any float dtype.
+        swap: (N, D) hidden states of the swapped questions, row for row.
+        categories: N category names.
+        axes: the set that they are of.
+
+    Returns:
+        (D,) unit vector; None where there is no direction: no pair, or a mean of zero.
+
+    Raises:
+        ValueError: the shapes differ, or a name is no category.
+    """
+    # The sum points where the mean does, and is zero without any pair.
+    total = sign_corrected(deltas(orig, swap), categories, axes).sum(axis=0, keepdims=True)
+    directions, _ = unit(-total)
+    return directions[0] if len(directions) else None
 
 
 def category_codes(categories: Sequence[str], axes: AxisSet = SPACE) -> IntArray:

@@ -1,74 +1,18 @@
-"""The terminal: results to stdout, everything else to stderr."""
+"""Prints results to stdout: rows as a table, as JSON or as CSV."""
 
 from __future__ import annotations
 
 import csv
 import json
-import re
 import sys
-from contextlib import contextmanager
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.console import plain_text
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from rich.console import Console as RichConsole
-
-__all__ = ["TerminalConsole", "plain_text", "print_rows"]
-
-#: Control characters except tab and line feed, characters that change the writing direction, and surrogates,
-#: which stand for bytes of a file name that are not UTF-8.
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-class TerminalConsole:
-    """Prints progress and notes to stderr."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        """Print only warnings if ``quiet``."""
-        self._quiet = quiet
-
-    @cached_property
-    def _rich(self) -> RichConsole:
-        # Loaded on demand: most commands that only print a table do not need it.
-        from rich.console import Console as RichConsole
-
-        return RichConsole(stderr=True, highlight=False)
-
-    def say(self, text: str) -> None:
-        """Report progress in a line."""
-        if not self._quiet:
-            self._rich.print(plain_text(text), markup=False, soft_wrap=True)
-
-    def warn(self, text: str) -> None:
-        """Report something that a user should know, also under ``--quiet``."""
-        self._rich.print(f"note: {plain_text(text)}", markup=False, soft_wrap=True, style="yellow")
-
-    @contextmanager
-    def track(self, what: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
-        """Show a bar with rate and time left on a terminal; elsewhere a line at the end."""
-        if self._quiet:
-            yield lambda _: None
-            return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self._rich, transient=False) as progress:
-            task = progress.add_task(what, total=total, completed=done, rate="")
-
-            def advance(steps: int) -> None:
-                progress.advance(task, steps)
-                speed = progress.tasks[0].speed
-                progress.update(task, rate=f"{speed:.1f}/s" if speed else "")
-
-            yield advance
+__all__ = ["print_rows"]
 
 
 def print_rows(
@@ -142,8 +86,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and value != value:
         return None
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
-
-
-def plain_text(text: str) -> str:
-    r"""Escape whatever a terminal would interpret or cannot print, as in ``\x1b``."""
-    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmprobe.cli.command import add, command
-from vlmprobe.cli.console import plain_text
 from vlmprobe.cli.options import MaxPerCategory, Output
+from vlmprobe.console import plain_text
 from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:

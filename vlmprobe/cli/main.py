@@ -14,7 +14,6 @@ from vlmprobe import __version__
 from vlmprobe.cli.analyze import analyze
 from vlmprobe.cli.backup import backup
 from vlmprobe.cli.command import add
-from vlmprobe.cli.console import plain_text
 from vlmprobe.cli.data import app as data_app
 from vlmprobe.cli.db import app as db_app
 from vlmprobe.cli.demo import app as demo_app
@@ -32,6 +31,7 @@ from vlmprobe.cli.sql import sql
 from vlmprobe.cli.sync import sync
 from vlmprobe.cli.ui import ui
 from vlmprobe.cli.verify import verify
+from vlmprobe.console import plain_text
 
 __all__ = ["app", "main"]
 

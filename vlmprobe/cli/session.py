@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vlmprobe.cli.console import plain_text
+from vlmprobe.console import plain_text
 from vlmprobe.errors import DiskFullError, VlmprobeError, first_line
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def session(
 ) -> Iterator[Workspace]:
     """Run a command's body; an error becomes one line on stderr and an exit code (DESIGN: 2 input, 1 failure)."""
     try:
-        from vlmprobe.cli.console import TerminalConsole
+        from vlmprobe.console import TerminalConsole
         from vlmprobe.workspace import Workspace
 
         yield Workspace.open(home, experiment=experiment, console=TerminalConsole(quiet=quiet))

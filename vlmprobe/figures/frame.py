@@ -33,10 +33,10 @@ _LEGEND_LINE = 0.19
 
 def blank(figure: Figure | None, width: float, height: float) -> Figure:
     """Return an empty figure of this size (inches), or the given one, emptied, at its own size."""
-    from matplotlib.figure import Figure
+    from vlmprobe.figures.shown import ShownFigure
 
     if figure is None:
-        figure = Figure(figsize=(width, height), facecolor="white")
+        figure = ShownFigure(figsize=(width, height), facecolor="white")
     figure.clear()
     figure.set_layout_engine("constrained", w_pad=0.09, h_pad=0.06)
     return figure
@@ -47,9 +47,9 @@ def sheet(width: float, height: float) -> Figure:
 
     A layout engine takes half of a figure's time, so figures that are drawn for every layer do without.
     """
-    from matplotlib.figure import Figure
+    from vlmprobe.figures.shown import ShownFigure
 
-    return Figure(figsize=(width, height), facecolor="white")
+    return ShownFigure(figsize=(width, height), facecolor="white")
 
 
 def put(

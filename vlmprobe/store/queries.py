@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import InputError, UsageError, unknown_name
 from vlmprobe.resources import queries_folder
-from vlmprobe.store.rows import fetch, fetch_as
+from vlmprobe.store.rows import fetch, fetch_arrow, fetch_as
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import pyarrow as pa
     from sqlalchemy import Connection
 
     from vlmprobe.store.rows import Row
@@ -67,21 +68,34 @@ class Query:
                 raise unknown_name(f"parameter of query {self.name}", name, known)
         return {parameter.name: self._value(parameter, given) for parameter in self.parameters}
 
-    def table(self, connection: Connection, given: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    def fill(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Add the defaults of the parameters that have no value; unlike :meth:`bind`, ``"null"`` stays a text.
+
+        Raises:
+            UsageError: one is unknown or missing.
+        """
+        defaults = self.bind(dict.fromkeys(values, "null"))
+        return {**defaults, **values}
+
+    def table(self, connection: Connection, given: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run it; return its rows as they are, for a table to print."""
-        return fetch(connection, self.sql, self.bind(given or {}))
+        return fetch(connection, self.sql, self.fill(given or {}))
+
+    def arrow(self, connection: Connection, given: Mapping[str, Any] | None = None) -> pa.Table:
+        """Run it; return its rows as an Arrow table."""
+        return fetch_arrow(connection, self.sql, self.fill(given or {}))
 
     def rows(
         self,
         row_type: type[Row],
         connection: Connection,
-        given: Mapping[str, str],
+        given: Mapping[str, Any],
         *,
         renamed: Mapping[str, str] | None = None,
         **same: Any,
     ) -> list[Row]:
         """Run it; return its rows as dataclasses, see :func:`vlmprobe.store.rows.fetch_as`."""
-        return fetch_as(row_type, connection, self.sql, self.bind(given), renamed=renamed, **same)
+        return fetch_as(row_type, connection, self.sql, self.fill(given), renamed=renamed, **same)
 
     def _value(self, parameter: Parameter, given: Mapping[str, str]) -> Any:
         text = given.get(parameter.name, parameter.default)

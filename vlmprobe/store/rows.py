@@ -1,4 +1,4 @@
-"""Moves rows between Python and the database: Arrow on the way in, dataclasses on the way out.
+"""Moves rows between Python and the database: Arrow on the way in, dataclasses or Arrow on the way out.
 
 Only this module converts between NULL and NaN.
 """
@@ -15,12 +15,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    import pyarrow as pa
     from _typeshed import DataclassInstance
     from sqlalchemy import Connection
 
     from vlmprobe.store.schema import Base
 
-__all__ = ["Row", "chunked", "fetch", "fetch_as", "fetch_column", "fill_nulls", "insert_rows", "none_if_nan"]
+__all__ = [
+    "Row",
+    "chunked",
+    "fetch",
+    "fetch_arrow",
+    "fetch_as",
+    "fetch_column",
+    "fill_nulls",
+    "insert_rows",
+    "none_if_nan",
+]
 
 Row = TypeVar("Row", bound="DataclassInstance")
 
@@ -98,17 +109,32 @@ def fetch(
     connection: Connection, sql: str, parameters: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     """Run one SELECT with ``$name`` parameters; return its rows as dictionaries, without conversion."""
+    rows: list[dict[str, Any]] = _run(connection, sql, parameters, _read)
+    return rows
+
+
+def fetch_arrow(connection: Connection, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+    """Run one SELECT with ``$name`` parameters; return its rows as an Arrow table."""
+    return _run(connection, sql, parameters, lambda cursor: cursor.to_arrow_table())
+
+
+def _run(
+    connection: Connection,
+    sql: str,
+    parameters: Mapping[str, Any] | None,
+    read: Callable[[Any], Any],
+) -> Any:
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101 - an open connection has one
     given = dict(parameters or {})
     literals = {name: _literal(value) for name, value in given.items()}
     if not literals or None in literals.values():
-        return _read(driver.execute(sql, given))
+        return read(driver.execute(sql, given))
     # A bound parameter makes DuckDB import pandas to check its type, which takes longer than any query here.
     driver.execute(f"PREPARE {_STATEMENT} AS {sql}")
     try:
         assigned = ", ".join(f'"{name}" := {literal}' for name, literal in literals.items())
-        return _read(driver.execute(f"EXECUTE {_STATEMENT}({assigned})"))
+        return read(driver.execute(f"EXECUTE {_STATEMENT}({assigned})"))
     finally:
         driver.execute(f"DEALLOCATE {_STATEMENT}")
 

@@ -10,6 +10,7 @@ from sqlalchemy import insert, select, update
 from vlmprobe.pairs import PUBLISHED, is_under
 from vlmprobe.store.identity import new_run_id, utc_now
 from vlmprobe.store.lease import check_foreign_lease, describe_self
+from vlmprobe.store.queries import load_query
 from vlmprobe.store.rows import fetch_as, fetch_column
 from vlmprobe.store.schema import RunRow
 
@@ -34,6 +35,7 @@ __all__ = [
     "list_runs",
     "open_run",
     "renew_lease",
+    "run_name",
     "set_config",
     "set_mlflow_run",
     "set_status",
@@ -59,6 +61,12 @@ class RunPlan:
     dtype: str
     device: str
     config: dict[str, Any] = field(default_factory=dict)
+
+
+def run_name(family: str, scale: str, template: str) -> str:
+    """Return what a run is called: ``qwen25 @ 80k``, plus ``(yes-no)`` under another template."""
+    own = is_under(template, PUBLISHED.name)
+    return f"{family} @ {scale}{'' if own else f' ({template})'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +96,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The name in tables and MLflow: ``qwen25 @ 80k``, plus ``(yes-no)`` under another template."""
-        own = is_under(self.template, PUBLISHED.name)
-        return f"{self.family} @ {self.scale}{'' if own else f' ({self.template})'}"
+        """The name in tables and MLflow; see :func:`run_name`."""
+        return run_name(self.family, self.scale, self.template)
 
     @property
     def batch_size(self) -> int | None:
@@ -251,26 +258,8 @@ class ListedRun:
 
 def list_runs(connection: Connection) -> list[ListedRun]:
     """Return every run with its counts, oldest first."""
-    return fetch_as(
-        ListedRun,
-        connection,
-        """
-        SELECT runs.run_id, runs.family, runs.scale, datasets.name AS dataset, runs.template, runs.status,
-            coalesce(answered.n, 0) AS pairs, coalesce(failed.n, 0) AS failed,
-            runs.n_layers AS layers, runs.dtype, runs.device, runs.checkpoint, runs.created_at
-        FROM runs
-        INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
-        LEFT JOIN (SELECT run_id, count(DISTINCT pair_id) AS n FROM predictions GROUP BY run_id) AS answered
-            ON runs.run_id = answered.run_id
-        LEFT JOIN (
-            SELECT failures.run_id, count(DISTINCT failures.pair_id) AS n FROM failures
-            ANTI JOIN predictions
-                ON failures.run_id = predictions.run_id AND failures.pair_id = predictions.pair_id
-            GROUP BY failures.run_id
-        ) AS failed ON runs.run_id = failed.run_id
-        ORDER BY runs.created_at, runs.run_id
-        """,
-    )
+    renamed = {"n_pairs": "pairs", "n_failed": "failed", "n_layers": "layers"}
+    return load_query("runs/listed").rows(ListedRun, connection, {}, renamed=renamed)
 
 
 def complete_runs(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vlmprobe.study.study import Study
     from vlmprobe.workspace import Console
 
-__all__ = ["PlotOptions", "draw_report", "plan_plots"]
+__all__ = ["PlotOptions", "draw_report", "plan_plots", "project_layers"]
 
 _COMPONENTS = 3
 #: Memory for projecting a layer, in copies of its states.
@@ -57,15 +57,17 @@ def plan_plots(
         folder: the ``plots`` folder.
         options: format, resolution, variants, and whether each scale has a y range of its own.
     """
-    clouds = {run.scale: _clouds(run, layers[run.run_id], arrays[run.run_id], options) for run in study.runs}
+    clouds = {
+        run.scale: project_layers(run, layers[run.run_id], arrays[run.run_id], options.variants)
+        for run in study.runs
+    }
     jobs: list[Job] = []
-    axes = {"axes": study.axes}
 
     def plan(view: View, **places: str) -> None:
         for exhibit in EXHIBITS:
-            if exhibit.places == places.keys() and (arguments := exhibit.data(view)):
+            if exhibit.places == places.keys() and (arguments := exhibit.arguments(view)):
                 path = folder / f"{exhibit.file.format(**places)}.{options.file_format}"
-                jobs.append(Job(exhibit.function, arguments | axes, path, options.file_format, options.dpi))
+                jobs.append(Job(exhibit.function, arguments, path, options.file_format, options.dpi))
 
     plan(View(study))
     for variant in options.variants:
@@ -79,11 +81,11 @@ def plan_plots(
     return jobs
 
 
-def _clouds(
-    run: Run, layers: Sequence[int], arrays: RunArrays, options: PlotOptions
+def project_layers(
+    run: Run, layers: Sequence[int], arrays: RunArrays, variants: Sequence[str]
 ) -> dict[int, dict[Subset, Clouds]]:
-    """Project the states and deltas of some layers, which are read once for all subsets."""
-    subsets = list(dict.fromkeys(VARIANTS[name][0] for name in options.variants))
+    """Project the states and deltas of some layers, which are read once for all subsets of the variants."""
+    subsets = list(dict.fromkeys(VARIANTS[name][0] for name in variants))
 
     def project(layer: int) -> dict[Subset, Clouds]:
         states = arrays.layer(layer)
@@ -135,9 +137,8 @@ def draw_report(
         heading, prefix = (family, f"{family}_") if of_family and len(families) > 1 else ("", "")
         for exhibit in EXHIBITS:
             for shown in exhibit.report if bool(exhibit.places) is of_family else ():
-                if arguments := exhibit.data(View(study, shown.variant)):
+                if arguments := exhibit.arguments(View(study, shown.variant)):
                     name = f"{prefix}{shown.name}"
-                    arguments |= {"axes": study.axes}
                     jobs.append(Job(exhibit.function, arguments, folder / f"{name}.png"))
                     figures.append((shown, name, heading))
     with console.track("figures", len(jobs)) as advance:

@@ -110,9 +110,23 @@ class Exhibit:
     """Under ``plots/``, without its ending; what stands in braces says of what there is one each."""
     function: Callable[..., Figure]
     data: Callable[[View], Arguments]
-    """The function's arguments; empty where there is not one number to show."""
+    """The function's arguments, but for the axes; empty where there is not one number to show."""
     shows: tuple[Entry, ...]
     report: tuple[InReport, ...] = ()
+
+    def arguments(self, view: View) -> Arguments:
+        """Return the function's arguments; empty where there is not one number to show."""
+        found = self.data(view)
+        return found | {"axes": view.study.axes} if found else {}
+
+    @property
+    def name(self) -> str:
+        """What it is called in Python: its folder, or the file's stem where a folder holds different figures.
+
+        A figure across scales and that of one scale share a name; ``places`` tells them apart.
+        """
+        folder, _, stem = self.file.rpartition("/")
+        return folder.rpartition("/")[2] if "scale" in self.places else stem
 
     @property
     def places(self) -> set[str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
 
-__all__ = ["Chosen", "LayerChoice", "Selection", "choose_layers", "newest_of_each_scale"]
+__all__ = ["Chosen", "LayerChoice", "Selection", "choose_layers", "newest_of_each_scale", "no_metrics"]
 
 #: Layers to show: their numbers, all of them, or (None) five spread evenly over the depth.
 LayerChoice: TypeAlias = "Sequence[int] | Literal['all'] | None"
@@ -72,7 +72,7 @@ class Selection:
                 dataset_id=dataset_id,
                 templates=templates,
             )
-            everything = list_runs(connection)
+            everything = [] if runs else list_runs(connection)
         if runs:
             return runs
         if not everything:
@@ -100,6 +100,20 @@ class Selection:
         for line in notes:
             workspace.console.say(line)
         return Chosen(tuple(runs), tuple(notes), tuple(everything))
+
+    def newest_run(self, workspace: Workspace, template: str) -> Run:
+        """Return the newest complete run of the one scale that matches, with or without metrics.
+
+        Raises:
+            UsageError: no run matches, or several scales or datasets do; the message lists them. Or there is no such
+                template.
+            InputError: there is no such dataset.
+        """
+        found, _ = of_template(self.complete_runs(workspace), template)
+        if len(names := list(dict.fromkeys(run.name for run in found))) > 1:
+            raise UsageError(f"several scales match: {', '.join(names)}; choose one")
+        _check(found)
+        return found[-1]
 
 
 def dataset_of(database: Database, data: Path | None, max_per_category: int) -> str | None:
@@ -138,11 +152,14 @@ def newest_of_each_scale(database: Database, found: Sequence[Run]) -> tuple[list
     groups = {name: list(group) for name, group in groupby(found, key=lambda run: run.name)}
     chosen = {name: run for name, group in groups.items() for run in group if run.run_id in analyzed}
     if missing := [group[-1] for name, group in groups.items() if name not in chosen]:
-        families = " ".join(dict.fromkeys(run.family for run in missing))
-        raise UsageError(
-            f"{', '.join(run.name for run in missing)}: no metrics yet; run 'vlmprobe analyze {families}' first"
-        )
+        raise no_metrics([run.name for run in missing], [run.family for run in missing])
     return list(chosen.values()), _notes(chosen, groups)
+
+
+def no_metrics(names: Sequence[str], families: Sequence[str]) -> UsageError:
+    """Build the error for runs that have not been analyzed."""
+    command = f"vlmprobe analyze {' '.join(dict.fromkeys(families))}"
+    return UsageError(f"{', '.join(names)}: no metrics yet; run '{command}' first")
 
 
 def _notes(chosen: Mapping[str, Run], groups: Mapping[str, Sequence[Run]]) -> list[str]:

@@ -1,0 +1,31 @@
+-- question: Which runs are there, on what, from which checkpoint, and how many pairs did each answer?
+-- grain: one row per run
+-- param run_id text = null: only this run
+-- param family text = null: only this family
+-- param scale text = null: only this scale
+-- param dataset text = null: only on this dataset (its name)
+-- param template text = null: only under this question template
+-- param status text = null: only with this status (complete, running, interrupted, failed, created)
+SELECT
+    runs.run_id, runs.family, runs.scale, datasets.name AS dataset, runs.template, runs.status,
+    coalesce(answered.n, 0) AS n_pairs, coalesce(failed.n, 0) AS n_failed, runs.n_layers, runs.dim,
+    runs.dtype, runs.device, runs.checkpoint, runs.samples_seen, runs.global_steps, runs.dataset_id,
+    runs.provenance, runs.created_at
+FROM runs
+INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
+LEFT JOIN (SELECT run_id, count(DISTINCT pair_id) AS n FROM predictions GROUP BY run_id) AS answered
+    ON runs.run_id = answered.run_id
+LEFT JOIN (
+    SELECT failures.run_id, count(DISTINCT failures.pair_id) AS n
+    FROM failures
+    LEFT JOIN predictions ON failures.run_id = predictions.run_id AND failures.pair_id = predictions.pair_id
+    WHERE predictions.pair_id IS NULL
+    GROUP BY failures.run_id
+) AS failed ON runs.run_id = failed.run_id
+WHERE ($run_id IS NULL OR runs.run_id = $run_id)
+    AND ($family IS NULL OR runs.family = $family)
+    AND ($scale IS NULL OR runs.scale = $scale)
+    AND ($dataset IS NULL OR datasets.name = $dataset)
+    AND ($template IS NULL OR runs.template = $template)
+    AND ($status IS NULL OR runs.status = $status)
+ORDER BY runs.created_at, runs.run_id

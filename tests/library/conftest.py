@@ -1,0 +1,15 @@
+"""The workspace of a finished study, as a script or a notebook opens it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vlmprobe import Workspace
+
+
+@pytest.fixture(scope="session")
+def workspace(study: Any) -> Workspace:
+    """Return a workspace with two scales of 96 pairs; tests read it and change nothing."""
+    return Workspace.open(study.home, progress=False)
