@@ -40,8 +40,7 @@ class States:
     axes: tuple[str, ...]
     both_correct: npt.NDArray[np.bool_]
     """(n,): whether both answers are right."""
-    axis_set: AxisSet
-    """The dataset's axes, in their order."""
+    _axis_set: AxisSet
 
     @property
     def deltas(self) -> npt.NDArray[np.float64]:
@@ -135,11 +134,11 @@ def axis_directions(states: States, subset: str) -> Directions:
     axes: npt.NDArray[Any] = np.array(states.axes, dtype=object)
     vectors: dict[str, npt.NDArray[np.float64]] = {}
     missing: dict[str, str] = {}
-    for axis in (name for name in map(str, states.axis_set) if name in states.axes):
+    for axis in (name for name in map(str, states._axis_set) if name in states.axes):
         rows = np.flatnonzero((axes == axis) & inside)
         chosen = states.values[rows]
         direction = axis_direction(
-            chosen[:, 0], chosen[:, 1], [states.categories[row] for row in rows], states.axis_set
+            chosen[:, 0], chosen[:, 1], [states.categories[row] for row in rows], states._axis_set
         )
         if direction is not None:
             vectors[axis] = direction
