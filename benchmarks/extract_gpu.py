@@ -26,7 +26,7 @@ from timing import describe, matrix_rate, median_seconds, profile_by_class, tabl
 from vlmprobe.demo.benchmark import build_benchmark
 from vlmprobe.families import ModelOptions
 from vlmprobe.families.worker.engine import decoding
-from vlmprobe.pairs.ready_made import ReadyMadeForm
+from vlmprobe.pairs.readers.ready_made import ReadyMadeForm
 from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def end_to_end(
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        checkpoint, data = folder / "checkpoint", folder / "pairs.tsv"
+        checkpoint, data = folder / "checkpoint", folder / "pairs.tables.delimited"
         if shape == "tiny":
             checkpoint, data = (
                 BUNDLED,

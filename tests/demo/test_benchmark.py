@@ -17,7 +17,7 @@ from PIL import Image
 from vlmprobe.demo import BenchmarkFiles, benchmark_rows, build_benchmark, keeps_margin, relation, render
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs.axes import CATEGORIES, Axis
-from vlmprobe.pairs.embspatial import objects_in_question
+from vlmprobe.pairs.readers.embspatial import objects_in_question
 
 if TYPE_CHECKING:
     from pathlib import Path

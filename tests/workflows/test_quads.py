@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vlmprobe.pairs.ready_made import ReadyMadeForm
+from vlmprobe.pairs.readers.ready_made import ReadyMadeForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from vlmprobe.errors import ImageError, InputError, UsageError
 from vlmprobe.pairs.axes import CATEGORIES
-from vlmprobe.pairs.embspatial import EmbSpatialForm
 from vlmprobe.pairs.images import decode_base64, decode_image
 from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, get_template, is_under
+from vlmprobe.pairs.readers.embspatial import EmbSpatialForm
+from vlmprobe.pairs.readers.ready_made import ReadyMadeForm
 from vlmprobe.pairs.reading import Reading
-from vlmprobe.pairs.ready_made import ReadyMadeForm
 from vlmprobe.pairs.sampling import sample_pairs
-from vlmprobe.pairs.tsv import TsvReader, parse_row
+from vlmprobe.pairs.tables.delimited import TsvReader, parse_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import ImageError
-from vlmprobe.pairs.embspatial import PANDAS_NA
 from vlmprobe.pairs.forms import RowRejectedError
 from vlmprobe.pairs.images import decode_base64, decode_image, image_facts
+from vlmprobe.pairs.readers.embspatial import PANDAS_NA
 from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vlmprobe.pairs.forms import Draft, Form
-    from vlmprobe.pairs.tsv import Row
+    from vlmprobe.pairs.tables.delimited import Row
 
 __all__ = ["MAX_INDEX", "MAX_QUESTION", "Reading"]
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vlmprobe.pairs import Category, read_dataset
-from vlmprobe.pairs.embspatial import PANDAS_NA, EmbSpatialForm, clean_object, objects_in_question
+from vlmprobe.pairs.readers.embspatial import PANDAS_NA, EmbSpatialForm, clean_object, objects_in_question
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmprobe.pairs import tsv
 from vlmprobe.pairs.swap_pair import RowProblem
-from vlmprobe.pairs.tsv import Row, TsvReader, parse_row
+from vlmprobe.pairs.tables import delimited
+from vlmprobe.pairs.tables.delimited import Row, TsvReader, parse_row
 
 
 def _read(content: bytes) -> list[Row | RowProblem]:
@@ -78,7 +78,7 @@ def test_a_row_with_bad_bytes_in_its_second_line_is_one_problem() -> None:
 
 def test_rows_that_are_too_long_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither one long line nor a long quoted field is held in memory."""
-    monkeypatch.setattr(tsv, "MAX_ROW_BYTES", 16)
+    monkeypatch.setattr(delimited, "MAX_ROW_BYTES", 16)
     rows = _read(b"a\tb\n" + b"x" * 99 + b'\n1\t2\n"y\n' + b"z\t4\n" * 9)
     assert [row.line for row in rows if isinstance(row, RowProblem)] == [2, 4]
     assert [row.line for row in rows if isinstance(row, Row)] == [3, *range(5, 14)]

@@ -1,0 +1,1 @@
+"""The forms of benchmark that can be read: one module each."""

@@ -1,0 +1,1 @@
+"""Files of rows: how they are read, whatever the rows say."""
