@@ -154,8 +154,8 @@ def read_dataset(
     """Read a benchmark file; its content determines which of the readers does it.
 
     Only one row is held at a time. A row that gives no pair becomes a ``RowProblem``, whose ``what`` is one
-    of ``columns``, ``quoting``, ``encoding``, ``json``, ``size`` (the row as text), ``category``, ``group``,
-    ``question``, ``answer``, ``option``, ``objects``, ``box``, ``depth`` (its content), ``index``,
+    of ``columns``, ``quoting``, ``encoding``, ``json``, ``size`` (the row as text), ``row``, ``category``,
+    ``group``, ``question``, ``answer``, ``option``, ``objects``, ``box``, ``depth`` (its content), ``index``,
     ``duplicate index`` or ``image``. Of rows with the same index the first that gives a pair keeps it.
 
     Args:

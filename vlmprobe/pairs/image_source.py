@@ -6,22 +6,19 @@ their tables in ``vlmprobe.pairs.tables``; a reader may have one of its own, whi
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from vlmprobe.errors import ImageError, InputError
-from vlmprobe.pairs.images import decode_base64
+from vlmprobe.pairs.cells import inline_image
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MAX_IMAGE_BYTES", "HeldImage", "ImageFile", "ImageSource", "inline_image", "named_file"]
+__all__ = ["MAX_IMAGE_BYTES", "HeldImage", "ImageFile", "ImageSource"]
 
 #: A larger image file is refused instead of filling the memory.
 MAX_IMAGE_BYTES = 256 * 2**20
-
-_DATA_URL = re.compile(r"\s*data:", re.IGNORECASE)
 
 
 class ImageSource(Protocol):
@@ -54,18 +51,19 @@ class ImageFile:
             ImageError: it is no plain file, is larger than ``MAX_IMAGE_BYTES``, or its name cannot be one.
             InputError: it is gone or cannot be read.
         """
+        # The file system allows bytes that are not UTF-8; a message is text.
+        name = str(self.file).encode(errors="backslashreplace").decode()[:500]
         try:
             size = self.file.stat().st_size
             if not self.file.is_file():
                 # A pipe or a device may never end.
-                raise ImageError(f"{self.file} is not a file")
+                raise ImageError(f"{name} is not a file")
             if size > MAX_IMAGE_BYTES:
-                raise ImageError(f"{self.file} is larger than {MAX_IMAGE_BYTES // 2**20} MiB")
+                raise ImageError(f"{name} is larger than {MAX_IMAGE_BYTES // 2**20} MiB")
             return self.file.read_bytes()
         except OSError as error:
-            name = str(self.file).encode(errors="backslashreplace").decode()
             raise InputError(
-                f"cannot read image {name[:500]}: {error.strerror or error}; check the path of the image"
+                f"cannot read image {name}: {error.strerror or error}; check the path of the image"
             ) from None
         except ValueError as error:  # a NUL character, for example
             raise ImageError(f"not the name of a file ({error})") from None
@@ -88,33 +86,3 @@ class HeldImage:
             ImageError: the cell holds none.
         """
         return inline_image(self.cell)
-
-
-def named_file(cell: object) -> str | None:
-    """Return the path in a cell that names an image file; None if the cell should hold the image itself.
-
-    A text with a dot is a path, since base64 has no dot; ``./photo`` names a file without an ending. Data URLs
-    are no paths. Of ``{bytes, path}`` the path counts where there are no bytes.
-    """
-    if isinstance(cell, dict):
-        path = cell.get("path")
-        return path if cell.get("bytes") is None and isinstance(path, str) and path else None
-    if isinstance(cell, str) and "." in cell and not _DATA_URL.match(cell):
-        return cell.strip()
-    return None
-
-
-def inline_image(cell: object) -> bytes:
-    """Return the image that a cell holds: bytes, base64 text, a data URL, or one of these as ``{bytes, path}``.
-
-    Raises:
-        ImageError: it holds none.
-    """
-    held = cell.get("bytes") if isinstance(cell, dict) else cell
-    if isinstance(held, bytes) and held:
-        return held
-    if held is None or held in (b"", ""):
-        raise ImageError("empty")
-    if not isinstance(held, str):
-        raise ImageError(f"a {type(held).__name__}; use a path, base64, bytes or {{bytes, path}}")
-    return decode_base64(held)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from vlmprobe.pairs.cells import kind_of, named_file
 from vlmprobe.pairs.forms import RowRejectedError
-from vlmprobe.pairs.image_source import ImageFile, named_file
+from vlmprobe.pairs.image_source import ImageFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,7 +60,7 @@ class Row:
         if isinstance(cell, int) and not isinstance(cell, bool):
             return _digits(cell)
         if not isinstance(cell, str):
-            raise RowRejectedError(what or column, f"a {type(cell).__name__}, not text", column)
+            raise RowRejectedError(what or column, f"{kind_of(cell)}, not text", column)
         if "\0" in cell:
             raise RowRejectedError("encoding", "a NUL character", column)
         try:
