@@ -26,7 +26,7 @@ from timing import describe, matrix_rate, median_seconds, profile_by_class, tabl
 from vlmprobe.demo.benchmark import build_benchmark
 from vlmprobe.families import ModelOptions
 from vlmprobe.families.worker.engine import decoding
-from vlmprobe.pairs.ready_made import ReadyMadeForm
+from vlmprobe.pairs.readers.ready_made import ReadyMadeReader
 from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def write_tsv(path: Path, n_pairs: int) -> None:
     """Write a benchmark in the ready-made form, a JPEG of its own for each pair."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, delimiter="\t")
-        writer.writerow(ReadyMadeForm.columns)
+        writer.writerow(ReadyMadeReader.columns)
         for number, item in enumerate(pairs_of(n_pairs)):
             buffer = io.BytesIO()
             item.image.save(buffer, "JPEG", quality=90)

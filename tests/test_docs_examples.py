@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from vlmprobe.analysis import layer_metrics
@@ -158,6 +159,26 @@ def test_the_example_rows_give_the_questions_shown(tmp_path: Path) -> None:
         "Is the lamp above or below the desk? Answer with only one word.",
         "Is the desk above or below the lamp? Answer with only one word.",
     ]
+
+
+def test_the_examples_of_the_generic_form_give_the_same_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JSONL, CSV and the Python that writes parquet, as docs/data.md shows them."""
+    text = TEXTS["docs/data.md"].partition("## The generic form")[2].partition("\n## ")[0]
+    monkeypatch.chdir(tmp_path)
+    Path("images").mkdir()
+    Image.new("RGB", (640, 480)).save("images/kitchen.png")
+    for kind in ("jsonl", "csv"):
+        Path(f"bench.{kind}").write_text(_blocks(text, kind)[0], encoding="utf-8")
+    exec(_blocks(text, "python")[0], {})  # noqa: S102
+    read = [read_dataset(f"bench.{kind}") for kind in ("jsonl", "csv", "parquet")]
+    assert [dataset.problems for dataset in read] == [(), (), ()]
+    asked = [
+        [(pair.pair_id, pair.orig.text, pair.image_sha256) for pair in dataset.pairs] for dataset in read
+    ]
+    assert asked[0] == asked[1] == asked[2]
+    assert [link_quads(dataset).perspectives for dataset in read] == [{"1": "consistent"}] * 3
 
 
 def test_the_templates_ask_as_shown() -> None:

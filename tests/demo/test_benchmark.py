@@ -17,7 +17,7 @@ from PIL import Image
 from vlmprobe.demo import BenchmarkFiles, benchmark_rows, build_benchmark, keeps_margin, relation, render
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs.axes import DISTANCE, SPACE
-from vlmprobe.pairs.embspatial import objects_in_question
+from vlmprobe.pairs.readers.embspatial import objects_in_question
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def test_the_category_of_a_row_is_what_its_scene_shows() -> None:
     for row in ROWS:
         assert relation(row.subject, row.reference, row.category.axis) is row.category
         assert {row.subject, row.reference} == set(row.scene.main_pair)
-        assert all(keeps_margin(row.subject, row.reference, axis) for axis in SPACE.axes)
+        assert all(keeps_margin(row.subject, row.reference, axis) for axis in SPACE)
 
 
 @pytest.mark.parametrize(("share", "n_counter"), [(0.5, 20), (0.0, 0), (1.0, 40), (0.1, 4), (0.29, 12)])

@@ -163,6 +163,13 @@ def _read_tsv(content: bytes, folder: Path) -> object:
     return dataset
 
 
+def _read_generic(content: bytes, folder: Path) -> object:
+    if not (folder / "photo.png").exists():
+        (folder / "photo.png").write_bytes(image())
+    dataset = _read_tsv(content, folder)
+    return link_quads(dataset), [pair.image_source.read() for pair in reversed(dataset.pairs)]
+
+
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | hostile_text,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(hostile_text, inner, max_size=4),
@@ -204,6 +211,80 @@ def _parquet() -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([_BOX_ROWS[0], {**_BOX_ROWS[0], "question_id": "q1"}]), buffer)
     return buffer.getvalue()
+
+
+def _generic_row(place: int = 0, **changed: object) -> dict[str, object]:
+    row: dict[str, object] = {
+        "image": image_base64(),
+        "subject": "cup",
+        "reference": "book",
+        "category": "far",
+    }
+    row |= {
+        "index": str(place),
+        "question_id": "q",
+        "subject_box": [1, 2, 3, 4],
+        "reference_box": [1, 6, 2, 2],
+    }
+    return {**row, "subject_depth": 2.5, "reference_depth": 1, **changed}
+
+
+#: Cells of the generic form, of which some are anything.
+_GENERIC_ROWS = st.lists(
+    st.dictionaries(
+        st.sampled_from([*_generic_row(), "id"]),
+        _JSON
+        | st.sampled_from(["photo.png", "../photo.png", {"path": "photo.png"}, {"bytes": None}, [1] * 4, 3]),
+        max_size=3,
+    ),
+    min_size=1,
+    max_size=4,
+).map(lambda listed: [_generic_row(place, **changed) for place, changed in enumerate(listed)])
+
+
+def _json_lines(rows: list[dict[str, object]]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def _json(rows: list[dict[str, object]]) -> bytes:
+    return json.dumps(rows, indent=1).encode()
+
+
+def _csv(rows: list[dict[str, object]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_generic_row())
+    for row in rows:
+        cells = (row.get(column) for column in _generic_row())
+        writer.writerow([json.dumps(cell) if isinstance(cell, list | dict) else cell for cell in cells])
+    return text.getvalue().encode("utf-8", "surrogatepass")
+
+
+def _generic_parquet(rows: list[dict[str, object]]) -> bytes:
+    """Write each column as what its cells have in common, or as JSON text where they have nothing."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def column(name: str) -> Any:
+        cells = [row.get(name) for row in rows]
+        with suppress(pa.ArrowException, ValueError, OverflowError, TypeError):
+            return pa.array(cells)
+        return pa.array([json.dumps(cell).encode() for cell in cells]).view(pa.string())
+
+    buffer = io.BytesIO()
+    with suppress(pa.ArrowException):  # a kind of cell that parquet does not have
+        pq.write_table(pa.table({name: column(name) for name in rows[0]}), buffer, row_group_size=2)
+    return buffer.getvalue()
+
+
+_WHOLE = [_generic_row(0), _generic_row(1, image="photo.png"), _generic_row(2, category="near")]
+
+
+@cache
+def _image_parquet() -> bytes:
+    return _generic_parquet(
+        [_generic_row(place, image={"bytes": image(), "path": "x"}) for place in range(5)]
+    )
 
 
 _CATALOGUE = b"""
@@ -788,6 +869,24 @@ READERS = (
         ),
         _read_tsv,
         12,
+    ),
+    Reader(
+        "JSONL and JSON, generic form",
+        _GENERIC_ROWS.map(_json_lines) | _GENERIC_ROWS.map(_json),
+        _read_generic,
+        5,
+    ),
+    Reader("CSV, generic form", _GENERIC_ROWS.map(_csv), _read_generic, 4),
+    Reader("parquet, generic form", _GENERIC_ROWS.map(_generic_parquet), _read_generic, 3),
+    Reader(
+        "JSONL, damaged bytes",
+        seeds.map(lambda seed: damaged((_json_lines, _json)[seed % 2](_WHOLE), seed)),
+        _read_generic,
+        5,
+    ),
+    Reader("CSV, damaged bytes", seeds.map(lambda seed: damaged(_csv(_WHOLE), seed)), _read_generic, 3),
+    Reader(
+        "parquet, damaged bytes", seeds.map(lambda seed: damaged(_image_parquet(), seed)), _read_generic, 4
     ),
     Reader("boxes, odd JSON", _ODD_ROWS.map(lambda rows: json.dumps(rows).encode()), _read_boxes, 6),
     Reader(

@@ -23,7 +23,7 @@ from vlmprobe.families.worker.faults import ModelFault
 from vlmprobe.families.worker.loading.weights import check_weights
 from vlmprobe.interop.read_arrays import read_vectors
 from vlmprobe.pairs import decode_image, read_boxes, read_dataset
-from vlmprobe.pairs.embspatial import objects_in_question
+from vlmprobe.pairs.readers.embspatial import objects_in_question
 from vlmprobe.safe_names import file_part, safe_name
 from vlmprobe.settings import Settings
 from vlmprobe.store.shards import read_header, read_layer

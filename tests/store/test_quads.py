@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vlmprobe.errors import UsageError
-from vlmprobe.pairs import QuadLink, QuadSet, Question, SwapPair
+from vlmprobe.pairs import HeldImage, QuadLink, QuadSet, Question, SwapPair
 from vlmprobe.pairs.axes import ABOVE, BELOW
 from vlmprobe.store.datasets import register_quads
 
@@ -29,7 +29,7 @@ PARTNER = SwapPair(
     image_width=100,
     image_height=100,
     line=2,
-    span=(0, 1),
+    image_source=HeldImage(b""),
     origin="quad",
 )
 QUADS = QuadSet(

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from vlmprobe.errors import LeaseHeldError
-from vlmprobe.pairs import SPACE, Dataset, Question, RowProblem, SwapPair
+from vlmprobe.pairs import SPACE, Dataset, HeldImage, Question, RowProblem, SwapPair
 from vlmprobe.pairs.axes import LEFT, RIGHT
 from vlmprobe.store import runs
 from vlmprobe.store.datasets import register_dataset
@@ -38,7 +38,7 @@ PLAN = RunPlan(
 def _pair(pair_id: str) -> SwapPair:
     orig = Question("Is the cup to the left or right of the book?", LEFT, RIGHT)
     swap = Question("Is the book to the left or right of the cup?", RIGHT, LEFT)
-    return SwapPair(pair_id, LEFT, "cup", "book", orig, swap, "ab" * 32, 640, 480, 2, (10, 20))
+    return SwapPair(pair_id, LEFT, "cup", "book", orig, swap, "ab" * 32, 640, 480, 2, HeldImage(b""))
 
 
 @pytest.fixture
@@ -56,7 +56,6 @@ def dataset() -> Dataset:
         n_rows=3,
         n_made={LEFT: 2},
         options={"max_per_category": 200},
-        image_field=4,
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vlmprobe.pairs.ready_made import ReadyMadeForm
+from vlmprobe.pairs.readers.ready_made import ReadyMadeReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,7 +182,7 @@ def _ready_made(data: Path, out: Path) -> Path:
     opposite = {"far": "close", "close": "far", "above": "below"}
     opposite |= {"below": "above", "left": "right", "right": "left"}
     with data.open(newline="") as source, out.open("w", newline="") as target:
-        writer = csv.DictWriter(target, ReadyMadeForm.columns, delimiter="\t")
+        writer = csv.DictWriter(target, ReadyMadeReader.columns, delimiter="\t")
         writer.writeheader()
         for row in csv.DictReader(source, delimiter="\t"):
             category = {"under": "below"}.get(row["category"], row["category"])

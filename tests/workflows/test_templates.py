@@ -222,10 +222,10 @@ def test_an_unknown_template_to_look_at_lists_those_there_are(panel: Any, ask: A
 
 def test_a_file_that_spells_its_questions_out_has_no_other_template(ask: Any, tmp_path: Path) -> None:
     """Told before a model is loaded."""
-    from vlmprobe.pairs.ready_made import ReadyMadeForm
+    from vlmprobe.pairs.readers.ready_made import ReadyMadeReader
 
     data = tmp_path / "ready.tsv"
-    data.write_text("\t".join(ReadyMadeForm.columns) + "\n" + "\t".join(_ready_made_row(tmp_path)) + "\n")
+    data.write_text("\t".join(ReadyMadeReader.columns) + "\n" + "\t".join(_ready_made_row(tmp_path)) + "\n")
     ran = ask(tmp_path / "home", "extract", "tiny", "--scale", "2m", "--data", data, "--templates", "all")
     assert ran.code == 2
     assert "contains its own questions (ready-made form)" in ran.errors[0]

@@ -34,7 +34,13 @@ def _group() -> None:
 def check(
     workspace: Workspace,
     *,
-    file: Annotated[Path, typer.Argument(help="TSV in EmbSpatial-Bench or ready-made form.", metavar="FILE")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="TSV in EmbSpatial-Bench or ready-made form, or generic JSONL, CSV or parquet.",
+            metavar="FILE",
+        ),
+    ],
     max_per_category: MaxPerCategory = 200,
     output: Output,
 ) -> None:

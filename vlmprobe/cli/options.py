@@ -56,7 +56,12 @@ def folder_to_make(path: Path | None) -> Path | None:
 
 
 BenchmarkData = Annotated[
-    Path, typer.Option("--data", help="TSV in EmbSpatial-Bench or ready-made form.", metavar="FILE")
+    Path,
+    typer.Option(
+        "--data",
+        help="TSV in EmbSpatial-Bench or ready-made form, or generic JSONL, CSV or parquet.",
+        metavar="FILE",
+    ),
 ]
 MaxPerCategory = Annotated[
     int,

@@ -41,7 +41,7 @@ class ExtractOptions:
     templates: tuple[str, ...] = (PUBLISHED.name,)
     """Question templates; each gets its own run, in this order."""
     boxes: str | None = None
-    """A file of object boxes, or a hub dataset's id."""
+    """A file of object boxes, or a hub dataset's id; it goes before boxes in the data itself."""
     axes: AxisSet = SPACE
     """What the dataset's categories may be."""
     max_per_category: int = 200
@@ -123,9 +123,9 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
     for line in _dataset_lines(dataset):
         console.say(line)
     quads = None
-    if wanted.boxes is not None:
-        quads = link_quads(dataset, read_boxes(wanted.boxes))
-        for line in _quad_lines(quads):
+    if wanted.boxes is not None or dataset.has_boxes:
+        quads = link_quads(dataset, None if wanted.boxes is None else read_boxes(wanted.boxes))
+        for line in _quad_lines(quads, dataset.unit):
             console.say(line)
     if spec.environment is not None:
         spec.environment.check(spec.family)
@@ -235,13 +235,13 @@ def _plan(
     )
 
 
-def _quad_lines(quads: QuadSet) -> list[str]:
+def _quad_lines(quads: QuadSet, unit: str) -> list[str]:
     lines = ["boxes: " + ", ".join(f"{count} {what}" for what, count in quads.counts.items())]
     if quads.problems:
         first = quads.problems[0]
         lines.append(
             f"the boxes do not match {len(quads.problems)} rows; the first is "
-            f"line {first.line}: {first.what}: {first.why}"
+            f"{unit} {first.line}: {first.what}: {first.why}"
         )
     return lines
 
@@ -251,7 +251,7 @@ def _dataset_lines(dataset: Dataset) -> list[str]:
     if dataset.problems:
         first = dataset.problems[0]
         lines.append(
-            f"{len(dataset.problems)} rows give no pair (line {first.line}: {first.what}: {first.why}); "
+            f"{len(dataset.problems)} rows give no pair ({dataset.unit} {first.line}: {first.what}: {first.why}); "
             f"list them with 'vlmprobe data check {dataset.path}'"
         )
     return lines
@@ -268,9 +268,10 @@ def resume_line(run: Run, done: int, total: int, adopted: int) -> str:
     return f"{run.name}: resuming run {run.run_id}: {done} of {total} pairs reused{found}"
 
 
-def changed_line(earlier: EarlierRun) -> str:
-    """Explain how to resume a run that began before the file's content changed."""
+def changed_line(earlier: EarlierRun, dataset: Dataset) -> str:
+    """Explain how to resume a run that began before the file's content, or an image that it names, changed."""
+    images, it = (", or an image that it names,", "it") if dataset.names_images else ("", "the file")
     return (
-        f"{earlier.path} has changed since run {earlier.run_id} began ({earlier.n_pairs} pairs answered), "
-        "so this is a new run; restore the file and rerun the command to resume that one"
+        f"{earlier.path}{images} has changed since run {earlier.run_id} began ({earlier.n_pairs} pairs answered), "
+        f"so this is a new run; restore {it} and rerun the command to resume that one"
     )

@@ -6,6 +6,7 @@ from vlmprobe.pairs.answers import CHECKERS, AnswerCheck, check_answer
 from vlmprobe.pairs.axes import DEPTH, HEIGHT, SPACE, Axis, AxisSet, Category, Side, Subset
 from vlmprobe.pairs.boxes import Box, Boxes, BoxProblem, normalize_name, read_boxes
 from vlmprobe.pairs.dataset import READER_VERSION, Dataset, read_dataset
+from vlmprobe.pairs.image_source import HeldImage, ImageFile, ImageSource
 from vlmprobe.pairs.images import MAX_PIXELS, decode_image
 from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, TEMPLATES, Template, get_template, is_under
 from vlmprobe.pairs.quads import OUTCOMES, PERSPECTIVES, QuadLink, QuadSet, link_quads
@@ -33,6 +34,9 @@ __all__ = [
     "Category",
     "Dataset",
     "DatasetSummary",
+    "HeldImage",
+    "ImageFile",
+    "ImageSource",
     "Origin",
     "ProblemGroup",
     "QuadLink",

@@ -18,7 +18,7 @@ from vlmprobe.pairs.box_sources import raw_rows
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Box", "BoxProblem", "Boxes", "normalize_name", "read_boxes"]
+__all__ = ["Box", "BoxProblem", "Boxes", "normalize_name", "parse_box", "read_boxes"]
 
 _SIDES = ("x", "y", "width", "height")
 #: No image side comes near this; a larger number means damage, and its sums could overflow.
@@ -76,6 +76,18 @@ def normalize_name(name: str) -> str:
     while bare.startswith("the "):
         bare = bare[4:]
     return bare
+
+
+def parse_box(value: object) -> Box:
+    """Read a list of x, y, width and height in pixels.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        return _box(value)
+    except _BadRowError as bad:
+        raise ValueError(str(bad)) from None
 
 
 def read_boxes(source: str | os.PathLike[str]) -> Boxes:

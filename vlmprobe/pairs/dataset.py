@@ -8,26 +8,24 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from vlmprobe.errors import ImageError, InputError, UsageError
 from vlmprobe.pairs.axes import SPACE
-from vlmprobe.pairs.embspatial import EmbSpatialForm
-from vlmprobe.pairs.images import decode_base64, decode_image
+from vlmprobe.pairs.images import decode_image
 from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, get_template, is_under
+from vlmprobe.pairs.readers import find_reader
 from vlmprobe.pairs.reading import Reading
-from vlmprobe.pairs.ready_made import ReadyMadeForm
 from vlmprobe.pairs.sampling import sample_pairs
-from vlmprobe.pairs.tsv import TsvReader, parse_row
+from vlmprobe.pairs.tables import open_table, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
     from PIL.Image import Image
 
     from vlmprobe.pairs.axes import AxisSet, Category
-    from vlmprobe.pairs.forms import Form
     from vlmprobe.pairs.prompts import Template
     from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
 
@@ -39,22 +37,21 @@ READER_VERSION = 1
 #: A file with more rejected rows is not a benchmark, and keeping every problem would fill the memory.
 MAX_PROBLEMS = 100_000
 
-_FORMS: tuple[type[Form], ...] = (EmbSpatialForm, ReadyMadeForm)
-
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The pairs of one file. The images stay in the file and are read on demand."""
+    """The pairs of one file. The images stay where they are and are read on demand."""
 
     path: Path
     name: str
     """The file's name without its ending."""
     form: str
-    """``embspatial`` or ``ready-made``."""
+    """The name of the reader: ``embspatial``, ``ready-made`` or ``generic``."""
     template: str
     """A name in ``TEMPLATES``, or ``as-written`` where the file spells its questions out."""
     dataset_id: str
-    """SHA-256 of the file's content and of the options that affect reading; independent of the template."""
+    """SHA-256 of the file's content, of the images in files of their own that its pairs name, and of the options
+    that affect reading; independent of the template and of where the files are."""
     pairs: tuple[SwapPair, ...]
     """The sampled pairs, in file order."""
     problems: tuple[RowProblem, ...]
@@ -67,10 +64,20 @@ class Dataset:
     """The reading options that decide which pairs there are."""
     axes: AxisSet = field(repr=False)
     """What the categories mean, in the order of all tables."""
-    image_field: int = field(repr=False)
-    """Where the image is in a row's fields, 0-based."""
     made: tuple[SwapPair, ...] = field(default=(), repr=False)
     """All pairs of the file before sampling, in file order, those of ``pairs`` among them."""
+    unit: str = "line"
+    """What ``SwapPair.line`` and ``RowProblem.line`` count: ``line`` or ``row``."""
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether the file itself gives both boxes of a pair."""
+        return any(pair.subject_box is not None and pair.reference_box is not None for pair in self.made)
+
+    @property
+    def names_images(self) -> bool:
+        """Whether images are in files of their own, which can change while the benchmark's file does not."""
+        return any(pair.image_source.file is not None for pair in self.made)
 
     def wording(self, template: str) -> Template | None:
         """Return the template to reword the rows with, or None if they already use it.
@@ -109,23 +116,19 @@ class Dataset:
         )
 
     def image_bytes(self, pair: SwapPair) -> bytes:
-        """Read the encoded image (PNG, JPEG ...) of a pair from the file; safe in threads.
+        """Read the encoded image (PNG, JPEG ...) of a pair; safe in threads.
 
         Raises:
             InputError: the file is gone, or is not the one that was read.
         """
-        offset, length = pair.span
         try:
-            with self.path.open("rb") as file:
-                file.seek(offset)
-                row = file.read(length)
-            content = decode_base64(parse_row(row)[self.image_field])
-        except OSError as error:
-            raise InputError(_unreadable(self.path, error)) from None
-        except (ValueError, IndexError, ImageError):
+            content = pair.image_source.read()
+        except ImageError:
             content = b""
         if hashlib.sha256(content).hexdigest() != pair.image_sha256:
-            where = f"line {pair.line} of {self.path}"
+            where = f"{self.unit} {pair.line} of {self.path}"
+            if pair.image_source.file is not None:
+                where = f"{pair.image_source.file}, the image of {where},"
             raise InputError(f"{where} has changed since it was read; rerun the command")
         return content
 
@@ -140,7 +143,7 @@ class Dataset:
         try:
             return decode_image(content)
         except ImageError as error:
-            raise ImageError(f"{self.path}, line {pair.line}: image: {error}") from None
+            raise ImageError(f"{self.path}, {self.unit} {pair.line}: image: {error}") from None
 
 
 def read_dataset(
@@ -153,15 +156,15 @@ def read_dataset(
     decode: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
-    """Read a benchmark file in either of the two TSV forms; its header determines which one.
+    """Read a benchmark file; its content determines which of the readers does it.
 
     Only one row is held at a time. A row that gives no pair becomes a ``RowProblem``, whose ``what`` is one
-    of ``columns``, ``quoting``, ``encoding``, ``size`` (the row as text), ``category``, ``group``,
-    ``question``, ``answer``, ``option``, ``objects`` (its content), ``index``, ``duplicate index`` or
-    ``image``. Of rows with the same index the first that gives a pair keeps it.
+    of ``columns``, ``quoting``, ``encoding``, ``json``, ``size`` (the row as text), ``row``, ``category``,
+    ``group``, ``question``, ``answer``, ``option``, ``objects``, ``box``, ``depth`` (its content), ``index``,
+    ``duplicate index`` or ``image``. Of rows with the same index the first that gives a pair keeps it.
 
     Args:
-        path: a UTF-8 file with tabs between its fields.
+        path: a TSV, CSV, JSONL, JSON or parquet file.
         max_per_category: keep at most this many pairs of each category; 0 keeps all.
         seed: for the draw of the references and for the sampling, which have a generator each.
         template: what is asked of each row: a name in ``TEMPLATES``. No part of the dataset's id.
@@ -171,7 +174,7 @@ def read_dataset(
         progress: called with the bytes read so far and the bytes of the file, after each row.
 
     Raises:
-        InputError: there is no such file, it is not one of the two forms, no row of it gives a pair, or more than
+        InputError: there is no such file, it is of no known form, no row of it gives a pair, or more than
             ``MAX_PROBLEMS`` rows give none.
         UsageError: ``max_per_category`` is negative, there is no such template, or the file spells its questions out
             and another one is asked for.
@@ -182,22 +185,21 @@ def read_dataset(
     path = Path(path)
     content_hash, n_bytes = _digest(path)
     try:
-        with path.open("rb") as file:
-            reader = _open_reader(path, file)
-            form = _recognise(path, reader.header)
-            reading = Reading(form(seed, axes), reader.header, decode=decode)
-            for row in reader:
+        with open_table(path) as table:
+            reader = find_reader(path, table)(seed, axes)
+            reading = Reading(reader, unit=table.unit, decode=decode)
+            for row in reader.rows(table):
                 reading.add_row(row)
                 if len(reading.problems) > MAX_PROBLEMS:
-                    raise InputError(_too_many(path, reading.problems[0]))
+                    raise InputError(_too_many(path, table.unit, reading.problems[0]))
                 if progress is not None:
-                    progress(reader.position, n_bytes)
+                    progress(table.position, n_bytes)
     except OSError as error:
-        raise InputError(_unreadable(path, error)) from None
+        raise InputError(unreadable(path, error)) from None
     if not reading.pairs:
-        raise InputError(_no_pair(path, reading))
+        raise InputError(_no_pair(path, table.unit, reading))
     made = Counter(pair.category for pair in reading.pairs)
-    options: dict[str, object] = {"form": form.name, "max_per_category": max_per_category, "seed": seed}
+    options: dict[str, object] = {"form": reader.name, "max_per_category": max_per_category, "seed": seed}
     if axes != SPACE:
         options["axes"] = [(axis, *axis.categories) for axis in axes]
     if reading.n_undecodable:
@@ -207,24 +209,24 @@ def read_dataset(
         path=path,
         # Bytes that are not UTF-8 are escaped; the database cannot store them.
         name=os.fsencode(path.stem).decode(errors="backslashreplace"),
-        form=form.name,
-        template=form.template,
-        dataset_id=_dataset_id(content_hash, options),
+        form=reader.name,
+        template=reader.template,
+        dataset_id=_dataset_id(content_hash, options, reading.pairs),
         pairs=sample_pairs(reading.pairs, axes.categories, max_per_category, seed),
         problems=tuple(reading.problems),
         n_rows=reading.n_rows,
         n_made={category: made[category] for category in axes.categories},
         options=options,
         axes=axes,
-        image_field=reader.header.index(form.image_column),
         made=tuple(reading.pairs),
+        unit=table.unit,
     )
     return dataset.under(template)
 
 
 def _digest(path: Path) -> tuple[str, int]:
     if path.is_dir():
-        raise InputError(f"{path} is a folder; use a TSV file")
+        raise InputError(f"{path} is a folder; use a TSV file, or CSV, JSONL or parquet")
     if path.exists() and not path.is_file():
         # A pipe or a device may never end and cannot be read twice.
         raise InputError(f"{path} is a pipe or a device; use a file")
@@ -232,51 +234,33 @@ def _digest(path: Path) -> tuple[str, int]:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
     except OSError as error:
-        raise InputError(_unreadable(path, error)) from None
+        raise InputError(unreadable(path, error)) from None
 
 
-def _dataset_id(content_hash: str, options: Mapping[str, object]) -> str:
+def _dataset_id(content_hash: str, options: Mapping[str, object], pairs: Sequence[SwapPair]) -> str:
     parts = {"content": content_hash, "reader": READER_VERSION, **options}
+    # The file's content covers the images in it, but of those in files of their own only the names.
+    named = [(pair.pair_id, pair.image_sha256) for pair in pairs if pair.image_source.file is not None]
+    if named:
+        parts["images"] = hashlib.sha256(json.dumps(named).encode()).hexdigest()
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _open_reader(path: Path, file: BinaryIO) -> TsvReader:
-    try:
-        return TsvReader(file)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}; use a UTF-8 TSV file") from None
-
-
-def _recognise(path: Path, header: list[str]) -> type[Form]:
-    missing = {form: [column for column in form.columns if column not in header] for form in _FORMS}
-    closest = min(_FORMS, key=lambda form: len(missing[form]))
-    if not missing[closest]:
-        return closest
-    forms = "; ".join(f"{form.name}: {' '.join(form.columns)}" for form in _FORMS)
-    lacking = ", ".join(missing[closest])
-    raise InputError(
-        f"{path}, line 1: the header lacks {lacking} of form {closest.name}; known forms: {forms}"
-    )
-
-
-def _unreadable(path: Path, error: OSError) -> str:
-    return f"cannot read {path}: {error.strerror or error}; check the path of the data"
-
-
-def _too_many(path: Path, first: RowProblem) -> str:
+def _too_many(path: Path, unit: str, first: RowProblem) -> str:
     return (
-        f"{path}: more than {MAX_PROBLEMS} rows give no pair, the first on line {first.line} "
+        f"{path}: more than {MAX_PROBLEMS} rows give no pair, the first on {unit} {first.line} "
         f"({first.what}: {first.why}); use a benchmark file"
     )
 
 
-def _no_pair(path: Path, reading: Reading) -> str:
+def _no_pair(path: Path, unit: str, reading: Reading) -> str:
     if not reading.problems:
-        return f"{path} has a header but no rows; use a file with at least one pair"
+        head = "a header" if unit == "line" else "columns"
+        return f"{path} has {head} but no rows; use a file with at least one pair"
     counts = Counter(problem.what for problem in reading.problems)
     listed = ", ".join(f"{what} {n}" for what, n in counts.most_common())
     first = reading.problems[0]
-    where = f"line {first.line}" + (f", column {first.column}" if first.column else "")
+    where = f"{unit} {first.line}" + (f", column {first.column}" if first.column else "")
     return (
         f"{path}: none of its {reading.n_rows} rows gives a pair (problems: {listed}); "
         f"correct the file, starting with {where}: {first.what}: {first.why}"

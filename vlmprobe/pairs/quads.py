@@ -68,13 +68,14 @@ class QuadSet:
         return replace(self, pairs=tuple(map(get_template(template).reword, self.pairs)))
 
 
-def link_quads(dataset: Dataset, boxes: Boxes) -> QuadSet:
+def link_quads(dataset: Dataset, boxes: Boxes | None = None) -> QuadSet:
     """Link every distance pair made from a file, inside and outside its sample, to its vertical partner.
 
-    A box is looked up by question id and object name. A pair is ``no_objects`` where its form names no
-    objects, ``no_box`` unless both objects have exactly one box, and ``ambiguous`` where the centres' heights
-    differ by less than 5 % of the image's; exactly 5 % is a match. The vertical pair asks about the same
-    subject and reference with the dataset's template: above where the subject's center is the higher one.
+    A box is looked up by question id and object name; where ``boxes`` lacks one of a pair, those count that the
+    pair's own file gives. A pair is ``no_objects`` where its form names no objects, ``no_box`` unless both objects
+    have exactly one box, and ``ambiguous`` where the centres' heights differ by less than 5 % of the image's;
+    exactly 5 % is a match. The vertical pair asks about the same subject and reference with the dataset's template:
+    above where the subject's center is the higher one.
     """
     sampled = {pair.pair_id for pair in dataset.pairs}
     counts = dict.fromkeys(OUTCOMES, 0)
@@ -89,7 +90,7 @@ def link_quads(dataset: Dataset, boxes: Boxes) -> QuadSet:
             continue
         try:
             subject, reference = _objects(pair)
-            subject_box, reference_box = _only_box(pair, subject, boxes), _only_box(pair, reference, boxes)
+            subject_box, reference_box = _both_boxes(pair, subject, reference, boxes)
         except RowRejectedError as rejected:
             counts[rejected.what] += 1
             problems.append(RowProblem(pair.line, rejected.what, rejected.why, rejected.column))
@@ -116,6 +117,21 @@ def _objects(pair: SwapPair) -> tuple[str, str]:
     if pair.subject is None or pair.reference is None:
         raise RowRejectedError("no_objects", "the row has its own questions and names no objects")
     return pair.subject, pair.reference
+
+
+def _both_boxes(pair: SwapPair, subject: str, reference: str, boxes: Boxes | None) -> tuple[Box, Box]:
+    """Return two boxes of one origin: the two might use different pixels."""
+    has_own = pair.subject_box is not None and pair.reference_box is not None
+    try:
+        if boxes is not None:
+            return _only_box(pair, subject, boxes), _only_box(pair, reference, boxes)
+    except RowRejectedError:
+        if not has_own:
+            raise
+    if pair.subject_box is None or pair.reference_box is None:
+        column = "subject_box" if pair.subject_box is None else "reference_box"
+        raise RowRejectedError("no_box", "the row has no box", column)
+    return pair.subject_box, pair.reference_box
 
 
 def _only_box(pair: SwapPair, name: str, boxes: Boxes) -> Box:

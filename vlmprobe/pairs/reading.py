@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import ImageError
-from vlmprobe.pairs.embspatial import PANDAS_NA
-from vlmprobe.pairs.forms import RowRejectedError
-from vlmprobe.pairs.images import decode_base64, decode_image, image_facts
+from vlmprobe.errors import ImageError, InputError
+from vlmprobe.pairs.forms import PANDAS_NA, RowRejectedError
+from vlmprobe.pairs.images import decode_image, image_facts
 from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
-    from vlmprobe.pairs.forms import Draft, Form
-    from vlmprobe.pairs.tsv import Row
+    from vlmprobe.pairs.forms import Draft, Reader
+    from vlmprobe.pairs.image_source import ImageSource
+    from vlmprobe.pairs.tables import Row
 
 __all__ = ["MAX_INDEX", "MAX_QUESTION", "Reading"]
 
@@ -25,14 +25,14 @@ MAX_QUESTION, MAX_INDEX = 10_000, 1_000
 class Reading:
     """The pairs and problems of a file so far."""
 
-    def __init__(self, form: Form, header: list[str], *, decode: bool) -> None:
-        """Start with the header; with ``decode``, also decode every image."""
+    def __init__(self, reader: Reader, *, unit: str = "line", decode: bool) -> None:
+        """Start with the reader of the file; with ``decode``, also decode every image."""
         self.pairs: list[SwapPair] = []
         self.problems: list[RowProblem] = []
         self.n_rows = 0
         self.n_undecodable = 0
-        self._form = form
-        self._places = {column: header.index(column) for column in form.columns}
+        self._reader = reader
+        self._unit = unit
         self._decode = decode
         self._line_of: dict[str, int] = {}
 
@@ -42,27 +42,36 @@ class Reading:
         if isinstance(row, RowProblem):
             self.problems.append(row)
             return
-        cells = {column: row.fields[place] for column, place in self._places.items()}
         try:
-            # Always first, even if the row turns out bad: a form's draws depend on the rows before.
-            draft = self._form.draft(cells)
-            pair = self._complete(draft, cells, row)
+            # Always first, even if the row turns out bad: a reader's draws depend on the rows before.
+            pairs = self._complete_all(tuple(self._reader.drafts(row)), row)
         except RowRejectedError as rejected:
             problem = RowProblem(row.line, rejected.what, rejected.why, rejected.column)
             self.problems.append(problem)
         else:
-            self._line_of[pair.pair_id] = row.line
-            self.pairs.append(pair)
+            self._line_of.update((pair_id, row.line) for pair_id in pairs)
+            self.pairs.extend(pairs.values())
 
-    def _complete(self, draft: Draft, cells: Mapping[str, str], row: Row) -> SwapPair:
-        pair_id = self._free_index(cells["index"].strip())
+    def _complete_all(self, drafts: Iterable[Draft], row: Row) -> dict[str, SwapPair]:
+        pairs: dict[str, SwapPair] = {}
+        for draft in drafts:
+            pair = self._complete(draft, row)
+            if pair.pair_id in pairs:
+                raise RowRejectedError("duplicate index", f"{pair.pair_id[:40]!r} comes twice in this row")
+            pairs[pair.pair_id] = pair
+        if not pairs:
+            raise RowRejectedError("row", f"form {self._reader.name} makes no pair of it")
+        return pairs
+
+    def _complete(self, draft: Draft, row: Row) -> SwapPair:
+        pair_id = self._free_index(draft.index.strip())
         for question in (draft.orig.text, draft.swap.text):
             if len(question) > MAX_QUESTION:
                 why = f"{len(question)} characters, more than the {MAX_QUESTION} a question may have"
                 raise RowRejectedError("question", why)
-        column = self._form.image_column
+        column = self._reader.image_column
         try:
-            content = decode_base64(cells[column])
+            content = _read(draft.image)
             facts = image_facts(content)
         except ImageError as error:
             raise RowRejectedError("image", str(error), column) from None
@@ -79,8 +88,12 @@ class Reading:
             image_width=facts.width,
             image_height=facts.height,
             line=row.line,
-            span=row.span,
-            question_id=cells["question_id"].strip() or None,
+            image_source=draft.image,
+            question_id=draft.question_id,
+            subject_box=draft.subject_box,
+            reference_box=draft.reference_box,
+            subject_depth=draft.subject_depth,
+            reference_depth=draft.reference_depth,
         )
 
     def _check_decodes(self, content: bytes, column: str) -> None:
@@ -100,6 +113,16 @@ class Reading:
                 "index", f"{index[:40]!r}: the ending '/v' is reserved for vertical partners", "index"
             )
         if index in self._line_of:
-            why = f"{index[:40]!r} is already the index of line {self._line_of[index]}"
+            why = f"{index[:40]!r} is already the index of {self._unit} {self._line_of[index]}"
             raise RowRejectedError("duplicate index", why, "index")
         return index
+
+
+def _read(source: ImageSource) -> bytes:
+    try:
+        return source.read()
+    except InputError as error:
+        if source.file is None or isinstance(error, ImageError):
+            raise
+        # An image that is missing costs its row; a benchmark that is missing, everything.
+        raise ImageError(str(error)) from None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vlmprobe.pairs.axes import Answer, Axis, Category
+    from vlmprobe.pairs.boxes import Box
+    from vlmprobe.pairs.image_source import ImageSource
 
 __all__ = ["Origin", "Question", "RowProblem", "SwapPair"]
 
@@ -27,7 +29,7 @@ class Question:
 class SwapPair:
     """Two questions about one image; both are asked, or neither.
 
-    The image itself stays in the file (``span`` says where), so that a long list of pairs is small.
+    The image itself stays where it is (``image_source`` reads it), so that a long list of pairs is small.
     """
 
     pair_id: str
@@ -40,11 +42,17 @@ class SwapPair:
     image_width: int
     image_height: int
     line: int
-    span: tuple[int, int]
-    """Byte offset and length of the row in the file that the pair was read from."""
+    """Of the file that the pair was read from, 1-based; its row where the file has no lines."""
+    image_source: ImageSource
     question_id: str | None = None
     origin: Origin = "row"
     perspective: str | None = None
+    subject_box: Box | None = None
+    """Where the file says it."""
+    reference_box: Box | None = None
+    subject_depth: float | None = None
+    """A larger depth is farther from the camera, in the file's unit."""
+    reference_depth: float | None = None
 
     @property
     def axis(self) -> Axis:

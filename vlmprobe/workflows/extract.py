@@ -76,7 +76,7 @@ def _extract(
         run, resumed = open_run(connection, prepared.plan, new=options.new)
         earlier = [] if resumed or options.new else begun_on_another_content(connection, run)
     for row in earlier:
-        workspace.console.warn(changed_line(row))
+        workspace.console.warn(changed_line(row, prepared.dataset))
     with hold_lease(database.path, run.run_key):
         work = RunSession(workspace, prepared, model, run, options.batch_size)
         done = work.find_done(resumed=resumed)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import csv
 import random
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vlmprobe.pairs import read_dataset
+from vlmprobe.pairs import HeldImage, read_dataset
 from vlmprobe.pairs.axes import CLOSE, FAR
-from vlmprobe.pairs.embspatial import PANDAS_NA, EmbSpatialForm, clean_object, objects_in_question
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from vlmprobe.pairs.forms import PANDAS_NA, clean_object
+from vlmprobe.pairs.readers.embspatial import EmbSpatialReader, objects_in_question
+from vlmprobe.pairs.tables import Row
 
 
 @pytest.mark.parametrize(
@@ -167,22 +167,26 @@ def test_the_draw_does_not_depend_on_images_or_indices(tsv: Any) -> None:
     assert {pair.pair_id: pair.reference for pair in damaged.pairs} == references
 
 
+def _draw(reader: EmbSpatialReader, times: int) -> list[str | None]:
+    cells = {**dict(zip("ABCD", ("cup", "bed", "tv", "rug"), strict=True)), "category": "far", "answer": "A"}
+    row = Row(2, 1, cells, Path(), lambda _: HeldImage(b""))
+    return [draft.reference for _ in range(times) for draft in reader.drafts(row)]
+
+
 def test_the_seed_decides_the_draw() -> None:
     """Another seed draws other references."""
-    cells = dict(zip("ABCD", ("cup", "bed", "tv", "rug"), strict=True)) | {"category": "far", "answer": "A"}
     drawn = []
     for seed in (42, 42, 43):
-        form = EmbSpatialForm(seed)
-        drawn.append([form.draft(cells).reference for _ in range(20)])
+        reader = EmbSpatialReader(seed)
+        drawn.append(_draw(reader, 20))
     assert drawn[0] == drawn[1] != drawn[2]
     assert set(drawn[0]) == {"bed", "tv", "rug"}
 
 
 def test_the_published_seed_draws_these() -> None:
     """What random.Random(42) draws from three candidates, to notice if Python's choice changes."""
-    form = EmbSpatialForm(42)
-    cells = dict(zip("ABCD", ("cup", "bed", "tv", "rug"), strict=True)) | {"category": "far", "answer": "A"}
-    assert [form.draft(cells).reference for _ in range(6)] == ["rug", "bed", "bed", "rug", "tv", "bed"]
+    reader = EmbSpatialReader(42)
+    assert _draw(reader, 6) == ["rug", "bed", "bed", "rug", "tv", "bed"]
 
 
 def test_a_long_image_cell_is_no_obstacle(tsv: Any) -> None:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from vlmprobe.pairs.axes import SPACE
-from vlmprobe.pairs.forms import Draft, RowRejectedError, read_category
+from vlmprobe.pairs.forms import Draft, Reader, RowRejectedError, read_category
 from vlmprobe.pairs.prompts import AS_WRITTEN
 from vlmprobe.pairs.swap_pair import Question
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from vlmprobe.pairs.tables import Row
 
-    from vlmprobe.pairs.axes import AxisSet
-
-__all__ = ["ReadyMadeForm"]
+__all__ = ["READER", "ReadyMadeReader"]
 
 
-class ReadyMadeForm:
+class ReadyMadeReader(Reader):
     """Reads rows with ``original_question``, ``swapped_question`` and their answers."""
 
     name: ClassVar[str] = "ready-made"
@@ -32,17 +29,14 @@ class ReadyMadeForm:
         "index",
         "question_id",
     )
+    kinds: ClassVar[tuple[str, ...]] = ("TSV", "CSV")
     image_column: ClassVar[str] = "image_base64"
     template: ClassVar[str] = AS_WRITTEN
 
-    def __init__(self, seed: int, axes: AxisSet = SPACE) -> None:
-        """Start reading a file; the seed is ignored, since nothing is drawn."""
-        del seed
-        self._axes = axes
-
-    def draft(self, cells: Mapping[str, str]) -> Draft:
+    def drafts(self, row: Row) -> tuple[Draft]:
         """Check that category, group and answers agree; the questions themselves are not checked."""
-        category = read_category(self._axes, cells, "category", "category")
+        cells = row.texts(*(column for column in self.columns if column != self.image_column))
+        category = read_category(self.axes, cells, "category", "category")
         group = cells["group"].strip().lower()
         if group and group != category.axis:
             why = f"group {group[:40]!r}, but category {category} belongs to {category.axis}"
@@ -51,15 +45,23 @@ class ReadyMadeForm:
             ("original_answer", category),
             ("swapped_answer", category.opposite),
         ):
-            answer = read_category(self._axes, cells, column, "answer")
+            answer = read_category(self.axes, cells, column, "answer")
             if answer != expected:
                 why = f"{column} is {answer}, but for category {category} it must be {expected}"
                 raise RowRejectedError("answer", why, column)
         for column in ("original_question", "swapped_question"):
             if not cells[column].strip():
                 raise RowRejectedError("question", f"{column} is empty", column)
-        return Draft(
-            category=category,
-            orig=Question(cells["original_question"], category, category.opposite),
-            swap=Question(cells["swapped_question"], category.opposite, category),
+        return (
+            Draft(
+                index=cells["index"],
+                category=category,
+                orig=Question(cells["original_question"], category, category.opposite),
+                swap=Question(cells["swapped_question"], category.opposite, category),
+                image=row.hold(self.image_column),
+                question_id=cells["question_id"].strip() or None,
+            ),
         )
+
+
+READER = ReadyMadeReader

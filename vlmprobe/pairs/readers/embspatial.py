@@ -13,26 +13,18 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from vlmprobe.pairs.axes import DEPTH, SPACE
-from vlmprobe.pairs.forms import Draft, RowRejectedError, read_category
+from vlmprobe.pairs.forms import PANDAS_NA, Draft, Reader, RowRejectedError, clean_object, read_category
 from vlmprobe.pairs.prompts import PUBLISHED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vlmprobe.pairs.axes import AxisSet
+    from vlmprobe.pairs.tables import Row
 
-__all__ = ["OPTIONS", "PANDAS_NA", "EmbSpatialForm", "clean_object", "objects_in_question"]
+__all__ = ["OPTIONS", "READER", "EmbSpatialReader", "objects_in_question"]
 
 OPTIONS = ("A", "B", "C", "D")
-
-#: Cells that ``pandas.read_csv`` reads as NaN by default. The reference implementation draws from what pandas
-#: returns and does not drop NaN, so such an option is drawn like any other, and changes every later draw.
-PANDAS_NA = frozenset(
-    (
-        *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
-        *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
-    )
-)
 
 # Tried in this order: "of X and Y in" would find the wrong words in a question that has another form too.
 _QUESTION_FORMS = tuple(
@@ -49,15 +41,6 @@ _QUESTION_FORMS = tuple(
     )
 )
 _AND = re.compile(r"(?<!\s)\s++and\s++(?=\S)", re.IGNORECASE)
-
-
-def clean_object(name: str) -> str:
-    """Return an object's name for a template: no outer white space, final period or leading "the".
-
-    Other articles stay ("a cup" is asked about as "a cup"), and so does the case.
-    """
-    bare = name.strip().rstrip(".").rstrip()
-    return bare[4:].lstrip() if bare.lower().startswith("the ") else bare
 
 
 def objects_in_question(question: str) -> tuple[str, str] | None:
@@ -79,7 +62,7 @@ def objects_in_question(question: str) -> tuple[str, str] | None:
     return None
 
 
-class EmbSpatialForm:
+class EmbSpatialReader(Reader):
     """Reads rows of ``index question_id category question image answer A B C D``."""
 
     name: ClassVar[str] = "embspatial"
@@ -92,17 +75,17 @@ class EmbSpatialForm:
         "answer",
         *OPTIONS,
     )
-    image_column: ClassVar[str] = "image"
-    template: ClassVar[str] = PUBLISHED.name
+    kinds: ClassVar[tuple[str, ...]] = ("TSV", "CSV")
 
     def __init__(self, seed: int, axes: AxisSet = SPACE) -> None:
         """Start reading a file; one generator makes all its draws, in row order."""
+        super().__init__(seed, axes)
         self._rng = random.Random(seed)
-        self._axes = axes
 
-    def draft(self, cells: Mapping[str, str]) -> Draft:
+    def drafts(self, row: Row) -> tuple[Draft]:
         """Build a row's pair; call this for every row, in file order, or the draws will differ."""
-        category = read_category(self._axes, cells, "category", "category")
+        cells = row.texts("index", "question_id", "category", "question", "answer", *OPTIONS)
+        category = read_category(self.axes, cells, "category", "category")
         if category.axis == DEPTH:
             subject, reference = self._target_and_drawn(cells)
         else:
@@ -110,7 +93,18 @@ class EmbSpatialForm:
         if subject.lower() == reference.lower():
             raise RowRejectedError("objects", f"both objects are {subject[:60]!r}")
         orig, swap = PUBLISHED.ask(category, subject, reference)
-        return Draft(category, orig, swap, subject, reference)
+        return (
+            Draft(
+                index=cells["index"],
+                category=category,
+                orig=orig,
+                swap=swap,
+                image=row.hold(self.image_column),
+                subject=subject,
+                reference=reference,
+                question_id=cells["question_id"].strip() or None,
+            ),
+        )
 
     def _target_and_drawn(self, cells: Mapping[str, str]) -> tuple[str, str]:
         letter = cells["answer"].strip().upper()
@@ -146,3 +140,6 @@ def _usable(option: str) -> str | None:
         return None
     name = clean_object(option)
     return None if name.lower() in ("", "unknown") else name
+
+
+READER = EmbSpatialReader

@@ -1,6 +1,6 @@
-"""Reads a TSV file row by row and keeps each row's byte range, so that the row can be read again.
+"""Reads a TSV or CSV file row by row and keeps each row's byte range, so that the row can be read again.
 
-A field may hold tabs, line breaks and doubled quotes when it is quoted, as pandas and the ``csv`` module
+A field may hold delimiters, line breaks and doubled quotes when it is quoted, as pandas and the ``csv`` module
 write it. After a malformed row, reading continues at the next physical line, so one stray quote does not
 swallow the rows after it.
 """
@@ -13,19 +13,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from vlmprobe.pairs.swap_pair import RowProblem
+from vlmprobe.pairs.tables.row import MAX_ROW_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MAX_ROW_BYTES", "Row", "TsvReader", "parse_row"]
+__all__ = ["DelimitedReader", "DelimitedRow", "parse_row"]
 
-#: A longer row is reported as a problem instead of filling the memory.
-MAX_ROW_BYTES = 256 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DelimitedRow:
     """A well-formed row: its first physical line (1-based), its bytes (offset, length), its fields."""
 
     line: int
@@ -33,14 +32,14 @@ class Row:
     fields: list[str]
 
 
-class TsvReader:
+class DelimitedReader:
     """Iterate over a file's rows after its header; blank lines are skipped.
 
-    Yields a ``Row``, or a ``RowProblem`` for a row that is not UTF-8, has a NUL byte, a quote that never
+    Yields a ``DelimitedRow``, or a ``RowProblem`` for a row that is not UTF-8, has a NUL byte, a quote that never
     closes, more than ``MAX_ROW_BYTES`` or another number of columns than the header.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, delimiter: str = "\t") -> None:
         """Read the header.
 
         Raises:
@@ -48,7 +47,7 @@ class TsvReader:
         """
         _raise_field_limit()
         self._source = _Lines(file)
-        self._parser = csv.reader(self._source, delimiter="\t")
+        self._parser = csv.reader(self._source, delimiter=delimiter)
         self.header = self._read_header()
 
     @property
@@ -56,7 +55,7 @@ class TsvReader:
         """Bytes read so far."""
         return self._source.offset
 
-    def __iter__(self) -> Iterator[Row | RowProblem]:
+    def __iter__(self) -> Iterator[DelimitedRow | RowProblem]:
         while True:
             row = self._next_row(len(self.header))
             if row is None:
@@ -72,7 +71,7 @@ class TsvReader:
             raise ValueError(f"the header is not readable: {row.why}")  # noqa: TRY004  (a wrong file, no wrong type)
         return [name.strip() for name in row.fields]
 
-    def _next_row(self, n_columns: int | None) -> Row | RowProblem | None:
+    def _next_row(self, n_columns: int | None) -> DelimitedRow | RowProblem | None:
         source = self._source
         source.begin_row()
         malformed: RowProblem | None
@@ -86,7 +85,7 @@ class TsvReader:
             malformed = self._malformed(fields, n_columns)
         if malformed is not None:
             source.rewind_to_second_line()
-        return malformed or source.unreadable or Row(source.first_line, source.span, fields)
+        return malformed or source.unreadable or DelimitedRow(source.first_line, source.span, fields)
 
     def _malformed(self, fields: list[str], n_columns: int | None) -> RowProblem | None:
         source = self._source
@@ -100,8 +99,8 @@ class TsvReader:
         return RowProblem(source.first_line, "columns", why)
 
 
-def parse_row(content: bytes) -> list[str]:
-    """Return the fields of one row from its bytes, as ``TsvReader`` would.
+def parse_row(content: bytes, delimiter: str = "\t") -> list[str]:
+    """Return the fields of one row from its bytes, as ``DelimitedReader`` would.
 
     Raises:
         ValueError: the bytes are no longer one row of UTF-8 text (the file has changed).
@@ -110,11 +109,11 @@ def parse_row(content: bytes) -> list[str]:
     text = content.decode("utf-8")
     if '"' not in text:
         # Several times as fast, and a run reads an image for every few questions.
-        return text.rstrip("\r\n").split("\t")
+        return text.rstrip("\r\n").split(delimiter)
     # newline="\n": the file was cut at line feeds only, so a carriage return must not end a line here.
     lines = io.StringIO(text, newline="\n")
     try:
-        rows = list(csv.reader(lines, delimiter="\t"))
+        rows = list(csv.reader(lines, delimiter=delimiter))
     except csv.Error as error:
         raise ValueError(str(error)) from None
     if len(rows) != 1:

@@ -1,0 +1,88 @@
+"""Where a pair's image comes from: a file of its own, bytes in memory, or a cell of a table.
+
+A pair keeps its source and not its image, so that a long list of pairs is small. The sources of cells stand with
+their tables in ``vlmprobe.pairs.tables``; a reader may have one of its own, which draws a mark for example.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from vlmprobe.errors import ImageError, InputError
+from vlmprobe.pairs.cells import inline_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["MAX_IMAGE_BYTES", "HeldImage", "ImageFile", "ImageSource"]
+
+#: A larger image file is refused instead of filling the memory.
+MAX_IMAGE_BYTES = 256 * 2**20
+
+
+class ImageSource(Protocol):
+    """Where an image comes from."""
+
+    @property
+    def file(self) -> Path | None:
+        """The image's own file; None if the image comes with the benchmark's file."""
+
+    def read(self) -> bytes:
+        """Return the encoded image (PNG, JPEG ...); safe in threads.
+
+        Raises:
+            ImageError: there is no image at this place.
+            InputError: the file is gone or cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image in a file of its own."""
+
+    file: Path
+
+    def read(self) -> bytes:
+        """Read the file.
+
+        Raises:
+            ImageError: it is no plain file, is larger than ``MAX_IMAGE_BYTES``, or its name cannot be one.
+            InputError: it is gone or cannot be read.
+        """
+        # The file system allows bytes that are not UTF-8; a message is text.
+        name = str(self.file).encode(errors="backslashreplace").decode()[:500]
+        try:
+            size = self.file.stat().st_size
+            if not self.file.is_file():
+                # A pipe or a device may never end.
+                raise ImageError(f"{name} is not a file")
+            if size > MAX_IMAGE_BYTES:
+                raise ImageError(f"{name} is larger than {MAX_IMAGE_BYTES // 2**20} MiB")
+            return self.file.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"cannot read image {name}: {error.strerror or error}; check the path of the image"
+            ) from None
+        except ValueError as error:  # a NUL character, for example
+            raise ImageError(f"not the name of a file ({error})") from None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldImage:
+    """An image that is held in memory, as :func:`inline_image` takes it; for benchmarks that are small."""
+
+    cell: object
+
+    @property
+    def file(self) -> None:
+        """No file of its own."""
+
+    def read(self) -> bytes:
+        """Decode the image's bytes.
+
+        Raises:
+            ImageError: the cell holds none.
+        """
+        return inline_image(self.cell)
