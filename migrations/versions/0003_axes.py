@@ -1,4 +1,4 @@
-"""The axes of a dataset are rows, so that any words can be opposites and SQL knows their order.
+"""The axes of a dataset are rows, so that any words can be opposites and SQL knows their order; views know datasets.
 
 Revision ID: 0003
 Revises: 0002
@@ -19,9 +19,12 @@ depends_on = None
 #: What every dataset had before: axis, canonical category, opposite.
 AXES = (("horizontal", "left", "right"), ("vertical", "above", "below"), ("distance", "far", "close"))
 
+#: They get the dataset's id, since two datasets may have one name; in the order they build on each other.
+VIEWS = ("pair_answers", "accuracy", "accuracy_by_category", "accuracy_by_perspective", "consistency")
+
 
 def upgrade() -> None:
-    """Make the table and its view; earlier datasets get the three axes that there were."""
+    """Make the table and the views; earlier datasets get the three axes that there were."""
     table = op.create_table(
         "axes",
         sa.Column("dataset_id", sa.String(), nullable=False),
@@ -40,11 +43,24 @@ def upgrade() -> None:
     ]
     if rows:
         op.bulk_insert(table, rows)
-    folder = Path(__file__).resolve().parents[1] / "views" / revision
-    op.execute((folder / "run_axes.sql").read_text(encoding="utf-8"))
+    _replace_views(revision)
+    _create_view(revision, "run_axes")
 
 
 def downgrade() -> None:
-    """Drop both."""
+    """Drop the table and its view; the other views get their first form again."""
     op.execute("DROP VIEW run_axes")
     op.drop_table("axes")
+    _replace_views("0001")
+
+
+def _replace_views(version: str) -> None:
+    for view in reversed(VIEWS):
+        op.execute(f"DROP VIEW {view}")
+    for view in VIEWS:
+        _create_view(version, view)
+
+
+def _create_view(version: str, view: str) -> None:
+    folder = Path(__file__).resolve().parents[1] / "views" / version
+    op.execute((folder / f"{view}.sql").read_text(encoding="utf-8"))

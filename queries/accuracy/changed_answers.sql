@@ -11,7 +11,7 @@ SELECT
     later.both_correct AS gained
 FROM pair_answers AS before
 INNER JOIN pair_answers AS later
-    ON before.family = later.family AND before.dataset = later.dataset
+    ON before.family = later.family AND before.dataset_id = later.dataset_id
     AND before.template = later.template AND before.pair_id = later.pair_id
 WHERE before.family = $family AND before.scale = $from_scale AND later.scale = $to_scale
     AND before.origin = 'row' AND before.both_correct <> later.both_correct

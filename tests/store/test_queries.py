@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,8 @@ from vlmprobe.pairs import TEMPLATES
 from vlmprobe.store import queries
 from vlmprobe.store.queries import Parameter, Query, list_queries, load_query
 from vlmprobe.store.rows import fetch
+from vlmprobe.workflows.query import query_by_name
+from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,6 +208,83 @@ def test_templates_come_in_their_order_and_the_newest_run_of_each_counts(study: 
     assert [row["template"] for row in rows] == list(TEMPLATES)
     assert [row["run_id"] for row in some] == ["r4", "r0"]
     assert one == []
+
+
+@pytest.fixture
+def four_runs(study: Any) -> Any:
+    """Two datasets of one name with pairs of one id, and a run under other words."""
+    study.pairs({"1": "left"})
+    with study.database.transaction() as connection:
+        for copied in (
+            "INSERT INTO datasets BY NAME SELECT * REPLACE ('other' AS dataset_id) FROM datasets",
+            "INSERT INTO axes BY NAME SELECT * REPLACE ('other' AS dataset_id) FROM axes",
+            "INSERT INTO swap_pairs BY NAME SELECT * REPLACE ('other' AS dataset_id) FROM swap_pairs",
+            "INSERT INTO swap_pairs BY NAME SELECT * REPLACE ('yes-no' AS template) FROM swap_pairs",
+        ):
+            connection.exec_driver_sql(copied)
+    study.run("before", scale="80k", status="complete")
+    study.run("later", scale="2m", status="complete")
+    study.run("elsewhere", scale="2m", dataset_id="other", status="complete")
+    study.run("reworded", scale="2m", template="yes-no", status="complete")
+    for run_id in ("later", "elsewhere", "reworded"):
+        study.answers(run_id, {"1": (True, True)})
+    study.answers("before", {"1": (False, True)})
+    return study
+
+
+def test_pairs_are_compared_on_one_dataset_and_under_one_template(four_runs: Any) -> None:
+    """Names of datasets are for people: two files may share one, and ids of pairs such as 1."""
+    query = load_query("merge/changes")
+    with four_runs.database.transaction() as connection:
+        (found,) = query.table(connection, {"from_run": "before", "to_run": "later"})
+    assert (found["axis"], found["n"], found["gained"], found["lost"]) == ("horizontal", 1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        (
+            "elsewhere",
+            "tiny @ 80k and tiny @ 2m are runs on different datasets (bench (data) and bench (other)), so their pairs "
+            "cannot be compared; choose two runs on one dataset under one template",
+        ),
+        (
+            "reworded",
+            "tiny @ 80k and tiny @ 2m are runs on different templates (published and yes-no), so their pairs cannot be "
+            "compared; choose two runs on one dataset under one template",
+        ),
+        ("none", "no run 'none'; list the run ids with 'vlmprobe runs --json'"),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_an_error(four_runs: Any, other: str, says: str) -> None:
+    """They shared ids once, and "lost" pairs that nobody had asked; from a command as from Python."""
+    given = {"from_run": "before", "to_run": other}
+    with four_runs.database.transaction() as connection, pytest.raises(UsageError) as caught:
+        load_query("merge/changes").table(connection, given)
+    assert str(caught.value) == says
+    workspace = Workspace.open(four_runs.database.path.parent)
+    with pytest.raises(UsageError) as caught:
+        query_by_name(workspace, "merge/changes", given)
+    assert str(caught.value) == says
+
+
+def test_scales_are_compared_dataset_by_dataset(four_runs: Any) -> None:
+    """A pair of one dataset is never set beside that of another that has its name."""
+    query = load_query("accuracy/changed_answers")
+    given = {"family": "tiny", "from_scale": "80k", "to_scale": "2m"}
+    with four_runs.database.transaction() as connection:
+        rows = query.table(connection, given)
+    assert [(row["template"], row["pair_id"], row["gained"]) for row in rows] == [("published", "1", True)]
+
+
+def test_every_query_that_joins_pairs_says_on_which_dataset() -> None:
+    """By the dataset's id, or inside one run."""
+    for name in NAMES:
+        sql = load_query(name).sql
+        joins = [
+            join for join in re.split(r"\bJOIN\b", sql)[1:] if re.search(r"ON.*pair_id = ", join, re.DOTALL)
+        ]
+        assert all("dataset_id" in join or "run_id = " in join for join in joins), name
 
 
 def test_every_query_answers_for_one_run(study: Any) -> None:

@@ -6,6 +6,8 @@
     SELECT ...
 
 Parameters are written ``$family`` in the SQL. One that is not declared, or declared and not used, is an error.
+``-- compared: from_run to_run`` says which of them are runs that are compared pair by pair: their pairs have the same
+ids only on one dataset, and the same questions only under one template.
 """
 
 from __future__ import annotations
@@ -27,9 +29,17 @@ if TYPE_CHECKING:
 
     from vlmprobe.store.rows import Row
 
-__all__ = ["Parameter", "Query", "list_queries", "load_query", "queries_of_report"]
+__all__ = [
+    "COMPARABLE_SQL",
+    "Parameter",
+    "Query",
+    "check_comparable",
+    "list_queries",
+    "load_query",
+    "queries_of_report",
+]
 
-_HEADER = re.compile(r"^--\s*(question|grain):\s*(.+)$")
+_HEADER = re.compile(r"^--\s*(question|grain|compared):\s*(.+)$")
 _PARAM = re.compile(r"^--\s*param\s+(\w+)\s+(text|integer|real)\s*(?:=\s*([^:]*?))?\s*:\s*(.+)$")
 _USED = re.compile(r"\$([A-Za-z_]\w*)")
 _TYPES: dict[str, type] = {"text": str, "integer": int, "real": float}
@@ -55,6 +65,8 @@ class Query:
     grain: str
     parameters: tuple[Parameter, ...]
     sql: str
+    compared: tuple[str, ...] = ()
+    """The parameters whose runs are compared pair by pair."""
 
     def bind(self, given: Mapping[str, str]) -> dict[str, Any]:
         """Turn text values into the query's parameters.
@@ -79,11 +91,11 @@ class Query:
 
     def table(self, connection: Connection, given: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run it; return its rows as they are, for a table to print."""
-        return fetch(connection, self.sql, self.fill(given or {}))
+        return fetch(connection, self.sql, self._ready(connection, given or {}))
 
     def arrow(self, connection: Connection, given: Mapping[str, Any] | None = None) -> pa.Table:
         """Run it; return its rows as an Arrow table."""
-        return fetch_arrow(connection, self.sql, self.fill(given or {}))
+        return fetch_arrow(connection, self.sql, self._ready(connection, given or {}))
 
     def rows(
         self,
@@ -95,7 +107,15 @@ class Query:
         **same: Any,
     ) -> list[Row]:
         """Run it; return its rows as dataclasses, see :func:`vlmprobe.store.rows.fetch_as`."""
-        return fetch_as(row_type, connection, self.sql, self.fill(given), renamed=renamed, **same)
+        return fetch_as(row_type, connection, self.sql, self._ready(connection, given), renamed=renamed, **same)
+
+    def _ready(self, connection: Connection, given: Mapping[str, Any]) -> dict[str, Any]:
+        values = self.fill(given)
+        if self.compared:
+            run_ids = [values[name] for name in self.compared]
+            asked = dict(zip(("first", "second"), run_ids, strict=True))
+            check_comparable(run_ids, fetch(connection, COMPARABLE_SQL, asked))
+        return values
 
     def _value(self, parameter: Parameter, given: Mapping[str, str]) -> Any:
         text = given.get(parameter.name, parameter.default)
@@ -111,6 +131,43 @@ class Query:
             raise UsageError(
                 f"query {self.name}: parameter {parameter.name} takes {parameter.kind}, not {text!r}"
             ) from None
+
+
+#: For :func:`check_comparable`.
+COMPARABLE_SQL = """
+SELECT runs.run_id, runs.family, runs.scale, datasets.name AS dataset, runs.dataset_id, runs.template
+FROM runs
+INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
+WHERE runs.run_id = $first OR runs.run_id = $second
+"""
+
+
+def check_comparable(run_ids: Sequence[str], found: Sequence[Mapping[str, Any]]) -> None:
+    """Check that two runs can be compared pair by pair.
+
+    Args:
+        run_ids: both runs.
+        found: the rows of ``COMPARABLE_SQL`` for them.
+
+    Raises:
+        UsageError: there is no such run, or they are on two datasets or under two templates.
+    """
+    known = {row["run_id"]: row for row in found}
+    for run_id in run_ids:
+        if run_id not in known:
+            raise UsageError(f"no run {str(run_id)[:40]!r}; list the run ids with 'vlmprobe runs --json'")
+    first, second = (known[run_id] for run_id in run_ids)
+    if first["dataset_id"] != second["dataset_id"]:
+        what = "datasets", *(f"{row['dataset']} ({row['dataset_id'][:12]})" for row in (first, second))
+    elif first["template"] != second["template"]:
+        what = "templates", first["template"], second["template"]
+    else:
+        return
+    names = " and ".join(f"{row['family']} @ {row['scale']}" for row in (first, second))
+    raise UsageError(
+        f"{names} are runs on different {what[0]} ({what[1]} and {what[2]}), so their pairs cannot be compared; "
+        "choose two runs on one dataset under one template"
+    )
 
 
 def list_queries() -> list[Query]:
@@ -176,4 +233,5 @@ def _load(folder: Path, path: Path) -> Query:
             f"{path}: parameters undeclared: {sorted(used - declared)}, unused: {sorted(declared - used)}"
         )
     name = str(path.relative_to(folder).with_suffix(""))
-    return Query(name, header["question"], header["grain"], tuple(parameters), body)
+    compared = tuple(header.get("compared", "").split())
+    return Query(name, header["question"], header["grain"], tuple(parameters), body, compared)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vlmprobe.store.queries import list_queries, load_query
+from vlmprobe.store.queries import COMPARABLE_SQL, check_comparable, list_queries, load_query
 from vlmprobe.store.sandbox import Table, run_sql
 
 if TYPE_CHECKING:
@@ -31,10 +31,16 @@ def query_by_name(workspace: Workspace, name: str, parameters: Mapping[str, str]
     """Run one of the shipped queries.
 
     Raises:
-        UsageError: no query has this name, or a parameter is unknown, missing or of another type.
+        UsageError: no query has this name, a parameter is unknown, missing or of another type, or its runs cannot be
+            compared.
     """
     query = load_query(name)
     bound = query.bind(parameters)
+    if query.compared:
+        run_ids = [bound[name] for name in query.compared]
+        given = dict(zip(("first", "second"), run_ids, strict=True))
+        found = run_sql(workspace.unchecked_database, COMPARABLE_SQL, given, warn=workspace.console.warn)
+        check_comparable(run_ids, [dict(zip(found.columns, row, strict=True)) for row in found.rows])
     return run_sql(workspace.unchecked_database, query.sql, bound, warn=workspace.console.warn)
 
 
