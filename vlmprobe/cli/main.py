@@ -17,6 +17,7 @@ from vlmprobe.cli.command import add
 from vlmprobe.cli.data import app as data_app
 from vlmprobe.cli.db import app as db_app
 from vlmprobe.cli.demo import app as demo_app
+from vlmprobe.cli.doctor import doctor
 from vlmprobe.cli.export import export
 from vlmprobe.cli.extract import extract
 from vlmprobe.cli.families import families
@@ -82,6 +83,7 @@ add(
     sync,
     verify,
     backup,
+    doctor,
 )
 app.add_typer(demo_app, name="demo")
 app.add_typer(data_app, name="data")

@@ -56,6 +56,21 @@ class MlflowConnection:
         return self._uri.startswith(_LOCAL_SCHEME)
 
     @property
+    def is_there(self) -> bool:
+        """Whether a local store exists already."""
+        return self._store_path.exists()
+
+    def check(self) -> None:
+        """Ask the store for its experiments; nothing is created in it.
+
+        Raises:
+            TrackingError: it does not answer, or refuses.
+        """
+        lock = file_lock(self._lock_path) if self.is_local else nullcontext()
+        with lock, _one_line_errors(self._uri):
+            self._make_client().search_experiments(max_results=1)
+
+    @property
     def address(self) -> str:
         """The store's address for display, without a password."""
         return without_password(self._uri)

@@ -107,7 +107,9 @@ class Query:
         **same: Any,
     ) -> list[Row]:
         """Run it; return its rows as dataclasses, see :func:`vlmprobe.store.rows.fetch_as`."""
-        return fetch_as(row_type, connection, self.sql, self._ready(connection, given), renamed=renamed, **same)
+        return fetch_as(
+            row_type, connection, self.sql, self._ready(connection, given), renamed=renamed, **same
+        )
 
     def _ready(self, connection: Connection, given: Mapping[str, Any]) -> dict[str, Any]:
         values = self.fill(given)
