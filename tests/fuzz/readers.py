@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hypothesis import strategies as st
 
-from vlmprobe.cli.options import batch_size, device_list, layer_list
+from vlmprobe.cli.extraction_options import batch_size, device_list
+from vlmprobe.cli.options import layer_list
 from vlmprobe.demo.training.config import RECIPE, read_config
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.families import LoadOptions, load_catalog

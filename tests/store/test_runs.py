@@ -17,10 +17,9 @@ from vlmprobe.pairs import SPACE, Dataset, HeldImage, Question, RowProblem, Swap
 from vlmprobe.pairs.axes import LEFT, RIGHT
 from vlmprobe.store import runs
 from vlmprobe.store.datasets import register_dataset
+from vlmprobe.store.earlier_runs import EarlierRun, begun_on_another_content, other_checkpoint
 from vlmprobe.store.runs import (
-    EarlierRun,
     RunPlan,
-    begun_on_another_content,
     complete_runs,
     find_run,
     list_runs,
@@ -258,3 +257,22 @@ def test_the_newest_run_of_a_key_is_that_of_the_highest_number(
         assert last.run_key == "key#3"
         found, _ = open_run(connection, PLAN, new=False)
     assert found.run_id == last.run_id
+
+
+def test_a_scale_that_was_another_checkpoint_until_now_is_found(study: Any) -> None:
+    """Until one of its runs has the new one; what was imported has no checkpoint to compare."""
+
+    def other(fingerprint: str) -> str | None:
+        with study.database.transaction() as connection:
+            found = other_checkpoint(connection, replace(PLAN, fingerprint=fingerprint))
+        return found and found.fingerprint
+
+    assert other("new") is None
+    study.run("imported", fingerprint="folder", provenance="imported")
+    assert other("new") is None
+    study.run("first", fingerprint="old", checkpoint="models/old")
+    assert other("new") == "old"
+    assert other("old") is None
+    study.run("second", fingerprint="new", checkpoint="models/new")
+    assert other("new") is None
+    assert other("old") is None

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlmprobe.cli.command import command
-from vlmprobe.cli.options import AsJson, BenchmarkData, ExtractionOptions
+from vlmprobe.cli.extraction_options import CheckpointOptions, ExtractionOptions
+from vlmprobe.cli.options import AsJson, BenchmarkData
 from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -23,21 +24,7 @@ def extract(
     family: Annotated[str, typer.Argument(help="Model family: the code that runs an architecture.")],
     data: BenchmarkData,
     scale: Annotated[str, typer.Option("--scale", help="Checkpoint of the family: vanilla, 80k, ...")],
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            "--checkpoint", help="Folder or hub id, instead of the scale's checkpoint.", metavar="DIR_OR_ID"
-        ),
-    ] = None,
-    processor: Annotated[
-        str | None,
-        typer.Option(
-            "--processor", help="Folder or hub id of the tokenizer and image processor.", metavar="DIR_OR_ID"
-        ),
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option("--revision", help="Commit, branch or tag of a hub id.")
-    ] = None,
+    checkpoint: CheckpointOptions,
     options: ExtractionOptions,
     as_json: AsJson = False,
 ) -> None:
@@ -45,12 +32,9 @@ def extract(
 
     Interrupted? Rerun the same command; it resumes.
     """
-    from vlmprobe.workflows.extract import ExtractRequest
     from vlmprobe.workflows.extract import extract as run_extraction
 
-    request = ExtractRequest(
-        family, scale, options.on(data), checkpoint=checkpoint, processor=processor, revision=revision
-    )
+    request = checkpoint.request(family, scale, options.on(data))
     results = run_extraction(workspace, request)
     for result in results:
         workspace.console.say(_summary(result))

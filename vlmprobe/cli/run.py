@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from vlmprobe.cli.command import command
-from vlmprobe.cli.options import BenchmarkData, ExtractionOptions, Out, Output
+from vlmprobe.cli.extraction_options import CheckpointOptions, ExtractionOptions
+from vlmprobe.cli.options import BenchmarkData, Out, Output
+from vlmprobe.errors import UsageError
 from vlmprobe.workspace import Workspace
 
 __all__ = ["run"]
@@ -25,6 +27,7 @@ def run(
         list[str] | None,
         typer.Option("--scale", help="Only this scale; may be repeated. Default: all known."),
     ] = None,
+    checkpoint: CheckpointOptions,
     options: ExtractionOptions,
     out: Out = None,
     output: Output,
@@ -33,5 +36,13 @@ def run(
     from vlmprobe.cli.comparison import print_merged
     from vlmprobe.workflows.run import run_study
 
-    result = run_study(workspace, family, options.on(data), scales=scales or (), out=out)
+    wanted = options.on(data)
+    requests = [checkpoint.request(family, scale, wanted) for scale in scales or ()]
+    if not requests and checkpoint != CheckpointOptions():
+        raise UsageError("--checkpoint, --processor and --revision are of one scale; name it with --scale")
+    if len(requests) > 1 and (checkpoint.checkpoint or checkpoint.revision):
+        raise UsageError(
+            f"--checkpoint and --revision are of one scale, not of {', '.join(scales or ())}; run each scale apart"
+        )
+    result = run_study(workspace, family, wanted, requests=requests, out=out)
     print_merged(workspace, result, output)

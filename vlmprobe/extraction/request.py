@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.errors import ModelError
+from vlmprobe.errors import ModelError, unknown_name
 from vlmprobe.families import (
+    DTYPES,
     LoadOptions,
     ModelOptions,
     fingerprint,
@@ -20,11 +22,10 @@ from vlmprobe.store.identity import run_key
 from vlmprobe.store.runs import RunPlan
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vlmprobe.families import OpenFamily, ScaleSpec
     from vlmprobe.pairs import AxisSet, Dataset, QuadSet, SwapPair
-    from vlmprobe.store.runs import EarlierRun, Run
+    from vlmprobe.store.earlier_runs import EarlierRun
+    from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Console
 
 __all__ = ["ExtractOptions", "ExtractRequest", "Prepared", "changed_line", "prepare", "resume_line"]
@@ -63,6 +64,8 @@ class ExtractRequest:
     """A folder or a hub id; None = the one in the catalog."""
     processor: str | None = None
     revision: str | None = None
+    new_checkpoint: bool = False
+    """Whether to go on although the scale's earlier runs are of another checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +117,14 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
     if request.revision is not None:
         spec = replace(spec, revision=request.revision)
     wanted = request.options
+    # Before a large file is read, or PyTorch is imported.
+    if wanted.model.dtype not in DTYPES:
+        raise unknown_name("dtype", wanted.model.dtype, list(DTYPES))
     for template in wanted.templates:
-        get_template(template)  # before a large file is read
+        get_template(template)
+    for place in (spec.checkpoint, spec.processor):
+        if place is not None and is_local(place) and not Path(place).expanduser().is_dir():
+            raise ModelError(f"{place}: no such folder; use a checkpoint folder or a hub id")
     dataset = read_dataset(wanted.data, max_per_category=wanted.max_per_category, axes=wanted.axes)
     for template in wanted.templates:
         dataset.wording(template)  # before anything is loaded

@@ -19,12 +19,14 @@ from vlmprobe.families.worker import (
     ModelOptions,
     OutOfMemoryError,
 )
+from vlmprobe.families.worker.contract import DTYPES
 from vlmprobe.families.worker.loading.places import is_local
 
 if TYPE_CHECKING:
     from vlmprobe.families.certificate import Comparison, certified_batches, compare
 
 __all__ = [
+    "DTYPES",
     "USER_FILE",
     "BatchItem",
     "BatchOutput",

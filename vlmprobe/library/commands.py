@@ -28,6 +28,7 @@ def extract(
     checkpoint: str | PathLike[str] | None = None,
     processor: str | PathLike[str] | None = None,
     revision: str | None = None,
+    new_checkpoint: bool = False,
     template: str = PUBLISHED.name,
     boxes: str | PathLike[str] | None = None,
     max_per_category: int = 200,
@@ -52,6 +53,7 @@ def extract(
         checkpoint: a folder or hub id, instead of the scale's own.
         processor: where tokenizer and image processor are, if not with the checkpoint.
         revision: commit, branch or tag of a hub id.
+        new_checkpoint: whether to go on although the scale's earlier runs are of another checkpoint.
         template: how the questions are worded.
         boxes: object boxes: a JSON or parquet file, or a hub dataset id.
         max_per_category: sample at most so many pairs of each category; 0 = all.
@@ -102,6 +104,7 @@ def extract(
         checkpoint=_text(checkpoint),
         processor=_text(processor),
         revision=revision,
+        new_checkpoint=new_checkpoint,
     )
     (result,) = run_extraction(workspace, request)
     if result.interrupted:

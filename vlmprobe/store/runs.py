@@ -23,11 +23,9 @@ if TYPE_CHECKING:
 __all__ = [
     "MLFLOW_OUTDATED",
     "MLFLOW_SENDING",
-    "EarlierRun",
     "ListedRun",
     "Run",
     "RunPlan",
-    "begun_on_another_content",
     "complete_runs",
     "find_run",
     "finished_pairs",
@@ -167,36 +165,6 @@ def open_run(connection: Connection, plan: RunPlan, *, new: bool) -> tuple[Run, 
 def get_run(connection: Connection, run_id: str) -> Run:
     """Return one run by its id."""
     return fetch_as(Run, connection, _RUN_SQL + "WHERE runs.run_id = $id", {"id": run_id})[0]
-
-
-@dataclass(frozen=True, slots=True)
-class EarlierRun:
-    """A run that was started before the content of its file changed."""
-
-    run_id: str
-    path: str
-    n_pairs: int
-    """Pairs that it has answered."""
-
-
-def begun_on_another_content(connection: Connection, run: Run) -> list[EarlierRun]:
-    """Return incomplete runs of the same scale on the same file and options, but with other content."""
-    return fetch_as(
-        EarlierRun,
-        connection,
-        """
-        SELECT earlier.run_id, before.path,
-            (SELECT count(DISTINCT pair_id) FROM predictions WHERE predictions.run_id = earlier.run_id) AS n_pairs
-        FROM runs AS earlier
-        INNER JOIN datasets AS before ON earlier.dataset_id = before.dataset_id
-        INNER JOIN datasets AS now
-            ON now.dataset_id = $dataset_id AND before.path = now.path AND before.options = now.options
-        WHERE earlier.dataset_id <> $dataset_id AND earlier.template = $template
-            AND earlier.family = $family AND earlier.scale = $scale AND earlier.status <> 'complete'
-        ORDER BY earlier.created_at
-        """,
-        {"dataset_id": run.dataset_id, "template": run.template, "family": run.family, "scale": run.scale},
-    )
 
 
 def set_status(connection: Connection, run_id: str, status: str, **values: Any) -> None:

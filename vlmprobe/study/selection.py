@@ -170,6 +170,11 @@ def _notes(chosen: Mapping[str, Run], groups: Mapping[str, Sequence[Run]]) -> li
                 f"{name}: the newest run has no metrics yet, so the newest one with metrics is shown; "
                 f"compute them with 'vlmprobe analyze {run.family}'"
             )
+        elif len(marks := dict.fromkeys(str(each.fingerprint)[:12] for each in groups[name])) > 1:
+            notes.append(
+                f"{name}: {len(groups[name])} complete runs, of {len(marks)} checkpoints ({', '.join(marks)}); the "
+                "newest is shown"
+            )
         elif len(groups[name]) > 1:
             notes.append(f"{name}: {len(groups[name])} complete runs; the newest is shown")
     return notes

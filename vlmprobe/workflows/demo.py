@@ -9,7 +9,7 @@ from vlmprobe.demo import DEMO_SCALES, build_benchmark
 from vlmprobe.errors import unknown_name
 from vlmprobe.pairs import PUBLISHED, TEMPLATES
 from vlmprobe.study.selection import Selection
-from vlmprobe.workflows.extract import ExtractOptions
+from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest
 from vlmprobe.workflows.merge import merge
 from vlmprobe.workflows.plot import draw_plots
 from vlmprobe.workflows.run import run_scales
@@ -51,10 +51,14 @@ def demo(workspace: Workspace, *, scales: Sequence[str] = (), out: Path | None =
             folder, pairs_per_category=PAIRS_PER_CATEGORY, seed=SEED, progress=lambda *_: advance(1)
         )
     chosen = [scale for scale in DEMO_SCALES if scale in (scales or DEMO_SCALES)]
-    run_scales(workspace, DEMO_FAMILY, chosen, ExtractOptions(files.tsv, boxes=str(files.boxes)))
+    run_scales(workspace, _requests(chosen, ExtractOptions(files.tsv, boxes=str(files.boxes))))
     # One scale, without quads, is enough to show the effect of wording in a short demo.
     others = tuple(name for name in TEMPLATES if name != PUBLISHED.name)
-    run_scales(workspace, DEMO_FAMILY, chosen[-1:], ExtractOptions(files.tsv, templates=others))
+    run_scales(workspace, _requests(chosen[-1:], ExtractOptions(files.tsv, templates=others)))
     merged = merge(workspace, Selection((DEMO_FAMILY,), tuple(chosen), files.tsv), out=folder)
     draw_plots(workspace, merged.runs, folder)
     return DemoResult(merged, files.tsv)
+
+
+def _requests(scales: Sequence[str], options: ExtractOptions) -> list[ExtractRequest]:
+    return [ExtractRequest(DEMO_FAMILY, scale, options) for scale in scales]

@@ -10,8 +10,9 @@ from vlmprobe.errors import UsageError
 from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, Prepared, changed_line, prepare
 from vlmprobe.extraction.session import LazyModel, RunSession, SessionResult
 from vlmprobe.store.datasets import register_dataset, register_quads
+from vlmprobe.store.earlier_runs import OtherCheckpoint, begun_on_another_content, other_checkpoint
 from vlmprobe.store.lease import hold_lease
-from vlmprobe.store.runs import Run, begun_on_another_content, open_run
+from vlmprobe.store.runs import Run, RunPlan, open_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,8 @@ def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult
         One result per template, in the request's order; an interrupted one is the last.
 
     Raises:
-        UsageError: an option, a template, the family or the scale is wrong.
+        UsageError: an option, a template, the family or the scale is wrong, or the scale's earlier runs are of another
+            checkpoint.
         InputError: the dataset or the checkpoint is.
         LeaseHeldError: another process is working on this run.
         VlmprobeError: not one pair could be answered.
@@ -57,7 +59,16 @@ def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult
     results: list[ExtractResult] = []
     with LazyModel(first.family, first.options, workspace.console) as model:
         for template in request.options.templates:
-            results.append(_extract(workspace, request.options, first.under(template), model, started))
+            results.append(
+                _extract(
+                    workspace,
+                    request.options,
+                    first.under(template),
+                    model,
+                    started,
+                    new_checkpoint=request.new_checkpoint,
+                )
+            )
             if results[-1].interrupted:
                 break
             started = time.monotonic()
@@ -65,11 +76,19 @@ def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult
 
 
 def _extract(
-    workspace: Workspace, options: ExtractOptions, prepared: Prepared, model: LazyModel, started: float
+    workspace: Workspace,
+    options: ExtractOptions,
+    prepared: Prepared,
+    model: LazyModel,
+    started: float,
+    *,
+    new_checkpoint: bool,
 ) -> ExtractResult:
     workspace.create_database()
     database = workspace.database
     with database.transaction() as connection:
+        if not new_checkpoint and (other := other_checkpoint(connection, prepared.plan)):
+            raise UsageError(_other_line(prepared.plan, other))
         register_dataset(connection, prepared.dataset)
         if prepared.quads is not None:
             register_quads(connection, prepared.dataset, prepared.quads)
@@ -93,4 +112,12 @@ def _extract(
         interrupted=inferred.interrupted,
         spool=work.spool,
         notes=inferred.notes,
+    )
+
+
+def _other_line(plan: RunPlan, other: OtherCheckpoint) -> str:
+    return (
+        f"{plan.family} @ {plan.scale} was {other.checkpoint} until now (fingerprint {other.fingerprint[:12]}, run of "
+        f"{other.created_at:%Y-%m-%d %H:%M} UTC), and is {plan.checkpoint} (fingerprint {plan.fingerprint[:12]}) here; "
+        "give it a --scale name of its own, or pass --new-checkpoint to go on under this one"
     )

@@ -26,10 +26,10 @@ def run_study(
     family: str,
     options: ExtractOptions,
     *,
-    scales: Sequence[str] = (),
+    requests: Sequence[ExtractRequest] = (),
     out: Path | None = None,
 ) -> MergeResult:
-    """Extract and analyze the scales (by default all that have a checkpoint), then compare them.
+    """Extract and analyze the requested scales (by default all that have a checkpoint), then compare them.
 
     The comparison uses the published template, or the first one if that is not requested; the others get a
     table in the report.
@@ -40,23 +40,28 @@ def run_study(
         KeyboardInterrupt: it was stopped; what is done is kept.
     """
     catalog = load_catalog()
-    chosen = list(scales) or catalog.scale_names(family)
-    if not chosen:
+    wanted = list(requests) or [
+        ExtractRequest(family, scale, options) for scale in catalog.scale_names(family)
+    ]
+    if not wanted:
         raise UsageError(
             f"family {family!r} has no scale with a checkpoint; set one in vlmprobe.toml "
             f"([families.{family}.scales.NAME]), or extract each checkpoint: "
             f"vlmprobe extract {family} --scale NAME --checkpoint DIR_OR_ID"
         )
-    for scale in chosen:
-        spec = catalog.scale(family, scale)  # report problems before the first scale runs for hours
+    for request in wanted:
+        spec = catalog.scale(
+            family, request.scale, request.checkpoint, request.processor
+        )  # report problems before the first scale runs for hours
         if spec.environment is not None:
             spec.environment.check(family)
-    left_out = [] if scales else [name for name in catalog.listed_scales(family) if name not in chosen]
+    chosen = [request.scale for request in wanted]
+    left_out = [] if requests else [name for name in catalog.listed_scales(family) if name not in chosen]
     if left_out:
         workspace.console.warn(
             f"no checkpoint is known for {family} @ {', '.join(left_out)}; skipped (see 'vlmprobe families')"
         )
-    run_scales(workspace, family, chosen, options)
+    run_scales(workspace, wanted)
     published = PUBLISHED.name
     return merge(
         workspace,
@@ -66,17 +71,18 @@ def run_study(
     )
 
 
-def run_scales(workspace: Workspace, family: str, scales: Sequence[str], options: ExtractOptions) -> None:
+def run_scales(workspace: Workspace, requests: Sequence[ExtractRequest]) -> None:
     """Extract and analyze scales one by one.
 
     Raises:
         UsageError: family, scale or template is unknown.
         KeyboardInterrupt: it was stopped; what is done is kept.
     """
-    for scale in scales:
-        if extract(workspace, ExtractRequest(family, scale, options))[-1].interrupted:
+    for request in requests:
+        if extract(workspace, request)[-1].interrupted:
             raise KeyboardInterrupt
-        analyze(workspace, _selection(family, [scale], options), templates=options.templates)
+        options = request.options
+        analyze(workspace, _selection(request.family, [request.scale], options), templates=options.templates)
 
 
 def _selection(family: str, scales: Sequence[str], options: ExtractOptions) -> Selection:

@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-__all__ = ["MAX_NEW_TOKENS", "BatchItem", "BatchOutput", "LoadOptions", "ModelInfo", "ModelOptions"]
+__all__ = ["DTYPES", "MAX_NEW_TOKENS", "BatchItem", "BatchOutput", "LoadOptions", "ModelInfo", "ModelOptions"]
 
 #: Greedy decoding stops here if no end token comes first (DESIGN 6).
 MAX_NEW_TOKENS = 20
+
+
+#: Number formats that a model can be run in.
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

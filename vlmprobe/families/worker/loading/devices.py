@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vlmprobe.families.worker.contract import DTYPES
 from vlmprobe.families.worker.faults import UsageFault
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.float32 if device.type == "cpu" else torch.bfloat16
     if name not in _DTYPES:
-        known = ", ".join(["auto", *_DTYPES])
-        raise UsageFault(f"unknown dtype {name!r}; known: {known}")
+        raise UsageFault(f"unknown dtype {name!r}; known: {', '.join(DTYPES)}")
     return _DTYPES[name]
 
 
