@@ -7,6 +7,8 @@ import signal
 import sys
 from typing import Any
 
+from vlmprobe.streams import prepare_streams
+
 __all__ = ["main"]
 
 
@@ -15,6 +17,7 @@ def main() -> None:
 
     Commands handle Ctrl-C themselves; this reports one that arrives before a command starts or after it ends.
     """
+    prepare_streams()
     sys.unraisablehook = _unraisable
     said = "stopped before any work started"
     try:

@@ -1,0 +1,93 @@
+"""Whatever a command's output goes to, its work is done and its exit code is its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Says something that few encodings have on both streams, works, and ends with a code of its own.
+PROGRAM = """
+import sys
+from pathlib import Path
+from vlmprobe.streams import prepare_streams
+prepare_streams()
+print("left \\u5de6 caf\\xe9 \\U0001f60a", file=sys.stderr, flush=True)
+sys.stderr.write("x" * 100_000)
+handle = open(sys.argv[1], "w")
+assert handle.fileno() > 2, "a file got the number of a stream"
+handle.write("done")
+handle.close()
+print("left \\u5de6 caf\\xe9 \\U0001f60a")
+sys.exit(7)
+"""
+
+
+def _run(shell: str, done: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    command = [
+        "sh",
+        "-c",
+        shell.replace("PROGRAM", '"$0" -c "$1" "$2"'),
+        sys.executable,
+        PROGRAM,
+        str(done),
+    ]
+    return subprocess.run(command, capture_output=True, env=os.environ | environment, check=False, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("shell", "environment", "printed"),
+    [
+        ("PROGRAM", {"PYTHONIOENCODING": "utf-8"}, "left 左 café 😊".encode()),
+        ("PROGRAM", {"PYTHONIOENCODING": "ascii"}, rb"left \u5de6 caf\xe9 \U0001f60a"),
+        ("PROGRAM", {"PYTHONIOENCODING": "latin-1"}, b"left \\u5de6 caf\xe9 \\U0001f60a"),
+        ("PROGRAM", {"PYTHONIOENCODING": "cp1252"}, b"left \\u5de6 caf\xe9 \\U0001f60a"),
+        ("PROGRAM", {"PYTHONIOENCODING": "cp950"}, "left 左 caf".encode("cp950") + rb"\xe9 \U0001f60a"),
+        ("PROGRAM", {"PYTHONIOENCODING": "ascii:strict"}, rb"left \u5de6 caf\xe9 \U0001f60a"),
+        ("PROGRAM", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, rb"left \u5de6"),
+        ("PROGRAM", {"LC_ALL": "POSIX"}, b"left "),
+        ("PROGRAM 2>&-", {}, b"left "),
+        ("PROGRAM >&-", {}, b""),
+        ("PROGRAM >&- 2>&-", {}, b""),
+        ("PROGRAM <&- >&- 2>&-", {}, b""),
+        ("PROGRAM <&-", {}, b"left "),
+        ("PROGRAM 2>/dev/full", {}, b"left "),
+        ("{ PROGRAM 3>&2 2>&4; } 4>&1 >/dev/null", {}, b""),
+        ("nohup PROGRAM", {}, b"left "),
+        ("setsid -w PROGRAM </dev/null", {}, b"left "),
+    ],
+)
+def test_streams_of_every_kind(
+    shell: str, environment: dict[str, str], printed: bytes, tmp_path: Path
+) -> None:
+    """What cannot be written is escaped or dropped; the file is written, and the code is 7."""
+    ran = _run(shell, tmp_path / "done", **environment)
+    assert ran.returncode == 7, ran.stderr
+    assert (tmp_path / "done").read_text() == "done"
+    assert printed in ran.stdout
+
+
+def test_a_reader_that_leaves_does_not_stop_the_work(tmp_path: Path) -> None:
+    """As in ``vlmprobe extract ... 2>&1 | head -1``, where a night's run would end with the first line."""
+    ran = _run("{ PROGRAM 2>&1 >/dev/null; echo code $? >&3; } 3>&2 | head -c 4", tmp_path / "done")
+    assert ran.stdout == b"left"
+    assert b"code 7" in ran.stderr
+    assert (tmp_path / "done").read_text() == "done"
+
+
+def test_a_command_prints_what_its_terminal_lacks(inside: Any, tmp_path: Path) -> None:
+    """In a table it is escaped; in JSON the escape is JSON's own."""
+    inside("db", "upgrade", "--home", tmp_path).ok()
+    ask = [sys.executable, "-m", "vlmprobe", "sql", "SELECT chr(24038) AS x", "--home", str(tmp_path)]
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    table = subprocess.run(ask, capture_output=True, env=ascii_only, check=True)
+    assert rb"\u5de6" in table.stdout
+    printed = subprocess.run([*ask, "--json"], capture_output=True, env=ascii_only, check=True)
+    assert json.loads(printed.stdout) == [{"x": "左"}]
