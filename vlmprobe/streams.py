@@ -21,7 +21,7 @@ def prepare_streams() -> None:
 
     * A closed descriptor (``2>&-``) becomes the null device. Else the next file that is opened would get its number,
       and a library's message would be written into a database.
-    * A character that the terminal's encoding lacks is escaped (as ``sql`` prints ``chr(24038)``); in JSON that is its own escape.
+    * A character that the terminal's encoding lacks is escaped as Python escapes it, which is JSON's own escape too.
     * An error on stderr, such as a reader that has left or a full disk, drops the message. Results on stdout are
       another matter: who asks for them must learn that they are not there.
     """
