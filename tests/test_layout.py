@@ -12,7 +12,7 @@ from vlmprobe.resources import migrations_folder, queries_folder
 PACKAGE = Path(__file__).resolve().parents[1] / "vlmprobe"
 WORKFLOWS = {
     *("analyze", "database", "demo", "doctor", "export", "extract", "families", "import_results", "merge"),
-    *("plot", "query", "run", "sync", "train", "ui", "verify"),
+    *("plot", "query", "run", "runs", "sync", "train", "ui", "verify"),
 }
 
 

@@ -15,7 +15,7 @@ from vlmprobe.cli.session import session
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["add", "command"]
+__all__ = ["add", "add_default", "command"]
 
 #: Options of every command; ``experiment`` only of those that log to MLflow.
 _COMMON: dict[str, Any] = {
@@ -83,6 +83,22 @@ def add(app: typer.Typer, *commands: Callable[..., None]) -> None:
     for each in commands:
         made: Any = each
         app.command(made.__name__.rstrip("_"), epilog=f"Example: {made.example}")(each)
+
+
+def add_default(app: typer.Typer, body: Callable[..., None]) -> None:
+    """Make a command what an app does when it is called without one of its own commands."""
+
+    @wraps(body)
+    def run(context: typer.Context, **given: Any) -> None:
+        if context.invoked_subcommand is None:
+            body(**given)
+
+    made: Any = run
+    options = list(inspect.signature(body).parameters.values())
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    made.__signature__ = inspect.Signature([context, *options], return_annotation=None)
+    made.__annotations__ = {each.name: each.annotation for each in (context, *options)}
+    app.callback(invoke_without_command=True)(run)
 
 
 def _option(name: str, kind: Any, default: Any) -> inspect.Parameter:

@@ -26,7 +26,7 @@ from vlmprobe.cli.merge import merge
 from vlmprobe.cli.plot import plot
 from vlmprobe.cli.query import query
 from vlmprobe.cli.run import run
-from vlmprobe.cli.runs import runs
+from vlmprobe.cli.runs import app as runs_app
 from vlmprobe.cli.session import STOPPED, ReportedExit, ignore_stops
 from vlmprobe.cli.sql import sql
 from vlmprobe.cli.sync import sync
@@ -73,7 +73,6 @@ add(
     merge,
     plot,
     run,
-    runs,
     families,
     sql,
     query,
@@ -88,6 +87,7 @@ add(
 app.add_typer(demo_app, name="demo")
 app.add_typer(data_app, name="data")
 app.add_typer(db_app, name="db")
+app.add_typer(runs_app, name="runs")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,14 +1,24 @@
-"""``vlmprobe runs``."""
+"""``vlmprobe runs``: list runs, remove one, rename a scale."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
 
-from vlmprobe.cli.command import command
+import typer
+
+from vlmprobe.cli.command import add, add_default, command
 from vlmprobe.cli.options import Output
+from vlmprobe.errors import UsageError
 from vlmprobe.workspace import Workspace
 
-__all__ = ["runs"]
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="List every run with its progress, benchmark and checkpoint; remove runs, rename scales.",
+    epilog="Example: vlmprobe runs --json",
+    rich_markup_mode=None,
+)
 
 
 @command(example="vlmprobe runs --json")
@@ -24,3 +34,41 @@ def runs(
     if output.is_table:
         rows = [{**row, "created_at": f"{row['created_at']:%Y-%m-%d %H:%M}"} for row in rows]
     output.rows(rows, empty="no runs yet; create one with 'vlmprobe extract'")
+
+
+@command(example="vlmprobe runs rm 01a2275c-0c03-7b46-bdfd-0f79da06c131", experiment=True)
+def rm(
+    workspace: Workspace,
+    *,
+    run: Annotated[str, typer.Argument(help="The run's id, or the beginning or end of it.", metavar="RUN")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove a run for good: answers, hidden states, metrics. MLflow's copy goes to MLflow's trash."""
+    from vlmprobe.workflows.runs import find_listed, remove
+
+    found = find_listed(workspace, run)
+    name = f"{found.family} @ {found.scale} on {found.dataset} ({found.template}), {found.pairs} pairs"
+    if not yes and not typer.confirm(f"remove run {found.run_id}: {name}?", err=True):
+        raise UsageError("nothing was removed")
+    remove(workspace, found.run_id)
+    workspace.console.say(f"removed run {found.run_id}: {name}")
+
+
+@command(example="vlmprobe runs rename mine mine-1200-steps", experiment=True)
+def rename(
+    workspace: Workspace,
+    *,
+    scale: Annotated[str, typer.Argument(help="The scale's name.", metavar="SCALE")],
+    new: Annotated[str, typer.Argument(help="Its new name.", metavar="NEW")],
+    family: Annotated[str | None, typer.Option("--family", help="Only runs of this family.")] = None,
+) -> None:
+    """Give every run of a scale another scale's name; commands under that name resume them."""
+    from vlmprobe.workflows.runs import rename as rename_scale
+
+    renamed = rename_scale(workspace, scale, new, family=family)
+    for run in renamed:
+        workspace.console.say(f"{run.name}: run {run.run_id}, scale {scale} until now")
+
+
+add_default(app, runs)
+add(app, rm, rename)

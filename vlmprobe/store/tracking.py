@@ -113,6 +113,21 @@ class Tracker(MlflowConnection):
                 client.set_tag(mlflow_run_id, "mlflow.runColor", color)
             client.set_terminated(mlflow_run_id, status)
 
+    def trash(self, mlflow_run_id: str) -> None:
+        """Move a run to MLflow's trash, from which MLflow can restore it."""
+        with self._connected() as (client, _):
+            if _is_active(client, mlflow_run_id):
+                client.delete_run(mlflow_run_id)
+
+    def rename(self, run: Run) -> None:
+        """Show a run under the name and the scale that it has now; MLflow's parameters cannot be changed."""
+        with self._connected() as (client, _):
+            if run.mlflow_run_id is not None and _is_active(client, run.mlflow_run_id):
+                client.update_run(run.mlflow_run_id, name=run.name)
+                for name in ("scale", "samples_seen", "global_steps"):
+                    if (value := getattr(run, name)) is not None:
+                        client.set_tag(run.mlflow_run_id, name, str(value))
+
     def download(self, artifact_uri: str, folder: Path) -> Path:
         """Fetch one artifact into a folder."""
         with self._connected():
