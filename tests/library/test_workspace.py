@@ -127,3 +127,17 @@ def test_a_run_without_metrics_names_the_command(
     monkeypatch.setattr("vlmprobe.store.metrics.analyzed_runs", lambda _: set())
     with pytest.raises(UsageError, match="tiny @ 2m: no metrics yet; run 'vlmprobe analyze tiny' first"):
         workspace.metrics("tiny/2m")
+
+
+@pytest.mark.parametrize("run", [5, None, 2.5, ["tiny/2m"]])
+def test_what_names_no_run_says_what_does(run: Any, tmp_path: Path) -> None:
+    """Whatever was passed by mistake."""
+    with pytest.raises(UsageError, match=r"names no run; pass what run\(\) returns, a run's id, or a name"):
+        Workspace.open(tmp_path).run(run)
+
+
+@pytest.mark.parametrize("layer", ["5", 5.0, None, (1, 2)])
+def test_what_is_no_layer_says_so(layer: Any, tmp_path: Path) -> None:
+    """Before a run is looked for."""
+    with pytest.raises(UsageError, match="is no layer; pass a whole number, counted from 0"):
+        Workspace.open(tmp_path).states("tiny/2m", layer)

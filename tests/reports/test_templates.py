@@ -29,7 +29,7 @@ def test_rows_keep_their_order_and_columns_are_the_templates_own():
         ("distance", (points[2], None, None)),
     ]
     assert [name for name, _ in table.about] == ["published", "yes-no", "mine"]
-    assert "left/above/far holds" in dict(table.about)["yes-no"]
+    assert "the canonical category holds" in dict(table.about)["yes-no"]
 
 
 def test_scales_and_datasets_have_rows_of_their_own():
@@ -50,7 +50,7 @@ def test_the_report_shows_values_with_bounds_and_layer(report):
     assert '<span data-value="0.75">0.7500</span><small>[<span data-value="0.625">' in section
     assert "<small>layer 4</small>" in section
     assert '<span class="none" title="too few pairs">n/a</span>' in section
-    assert "<dt>yes-no</dt><dd>asks whether left/above/far holds" in section
+    assert "<dt>yes-no</dt><dd>asks whether the canonical category holds" in section
     assert '<a href="#templates">Across templates</a>' in page
 
 

@@ -36,7 +36,7 @@ def runs(
     output.rows(rows, empty="no runs yet; create one with 'vlmprobe extract'")
 
 
-@command(example="vlmprobe runs rm 01a2275c-0c03-7b46-bdfd-0f79da06c131", experiment=True)
+@command(example="vlmprobe runs rm 01a2275c-0c03-7b46-bdfd-0f79da06c131")
 def rm(
     workspace: Workspace,
     *,
@@ -54,7 +54,7 @@ def rm(
     workspace.console.say(f"removed run {found.run_id}: {name}")
 
 
-@command(example="vlmprobe runs rename mine mine-1200-steps", experiment=True)
+@command(example="vlmprobe runs rename mine mine-1200-steps")
 def rename(
     workspace: Workspace,
     *,

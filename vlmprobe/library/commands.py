@@ -49,7 +49,7 @@ def extract(
         workspace: the workspace, or the folder of one.
         family: the code that runs an architecture.
         scale: the checkpoint of the family.
-        data: the benchmark, a TSV.
+        data: the benchmark: TSV, CSV, JSONL, JSON or parquet.
         checkpoint: a folder or hub id, instead of the scale's own.
         processor: where tokenizer and image processor are, if not with the checkpoint.
         revision: commit, branch or tag of a hub id.
@@ -92,7 +92,7 @@ def extract(
             layers=None if layers is None else tuple(sorted(set(layers))),
             dtype=dtype,
             device=device,
-            devices=tuple(map(str, devices)),
+            devices=tuple(devices.split(",") if isinstance(devices, str) else map(str, devices)),
             compile=compile,
             trust_remote_code=trust_remote_code,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,6 +102,10 @@ class Workspace(inner.Workspace):
         """
         if isinstance(run, Run):
             return run
+        if not isinstance(run, str):
+            raise UsageError(
+                f"{run!r:.40} names no run; pass what run() returns, a run's id, or a name like 'tiny/2m'"
+            )
         family, of_name, named_template = split_name(run) if scale is None else (run, scale, None)
         if of_name is None and (found := self._by_id(run)):
             return found[0]
@@ -183,7 +188,7 @@ class Workspace(inner.Workspace):
             target: only this axis, category, or pair of them.
 
         Raises:
-            UsageError: there is no such run or metric, or a run has not been analyzed.
+            UsageError: there is no such run, metric or target, or a run has not been analyzed.
         """
         import pyarrow as pa
 
@@ -197,10 +202,14 @@ class Workspace(inner.Workspace):
         chosen = [self.run(run) for run in runs]
         self._require_metrics(chosen)
         run_ids: list[str | None] = [run.run_id for run in chosen]
-        return pa.concat_tables(
+        found = pa.concat_tables(
             self._table("runs/metrics", run_id=run_id, metric=name, subset=subset, target=target)
             for run_id in run_ids or [None]
         )
+        if target is not None and not len(found):
+            every = self.metrics(*chosen, name=name, subset=subset)["target"].unique().to_pylist()
+            raise unknown_name("target", target, sorted(every))
+        return found
 
     def _require_metrics(self, runs: list[Run]) -> None:
         from vlmprobe.store.metrics import analyzed_runs
@@ -222,6 +231,10 @@ class Workspace(inner.Workspace):
         from vlmprobe.store.runs import get_run
         from vlmprobe.study.selection import choose_layers
 
+        try:
+            layer = index(layer)
+        except TypeError:
+            raise UsageError(f"{layer!r:.40} is no layer; pass a whole number, counted from 0") from None
         found = self.run(run)
         with self.database.transaction() as connection:
             stored = get_run(connection, found.run_id)

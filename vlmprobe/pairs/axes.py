@@ -6,23 +6,33 @@ An :class:`AxisSet` belongs to a dataset. :data:`SPACE` is the built-in one, wit
 
 from __future__ import annotations
 
-import re
 from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+from vlmprobe.pairs.axis_checks import MARKERS, check_axes
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 __all__ = ["DEPTH", "HEIGHT", "SPACE", "Answer", "Axis", "AxisSet", "Category", "Side", "Subset", "YesNo"]
 
-#: The axes of :data:`SPACE` that perspective entangles: in a picture of the ground, farther objects are higher.
+#: The axes that perspective entangles: in a picture of the ground, farther objects are higher. A set of its own that
+#: uses these names means the same by them: the canonical category is the higher one, and the farther one.
 HEIGHT, DEPTH = "vertical", "distance"
 
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+#: Of an axis, and of its two categories; for sets that bring none.
+_COLORS = (
+    ("#0072b2", "#56b4e9"),
+    ("#00694d", "#33bb8e"),
+    ("#d55e00", "#e69f00"),
+    ("#6a51a3", "#b39ddb"),
+    ("#8c6d00", "#d4b106"),
+    ("#aa3377", "#ee99aa"),
+)
 
 
 class _Word(str):
@@ -41,7 +51,7 @@ class Category(_Word):
     """A relation of the subject to the reference, one end of an axis: the word itself, with what belongs to it."""
 
     color: str
-    """In figures, as ``#rrggbb``."""
+    """In figures, as ``#rrggbb``; without one, its axis set picks it."""
     read_as: tuple[str, ...]
     """Other words that files use for it."""
     mentions: tuple[str, ...]
@@ -67,6 +77,17 @@ class Category(_Word):
         return self
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """Everything about it, as JSON."""
+        return {
+            "name": str(self),
+            "color": self.color,
+            "read_as": list(self.read_as),
+            "mentions": list(self.mentions),
+            "words": list(self.words),
+        }
+
+    @property
     def is_canonical(self) -> bool:
         """Whether a delta of this category keeps its sign (DESIGN: left, above, far)."""
         return self == self.axis.canonical
@@ -84,9 +105,9 @@ class Axis(_Word):
     categories: tuple[Category, Category]
     """The canonical category and its opposite."""
     color: str
-    """In figures, as ``#rrggbb``."""
+    """In figures, as ``#rrggbb``; without one, its axis set picks it."""
     marker: str
-    """In figures, as matplotlib names it."""
+    """In figures, one of ``MARKERS``; without one, its axis set picks it."""
     questions: Mapping[str, str]
     """Name of a template -> its question about this axis; ``{a}`` is the subject, ``{b}`` the reference."""
 
@@ -105,28 +126,43 @@ class Axis(_Word):
         first, second = copy(canonical), copy(opposite)
         first.axis = second.axis = self
         self.canonical, self.categories = first, (first, second)
-        self.color, self.marker, self.questions = color, marker, questions or {}
+        self.color, self.marker, self.questions = color, marker, dict(questions or {})
         return self
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Everything about it, as JSON."""
+        return {
+            "name": str(self),
+            "color": self.color,
+            "marker": self.marker,
+            "questions": dict(self.questions),
+            "categories": [category.facts for category in self.categories],
+        }
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class AxisSet:
-    """The axes of a dataset, in the order of sampling, of every table and of every figure."""
+    """The axes of a dataset, in the order of sampling, of every table and of every figure.
 
-    name: str
+    Two sets are equal if nothing that belongs to an axis differs; the words alone do not make an axis.
+    """
+
     axes: tuple[Axis, ...]
 
     def __post_init__(self) -> None:
-        """Refuse names that would mean two things, or break a target (``left/right``) or a file's name apart.
+        """Refuse what would mean two things or cannot be drawn, and color what has no color.
 
         Raises:
-            ValueError: two axes or categories share a name, or one has other characters.
+            ValueError: there is no axis, a name or a synonym is there twice, a name has other characters than a target
+                (``left/right``) or a file's name may have, or a question, color or marker is none.
         """
-        names = [*self.axes, *self.categories]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"axes {self.name}: {', '.join(twice)} is there twice; names must differ")
-        if odd := [name for name in names if not _NAME.fullmatch(name)]:
-            raise ValueError(f"axes {self.name}: {odd[0]!r} is no name; use lower-case letters, digits and -")
+        check_axes(self.axes)
+        for place, axis in enumerate(self.axes):
+            axis.color = axis.color or _COLORS[place % len(_COLORS)][0]
+            axis.marker = axis.marker or MARKERS[place % len(MARKERS)]
+            for category, color in zip(axis.categories, _COLORS[place % len(_COLORS)], strict=True):
+                category.color = category.color or color
 
     def __iter__(self) -> Iterator[Axis]:
         """Iterate over the axes."""
@@ -139,6 +175,29 @@ class AxisSet:
     def __contains__(self, name: object) -> bool:
         """Whether an axis has this name."""
         return name in self.axes
+
+    def __eq__(self, other: object) -> bool:
+        """Whether everything of every axis is equal."""
+        return isinstance(other, AxisSet) and [each.facts for each in self] == [each.facts for each in other]
+
+    def __hash__(self) -> int:
+        """Agree with equality."""
+        return hash(self.axes)
+
+    @property
+    def meaning(self) -> list[dict[str, Any]]:
+        """What decides which questions are asked and how answers are read: everything but looks, as JSON."""
+        looks = ("color", "marker")
+        return [
+            {name: value for name, value in axis.facts.items() if name not in looks}
+            | {
+                "categories": [
+                    {name: value for name, value in each.items() if name not in looks}
+                    for each in axis.facts["categories"]
+                ]
+            }
+            for axis in self
+        ]
 
     @cached_property
     def categories(self) -> tuple[Category, ...]:
@@ -205,7 +264,6 @@ class Subset(StrEnum):
 
 #: Left/right, above/below and far/close, in the hues of Okabe and Ito; the canonical category is the darker tint.
 SPACE = AxisSet(
-    "space",
     (
         Axis(
             "horizontal",

@@ -168,7 +168,8 @@ def read_dataset(
         max_per_category: keep at most this many pairs of each category; 0 keeps all.
         seed: for the draw of the references and for the sampling, which have a generator each.
         template: what is asked of each row: a name in ``TEMPLATES``. No part of the dataset's id.
-        axes: what its categories may be. Other axes than the built-in ones are part of the dataset's id.
+        axes: what its categories may be. Other axes than the built-in ones are part of the dataset's id,
+            with their words and questions.
         decode: also decode every image, so that a cut-off one is found now rather than during a run. Where
             one is found there are fewer pairs, so the dataset's id is another one.
         progress: called with the bytes read so far and the bytes of the file, after each row.
@@ -201,7 +202,7 @@ def read_dataset(
     made = Counter(pair.category for pair in reading.pairs)
     options: dict[str, object] = {"form": reader.name, "max_per_category": max_per_category, "seed": seed}
     if axes != SPACE:
-        options["axes"] = [(axis, *axis.categories) for axis in axes]
+        options["axes"] = axes.meaning
     if reading.n_undecodable:
         # Only in this case does decoding drop pairs, which makes it a different dataset.
         options["decode"] = True

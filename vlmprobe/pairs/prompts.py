@@ -90,8 +90,7 @@ class Template:
 #: The wordings of "Why Far Looks Up" (arXiv 2605.30161).
 PUBLISHED = Template(
     "published",
-    "the published questions: left/above/far is the first option; the object asked about is named first in "
-    "left/right and above/below, second in far/close",
+    "the published questions: the canonical category is the first option",
 )
 
 #: The published template, and variants that each test one objection to it.
@@ -101,16 +100,18 @@ TEMPLATES: Mapping[str, Template] = {
         PUBLISHED,
         Template(
             "mention-swapped",
-            "the object asked about is named second in left/right and above/below, first in far/close",
+            "the two objects are named in the other order",
         ),
-        Template("options-swapped", "right/below/close is the first option"),
+        Template("options-swapped", "the opposite category is the first option"),
         Template(
             "yes-no",
-            "asks whether left/above/far holds, so all axes share the answers yes and no",
+            "asks whether the canonical category holds, so all axes share the answers yes and no",
             "canonical",
         ),
         Template(
-            "yes-no-opposite", "asks whether right/below/close holds, so yes and no are swapped", "opposite"
+            "yes-no-opposite",
+            "asks whether the opposite category holds, so yes and no are swapped",
+            "opposite",
         ),
     )
 }

@@ -17,7 +17,8 @@ __all__ = ["read_axes", "store_axes"]
 
 
 def store_axes(connection: Connection, dataset_id: str, axes: AxisSet) -> None:
-    """Store a dataset's axes; of a built-in one the words and colors stay in the code."""
+    """Store a dataset's axes; of those that are built in, the words and colors stay in the code."""
+    built_in = {str(axis): axis.facts for axis in SPACE}
     rows = [
         {
             "dataset_id": dataset_id,
@@ -25,7 +26,7 @@ def store_axes(connection: Connection, dataset_id: str, axes: AxisSet) -> None:
             "position": position,
             "canonical": str(axis.canonical),
             "opposite": str(axis.canonical.opposite),
-            "details": None if axis in SPACE.axes else _details(axes, axis),
+            "details": None if axis.facts == built_in.get(axis) else axis.facts,
         }
         for position, axis in enumerate(axes)
     ]
@@ -37,58 +38,40 @@ class _Row:
     """An axis as it is stored."""
 
     axis: str
-    canonical: str
-    opposite: str
     details: str | None
 
 
 def read_axes(connection: Connection, dataset_id: str) -> AxisSet:
-    """Return the axes of a dataset; the built-in ones where it has none of its own."""
+    """Return the axes of a dataset, in their order; the built-in ones where none are stored."""
     rows = fetch_as(
         _Row,
         connection,
-        "SELECT axis, canonical, opposite, details FROM axes WHERE dataset_id = $id ORDER BY position",
+        "SELECT axis, details FROM axes WHERE dataset_id = $id ORDER BY position",
         {"id": dataset_id},
     )
-    details = [json.loads(row.details) if row.details else None for row in rows]
-    if not any(details):
+    if not rows:
         return SPACE
-    made = [
-        SPACE.axis(row.axis) if one is None else _axis(row, one)
-        for row, one in zip(rows, details, strict=True)
-    ]
-    return AxisSet(next(one["set"] for one in details if one), tuple(made))
+    return AxisSet(
+        tuple(_axis(json.loads(row.details)) if row.details else SPACE.axis(row.axis) for row in rows)
+    )
 
 
-def _details(axes: AxisSet, axis: Axis) -> dict[str, Any]:
-    return {
-        "set": axes.name,
-        "color": axis.color,
-        "marker": axis.marker,
-        "questions": dict(axis.questions),
-        "categories": [
-            {"color": each.color, "read_as": each.read_as, "mentions": each.mentions, "words": each.words}
-            for each in axis.categories
-        ],
-    }
-
-
-def _axis(row: _Row, details: dict[str, Any]) -> Axis:
+def _axis(facts: dict[str, Any]) -> Axis:
     canonical, opposite = (
         Category(
-            name,
+            each["name"],
             color=each["color"],
             read_as=tuple(each["read_as"]),
             mentions=tuple(each["mentions"]),
             words=tuple(each["words"]),
         )
-        for name, each in zip((row.canonical, row.opposite), details["categories"], strict=True)
+        for each in facts["categories"]
     )
     return Axis(
-        row.axis,
+        facts["name"],
         canonical,
         opposite,
-        color=details["color"],
-        marker=details["marker"],
-        questions=details["questions"],
+        color=facts["color"],
+        marker=facts["marker"],
+        questions=facts["questions"],
     )

@@ -98,7 +98,8 @@ def _insert_dataset(connection: Connection, dataset: Dataset) -> None:
         insert(DatasetRow).values(
             dataset_id=dataset.dataset_id,
             name=dataset.name,
-            path=os.fsencode(dataset.path).decode(errors="backslashreplace"),
+            # Whole, since the next command may run in another folder.
+            path=os.fsencode(dataset.path.absolute()).decode(errors="backslashreplace"),
             form=dataset.form,
             options=dict(dataset.options),
             n_rows=dataset.n_rows,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select, update
 
@@ -39,9 +39,9 @@ def rename_run(connection: Connection, run: Run, scale: str, training: tuple[int
     Raises:
         UsageError: the new scale has that very run already.
     """
-    config = connection.execute(select(RunRow.config).where(RunRow.run_id == run.run_id)).scalar_one()
+    config = connection.execute(select(RunRow.config).where(RunRow.run_id == run.run_id)).scalar_one() or {}
     samples, steps = training
-    values = {
+    values: dict[str, Any] = {
         "scale": scale,
         "samples_seen": run.samples_seen if samples is None else samples,
         "global_steps": run.global_steps if steps is None else steps,

@@ -254,8 +254,8 @@ _OWN = {
                 InReport(
                     DELTA_SIMILARITY.name,
                     "Cosines between the categories' mean deltas",
-                    "At the layer where the axes are most coherent on average. Opposites should be near -1, different "
-                    "axes near 0; above/far or below/close near 1 shows entanglement.",
+                    "At the layer where the axes are most coherent on average. Opposites should be near -1, "
+                    "categories of different axes near 0; far from 0, two axes share a direction.",
                 ),
             ),
         ),

@@ -68,4 +68,4 @@ class JsonDocument:
 
 
 def _hold(cells: Mapping[str, object], column: str) -> HeldImage:
-    return HeldImage(cells[column])
+    return HeldImage(cells.get(column))

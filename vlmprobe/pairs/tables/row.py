@@ -80,7 +80,13 @@ class Row:
         return {column: self.text(column) for column in columns}
 
     def image(self, column: str) -> ImageSource:
-        """Return the source of the image that a cell holds or whose file it names."""
+        """Return the source of the image that a cell holds or whose file it names.
+
+        Raises:
+            RowRejectedError: the row has no such cell, or there is nothing in it.
+        """
+        if not self.has(column):
+            raise RowRejectedError("image", "empty", column)
         path = named_file(self.cells.get(column))
         return self.hold(column) if path is None else ImageFile(self.folder / path)
 

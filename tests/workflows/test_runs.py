@@ -1,0 +1,101 @@
+"""``runs rm`` removes a run for good; ``runs rename`` gives a scale another name."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TABLES = ("runs", "predictions", "shards", "metrics", "results_json", "certificates")
+
+
+@pytest.fixture
+def home(inside: Any, benchmark: Callable[..., Path], tmp_path: Path) -> Path:
+    """Extract and analyze two scales on two pairs of each category."""
+    for scale in ("vanilla", "2m"):
+        inside(*_extract(scale, benchmark(4)), "--home", tmp_path).ok()
+    inside("analyze", "--home", tmp_path).ok()
+    return tmp_path
+
+
+def _extract(scale: str, data: Path) -> tuple[object, ...]:
+    return ("extract", "tiny", "--scale", scale, "--data", data, "--max-per-category", "2")
+
+
+def _listed(inside: Any, home: Path) -> dict[str, str]:
+    rows = json.loads(inside("runs", "--json", "--home", home).ok().out)
+    return {row["scale"]: row["run_id"] for row in rows}
+
+
+def _mlflow(home: Path) -> dict[str, str]:
+    with closing(sqlite3.connect(home / "mlflow.db")) as store:
+        return dict(store.execute("SELECT name, lifecycle_stage FROM runs").fetchall())
+
+
+def test_a_run_is_removed_whole_and_the_other_stays(inside: Any, home: Path, rows: Any) -> None:
+    """Rows and hidden states are gone, MLflow's copy is in its trash, and the home is well."""
+    run_id = _listed(inside, home)["2m"]
+    said = inside("runs", "rm", run_id[-12:], "--yes", "--home", home).ok().err
+    assert f"removed run {run_id}: tiny @ 2m on benchmark (published), 12 pairs" in said
+    for table in TABLES:
+        assert rows(home, f"SELECT count(*) FROM {table} WHERE run_id = '{run_id}'") == [(0,)], table
+        assert rows(home, f"SELECT count(*) > 0 FROM {table}") == [(True,)], table
+    assert not (home / "spool" / run_id).exists()
+    assert _mlflow(home) == {"tiny @ vanilla": "active", "tiny @ 2m": "deleted"}
+    assert "all well" in inside("verify", "--home", home).ok().err
+
+
+def test_a_removed_run_can_be_extracted_again(
+    inside: Any, home: Path, benchmark: Callable[..., Path]
+) -> None:
+    """Its key is free; it is a new run."""
+    run_id = _listed(inside, home)["2m"]
+    inside("runs", "rm", run_id, "--yes", "--home", home).ok()
+    assert "12 pairs extracted, 0 reused" in inside(*_extract("2m", benchmark(4)), "--home", home).ok().err
+    assert _listed(inside, home)["2m"] != run_id
+
+
+def test_nothing_is_removed_unasked(inside: Any, home: Path) -> None:
+    """Without a terminal to ask on, and for an id that names no run or several, it ends with one line."""
+    before = _listed(inside, home)
+    assert inside("runs", "rm", before["2m"], "--home", home).code != 0
+    for run_id, says in (
+        ("no-such-run", "no run 'no-such-run'"),
+        (before["2m"][:4], "no run"),
+        ("", "no run ''"),
+    ):
+        ran = inside("runs", "rm", run_id, "--yes", "--home", home)
+        assert ran.code == 2
+        assert says in ran.errors[0]
+    assert _listed(inside, home) == before
+
+
+def test_a_renamed_scale_is_resumed_under_its_new_name(
+    inside: Any, home: Path, benchmark: Callable[..., Path]
+) -> None:
+    """As if it had been extracted under it: same run, complete already; MLflow shows the new name."""
+    run_id = _listed(inside, home)["vanilla"]
+    inside("runs", "rename", "vanilla", "untrained", "--home", home).ok()
+    assert _listed(inside, home)["untrained"] == run_id
+    assert set(_mlflow(home)) == {"tiny @ untrained", "tiny @ 2m"}
+    inside("runs", "rename", "untrained", "vanilla", "--home", home).ok()
+    assert "complete already" in inside(*_extract("vanilla", benchmark(4)), "--home", home).ok().err
+
+
+def test_a_scale_is_not_renamed_onto_itself_or_a_bad_name(inside: Any, home: Path) -> None:
+    """The message says what there is."""
+    for old, new, says in (
+        ("mine", "yours", "no run is of scale 'mine'"),
+        ("2m", "../2m", "../2m"),
+        ("2m", "2m", "has the same run already"),
+    ):
+        ran = inside("runs", "rename", old, new, "--home", home)
+        assert ran.code == 2
+        assert says in ran.errors[0]
