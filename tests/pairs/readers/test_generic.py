@@ -125,6 +125,20 @@ def test_an_image_is_a_path_base64_a_data_url_or_bytes_with_a_path(write: Any, t
     assert own == [True, True, True, False, False, False, True, True]
 
 
+@pytest.mark.parametrize("lines", [False, True], ids=["list", "lines"])
+def test_a_record_without_an_image_is_a_problem(write: Any, tmp_path: Path, *, lines: bool) -> None:
+    """The key is missing in this record alone; the message says what is empty, in either kind of file."""
+    write({}, {})
+    records = [json.loads(line) for line in (tmp_path / "bench.jsonl").read_text().splitlines()]
+    del records[1]["image"]
+    path = tmp_path / ("other.jsonl" if lines else "other.json")
+    path.write_text("\n".join(map(json.dumps, records)) if lines else json.dumps(records))
+    dataset = read_dataset(path)
+    assert len(dataset.pairs) == 1
+    (problem,) = dataset.problems
+    assert (problem.line, problem.what, problem.why, problem.column) == (2, "image", "empty", "image")
+
+
 @pytest.mark.parametrize(
     ("changed", "what", "column", "why"),
     [
