@@ -80,4 +80,6 @@ def run_scales(workspace: Workspace, family: str, scales: Sequence[str], options
 
 
 def _selection(family: str, scales: Sequence[str], options: ExtractOptions) -> Selection:
-    return Selection((family,), tuple(scales), options.data, options.max_per_category)
+    return Selection(
+        (family,), tuple(scales), options.data, options.max_per_category, options.allow_contradictions
+    )
