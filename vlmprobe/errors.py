@@ -11,6 +11,7 @@ __all__ = [
     "LeaseHeldError",
     "MissingPackageError",
     "ModelError",
+    "RefusedImageError",
     "StaleSchemaError",
     "TrackingError",
     "UnreadableError",
@@ -43,6 +44,10 @@ class InputError(VlmprobeError):
 
 class ImageError(InputError):
     """An image in a file that the user gave cannot be read."""
+
+
+class RefusedImageError(ImageError):
+    """An image is whole, but no rule says what its pixels look like in 8-bit RGB."""
 
 
 class DatabaseError(VlmprobeError):

@@ -30,6 +30,21 @@ WRONG = {
         {},
         "none of its 12 rows gives a pair (problems: image 12); correct the file, starting with line 2, column image",
     ),
+    "half of the rows": (
+        "extract tiny --scale 2m --data {bad}/half.tsv --home {home} --checkpoint {bad}/none",
+        {},
+        "half.tsv: 7 of 12 rows give no pair, the first on line 2 (image: not base64",
+    ),
+    "half of the rows, in run": (
+        "run tiny --scale 2m --data {bad}/half.tsv --home {home}",
+        {},
+        "correct the file, or pass --allow-problems to go on with the rest",
+    ),
+    "half of the rows, allowed": (
+        "extract tiny --scale 2m --data {bad}/half.tsv --home {home} --checkpoint {bad}/none --allow-problems",
+        {},
+        "none: no such folder",
+    ),
     "database is a text file": (EXTRACT, {"VLMPROBE_DATABASE_URL": "{bad}/text.duckdb"}, "is not a DuckDB"),
     "another program's database": (
         EXTRACT,
@@ -109,6 +124,8 @@ def places(benchmark: Callable[..., Path], tmp_path_factory: pytest.TempPathFact
     for cells in lines[1:]:
         cells[lines[0].index("image")] = "no base64!"
     (bad / "base64.tsv").write_text("".join("\t".join(cells) + "\n" for cells in lines))
+    sound = [line.split("\t") for line in good.read_text().splitlines()][8:]
+    (bad / "half.tsv").write_text("".join("\t".join(cells) + "\n" for cells in (*lines[:8], *sound)))
     (bad / "text.duckdb").write_text("a shopping list\n")
     (bad / "dangling").symlink_to(bad / "nowhere" / "at all")
     with duckdb.connect(str(bad / "other.duckdb")) as connection:

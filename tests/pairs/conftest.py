@@ -35,8 +35,8 @@ class TsvFiles:
 
     def horizontal(self, **changed: str) -> dict[str, str]:
         question = "How are cup and book positioned in relation to each other in the image?"
-        row = {"category": "left", "question": question, "image": self.png, "answer": "A", "A": "left"}
-        return row | changed
+        row = {"category": "left", "question": question, "image": self.png, "answer": "A"} | changed
+        return {"A": row["category"]} | row
 
     def distance(self, *options: str, answer: str = "A", category: str = "far") -> dict[str, str]:
         question = "Which object is the farthest from you?"

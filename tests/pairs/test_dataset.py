@@ -121,7 +121,7 @@ def test_any_text_around_an_image_leaves_its_bytes_alone(
     """Whatever the other cells hold, a pair's place in the file gives the image that its row has."""
     images = [tsv.image(width) for *_, width in cells]
     rows = [
-        tsv.horizontal(index=f"i{n}", question_id=q, A=a, D=d, image=base64.b64encode(images[n]).decode())
+        tsv.horizontal(index=f"i{n}", question_id=q, B=a, D=d, image=base64.b64encode(images[n]).decode())
         for n, (q, a, d, _) in enumerate(cells)
     ]
     dataset = read_dataset(tsv.write(*rows, newline=newline))
@@ -150,7 +150,8 @@ def test_any_row_is_a_pair_or_a_problem(tsv: Any, rows: list[list[str]]) -> None
 
 def test_sampling_is_counted(tsv: Any) -> None:
     """n_made counts before sampling, with a zero for a category that the file lacks."""
-    path = tsv.write(*(tsv.horizontal() for _ in range(5)), tsv.horizontal(category="right"))
+    other = tsv.horizontal(category="right", question="How are tap and sink positioned?")
+    path = tsv.write(*(tsv.horizontal() for _ in range(5)), other)
     dataset = read_dataset(path, max_per_category=2)
     made = {"left": 5, "right": 1, "above": 0, "below": 0, "far": 0, "close": 0}
     assert dataset.n_made == made

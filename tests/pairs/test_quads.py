@@ -165,6 +165,7 @@ def test_objects_match_however_their_names_are_written(tsv: Any, rows: Any) -> N
 def test_questions_that_are_written_out_name_no_objects(tsv: Any) -> None:
     """The ready-made form gives no quads, and the count says so; its other axes are not counted."""
     far = {"category": "far", "group": "distance", "original_answer": "far", "swapped_answer": "close"}
+    far |= {"original_question": "Is the cup far?", "swapped_question": "Is the book far?"}
     dataset = read_dataset(tsv.write(tsv.ready_made(), tsv.ready_made(**far, question_id="q")))
     quads = link_quads(dataset, _boxes(q={"cup": HIGH, "book": LOW}))
     assert (quads.links, quads.pairs, quads.perspectives) == ((), (), {})

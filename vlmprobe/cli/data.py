@@ -73,7 +73,7 @@ def check(
 
 def _print_summary(dataset: Dataset) -> None:
     from vlmprobe.cli.console import print_rows
-    from vlmprobe.pairs import summarize
+    from vlmprobe.pairs import image_lines, summarize
 
     summary = summarize(dataset)
     typer.echo(
@@ -90,6 +90,8 @@ def _print_summary(dataset: Dataset) -> None:
         for question in questions:
             typer.echo(plain_text(f"{axis:>10}  {question}"))
     typer.echo("")
+    if lines := image_lines(dataset):
+        typer.echo("\n".join(lines) + "\n")
 
 
 add(app, check)

@@ -75,6 +75,14 @@ class ExtractionOptions:
         typer.Option("--boxes", help="Object boxes for quads: JSON, parquet, or a hub id.", metavar="FILE"),
     ] = None
     max_per_category: MaxPerCategory = 200
+    allow_contradictions: Annotated[
+        bool,
+        typer.Option("--allow-contradictions", help="Ask about rows whose labels contradict each other too."),
+    ] = False
+    allow_problems: Annotated[
+        bool,
+        typer.Option("--allow-problems", help="Go on when more than half of the rows give no pair."),
+    ] = False
     layers: Layers = "all"
     dtype: Annotated[
         str,
@@ -123,6 +131,8 @@ class ExtractionOptions:
             templates=template_list(self.templates),
             boxes=self.boxes,
             max_per_category=self.max_per_category,
+            allow_contradictions=self.allow_contradictions,
+            allow_problems=self.allow_problems,
             batch_size=batch_size(self.batch),
             new=self.new,
             model=ModelOptions(

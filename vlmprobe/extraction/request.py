@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import ModelError, unknown_name
+from vlmprobe.extraction.remarks import check_problems, dataset_lines, quad_lines
 from vlmprobe.families import (
     DTYPES,
     LoadOptions,
@@ -17,18 +18,24 @@ from vlmprobe.families import (
     open_family,
     open_on_devices,
 )
-from vlmprobe.pairs import PUBLISHED, SPACE, get_template, link_quads, read_boxes, read_dataset
+from vlmprobe.pairs import (
+    DECODING_VERSION,
+    PUBLISHED,
+    SPACE,
+    get_template,
+    link_quads,
+    read_boxes,
+    read_dataset,
+)
 from vlmprobe.store.identity import run_key
 from vlmprobe.store.runs import RunPlan
 
 if TYPE_CHECKING:
     from vlmprobe.families import OpenFamily, ScaleSpec
     from vlmprobe.pairs import AxisSet, Dataset, QuadSet, SwapPair
-    from vlmprobe.store.earlier_runs import EarlierRun
-    from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Console
 
-__all__ = ["ExtractOptions", "ExtractRequest", "Prepared", "changed_line", "prepare", "resume_line"]
+__all__ = ["ExtractOptions", "ExtractRequest", "Prepared", "prepare"]
 
 #: Increment it when extraction yields different numbers for the same model and dataset.
 ENGINE_VERSION = 3
@@ -46,6 +53,10 @@ class ExtractOptions:
     axes: AxisSet = SPACE
     """What the dataset's categories may be."""
     max_per_category: int = 200
+    allow_contradictions: bool = False
+    """Whether rows whose labels contradict each other are asked about; else they are row problems."""
+    allow_problems: bool = False
+    """Whether to go on when more than half of the rows give no pair."""
     batch_size: int | None = None
     """Pairs per batch; None = as many as fit."""
     new: bool = False
@@ -125,16 +136,23 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
     for place in (spec.checkpoint, spec.processor):
         if place is not None and is_local(place) and not Path(place).expanduser().is_dir():
             raise ModelError(f"{place}: no such folder; use a checkpoint folder or a hub id")
-    dataset = read_dataset(wanted.data, max_per_category=wanted.max_per_category, axes=wanted.axes)
+    dataset = read_dataset(
+        wanted.data,
+        max_per_category=wanted.max_per_category,
+        axes=wanted.axes,
+        allow_contradictions=wanted.allow_contradictions,
+    )
+    if not wanted.allow_problems:
+        check_problems(dataset)
     for template in wanted.templates:
         dataset.wording(template)  # before anything is loaded
     dataset = dataset.under(wanted.templates[0])
-    for line in _dataset_lines(dataset):
+    for line in dataset_lines(dataset):
         console.say(line)
     quads = None
     if wanted.boxes is not None or dataset.has_boxes:
         quads = link_quads(dataset, None if wanted.boxes is None else read_boxes(wanted.boxes))
-        for line in _quad_lines(quads, dataset.unit):
+        for line in quad_lines(quads, dataset.unit):
             console.say(line)
     if spec.environment is not None:
         spec.environment.check(spec.family)
@@ -219,6 +237,9 @@ def _plan(
         # The last bits differ between kinds of device, and a resumed run must not mix them.
         "device": options.device.split(":")[0],
     }
+    if dataset.treats_images:
+        # Other runs keep the key that they had before there was a rule for such images.
+        identity["decoding"] = DECODING_VERSION
     return RunPlan(
         run_key=run_key(identity),
         dataset_id=dataset.dataset_id,
@@ -241,46 +262,4 @@ def _plan(
             "trust_remote_code": options.trust_remote_code,
             "environment": None if spec.environment is None else asdict(spec.environment),
         },
-    )
-
-
-def _quad_lines(quads: QuadSet, unit: str) -> list[str]:
-    lines = ["boxes: " + ", ".join(f"{count} {what}" for what, count in quads.counts.items())]
-    if quads.problems:
-        first = quads.problems[0]
-        lines.append(
-            f"the boxes do not match {len(quads.problems)} rows; the first is "
-            f"{unit} {first.line}: {first.what}: {first.why}"
-        )
-    return lines
-
-
-def _dataset_lines(dataset: Dataset) -> list[str]:
-    lines = [f"{dataset.name}: {len(dataset.pairs)} pairs from {dataset.n_rows} rows ({dataset.form} form)"]
-    if dataset.problems:
-        first = dataset.problems[0]
-        lines.append(
-            f"{len(dataset.problems)} rows give no pair ({dataset.unit} {first.line}: {first.what}: {first.why}); "
-            f"list them with 'vlmprobe data check {dataset.path}'"
-        )
-    return lines
-
-
-def resume_line(run: Run, done: int, total: int, adopted: int) -> str:
-    """Describe how much of a run is done; ``adopted`` counts its shards that were found without rows."""
-    if run.status == "complete" and done == total:
-        return (
-            f"{run.name}: complete already, all {total} pairs reused (run {run.run_id}); "
-            "pass --new to extract again"
-        )
-    found = f", {adopted} shards recovered from the spool" if adopted else ""
-    return f"{run.name}: resuming run {run.run_id}: {done} of {total} pairs reused{found}"
-
-
-def changed_line(earlier: EarlierRun, dataset: Dataset) -> str:
-    """Explain how to resume a run that began before the file's content, or an image that it names, changed."""
-    images, it = (", or an image that it names,", "it") if dataset.names_images else ("", "the file")
-    return (
-        f"{earlier.path}{images} has changed since run {earlier.run_id} began ({earlier.n_pairs} pairs answered), "
-        f"so this is a new run; restore {it} and rerun the command to resume that one"
     )

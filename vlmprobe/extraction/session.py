@@ -11,7 +11,7 @@ from vlmprobe.errors import VlmprobeError
 from vlmprobe.extraction.batches import Batch, plan_batches
 from vlmprobe.extraction.image_loader import read_items
 from vlmprobe.extraction.loop import Extraction
-from vlmprobe.extraction.request import resume_line
+from vlmprobe.extraction.remarks import resume_line
 from vlmprobe.store.committer import Committer, adopt_orphans
 from vlmprobe.store.delivery import Delivery, deliver_end, warn_offline
 from vlmprobe.store.predictions import has_failed_certificate, next_shard_number

@@ -32,6 +32,8 @@ def extract(
     template: str = PUBLISHED.name,
     boxes: str | PathLike[str] | None = None,
     max_per_category: int = 200,
+    allow_contradictions: bool = False,
+    allow_problems: bool = False,
     layers: Iterable[int] | None = None,
     dtype: str = "auto",
     device: str = "auto",
@@ -57,6 +59,8 @@ def extract(
         template: how the questions are worded.
         boxes: object boxes: a JSON or parquet file, or a hub dataset id.
         max_per_category: sample at most so many pairs of each category; 0 = all.
+        allow_contradictions: also ask about rows whose labels contradict each other.
+        allow_problems: go on when more than half of the rows give no pair.
         layers: decoder layers to keep, counted from 0; None = all.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -86,6 +90,8 @@ def extract(
         templates=(template,),
         boxes=_text(boxes),
         max_per_category=max_per_category,
+        allow_contradictions=allow_contradictions,
+        allow_problems=allow_problems,
         batch_size=batch_size,
         new=new,
         model=ModelOptions(

@@ -166,7 +166,7 @@ class Pictures:
         status = path.stat()
         read = (path, status.st_mtime_ns, status.st_size)
         if self._dataset is None or self._read != read:
-            self._dataset = read_dataset(path, max_per_category=0, axes=axes)
+            self._dataset = read_dataset(path, max_per_category=0, axes=axes, allow_contradictions=True)
             self._of_hash = {pair.image_sha256: pair for pair in self._dataset.pairs}
             self._read = read
         return self._dataset

@@ -8,14 +8,16 @@ from vlmprobe.pairs.boxes import Box, Boxes, BoxProblem, normalize_name, read_bo
 from vlmprobe.pairs.dataset import READER_VERSION, Dataset, read_dataset
 from vlmprobe.pairs.image_source import HeldImage, ImageFile, ImageSource
 from vlmprobe.pairs.images import MAX_PIXELS, decode_image
+from vlmprobe.pairs.pixels import DECODING_VERSION
 from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, TEMPLATES, Template, get_template, is_under
 from vlmprobe.pairs.quads import OUTCOMES, PERSPECTIVES, QuadLink, QuadSet, link_quads
-from vlmprobe.pairs.summary import DatasetSummary, ProblemGroup, summarize
+from vlmprobe.pairs.summary import DatasetSummary, ProblemGroup, image_lines, summarize
 from vlmprobe.pairs.swap_pair import Origin, Question, RowProblem, SwapPair
 
 __all__ = [
     "AS_WRITTEN",
     "CHECKERS",
+    "DECODING_VERSION",
     "DEPTH",
     "HEIGHT",
     "MAX_PIXELS",
@@ -50,6 +52,7 @@ __all__ = [
     "check_answer",
     "decode_image",
     "get_template",
+    "image_lines",
     "is_under",
     "link_quads",
     "normalize_name",

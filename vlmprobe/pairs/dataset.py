@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import ImageError, InputError, UsageError
-from vlmprobe.pairs.axes import SPACE
+from vlmprobe.pairs.axes import DEPTH, SPACE
 from vlmprobe.pairs.images import decode_image
+from vlmprobe.pairs.pixels import DECODING_VERSION
 from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, get_template, is_under
 from vlmprobe.pairs.readers import find_reader
 from vlmprobe.pairs.reading import Reading
@@ -33,6 +34,9 @@ __all__ = ["MAX_PROBLEMS", "READER_VERSION", "Dataset", "read_dataset"]
 
 #: Part of the dataset id; increment it when the same file yields different pairs than before.
 READER_VERSION = 1
+
+#: Part of the id of a dataset that has images in other than plain cells: the rules for those.
+_CELLS_VERSION = 2
 
 #: A file with more rejected rows is not a benchmark, and keeping every problem would fill the memory.
 MAX_PROBLEMS = 100_000
@@ -68,6 +72,8 @@ class Dataset:
     """All pairs of the file before sampling, in file order, those of ``pairs`` among them."""
     unit: str = "line"
     """What ``SwapPair.line`` and ``RowProblem.line`` count: ``line`` or ``row``."""
+    contradictions: tuple[RowProblem, ...] = ()
+    """The rows whose labels contradict each other; among ``problems`` unless they were allowed."""
 
     @property
     def has_boxes(self) -> bool:
@@ -78,6 +84,13 @@ class Dataset:
     def names_images(self) -> bool:
         """Whether images are in files of their own, which can change while the benchmark's file does not."""
         return any(pair.image_source.file is not None for pair in self.made)
+
+    @property
+    def treats_images(self) -> bool:
+        """Whether the decoding rule changes the pixels of an image that may be asked about."""
+        # Quads, which may come later, ask about distance pairs outside the sample too.
+        asked = (*self.pairs, *(pair for pair in self.made if pair.axis == DEPTH))
+        return any(pair.image_treated for pair in asked)
 
     def wording(self, template: str) -> Template | None:
         """Return the template to reword the rows with, or None if they already use it.
@@ -153,6 +166,7 @@ def read_dataset(
     seed: int = 42,
     template: str = PUBLISHED.name,
     axes: AxisSet = SPACE,
+    allow_contradictions: bool = False,
     decode: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
@@ -160,8 +174,9 @@ def read_dataset(
 
     Only one row is held at a time. A row that gives no pair becomes a ``RowProblem``, whose ``what`` is one
     of ``columns``, ``quoting``, ``encoding``, ``json``, ``size`` (the row as text), ``row``, ``category``,
-    ``group``, ``question``, ``answer``, ``option``, ``objects``, ``box``, ``depth`` (its content), ``index``,
-    ``duplicate index`` or ``image``. Of rows with the same index the first that gives a pair keeps it.
+    ``group``, ``question``, ``answer``, ``option``, ``objects``, ``box``, ``depth`` (its content),
+    ``contradiction`` (its content, or that of two rows), ``index``, ``duplicate index`` or ``image``. Of rows
+    with the same index the first that gives a pair keeps it.
 
     Args:
         path: a TSV, CSV, JSONL, JSON or parquet file.
@@ -170,6 +185,8 @@ def read_dataset(
         template: what is asked of each row: a name in ``TEMPLATES``. No part of the dataset's id.
         axes: what its categories may be. Other axes than the built-in ones are part of the dataset's id,
             with their words and questions.
+        allow_contradictions: make pairs of rows whose labels contradict each other, too. Where such rows are left out,
+            the dataset's id is another one than with them.
         decode: also decode every image, so that a cut-off one is found now rather than during a run. Where
             one is found there are fewer pairs, so the dataset's id is another one.
         progress: called with the bytes read so far and the bytes of the file, after each row.
@@ -188,7 +205,9 @@ def read_dataset(
     try:
         with open_table(path) as table:
             reader = find_reader(path, table)(seed, axes)
-            reading = Reading(reader, unit=table.unit, decode=decode)
+            reading = Reading(
+                reader, unit=table.unit, decode=decode, allow_contradictions=allow_contradictions
+            )
             for row in reader.rows(table):
                 reading.add_row(row)
                 if len(reading.problems) > MAX_PROBLEMS:
@@ -197,6 +216,7 @@ def read_dataset(
                     progress(table.position, n_bytes)
     except OSError as error:
         raise InputError(unreadable(path, error)) from None
+    reading.settle()
     if not reading.pairs:
         raise InputError(_no_pair(path, table.unit, reading))
     made = Counter(pair.category for pair in reading.pairs)
@@ -206,6 +226,13 @@ def read_dataset(
     if reading.n_undecodable:
         # Only in this case does decoding drop pairs, which makes it a different dataset.
         options["decode"] = True
+    # Likewise: what was added to the rules for reading counts only where it adds pairs or leaves some out.
+    if reading.n_refused:
+        options["decoding"] = DECODING_VERSION
+    if reading.n_not_plain:
+        options["cells"] = _CELLS_VERSION
+    if reading.contradictions and not allow_contradictions:
+        options["contradictions"] = "left out"
     dataset = Dataset(
         path=path,
         # Bytes that are not UTF-8 are escaped; the database cannot store them.
@@ -221,6 +248,7 @@ def read_dataset(
         axes=axes,
         made=tuple(reading.pairs),
         unit=table.unit,
+        contradictions=tuple(reading.contradictions),
     )
     return dataset.under(template)
 

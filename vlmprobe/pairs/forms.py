@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from vlmprobe.pairs.axes import SPACE
+from vlmprobe.pairs.contradictions import object_key
 from vlmprobe.pairs.prompts import PUBLISHED
 
 if TYPE_CHECKING:
@@ -18,7 +19,16 @@ if TYPE_CHECKING:
     from vlmprobe.pairs.swap_pair import Question, RowProblem
     from vlmprobe.pairs.tables import Row, Table
 
-__all__ = ["PANDAS_NA", "Draft", "Reader", "RowRejectedError", "clean_object", "read_category"]
+__all__ = [
+    "PANDAS_NA",
+    "Contradiction",
+    "Draft",
+    "Reader",
+    "RowRejectedError",
+    "clean_object",
+    "read_category",
+    "same_objects",
+]
 
 #: Cells that ``pandas.read_csv`` reads as NaN by default. The reference implementation draws from what pandas
 #: returns and does not drop NaN, so such an option is drawn like any other, and changes every later draw.
@@ -42,6 +52,14 @@ class RowRejectedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Labels of a row that cannot all be right; the row gives a pair only where the user says so."""
+
+    why: str
+    column: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A swap pair before its index, its questions and its image are checked."""
 
@@ -58,6 +76,7 @@ class Draft:
     subject_depth: float | None = None
     """A larger depth is farther from the camera, in whatever unit."""
     reference_depth: float | None = None
+    contradiction: Contradiction | None = None
 
 
 class Reader(ABC):
@@ -110,6 +129,19 @@ def clean_object(name: str) -> str:
     """
     bare = name.strip().rstrip(".").rstrip()
     return bare[4:].lstrip() if bare.lower().startswith("the ") else bare
+
+
+def same_objects(subject: str, reference: str) -> Contradiction | None:
+    """Return what is wrong with a pair whose two names mean the same object; None if they do not.
+
+    Raises:
+        RowRejectedError: the names are the same but for their case, so that swapping them changes nothing.
+    """
+    if subject.lower() == reference.lower():
+        raise RowRejectedError("objects", f"both objects are {subject[:60]!r}")
+    if object_key(subject) != object_key(reference):
+        return None
+    return Contradiction(f"both objects are the same: {subject[:60]!r} and {reference[:60]!r}")
 
 
 def read_category(axes: AxisSet, cells: Mapping[str, str], column: str, what: str) -> Category:

@@ -44,6 +44,15 @@ class ImageFile:
 
     file: Path
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything at its path."""
+        try:
+            self.file.stat()
+        except (OSError, ValueError):
+            return False
+        return True
+
     def read(self) -> bytes:
         """Read the file.
 

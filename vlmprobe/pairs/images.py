@@ -11,12 +11,18 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from vlmprobe.errors import ImageError, in_one_line
+from vlmprobe.errors import ImageError, RefusedImageError, in_one_line
+from vlmprobe.pairs.pixels import check_header, needs_the_rule, to_rgb, treatment
+from vlmprobe.pairs.signatures import name_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PIL.Image import Image
+
+T = TypeVar("T")
 
 __all__ = [
     "IMAGE_FORMATS",
@@ -37,6 +43,10 @@ MAX_JPEG_SCANS = 100
 IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 _DATA_URL = re.compile(r"\s*data:[^,;]*(?:;[^,;]*)*;base64,", re.IGNORECASE)
+_URL_ALPHABET = str.maketrans("-_", "+/")
+#: Characters that a cell of a spreadsheet holds at most; the rest of a longer text is lost when it is saved.
+_SPREADSHEET_CELL = 32_767
+_ORIENTATION, _UPRIGHT = 0x0112, 1
 # What Pillow's readers raise for damaged bytes; Pillow has no error class of its own for that.
 _DAMAGED = (
     OSError,
@@ -54,23 +64,40 @@ _DAMAGED = (
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What is known about an image without decoding it: the digest of its bytes and its size in pixels."""
+    """What is known about an image when it is read: the digest of its bytes, its size in pixels, and its oddities."""
 
     sha256: str
     width: int
     height: int
+    notes: tuple[str, ...] = ()
+    """What a user should know about how it is shown to a model."""
+    treated: bool = False
+    """Whether its pixels are others than Pillow's conversion to RGB gives."""
 
 
 def decode_base64(text: str) -> bytes:
-    """Return the bytes of a base64 cell; white space and a ``data:image/...;base64,`` prefix are fine.
+    """Return the bytes of a base64 cell.
+
+    White space, its escapes, a ``data:image/...;base64,`` prefix, missing padding and the alphabet for URLs are fine.
 
     Raises:
         ImageError: the cell is empty or is not base64.
     """
     prefix = _DATA_URL.match(text)
-    payload = text[prefix.end() :] if prefix else text
+    payload = "".join((text[prefix.end() :] if prefix else text).split())
+    if "\\" in payload:
+        payload = re.sub(r"\\[nrt]", "", payload).replace("\\/", "/")
+    if ("-" in payload or "_" in payload) and not ("+" in payload or "/" in payload):
+        payload = payload.translate(_URL_ALPHABET)
+    missing = -len(payload) % 4
+    if missing and len(text) == _SPREADSHEET_CELL:
+        raise ImageError(
+            f"cut off after {len(text)} characters, all that a spreadsheet's cell holds; write a path"
+        )
+    if missing < 3 and "=" not in payload:
+        payload += "=" * missing
     try:
-        content = base64.b64decode("".join(payload.split()), validate=True)
+        content = base64.b64decode(payload, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ImageError(f"not base64 ({error})") from None
     if not content:
@@ -79,38 +106,83 @@ def decode_base64(text: str) -> bytes:
 
 
 def image_facts(content: bytes) -> ImageFacts:
-    """Read an image's size from its header and hash its bytes; no pixel is decoded.
+    """Read an image's size from its header and hash its bytes.
+
+    Pixels are decoded only of images that may be transparent or have more than 8 bits of gray; whether one of these is
+    damaged is left for later, as it is of all others.
 
     Raises:
         ImageError: the bytes are no image in one of ``IMAGE_FORMATS``, or have more than ``MAX_PIXELS``.
+        RefusedImageError: no rule says what its pixels look like in RGB.
     """
     with warnings.catch_warnings():
         # The size is checked below, with an error that names the row.
         warnings.simplefilter("ignore")
         image = _open(content)
     with image:
-        return ImageFacts(hashlib.sha256(content).hexdigest(), image.width, image.height)
+        notes = _notes(image)
+        treated = _treatment(image) if needs_the_rule(image) else None
+        if treated:
+            notes = (treated, *notes)
+        digest = hashlib.sha256(content).hexdigest()
+        return ImageFacts(digest, image.width, image.height, notes, bool(treated))
 
 
 def decode_image(content: bytes) -> Image:
-    """Decode an image to RGB.
+    """Decode an image to RGB, by the rule of :func:`vlmprobe.pairs.pixels.to_rgb`.
 
     An EXIF orientation is not applied: the reference implementation feeds Pillow's pixels as they are stored,
-    and the sizes and boxes that benchmarks publish refer to those.
+    and the sizes and boxes that benchmarks publish refer to those. No color profile is applied either.
 
     Raises:
         ImageError: the bytes are no image, are damaged or cut off, or have more than ``MAX_PIXELS`` pixels.
+        RefusedImageError: no rule says what its pixels look like in RGB.
     """
+    with _open(content) as image:
+        return _loaded(image, to_rgb)
+
+
+def _loaded(image: Image, use: Callable[[Image], T]) -> T:
     from PIL import ImageFile
     from PIL.Image import DecompressionBombError
 
     # A checkpoint's own code may have enabled this for the whole process; half an image is an error here.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
-    with _open(content) as image:
-        try:
-            return image.convert("RGB")
-        except (*_DAMAGED, DecompressionBombError) as error:
-            raise ImageError(f"damaged or cut off ({in_one_line(error)[:120]})") from None
+    try:
+        image.load()
+        return use(image)
+    except (*_DAMAGED, DecompressionBombError) as error:
+        raise ImageError(f"damaged or cut off ({in_one_line(error)[:120]})") from None
+
+
+def _treatment(image: Image) -> str | None:
+    try:
+        return _loaded(image, treatment)
+    except RefusedImageError:
+        raise
+    except ImageError:
+        return None
+
+
+def _notes(image: Image) -> tuple[str, ...]:
+    notes = []
+    if (orientation := _orientation(image)) != _UPRIGHT:
+        notes.append(f"EXIF orientation {orientation}, not applied")
+    profile = image.info.get("icc_profile") or b""
+    if profile[16:20] == b"RGB " and b"sRGB" not in profile.replace(b"\0", b""):
+        notes.append("color profile other than sRGB, not applied")
+    return tuple(notes)
+
+
+def _orientation(image: Image) -> int:
+    # A PNG without it would be decoded to look for it behind the pixels.
+    if "exif" not in image.info and image.format != "TIFF":
+        return _UPRIGHT
+    try:
+        found = image.getexif().get(_ORIENTATION, _UPRIGHT)
+    except _DAMAGED:
+        return _UPRIGHT
+    return found if isinstance(found, int) and 1 < found <= 8 else _UPRIGHT
 
 
 def _open(content: bytes) -> Image:
@@ -120,7 +192,8 @@ def _open(content: bytes) -> Image:
     try:
         image = PIL.Image.open(io.BytesIO(content), formats=IMAGE_FORMATS)
     except PIL.UnidentifiedImageError:
-        raise ImageError(f"not a readable image; known formats: {', '.join(IMAGE_FORMATS)}") from None
+        what = name_of(content) or "not a readable image"
+        raise ImageError(f"{what}; known formats: {', '.join(IMAGE_FORMATS)}") from None
     except PIL.Image.DecompressionBombError:
         raise ImageError(f"more than {MAX_PIXELS} pixels") from None
     except _DAMAGED as error:
@@ -134,4 +207,11 @@ def _open(content: bytes) -> Image:
         raise ImageError(
             f"a JPEG of {scans} scans, more than {MAX_JPEG_SCANS}; save it again as a plain JPEG"
         )
+    try:
+        check_header(image)
+    except (*_DAMAGED, ImageError) as error:
+        image.close()
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"damaged header ({in_one_line(error)[:120]})") from None
     return image

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import ImageError, InputError
+from vlmprobe.errors import ImageError, InputError, RefusedImageError
+from vlmprobe.pairs.cells import is_plain
+from vlmprobe.pairs.contradictions import Claims
 from vlmprobe.pairs.forms import PANDAS_NA, RowRejectedError
 from vlmprobe.pairs.images import decode_image, image_facts
 from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
@@ -25,12 +27,29 @@ MAX_QUESTION, MAX_INDEX = 10_000, 1_000
 class Reading:
     """The pairs and problems of a file so far."""
 
-    def __init__(self, reader: Reader, *, unit: str = "line", decode: bool) -> None:
-        """Start with the reader of the file; with ``decode``, also decode every image."""
+    def __init__(
+        self, reader: Reader, *, unit: str = "line", decode: bool, allow_contradictions: bool = False
+    ) -> None:
+        """Start with the reader of the file.
+
+        Args:
+            reader: makes the pairs.
+            unit: what lines count.
+            decode: whether every image is decoded.
+            allow_contradictions: whether rows whose labels contradict each other give pairs.
+        """
         self.pairs: list[SwapPair] = []
         self.problems: list[RowProblem] = []
+        self.contradictions: list[RowProblem] = []
+        """Rows whose labels contradict each other; also among the problems, unless they are allowed."""
         self.n_rows = 0
         self.n_undecodable = 0
+        self.n_refused = 0
+        """Rows without a pair because of their image's mode."""
+        self.n_not_plain = 0
+        """Pairs whose image is in a cell of another kind than the plain ones."""
+        self._allow = allow_contradictions
+        self._claims = Claims()
         self._reader = reader
         self._unit = unit
         self._decode = decode
@@ -51,6 +70,19 @@ class Reading:
         else:
             self._line_of.update((pair_id, row.line) for pair_id in pairs)
             self.pairs.extend(pairs.values())
+            for pair in pairs.values():
+                self._claims.add(pair)
+            if not is_plain(row.cells.get(self._reader.image_column)):
+                self.n_not_plain += 1
+
+    def settle(self) -> None:
+        """Compare the rows with each other; call it once, after the last one."""
+        conflicts = self._claims.conflicts(self._unit)
+        found = [RowProblem(line, "contradiction", why, "category") for line, why in conflicts.items()]
+        self.contradictions = sorted((*self.contradictions, *found), key=lambda problem: problem.line)
+        if found and not self._allow:
+            self.pairs = [pair for pair in self.pairs if pair.line not in conflicts]
+            self.problems = sorted((*self.problems, *found), key=lambda problem: problem.line)
 
     def _complete_all(self, drafts: Iterable[Draft], row: Row) -> dict[str, SwapPair]:
         pairs: dict[str, SwapPair] = {}
@@ -74,9 +106,15 @@ class Reading:
             content = _read(draft.image)
             facts = image_facts(content)
         except ImageError as error:
+            self.n_refused += isinstance(error, RefusedImageError)
             raise RowRejectedError("image", str(error), column) from None
         if self._decode:
             self._check_decodes(content, column)
+        if draft.contradiction is not None:
+            why, column_of_it = draft.contradiction.why, draft.contradiction.column
+            self.contradictions.append(RowProblem(row.line, "contradiction", why, column_of_it))
+            if not self._allow:
+                raise RowRejectedError("contradiction", why, column_of_it)
         return SwapPair(
             pair_id=pair_id,
             category=draft.category,
@@ -89,6 +127,8 @@ class Reading:
             image_height=facts.height,
             line=row.line,
             image_source=draft.image,
+            image_notes=facts.notes,
+            image_treated=facts.treated,
             question_id=draft.question_id,
             subject_box=draft.subject_box,
             reference_box=draft.reference_box,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vlmprobe.pairs.dataset import Dataset
     from vlmprobe.pairs.swap_pair import RowProblem
 
-__all__ = ["DatasetSummary", "ProblemGroup", "summarize"]
+__all__ = ["DatasetSummary", "ProblemGroup", "image_lines", "summarize"]
 
 _MAX_LINES = 10
 
@@ -71,6 +71,19 @@ def summarize(dataset: Dataset) -> DatasetSummary:
         problems=_group(dataset.problems),
         examples={axis: examples[axis] for axis in dataset.axes if axis in examples},
     )
+
+
+def image_lines(dataset: Dataset) -> list[str]:
+    """Say, in a line each, how many images are shown to a model in a way that a user should know of."""
+    found: dict[str, dict[str, int]] = {}
+    for pair in dataset.made:
+        for note in pair.image_notes:
+            found.setdefault(note, {}).setdefault(pair.image_sha256, pair.line)
+    return [
+        f"{len(lines)} image{'s' if len(lines) > 1 else ''}: {note} "
+        f"({'first on ' if len(lines) > 1 else ''}{dataset.unit} {min(lines.values())})"
+        for note, lines in found.items()
+    ]
 
 
 def _group(problems: tuple[RowProblem, ...]) -> tuple[ProblemGroup, ...]:

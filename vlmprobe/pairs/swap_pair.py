@@ -44,6 +44,10 @@ class SwapPair:
     line: int
     """Of the file that the pair was read from, 1-based; its row where the file has no lines."""
     image_source: ImageSource
+    image_notes: tuple[str, ...] = ()
+    """What a user should know about how the image is shown to a model."""
+    image_treated: bool = False
+    """Whether its pixels are others than Pillow's conversion to RGB gives."""
     question_id: str | None = None
     origin: Origin = "row"
     perspective: str | None = None

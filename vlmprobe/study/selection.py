@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -52,6 +53,8 @@ class Selection:
     """A benchmark file, or a dataset in the database by its name or the beginning of its id."""
     max_per_category: int = 200
     """If ``data`` is a file: the pairs per category that the runs were extracted with."""
+    allow_contradictions: bool = False
+    """If ``data`` is a file: whether only runs count that were extracted with its contradicting rows."""
 
     def complete_runs(self, workspace: Workspace, templates: Sequence[str] = ()) -> list[Run]:
         """Return the matching complete runs.
@@ -61,7 +64,9 @@ class Selection:
             InputError: there is no such dataset.
         """
         database = workspace.database
-        dataset_id = dataset_of(database, self.data, self.max_per_category)
+        dataset_id = dataset_of(
+            database, self.data, self.max_per_category, allow_contradictions=self.allow_contradictions
+        )
         for template in templates:
             get_template(template)
         with database.transaction() as connection:
@@ -116,8 +121,12 @@ class Selection:
         return found[-1]
 
 
-def dataset_of(database: Database, data: Path | None, max_per_category: int) -> str | None:
+def dataset_of(
+    database: Database, data: Path | None, max_per_category: int, *, allow_contradictions: bool = False
+) -> str | None:
     """Return the id of the dataset in ``--data``: a file, or the name or id prefix of a stored dataset.
+
+    Of a file whose rows contradict each other, it is the dataset with these rows where only that is stored.
 
     Raises:
         InputError: there is no such file and no such dataset.
@@ -133,7 +142,14 @@ def dataset_of(database: Database, data: Path | None, max_per_category: int) -> 
         if found:
             ids = ", ".join(dataset_id[:12] for dataset_id in found)
             raise UsageError(f"several datasets are called {data}: {ids}; use the beginning of an id")
-    return read_dataset(data, max_per_category=max_per_category).dataset_id
+    read = partial(read_dataset, data, max_per_category=max_per_category)
+    dataset = read(allow_contradictions=allow_contradictions)
+    if allow_contradictions or not dataset.contradictions:
+        return dataset.dataset_id
+    every_row = read(allow_contradictions=True).dataset_id
+    with database.transaction() as connection:
+        stored = [each for each in (dataset.dataset_id, every_row) if find_datasets(connection, each)]
+    return stored[0] if stored else dataset.dataset_id
 
 
 def newest_of_each_scale(database: Database, found: Sequence[Run]) -> tuple[list[Run], list[str]]:

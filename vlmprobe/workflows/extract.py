@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
-from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, Prepared, changed_line, prepare
+from vlmprobe.extraction.remarks import changed_line
+from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, Prepared, prepare
 from vlmprobe.extraction.session import LazyModel, RunSession, SessionResult
 from vlmprobe.store.datasets import register_dataset, register_quads
 from vlmprobe.store.earlier_runs import OtherCheckpoint, begun_on_another_content, other_checkpoint

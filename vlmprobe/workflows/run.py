@@ -86,4 +86,6 @@ def run_scales(workspace: Workspace, requests: Sequence[ExtractRequest]) -> None
 
 
 def _selection(family: str, scales: Sequence[str], options: ExtractOptions) -> Selection:
-    return Selection((family,), tuple(scales), options.data, options.max_per_category)
+    return Selection(
+        (family,), tuple(scales), options.data, options.max_per_category, options.allow_contradictions
+    )

@@ -13,13 +13,23 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from vlmprobe.pairs.axes import DEPTH, SPACE
-from vlmprobe.pairs.forms import PANDAS_NA, Draft, Reader, RowRejectedError, clean_object, read_category
+from vlmprobe.pairs.contradictions import named_relation
+from vlmprobe.pairs.forms import (
+    PANDAS_NA,
+    Contradiction,
+    Draft,
+    Reader,
+    RowRejectedError,
+    clean_object,
+    read_category,
+    same_objects,
+)
 from vlmprobe.pairs.prompts import PUBLISHED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vlmprobe.pairs.axes import AxisSet
+    from vlmprobe.pairs.axes import AxisSet, Category
     from vlmprobe.pairs.tables import Row
 
 __all__ = ["OPTIONS", "READER", "EmbSpatialReader", "objects_in_question"]
@@ -90,8 +100,9 @@ class EmbSpatialReader(Reader):
             subject, reference = self._target_and_drawn(cells)
         else:
             subject, reference = _named(cells["question"])
-        if subject.lower() == reference.lower():
-            raise RowRejectedError("objects", f"both objects are {subject[:60]!r}")
+        contradiction = same_objects(subject, reference)
+        if category.axis != DEPTH:
+            contradiction = contradiction or self._answer_against(category, cells, subject, reference)
         orig, swap = PUBLISHED.ask(category, subject, reference)
         return (
             Draft(
@@ -99,11 +110,33 @@ class EmbSpatialReader(Reader):
                 category=category,
                 orig=orig,
                 swap=swap,
-                image=row.hold(self.image_column),
+                image=row.image(self.image_column),
                 subject=subject,
                 reference=reference,
                 question_id=cells["question_id"].strip() or None,
+                contradiction=contradiction,
             ),
+        )
+
+    def _answer_against(
+        self, category: Category, cells: Mapping[str, str], subject: str, reference: str
+    ) -> Contradiction | None:
+        """Return how the answer of a row whose category makes the pair denies that category."""
+        answer = cells["answer"].strip()
+        letter = answer.strip("() .").upper()
+        option = cells[letter] if letter in OPTIONS else answer
+        if letter in OPTIONS and _usable(option) is None:
+            # A file may leave all options empty, since this form does not use them here.
+            if any(map(_usable, map(cells.__getitem__, OPTIONS))):
+                return Contradiction(f"the answer {letter} has no option: {option[:40]!r}", "answer")
+            return None
+        if len(letter) == 1 and letter.isalpha() and letter not in OPTIONS:
+            return Contradiction(f"the answer {letter!r} has no option; there are A, B, C, D", "answer")
+        named = named_relation(option, self.axes, subject, reference)
+        if named is None or named == category:
+            return None
+        return Contradiction(
+            f"category {category}, but the answer {answer[:40]} says {option[:60]!r}", "answer"
         )
 
     def _target_and_drawn(self, cells: Mapping[str, str]) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from vlmprobe.pairs.axes import DEPTH
 from vlmprobe.pairs.boxes import parse_box
-from vlmprobe.pairs.forms import Draft, Reader, RowRejectedError, clean_object, read_category
+from vlmprobe.pairs.forms import Draft, Reader, RowRejectedError, clean_object, read_category, same_objects
 from vlmprobe.pairs.prompts import PUBLISHED
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ class GenericReader(Reader):
         """Build a row's pair in the published words."""
         category = read_category(self.axes, row.texts("category"), "category", "category")
         subject, reference = _object(row, "subject"), _object(row, "reference")
-        if subject.lower() == reference.lower():
-            raise RowRejectedError("objects", f"both objects are {subject[:60]!r}")
+        contradiction = same_objects(subject, reference)
         depths = _number(row, "subject_depth"), _number(row, "reference_depth")
         _check_depths(category, *depths)
         orig, swap = PUBLISHED.ask(category, subject, reference)
@@ -44,7 +43,7 @@ class GenericReader(Reader):
                 category=category,
                 orig=orig,
                 swap=swap,
-                image=row.image(self.image_column),
+                image=row.image(self.image_column, _index_column(row) or "index"),
                 subject=subject,
                 reference=reference,
                 question_id=row.text("question_id", "index").strip() or None,
@@ -52,12 +51,17 @@ class GenericReader(Reader):
                 reference_box=_box(row, "reference_box"),
                 subject_depth=depths[0],
                 reference_depth=depths[1],
+                contradiction=contradiction,
             ),
         )
 
 
+def _index_column(row: Row) -> str | None:
+    return next((each for each in ("index", "id") if each in row.cells), None)
+
+
 def _index(row: Row) -> str:
-    column = next((each for each in ("index", "id") if each in row.cells), None)
+    column = _index_column(row)
     return str(row.number) if column is None else row.text(column, "index")
 
 

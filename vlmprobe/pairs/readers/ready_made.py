@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from vlmprobe.pairs.forms import Draft, Reader, RowRejectedError, read_category
+from vlmprobe.pairs.contradictions import question_key
+from vlmprobe.pairs.forms import Contradiction, Draft, Reader, RowRejectedError, read_category
 from vlmprobe.pairs.prompts import AS_WRITTEN
 from vlmprobe.pairs.swap_pair import Question
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vlmprobe.pairs.tables import Row
 
 __all__ = ["READER", "ReadyMadeReader"]
@@ -58,10 +61,17 @@ class ReadyMadeReader(Reader):
                 category=category,
                 orig=Question(cells["original_question"], category, category.opposite),
                 swap=Question(cells["swapped_question"], category.opposite, category),
-                image=row.hold(self.image_column),
+                image=row.image(self.image_column),
                 question_id=cells["question_id"].strip() or None,
+                contradiction=_same_question(cells),
             ),
         )
+
+
+def _same_question(cells: Mapping[str, str]) -> Contradiction | None:
+    if question_key(cells["original_question"]) != question_key(cells["swapped_question"]):
+        return None
+    return Contradiction("both questions are the same, but their answers are opposites", "swapped_question")
 
 
 READER = ReadyMadeReader

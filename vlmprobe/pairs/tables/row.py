@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from vlmprobe.pairs.cells import kind_of, named_file
+from vlmprobe.errors import ImageError
+from vlmprobe.pairs.cells import kind_of, may_be_index, named_file
 from vlmprobe.pairs.forms import RowRejectedError
 from vlmprobe.pairs.image_source import ImageFile
 
@@ -36,6 +37,9 @@ class Row:
     """Paths in the cells start here."""
     hold: Callable[[str], ImageSource]
     """Returns the source of the image that the cell of a column holds."""
+    borrow: Callable[[str, str], ImageSource | None] = lambda _column, _key: None
+    """Returns the source of another row's image where a cell holds that row's index, which stands in the column
+    ``key``; None where there is no such row. Raises ``ImageError`` where the index leads to no one image."""
 
     def has(self, column: str) -> bool:
         """Return whether the row has this cell and there is something in it."""
@@ -79,16 +83,29 @@ class Row:
         """
         return {column: self.text(column) for column in columns}
 
-    def image(self, column: str) -> ImageSource:
-        """Return the source of the image that a cell holds or whose file it names.
+    def image(self, column: str, key: str = "index") -> ImageSource:
+        """Return the source of the image that a cell holds, whose file it names, or that another row has.
+
+        Args:
+            column: the image's column.
+            key: the column of the rows' indices; VLMEvalKit's files name the row that has the image by it.
 
         Raises:
-            RowRejectedError: the row has no such cell, or there is nothing in it.
+            RowRejectedError: there is no such cell, nothing in it, or the index of no row with an image, or of several.
         """
         if not self.has(column):
             raise RowRejectedError("image", "empty", column)
-        path = named_file(self.cells.get(column))
-        return self.hold(column) if path is None else ImageFile(self.folder / path)
+        cell = self.cells.get(column)
+        path = named_file(cell)
+        file = None if path is None else ImageFile(self.folder / path)
+        if may_be_index(cell) and not (file is not None and file.exists):
+            try:
+                source = self.borrow(column, key)
+            except ImageError as error:
+                raise RowRejectedError("image", str(error), column) from None
+            if source is not None:
+                return source
+        return self.hold(column) if file is None else file
 
 
 class Table(Protocol):

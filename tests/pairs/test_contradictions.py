@@ -1,0 +1,216 @@
+"""Labels that contradict each other, in one row and between rows; what is not certain is no contradiction."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vlmprobe.errors import InputError
+from vlmprobe.pairs import read_dataset
+from vlmprobe.pairs.axes import ABOVE, BELOW, LEFT, RIGHT, SPACE
+from vlmprobe.pairs.contradictions import named_relation, object_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: The window is what to the desk? None: not certain.
+OPTIONS = {
+    "left": LEFT,
+    " Right. ": RIGHT,
+    "to the right": RIGHT,
+    "on the left-hand side": LEFT,
+    "left of the desk": LEFT,
+    "is above": ABOVE,
+    "beneath": BELOW,
+    "The window is on the right side of the desk.": RIGHT,
+    "the window is underneath the desk": BELOW,
+    "The desk is to the left of the window.": RIGHT,
+    "The window is blocking the desk.": None,
+    "The window is not left of the desk.": None,
+    "left and above": None,
+    "the left chair": None,
+    "on top of the desk": None,
+    "the lamp is left of the bed": None,
+    "window": None,
+    "": None,
+}
+
+#: Changes of a row in which the cup is left of the book, and the problem's reason; None: it is a pair.
+EMBSPATIAL = {
+    "the answer's option is the category": ({"A": "left"}, None),
+    "it is the opposite": ({"A": "Right"}, "category left, but the answer A says 'Right'"),
+    "it is of another axis": ({"A": "above"}, "category left, but the answer A says 'above'"),
+    "it says so in a sentence": (
+        {"A": "The cup is to the right of the book."},
+        "category left, but the answer A says 'The cup is to the right of the book.'",
+    ),
+    "a sentence about the objects turned agrees": ({"A": "The book is to the right of the cup."}, None),
+    "a synonym agrees": ({"category": "under", "A": "beneath"}, None),
+    "a synonym disagrees": (
+        {"category": "above", "A": "underneath"},
+        "category above, but the answer A says 'underneath'",
+    ),
+    "the option names no relation": ({"A": "The cup is touching the book."}, None),
+    "the answer is written out": ({"answer": "right"}, "category left, but the answer right says 'right'"),
+    "the letter is in parentheses": (
+        {"answer": "(b)", "B": "right"},
+        "category left, but the answer (b) says 'right'",
+    ),
+    "no such letter": ({"answer": "E"}, "the answer 'E' has no option; there are A, B, C, D"),
+    "the letter's option is empty": ({"answer": "C", "C": ""}, "the answer C has no option: ''"),
+    "the letter's option is unknown": (
+        {"answer": "C", "C": "unknown"},
+        "the answer C has no option: 'unknown'",
+    ),
+    "no options at all": ({"A": ""}, None),
+    "no answer": ({"answer": "", "A": "right"}, None),
+    "a number": ({"answer": "1", "A": "right"}, None),
+    "one object in other words": (
+        {"question": "How are a  cup and The CUP. positioned?"},
+        "both objects are the same: 'a  cup' and 'CUP'",
+    ),
+}
+_SAME = "How are {} positioned?"
+#: Rows after a first one in which the cup is left of the book, and the lines of the contradictions.
+BETWEEN = {
+    "the same again": ({}, []),
+    "the opposite": ({"category": "right"}, [2, 3]),
+    "the opposite, turned": ({"category": "right", "question": _SAME.format("book and cup")}, []),
+    "the same, turned": ({"question": _SAME.format("book and cup")}, [2, 3]),
+    "names in other words": ({"category": "right", "question": _SAME.format("The Cup and a book")}, [2, 3]),
+    "names in full-width letters": (
+        {"category": "right", "question": _SAME.format("\uff43up and book")},
+        [2, 3],
+    ),
+    "another axis": ({"category": "above"}, []),
+    "other objects": ({"category": "right", "question": _SAME.format("cup and lamp")}, []),
+    "another image": ({"category": "right", "image": "other"}, []),
+    "its own labels are at odds": ({"category": "right", "A": "left"}, [3]),
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_the_relation_that_an_option_names(option: str) -> None:
+    """A word, or a sentence about the row's own objects; all else may mean something else."""
+    assert named_relation(option, SPACE, "window", "desk") == OPTIONS[option]
+
+
+def test_names_are_compared_without_articles_case_and_spaces() -> None:
+    """A name that begins like an article is no article."""
+    assert {object_key(name) for name in ("Red cup", "the  red cup.", "A red cup")} == {"red cup"}
+    assert object_key("anchor") == "anchor"
+    assert object_key("a") == "a"
+
+
+@pytest.mark.parametrize("what", EMBSPATIAL)
+def test_a_row_that_contradicts_itself(tsv: Any, what: str) -> None:
+    """It is a problem of its line; with allow_contradictions it is a pair like before."""
+    changed, why = EMBSPATIAL[what]
+    path = tsv.write(tsv.horizontal(image=_other(tsv)), tsv.horizontal(**changed))
+    dataset, every_row = read_dataset(path), read_dataset(path, allow_contradictions=True)
+    assert [pair.line for pair in every_row.pairs] == [2, 3]
+    assert every_row.problems == ()
+    found = [(problem.line, problem.what) for problem in dataset.problems]
+    assert found == ([] if why is None else [(3, "contradiction")])
+    assert dataset.contradictions == dataset.problems == every_row.contradictions
+    assert (dataset.dataset_id == every_row.dataset_id) is (why is None)
+    assert [problem.why for problem in dataset.problems] == ([] if why is None else [why])
+
+
+@pytest.mark.parametrize("what", BETWEEN)
+def test_rows_that_contradict_each_other(tsv: Any, what: str) -> None:
+    """Neither is known to be right, so both are problems, and each names the other's line."""
+    changed, lines = BETWEEN[what]
+    if "image" in changed:
+        changed = changed | {"image": _other(tsv)}
+    path = tsv.write(tsv.horizontal(), tsv.horizontal(**changed), tsv.horizontal(category="far", **_DISTANCE))
+    dataset = read_dataset(path)
+    assert [problem.line for problem in dataset.problems] == lines
+    assert [pair.line for pair in dataset.pairs] == [line for line in (2, 3, 4) if line not in lines]
+    assert ("contradictions" in dataset.options) is bool(lines)
+    if lines == [2, 3]:
+        assert [(problem.what, problem.column) for problem in dataset.problems] == [
+            ("contradiction", "category")
+        ] * 2
+        assert "but line 3 says" in dataset.problems[0].why
+        assert "but line 2 says" in dataset.problems[1].why
+
+
+_DISTANCE = {"A": "cup", "B": "book", "C": "unknown", "D": "unknown"}
+
+
+def test_far_and_close_rows_contradict_each_other(tsv: Any) -> None:
+    """Farthest of all and closest of all cannot be the same of two objects; the draw goes on as if it could."""
+    far, close = (tsv.horizontal(category=name, **_DISTANCE) for name in ("far", "close"))
+    last = [tsv.distance("cup", "bed", "tv", "rug") | {"image": _other(tsv)} for _ in range(6)]
+    dataset = read_dataset(tsv.write(far, close, *last))
+    assert [problem.line for problem in dataset.problems] == [2, 3]
+    assert dataset.problems[0].why == "far, but line 3 says close for the same objects of the same image"
+    kept = read_dataset(tsv.path, allow_contradictions=True)
+    assert [pair.reference for pair in kept.pairs[2:]] == [pair.reference for pair in dataset.pairs]
+
+
+#: Changes of a ready-made row, and how many rows of two are contradictions.
+READY_MADE = {
+    "the same": ({}, 0),
+    "the opposite answers": ({"category": "right", "original_answer": "right", "swapped_answer": "left"}, 2),
+    "turned": (
+        {
+            **{"category": "right", "original_answer": "right", "swapped_answer": "left"},
+            "original_question": "Is the book LEFT  or right of the cup?",
+            "swapped_question": "Is the cup left or right of the book?",
+        },
+        0,
+    ),
+    "turned with the same answer": (
+        {
+            "original_question": "Is the book left or right of the cup?",
+            "swapped_question": "Is the cup left or right of the book?",
+        },
+        2,
+    ),
+    "one question twice": ({"original_question": "Is it left?", "swapped_question": "is it  left?"}, 1),
+}
+
+
+@pytest.mark.parametrize("what", READY_MADE)
+def test_ready_made_questions(tsv: Any, what: str) -> None:
+    """They name no objects, so their texts are compared."""
+    changed, n_problems = READY_MADE[what]
+    other = tsv.ready_made(image_base64=_other(tsv))
+    dataset = read_dataset(tsv.write(tsv.ready_made(), tsv.ready_made(**changed), other))
+    assert [problem.what for problem in dataset.problems] == ["contradiction"] * n_problems
+
+
+#: Changes of a generic row in which the cup is left of the book, and how many rows of two are contradictions.
+GENERIC = {
+    "the same": ({}, 0),
+    "the opposite": ({"category": "right"}, 2),
+    "the opposite, turned": ({"category": "right", "subject": "the book", "reference": "Cup"}, 0),
+    "one object": ({"subject": "a  cup", "reference": "Cup"}, 1),
+}
+
+
+@pytest.mark.parametrize("what", GENERIC)
+def test_generic_rows(tsv: Any, tmp_path: Path, what: str) -> None:
+    """The same rules hold for objects that have columns of their own."""
+    changed, n_problems = GENERIC[what]
+    row = {"image": tsv.png, "subject": "cup", "reference": "book", "category": "left"}
+    rows = [row, row | changed, row | {"category": "above"}]
+    path = tmp_path / "bench.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in rows))
+    dataset = read_dataset(path)
+    assert [problem.what for problem in dataset.problems] == ["contradiction"] * n_problems
+
+
+def test_a_file_of_contradictions_gives_no_pair(tsv: Any) -> None:
+    """The one line names both rows."""
+    with pytest.raises(InputError, match=r"contradiction: left, but line 3 says right for the same objects"):
+        read_dataset(tsv.write(tsv.horizontal(), tsv.horizontal(category="right")))
+
+
+def _other(tsv: Any) -> str:
+    return base64.b64encode(tsv.image(9, 9)).decode()

@@ -1,0 +1,202 @@
+"""The one rule by which images of every mode and format become 8-bit RGB."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlmprobe.errors import RefusedImageError
+from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, prepare
+from vlmprobe.families import ModelOptions
+from vlmprobe.pairs import image_lines, read_dataset
+from vlmprobe.pairs.images import decode_image, image_facts
+from vlmprobe.workspace import Silent
+
+from .made_images import ALPHA, GRAY, IMAGES, PICTURE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: What each image becomes. ``pillow``: what Pillow's conversion gives, as before there was a rule; ``white``: what
+#: transformers' convert_to_rgb gives, on white; an array: these pixels; a text: refused, with these words.
+OUTCOMES: dict[str, Any] = {
+    **dict.fromkeys(("gray PNG", "RGB PNG", "bilevel PNG", "palette PNG", "gray JPEG", "RGB JPEG"), "pillow"),
+    **dict.fromkeys(("CMYK JPEG", "CMYK TIFF", "YCbCr TIFF", "RGB BMP", "RGB PPM", "RGB WebP"), "pillow"),
+    **dict.fromkeys(("opaque GIF", "opaque RGBA PNG"), "pillow"),
+    **dict.fromkeys(("RGBA PNG", "LA PNG", "RGBA WebP", "RGBA TIFF", "LA TIFF"), "white"),
+    "32-bit BMP, its fourth byte unused": "pillow",
+    "premultiplied LA TIFF": np.where(ALPHA == 255, GRAY, 255),
+    "palette PNG, one color transparent": "white",
+    "palette PNG, alpha by color": "white",
+    "gray PNG, a value transparent": "white",
+    "RGB PNG, a color transparent": "white",
+    "bilevel PNG, black transparent": "white",
+    "transparent GIF": "white",
+    "4-bit gray PNG, a value transparent": np.tile(
+        np.array([0, 17, 34, 255, 68, 85, 102, 119], np.uint8), (6, 1)
+    ),
+    "16-bit RGBA PNG": "white",
+    "16-bit LA PNG": "white",
+    "16-bit gray PNG, a value transparent": np.where(GRAY[2, 3] == GRAY, 255, GRAY),
+    **dict.fromkeys(("16-bit gray PNG", "16-bit gray TIFF", "16-bit gray TIFF, big-endian"), GRAY),
+    **dict.fromkeys(
+        ("16-bit gray TIFF, white is zero", "16-bit PGM", "16-bit PGM as text", "10-bit PGM"), GRAY
+    ),
+    "12-bit gray TIFF": np.round((GRAY.astype(int) * 4095 // 255) * 255 / 4095),
+    "16-bit RGB PNG": "pillow",
+    "16-bit gray PNG, dark": GRAY // 16,
+    "depth in millimeters": "mode I;16: gray whose values use less than a quarter of 0 to 65535",
+    "32-bit TIFF": "mode I: 32-bit or signed gray",
+    "float TIFF": "mode F: gray in floating point",
+    "float PFM": "mode F: gray in floating point",
+    "signed 16-bit TIFF": "mode I: 32-bit or signed gray",
+    "LAB TIFF": "mode LAB: colors that are not read; save it as RGB",
+    "16-bit RGB PNG, a color transparent": "mode RGB: a transparent color of 16 bits",
+    "RGBA PNG, nothing opaque": "mode RGBA: transparent everywhere",
+    "palette PNG, nothing opaque": "mode P: transparent everywhere",
+}
+
+
+def _pillow(content: bytes) -> Any:
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+def _transformers(content: bytes) -> Any:
+    from transformers.image_transforms import convert_to_rgb
+
+    return np.asarray(convert_to_rgb(Image.open(io.BytesIO(content))))
+
+
+def test_the_table_has_every_image() -> None:
+    """None is made and not looked at."""
+    assert OUTCOMES.keys() == IMAGES.keys()
+
+
+@pytest.mark.parametrize("what", OUTCOMES)
+def test_every_mode_and_format_has_its_outcome(what: str) -> None:
+    """An image is what it shows, or it is refused with its mode; the facts say whether Pillow alone shows another."""
+    content, outcome = IMAGES[what](), OUTCOMES[what]
+    if isinstance(outcome, str) and outcome not in ("pillow", "white"):
+        for read in (image_facts, decode_image):
+            with pytest.raises(RefusedImageError) as refused:
+                read(content)
+            assert str(refused.value).startswith(outcome)
+        return
+    shown = decode_image(content)
+    assert shown.mode == "RGB"
+    if isinstance(outcome, str):
+        expected = {"pillow": _pillow, "white": _transformers}[outcome](content)
+    else:
+        expected = np.broadcast_to(outcome[..., None], (6, 8, 3))
+    assert np.array_equal(np.asarray(shown), expected)
+    facts = image_facts(content)
+    assert facts.treated is not (isinstance(outcome, str) and outcome == "pillow")
+    assert len(facts.notes) == facts.treated
+
+
+def test_eight_bits_are_what_transformers_makes_of_them() -> None:
+    """Where a processor of transformers gets the image first, a model sees the same."""
+    eight = [what for what, outcome in OUTCOMES.items() if isinstance(outcome, str) and outcome == "pillow"]
+    for what in eight:
+        content = IMAGES[what]()
+        assert np.array_equal(np.asarray(decode_image(content)), _transformers(content)), what
+
+
+def test_transparent_pixels_are_white_and_half_transparent_ones_lighter() -> None:
+    """The color that is stored under a transparent pixel is not seen."""
+    shown = np.asarray(decode_image(IMAGES["RGBA PNG"]()))
+    assert (shown[ALPHA == 0] == 255).all()
+    assert np.array_equal(shown[ALPHA == 255], PICTURE[ALPHA == 255])
+    assert (shown[ALPHA == 128] >= PICTURE[ALPHA == 128]).all()
+
+
+def _jpeg(**options: Any) -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 6), "red").save(buffer, "JPEG", **options)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _encoded(what: str) -> str:
+    return base64.b64encode(IMAGES[what]()).decode()
+
+
+def test_what_a_user_should_know_of_images_is_said_once_a_kind(tsv: Any) -> None:
+    """Orientation and color profile are not applied; a treated image says how. Each with its number and first line."""
+    turned, upright = Image.Exif(), Image.Exif()
+    turned[0x0112], upright[0x0112] = 6, 1
+    profile = b"\0" * 16 + b"RGB " + b"\0" * 60 + b"Display P3"
+    cells = [
+        _jpeg(exif=turned),
+        _jpeg(exif=turned, quality=90),
+        _jpeg(exif=upright),
+        _jpeg(icc_profile=profile),
+    ]
+    cells += [_encoded("RGBA PNG"), _encoded("16-bit gray PNG"), _encoded("opaque RGBA PNG")]
+    dataset = read_dataset(tsv.write(*(tsv.horizontal(image=cell) for cell in cells)))
+    assert image_lines(dataset) == [
+        "2 images: EXIF orientation 6, not applied (first on line 2)",
+        "1 image: color profile other than sRGB, not applied (line 5)",
+        "1 image: transparency, shown on white (line 6)",
+        "1 image: wide gray, scaled to 8 bits (line 7)",
+    ]
+
+
+def test_a_refused_image_is_a_row_problem_and_makes_another_dataset(tsv: Any) -> None:
+    """Such rows gave pairs before, so the id that they had must not name fewer pairs."""
+    path = tsv.write(tsv.horizontal(), tsv.horizontal(image=_encoded("float TIFF")))
+    dataset = read_dataset(path)
+    (problem,) = dataset.problems
+    assert (problem.line, problem.what, problem.column) == (3, "image", "image")
+    assert dataset.options["decoding"] == 2
+    assert read_dataset(path, decode=True).dataset_id == dataset.dataset_id
+
+
+@pytest.mark.parametrize(
+    ("what", "enters"),
+    [
+        ("RGB PNG", False),
+        ("opaque RGBA PNG", False),
+        ("CMYK JPEG", False),
+        ("16-bit RGB PNG", False),
+        ("RGBA PNG", True),
+        ("16-bit gray PNG", True),
+    ],
+)
+def test_the_rule_enters_the_identity_of_runs_whose_pixels_it_changes(
+    tsv: Any, what: str, enters: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other runs keep the key that they have in older homes, and are complete there."""
+    monkeypatch.chdir(tmp_path)
+    path = tsv.write(tsv.horizontal(), tsv.horizontal(image=_encoded(what)))
+    options = ExtractOptions(path, model=ModelOptions(dtype="float32", device="cpu"))
+    prepared = prepare(ExtractRequest("tiny", "2m", options), Silent())
+    prepared.family.close()
+    assert (prepared.plan.config["identity"].get("decoding") == 2) is enters
+    assert {"decoding", "cells", "contradictions"}.isdisjoint(prepared.dataset.options)
+
+
+def test_a_treated_image_outside_the_sample_changes_no_run(tsv: Any) -> None:
+    """Unless it is one of a distance pair, which quads may ask about."""
+    objects = ("cup", "tap", "jar")
+    cells = (_encoded("RGBA PNG"), _encoded("RGB PNG"), _encoded("gray PNG"))
+    left = [
+        tsv.horizontal(question=f"How are {name} and book positioned?", image=cell)
+        for name, cell in zip(objects, cells, strict=True)
+    ]
+    far = [
+        row | tsv.distance(name, "bed", "tv", "rug") | {"image": row["image"]}
+        for name, row in zip(objects, left, strict=True)
+    ]
+    path = tsv.write(*left)
+    sampled = [read_dataset(path, max_per_category=1, seed=seed) for seed in range(12)]
+    assert {(dataset.treats_images, dataset.pairs[0].image_treated) for dataset in sampled} == {
+        (True, True),
+        (False, False),
+    }
+    path = tsv.write(*far)
+    assert all(read_dataset(path, max_per_category=1, seed=seed).treats_images for seed in range(4))

@@ -1,0 +1,159 @@
+"""The one rule by which stored pixels become what a model sees: 8-bit RGB. docs/data.md states it for users.
+
+Pillow alone clips wide gray to white and shows the hidden color of transparent pixels.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+from vlmprobe.errors import RefusedImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["DECODING_VERSION", "check_header", "needs_the_rule", "to_rgb", "treatment"]
+
+#: Part of the identity of runs whose pixels this rule changes. Increment it when the same image gives other pixels.
+DECODING_VERSION = 2
+
+#: Modes that Pillow converts to RGB without losing what they show.
+_PLAIN = frozenset(("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"))
+_ALPHA = frozenset(("LA", "La", "PA", "RGBA", "RGBa"))
+_WHY_REFUSED = {
+    "I": "32-bit or signed gray, in which no value is known to be white; save it as 8-bit or 16-bit gray",
+    "F": "gray in floating point, in which no value is known to be white; save it as 8-bit or 16-bit gray",
+}
+#: Darker than this after scaling, a wide gray image hardly uses its range: depth in millimeters, 12 bits in 16.
+_DARK = 64
+#: What a value of 8 bits is multiplied by to fill 16.
+_STEP = 257
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO, _SIGNED = 0, 2
+
+
+def check_header(image: Image) -> None:
+    """Refuse an image that has no known look in RGB, by its header; correct what Pillow reads wrongly from it.
+
+    Args:
+        image: opened, not yet loaded.
+
+    Raises:
+        RefusedImageError: its mode, or a part of it, is one that the rule does not know.
+    """
+    mode = image.mode
+    if not (mode in _PLAIN or mode in _ALPHA or _is_wide_gray(image)):
+        why = _WHY_REFUSED.get(mode, "colors that are not read; save it as RGB")
+        raise RefusedImageError(f"mode {mode}: {why}")
+    if image.format == "TIFF" and _SIGNED in _tag(image, _SAMPLE_FORMAT):
+        raise RefusedImageError(f"mode {mode}: signed values; save it as 8-bit gray or RGB")
+    _correct_transparent_value(image)
+
+
+def needs_the_rule(image: Image) -> bool:
+    """Return whether this rule may show other pixels than Pillow's conversion to RGB, by the header."""
+    return _is_wide_gray(image) or _has_alpha(image)
+
+
+def treatment(image: Image) -> str | None:
+    """Return what the rule does to the pixels of a loaded image; None if they are those of Pillow's conversion.
+
+    Raises:
+        RefusedImageError: as :func:`to_rgb`.
+    """
+    if _is_wide_gray(image):
+        note, theirs = "wide gray, scaled to 8 bits", image.convert("RGB")
+    else:
+        note, theirs = "transparency, shown on white", _layer(image).convert("RGB")
+    return note if to_rgb(image).tobytes() != theirs.tobytes() else None
+
+
+def to_rgb(image: Image) -> Image:
+    """Return a loaded image as 8-bit RGB.
+
+    Transparent pixels are composited on white, as the processors of transformers do. Gray of more than 8 bits is
+    scaled by its declared range and rounded: 16 bits by 1/257, so that a copy of an 8-bit picture has its values.
+    The rest is Pillow's conversion.
+
+    Raises:
+        RefusedImageError: nothing of the image would be seen.
+    """
+    if _is_wide_gray(image):
+        return _gray(image).convert("RGB")
+    return _on_white(image) if _has_alpha(image) else image.convert("RGB")
+
+
+def _is_wide_gray(image: Image) -> bool:
+    # Pillow opens 16-bit gray of PPM, and in some versions of PNG, as "I" and fills its range; of TIFF that is 32 bits.
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+
+
+def _has_alpha(image: Image) -> bool:
+    return image.mode in _ALPHA or image.info.get("transparency") is not None
+
+
+def _layer(image: Image) -> Image:
+    # Pillow cannot do this in one step for gray that is premultiplied with its transparency.
+    return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+
+
+def _on_white(image: Image) -> Image:
+    import PIL.Image
+
+    layer = _layer(image)
+    if layer.getchannel("A").getextrema()[1] == 0:
+        raise RefusedImageError(f"mode {image.mode}: transparent everywhere; save it without transparency")
+    white = PIL.Image.new("RGBA", layer.size, (255, 255, 255, 255))
+    return PIL.Image.alpha_composite(white, layer).convert("RGB")
+
+
+def _gray(image: Image) -> Image:
+    top = 2 ** int(_tag(image, _BITS)[0]) - 1 if image.format == "TIFF" and _tag(image, _BITS) else 2**16 - 1
+    # Pillow inverts gray of 8 bits where zero is white, but not of 16.
+    inverted = image.format == "TIFF" and _tag(image, _PHOTOMETRIC) == (_WHITE_IS_ZERO,)
+    wide = image if image.mode == "I" else image.convert("I")
+    gray = wide.point(_table(top, inverted), "L")
+    brightest = cast("float", gray.getextrema()[1])
+    if brightest < _DARK and not _is_copy_of_8_bits(gray, wide, top, inverted=inverted):
+        raise RefusedImageError(
+            f"mode {image.mode}: gray whose values use less than a quarter of 0 to {top}, so nearly black in 8 bits; "
+            "save it as 8-bit gray as it should look"
+        )
+    key = image.info.get("transparency")
+    return gray if key is None else wide.point(_table(top, inverted, key), "L")
+
+
+@cache
+def _table(top: int, inverted: bool, key: int | None = None) -> list[int]:
+    scaled = [min(round(value * 255 / top), 255) for value in range(2**16)]
+    if inverted:
+        scaled = [255 - value for value in scaled]
+    if key is not None:
+        scaled[key] = 255
+    return scaled
+
+
+def _is_copy_of_8_bits(gray: Image, wide: Image, top: int, *, inverted: bool) -> bool:
+    """Return whether every value is one of 8 bits spread over 16: then a dark picture is meant to be dark."""
+    values = gray.point([255 - value for value in range(256)]) if inverted else gray
+    spread = values.convert("I").point(lambda value: value * _STEP)
+    return top == 2**16 - 1 and spread.tobytes() == wide.tobytes()
+
+
+def _correct_transparent_value(image: Image) -> None:
+    """Scale the gray value that a PNG of 2 or 4 bits calls transparent as Pillow scales its pixels."""
+    tiles = getattr(image, "tile", ())
+    if image.format != "PNG" or "transparency" not in image.info or not tiles:
+        return
+    stored_as = str(tiles[0][3])
+    if stored_as in ("L;2", "L;4"):
+        image.info["transparency"] *= 255 // (2 ** int(stored_as[2:]) - 1)
+    elif stored_as.startswith("RGB;16"):
+        # Its pixels are cut to 8 bits before they are compared, so others would match too.
+        raise RefusedImageError("mode RGB: a transparent color of 16 bits; save it with 8 bits a channel")
+
+
+def _tag(image: Image, number: int) -> tuple[Any, ...]:
+    found = getattr(image, "tag_v2", {}).get(number, ())
+    return found if isinstance(found, tuple) else (found,)
