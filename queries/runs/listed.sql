@@ -1,4 +1,4 @@
--- question: Which runs are there, on what, from which checkpoint, and how many pairs did each answer?
+-- question: Which runs are there, on what, from which checkpoint, how many pairs did each answer, and what has a reader to know?
 -- grain: one row per run
 -- param run_id text = null: only this run
 -- param family text = null: only this family
@@ -10,10 +10,15 @@ SELECT
     runs.run_id, runs.family, runs.scale, datasets.name AS dataset, runs.template, runs.status,
     coalesce(answered.n, 0) AS n_pairs, coalesce(failed.n, 0) AS n_failed, runs.n_layers, runs.dim,
     runs.dtype, runs.device, runs.checkpoint, runs.samples_seen, runs.global_steps, runs.dataset_id,
-    runs.provenance, runs.created_at
+    runs.provenance, runs.created_at, coalesce(answered.n_unnamed, 0) AS n_unnamed,
+    coalesce(array_to_string(CAST(json_extract(runs.config, '$.notes') AS VARCHAR[]), '; '), '') AS notes
 FROM runs
 INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
-LEFT JOIN (SELECT run_id, count(DISTINCT pair_id) AS n FROM predictions GROUP BY run_id) AS answered
+LEFT JOIN (
+    SELECT run_id, count(DISTINCT pair_id) AS n, count(*) FILTER (WHERE parsed IS NULL) AS n_unnamed
+    FROM predictions
+    GROUP BY run_id
+) AS answered
     ON runs.run_id = answered.run_id
 LEFT JOIN (
     SELECT failures.run_id, count(DISTINCT failures.pair_id) AS n

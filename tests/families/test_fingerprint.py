@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
+from pathlib import Path
 
+import duckdb
 import huggingface_hub
 import pytest
 
 from vlmprobe.errors import ModelError
 from vlmprobe.families import fingerprint, is_local
+from vlmprobe.store.identity import run_key
 
+from .conftest import CHECKPOINTS
+
+DATABASES = Path(__file__).parents[1] / "databases"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -128,3 +136,17 @@ def test_a_folder_without_weights_is_an_error(folder):
         fingerprint(str(folder))
     with pytest.raises(ModelError, match="no such folder"):
         fingerprint(str(folder / "nowhere"))
+
+
+def test_runs_of_earlier_versions_are_found_again(tmp_path):
+    """A folder with one set of weights has the fingerprint, and its runs the key, that earlier versions stored."""
+    database = tmp_path / "earlier.duckdb"
+    with gzip.open(DATABASES / "0002.duckdb.gz") as packed:
+        database.write_bytes(packed.read())
+    with duckdb.connect(str(database), read_only=True) as connection:
+        runs = connection.execute("SELECT scale, fingerprint, run_key, config FROM runs").fetchall()
+    assert {scale for scale, *_ in runs} == {"vanilla", "2m"}
+    for scale, stored, key, config in runs:
+        found = fingerprint(str(CHECKPOINTS / scale))
+        assert found == stored
+        assert run_key({**json.loads(config)["identity"], "fingerprint": found}) == key

@@ -26,7 +26,7 @@ from vlmprobe.errors import VlmprobeError
 from vlmprobe.families import LoadOptions, load_catalog
 from vlmprobe.families.worker import Fault
 from vlmprobe.families.worker.engine.prompts import load_chat_template
-from vlmprobe.families.worker.loading.weights import check_weights
+from vlmprobe.families.worker.loading.weight_files import find_weights
 from vlmprobe.interop import read_results
 from vlmprobe.interop.predictions import read_predictions
 from vlmprobe.interop.read_arrays import read_quads, read_vectors
@@ -854,7 +854,7 @@ def _read_checkpoint(content: bytes, folder: Path) -> object:
     (place / "model.safetensors.index.json").write_bytes(content)
     template = content.replace(b"weight_map", b"chat_template").replace(b'{"a": ', b'{"default": ')
     (place / "chat_template.json").write_bytes(template)
-    return _all([lambda: check_weights(place), lambda: load_chat_template(LoadOptions(str(place)), None)])
+    return _all([lambda: find_weights(place), lambda: load_chat_template(LoadOptions(str(place)), None)])
 
 
 READERS = (

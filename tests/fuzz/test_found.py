@@ -20,7 +20,7 @@ from vlmprobe.errors import ImageError, InputError, UsageError
 from vlmprobe.families import LoadOptions, load_catalog
 from vlmprobe.families.worker.engine.prompts import load_chat_template
 from vlmprobe.families.worker.faults import ModelFault
-from vlmprobe.families.worker.loading.weights import check_weights
+from vlmprobe.families.worker.loading.weight_files import find_weights
 from vlmprobe.interop.read_arrays import read_vectors
 from vlmprobe.pairs import decode_image, read_boxes, read_dataset
 from vlmprobe.pairs.readers.embspatial import objects_in_question
@@ -302,7 +302,7 @@ def test_a_damaged_index_of_weights_is_told(tmp_path: Path, content: bytes) -> N
     """As a fault of the checkpoint."""
     (tmp_path / "model.safetensors.index.json").write_bytes(content)
     with pytest.raises(ModelFault, match="damaged; copy the checkpoint again"):
-        check_weights(tmp_path)
+        find_weights(tmp_path)
 
 
 def test_weights_outside_of_the_checkpoint_are_refused(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_weights_outside_of_the_checkpoint_are_refused(tmp_path: Path) -> None:
     index = {"weight_map": {"a": "../elsewhere.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(ModelFault, match=r"'\.\./elsewhere\.safetensors' is not a file in this folder"):
-        check_weights(folder)
+        find_weights(folder)
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"{", b"[" * 100_000])

@@ -50,7 +50,7 @@ def test_without_float32_a_cosine_too_small_has_the_batch_redone(
     in_half_precision: Callable[[], Any], rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that has no room for its copy in float32 goes the safe way."""
-    monkeypatch.setattr("vlmprobe.extraction.loop._exact", lambda _promised: None)
+    monkeypatch.setattr("vlmprobe.extraction.loop.exact_output", lambda _promised: None)
     monkeypatch.setattr(certificate, "MIN_MEDIAN_DELTA_COS", 1.01)
 
     ran = in_half_precision().ok()

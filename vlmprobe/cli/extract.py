@@ -49,9 +49,10 @@ def extract(
 
 def _summary(result: ExtractResult) -> str:
     state = "interrupted" if result.interrupted else "complete"
+    unnamed = f"; {result.unnamed} answers name neither option" if result.unnamed else ""
     return (
         f"{result.run.name}: {state}: {result.n_inferred} pairs extracted, {result.reused} reused, "
-        f"{result.failed} failed of {result.n_pairs} in {result.seconds:.0f} s (run {result.run.run_id})"
+        f"{result.failed} failed of {result.n_pairs} in {result.seconds:.0f} s (run {result.run.run_id}){unnamed}"
     )
 
 
@@ -64,6 +65,7 @@ def _facts(result: ExtractResult) -> dict[str, Any]:
         "asked": result.n_inferred,
         "reused": result.reused,
         "failed": result.failed,
+        "unnamed": result.unnamed,
         "row_problems": result.problems,
         "seconds": round(result.seconds, 3),
         "spool": str(result.spool),

@@ -28,6 +28,7 @@ __all__ = [
     "BatchRunner",
     "PendingBatch",
     "join_outputs",
+    "join_results",
     "make_answers",
     "make_items",
     "pick_pairs",
@@ -110,7 +111,7 @@ class BatchRunner:
             InputError: the model itself is at fault, not a pair.
             WorkerError: the process that the model ran in is gone.
         """
-        return _join([self._collect(items, future, pending.plain) for items, future in pending.parts])
+        return join_results([self._collect(items, future, pending.plain) for items, future in pending.parts])
 
     def _collect(self, items: Sequence[BatchItem], future: Future[BatchOutput], plain: bool) -> BatchResult:
         try:
@@ -124,7 +125,7 @@ class BatchRunner:
                 self._most, self._fitted = half, 0
             parts = [items[:half], items[half:]]
             again = [self._collect(part, self._model.submit(part, how=_how(plain)), plain) for part in parts]
-            return _join(again)
+            return join_results(again)
         except (InputError, WorkerError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a model raises is recorded with its pair
@@ -133,7 +134,7 @@ class BatchRunner:
             single = [
                 self._collect([item], self._model.submit([item], how=_how(plain)), plain) for item in items
             ]
-            return _join(single)
+            return join_results(single)
         self._grow(len(items))
         return BatchResult(output, ())
 
@@ -149,7 +150,8 @@ def _how(plain: bool) -> How:
     return "plain" if plain else "fast"
 
 
-def _join(parts: Sequence[BatchResult]) -> BatchResult:
+def join_results(parts: Sequence[BatchResult]) -> BatchResult:
+    """Return the results of parts of a batch as one."""
     outputs = [part.output for part in parts if part.output is not None]
     failures = tuple(failure for part in parts for failure in part.failures)
     return BatchResult(join_outputs(outputs) if outputs else None, failures)

@@ -7,15 +7,21 @@ content of the shards does not depend on timing.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.extraction.certification import (
+    certificate_row,
+    choose_batches,
+    compare_same,
+    exact_output,
+    spread,
+)
 from vlmprobe.extraction.image_loader import ImagesAhead, quick_turns, read_items
-from vlmprobe.extraction.inference import BatchResult, BatchRunner, make_answers, make_items, pick_pairs
+from vlmprobe.extraction.inference import BatchResult, BatchRunner, join_results, make_answers, make_items
+from vlmprobe.extraction.not_finite import check_first_batch, not_finite, without_not_finite
 from vlmprobe.extraction.shard_builder import ShardBuilder
-from vlmprobe.families import NotExactError, OutOfMemoryError, certified_batches, compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence, Set
@@ -32,8 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Extraction"]
 
-#: Pairs of a certified batch that also get a plain forward, which costs as much as dozens of batched ones.
-_CERTIFIED_PAIRS = 8
 #: Batches whose images are decoded ahead of the model.
 _DECODED_AHEAD = 2
 
@@ -79,17 +83,23 @@ class Extraction:
         self._runner = BatchRunner(model)
         self._committer, self._console, self._run = committer, workspace.console, run
         self._builder = ShardBuilder(workspace.settings, run.run_id, model.info.layers, first_shard)
-        self._certified = _certified(batches)
+        self._certified = choose_batches(batches)
         self._last_passed = -1
         self._exact_submitted = False
         self._plain = plain
+        self._begun = False
         self.n_inferred = 0
         self.failed = 0
         self.first_failure: str | None = None
         self.notes: list[str] = []
 
     def run(self, done: Set[str]) -> None:
-        """Infer every pair that is not done; only retries of failed pairs make a partial batch."""
+        """Infer every pair that is not done; only retries of failed pairs make a partial batch.
+
+        Raises:
+            ModelError: no hidden state of the run's first batch is finite.
+        """
+        self._begun = bool(done)
         open_batches = [
             (batch, [pair for pair in batch.pairs if pair.pair_id not in done]) for batch in self._batches
         ]
@@ -153,7 +163,7 @@ class Extraction:
         flight.pending = self._runner.submit(flight.items, plain=self._plain)
         flight.reference = None
         if flight.batch.number in self._certified and not self._plain:
-            some = _spread(flight.items, _CERTIFIED_PAIRS)
+            some = spread(flight.items)
             flight.reference = self._runner.submit(some, plain=True)
             if self._model.info.dtype != "float32" and not self._exact_submitted:
                 self._exact_submitted = True
@@ -162,7 +172,10 @@ class Extraction:
     def _collect(self, in_flight: deque[_InFlight], advance: Callable[[int], None]) -> None:
         """Collect the oldest submitted batch and keep its output."""
         flight = in_flight[0]
-        result = None if flight.pending is None else self._runner.collect(flight.pending)
+        result = None if flight.pending is None else self._collect_finite(flight.pending, flight.items)
+        if result is not None and not self._begun:
+            check_first_batch(self._run.name, result, self._model.info.dtype)
+            self._begun = True
         certificate: dict[str, Any] | None = None
         if result is not None and flight.reference is not None:
             result, certificate = self._certify(flight, result)
@@ -177,6 +190,18 @@ class Extraction:
                 later.cancel()
                 self._send(later)
         advance(len(flight.pairs))
+
+    def _collect_finite(self, pending: PendingBatch, items: Sequence[BatchItem]) -> BatchResult:
+        """Wait for a batch; pairs whose states are not finite get one plain forward, and fail if that is no better."""
+        layers = self._model.info.layers
+        result = without_not_finite(self._runner.collect(pending), layers)
+        lost = {failure.pair_id for failure in not_finite(result)}
+        if not lost or pending.plain:
+            return result
+        again = self._runner.submit([item for item in items if item.pair_id in lost], plain=True)
+        others = tuple(failure for failure in result.failures if failure.pair_id not in lost)
+        rest = without_not_finite(self._runner.collect(again), layers)
+        return join_results([BatchResult(result.output, others), rest])
 
     def _report(self, failures: Sequence[FailureRecord]) -> None:
         for failure in failures:
@@ -202,39 +227,28 @@ class Extraction:
     def _certify(self, flight: _InFlight, result: BatchResult) -> tuple[BatchResult, dict[str, Any] | None]:
         """Compare a batch with plain forwards; on failure, redo all batches since the last that passed."""
         assert flight.reference is not None  # noqa: S101  (the caller looked)
-        plain = self._runner.collect(flight.reference)
-        if result.output is None or result.failures:
-            return result, None
-        if plain.output is None or plain.failures:
+        plain = self._collect_finite(flight.reference, flight.items)
+        if result.output is None or plain.output is None:
             return result, None
         info = self._model.info
-        exact = None if flight.exact is None else _exact(flight.exact)
-        fast = pick_pairs(result.output, plain.output.pair_ids)
-        comparison = compare(fast, plain.output, info.layers, exact)
-        if not comparison.passed and flight.exact is None and info.dtype != "float32":
+        found = compare_same(result.output, plain.output, info.layers, exact_output(flight.exact))
+        if found is not None and not found[0].passed and flight.exact is None and info.dtype != "float32":
             # Two roundings of a tiny delta can differ a lot although neither is wrong, so float32 decides.
-            exact = _exact(self._model.submit(_spread(flight.items, _CERTIFIED_PAIRS), how="exact"))
-            comparison = compare(fast, plain.output, info.layers, exact)
-        row = {
-            "batch": flight.batch.number,
-            "reason": self._certified[flight.batch.number],
-            "n_questions": 2 * len(plain.output.pair_ids),
-            "dtype": info.dtype,
-            "max_rel_dh": _finite(comparison.max_rel_dh),
-            "median_delta_cosine": _finite(comparison.median_delta_cos),
-            "delta_error": _finite(comparison.delta_error),
-            "plain_delta_error": _finite(comparison.plain_delta_error),
-            "layers_counted": len(comparison.layers_counted),
-            "answers_compared": comparison.answers_compared,
-            "answers_equal": comparison.answers_equal,
-            "passed": comparison.passed,
-            "action": "kept" if comparison.passed else "redone plainly",
-        }
+            exact = exact_output(self._model.submit(spread(flight.items), how="exact"))
+            found = compare_same(result.output, plain.output, info.layers, exact)
+        if found is None:
+            return result, None
+        comparison, n_pairs = found
+        number = flight.batch.number
+        row = certificate_row(
+            comparison, batch=number, reason=self._certified[number], n_pairs=n_pairs, dtype=info.dtype
+        )
         if comparison.passed:
             self._last_passed = flight.batch.number
             return result, row
         self._rerun(flight.batch)
-        return self._runner.collect(self._runner.submit(flight.items, plain=True)), row
+        again = self._runner.submit(flight.items, plain=True)
+        return self._collect_finite(again, flight.items), row
 
     def _rerun(self, failed: Batch) -> None:
         """Rerun the batches since the last passed certificate with plain forwards; keep using those."""
@@ -258,36 +272,8 @@ class Extraction:
             items, _ = read_items(self._dataset, batch.pairs, gpus=self._gpus)
             if not items:
                 continue
-            again = self._runner.collect(self._runner.submit(items, plain=True))
+            again = self._collect_finite(self._runner.submit(items, plain=True), items)
             if again.output is not None:
                 self._store(again.output, batch.pairs, replaces=True)
             self._report(again.failures)
         self.flush()
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _exact(future: Future[BatchOutput]) -> BatchOutput | None:
-    """Return the float32 output, or None if it failed; it is only informative and never fails a run."""
-    try:
-        return future.result()
-    except (NotExactError, OutOfMemoryError, RuntimeError):
-        return None
-
-
-def _spread(items: Sequence[BatchItem], most: int) -> list[BatchItem]:
-    """Return at most ``most`` evenly spread items, including the first and the last."""
-    n = min(len(items), most)
-    return [items[round(place * (len(items) - 1) / max(n - 1, 1))] for place in range(n)]
-
-
-def _certified(batches: Sequence[Batch]) -> dict[int, str]:
-    """Choose the batches to certify, separately among the dataset's own batches and those for quads."""
-    chosen: dict[int, str] = {}
-    for for_quads in (False, True):
-        group = [batch for batch in batches if batch.for_quads == for_quads]
-        reasons = certified_batches([batch.pixels for batch in group])
-        chosen |= {group[place].number: reason for place, reason in reasons.items()}
-    return chosen

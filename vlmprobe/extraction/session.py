@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from vlmprobe import __version__
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.extraction.batches import Batch, plan_batches
-from vlmprobe.extraction.image_loader import read_items
 from vlmprobe.extraction.loop import Extraction
+from vlmprobe.extraction.probing import accepted_items, first_prompt
 from vlmprobe.extraction.remarks import resume_line
+from vlmprobe.extraction.same_model import check_same_model, prompt_notes
 from vlmprobe.store.committer import Committer, adopt_orphans
 from vlmprobe.store.delivery import Delivery, deliver_end, warn_offline
 from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
@@ -90,8 +91,10 @@ class RunSession:
         info = model.info
         batch_size = self._batch_size(model)
         batches = self._batches(batch_size)
-        first, _ = read_items(self._prepared.dataset, self._prepared.dataset.pairs[:1])
-        prompt = model.first_prompt(first[0]) if first else {}
+        prompt = first_prompt(model, self._prepared.dataset)
+        notes = [*info.manifest.get("notes", ()), *prompt_notes(prompt)]
+        for note in notes:
+            self._console.warn(f"{self.run.name}: {note}")
         config = {
             **self.run.config,
             "batch_size": batch_size,
@@ -99,6 +102,7 @@ class RunSession:
             "manifest": info.manifest,
             "layers": list(info.layers),
             "first_prompt": prompt,
+            "notes": notes,
         }
         with self._database.transaction() as connection:
             first_shard = next_shard_number(connection, self.run.run_id)
@@ -128,7 +132,7 @@ class RunSession:
             extraction.n_inferred,
             extraction.failed,
             extraction.first_failure,
-            tuple(extraction.notes),
+            (*notes, *extraction.notes),
         )
 
     def close(self, result: SessionResult) -> Delivery:
@@ -184,7 +188,9 @@ class RunSession:
 
     def _load(self, before: str) -> Model:
         try:
-            return self._model.load()
+            model = self._model.load()
+            check_same_model(self.run, model.info.manifest)
+            return model  # noqa: TRY300 (it is checked within the same block)
         except BaseException as error:
             # A complete run stays complete, even if retrying its failed pairs could not start.
             ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
@@ -209,8 +215,7 @@ class RunSession:
         if wanted is not None:
             return wanted
         largest = sorted(self._prepared.pairs, key=lambda pair: -pair.image_width * pair.image_height)
-        items, _ = read_items(self._prepared.dataset, largest[:_PROBED])
-        return model.fitting_batch(items)
+        return model.fitting_batch(accepted_items(model, self._prepared.dataset, largest, _PROBED))
 
     def _batches(self, batch_size: int) -> list[Batch]:
         """Plan the dataset's own pairs as if there were no quads; boxes added later must not change them."""

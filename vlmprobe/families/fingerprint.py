@@ -8,21 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import ModelError, first_line
+from vlmprobe.families.worker.faults import ModelFault
 from vlmprobe.families.worker.loading.places import is_local
+from vlmprobe.families.worker.loading.weight_files import TRAINING_FILE, WEIGHT_SUFFIXES, check_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["fingerprint"]
 
-_WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth"})
 _SETTINGS = frozenset({".json", ".jinja", ".yaml", ".yml", ".model", ".py"})
 _TEXTS = frozenset({"merges.txt", "vocab.txt"})
-#: Files that a training run leaves next to a checkpoint and that no model reads.
-_TRAINING = re.compile(
-    r"^(optimizer|scheduler|scaler|rng_state|training_args|trainer_state|train_results|all_results|eval_results"
-    r"|(optim|train)\.pt$)"
-)
 _TRAINING_FOLDER = re.compile(r"^(\.|checkpoint-|global_step|runs$|logs$|__pycache__$)")
 #: A cached repository has one of these; a tokenizer alone may have no config.
 _WITNESSES = ("config.json", "tokenizer_config.json", "tokenizer.json")
@@ -55,12 +51,16 @@ def fingerprint(
 def _of_folder(folder: Path, *, weights: bool) -> str:
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such folder; use a checkpoint folder or a hub id")
+    try:
+        check_links(folder)
+    except ModelFault as fault:
+        raise ModelError(str(fault)) from fault
     parts = sorted(
         (path.relative_to(folder).as_posix(), path)
         for path in _files(folder)
-        if weights or path.suffix not in _WEIGHTS
+        if weights or path.suffix not in WEIGHT_SUFFIXES
     )
-    if weights and not any(path.suffix in _WEIGHTS for _, path in parts):
+    if weights and not any(path.suffix in WEIGHT_SUFFIXES for _, path in parts):
         raise ModelError(f"{folder}: no weight file (*.safetensors, *.bin, *.pt); use a checkpoint folder")
     if not parts:
         raise ModelError(
@@ -84,8 +84,8 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_part(path: Path) -> bool:
-    of_kind = path.suffix in _WEIGHTS | _SETTINGS or path.name in _TEXTS
-    return of_kind and not path.name.startswith(".") and not _TRAINING.match(path.name)
+    of_kind = path.suffix in WEIGHT_SUFFIXES | _SETTINGS or path.name in _TEXTS
+    return of_kind and not path.name.startswith(".") and not TRAINING_FILE.match(path.name)
 
 
 def _of_hub(repository: str, revision: str | None, cache_dir: Path | None) -> str:

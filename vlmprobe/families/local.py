@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vlmprobe.families.base import Model, NotExactError, OpenFamily, error_of
 from vlmprobe.families.worker import Fault
+from vlmprobe.families.worker.faults import of_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,12 +46,12 @@ class LocalFamily(OpenFamily):
 
     def resolve(self, options: LoadOptions) -> LoadOptions:
         """See :meth:`OpenFamily.resolve`."""
-        with _as_errors():
+        with _as_errors(), of_checkpoint(options.checkpoint):
             return self._code.resolve(options)
 
     def load(self, options: LoadOptions) -> LocalModel:
         """See :meth:`OpenFamily.load`."""
-        with _as_errors():
+        with _as_errors(), of_checkpoint(options.checkpoint):
             return LocalModel(self._code.load(options))
 
     def close(self) -> None:

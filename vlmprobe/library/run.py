@@ -47,6 +47,10 @@ class Run:
     """``extracted`` or ``imported``."""
     created_at: datetime
     """UTC, without a zone."""
+    n_unnamed: int
+    """Answers that name neither of their two options."""
+    notes: str
+    """What a reader has to know about its weights and its prompts; empty if nothing."""
 
     @property
     def name(self) -> str:

@@ -104,6 +104,11 @@ class Run:
         return size
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know about its weights and its prompts."""
+        return tuple(self.config.get("notes") or ())
+
+    @property
     def is_outdated(self) -> bool:
         """Whether MLflow shows values that have changed since, so that it needs a fresh run."""
         return bool(self.config.get(MLFLOW_OUTDATED))
@@ -217,16 +222,20 @@ class ListedRun:
     """Pairs with an answer."""
     failed: int
     """Pairs that failed and have no answer."""
+    unnamed: int
+    """Answers that name neither of their two options."""
     layers: int | None
     dtype: str | None
     device: str | None
     checkpoint: str
     created_at: datetime
+    notes: str
+    """What a reader has to know about the weights and the prompts."""
 
 
 def list_runs(connection: Connection) -> list[ListedRun]:
     """Return every run with its counts, oldest first."""
-    renamed = {"n_pairs": "pairs", "n_failed": "failed", "n_layers": "layers"}
+    renamed = {"n_pairs": "pairs", "n_failed": "failed", "n_unnamed": "unnamed", "n_layers": "layers"}
     return load_query("runs/listed").rows(ListedRun, connection, {}, renamed=renamed)
 
 

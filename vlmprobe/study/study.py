@@ -21,7 +21,7 @@ from vlmprobe.reports import DatasetFacts, LayerRange, RunFacts
 from vlmprobe.store.axes import read_axes
 from vlmprobe.store.datasets import count_dataset
 from vlmprobe.store.metrics import read_layer_values, read_results_json
-from vlmprobe.store.predictions import count_pairs
+from vlmprobe.store.predictions import count_pairs, unnamed_answers
 from vlmprobe.store.queries import load_query
 
 if TYPE_CHECKING:
@@ -32,12 +32,17 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.catalog import Entry
     from vlmprobe.store.engine import Database
     from vlmprobe.store.metrics import LayerValue
+    from vlmprobe.store.predictions import UnnamedAnswers
     from vlmprobe.store.runs import Run
 
-__all__ = ["Study", "cosine_of", "curve_from", "most_coherent_layer"]
+__all__ = ["Study", "cosine_of", "curve_from", "most_coherent_layer", "unnamed_line"]
 
 #: A null is a mean and a spread; its band holds 95 % of a normal distribution with these.
 _Z = NormalDist().inv_cdf(0.975)
+#: Beyond this share of answers that name neither option, accuracy says little about what a model knows.
+_MANY_UNNAMED = 0.2
+#: Characters of an answer in a note.
+_SHOWN = 60
 
 
 class Study:
@@ -58,6 +63,7 @@ class Study:
             self.dataset = self._read_dataset(connection)
             self.layer_ranges = [self._layer_range(connection, run) for run in self.runs]
             self.facts = [self._facts(connection, run) for run in self.runs]
+            self.unnamed = {run.run_id: unnamed_answers(connection, run.run_id) for run in self.runs}
 
     def _read_accuracy(self, connection: Connection, name: str, target: str) -> list[AccuracyPoint]:
         query, renamed = load_query(name), {target: "target"}
@@ -191,7 +197,13 @@ class Study:
 
     def notes(self) -> list[str]:
         """Return what a reader must know before trusting a number."""
-        notes = [
+        notes = [f"{run.family} @ {run.scale}: {note}" for run in self.runs for note in run.notes]
+        notes += [
+            f"{run.family} @ {run.scale}: {unnamed_line(self.unnamed[run.run_id])}"
+            for run in self.runs
+            if self.unnamed[run.run_id].n
+        ]
+        notes += [
             f"{point.family} @ {point.scale}: {point.target} is unreliable (right in {point.acc_orig:.0%} of the "
             f"original and {point.acc_swap:.0%} of the swapped questions; both must be at least 50 %)"
             for point in self.categories
@@ -227,6 +239,15 @@ class Study:
             if (curve.metric, curve.subset) == (metric, Subset.BOTH_CORRECT)
             and all(map(math.isnan, curve.values))
         ]
+
+
+def unnamed_line(found: UnnamedAnswers) -> str:
+    """Say how many answers of a run name neither option; show some if they are more than a fifth."""
+    line = f"{found.n} of {found.n_answers} answers name neither of their two options"
+    if found.share <= _MANY_UNNAMED:
+        return line
+    examples = ", ".join(repr(text[:_SHOWN]) for text in found.examples)
+    return f"{line}, so its accuracy means little; such as {examples}"
 
 
 def curve_from(values: Sequence[LayerValue]) -> LayerCurve:

@@ -13,6 +13,7 @@ from vlmprobe.extraction.session import LazyModel, RunSession, SessionResult
 from vlmprobe.store.datasets import register_dataset, register_quads
 from vlmprobe.store.earlier_runs import OtherCheckpoint, begun_on_another_content, other_checkpoint
 from vlmprobe.store.lease import hold_lease
+from vlmprobe.store.predictions import unnamed_answers
 from vlmprobe.store.runs import Run, RunPlan, open_run
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class ExtractResult:
     interrupted: bool
     spool: Path
     notes: tuple[str, ...] = ()
+    unnamed: int = 0
+    """Answers of the run that name neither of their two options."""
 
 
 def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult]:
@@ -102,6 +105,8 @@ def _extract(
         done = work.find_done(resumed=resumed)
         inferred = work.infer(done) if work.todo(done) else SessionResult(False, 0, 0, None, ())
         work.close(inferred)
+    with database.transaction() as connection:
+        unnamed = unnamed_answers(connection, run.run_id).n
     return ExtractResult(
         run=work.run,
         n_pairs=len(prepared.pairs),
@@ -113,6 +118,7 @@ def _extract(
         interrupted=inferred.interrupted,
         spool=work.spool,
         notes=inferred.notes,
+        unnamed=unnamed,
     )
 
 

@@ -20,14 +20,10 @@ from vlmprobe.families.worker.engine.prompts import distinct_images, load_chat_t
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import Fault, ModelFault, OutOfMemoryError, PackageFault, UsageFault
 from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
-from vlmprobe.families.worker.loading.pretrained import (
-    load_image_processor,
-    load_model,
-    load_tokenizer,
-    loading_faults,
-    quiet,
-    require_consent,
-)
+from vlmprobe.families.worker.loading.parts import load_image_processor, load_tokenizer
+from vlmprobe.families.worker.loading.pretrained import load_model, loading_faults
+from vlmprobe.families.worker.loading.reading import quiet, require_consent
+from vlmprobe.families.worker.loading.weight_files import find_weights
 
 __all__ = [
     "BatchItem",
@@ -45,6 +41,7 @@ __all__ = [
     "UsageFault",
     "decoder_layers",
     "distinct_images",
+    "find_weights",
     "greedy_options",
     "load_chat_template",
     "load_image_processor",

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ["Fault", "ModelFault", "OutOfMemoryError", "PackageFault", "UsageFault", "first_line", "one_line"]
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "Fault",
+    "ModelFault",
+    "OutOfMemoryError",
+    "PackageFault",
+    "UsageFault",
+    "first_line",
+    "of_checkpoint",
+    "one_line",
+]
 
 
 class Fault(Exception):  # noqa: N818  (what crosses the process border; the error is made beyond it)
@@ -43,3 +58,28 @@ def first_line(error: BaseException, most: int = 300) -> str:
 def one_line(error: BaseException, most: int | None = 200) -> str:
     """Return an error's message on one line, cut to ``most`` characters, or its type if it has none."""
     return " ".join(str(error).split())[:most] or type(error).__name__
+
+
+@contextmanager
+def of_checkpoint(checkpoint: str) -> Iterator[None]:
+    """Turn whatever is raised while a checkpoint is opened into a fault that names it.
+
+    A model's own code and the libraries that read its files raise exceptions of any kind, which no list covers.
+
+    Raises:
+        ModelFault: something was raised that is no fault yet.
+        PackageFault: it was the import of a package.
+    """
+    try:
+        yield
+    except (Fault, OutOfMemoryError, MemoryError):
+        raise
+    except ImportError as error:
+        raise PackageFault(
+            f"{checkpoint}: loading it needs a package that cannot be imported: {one_line(error)}"
+        ) from error
+    except Exception as error:
+        raise ModelFault(
+            f"{checkpoint}: cannot be loaded ({type(error).__name__}: {one_line(error)}); compare its files with those "
+            "of the base model, or copy it again"
+        ) from error

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from vlmprobe.families.worker.faults import ModelFault
-from vlmprobe.families.worker.loading.pretrained import place_of, read_config, require_consent
+from vlmprobe.families.worker.loading.reading import place_of, read_config, require_consent
 from vlmprobe.families.worker.loading.versions import READ_BY_OLDER, transformers_version
 
 if TYPE_CHECKING:

@@ -27,10 +27,14 @@ from vlmprobe.families.worker.engine.capture import LastTokenCapture
 from vlmprobe.families.worker.engine.prompts import distinct_images, pad_left, render_chat
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault
-from vlmprobe.families.worker.loading.pretrained import load_model, quiet
+from vlmprobe.families.worker.loading.parts import preparing_images
+from vlmprobe.families.worker.loading.pretrained import load_model
+from vlmprobe.families.worker.loading.reading import quiet
+from vlmprobe.families.worker.loading.weight_files import find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from typing import Self
 
     from PIL.Image import Image
@@ -76,10 +80,16 @@ class Auto(SharedPrefixFamily):
         backend = getattr(processor.image_processor, "backend", None) or "pil"
         manifest = {"layers_at": path, "image_backend": str(backend), "model_type": model.config.model_type}
         super().__init__(options, model, processor.tokenizer, layers, dim, manifest=manifest)
-        with torch.inference_mode():
+        with preparing_images(options.processor_place[0]):
             self._splices = self._can_splice()
+        with torch.inference_mode():
             self.causal = self._is_causal(layers)
         self.info.manifest.update(causal=self.causal, shared_prefix=self._shares)
+
+    @classmethod
+    def check_folder(cls, folder: Path) -> None:
+        """See :meth:`Family.check_folder`."""
+        find_weights(folder)
 
     @classmethod
     def load(cls, options: LoadOptions) -> Self:

@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.auto.torch_images import without_torchvision
 from vlmprobe.families.worker.engine.prompts import load_chat_template
-from vlmprobe.families.worker.faults import ModelFault, PackageFault, one_line
+from vlmprobe.families.worker.faults import ModelFault, PackageFault, first_line, one_line
 from vlmprobe.families.worker.loading.packages import install_name, lost_package
-from vlmprobe.families.worker.loading.pretrained import (
-    load_tokenizer,
-    place_of,
-    quiet,
-    read_text,
-)
+from vlmprobe.families.worker.loading.parts import load_tokenizer, size_argument
+from vlmprobe.families.worker.loading.reading import place_of, quiet, read_text
 from vlmprobe.families.worker.loading.versions import pillow_backend, processor_parts, with_own_size
 
 if TYPE_CHECKING:
@@ -74,14 +70,22 @@ def _image_processor(options: LoadOptions) -> Any:
 
     source, revision = options.processor_place
     settings = _settings(source, revision)
-    names = [said.get("image_processor_type") for said in settings]
-    ours = without_torchvision(next((name for name in names if name), None))
+    names = [each.get("image_processor_type") for each in settings]
+    name, said = (
+        next((each for each in names if each), None),
+        settings[_FILES.index("preprocessor_config.json")],
+    )
+    ours = without_torchvision(name)
     if ours is not None:
         return ours.from_pretrained(place_of(source), revision=revision)
     images = AutoImageProcessor.from_pretrained(
-        place_of(source), revision=revision, trust_remote_code=options.trust_remote_code, **pillow_backend()
+        place_of(source),
+        revision=revision,
+        trust_remote_code=options.trust_remote_code,
+        **pillow_backend(),
+        **size_argument(source, name, said),
     )
-    return with_own_size(images, settings[_FILES.index("preprocessor_config.json")])
+    return with_own_size(images, said)
 
 
 def _settings(source: str, revision: str | None) -> list[dict[str, Any]]:
@@ -90,9 +94,12 @@ def _settings(source: str, revision: str | None) -> list[dict[str, Any]]:
     for file in _FILES:
         text = read_text(source, file, revision)
         try:
-            found.append(json.loads(text) if text else {})
-        except json.JSONDecodeError as error:
-            raise ModelFault(f"{source}: {file} is not valid JSON: {error}") from error
+            said = json.loads(text) if text else {}
+        except (ValueError, RecursionError) as error:
+            raise ModelFault(f"{source}: {file} is not valid JSON: {first_line(error)}") from error
+        if not isinstance(said, dict):
+            raise ModelFault(f"{source}: {file} holds no settings; use the base model's")
+        found.append(said)
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ class Family(ABC):
             PackageFault: a package that reading it needs is not installed.
         """
         from vlmprobe.families.worker.loading.devices import pick_devices, pick_dtype
+        from vlmprobe.families.worker.loading.places import is_local
 
+        if is_local(options.checkpoint) and (folder := Path(options.checkpoint).expanduser()).is_dir():
+            cls.check_folder(folder)
         devices = pick_devices(options.device, options.devices)
         dtype = pick_dtype(options.dtype, devices[0])
         return replace(
@@ -51,6 +55,17 @@ class Family(ABC):
             devices=tuple(str(device) for device in devices),
             dtype=str(dtype).removeprefix("torch."),
         )
+
+    @classmethod
+    def check_folder(cls, folder: Path) -> None:
+        """Refuse a checkpoint's folder that can be read in more than one way, before its content is fingerprinted.
+
+        A family that reads its weights from the folder itself calls :func:`find_weights` here.
+
+        Raises:
+            ModelFault: the folder is no checkpoint, or it is open which of its files are the weights.
+        """
+        del folder
 
     @classmethod
     @abstractmethod

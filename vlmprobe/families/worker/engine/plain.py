@@ -18,7 +18,7 @@ from vlmprobe.families.worker.engine.margins import MarginReader
 from vlmprobe.families.worker.engine.memory import reporting_full_memory, room_for_float32
 from vlmprobe.families.worker.loading.devices import exact_float32, on_device
 from vlmprobe.families.worker.loading.manifest import describe_run
-from vlmprobe.families.worker.loading.pretrained import quiet
+from vlmprobe.families.worker.loading.reading import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vlmprobe.families.worker.faults import ModelFault, first_line, one_line
-from vlmprobe.families.worker.loading.pretrained import read_text
+from vlmprobe.families.worker.loading.reading import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,7 +25,7 @@ from vlmprobe.families.worker.engine.memory import reporting_full_memory
 from vlmprobe.families.worker.engine.plain import PlainFamily
 from vlmprobe.families.worker.engine.prompts import pad_left
 from vlmprobe.families.worker.loading.devices import on_device
-from vlmprobe.families.worker.loading.pretrained import quiet
+from vlmprobe.families.worker.loading.reading import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

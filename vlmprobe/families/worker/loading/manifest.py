@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from vlmprobe.families.worker.contract import MAX_NEW_TOKENS
+from vlmprobe.families.worker.loading.account import account_of, notes_of
 
 if TYPE_CHECKING:
     from vlmprobe.families.worker.contract import LoadOptions
@@ -17,7 +18,7 @@ __all__ = ["describe_run"]
 
 
 def describe_run(model: Any, options: LoadOptions, device: torch.device, dtype: str) -> dict[str, Any]:
-    """Return versions, device, number format, attention kernel and source of a loaded model, as JSON.
+    """Return versions, device, number format, attention kernel, source and weights of a loaded model, as JSON.
 
     Args:
         model: the loaded model; one without a transformers config has no attention kernel to name.
@@ -40,6 +41,8 @@ def describe_run(model: Any, options: LoadOptions, device: torch.device, dtype: 
         "device_name": torch.cuda.get_device_name(device) if on_gpu else platform.machine(),
         "dtype": dtype,
         "attention": getattr(config, "_attn_implementation", None),
+        # What config.json names and vlmprobe does not use: the numbers would depend on what is installed.
+        "attention_not_used": getattr(model, "vlmprobe_attention", None),
         "image_backend": "pil",
         "processor": options.processor or options.checkpoint,
         "revision": getattr(config, "_commit_hash", None) or options.revision,
@@ -48,4 +51,6 @@ def describe_run(model: Any, options: LoadOptions, device: torch.device, dtype: 
         "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "decoding": "greedy",
         "max_new_tokens": MAX_NEW_TOKENS,
+        "weights": account_of(model),
+        "notes": notes_of(model),
     }

@@ -1,23 +1,33 @@
-"""Loads the parts of a checkpoint from a folder or a hub id; errors explain in one line what is wrong."""
+"""Loads a transformers model from a folder or a hub id; errors explain in one line what is wrong."""
 
 from __future__ import annotations
 
-import json
 import pickle
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.families.worker.faults import Fault, ModelFault, first_line, one_line
+from vlmprobe.families.worker.faults import Fault, ModelFault, PackageFault, first_line, one_line
+from vlmprobe.families.worker.loading.account import check_fit, keep_account
+from vlmprobe.families.worker.loading.config_parts import attention_named, check_config, without_attention
 from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
-from vlmprobe.families.worker.loading.places import is_local, local_folder
+from vlmprobe.families.worker.loading.packages import how_to_get, lost_package
+from vlmprobe.families.worker.loading.places import is_local
+from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_config
 from vlmprobe.families.worker.loading.versions import (
     config_in_older_form,
     dtype_argument,
-    tokenizer_in_older_form,
-    with_own_size,
+    transformers_version,
 )
-from vlmprobe.families.worker.loading.weights import check_last_layers, check_weights
+from vlmprobe.families.worker.loading.weight_files import (
+    ADAPTER_FILES,
+    SETS,
+    WeightFiles,
+    find_weights,
+    mapped_files,
+)
+from vlmprobe.families.worker.loading.weights import wrapper_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,45 +36,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.families.worker.contract import LoadOptions
 
-__all__ = [
-    "load_image_processor",
-    "load_model",
-    "load_tokenizer",
-    "loading_faults",
-    "place_of",
-    "quiet",
-    "read_config",
-    "read_text",
-    "require_consent",
-]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence transformers' notes and progress bars; what matters is raised as an error."""
-    from transformers.utils import logging
-
-    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()
-
-
-def require_consent(options: LoadOptions, what: str = "this checkpoint", where: str = "") -> None:
-    """Raise unless the user allows Python code from a checkpoint to run.
-
-    Raises:
-        ModelFault: the user did not; the message says what brings code, and where.
-    """
-    if not options.trust_remote_code:
-        raise ModelFault(
-            f"{options.checkpoint}: {what} has its own Python code{where}; review it, then pass --trust-remote-code"
-        )
+__all__ = ["load_model", "loading_faults"]
 
 
 def load_model(
@@ -78,37 +50,62 @@ def load_model(
         options: the checkpoint, the device and the number format.
         own_code: whether this family runs Python files of a checkpoint, once the options allow it.
 
+    Returns:
+        The model, on its device; the account of its weights is kept with it.
+
     Raises:
-        ModelFault: no such folder, no or damaged config or weights, weights that do not fill the model or have more
-            layers than it, another architecture, or too little memory on the device.
+        ModelFault: no such folder, no or damaged config or weights, an adapter, two sets of weights, weights that do
+            not fill the model or hold more than it has, another architecture, or too little memory on the device.
         UsageFault: there is no such device or number format.
+        PackageFault: loading it needs a package that is not installed.
     """
     device = pick_device(options.device)
     dtype = pick_dtype(options.dtype, device)
     source, revision = options.checkpoint, options.revision
     config = read_config(source, revision, model_type)
     trusted = own_code and options.trust_remote_code
-    if not trusted:
-        _refuse_foreign_code(source, config)
-    if is_local(source):
-        check_weights(Path(source).expanduser())
+    check_config(source, config, trusted=trusted)
+    local = is_local(source)
+    files = find_weights(Path(source).expanduser()) if local else None
+    if not local:
+        _refuse_adapter_of_hub(source, revision)
     with quiet(), loading_faults(source, device):
-        model, report = model_class.from_pretrained(
-            place_of(source),
-            revision=revision,
-            output_loading_info=True,
-            **dtype_argument(dtype),
-            **_older_config(model_class, config),
-            **({"trust_remote_code": True} if trusted else {}),
-        )
-        missing = sorted(report["missing_keys"])
-        tensors = model.state_dict(keep_vars=True)
-        check_last_layers(source, tensors, missing, report["unexpected_keys"])
-        if missing:
-            raise ModelFault(
-                f"{source}: the weights lack {len(missing)} tensors of the model, such as "
-                f"{missing[0]}; use a full checkpoint, not an adapter"
+
+        def load(prefix: str) -> tuple[Any, dict[str, Any]]:
+            loaded: tuple[Any, dict[str, Any]] = model_class.from_pretrained(
+                place_of(source),
+                revision=revision,
+                output_loading_info=True,
+                # Tensors of another shape are then named in the report, and refused below.
+                ignore_mismatched_sizes=True,
+                **dtype_argument(dtype),
+                **_config_argument(model_class, config, source, revision, trusted=trusted),
+                **({"key_mapping": {f"^{re.escape(prefix)}": ""}} if prefix else {}),
+                **({"trust_remote_code": True} if trusted else {}),
             )
+            return loaded
+
+        prefix = ""
+        model, report = load(prefix)
+        if report["missing_keys"] and transformers_version() >= (5, 0):
+            prefix = wrapper_of(report["unexpected_keys"])
+            if prefix:
+                model, report = load(prefix)
+        fit = check_fit(
+            source,
+            model,
+            missing=report["missing_keys"],
+            unexpected=report["unexpected_keys"],
+            mismatched=report["mismatched_keys"],
+        )
+        keep_account(
+            model,
+            files or _files_of_hub(source, revision),
+            [fit],
+            architectures=config.get("architectures") or (),
+            removed_prefix=prefix,
+        )
+        model.vlmprobe_attention = attention_named(config)
         return model.to(device).eval().requires_grad_(requires_grad=False)
 
 
@@ -118,14 +115,22 @@ def loading_faults(source: str, device: torch.device) -> Iterator[None]:
 
     Raises:
         ModelFault: a file is damaged or does not fit the model, or the device has too little memory.
-        ImportError: a package is missing, which is not the checkpoint's fault.
+        PackageFault: a package that it needs is not installed.
     """
     from safetensors import SafetensorError
 
     try:
         yield
-    except (Fault, ImportError):
+    except Fault:
         raise
+    except ImportError as error:
+        package = lost_package(error)
+        what = (
+            f"the package {package!r}, which is not installed; {how_to_get(package)}"
+            if package
+            else one_line(error)
+        )
+        raise PackageFault(f"{source}: loading it needs {what}") from error
     except SafetensorError as error:
         raise ModelFault(
             f"{source}: a weight file is damaged ({first_line(error)}); copy the checkpoint again"
@@ -152,40 +157,21 @@ def loading_faults(source: str, device: torch.device) -> Iterator[None]:
         raise ModelFault(f"{source}: cannot load the model: {_reason(error)}") from error
 
 
-def load_tokenizer(options: LoadOptions, *, own_code: bool = False) -> Any:
-    """Load a checkpoint's tokenizer; see :func:`load_model` for ``own_code``.
-
-    Raises:
-        ModelFault: there is none.
-    """
-    from transformers import AutoTokenizer
-
-    source, revision = options.processor_place
-    older = tokenizer_in_older_form(
-        read_text(source, "tokenizer_config.json", revision), _path_of(source, "tokenizer.json", revision)
-    )
-    if older is not None:
-        return older
-    # Without this argument, transformers prompts on the terminal whether to run a checkpoint's code.
-    trusted = own_code and options.trust_remote_code
-    return _load_part(AutoTokenizer, "tokenizer", options, trust_remote_code=trusted)
-
-
-def load_image_processor(processor_class: Any, options: LoadOptions) -> Any:
-    """Load a checkpoint's image processor.
-
-    Raises:
-        ModelFault: there is none.
-    """
-    source, revision = options.processor_place
-    images = _load_part(processor_class, "image processor", options)
-    return with_own_size(images, json.loads(read_text(source, "preprocessor_config.json", revision) or "{}"))
-
-
-def _older_config(model_class: Any, config: dict[str, Any]) -> dict[str, Any]:
-    older = config_in_older_form(config)
+def _config_argument(
+    model_class: Any, config: dict[str, Any], source: str, revision: str | None, *, trusted: bool
+) -> dict[str, Any]:
+    """Return the config to pass where the one in the folder is not taken as it is; else nothing."""
+    changed = config_in_older_form(config)
+    plain = without_attention(config if changed is None else changed)
+    if changed is None and plain == config:
+        return {}
     config_class = getattr(model_class, "config_class", None) or _config_class(config)
-    return {} if older is None or config_class is None else {"config": config_class.from_dict(older)}
+    if trusted and config.get("auto_map"):
+        from transformers import AutoConfig
+
+        own = AutoConfig.from_pretrained(place_of(source), revision=revision, trust_remote_code=True)
+        config_class = type(own)
+    return {} if config_class is None else {"config": config_class.from_dict(plain)}
 
 
 def _config_class(config: dict[str, Any]) -> Any:
@@ -198,95 +184,22 @@ def _config_class(config: dict[str, Any]) -> Any:
         return None
 
 
-def _refuse_foreign_code(source: str, config: Any) -> None:
-    """Raise if a config names attention code on the hub: transformers would silently fetch and run it."""
-    for key, value in config.items():
-        if isinstance(value, dict):
-            _refuse_foreign_code(source, value)
-        elif "implementation" in key and isinstance(value, str) and "/" in value:
-            raise ModelFault(
-                f"{source}: config.json would download and run {value[:80]} ({key}); remove that line"
-            )
-
-
-def _load_part(part_class: Any, what: str, options: LoadOptions, **more: Any) -> Any:
-    source, revision = options.processor_place
-    if is_local(source) and not Path(source).expanduser().is_dir():
-        raise ModelFault(f"{source}: no such folder; pass a checkpoint folder or a hub id with --processor")
-    try:
-        with quiet():
-            return part_class.from_pretrained(place_of(source), revision=revision, **more)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+def _refuse_adapter_of_hub(source: str, revision: str | None) -> None:
+    """Raise for a repository with an adapter, which transformers applies only where peft is installed."""
+    if path_of(source, ADAPTER_FILES[0], revision) is not None:
         raise ModelFault(
-            f"{source}: cannot load its {what} ({first_line(error)}); pass --processor with the base model's"
-            " folder or id"
-        ) from error
-
-
-def read_config(source: str, revision: str | None, model_type: str | None = None) -> dict[str, Any]:
-    """Return a checkpoint's config.json.
-
-    Args:
-        source: a folder or a hub id.
-        revision: commit, branch or tag of a hub id.
-        model_type: what it must call its architecture; None: anything.
-
-    Raises:
-        ModelFault: there is no such folder or no config.json, it is damaged, or of another architecture.
-    """
-    if is_local(source):
-        folder = local_folder(source)
-        if not (folder / "config.json").is_file():
-            adapter = (folder / "adapter_config.json").is_file()
-            hint = "it is an adapter; merge it into its base model first" if adapter else "use a checkpoint"
-            raise ModelFault(f"{source}: no config.json in this folder; {hint}")
-    try:
-        found = json.loads(read_text(source, "config.json", revision, required=True) or "")
-    except (ValueError, RecursionError) as error:
-        raise ModelFault(f"{source}: config.json is not valid JSON: {first_line(error)}") from error
-    config = found if isinstance(found, dict) else {}
-    said = config.get("model_type")
-    if model_type not in (None, said):
-        raise ModelFault(
-            f"{source}: this is a checkpoint of {said or 'an unknown architecture'}, not {model_type}; "
-            "choose its family from 'vlmprobe families'"
+            f"{source}: this repository holds an adapter ({ADAPTER_FILES[0]}); merge it into its base model and pass "
+            "the merged model's folder"
         )
-    return config
 
 
-def read_text(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:
-    """Return the text of a small file of the checkpoint; None if there is no such file."""
-    path = _path_of(source, name, revision, required=required)
-    try:
-        return None if path is None else Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelFault(
-            f"{source}: {name} cannot be read as UTF-8 text; copy the checkpoint again"
-        ) from error
-
-
-def _path_of(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:
-    from transformers.utils import cached_file
-
-    try:
-        with quiet():
-            path: str | None = cached_file(
-                place_of(source),
-                name,
-                revision=revision,
-                _raise_exceptions_for_missing_entries=required,
-                _raise_exceptions_for_connection_errors=required,
-            )
-    except (OSError, ValueError) as error:
-        raise ModelFault(
-            f"{source!r} is neither a local checkpoint folder nor a reachable hub id: {first_line(error)}"
-        ) from error
-    return path
-
-
-def place_of(source: str) -> str:
-    """Return the name to pass to transformers: a folder's expanded path, or the hub id."""
-    return str(Path(source).expanduser()) if is_local(source) else source
+def _files_of_hub(source: str, revision: str | None) -> WeightFiles:
+    """Return the files that transformers read from a repository: the first of the sets that is there."""
+    for name in SETS:
+        found = path_of(source, name, revision)
+        if found is not None:
+            return WeightFiles(mapped_files(Path(found)) if name.endswith(".json") else (name,))
+    return WeightFiles(())
 
 
 def _reason(error: Exception) -> str:

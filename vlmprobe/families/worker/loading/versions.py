@@ -65,7 +65,8 @@ def with_own_size(image_processor: Any, said: dict[str, Any]) -> Any:
     Releases of version 4 read ``min_pixels`` and ``max_pixels`` of a Qwen-VL, and put their own default in the place of
     ``size``, where newer checkpoints have the same two numbers.
     """
-    size = said.get("size") or {}
+    size = said.get("size")
+    size = size if isinstance(size, dict) else {}
     least, most = size.get("shortest_edge"), size.get("longest_edge")
     if least and most and hasattr(image_processor, "min_pixels") and said.get("min_pixels") is None:
         image_processor.size = dict(size)

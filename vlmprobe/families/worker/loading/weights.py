@@ -1,75 +1,152 @@
-"""Checks a folder's weight files by the names of their tensors."""
+"""Compares the names of a checkpoint's tensors with those of the model that is built for them."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import re
 from typing import TYPE_CHECKING
 
 from vlmprobe.families.worker.faults import ModelFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["check_last_layers", "check_weights", "weight_names"]
+__all__ = ["check_last_layers", "check_left_over", "check_missing", "check_shapes", "harmless", "wrapper_of"]
 
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+#: Tensors that a model computes itself, so that it makes no difference whether the weights hold them.
+_COMPUTED = re.compile(r"(^|\.)(inv_freq|position_ids)$")
+#: The output layer, where it is the embeddings under another name.
+_TIED_HEAD = re.compile(r"(^|\.)lm_head\.weight$")
+#: What training wrappers put before every name.
+_WRAPPERS = ("module.", "_orig_mod.", "_forward_module.", "base_model.model.")
 
 
-def check_weights(folder: Path) -> None:
-    """Check that a folder holds weights, including all files that its index names.
+def harmless(names: Iterable[str], *, tied: bool) -> set[str]:
+    """Return the names of tensors that change no number if they are left over.
+
+    These are the angles of rotary positions (``inv_freq``) and counters (``position_ids``), which a model computes
+    from its config, and the output layer (``lm_head.weight``) of a model that takes its embeddings for it.
+
+    Args:
+        names: tensors that the model has no place for.
+        tied: whether the config says ``tie_word_embeddings``.
+    """
+    return {name for name in names if _COMPUTED.search(name) or (tied and _TIED_HEAD.search(name))}
+
+
+def wrapper_of(names: Iterable[str]) -> str:
+    """Return what training wrappers put before every one of these names; an empty string if nothing."""
+    found, left = "", list(names)
+    while left:
+        more = next((each for each in _WRAPPERS if all(name.startswith(each) for name in left)), None)
+        if more is None:
+            break
+        found, left = found + more, [name.removeprefix(more) for name in left]
+    return found
+
+
+def check_missing(source: str, missing: Sequence[str], unexpected: Sequence[str]) -> None:
+    """Check that the weights fill the model.
 
     Raises:
-        ModelFault: it does not.
+        ModelFault: they do not; the line names one tensor, and where names differ one of each side.
     """
-    if any((folder / name).is_file() for name in _WEIGHTS):
+    if not missing:
         return
-    index = _index(folder)
-    if index is None:
-        raise ModelFault(
-            f"{folder}: no weights in this folder ({' or '.join(_WEIGHTS)}); use a checkpoint folder"
+    lack = f"{source}: the weights lack {len(missing)} tensors of the model, such as {missing[0]}"
+    lora = next((name for name in unexpected if ".lora_" in name), None)
+    if lora is not None:
+        raise ModelFault(f"{lack}, and hold an adapter ({lora}); merge it into its base model first")
+    if not unexpected:
+        raise ModelFault(f"{lack}; use a full checkpoint, not an adapter")
+    ours, theirs = _alike(missing, unexpected)
+    lack = (
+        f"{source}: the weights lack {len(missing)} tensors of the model, such as {ours}, and hold {len(unexpected)} "
+        f"that it has no place for, such as {theirs}"
+    )
+    first = f"{theirs.partition('.')[0]}."
+    if all(name.startswith(first) for name in unexpected) and not any(
+        name.startswith(first) for name in missing
+    ):
+        raise ModelFault(f"{lack}; remove {first!r} from the beginning of the names, or use save_pretrained")
+    raise ModelFault(f"{lack}; use the config.json that belongs to these weights")
+
+
+def _alike(missing: Sequence[str], unexpected: Sequence[str]) -> tuple[str, str]:
+    """Return a name of each side, two that end alike if there are such."""
+    endings = {_ending(name): name for name in reversed(unexpected)}
+    ours = next((name for name in missing if _ending(name) in endings), missing[0])
+    return ours, endings.get(_ending(ours), unexpected[0])
+
+
+def _ending(name: str) -> str:
+    return ".".join(name.split(".")[-4:])
+
+
+def check_shapes(source: str, mismatched: Iterable[tuple[str, Sequence[int], Sequence[int]]]) -> None:
+    """Check that no tensor has another shape in the weights than in the model.
+
+    Args:
+        source: the checkpoint, for the message.
+        mismatched: for each that has: its name, its shape in the weights, its shape in the model.
+
+    Raises:
+        ModelFault: one has; the line says both shapes.
+    """
+    wrong = sorted((name, tuple(theirs), tuple(ours)) for name, theirs, ours in mismatched)
+    if not wrong:
+        return
+    # An empty one explains the others.
+    name, theirs, ours = next((each for each in wrong if 0 in each[1]), wrong[0])
+    more = f" ({len(wrong) - 1} more differ)" if len(wrong) > 1 else ""
+    what = (
+        "the checkpoint was saved without gathering its parts (DeepSpeed ZeRO-3); save it with "
+        "stage3_gather_16bit_weights_on_model_save, or run zero_to_fp32.py on the training's own save"
+        if 0 in theirs
+        else "use the config.json that belongs to these weights"
+    )
+    raise ModelFault(
+        f"{source}: {name} has shape {list(theirs)} in the weights but {list(ours)} in the model{more}; {what}"
+    )
+
+
+def check_left_over(source: str, left_over: Iterable[str], modules: Iterable[str]) -> dict[str, int]:
+    """Check what the weights hold beyond the model: whole modules pass with a note, parts of its own modules do not.
+
+    Args:
+        source: the checkpoint, for the message.
+        left_over: tensors that the model has no place for, without the harmless ones.
+        modules: the names of the model's modules.
+
+    Returns:
+        The tensors of each whole module that the model does not have, at its top or directly under ``model``.
+
+    Raises:
+        ModelFault: a tensor belongs inside a module that the model has; without it the module computes other numbers.
+    """
+    known = set(modules)
+    whole: dict[str, int] = {}
+    inside: list[str] = []
+    for name in sorted(left_over):
+        words = name.split(".")
+        depths = (1, 2) if words[0] == "model" else (1,)
+        tops = (".".join(words[:depth]) for depth in depths if depth < len(words))
+        top = next((each for each in tops if each not in known), None)
+        if top is None:
+            inside.append(name)
+        else:
+            whole[top] = whole.get(top, 0) + 1
+    if inside:
+        lora = next((name for name in inside if ".lora_" in name), None)
+        what = (
+            "merge that adapter into its base model first"
+            if lora
+            else "use the config.json and the family that belong to these weights"
         )
-    try:
-        parts = sorted(set(_weight_map(index).values()))
-        outside = [part for part in parts if Path(part).name != part]
-        lost = [part for part in parts if not (folder / part).is_file()]
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
-        raise ModelFault(f"{index}: damaged; copy the checkpoint again") from error
-    if outside:
         raise ModelFault(
-            f"{index}: {outside[0][:100]!r} is not a file in this folder; copy the checkpoint again"
+            f"{source}: the weights hold {len(inside)} tensors that the model has no place for, such as "
+            f"{lora or inside[0]}; {what}"
         )
-    if lost:
-        raise ModelFault(
-            f"{folder}: {len(lost)} of {len(parts)} weight files are missing, such as {lost[0][:100]}; "
-            "copy the checkpoint again"
-        )
-
-
-def weight_names(folder: Path) -> set[str]:
-    """Return the names of the tensors in a folder that :func:`check_weights` let pass."""
-    index = _index(folder)
-    if index is not None:
-        return set(_weight_map(index))
-    safe, old = (folder / name for name in _WEIGHTS)
-    if safe.is_file():
-        from safetensors import safe_open
-
-        with safe_open(safe, framework="pt") as file:
-            return set(file.keys())
-    import torch
-
-    return set(torch.load(old, map_location="meta", weights_only=True, mmap=True))
-
-
-def _index(folder: Path) -> Path | None:
-    indexes = (folder / f"{name}.index.json" for name in _WEIGHTS)
-    return next((index for index in indexes if index.is_file()), None)
-
-
-def _weight_map(index: Path) -> dict[str, str]:
-    found: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-    return found
+    return whole
 
 
 def check_last_layers(
@@ -89,7 +166,7 @@ def check_last_layers(
         source: the checkpoint, for the message.
         known: names of the model's tensors.
         missing: those of them that the weights lack.
-        unexpected: names of tensors that the model has no place for; other leftovers are let pass.
+        unexpected: names of tensors that the model has no place for.
         config: the file that the model was built from.
 
     Raises:

@@ -25,12 +25,14 @@ from vlmprobe.families.worker.engine.prompts import distinct_images
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault, one_line
 from vlmprobe.families.worker.loading.places import is_local, local_folder
+from vlmprobe.families.worker.loading.weight_files import find_weights, hint
 from vlmprobe.families.worker.molmo.generation_host import GenerationHost, generation_config_of
 from vlmprobe.families.worker.molmo.hub_form import load_hub
-from vlmprobe.families.worker.molmo.olmo_form import load_native, tokenizer_place
+from vlmprobe.families.worker.molmo.olmo_form import CONFIG, WEIGHTS, load_native, tokenizer_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from typing import Self
 
     from PIL.Image import Image
@@ -79,6 +81,17 @@ class Molmo(SharedPrefixFamily):
         if options.processor is None and _is_native(options.checkpoint):
             return replace(options, processor=tokenizer_place(options.checkpoint))
         return options
+
+    @classmethod
+    def check_folder(cls, folder: Path) -> None:
+        """See :meth:`Family.check_folder`; each form has one file that the other does not read."""
+        if not _is_native(str(folder)):
+            find_weights(folder)
+            if (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file():
+                raise ModelFault(
+                    f"{folder}: a Molmo in both of its forms (config.json with its weights, and {CONFIG} with "
+                    f"{WEIGHTS}); move one of them out of the folder"
+                )
 
     @classmethod
     def load(cls, options: LoadOptions) -> Self:
@@ -201,7 +214,7 @@ class Molmo(SharedPrefixFamily):
 
 
 def _is_native(checkpoint: str) -> bool:
-    """Return whether this is a folder in olmo's form; one in both forms is taken as Hugging Face's.
+    """Return whether this is a folder in olmo's form.
 
     Raises:
         ModelFault: it is a folder in neither form, or none at all.
@@ -214,7 +227,7 @@ def _is_native(checkpoint: str) -> bool:
     if not (folder / "config.yaml").is_file():
         raise ModelFault(
             f"{checkpoint}: no config.json (Hugging Face form) and no config.yaml (olmo's form) in this folder; "
-            "use a checkpoint folder"
+            f"{hint(folder)}"
         )
     return True
 

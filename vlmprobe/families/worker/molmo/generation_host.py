@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import GenerationConfig, GenerationMixin, PretrainedConfig, PreTrainedModel
 
 from vlmprobe.families.worker.faults import ModelFault
-from vlmprobe.families.worker.loading.pretrained import read_text
+from vlmprobe.families.worker.loading.reading import read_text
 
 if TYPE_CHECKING:
     import torch

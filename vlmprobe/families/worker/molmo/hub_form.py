@@ -22,15 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.families.worker.faults import ModelFault, PackageFault, first_line, one_line
-from vlmprobe.families.worker.loading.pretrained import (
-    load_model,
-    load_tokenizer,
-    place_of,
-    quiet,
-    read_config,
-    read_text,
-    require_consent,
-)
+from vlmprobe.families.worker.loading.parts import load_tokenizer
+from vlmprobe.families.worker.loading.pretrained import load_model
+from vlmprobe.families.worker.loading.reading import place_of, quiet, read_config, read_text, require_consent
 from vlmprobe.families.worker.molmo.inputs import LoadedMolmo, MolmoInputs
 from vlmprobe.families.worker.molmo.stand_ins import resizing, stand_ins
 

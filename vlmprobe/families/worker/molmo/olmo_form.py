@@ -24,10 +24,13 @@ import numpy as np
 import torch
 
 from vlmprobe.families.worker.faults import ModelFault, PackageFault, one_line
+from vlmprobe.families.worker.loading.account import keep_account
 from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.packages import install_name
+from vlmprobe.families.worker.loading.parts import load_tokenizer
 from vlmprobe.families.worker.loading.places import commit_of
-from vlmprobe.families.worker.loading.pretrained import load_tokenizer, quiet
+from vlmprobe.families.worker.loading.reading import quiet
+from vlmprobe.families.worker.loading.weight_files import WeightFiles
 from vlmprobe.families.worker.loading.weights import check_last_layers
 from vlmprobe.families.worker.molmo.inputs import (
     IMAGE_TOKENS,
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.families.worker.contract import LoadOptions
 
-__all__ = ["load_native", "tokenizer_place"]
+__all__ = ["CONFIG", "WEIGHTS", "load_native", "tokenizer_place"]
 
 CONFIG, WEIGHTS = "config.yaml", "model.pt"
 _INSTALL = (
@@ -270,4 +273,5 @@ def _load_weights(olmo: ModuleType, config: Any, folder: Path) -> Any:
             f"{folder}: the weights {what} tensors ({len(names)}), such as {names[0]}; "
             f"use the {CONFIG} that belongs to these weights"
         )
+    keep_account(model, WeightFiles((WEIGHTS,)))
     return model

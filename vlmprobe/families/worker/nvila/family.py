@@ -30,13 +30,15 @@ from vlmprobe.families.worker.engine.prompts import distinct_images
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault, UsageFault
 from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
-from vlmprobe.families.worker.loading.pretrained import loading_faults, quiet
+from vlmprobe.families.worker.loading.pretrained import loading_faults
+from vlmprobe.families.worker.loading.reading import quiet
 from vlmprobe.families.worker.loading.versions import last_logits_only
 from vlmprobe.families.worker.nvila.code import load_with_llava, load_with_own_code
-from vlmprobe.families.worker.nvila.folder import check_filled, open_folder
+from vlmprobe.families.worker.nvila.folder import check_filled, check_parts, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from types import ModuleType
     from typing import Self
 
@@ -116,6 +118,11 @@ class Nvila(SharedPrefixFamily):
             self._ends, self._tile_tokens = self._measure()
 
     @classmethod
+    def check_folder(cls, folder: Path) -> None:
+        """See :meth:`Family.check_folder`; each part is a folder of its own."""
+        check_parts(folder)
+
+    @classmethod
     def load(cls, options: LoadOptions) -> Self:
         """Load a checkpoint; see :meth:`Family.load`."""
         device = pick_device(options.device)
@@ -136,7 +143,7 @@ class Nvila(SharedPrefixFamily):
             "vision_tower": model.vision_tower.vision_tower,
             "mm_projector": model.mm_projector,
         }
-        check_filled(options.checkpoint, found.folder, parts)
+        check_filled(options.checkpoint, found, model, parts)
         return cls(options, model.eval().requires_grad_(requires_grad=False), code, found, manifest)
 
     def prompts(self, items: Sequence[BatchItem]) -> Prompts:

@@ -15,9 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import ModelFault, first_line
+from vlmprobe.families.worker.loading.account import check_fit, keep_account
 from vlmprobe.families.worker.loading.places import is_local, local_folder
-from vlmprobe.families.worker.loading.pretrained import require_consent
-from vlmprobe.families.worker.loading.weights import check_last_layers, check_weights, weight_names
+from vlmprobe.families.worker.loading.reading import require_consent
+from vlmprobe.families.worker.loading.weight_files import (
+    ADAPTER_FILES,
+    WeightFiles,
+    check_links,
+    find_weights,
+    hint,
+    is_adapter,
+    weight_names,
+)
 
 if TYPE_CHECKING:
     from vlmprobe.families.worker.contract import LoadOptions
@@ -70,7 +79,8 @@ def open_folder(options: LoadOptions) -> NvilaFolder:
     """
     source = options.checkpoint
     folder = local_folder(source) if is_local(source) else _fetched(source, options.revision)
-    config = _json(folder / "config.json", f"{source}: no config.json in this folder; use a checkpoint")
+    check_parts(folder)
+    config = _json(folder / "config.json", f"{source}: no config.json in this folder; {hint(folder)}")
     model_type = config.get("model_type")
     if model_type not in ("llava_llama", "vila"):
         raise ModelFault(
@@ -98,44 +108,61 @@ def open_folder(options: LoadOptions) -> NvilaFolder:
     return found
 
 
-def check_filled(source: str, folder: Path, parts: dict[str, Any]) -> None:
-    """Check that every tensor of a loaded model came from the checkpoint and that no layer was left out.
+def check_parts(folder: Path) -> None:
+    """Check that it is open for no part of a checkpoint which files are its weights; see :func:`find_weights`.
+
+    Raises:
+        ModelFault: it is, or an adapter lies beside the parts.
+    """
+    check_links(folder)
+    there = [part for part in _PARTS if (folder / part).is_dir()]
+    for part in there:
+        find_weights(folder / part)
+    if there and is_adapter(folder):
+        raise ModelFault(
+            f"{folder}: an adapter ({ADAPTER_FILES[0]}) beside {there[0]}/; merge it into the model and save the "
+            "result to a folder of its own, or move the adapter out if the weights include it already"
+        )
+    if not there and not (folder / "config.json").is_file():
+        raise ModelFault(f"{folder}: no config.json in this folder; {hint(folder)}")
+
+
+def check_filled(source: str, found: NvilaFolder, model: Any, parts: dict[str, Any]) -> None:
+    """Check that every tensor of a loaded model came from the checkpoint and nothing was left out; keep an account.
 
     NVILA's own loader only warns and fills in the rest.
 
     Args:
         source: the checkpoint, for the message.
-        folder: where its files are.
+        found: where its files are.
+        model: the whole model, with which the account is kept.
         parts: the module that was filled from each of the checkpoint's folders.
 
     Raises:
-        ModelFault: a tensor is not in the files, or the files have more layers.
+        ModelFault: a tensor is not in the files, or the files have more than the model.
     """
+    fits, read, not_read = [], [], []
     for part, module in parts.items():
-        held = weight_names(folder / part)
+        files = find_weights(found.folder / part)
+        read += [f"{part}/{name}" for name in files.names]
+        not_read += [f"{part}/{name}" for name in files.not_read]
+        held = weight_names(found.folder / part)
         tensors = module.state_dict(keep_vars=True)
         # Tied tensors are one object under two names, and are stored once.
         filled = {id(tensor) for name, tensor in tensors.items() if name in held}
         missing = sorted(name for name, tensor in tensors.items() if id(tensor) not in filled)
-        check_last_layers(f"{source}: {part}/", tensors, missing, held - tensors.keys())
-        if missing:
-            raise ModelFault(
-                f"{source}: the weights in {part}/ lack {len(missing)} tensors of the model, such as "
-                f"{missing[0]}; use a full checkpoint, not an adapter"
-            )
+        unexpected = held - tensors.keys()
+        fits.append(check_fit(f"{source}: {part}/", module, missing=missing, unexpected=unexpected))
+    keep_account(model, WeightFiles(tuple(read), tuple(not_read)), fits)
 
 
 def _part(source: str, folder: Path, part: str) -> dict[str, Any]:
     if not (folder / part).is_dir():
-        hint = "merge the adapter into its base model first" if _is_adapter(folder) else "copy all of it"
-        raise ModelFault(f"{source}: no {part}/ in this checkpoint (NVILA has {', '.join(_PARTS)}); {hint}")
+        what = "merge the adapter into its base model first" if is_adapter(folder) else "copy all of it"
+        raise ModelFault(f"{source}: no {part}/ in this checkpoint (NVILA has {', '.join(_PARTS)}); {what}")
     said = _json(folder / part / "config.json", f"{source}: no {part}/config.json; copy the checkpoint again")
-    check_weights(folder / part)
+    find_weights(folder / part)
     return said
-
-
-def _is_adapter(folder: Path) -> bool:
-    return (folder / "adapter_config.json").is_file()
 
 
 def _json(path: Path, missing: str) -> dict[str, Any]:

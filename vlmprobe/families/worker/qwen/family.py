@@ -20,16 +20,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import Image as Images
 
 from vlmprobe.families.worker.engine.capture import decoder_layers
 from vlmprobe.families.worker.engine.prompts import distinct_images, load_chat_template
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault, OutOfMemoryError
-from vlmprobe.families.worker.loading.pretrained import (
-    load_image_processor,
-    load_model,
-    load_tokenizer,
-)
+from vlmprobe.families.worker.loading.parts import load_image_processor, load_tokenizer, preparing_images
+from vlmprobe.families.worker.loading.pretrained import load_model
 from vlmprobe.families.worker.loading.versions import accepted, last_logits_only
 from vlmprobe.families.worker.qwen.fused_layers import Compiled
 from vlmprobe.families.worker.qwen.packed_decoder import PackedDecoder
@@ -45,9 +43,11 @@ except ImportError:
     from transformers.models.qwen2_vl.image_processing_qwen2_vl import (
         Qwen2VLImageProcessor as PillowImageProcessor,
     )
+from vlmprobe.families.worker.loading.weight_files import find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
     from typing import Self
 
     from PIL.Image import Image
@@ -96,6 +96,11 @@ class Qwen25(SharedPrefixFamily):
         self._known_positions: dict[tuple[int, tuple[int, ...]], Tensor] = {}
 
     @classmethod
+    def check_folder(cls, folder: Path) -> None:
+        """See :meth:`Family.check_folder`."""
+        find_weights(folder)
+
+    @classmethod
     def load(cls, options: LoadOptions) -> Self:
         """Load a checkpoint; see :meth:`Family.load`."""
         from transformers import Qwen2_5_VLForConditionalGeneration
@@ -110,9 +115,10 @@ class Qwen25(SharedPrefixFamily):
         # Always Pillow: torchvision's pixels differ a little, and results must not depend on the packages.
         images = load_image_processor(PillowImageProcessor, options)
         template = load_chat_template(options, tokenizer)
-        return cls(
-            options, model, tokenizer, ImagePrompts(tokenizer, images, template, model.config.image_token_id)
-        )
+        prompts = ImagePrompts(tokenizer, images, template, model.config.image_token_id)
+        with preparing_images(options.processor_place[0]):
+            prompts.process([Images.new("RGB", (96, 64), (128, 128, 128))])
+        return cls(options, model, tokenizer, prompts)
 
     def prompts(self, items: Sequence[BatchItem]) -> Prompts:
         """Resize each distinct image once; positions come from the whole prompts."""

@@ -9,7 +9,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.families.worker.faults import Fault, OutOfMemoryError
+from vlmprobe.families.worker.faults import Fault, OutOfMemoryError, of_checkpoint
 from vlmprobe.families.worker.wire import protocol
 from vlmprobe.families.worker.wire.family_code import load_code
 
@@ -110,11 +110,17 @@ class _Worker:
         return lambda: protocol.write_output(model.run_prepared(prepared))
 
     def _resolve(self, said: dict[str, Any]) -> Answer:
-        options = self._family().resolve(protocol.read_options(said["options"]))
+        given = protocol.read_options(said["options"])
+        code = self._family()
+        with of_checkpoint(given.checkpoint):
+            options = code.resolve(given)
         return {"options": protocol.write_options(options)}, []
 
     def _load(self, said: dict[str, Any]) -> Answer:
-        self._model = self._family().load(protocol.read_options(said["options"]))
+        options = protocol.read_options(said["options"])
+        code = self._family()
+        with of_checkpoint(options.checkpoint):
+            self._model = code.load(options)
         return {"info": protocol.write_info(self._model.info)}, []
 
     def _family(self) -> type[Family]:

@@ -1,0 +1,378 @@
+"""A good checkpoint with one thing changed: what each family says, as one line with file, key and way out."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from vlmprobe.errors import VlmprobeError
+from vlmprobe.families import LoadOptions, fingerprint, open_family
+from vlmprobe.families.worker.loading.weights import harmless
+
+from ...conftest import CHECKPOINTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    #: Changes one thing in a checkpoint's folder.
+    Change = Callable[[Path], object]
+
+WEIGHTS = "model.safetensors"
+
+
+def link(folder: Path, scale: str = "2m") -> Path:
+    """Make a checkpoint of links to a bundled one."""
+    folder.mkdir(parents=True)
+    for file in (CHECKPOINTS / scale).iterdir():
+        (folder / file.name).symlink_to(file)
+    return folder
+
+
+def write(folder: Path, name: str, text: str | bytes) -> None:
+    """Put a file in the place of a link."""
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
+
+
+def config(file: str = "config.json", part: str = "", **values: object) -> Change:
+    """Set keys of a JSON file."""
+
+    def change(folder: Path) -> None:
+        said = json.loads((folder / file).read_text())
+        (said[part] if part else said).update(values)
+        write(folder, file, json.dumps(said))
+
+    return change
+
+
+def weights(change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor] | None]) -> Change:
+    """Change the tensors."""
+
+    def rewrite(folder: Path) -> None:
+        tensors = load_file(folder / WEIGHTS)
+        changed = change(tensors) or tensors
+        (folder / WEIGHTS).unlink()
+        save_file(changed, folder / WEIGHTS, {"format": "pt"})
+
+    return rewrite
+
+
+def prefixed(prefix: str) -> Change:
+    """Put a prefix before every name."""
+    return weights(lambda tensors: {f"{prefix}{name}": tensor for name, tensor in tensors.items()})
+
+
+def added(**tensors: int) -> Change:
+    """Add tensors of so many numbers; two underscores stand for a dot."""
+    return weights(
+        lambda held: held | {name.replace("__", "."): torch.zeros(n) for name, n in tensors.items()}
+    )
+
+
+def emptied(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Leave no number in the vision tower's matrices, as a ZeRO-3 save without gathering does."""
+    return {
+        name: torch.empty(0) if tensor.ndim > 1 and "visual" in name else tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def taller(tensors: dict[str, torch.Tensor]) -> None:
+    """Give the embeddings more rows than the config says."""
+    name = next(name for name in tensors if "embed_tokens" in name)
+    tensors[name] = torch.cat([tensors[name], tensors[name][:8]])
+
+
+def renamed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Move the whole model below a name that no wrapper is known for."""
+    return {f"student.{name}": tensor for name, tensor in tensors.items()}
+
+
+def adapter(folder: Path) -> None:
+    """Put an adapter beside the weights."""
+    write(folder, "adapter_config.json", '{"peft_type": "LORA", "base_model_name_or_path": "/data/base"}')
+    save_file({"a": torch.zeros(1)}, folder / "adapter_model.safetensors")
+
+
+def adapter_alone(folder: Path) -> None:
+    """Leave an adapter with the base model's config."""
+    adapter(folder)
+    (folder / WEIGHTS).unlink()
+
+
+def second_set(folder: Path) -> None:
+    """Put a pickle of other weights beside."""
+    torch.save({"a": torch.zeros(1)}, folder / "pytorch_model.bin")
+
+
+def parts_without_index(folder: Path) -> None:
+    """Call the weights the first of two parts."""
+    (folder / WEIGHTS).rename(folder / "model-00001-of-00002.safetensors")
+
+
+def deepspeed(folder: Path) -> None:
+    """Leave what DeepSpeed saves in the place of weights."""
+    (folder / WEIGHTS).unlink()
+    (folder / "global_step40").mkdir()
+    write(folder, "zero_to_fp32.py", "")
+
+
+def above(*names: str, with_config: bool = False) -> Change:
+    """Move the checkpoint into folders of its own, as a training's output has them."""
+
+    def change(folder: Path) -> None:
+        files = [path for path in folder.iterdir() if path.is_symlink()]
+        for name in names:
+            (folder / name).mkdir(parents=True)
+            for path in files:
+                (folder / name / path.name).symlink_to(path.resolve())
+        for path in files:
+            if not (with_config and path.name == "config.json"):
+                path.unlink()
+
+    return change
+
+
+def dangling(name: str) -> Change:
+    """Let a link lead nowhere."""
+
+    def change(folder: Path) -> None:
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(folder / "blobs" / "gone")
+
+    return change
+
+
+SIZE = r"preprocessor_config.json has size .*; write \"size\": {\"shortest_edge\": LEAST, \"longest_edge\": MOST}"
+#: Mutation -> what the line says, for every family that reads a folder of transformers.
+REFUSED: dict[str, tuple[Change, str]] = {
+    "an adapter beside the weights": (
+        adapter,
+        r"an adapter \(adapter_config.json, adapter_model.safetensors\) beside full weights \(model.safetensors\)",
+    ),
+    "an adapter alone": (
+        adapter_alone,
+        "no weights in this folder .*; it is an adapter; merge it into its base",
+    ),
+    "two sets of weights": (
+        second_set,
+        r"two sets of weights in this folder \(model.safetensors and pytorch_model.bin\); keep the set that you mean",
+    ),
+    "parts without an index": (
+        parts_without_index,
+        r"it has model-00001-of-00002.safetensors but no index \(such as model.safetensors.index.json\)",
+    ),
+    "DeepSpeed's own form": (deepspeed, "it is DeepSpeed's own form; run its zero_to_fp32.py"),
+    "the folder above one": (
+        above("checkpoint-1250"),
+        "its checkpoint is in checkpoint-1250; pass that folder",
+    ),
+    "the folder above several": (
+        above("checkpoint-900", "checkpoint-1000", with_config=True),
+        "its checkpoints are in checkpoint-900, checkpoint-1000; pass one of these folders",
+    ),
+    "the hub's cache": (
+        above("snapshots/0123abc"),
+        "its checkpoint is in snapshots/0123abc; pass that folder",
+    ),
+    "weights that are gone": (
+        dangling(WEIGHTS),
+        "model.safetensors is a link to a file that is not there; download",
+    ),
+    "a config that is gone": (
+        dangling("config.json"),
+        "config.json is a link to a file that is not there; download",
+    ),
+    "tensors of no size": (
+        weights(emptied),
+        r"has shape \[0\] in the weights but \[.*\] in the model \(\d+ more differ\); .* without gathering its parts",
+    ),
+    "more rows than the config": (
+        weights(taller),
+        r"embed_tokens.weight has shape \[448, 192\] in the weights but \[440, 192\] in the model; use the config.json",
+    ),
+    "names under another prefix": (
+        weights(renamed),
+        r"the weights lack \d+ tensors .*, such as (\S+), and hold \d+ .*, such as student\.\S+; remove 'student.'",
+    ),
+    "names of another model": (
+        weights(lambda tensors: {f"a{place}": tensor for place, tensor in enumerate(tensors.values())}),
+        r"the weights lack \d+ tensors .*, such as .*, and hold \d+ that it has no place for, such as a0; use",
+    ),
+    "an adapter that is not merged": (
+        added(model__language_model__layers__0__self_attn__q_proj__lora_A__weight=4),
+        "hold 1 tensors that the model has no place for, such as .*lora_A.weight; merge that adapter into its base",
+    ),
+    "a parameter that its class lacks": (
+        added(model__language_model__layers__0__self_attn__q_norm__weight=4),
+        "hold 1 tensors that the model has no place for, such as .*q_norm.weight; use the config.json and the family",
+    ),
+    "quantized weights": (
+        config(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
+        r"config.json says that the weights are quantized \(quantization_config, bitsandbytes\), which",
+    ),
+    "quantized weights of a part": (
+        config(part="text_config", quantization_config={"quant_method": "awq"}),
+        r"the weights are quantized \(quantization_config, awq\)",
+    ),
+    "another file of weights": (
+        config(transformers_weights="other.safetensors"),
+        "config.json names its weights by transformers_weights",
+    ),
+    "a config of another kind": (
+        config(part="text_config", hidden_size="large"),
+        "config.json: .*hidden_size",
+    ),
+    "a size of one number": (config("preprocessor_config.json", size=56), SIZE),
+    "a size of height and width": (
+        config("preprocessor_config.json", size={"height": 56, "width": 56}),
+        SIZE,
+    ),
+    "a size that says two things": (
+        config(
+            "preprocessor_config.json", size={"min_pixels": 1, "shortest_edge": 3136, "longest_edge": 78400}
+        ),
+        SIZE,
+    ),
+    "a processor's file of no settings": (
+        lambda folder: write(folder, "preprocessor_config.json", "[1, 2]"),
+        "preprocessor_config.json holds no settings",
+    ),
+    "a mean of one color": (
+        config("preprocessor_config.json", image_mean=[0.5]),
+        r"its image processor cannot prepare an image \(.*\); compare preprocessor_config.json with the base model's",
+    ),
+    "a tokenizer's file that is cut": (
+        lambda folder: write(folder, "tokenizer.json", '{"version": "1.0"'),
+        "cannot load its tokenizer .*pass --processor|cannot be loaded .*tokenizer",
+    ),
+}
+
+
+def open_checkpoint(family: str, folder: Path) -> Any:
+    """Open a checkpoint in the order of ``vlmprobe extract``: checked, fingerprinted, loaded."""
+    opened = open_family(family)
+    options = opened.resolve(LoadOptions(str(folder)))
+    fingerprint(options.checkpoint)
+    return opened.load(options)
+
+
+@pytest.mark.parametrize("family", ["qwen25", "auto"])
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_wrong_with_a_checkpoint_is_one_line(tmp_path, name, family):
+    """It names the file, the key or the tensor, and says what to do."""
+    change, line = REFUSED[name]
+    folder = link(tmp_path / "odd")
+    change(folder)
+    with pytest.raises(VlmprobeError) as caught:
+        open_checkpoint(family, folder).close()
+    said = str(caught.value)
+    assert re.search(line, said), said
+    assert "\n" not in said
+    assert "odd" in said
+    assert caught.value.exit_code == 2
+
+
+def with_buffers(tensors: dict[str, torch.Tensor]) -> None:
+    """Add what older versions of transformers saved: buffers that are computed anyway."""
+    tensors["model.language_model.rotary_emb.inv_freq"] = torch.zeros(4)
+    tensors["model.visual.rotary_pos_emb.inv_freq"] = torch.zeros(4)
+    tensors["model.visual.embeddings.position_ids"] = torch.zeros(1, 4, dtype=torch.long)
+
+
+#: Mutation -> the note that it leaves; the model itself is the same.
+ACCEPTED: dict[str, tuple[Change, str]] = {
+    "buffers that are computed": (weights(with_buffers), ""),
+    "a wrapper of several GPUs": (
+        prefixed("module."),
+        "the names of its weights began with 'module.', which was removed",
+    ),
+    "two wrappers": (
+        prefixed("module._orig_mod."),
+        "the names of its weights began with 'module._orig_mod.', which was removed",
+    ),
+    "a module that its class lacks": (
+        added(value_head__weight=4, value_head__bias=1),
+        "its weights hold modules that Qwen2_5_VLForConditionalGeneration does not have, which no number contains: "
+        "value_head (2 tensors)",
+    ),
+    "another class": (
+        config(architectures=["QwenForGrasping"]),
+        "its config names the class QwenForGrasping; it was run as Qwen2_5_VLForConditionalGeneration",
+    ),
+    "another weight file": (
+        lambda folder: write(folder, "non_lora_trainables.bin", "x"),
+        "weight files in its folder that were not read: non_lora_trainables.bin",
+    ),
+    "what training leaves": (lambda folder: write(folder, "training_args.bin", "x"), ""),
+    "attention of a package": (config(_attn_implementation="flash_attention_2"), ""),
+    "attention of a part": (config(part="text_config", _attn_implementation="flash_attention_2"), ""),
+    "pixels in the size": (
+        config("preprocessor_config.json", size={"min_pixels": 3136, "max_pixels": 78400}),
+        "",
+    ),
+    "pixels and edges in the size": (
+        config(
+            "preprocessor_config.json",
+            size={
+                "min_pixels": 3136,
+                "max_pixels": 78400,
+                "shortest_edge": 3136,
+                "longest_edge": 78400,
+            },
+        ),
+        "",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def expected(items):
+    """Return what the unchanged checkpoint answers, by each family."""
+    found = {}
+    for family in ("qwen25", "auto"):
+        with open_family(family).load(LoadOptions(str(CHECKPOINTS / "2m"))) as model:
+            found[family] = model.run_batch(items[:1])
+    return found
+
+
+@pytest.mark.parametrize("family", ["qwen25", "auto"])
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_what_changes_no_number_passes(tmp_path, name, family, expected, items):
+    """States are equal bit for bit; what a reader should know is a note, and the kernel is on record."""
+    change, note = ACCEPTED[name]
+    folder = link(tmp_path / "odd")
+    change(folder)
+    with open_checkpoint(family, folder) as model:
+        np.testing.assert_array_equal(model.run_batch(items[:1]).states, expected[family].states)
+        manifest = model.info.manifest
+    assert manifest["notes"] == ([note] if note else [])
+    assert manifest["weights"]["files"] == ["model.safetensors"]
+    assert manifest["weights"]["tensors"] == 129
+    assert manifest["attention"] == "sdpa"
+    assert manifest["attention_not_used"] == ("flash_attention_2" if "attention" in name else None)
+
+
+def test_an_account_counts_what_was_left_over(tmp_path):
+    """Harmless tensors apart from those of a module that the class does not have."""
+    folder = link(tmp_path / "odd")
+    weights(with_buffers)(folder)
+    added(value_head__weight=4)(folder)
+    with open_checkpoint("qwen25", folder) as model:
+        account = model.info.manifest["weights"]
+    assert account["left_over_names"] == ["value_head.weight"]
+    assert "model.visual.embeddings.position_ids" in account["harmless_names"]
+    assert account["harmless"] == len(account["harmless_names"])
+
+
+def test_a_tied_head_is_harmless():
+    """It is the embeddings under another name; a head of its own is not."""
+    assert harmless(["lm_head.weight", "a.inv_freq"], tied=True) == {"lm_head.weight", "a.inv_freq"}
+    assert harmless(["lm_head.weight"], tied=False) == set()

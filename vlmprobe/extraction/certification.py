@@ -1,0 +1,89 @@
+"""Which batches and pairs are certified against plain forwards, and the row that a certificate leaves."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.errors import VlmprobeError
+from vlmprobe.extraction.inference import pick_pairs
+from vlmprobe.families import certified_batches, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
+    from vlmprobe.extraction.batches import Batch
+    from vlmprobe.families import BatchItem, BatchOutput
+    from vlmprobe.families.certificate import Comparison
+
+__all__ = ["certificate_row", "choose_batches", "compare_same", "exact_output", "spread"]
+
+#: Pairs of a certified batch that also get a plain forward, which costs as much as dozens of batched ones.
+_PAIRS = 8
+
+
+def choose_batches(batches: Sequence[Batch]) -> dict[int, str]:
+    """Choose the batches to certify, separately among the dataset's own batches and those for quads."""
+    chosen: dict[int, str] = {}
+    for for_quads in (False, True):
+        group = [batch for batch in batches if batch.for_quads == for_quads]
+        reasons = certified_batches([batch.pixels for batch in group])
+        chosen |= {group[place].number: reason for place, reason in reasons.items()}
+    return chosen
+
+
+def spread(items: Sequence[BatchItem], most: int = _PAIRS) -> list[BatchItem]:
+    """Return at most ``most`` evenly spread items, including the first and the last."""
+    n = min(len(items), most)
+    return [items[round(place * (len(items) - 1) / max(n - 1, 1))] for place in range(n)]
+
+
+def exact_output(future: Future[BatchOutput] | None) -> BatchOutput | None:
+    """Return the float32 output, or None if it failed; it is only informative and never fails a run.
+
+    Raises:
+        VlmprobeError: the model itself is at fault.
+    """
+    try:
+        return None if future is None else future.result()
+    except VlmprobeError:
+        raise
+    except Exception:  # noqa: BLE001 - one of its pairs may be refused, memory may be short, there may be no such pass
+        return None
+
+
+def compare_same(
+    fast: BatchOutput, plain: BatchOutput, layers: Sequence[int], exact: BatchOutput | None
+) -> tuple[Comparison, int] | None:
+    """Compare the pairs that both runs of a batch have; return the comparison and their number, None without any."""
+    shared = [pair_id for pair_id in plain.pair_ids if pair_id in set(fast.pair_ids)]
+    if not shared:
+        return None
+    truth = exact if exact is None or not set(shared) <= set(exact.pair_ids) else pick_pairs(exact, shared)
+    return compare(pick_pairs(fast, shared), pick_pairs(plain, shared), layers, truth), len(shared)
+
+
+def certificate_row(
+    comparison: Comparison, *, batch: int, reason: str, n_pairs: int, dtype: str
+) -> dict[str, Any]:
+    """Return a certificate as a row."""
+    return {
+        "batch": batch,
+        "reason": reason,
+        "n_questions": 2 * n_pairs,
+        "dtype": dtype,
+        "max_rel_dh": _finite(comparison.max_rel_dh),
+        "median_delta_cosine": _finite(comparison.median_delta_cos),
+        "delta_error": _finite(comparison.delta_error),
+        "plain_delta_error": _finite(comparison.plain_delta_error),
+        "layers_counted": len(comparison.layers_counted),
+        "answers_compared": comparison.answers_compared,
+        "answers_equal": comparison.answers_equal,
+        "passed": comparison.passed,
+        "action": "kept" if comparison.passed else "redone plainly",
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,127 @@
+"""Loads a checkpoint's tokenizer and image processor."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.families.worker.faults import Fault, ModelFault, first_line, one_line
+from vlmprobe.families.worker.loading.places import is_local
+from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_text
+from vlmprobe.families.worker.loading.versions import tokenizer_in_older_form, with_own_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vlmprobe.families.worker.contract import LoadOptions
+
+__all__ = ["load_image_processor", "load_tokenizer", "preparing_images", "size_argument"]
+
+_SETTINGS = "preprocessor_config.json"
+
+
+def load_tokenizer(options: LoadOptions, *, own_code: bool = False) -> Any:
+    """Load a checkpoint's tokenizer; see :func:`load_model` for ``own_code``.
+
+    Raises:
+        ModelFault: there is none.
+    """
+    from transformers import AutoTokenizer
+
+    source, revision = options.processor_place
+    older = tokenizer_in_older_form(
+        read_text(source, "tokenizer_config.json", revision), path_of(source, "tokenizer.json", revision)
+    )
+    if older is not None:
+        return older
+    # Without this argument, transformers prompts on the terminal whether to run a checkpoint's code.
+    trusted = own_code and options.trust_remote_code
+    return _load_part(AutoTokenizer, "tokenizer", options, trust_remote_code=trusted)
+
+
+def load_image_processor(processor_class: Any, options: LoadOptions) -> Any:
+    """Load a checkpoint's image processor.
+
+    Raises:
+        ModelFault: there is none.
+    """
+    source, revision = options.processor_place
+    said = _settings(source, revision)
+    size = size_argument(source, processor_class.__name__, said)
+    return with_own_size(_load_part(processor_class, "image processor", options, **size), said)
+
+
+def size_argument(source: str, processor: str | None, said: dict[str, Any]) -> dict[str, Any]:
+    """Return the argument that says the size of images as a Qwen-VL's processor reads it; none where it does already.
+
+    Some tools write ``min_pixels`` and ``max_pixels`` into ``size``, where the processor wants ``shortest_edge`` and
+    ``longest_edge`` for the same two numbers of pixels.
+
+    Args:
+        source: where the processor is, for the message.
+        processor: the name of its class.
+        said: the content of its preprocessor_config.json.
+
+    Raises:
+        ModelFault: the size has another form, or says two different things.
+    """
+    size = said.get("size")
+    if size is None or "Qwen2VL" not in (processor or ""):
+        return {}
+    if None not in (said.get("min_pixels"), said.get("max_pixels")):
+        # The processor prefers these two.
+        return {}
+    form = '"size": {"shortest_edge": LEAST, "longest_edge": MOST}, both in pixels of the whole image'
+    if not isinstance(size, dict):
+        raise ModelFault(f"{source}: {_SETTINGS} has size {json.dumps(size)[:80]}; write {form}")
+    found: dict[str, Any] = {}
+    for ours, theirs in (("shortest_edge", "min_pixels"), ("longest_edge", "max_pixels")):
+        numbers = {size[name] for name in (ours, theirs) if size.get(name) is not None}
+        if len(numbers) != 1 or not all(isinstance(number, int) and number > 0 for number in numbers):
+            raise ModelFault(f"{source}: {_SETTINGS} has size {json.dumps(size)[:200]}; write {form}")
+        found[ours] = numbers.pop()
+    return {} if found == size else {"size": found}
+
+
+@contextmanager
+def preparing_images(source: str) -> Iterator[None]:
+    """Turn what an image processor raises on an ordinary image into one line.
+
+    Raises:
+        ModelFault: it cannot prepare the image.
+    """
+    try:
+        yield
+    except Fault:
+        raise
+    except Exception as error:
+        raise ModelFault(
+            f"{source}: its image processor cannot prepare an image ({one_line(error)}); compare {_SETTINGS} with the "
+            "base model's, or pass --processor with the base model's folder or id"
+        ) from error
+
+
+def _settings(source: str, revision: str | None) -> dict[str, Any]:
+    try:
+        said = json.loads(read_text(source, _SETTINGS, revision) or "{}")
+    except (ValueError, RecursionError) as error:
+        raise ModelFault(f"{source}: {_SETTINGS} is not valid JSON: {first_line(error)}") from error
+    if not isinstance(said, dict):
+        raise ModelFault(f"{source}: {_SETTINGS} holds no settings; use the base model's")
+    return said
+
+
+def _load_part(part_class: Any, what: str, options: LoadOptions, **more: Any) -> Any:
+    source, revision = options.processor_place
+    if is_local(source) and not Path(source).expanduser().is_dir():
+        raise ModelFault(f"{source}: no such folder; pass a checkpoint folder or a hub id with --processor")
+    try:
+        with quiet():
+            return part_class.from_pretrained(place_of(source), revision=revision, **more)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelFault(
+            f"{source}: cannot load its {what} ({first_line(error)}); pass --processor with the base model's"
+            " folder or id"
+        ) from error
