@@ -70,7 +70,8 @@ def check_first_batch(name: str, result: BatchResult, dtype: str) -> None:
     what = (
         "float16 ends at 65504: use --dtype bfloat16 or float32"
         if dtype == "float16"
-        else "the weights hold NaN or infinity, or lead to it: use a checkpoint from before the training diverged"
+        else "its weights hold NaN, infinity or far too large numbers, as after a training that diverged: use an "
+        "earlier checkpoint"
     )
     raise ModelError(
         f"{name}: {lost[0].message}, in all {len(lost)} pairs of the first batch ({dtype}); {what}"

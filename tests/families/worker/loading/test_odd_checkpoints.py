@@ -13,7 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.families import LoadOptions, fingerprint, open_family
+from vlmprobe.families.worker import ModelFault
 from vlmprobe.families.worker.loading.weights import harmless
+from vlmprobe.families.worker.molmo.family import Molmo
+from vlmprobe.families.worker.nvila.family import Nvila
 
 from ...conftest import CHECKPOINTS
 
@@ -264,8 +267,29 @@ def open_checkpoint(family: str, folder: Path) -> Any:
     return opened.load(options)
 
 
-@pytest.mark.parametrize("family", ["qwen25", "auto"])
-@pytest.mark.parametrize("name", REFUSED)
+#: Every family opens what costs next to nothing; what has to be loaded is shared among them.
+SLOW = (
+    "tensors of no size",
+    "names",
+    "more rows",
+    "an adapter that is not",
+    "a parameter",
+    "a mean",
+    "a tokenizer",
+)
+
+
+def families_of(table: dict[str, Any], slow: tuple[str, ...]) -> list[Any]:
+    """Pair each mutation with both families, or with one of them in turn."""
+    return [
+        pytest.param(name, family, id=f"{name}, {family}")
+        for place, name in enumerate(table)
+        for number, family in enumerate(("qwen25", "auto"))
+        if not name.startswith(slow) or place % 2 == number
+    ]
+
+
+@pytest.mark.parametrize(("name", "family"), families_of(REFUSED, SLOW))
 def test_what_is_wrong_with_a_checkpoint_is_one_line(tmp_path, name, family):
     """It names the file, the key or the tensor, and says what to do."""
     change, line = REFUSED[name]
@@ -343,8 +367,9 @@ def expected(items):
     return found
 
 
-@pytest.mark.parametrize("family", ["qwen25", "auto"])
-@pytest.mark.parametrize("name", ACCEPTED)
+@pytest.mark.parametrize(
+    ("name", "family"), families_of(ACCEPTED, ("buffers", "a wrapper", "two", "a module", "another", "what"))
+)
 def test_what_changes_no_number_passes(tmp_path, name, family, expected, items):
     """States are equal bit for bit; what a reader should know is a note, and the kernel is on record."""
     change, note = ACCEPTED[name]
@@ -376,3 +401,66 @@ def test_a_tied_head_is_harmless():
     """It is the embeddings under another name; a head of its own is not."""
     assert harmless(["lm_head.weight", "a.inv_freq"], tied=True) == {"lm_head.weight", "a.inv_freq"}
     assert harmless(["lm_head.weight"], tied=False) == set()
+
+
+def parts(folder: Path) -> Path:
+    """Make NVILA's folders, each with a file of weights."""
+    for part in ("llm", "vision_tower", "mm_projector"):
+        (folder / part).mkdir(parents=True)
+        save_file({"weight": torch.zeros(1)}, folder / part / WEIGHTS)
+    write(folder, "config.json", '{"model_type": "llava_llama"}')
+    return folder
+
+
+def both_forms(folder: Path) -> None:
+    """Put a Molmo of its training code's form beside one of Hugging Face form."""
+    write(folder, "config.yaml", "model: {}")
+    write(folder, "model.pt", "x")
+
+
+@pytest.mark.parametrize(
+    ("family", "make", "change", "line"),
+    [
+        (
+            Nvila,
+            parts,
+            adapter,
+            r"an adapter \(adapter_config.json\) beside llm/; merge it into the model and save",
+        ),
+        (
+            Nvila,
+            parts,
+            lambda folder: second_set(folder / "llm"),
+            r"odd/llm: two sets of weights in this folder \(model.safetensors and pytorch_model.bin\)",
+        ),
+        (
+            Nvila,
+            parts,
+            lambda folder: dangling(WEIGHTS)(folder / "mm_projector"),
+            "odd/mm_projector: model.safetensors is a link to a file that is not there",
+        ),
+        (
+            Molmo,
+            link,
+            both_forms,
+            r"a Molmo in both of its forms \(config.json with its weights, and config.yaml with",
+        ),
+        (Molmo, link, second_set, "two sets of weights in this folder"),
+        (Molmo, link, adapter, r"an adapter .* beside full weights \(model.safetensors\)"),
+        (
+            Molmo,
+            link,
+            above("step100"),
+            r"no config.json .* and no config.yaml .*; its checkpoint is in step100; pass",
+        ),
+    ],
+)
+def test_families_with_folders_of_their_own(
+    tmp_path: Path, family: Any, make: Any, change: Change, line: str
+) -> None:
+    """Each looks where its weights are, before anything is loaded."""
+    folder = make(tmp_path / "odd")
+    family.check_folder(folder)
+    change(folder)
+    with pytest.raises(ModelFault, match=line):
+        family.check_folder(folder)

@@ -61,9 +61,11 @@ class MarginReader:
         margins = np.full(len(answers), np.nan)
         for row, (expected, opposite) in enumerate(sets):
             if expected and opposite and expected.isdisjoint(opposite):
-                ours, other = (
-                    np.logaddexp.reduce(log_p[row, [column[token] for token in sorted(tokens)]])
-                    for tokens in (expected, opposite)
-                )
-                margins[row] = ours - other
+                # Logits that are not finite give NaN, without a warning: such a pair fails by its states.
+                with np.errstate(invalid="ignore"):
+                    ours, other = (
+                        np.logaddexp.reduce(log_p[row, [column[token] for token in sorted(tokens)]])
+                        for tokens in (expected, opposite)
+                    )
+                    margins[row] = ours - other
         return margins

@@ -118,12 +118,12 @@ def check_parts(folder: Path) -> None:
     there = [part for part in _PARTS if (folder / part).is_dir()]
     for part in there:
         find_weights(folder / part)
-    if there and is_adapter(folder):
+    if len(there) == len(_PARTS) and is_adapter(folder):
         raise ModelFault(
             f"{folder}: an adapter ({ADAPTER_FILES[0]}) beside {there[0]}/; merge it into the model and save the "
             "result to a folder of its own, or move the adapter out if the weights include it already"
         )
-    if not there and not (folder / "config.json").is_file():
+    if not (folder / "config.json").is_file():
         raise ModelFault(f"{folder}: no config.json in this folder; {hint(folder)}")
 
 
