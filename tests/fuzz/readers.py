@@ -26,7 +26,7 @@ from vlmprobe.errors import VlmprobeError
 from vlmprobe.families import LoadOptions, load_catalog
 from vlmprobe.families.worker import Fault
 from vlmprobe.families.worker.engine.prompts import load_chat_template
-from vlmprobe.families.worker.loading.weight_files import find_weights
+from vlmprobe.families.worker.weights.files import find_weights
 from vlmprobe.interop import read_results
 from vlmprobe.interop.predictions import read_predictions
 from vlmprobe.interop.read_arrays import read_quads, read_vectors

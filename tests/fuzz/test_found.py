@@ -20,7 +20,7 @@ from vlmprobe.errors import ImageError, InputError, UsageError
 from vlmprobe.families import LoadOptions, load_catalog
 from vlmprobe.families.worker.engine.prompts import load_chat_template
 from vlmprobe.families.worker.faults import ModelFault
-from vlmprobe.families.worker.loading.weight_files import find_weights
+from vlmprobe.families.worker.weights.files import find_weights
 from vlmprobe.interop.read_arrays import read_vectors
 from vlmprobe.pairs import decode_image, read_boxes, read_dataset
 from vlmprobe.pairs.readers.embspatial import objects_in_question

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import ModelError, first_line
 from vlmprobe.families.worker.faults import ModelFault
 from vlmprobe.families.worker.loading.places import is_local
-from vlmprobe.families.worker.loading.weight_files import TRAINING_FILE, WEIGHT_SUFFIXES, check_links
+from vlmprobe.families.worker.weights.files import TRAINING_FILE, WEIGHT_SUFFIXES, check_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

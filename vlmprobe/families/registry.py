@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import MissingPackageError, UsageError, unknown_name
 from vlmprobe.families.base import error_of
 from vlmprobe.families.worker import Fault
-from vlmprobe.families.worker.loading.packages import MissingPackage, how_to_get, missing_packages
+from vlmprobe.families.worker.environment.packages import MissingPackage, how_to_get, missing_packages
 from vlmprobe.families.worker.wire.family_code import load_code
 
 if TYPE_CHECKING:

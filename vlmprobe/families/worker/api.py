@@ -23,7 +23,7 @@ from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.parts import load_image_processor, load_tokenizer
 from vlmprobe.families.worker.loading.pretrained import load_model, loading_faults
 from vlmprobe.families.worker.loading.reading import quiet, require_consent
-from vlmprobe.families.worker.loading.weight_files import find_weights
+from vlmprobe.families.worker.weights.files import find_weights
 
 __all__ = [
     "BatchItem",

@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.families import LoadOptions, fingerprint, open_family
 from vlmprobe.families.worker import ModelFault
-from vlmprobe.families.worker.loading.weights import harmless
 from vlmprobe.families.worker.molmo.family import Molmo
 from vlmprobe.families.worker.nvila.family import Nvila
+from vlmprobe.families.worker.weights.tensors import harmless
 
 from ...conftest import CHECKPOINTS
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from vlmprobe.families.worker.environment.versions import READ_BY_OLDER, transformers_version
 from vlmprobe.families.worker.faults import ModelFault
 from vlmprobe.families.worker.loading.reading import place_of, read_config, require_consent
-from vlmprobe.families.worker.loading.versions import READ_BY_OLDER, transformers_version
 
 if TYPE_CHECKING:
     from vlmprobe.families.worker.contract import LoadOptions

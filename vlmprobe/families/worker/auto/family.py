@@ -30,7 +30,7 @@ from vlmprobe.families.worker.faults import ModelFault
 from vlmprobe.families.worker.loading.parts import preparing_images
 from vlmprobe.families.worker.loading.pretrained import load_model
 from vlmprobe.families.worker.loading.reading import quiet
-from vlmprobe.families.worker.loading.weight_files import find_weights
+from vlmprobe.families.worker.weights.files import find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

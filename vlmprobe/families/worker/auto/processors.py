@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.auto.torch_images import without_torchvision
 from vlmprobe.families.worker.engine.prompts import load_chat_template
+from vlmprobe.families.worker.environment.packages import install_name, lost_package
+from vlmprobe.families.worker.environment.versions import pillow_backend, processor_parts, with_own_size
 from vlmprobe.families.worker.faults import ModelFault, PackageFault, first_line, one_line
-from vlmprobe.families.worker.loading.packages import install_name, lost_package
 from vlmprobe.families.worker.loading.parts import load_tokenizer, size_argument
 from vlmprobe.families.worker.loading.reading import place_of, quiet, read_text
-from vlmprobe.families.worker.loading.versions import pillow_backend, processor_parts, with_own_size
 
 if TYPE_CHECKING:
     from vlmprobe.families.worker.contract import LoadOptions

@@ -14,7 +14,7 @@ import torch
 from transformers import StoppingCriteriaList, StopStringCriteria
 
 from vlmprobe.families.worker.contract import MAX_NEW_TOKENS
-from vlmprobe.families.worker.loading.versions import takes_own_decoding
+from vlmprobe.families.worker.environment.versions import takes_own_decoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

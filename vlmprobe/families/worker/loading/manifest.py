@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from vlmprobe.families.worker.contract import MAX_NEW_TOKENS
-from vlmprobe.families.worker.loading.account import account_of, notes_of
+from vlmprobe.families.worker.weights.account import account_of, notes_of
 
 if TYPE_CHECKING:
     from vlmprobe.families.worker.contract import LoadOptions

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.families.worker.environment.versions import tokenizer_in_older_form, with_own_size
 from vlmprobe.families.worker.faults import Fault, ModelFault, first_line, one_line
 from vlmprobe.families.worker.loading.places import is_local
 from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_text
-from vlmprobe.families.worker.loading.versions import tokenizer_in_older_form, with_own_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,26 +8,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.families.worker.faults import Fault, ModelFault, PackageFault, first_line, one_line
-from vlmprobe.families.worker.loading.account import check_fit, keep_account
-from vlmprobe.families.worker.loading.config_parts import attention_named, check_config, without_attention
-from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
-from vlmprobe.families.worker.loading.packages import how_to_get, lost_package
-from vlmprobe.families.worker.loading.places import is_local
-from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_config
-from vlmprobe.families.worker.loading.versions import (
+from vlmprobe.families.worker.environment.packages import how_to_get, lost_package
+from vlmprobe.families.worker.environment.versions import (
     config_in_older_form,
     dtype_argument,
     transformers_version,
 )
-from vlmprobe.families.worker.loading.weight_files import (
+from vlmprobe.families.worker.faults import Fault, ModelFault, PackageFault, first_line, one_line
+from vlmprobe.families.worker.loading.config_parts import attention_named, check_config, without_attention
+from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
+from vlmprobe.families.worker.loading.places import is_local
+from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_config
+from vlmprobe.families.worker.weights.account import check_fit, keep_account
+from vlmprobe.families.worker.weights.files import (
     ADAPTER_FILES,
     SETS,
     WeightFiles,
     find_weights,
     mapped_files,
 )
-from vlmprobe.families.worker.loading.weights import wrapper_of
+from vlmprobe.families.worker.weights.tensors import wrapper_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import ModelFault, first_line
 from vlmprobe.families.worker.loading.places import is_local, local_folder
-from vlmprobe.families.worker.loading.weight_files import check_links, hint
+from vlmprobe.families.worker.weights.files import check_links, hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

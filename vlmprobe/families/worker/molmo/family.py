@@ -25,10 +25,10 @@ from vlmprobe.families.worker.engine.prompts import distinct_images
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault, one_line
 from vlmprobe.families.worker.loading.places import is_local, local_folder
-from vlmprobe.families.worker.loading.weight_files import find_weights, hint
 from vlmprobe.families.worker.molmo.generation_host import GenerationHost, generation_config_of
 from vlmprobe.families.worker.molmo.hub_form import load_hub
 from vlmprobe.families.worker.molmo.olmo_form import CONFIG, WEIGHTS, load_native, tokenizer_place
+from vlmprobe.families.worker.weights.files import find_weights, hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

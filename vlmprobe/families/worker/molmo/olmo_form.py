@@ -23,15 +23,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from vlmprobe.families.worker.environment.packages import install_name
 from vlmprobe.families.worker.faults import ModelFault, PackageFault, one_line
-from vlmprobe.families.worker.loading.account import keep_account
 from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
-from vlmprobe.families.worker.loading.packages import install_name
 from vlmprobe.families.worker.loading.parts import load_tokenizer
 from vlmprobe.families.worker.loading.places import commit_of
 from vlmprobe.families.worker.loading.reading import quiet
-from vlmprobe.families.worker.loading.weight_files import WeightFiles
-from vlmprobe.families.worker.loading.weights import check_last_layers
 from vlmprobe.families.worker.molmo.inputs import (
     IMAGE_TOKENS,
     LoadedMolmo,
@@ -39,6 +36,9 @@ from vlmprobe.families.worker.molmo.inputs import (
     image_token_ids,
 )
 from vlmprobe.families.worker.molmo.stand_ins import resizing, stand_ins
+from vlmprobe.families.worker.weights.account import keep_account
+from vlmprobe.families.worker.weights.files import WeightFiles
+from vlmprobe.families.worker.weights.tensors import check_last_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

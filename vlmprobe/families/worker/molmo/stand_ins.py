@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vlmprobe.families.worker.loading.stand_ins import EmptyModule, standing_in
+from vlmprobe.families.worker.environment.stand_ins import EmptyModule, standing_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vlmprobe.families.worker.loading.stand_ins import Maker
+    from vlmprobe.families.worker.environment.stand_ins import Maker
 
 __all__ = ["resizing", "stand_ins"]
 

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vlmprobe.families.worker.environment.packages import install_name
+from vlmprobe.families.worker.environment.stand_ins import EmptyModule, standing_in
 from vlmprobe.families.worker.faults import ModelFault, PackageFault, one_line
-from vlmprobe.families.worker.loading.packages import install_name
 from vlmprobe.families.worker.loading.places import commit_of
-from vlmprobe.families.worker.loading.stand_ins import EmptyModule, standing_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

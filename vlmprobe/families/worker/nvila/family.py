@@ -28,11 +28,11 @@ from transformers import DynamicCache
 from vlmprobe.families.worker.engine.decoding import greedy_options
 from vlmprobe.families.worker.engine.prompts import distinct_images
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
+from vlmprobe.families.worker.environment.versions import last_logits_only
 from vlmprobe.families.worker.faults import ModelFault, UsageFault
 from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.pretrained import loading_faults
 from vlmprobe.families.worker.loading.reading import quiet
-from vlmprobe.families.worker.loading.versions import last_logits_only
 from vlmprobe.families.worker.nvila.code import load_with_llava, load_with_own_code
 from vlmprobe.families.worker.nvila.folder import check_filled, check_parts, open_folder
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import ModelFault, first_line
-from vlmprobe.families.worker.loading.account import check_fit, keep_account
 from vlmprobe.families.worker.loading.places import is_local, local_folder
 from vlmprobe.families.worker.loading.reading import require_consent
-from vlmprobe.families.worker.loading.weight_files import (
+from vlmprobe.families.worker.weights.account import check_fit, keep_account
+from vlmprobe.families.worker.weights.files import (
     ADAPTER_FILES,
     WeightFiles,
     check_links,

@@ -25,10 +25,10 @@ from PIL import Image as Images
 from vlmprobe.families.worker.engine.capture import decoder_layers
 from vlmprobe.families.worker.engine.prompts import distinct_images, load_chat_template
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
+from vlmprobe.families.worker.environment.versions import accepted, last_logits_only
 from vlmprobe.families.worker.faults import ModelFault, OutOfMemoryError
 from vlmprobe.families.worker.loading.parts import load_image_processor, load_tokenizer, preparing_images
 from vlmprobe.families.worker.loading.pretrained import load_model
-from vlmprobe.families.worker.loading.versions import accepted, last_logits_only
 from vlmprobe.families.worker.qwen.fused_layers import Compiled
 from vlmprobe.families.worker.qwen.packed_decoder import PackedDecoder
 from vlmprobe.families.worker.qwen.packing import pack
@@ -43,7 +43,7 @@ except ImportError:
     from transformers.models.qwen2_vl.image_processing_qwen2_vl import (
         Qwen2VLImageProcessor as PillowImageProcessor,
     )
-from vlmprobe.families.worker.loading.weight_files import find_weights
+from vlmprobe.families.worker.weights.files import find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from vlmprobe.families.worker.engine.family import Family
+from vlmprobe.families.worker.environment.packages import MissingPackage, lost_package, missing_packages
 from vlmprobe.families.worker.faults import Fault, ModelFault, PackageFault, one_line
-from vlmprobe.families.worker.loading.packages import MissingPackage, lost_package, missing_packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,7 +89,7 @@ def _check_transformers(least: tuple[int, int]) -> None:
         return
     import transformers
 
-    from vlmprobe.families.worker.loading.versions import transformers_version
+    from vlmprobe.families.worker.environment.versions import transformers_version
 
     if transformers_version() < least:
         needed = ".".join(map(str, least))

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from vlmprobe.families.worker.loading.stand_ins import EmptyModule, standing_in
+from vlmprobe.families.worker.environment.stand_ins import EmptyModule, standing_in
 
 
 def test_a_missing_package_can_be_imported_within_the_block_only():

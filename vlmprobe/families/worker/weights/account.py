@@ -10,8 +10,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.families.worker.loading.weight_files import RULE, WeightFiles
-from vlmprobe.families.worker.loading.weights import (
+from vlmprobe.families.worker.weights.files import RULE, WeightFiles
+from vlmprobe.families.worker.weights.tensors import (
     check_last_layers,
     check_left_over,
     check_missing,

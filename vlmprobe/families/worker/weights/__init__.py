@@ -1,0 +1,1 @@
+"""Which weight files a checkpoint has, and whether their tensors are the model's."""
