@@ -297,12 +297,12 @@ HOSTILE = {
     "PostScript that is called an image": Hostile(
         _tsv(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n(ran) (w) file\n"),
         _CHECK,
-        "not a readable image",
+        "PostScript (EPS); known formats",
     ),
     "an SVG with a script": Hostile(
         _tsv(b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>"),
         _CHECK,
-        "not a readable image",
+        "an SVG drawing; known formats",
     ),
     "a program that is called an image": Hostile(
         _tsv("data:image/png;base64," + base64.b64encode(b"\x7fELF" + bytes(60)).decode()),
@@ -310,7 +310,7 @@ HOSTILE = {
         "not a readable image",
     ),
     "a gzip bomb that is called an image": Hostile(
-        lambda f: _tsv(gzip.compress(bytes(2**26)))(f), _CHECK, "not a readable image"
+        lambda f: _tsv(gzip.compress(bytes(2**26)))(f), _CHECK, "gzip data; known formats"
     ),
     "thirty megabytes of base64": Hostile(_tsv("A" * 30_000_000), _CHECK, "not a readable image"),
     "a file of NUL bytes": Hostile(_written("evil.tsv", bytes(1_000_000)), _CHECK, "NUL byte"),

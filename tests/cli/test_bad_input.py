@@ -31,7 +31,7 @@ WRONG = {
         "none of its 12 rows gives a pair (problems: image 12); correct the file, starting with line 2, column image",
     ),
     "half of the rows": (
-        "extract tiny --scale 2m --data {bad}/half.tsv --home {home} --checkpoint {bad}/none",
+        "extract tiny --scale 2m --data {bad}/half.tsv --home {home} --checkpoint {bad}",
         {},
         "half.tsv: 7 of 12 rows give no pair, the first on line 2 (image: not base64",
     ),
@@ -41,9 +41,9 @@ WRONG = {
         "correct the file, or pass --allow-problems to go on with the rest",
     ),
     "half of the rows, allowed": (
-        "extract tiny --scale 2m --data {bad}/half.tsv --home {home} --checkpoint {bad}/none --allow-problems",
+        "extract tiny --scale 2m --data {bad}/half.tsv --home {home} --checkpoint {bad} --allow-problems",
         {},
-        "none: no such folder",
+        "no weights in this folder",
     ),
     "database is a text file": (EXTRACT, {"VLMPROBE_DATABASE_URL": "{bad}/text.duckdb"}, "is not a DuckDB"),
     "another program's database": (
@@ -67,7 +67,7 @@ WRONG = {
     "dtype": (EXTRACT + " --dtype int4", {}, "unknown dtype 'int4'; known: auto, float32, bfloat16"),
     "max per category": (EXTRACT + " --max-per-category -1", {}, "use a positive number, or 0 for all"),
     "checkpoint": (EXTRACT + " --checkpoint {bad}/none", {}, "none: no such folder"),
-    "checkpoint without weights": (EXTRACT + " --checkpoint {bad}", {}, "no weight file ("),
+    "checkpoint without weights": (EXTRACT + " --checkpoint {bad}", {}, "no weights in this folder"),
     "out is a file": (
         "merge tiny --out {bad}/text.duckdb",
         {},

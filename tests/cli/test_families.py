@@ -45,7 +45,7 @@ WRONG = {
         "or set checkpoint in [families.molmo.scales.80k] of vlmprobe.toml",
     ),
     "no scale at all": ("", "run auto", "family 'auto' has no scale with a checkpoint; set one in "),
-    "folder without weights": ("", "extract auto --scale x --checkpoint .", "no weight file ("),
+    "folder without weights": ("", "extract auto --scale x --checkpoint .", "no weights in this folder"),
     "key": (
         "[families.nvila]\npyhton = '/env/bin/python'\n",
         "extract tiny --scale 2m",

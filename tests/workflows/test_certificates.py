@@ -33,7 +33,7 @@ def test_float32_decides_where_two_ways_of_rounding_disagree(
 ) -> None:
     """The first batch is asked in float32 anyway; another is before it would be redone for too small a cosine."""
     every_second = partial(certificate.certified_batches, every=2)
-    monkeypatch.setattr("vlmprobe.extraction.loop.certified_batches", every_second)
+    monkeypatch.setattr("vlmprobe.extraction.certification.certified_batches", every_second)
     monkeypatch.setattr(certificate, "MIN_MEDIAN_DELTA_COS", 1.01)
 
     ran = in_half_precision().ok()

@@ -170,7 +170,7 @@ def test_the_report_shows_the_panel(panel: Any, merged: Any) -> None:
     section = page.partition('<section id="templates">')[2].partition("</section>")[0]
     for name in ASKED:
         assert f'<th scope="col" class="n">{name}</th>' in section
-    assert "right/below/close is the first option" in section
+    assert "the opposite category is the first option" in section
     assert "mention-swapped" not in section
     assert section.count("tiny @ 2m") == 10
     assert "tiny @ vanilla" not in section

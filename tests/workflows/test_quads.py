@@ -45,7 +45,7 @@ def test_boxes_given_later_change_no_metric(quad_study: Any) -> None:
 def test_the_views_leave_quads_out(quad_study: Any) -> None:
     """Accuracy is row for row what it was; consistency has the same rows and those over quads besides."""
     assert quad_study.after.accuracy == quad_study.before.accuracy
-    assert [row[8] for row in quad_study.after.accuracy] == [10, 10, 30, 10]
+    assert [row[9] for row in quad_study.after.accuracy] == [10, 10, 30, 10]
     assert set(quad_study.before.consistency) < set(quad_study.after.consistency)
 
 
@@ -168,7 +168,7 @@ def test_a_certificate_that_fails_for_quads_leaves_the_runs_own_answers_alone(
     everything = "SELECT * FROM predictions WHERE pair_id NOT LIKE '%/v' ORDER BY ALL"
     extract(home, data).ok()
     before = rows(home, everything)
-    failing = "vlmprobe.extraction.loop.compare"
+    failing = "vlmprobe.extraction.certification.compare"
     monkeypatch.setattr(failing, lambda *found: replace(compare(*found), passed=False))
     later = extract(home, data, "--boxes", data.parent / "boxes.json").ok()
     assert "1 batches were redone" in later.err

@@ -169,7 +169,8 @@ def test_the_draw_does_not_depend_on_images_or_indices(tsv: Any) -> None:
 
 
 def _draw(reader: EmbSpatialReader, times: int) -> list[str | None]:
-    cells = {**dict(zip("ABCD", ("cup", "bed", "tv", "rug"), strict=True)), "category": "far", "answer": "A"}
+    options = dict(zip("ABCD", ("cup", "bed", "tv", "rug"), strict=True))
+    cells = {**options, "category": "far", "answer": "A", "image": "?"}
     row = Row(2, 1, cells, Path(), lambda _: HeldImage(b""))
     return [draft.reference for _ in range(times) for draft in reader.drafts(row)]
 

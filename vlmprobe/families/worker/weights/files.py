@@ -13,6 +13,7 @@ files in the folder are not read either; the run's account names them.
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,7 +192,8 @@ def _files_of(folder: Path, name: str) -> tuple[str, ...]:
     if not name.endswith(".json"):
         return (name,)
     parts = mapped_files(folder / name)
-    lost = [part for part in parts if not (folder / part).is_file()]
+    # os.path, since a name in a damaged index may be none that a file can have.
+    lost = [part for part in parts if not os.path.isfile(folder / part)]  # noqa: PTH113
     if lost:
         raise ModelFault(
             f"{folder}: {len(lost)} of {len(parts)} weight files are missing, such as {lost[0][:100]}; "
