@@ -16,7 +16,7 @@ from vlmprobe.families import LoadOptions, fingerprint, open_family
 from vlmprobe.families.worker import ModelFault
 from vlmprobe.families.worker.molmo.family import Molmo
 from vlmprobe.families.worker.nvila.family import Nvila
-from vlmprobe.families.worker.weights.tensors import harmless
+from vlmprobe.families.worker.weights.tensors import check_left_over, harmless
 
 from ...conftest import CHECKPOINTS
 
@@ -464,3 +464,15 @@ def test_families_with_folders_of_their_own(
     change(folder)
     with pytest.raises(ModelFault, match=line):
         family.check_folder(folder)
+
+
+def test_what_is_left_over_is_a_module_or_belongs_in_one():
+    """A head or a tower of its own leaves a note; a part of a layer, or a bias of a module, is refused."""
+    known = ["", "model", "model.layers", "model.layers.0", "model.layers.0.mlp", "model.visual", "lm_head"]
+    found = check_left_over(
+        "odd", ["model.depth.layers.0.weight", "v.w", "v.b", "model.visual.head.w"], known
+    )
+    assert found == {"model.depth": 1, "model.visual.head": 1, "v": 2}
+    for name in ("model.layers.0.mlp.gate.weight", "lm_head.bias", "model.layers.1.mlp.weight", "scale"):
+        with pytest.raises(ModelFault, match=f"hold 1 tensors .* such as {name}; use the config.json"):
+            check_left_over("odd", [name], known)

@@ -20,6 +20,7 @@ from vlmprobe.families.worker.loading.reading import require_consent
 from vlmprobe.families.worker.weights.account import check_fit, keep_account
 from vlmprobe.families.worker.weights.files import (
     ADAPTER_FILES,
+    SETS,
     WeightFiles,
     check_links,
     find_weights,
@@ -153,7 +154,20 @@ def check_filled(source: str, found: NvilaFolder, model: Any, parts: dict[str, A
         missing = sorted(name for name, tensor in tensors.items() if id(tensor) not in filled)
         unexpected = held - tensors.keys()
         fits.append(check_fit(f"{source}: {part}/", module, missing=missing, unexpected=unexpected))
+    not_read += [f"{part}/" for part in _other_parts(found.folder)]
     keep_account(model, WeightFiles(tuple(read), tuple(not_read)), fits)
+
+
+def _other_parts(folder: Path) -> list[str]:
+    """Return folders with weights that NVILA does not have, such as those of a depth encoder."""
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.is_dir()
+        and path.name not in _PARTS
+        and not path.name.startswith((".", "checkpoint-", "global_step"))
+        and any((path / name).is_file() for name in SETS)
+    )
 
 
 def _part(source: str, folder: Path, part: str) -> dict[str, Any]:

@@ -118,20 +118,19 @@ def check_left_over(source: str, left_over: Iterable[str], modules: Iterable[str
         modules: the names of the model's modules.
 
     Returns:
-        The tensors of each whole module that the model does not have, at its top or directly under ``model``.
+        Each whole module that the model does not have, outside of its layers, and how many tensors it has.
 
     Raises:
-        ModelFault: a tensor belongs inside a module that the model has; without it the module computes other numbers.
+        ModelFault: a tensor belongs in a layer, or directly in a module that the model has.
     """
     known = set(modules)
     whole: dict[str, int] = {}
     inside: list[str] = []
     for name in sorted(left_over):
         words = name.split(".")
-        depths = (1, 2) if words[0] == "model" else (1,)
-        tops = (".".join(words[:depth]) for depth in depths if depth < len(words))
+        tops = (".".join(words[:depth]) for depth in range(1, len(words)))
         top = next((each for each in tops if each not in known), None)
-        if top is None:
+        if top is None or any(word.isdecimal() for word in top.split(".")):
             inside.append(name)
         else:
             whole[top] = whole.get(top, 0) + 1
