@@ -11,7 +11,7 @@ import pytest
 
 from vlmprobe.errors import MissingPackageError, ModelError, UsageError, VlmprobeError
 from vlmprobe.families import Family, family_names, load_catalog, load_family_class, registry
-from vlmprobe.families.worker.loading import packages
+from vlmprobe.families.worker.environment import packages
 
 
 @pytest.fixture

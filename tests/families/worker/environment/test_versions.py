@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vlmprobe.families.worker.loading import versions
+from vlmprobe.families.worker.environment import versions
 
 from ...conftest import CHECKPOINTS
 
