@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import ModelError, unknown_name
@@ -12,6 +11,7 @@ from vlmprobe.families import (
     DTYPES,
     LoadOptions,
     ModelOptions,
+    check_folder,
     fingerprint,
     is_local,
     load_catalog,
@@ -31,6 +31,8 @@ from vlmprobe.store.identity import run_key
 from vlmprobe.store.runs import RunPlan
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vlmprobe.families import OpenFamily, ScaleSpec
     from vlmprobe.pairs import AxisSet, Dataset, QuadSet, SwapPair
     from vlmprobe.workspace import Console
@@ -134,8 +136,8 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
     for template in wanted.templates:
         get_template(template)
     for place in (spec.checkpoint, spec.processor):
-        if place is not None and is_local(place) and not Path(place).expanduser().is_dir():
-            raise ModelError(f"{place}: no such folder; use a checkpoint folder or a hub id")
+        if place is not None:
+            check_folder(place)
     dataset = read_dataset(
         wanted.data,
         max_per_category=wanted.max_per_category,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.base import Model, NotExactError, OpenFamily
 from vlmprobe.families.environments import Environment
-from vlmprobe.families.fingerprint import fingerprint
+from vlmprobe.families.fingerprint import check_folder, fingerprint
 from vlmprobe.families.opening import open_family, open_on_devices
 from vlmprobe.families.registry import conflict, family_names, load_family_class, missing_packages
 from vlmprobe.families.scales import USER_FILE, Catalog, Needs, ScaleSpec, load_catalog
@@ -44,6 +44,7 @@ __all__ = [
     "OutOfMemoryError",
     "ScaleSpec",
     "certified_batches",
+    "check_folder",
     "compare",
     "conflict",
     "family_names",

@@ -15,7 +15,7 @@ from vlmprobe.families.worker.weights.files import TRAINING_FILE, WEIGHT_SUFFIXE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["fingerprint"]
+__all__ = ["check_folder", "fingerprint"]
 
 _SETTINGS = frozenset({".json", ".jinja", ".yaml", ".yml", ".model", ".py"})
 _TEXTS = frozenset({"merges.txt", "vocab.txt"})
@@ -43,14 +43,23 @@ def fingerprint(
     Raises:
         ModelError: there is no such folder, it holds nothing to identify, or the hub does not know the id.
     """
+    check_folder(checkpoint)
     if is_local(checkpoint):
         return _of_folder(Path(checkpoint).expanduser(), weights=weights)
     return _of_hub(checkpoint, revision, cache_dir)
 
 
+def check_folder(checkpoint: str) -> None:
+    """Check that a checkpoint or processor is there, if it names a folder; its content is not read.
+
+    Raises:
+        ModelError: there is no such folder.
+    """
+    if is_local(checkpoint) and not Path(checkpoint).expanduser().is_dir():
+        raise ModelError(f"{checkpoint}: no such folder; use a checkpoint folder or a hub id")
+
+
 def _of_folder(folder: Path, *, weights: bool) -> str:
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: no such folder; use a checkpoint folder or a hub id")
     try:
         check_links(folder)
     except ModelFault as fault:

@@ -79,9 +79,13 @@ class Category(_Word):
     @property
     def facts(self) -> dict[str, Any]:
         """Everything about it, as JSON."""
+        return {**self.meaning, "color": self.color}
+
+    @property
+    def meaning(self) -> dict[str, Any]:
+        """Everything but its color, as JSON."""
         return {
             "name": str(self),
-            "color": self.color,
             "read_as": list(self.read_as),
             "mentions": list(self.mentions),
             "words": list(self.words),
@@ -186,15 +190,12 @@ class AxisSet:
 
     @property
     def meaning(self) -> list[dict[str, Any]]:
-        """What decides which questions are asked and how answers are read: everything but looks, as JSON."""
-        looks = ("color", "marker")
+        """What decides which questions are asked and how answers are read, as JSON: everything but looks."""
         return [
-            {name: value for name, value in axis.facts.items() if name not in looks}
-            | {
-                "categories": [
-                    {name: value for name, value in each.items() if name not in looks}
-                    for each in axis.facts["categories"]
-                ]
+            {
+                "name": str(axis),
+                "questions": dict(axis.questions),
+                "categories": [category.meaning for category in axis.categories],
             }
             for axis in self
         ]

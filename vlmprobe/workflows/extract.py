@@ -11,7 +11,7 @@ from vlmprobe.extraction.remarks import changed_line
 from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, Prepared, prepare
 from vlmprobe.extraction.session import LazyModel, RunSession, SessionResult
 from vlmprobe.store.datasets import register_dataset, register_quads
-from vlmprobe.store.earlier_runs import OtherCheckpoint, begun_on_another_content, other_checkpoint
+from vlmprobe.store.earlier_runs import begun_on_another_content, other_checkpoint
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.predictions import unnamed_answers
 from vlmprobe.store.runs import Run, RunPlan, open_run
@@ -62,17 +62,11 @@ def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult
     first = prepare(request, workspace.console)
     results: list[ExtractResult] = []
     with LazyModel(first.family, first.options, workspace.console) as model:
+        workspace.create_database()
+        if not request.new_checkpoint:
+            _check_checkpoint(workspace, first.plan)
         for template in request.options.templates:
-            results.append(
-                _extract(
-                    workspace,
-                    request.options,
-                    first.under(template),
-                    model,
-                    started,
-                    new_checkpoint=request.new_checkpoint,
-                )
-            )
+            results.append(_extract(workspace, request.options, first.under(template), model, started))
             if results[-1].interrupted:
                 break
             started = time.monotonic()
@@ -80,19 +74,10 @@ def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult
 
 
 def _extract(
-    workspace: Workspace,
-    options: ExtractOptions,
-    prepared: Prepared,
-    model: LazyModel,
-    started: float,
-    *,
-    new_checkpoint: bool,
+    workspace: Workspace, options: ExtractOptions, prepared: Prepared, model: LazyModel, started: float
 ) -> ExtractResult:
-    workspace.create_database()
     database = workspace.database
     with database.transaction() as connection:
-        if not new_checkpoint and (other := other_checkpoint(connection, prepared.plan)):
-            raise UsageError(_other_line(prepared.plan, other))
         register_dataset(connection, prepared.dataset)
         if prepared.quads is not None:
             register_quads(connection, prepared.dataset, prepared.quads)
@@ -122,8 +107,13 @@ def _extract(
     )
 
 
-def _other_line(plan: RunPlan, other: OtherCheckpoint) -> str:
-    return (
+def _check_checkpoint(workspace: Workspace, plan: RunPlan) -> None:
+    """Check that a scale's name stands for the checkpoint that it stood for before."""
+    with workspace.database.transaction() as connection:
+        other = other_checkpoint(connection, plan)
+    if other is None:
+        return
+    raise UsageError(
         f"{plan.family} @ {plan.scale} was {other.checkpoint} until now (fingerprint {other.fingerprint[:12]}, run of "
         f"{other.created_at:%Y-%m-%d %H:%M} UTC), and is {plan.checkpoint} (fingerprint {plan.fingerprint[:12]}) here; "
         "give it a --scale name of its own, or pass --new-checkpoint to go on under this one"

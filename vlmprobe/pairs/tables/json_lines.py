@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from vlmprobe.errors import ImageError, InputError, in_one_line
 from vlmprobe.pairs.cells import inline_image, kind_of
 from vlmprobe.pairs.swap_pair import RowProblem
-from vlmprobe.pairs.tables.row import MAX_ROW_BYTES, Row, unreadable
+from vlmprobe.pairs.tables.row import MAX_ROW_BYTES, Row, read_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,13 +41,7 @@ class JsonField:
             ImageError: there is no such value any longer, or it is no image.
             InputError: the file is gone or cannot be read.
         """
-        offset, length = self.span
-        try:
-            with self.path.open("rb") as file:
-                file.seek(offset)
-                line = file.read(length)
-        except OSError as error:
-            raise InputError(unreadable(self.path, error)) from None
+        line = read_span(self.path, self.span)
         try:
             return inline_image(parse_object(line)[self.key])
         except (ValueError, KeyError) as error:

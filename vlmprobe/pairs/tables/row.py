@@ -136,6 +136,25 @@ class Table(Protocol):
         ...
 
 
+def read_span(path: Path, span: tuple[int, int]) -> bytes:
+    """Read a row of a file again.
+
+    Args:
+        path: the file.
+        span: byte offset and length of the row.
+
+    Raises:
+        InputError: the file is gone or cannot be read.
+    """
+    offset, length = span
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(length)
+    except OSError as error:
+        raise InputError(unreadable(path, error)) from None
+
+
 def unreadable(path: Path, error: OSError) -> str:
     """Return the message for a benchmark file that cannot be read."""
     return f"cannot read {path}: {error.strerror or error}; check the path of the data"

@@ -11,7 +11,7 @@ from vlmprobe.pairs.cells import inline_image, may_be_index, named_file
 from vlmprobe.pairs.image_source import ImageFile
 from vlmprobe.pairs.swap_pair import RowProblem
 from vlmprobe.pairs.tables.delimited import DelimitedReader, parse_row
-from vlmprobe.pairs.tables.row import Row, unreadable
+from vlmprobe.pairs.tables.row import Row, read_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,13 +53,7 @@ class TextField:
             ImageError: there is no such field any longer.
             InputError: the file is gone or cannot be read.
         """
-        offset, length = self.span
-        try:
-            with self.path.open("rb") as file:
-                file.seek(offset)
-                row = file.read(length)
-        except OSError as error:
-            raise InputError(unreadable(self.path, error)) from None
+        row = read_span(self.path, self.span)
         try:
             return parse_row(row, self.delimiter)[self.place]
         except (ValueError, IndexError) as error:
