@@ -47,6 +47,23 @@ def test_progress_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "reading\n"
 
 
+def test_a_log_gets_a_line_a_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And one at the end; no line is drawn over another."""
+    clock = iter(range(0, 100_000, 10))
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with open_console(progress=True).track("tiny @ 2m", 100) as advance:
+        for _ in range(20):
+            advance(5)
+    lines = capsys.readouterr().err.splitlines()
+    assert 3 <= len(lines) <= 6
+    assert lines[0].startswith("tiny @ 2m  ")
+    assert "left" in lines[0]
+    assert lines[-1].startswith("tiny @ 2m  100/100")
+    assert all("\r" not in line and "\x1b" not in line for line in lines)
+
+
 def test_an_ipython_shell_in_a_terminal_is_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has no kernel."""
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace()))

@@ -22,6 +22,8 @@ __all__ = ["NotebookConsole", "TerminalConsole", "open_console", "plain_text"]
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 #: A bar in a notebook is redrawn at most this often.
 _REDRAW_S = 0.2
+#: Where the output is a file, a line tells how far something is, at most this often.
+_LOG_S = 60.0
 
 
 def open_console(*, progress: bool | None = None) -> TerminalConsole | NotebookConsole:
@@ -67,9 +69,13 @@ class TerminalConsole:
 
     @contextmanager
     def track(self, what: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
-        """Show a bar with rate and time left on a terminal; elsewhere a line at the end."""
+        """Show a bar with rate and time left on a terminal; in a log a line a minute and one at the end."""
         if self._quiet:
             yield lambda _: None
+            return
+        if not self._rich.is_terminal:
+            with _redrawn(_Bar(plain_text(what), total, done), _LOG_S, self._log) as advance:
+                yield advance
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -89,6 +95,11 @@ class TerminalConsole:
                 progress.update(task, rate=f"{speed:.1f}/s" if speed else "")
 
             yield advance
+
+    @staticmethod
+    def _log(drawn: dict[str, Any]) -> None:
+        sys.stderr.write(f"{drawn['text/plain']}\n")
+        sys.stderr.flush()
 
 
 class NotebookConsole:
@@ -120,19 +131,8 @@ class NotebookConsole:
 
         bar = _Bar(plain_text(what), total, done)
         handle = display(bar.drawn(), raw=True, display_id=True)
-        redrawn = time.monotonic()
-
-        def advance(steps: int) -> None:
-            nonlocal redrawn
-            bar.advance(steps)
-            if time.monotonic() - redrawn >= _REDRAW_S:
-                redrawn = time.monotonic()
-                handle.update(bar.drawn(), raw=True)
-
-        try:
+        with _redrawn(bar, _REDRAW_S, lambda drawn: handle.update(drawn, raw=True)) as advance:
             yield advance
-        finally:
-            handle.update(bar.drawn(), raw=True)
 
 
 class _Bar:
@@ -162,6 +162,26 @@ class _Bar:
         left = max(self._total - self._done, 0) * seconds / done
         minutes, rest = divmod(round(left), 60)
         return f"  {done / seconds:.1f}/s" + (f"  {minutes}:{rest:02d} left" if left else "")
+
+
+@contextmanager
+def _redrawn(
+    bar: _Bar, every_s: float, show: Callable[[dict[str, Any]], object]
+) -> Iterator[Callable[[int], None]]:
+    """Yield a function that advances a bar and shows it now and then; show it at the end, too."""
+    shown = time.monotonic()
+
+    def advance(steps: int) -> None:
+        nonlocal shown
+        bar.advance(steps)
+        if time.monotonic() - shown >= every_s:
+            shown = time.monotonic()
+            show(bar.drawn())
+
+    try:
+        yield advance
+    finally:
+        show(bar.drawn())
 
 
 def plain_text(text: str) -> str:

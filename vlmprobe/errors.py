@@ -85,6 +85,16 @@ class ModelError(InputError):
 class TrackingError(VlmprobeError):
     """MLflow did not respond or refused the request."""
 
+    def __init__(self, message: str, *, lasts: bool = False) -> None:
+        """Store the message.
+
+        Args:
+            message: one line: which MLflow, and what it says.
+            lasts: whether it will refuse again, since an address, a setting or a package has to change first.
+        """
+        super().__init__(message)
+        self.lasts = lasts
+
 
 class DamagedCopyError(TrackingError):
     """A file downloaded from MLflow differs from the one uploaded; retrying may help."""

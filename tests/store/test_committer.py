@@ -142,8 +142,8 @@ def test_without_mlflow_the_rows_are_written_and_the_shards_wait(
     delivery = committer.close()
     assert (delivery.uploaded, delivery.waiting) == (0, 5)
     assert delivery.problem is not None
-    assert delivery.problem.startswith("MLflow at http://127.0.0.1:1: ")
-    assert "\n" not in delivery.problem
+    assert str(delivery.problem).startswith("MLflow at http://127.0.0.1:1: ")
+    assert "\n" not in str(delivery.problem)
     assert study.rows("SELECT count(*) FROM predictions") == [(10,)]
     assert study.rows("SELECT count(*) FROM shards WHERE synced_at IS NULL") == [(5,)]
     assert len(list(spool.glob("*.safetensors"))) == 5
@@ -166,7 +166,7 @@ def test_one_failed_upload_does_not_stop_the_others(
     monkeypatch.setattr(Tracker, "upload", upload)
     shards = [(number, spool / f"{number:05d}.safetensors") for number in (1, 3, 4, 5, 6)]
     delivery = upload_shards(Storage(study.database, Tracker(settings), Path()), "r1", shards)
-    assert delivery == Delivery(uploaded=1, waiting=4, problem="busy")
+    assert (delivery.uploaded, delivery.waiting, str(delivery.problem)) == (1, 4, "busy")
     assert tried == ["00001", "00003", "00004", "00005"]
 
 

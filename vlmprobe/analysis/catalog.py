@@ -302,6 +302,8 @@ LAYER_CANDIDATES = Entry(
     no_figure="a list of layers, shown as a table in the report",
 )
 PCA = Entry(name="pca", title="Principal components", is_number=False)
+#: What a run's numbers were computed from; no metric, so it is not in the catalog.
+INPUTS = Entry(name="inputs", title="What the numbers were computed from", is_number=False)
 
 #: Name -> entry, in the order of the report.
 CATALOG = {

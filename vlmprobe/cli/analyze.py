@@ -31,10 +31,12 @@ def analyze(
             "--metric", help="Compare this metric across templates; may be repeated.", metavar="NAME"
         ),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Compute what is up to date, too.")] = False,
     output: Output,
 ) -> None:
     """Compute every metric of the matching complete runs, store it and log it to MLflow. No model is loaded.
 
+    A run is left alone if this version computed its metrics from the same answers and hidden states before.
     If a scale was run with several question templates, a second table compares them. --json and --csv print
     the runs; with --metric they print that comparison, one row per metric, target and template.
     """
@@ -44,7 +46,7 @@ def analyze(
 
     metrics = metrics or []
     check_metrics(metrics)
-    results = run_analysis(workspace, runs.selection)
+    results = run_analysis(workspace, runs.selection, force=force)
     analyzed = [result.run for result in results]
     points = over_templates(workspace.database, analyzed, metrics)
     if metrics and not output.is_table:
@@ -59,6 +61,10 @@ def analyze(
     elif metrics:
         workspace.console.warn(
             "no scale was run with several templates; add some with 'vlmprobe extract --templates'"
+        )
+    if n_current := sum(not result.is_computed for result in results):
+        workspace.console.say(
+            f"{n_current} of {len(results)} runs were up to date and are as they were; --force computes them again"
         )
     names = sorted({run.family for run in analyzed})
     workspace.console.say(

@@ -32,11 +32,11 @@ def sync(
             "scale": run.scale,
             "shards_uploaded": delivery.uploaded,
             "shards_waiting": delivery.waiting,
-            "state": "waiting" if delivery.problem else "in MLflow",
+            "state": delivery.state,
             "run_id": run.run_id,
         }
         for run, delivery in results
     ]
     output.rows(rows, empty="no complete runs")
-    if any(delivery.problem for _, delivery in results):
+    if any(delivery.state != "in MLflow" for _, delivery in results):
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe import __version__
-from vlmprobe.errors import VlmprobeError
+from vlmprobe.errors import TrackingError, VlmprobeError
 from vlmprobe.extraction.batches import Batch, plan_batches
 from vlmprobe.extraction.loop import Extraction
 from vlmprobe.extraction.probing import accepted_items, first_prompt
@@ -151,8 +151,8 @@ class RunSession:
                 f"no pair could be answered; the first error was: {result.first_failure}; "
                 f"see table failures for run {self.run.run_id}"
             )
-        if self._delivery.gave_up:
-            warn_offline(self._console.warn, str(self._delivery.problem))
+        if self._delivery.gave_up and isinstance(self._delivery.problem, TrackingError):
+            warn_offline(self._console.warn, self._delivery.problem)
             return self._delivery
         if status == "interrupted":
             deliver_end(self._workspace.tracker, self.run, self._console.warn)

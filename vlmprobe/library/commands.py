@@ -126,6 +126,7 @@ def analyze(
     data: str | PathLike[str] | None = None,
     max_per_category: int = 200,
     template: str | Sequence[str] | None = None,
+    force: bool = False,
 ) -> list[Run]:
     """Compute every metric of the complete runs that match, store it and log it to MLflow; loads no model.
 
@@ -136,6 +137,7 @@ def analyze(
         data: only runs on this benchmark: a file, or the name or id of a dataset.
         max_per_category: as the runs were extracted with; part of which dataset a file is.
         template: only under this question template, or these; None = all.
+        force: also compute what is up to date.
 
     Returns:
         The runs, whose metrics :meth:`Workspace.metrics` reads.
@@ -147,7 +149,7 @@ def analyze(
 
     workspace = _opened(workspace)
     selection = selection_of(family, scale, data, max_per_category)
-    results = run_analysis(workspace, selection, templates=names(template))
+    results = run_analysis(workspace, selection, templates=names(template), force=force)
     return [workspace.run(result.run.run_id) for result in results]
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vlmprobe.store.artifacts import shard_places
 from vlmprobe.store.axes import read_axes
-from vlmprobe.store.rows import fetch_as
+from vlmprobe.store.rows import fetch, fetch_as
 from vlmprobe.store.runs import get_run
 from vlmprobe.store.shards import read_layer, read_pair_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sqlalchemy import Connection
 
     from vlmprobe.store.artifacts import ShardPlace
     from vlmprobe.store.storage import Storage
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     Floats = np.ndarray[Any, np.dtype[np.float32]]
     Places = np.ndarray[Any, np.dtype[np.int64]]
 
-__all__ = ["Quads", "RunArrays"]
+__all__ = ["Inputs", "Quads", "RunArrays", "read_inputs"]
 
 _PAIRS_SQL = """
 SELECT pairs.pair_id, pairs.category, pairs.axis,
@@ -45,6 +49,39 @@ INNER JOIN runs ON runs.run_id = $run_id AND quads.dataset_id = runs.dataset_id 
 WHERE quads.vertical_pair_id IS NOT NULL
 ORDER BY quads.distance_pair_id
 """
+
+
+_ANSWERS_SQL = """
+SELECT pair_id, side, parsed, correct FROM predictions WHERE run_id = $run_id ORDER BY pair_id, side
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the metrics of a run are computed from, without the arrays."""
+
+    sha256: str
+    """Of its pairs, quads, axes, answers and the hashes of its shards."""
+    n_pairs: int
+    """The dataset's own pairs with stored states."""
+
+
+def read_inputs(connection: Connection, run_id: str) -> Inputs:
+    """Hash everything that the metrics of a run depend on; no file is read."""
+    of_run = {"run_id": run_id}
+    pairs = fetch_as(_Pair, connection, _PAIRS_SQL, of_run)
+    axes = read_axes(connection, get_run(connection, run_id).dataset_id)
+    held = (
+        [asdict(pair) for pair in pairs],
+        fetch(connection, _QUADS_SQL, of_run),
+        fetch(connection, _ANSWERS_SQL, of_run),
+        [(shard.number, shard.sha256, shard.layers) for shard in shard_places(connection, run_id)],
+        axes.meaning,
+    )
+    return Inputs(
+        hashlib.sha256(json.dumps(held).encode()).hexdigest(),
+        sum(pair.shard is not None and pair.origin == "row" for pair in pairs),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import TrackingError
+from vlmprobe.errors import TrackingError, VlmprobeError
 from vlmprobe.store.artifacts import forget_artifacts, mark_synced, shard_places
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.metrics import mark_metrics_synced, read_metrics
@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from vlmprobe.store.storage import Storage
     from vlmprobe.store.tracking import Tracker
 
-__all__ = ["Delivery", "deliver_end", "deliver_run", "flag_outdated", "upload_shards", "warn_offline"]
+__all__ = [
+    "Delivery",
+    "deliver_end",
+    "deliver_run",
+    "flag_outdated",
+    "is_delivered",
+    "upload_shards",
+    "warn_offline",
+]
 
 #: After this many failed uploads in a row the rest waits for ``vlmprobe sync``.
 _PATIENCE = 2
@@ -40,9 +48,28 @@ class Delivery:
 
     uploaded: int
     waiting: int
-    problem: str | None = None
+    problem: VlmprobeError | None = None
+    """Why something is not in MLflow, if so."""
     gave_up: bool = False
     """Whether MLflow failed while the run was only waiting for it; trying again would double the wait."""
+
+    @property
+    def state(self) -> str:
+        """In a word: ``in MLflow``, ``waiting`` for it, or ``refused`` by it, where waiting does not help."""
+        if self.problem is None:
+            return "in MLflow"
+        return "refused" if isinstance(self.problem, TrackingError) and self.problem.lasts else "waiting"
+
+
+def is_delivered(connection: Connection, run: Run) -> bool:
+    """Return whether, as far as the database knows, MLflow has a run's shards and its current metrics."""
+    return (
+        run.mlflow_run_id is not None
+        and not run.is_outdated
+        and not run.is_being_sent
+        and not shard_places(connection, run.run_id, unsynced_only=True)
+        and all(metric.synced_at is not None for metric in read_metrics(connection, run.run_id))
+    )
 
 
 def deliver_run(
@@ -79,8 +106,8 @@ def deliver_run(
         tracker.remove_twins(run, mlflow_run_id)
         tracker.finish(mlflow_run_id, "FINISHED", color=color)
     except TrackingError as error:
-        warn_offline(warn, str(error))
-        return Delivery(0, n_waiting, str(error))
+        warn_offline(warn, error)
+        return Delivery(0, n_waiting, error)
     return delivery
 
 
@@ -118,11 +145,14 @@ def _send(storage: Storage, mlflow_run_id: str, run_id: str, metrics: Sequence[S
         set_config(connection, run_id, {key: value for key, value in config.items() if key != MLFLOW_SENDING})
 
 
-def warn_offline(warn: Callable[[str], None], problem: str) -> None:
+def warn_offline(warn: Callable[[str], None], problem: TrackingError) -> None:
     """Warn that MLflow is not up to date, and name the command that delivers the rest."""
-    warn(
-        f"{problem}; everything is saved in the database and the spool; upload it later with 'vlmprobe sync'"
+    later = (
+        "'vlmprobe sync' uploads it, but only after this is mended"
+        if problem.lasts
+        else "upload it later with 'vlmprobe sync'"
     )
+    warn(f"{problem}; everything is saved in the database and the spool; {later}")
 
 
 def deliver_end(tracker: Tracker, run: Run, warn: Callable[[str], None]) -> None:
@@ -169,7 +199,7 @@ def upload_shards(
     Once ``is_closing()``, stop at the first failure: each attempt on a hanging server takes a full timeout.
     """
     uploaded = waiting = failed_in_a_row = 0
-    problem: str | None = None
+    problem: TrackingError | None = None
     gave_up = False
     for number, path in shards:
         if failed_in_a_row >= _PATIENCE or gave_up:
@@ -183,7 +213,7 @@ def upload_shards(
         except TrackingError as error:
             failed_in_a_row += 1
             waiting += 1
-            problem = str(error)
+            problem = error
             gave_up = is_closing()
             continue
         failed_in_a_row = 0

@@ -25,6 +25,7 @@ __all__ = [
     "MetricsUpdate",
     "StoredMetric",
     "analyzed_runs",
+    "count_metrics",
     "digest_matches",
     "mark_metrics_synced",
     "read_layer_values",
@@ -103,6 +104,12 @@ class StoredMetric(Metric):
 def analyzed_runs(connection: Connection) -> set[str]:
     """Return the ids of the runs that have per-layer metrics."""
     return set(fetch_column(connection, "SELECT DISTINCT run_id FROM metrics WHERE layer >= 0"))
+
+
+def count_metrics(connection: Connection, run_id: str) -> int:
+    """Return how many numbers are stored of a run."""
+    (n,) = fetch_column(connection, "SELECT count(*) FROM metrics WHERE run_id = $id", {"id": run_id})
+    return int(n)
 
 
 def read_metrics(connection: Connection, run_id: str) -> list[StoredMetric]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import TrackingError, first_line
+from vlmprobe.errors import TrackingError, first_line, in_one_line
 from vlmprobe.settings import without_password
 from vlmprobe.store.engine import file_lock
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["MlflowConnection", "mlflow_environment"]
 
 _LOCAL_SCHEME = "sqlite:///"
+#: A message is shown whole; beyond this it is the body of some web page.
+_LONGEST = 2000
+#: Refusals by HTTP status that pass by themselves: too slow, too early, too many requests.
+_PASSING = frozenset({408, 425, 429})
 
 
 def mlflow_environment(settings: Settings) -> dict[str, str]:
@@ -176,17 +180,31 @@ def _one_line_errors(uri: str) -> Iterator[None]:
         yield
     except ImportError as error:
         # A database driver or a cloud client, which MLflow itself does not install.
-        raise TrackingError(f"{_line(uri, error)}; install the missing package with pip") from error
+        raise TrackingError(
+            f"{_line(uri, error)}; install the missing package with pip", lasts=True
+        ) from error
     except (OSError, ValueError, RuntimeError) as error:
         raise TrackingError(_line(uri, error)) from error
     except Exception as error:
         # MLflow, requests and SQLAlchemy have no common base class; comparing names avoids importing them.
         if type(error).__module__.split(".")[0] in {"mlflow", "requests", "sqlalchemy", "alembic", "urllib3"}:
-            raise TrackingError(_line(uri, error)) from error
+            raise TrackingError(_line(uri, error), lasts=_lasts(error)) from error
         raise
 
 
+def _lasts(error: Exception) -> bool:
+    """Return whether MLflow will refuse again: the request itself is wrong, or its address or store."""
+    if type(error).__name__ == "NoSuchModuleError":
+        return True  # a kind of database that SQLAlchemy does not know
+    status = getattr(error, "get_http_status_code", lambda: 500)()
+    return 400 <= status < 500 and status not in _PASSING
+
+
 def _line(uri: str, error: Exception) -> str:
+    # SQLAlchemy adds the statement and a link below its message.
+    is_sql = type(error).__module__.startswith("sqlalchemy")
+    text = (first_line(error) if is_sql else in_one_line(error)) or type(error).__name__
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]} ..."
     # An address may hold a password, and MLflow repeats it.
-    host, text = without_password(uri), without_password(first_line(error) or type(error).__name__)
-    return f"MLflow at {host}: {text[:200]}"
+    return f"MLflow at {without_password(uri)}: {without_password(text)}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vlmprobe import __version__
 from vlmprobe.analysis import (
     LayerCandidates,
     LayerMetrics,
@@ -19,7 +20,7 @@ from vlmprobe.analysis import (
     project_states,
     random_signs,
 )
-from vlmprobe.analysis.catalog import LAYER_CANDIDATES, PCA
+from vlmprobe.analysis.catalog import CATALOG, INPUTS, LAYER_CANDIDATES, PCA
 from vlmprobe.analysis.side_by_side import side_by_side
 from vlmprobe.pairs import DEPTH, SPACE, Subset
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from vlmprobe.pairs import AxisSet
     from vlmprobe.store.arrays import RunArrays
 
-__all__ = ["candidates_result", "run_metrics"]
+__all__ = ["candidates_result", "inputs_result", "run_metrics"]
 
 BOOTSTRAP_SEED = 0
 #: Seed of the quads' bootstrap and null; the published control also uses 42.
@@ -144,6 +145,30 @@ def explained_variance(
         for name, project in (("states", project_states), ("deltas", project_deltas))
     }
     return {"name": PCA.name, "version": PCA.version, "subset": str(subset), "layer": layer, "value": shares}
+
+
+def inputs_result(sha256: str) -> dict[str, Any]:
+    """Return the row of ``results_json`` that says what a run's metrics were computed from, and how.
+
+    While it is equal, computing them again gives the same numbers.
+
+    Args:
+        sha256: the hash of the run's pairs, answers and arrays; see :class:`vlmprobe.store.arrays.Inputs`.
+    """
+    value = {
+        "sha256": sha256,
+        "vlmprobe": __version__,
+        "versions": {entry.name: entry.version for entry in CATALOG.values()},
+        "seeds": {"pairs": BOOTSTRAP_SEED, "quads": QUAD_SEED},
+        "draws": {"bootstrap": N_RESAMPLES, "flips": N_FLIPS},
+    }
+    return {
+        "name": INPUTS.name,
+        "version": INPUTS.version,
+        "subset": str(Subset.ALL),
+        "layer": -1,
+        "value": value,
+    }
 
 
 def candidates_result(candidates: LayerCandidates, subset: Subset) -> dict[str, Any]:

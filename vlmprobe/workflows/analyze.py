@@ -1,4 +1,7 @@
-"""Analyze: computes every metric of the matching complete runs from stored data, without a model."""
+"""Analyze: computes every metric of the matching complete runs from stored data, without a model.
+
+A run whose metrics were computed by this version from the same rows and arrays is left alone.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,20 @@ from vlmprobe.analysis.catalog import ACCURACIES
 from vlmprobe.analysis.layer_choice import candidates_of, peaks
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs import Subset
-from vlmprobe.store.delivery import flag_outdated
-from vlmprobe.store.metrics import MetricsUpdate, store_digest, store_metrics, store_results
+from vlmprobe.store.arrays import Inputs, read_inputs
+from vlmprobe.store.delivery import flag_outdated, is_delivered
+from vlmprobe.store.metrics import (
+    MetricsUpdate,
+    count_metrics,
+    digest_matches,
+    read_results_json,
+    store_digest,
+    store_metrics,
+    store_results,
+)
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.runs import Run, get_run
-from vlmprobe.study.run_metrics import candidates_result, run_metrics
+from vlmprobe.study.run_metrics import candidates_result, inputs_result, run_metrics
 from vlmprobe.study.selection import Selection
 
 if TYPE_CHECKING:
@@ -36,22 +48,55 @@ class AnalyzeResult:
     n_pairs: int
     update: MetricsUpdate
     seconds: float
+    is_computed: bool = True
+    """False if the stored metrics were up to date and left alone."""
 
 
 def analyze(
-    workspace: Workspace, selection: Selection | None = None, *, templates: Sequence[str] = ()
+    workspace: Workspace,
+    selection: Selection | None = None,
+    *,
+    templates: Sequence[str] = (),
+    force: bool = False,
 ) -> list[AnalyzeResult]:
     """Compute, store and log the metrics of the selected complete runs; of all without a selection.
+
+    Args:
+        workspace: the home.
+        selection: which runs.
+        templates: only runs under these question templates; empty = all.
+        force: also compute what is up to date.
 
     Raises:
         UsageError: no complete run matches; the message lists what there is.
     """
     runs = (selection or Selection()).complete_runs(workspace, templates)
-    return [_analyze_run(workspace, run) for run in runs]
+    return [_of_run(workspace, run, force=force) for run in runs]
 
 
-def _analyze_run(workspace: Workspace, run: Run) -> AnalyzeResult:
+def _of_run(workspace: Workspace, run: Run, *, force: bool) -> AnalyzeResult:
     started = time.monotonic()
+    with workspace.database.transaction() as connection:
+        inputs = read_inputs(connection, run.run_id)
+        current = not force and _is_current(connection, run, inputs)
+        n_stored = count_metrics(connection, run.run_id)
+        delivered = is_delivered(connection, run)
+    if not current:
+        return _analyze_run(workspace, run, inputs, started)
+    if not delivered:
+        workspace.deliver(run)
+    update = MetricsUpdate(added=0, changed=0, unchanged=n_stored, outdated=False)
+    return AnalyzeResult(run, inputs.n_pairs, update, time.monotonic() - started, is_computed=False)
+
+
+def _is_current(connection: Connection, run: Run, inputs: Inputs) -> bool:
+    """Return whether a run's metrics were computed as now from what is there now, and nobody changed them."""
+    basis = inputs_result(inputs.sha256)
+    stored = read_results_json(connection, run.run_id, basis["name"], basis["subset"])
+    return stored == basis["value"] and digest_matches(connection, run.run_id)
+
+
+def _analyze_run(workspace: Workspace, run: Run, inputs: Inputs, started: float) -> AnalyzeResult:
     arrays = workspace.arrays(run)
     if not arrays.layers:
         raise VlmprobeError(f"{run.name} has no hidden states; extract it again with --new")
@@ -67,6 +112,7 @@ def _analyze_run(workspace: Workspace, run: Run) -> AnalyzeResult:
         candidates_result(candidates_of(metrics, run.n_layers, subset, arrays.axis_set), subset)
         for subset in Subset
     ]
+    results.append(inputs_result(inputs.sha256))
     metrics += peaks(metrics)
     with workspace.database.transaction() as connection:
         metrics += _accuracy(connection, run)
@@ -76,7 +122,7 @@ def _analyze_run(workspace: Workspace, run: Run) -> AnalyzeResult:
         flag_outdated(connection, run.run_id, update)
         run = get_run(connection, run.run_id)
     workspace.deliver(run)
-    return AnalyzeResult(run, len(arrays.pair_ids), update, time.monotonic() - started)
+    return AnalyzeResult(run, inputs.n_pairs, update, time.monotonic() - started)
 
 
 def _accuracy(connection: Connection, run: Run) -> list[Metric]:

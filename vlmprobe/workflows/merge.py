@@ -152,5 +152,6 @@ def _log(workspace: Workspace, runs: Sequence[Run], paths: Sequence[Path]) -> No
                 )
     except TrackingError as error:
         workspace.console.warn(
-            f"{error}; the report is not in MLflow; rerun 'vlmprobe merge' when MLflow is back"
+            f"{error}; the report is not in MLflow; "
+            f"rerun 'vlmprobe merge' {'after this is mended' if error.lasts else 'when MLflow is back'}"
         )

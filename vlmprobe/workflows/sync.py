@@ -38,7 +38,7 @@ def sync(workspace: Workspace, *, prune: bool = False) -> list[tuple[Run, Delive
         except VlmprobeError as error:
             # A lost shard blocks its own run, not the others.
             console.warn(f"{run.name}: {error}")
-            delivered.append((run, Delivery(0, 0, str(error))))
+            delivered.append((run, Delivery(0, 0, error)))
             continue
         delivered.append((run, delivery))
         if delivery.problem is not None:
