@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "ConflictError",
     "DamagedCopyError",
     "DatabaseError",
     "DiskFullError",
@@ -72,6 +73,10 @@ class StaleSchemaError(DatabaseError):
 
 class LeaseHeldError(VlmprobeError):
     """Another process is working on the same run."""
+
+
+class ConflictError(VlmprobeError):
+    """Two homes hold different states of the same thing; neither is overwritten."""
 
 
 class MissingPackageError(UsageError):

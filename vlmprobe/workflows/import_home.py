@@ -1,0 +1,146 @@
+"""Imports another home: its runs, with their arrays and metrics, become runs of this one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import ConflictError, UsageError, VlmprobeError
+from vlmprobe.settings import Settings
+from vlmprobe.store.artifacts import shard_places
+from vlmprobe.store.lease import hold_lease
+from vlmprobe.store.runs import get_run, list_runs
+from vlmprobe.store.transfer import has_run, read_run, write_metrics, write_run
+from vlmprobe.whole_file import whole_file
+from vlmprobe.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vlmprobe.store.artifacts import ShardPlace
+    from vlmprobe.store.runs import ListedRun
+    from vlmprobe.store.transfer import RunRows
+
+__all__ = ["JoinedRun", "import_home", "is_home"]
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedRun:
+    """What became of one run of the other home."""
+
+    run: ListedRun
+    state: str
+    """``imported``, ``already there``, ``in conflict`` or ``not readable``."""
+    why: str = ""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether this home does not hold what the other has."""
+        return self.state in {"in conflict", "not readable"}
+
+
+def import_home(
+    workspace: Workspace, folder: Path, *, family: str | None = None, scales: tuple[str, ...] = ()
+) -> list[JoinedRun]:
+    """Copy every run of another home that this one lacks; the other home stays as it is.
+
+    Each run comes with its id, pairs, answers, hidden states, and metrics with the time at which they were
+    computed. A run whose key is taken here is numbered as ``--new`` would do. Repeating it changes nothing.
+
+    Args:
+        workspace: the home that takes them.
+        folder: the other home.
+        family: only runs of this family.
+        scales: only runs of these scales; empty = all.
+
+    Raises:
+        UsageError: the folder is this home, or uses its database.
+        DatabaseError: the folder holds no database, or one of another version.
+    """
+    other = _open(workspace, folder)
+    with other.database.transaction() as connection:
+        runs = [
+            run
+            for run in list_runs(connection)
+            if family in (None, run.family) and (not scales or run.scale in scales)
+        ]
+    workspace.create_database()
+    joined = []
+    with workspace.console.track("importing runs", len(runs)) as advance:
+        for listed in runs:
+            joined.append(_join(workspace, other, listed))
+            advance(1)
+    return joined
+
+
+def is_home(folder: Path) -> bool:
+    """Return whether a folder is the home of a study, with a database of its own."""
+    return _settings_of(folder).database_path.is_file()
+
+
+def _settings_of(folder: Path) -> Settings:
+    # Its own database: the variables name this home and this home's.
+    ours = ("VLMPROBE_HOME", "VLMPROBE_DATABASE_URL")
+    return Settings.load(
+        folder, environ={name: value for name, value in os.environ.items() if name not in ours}
+    )
+
+
+def _open(workspace: Workspace, folder: Path) -> Workspace:
+    settings = _settings_of(folder)
+    if settings.database_path.resolve() == workspace.settings.database_path.resolve():
+        raise UsageError(f"{folder} is this home, {workspace.settings.home}; name another")
+    return Workspace(settings, workspace.console)
+
+
+def _join(workspace: Workspace, other: Workspace, listed: ListedRun) -> JoinedRun:
+    try:
+        with other.database.transaction() as connection:
+            run = get_run(connection, listed.run_id)
+        # Whoever extracts it there would add answers while they are read.
+        with hold_lease(other.database.path, run.run_key):
+            return _join_idle(workspace, other, listed)
+    except ConflictError as error:
+        return JoinedRun(listed, "in conflict", str(error))
+    except VlmprobeError as error:
+        return JoinedRun(listed, "not readable", str(error))
+
+
+def _join_idle(workspace: Workspace, other: Workspace, listed: ListedRun) -> JoinedRun:
+    database = workspace.database
+    with other.database.transaction() as connection:
+        rows, places = read_run(connection, listed.run_id), shard_places(connection, listed.run_id)
+    with database.transaction() as connection:
+        if has_run(connection, rows):
+            same = write_metrics(connection, rows)
+            return JoinedRun(listed, "already there", "" if same else "its metrics differ; those here stay")
+    # Files first: those without rows are found and removed, rows without files are a loss.
+    copied = [_copy(workspace, other, place) for place in places]
+    key, why = _write(workspace, rows, copied)
+    if rows.is_complete:
+        with database.transaction() as connection:
+            run = get_run(connection, listed.run_id)
+        workspace.deliver(run)
+    return JoinedRun(listed, "imported", why if key != rows.run["run_key"] else "")
+
+
+def _write(workspace: Workspace, rows: RunRows, copied: list[tuple[int, Path]]) -> tuple[str, str]:
+    with workspace.database.transaction() as connection:
+        key = write_run(connection, rows, {number: str(path) for number, path in copied})
+    return key, f"this home has a run with the same settings; this one is number {key.partition('#')[2]}"
+
+
+def _copy(workspace: Workspace, other: Workspace, place: ShardPlace) -> tuple[int, Path]:
+    """Copy a shard into the spool, from wherever the other home has it; its hash is checked."""
+    target = workspace.settings.spool_of(place.run_id) / place.path.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = other.storage.fetch(place)
+    with whole_file(target) as partial:
+        shutil.copyfile(source, partial)
+        with partial.open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != place.sha256:
+                raise VlmprobeError(f"{source} changed while it was copied; try again")
+    return place.number, target
