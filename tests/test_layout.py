@@ -11,7 +11,8 @@ from vlmprobe.resources import migrations_folder, queries_folder
 
 PACKAGE = Path(__file__).resolve().parents[1] / "vlmprobe"
 WORKFLOWS = {
-    *("analyze", "database", "demo", "doctor", "export", "extract", "families", "import_results", "merge"),
+    *("analyze", "database", "demo", "doctor", "export", "extract", "families", "import_home"),
+    *("import_results", "merge"),
     *("plot", "query", "run", "runs", "sync", "train", "ui", "verify"),
 }
 
@@ -20,7 +21,7 @@ def test_a_workflow_is_a_command() -> None:
     """What else is needed has a room of its own; ``database`` serves ``db`` and ``backup``, ``query`` also ``sql``."""
     assert {path.stem for path in PACKAGE.glob("workflows/*.py")} == WORKFLOWS | {"__init__"}
     commands = {path.stem.rstrip("_").replace("demo_", "") for path in PACKAGE.glob("cli/*.py")}
-    assert WORKFLOWS - commands == {"database", "import_results"}
+    assert WORKFLOWS - commands == {"database", "import_home", "import_results"}
 
 
 def test_no_room_of_the_worker_is_crowded() -> None:

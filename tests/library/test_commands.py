@@ -144,7 +144,7 @@ def test_filters_reach_analysis_and_comparison(monkeypatch: pytest.MonkeyPatch, 
     assert analyze(workspace, "tiny", ["vanilla", "2m"], template="yes-no") == [run]
     assert merge(workspace, ["tiny"], "2m", data="benchmark", max_per_category=5, out="here").runs == (run,)
     assert asked == [
-        (Selection(("tiny",), ("vanilla", "2m"), None), {"templates": ("yes-no",)}),
+        (Selection(("tiny",), ("vanilla", "2m"), None), {"templates": ("yes-no",), "force": False}),
         (Selection(("tiny",), ("2m",), Path("benchmark"), 5), {"template": "published", "out": Path("here")}),
     ]
 

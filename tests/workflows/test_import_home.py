@@ -102,6 +102,7 @@ def test_an_empty_home_becomes_the_other(inside: Any, other: Path, tmp_path: Pat
     assert "all well" in inside("verify", "--home", home).ok().err
 
 
+@pytest.mark.full
 def test_an_imported_run_goes_on(
     inside: Any, other: Path, benchmark: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -124,6 +125,7 @@ def test_importing_again_changes_nothing(inside: Any, other: Path, tmp_path: Pat
     assert {table: _held(rows, tmp_path, table) for table in TABLES} == before
 
 
+@pytest.mark.full
 def test_metrics_that_were_computed_later_come_too(
     inside: Any, other: Path, tmp_path: Path, rows: Any
 ) -> None:
@@ -140,6 +142,7 @@ def test_metrics_that_were_computed_later_come_too(
     )
 
 
+@pytest.mark.full
 def test_a_run_with_the_same_settings_is_numbered(
     inside: Any, other: Path, benchmark: Callable[..., Path], tmp_path: Path, rows: Any
 ) -> None:
@@ -154,6 +157,7 @@ def test_a_run_with_the_same_settings_is_numbered(
     assert "all well" in inside("verify", "--home", tmp_path).ok().err
 
 
+@pytest.mark.full
 def test_two_states_of_one_run_are_a_conflict(inside: Any, other: Path, tmp_path: Path, rows: Any) -> None:
     """Nothing is overwritten, the other runs are imported, and the exit code says it."""
     _states(inside, other, "--home", tmp_path)
@@ -165,6 +169,7 @@ def test_two_states_of_one_run_are_a_conflict(inside: Any, other: Path, tmp_path
     assert rows(tmp_path, "SELECT count(*) FROM predictions") == n_here
 
 
+@pytest.mark.full
 def test_other_boxes_are_a_conflict(inside: Any, other: Path, tmp_path: Path) -> None:
     """Answers about other quads must not be mixed."""
     _states(inside, other, "--scale", "vanilla", "--home", tmp_path)
@@ -174,6 +179,7 @@ def test_other_boxes_are_a_conflict(inside: Any, other: Path, tmp_path: Path) ->
     assert "has other object boxes here; keep the two homes apart" in note
 
 
+@pytest.mark.full
 def test_a_shard_that_is_lost_there_stops_its_run_alone(
     inside: Any, other: Path, tmp_path: Path, rows: Any
 ) -> None:
