@@ -64,6 +64,13 @@ def test_a_log_gets_a_line_a_minute(
     assert all("\r" not in line and "\x1b" not in line for line in lines)
 
 
+def test_what_takes_an_instant_leaves_no_line_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """Reading a small file, for example."""
+    with open_console(progress=True).track("reading", 10) as advance:
+        advance(10)
+    assert capsys.readouterr().err == ""
+
+
 def test_an_ipython_shell_in_a_terminal_is_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has no kernel."""
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace()))

@@ -22,8 +22,10 @@ __all__ = ["NotebookConsole", "TerminalConsole", "open_console", "plain_text"]
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 #: A bar in a notebook is redrawn at most this often.
 _REDRAW_S = 0.2
-#: Where the output is a file, a line tells how far something is, at most this often.
+#: Where the output is a file, a line tells how far something is, at most this often; what takes less than a second
+#: is not worth one.
 _LOG_S = 60.0
+_INSTANT_S = 1.0
 
 
 def open_console(*, progress: bool | None = None) -> TerminalConsole | NotebookConsole:
@@ -74,7 +76,10 @@ class TerminalConsole:
             yield lambda _: None
             return
         if not self._rich.is_terminal:
-            with _redrawn(_Bar(plain_text(what), total, done), _LOG_S, self._log) as advance:
+            bar = _Bar(plain_text(what), total, done)
+            with _redrawn(
+                bar, _LOG_S, lambda drawn: bar.seconds >= _INSTANT_S and self._log(drawn)
+            ) as advance:
                 yield advance
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -155,8 +160,13 @@ class _Bar:
             "text/html": f"<div>{escape(self._what)} {bar} {numbers}</div>",
         }
 
+    @property
+    def seconds(self) -> float:
+        """How long it has been going on."""
+        return time.monotonic() - self._started
+
     def _speed(self) -> str:
-        done, seconds = self._done - self._begin, time.monotonic() - self._started
+        done, seconds = self._done - self._begin, self.seconds
         if not done or seconds <= 0:
             return ""
         left = max(self._total - self._done, 0) * seconds / done
