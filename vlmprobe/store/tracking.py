@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.errors import TrackingError
 from vlmprobe.settings import without_password
 from vlmprobe.store.mlflow_connection import MlflowConnection
+from vlmprobe.store.places import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -129,7 +132,19 @@ class Tracker(MlflowConnection):
                         client.set_tag(run.mlflow_run_id, name, str(value))
 
     def download(self, artifact_uri: str, folder: Path) -> Path:
-        """Fetch one artifact into a folder."""
+        """Fetch one artifact into a folder.
+
+        Raises:
+            TrackingError: MLflow does not have it, or does not answer.
+        """
+        path = local_path(artifact_uri)
+        if path is not None and path.is_absolute():
+            # Without MLflow, which would read some characters of a path as parts of an address.
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                return Path(shutil.copy(path, folder))
+            except OSError as error:
+                raise TrackingError(f"MLflow at {self.address}: {path}: {error.strerror}") from error
         with self._connected():
             from mlflow.artifacts import download_artifacts
 
