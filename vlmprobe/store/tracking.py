@@ -85,8 +85,16 @@ class Tracker(MlflowConnection):
     def upload(self, mlflow_run_id: str, path: Path, folder: str | None = None) -> str:
         """Log one file; return its artifact URI."""
         with self._connected() as (client, _):
-            client.log_artifact(mlflow_run_id, str(path), folder)
-            root = _without_secrets(client.get_run(mlflow_run_id).info.artifact_uri, mlflow_run_id)
+            root = client.get_run(mlflow_run_id).info.artifact_uri
+            if self.is_local:
+                from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+                # The client remembers the folder of a run's id for as long as the process lives, and a copy of a home
+                # has the same ids.
+                get_artifact_repository(root).log_artifact(str(path), folder)
+            else:
+                client.log_artifact(mlflow_run_id, str(path), folder)
+            root = _without_secrets(root, mlflow_run_id)
             return "/".join(part for part in (root, folder, path.name) if part)
 
     def log_points(self, mlflow_run_id: str, points: Sequence[MetricPoint]) -> None:
