@@ -6,13 +6,13 @@ import contextlib
 import json
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.store.engine import file_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def read_left(home: Path, scale: str = "2m", *, dataset: str | None = None) -> L
     )
     places = read_rows(home, f"SELECT DISTINCT pair_id, shard, shard_row FROM predictions WHERE {run}")
     named = read_rows(home, f"SELECT shard, path FROM shards WHERE {run} AND n_pairs > 0")
-    paths = {number: _found(home, run_id, Path(path)) for number, path in named}
+    paths = {number: _found(home, run_id, home / path) for number, path in named}
     shards = {number: _bits_of(path) for number, path in paths.items()}
     layers = next(iter(shards.values())).keys()
     states: dict[str, dict[str, bytes]] = {

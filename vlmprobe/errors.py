@@ -12,6 +12,7 @@ __all__ = [
     "LeaseHeldError",
     "MissingPackageError",
     "ModelError",
+    "ReadOnlyError",
     "RefusedImageError",
     "StaleSchemaError",
     "TrackingError",
@@ -65,6 +66,16 @@ class DiskFullError(VlmprobeError):
         super().__init__(
             f"no space left to write {where}; free some space and rerun the same command; finished work is kept"
         )
+
+
+class ReadOnlyError(VlmprobeError):
+    """Something would have to be written where nothing can be."""
+
+    def __init__(
+        self, where: str, todo: str = "use a copy of the home that you can write, with --home"
+    ) -> None:
+        """Name what cannot be written, and what to do."""
+        super().__init__(f"{where} is read-only, so nothing was written; {todo}")
 
 
 class StaleSchemaError(DatabaseError):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
+from vlmprobe.paths import check_characters, check_home, expanded, is_sqlite, sqlite_address
 from vlmprobe.safe_names import safe_name
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Settings:
         root = _absolute(chosen, folder, "--home (or VLMPROBE_HOME)")
         if root.exists() and not root.is_dir():
             raise UsageError(f"{root} is a file; --home (or VLMPROBE_HOME) must be a folder")
+        check_home(root, "--home (or VLMPROBE_HOME)")
         # --home moves everything, so a database named in the dotenv file must not override it.
         named = env if home is not None else merged
         return cls(
@@ -161,13 +163,15 @@ def _database_url(value: str | None, home: Path, folder: Path) -> str:
     path = Path(value.removeprefix(_DUCKDB_SCHEME))
     if str(path) in {"", ".", ":memory:"}:
         raise UsageError("VLMPROBE_DATABASE_URL: a database in memory is lost at exit; use a file")
-    return f"{_DUCKDB_SCHEME}{_absolute(path, folder, 'VLMPROBE_DATABASE_URL')}"
+    whole = _absolute(path, folder, "VLMPROBE_DATABASE_URL")
+    check_characters(whole, "VLMPROBE_DATABASE_URL")
+    return f"{_DUCKDB_SCHEME}{whole}"
 
 
 def _tracking_uri(value: str | None, home: Path, folder: Path) -> str:
     if not value:
-        return f"{_SQLITE_SCHEME}{home / 'mlflow.db'}"
-    if value.startswith(_SQLITE_SCHEME):
+        return sqlite_address(home / "mlflow.db")
+    if is_sqlite(value):
         # The server runs in another folder than this process.
         return f"{_SQLITE_SCHEME}{folder / value.removeprefix(_SQLITE_SCHEME)}"
     return value
@@ -175,7 +179,7 @@ def _tracking_uri(value: str | None, home: Path, folder: Path) -> str:
 
 def _absolute(path: Path, folder: Path, named_by: str) -> Path:
     try:
-        whole = (folder / path.expanduser()).resolve()
+        whole = (folder / expanded(path, folder)).resolve()
         whole.exists()  # raises for an overlong name
     except (OSError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)

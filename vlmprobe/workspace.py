@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from vlmprobe.errors import ReadOnlyError
+from vlmprobe.paths import can_write
 from vlmprobe.settings import Settings
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ class Workspace:
         """The database, whatever its schema; the file may not exist."""
         from vlmprobe.store.engine import Database
 
-        return Database(self.settings.database_path, warn=self.console.warn)
+        return Database(self.settings.database_path, home=self.settings.home, warn=self.console.warn)
 
     @cached_property
     def database(self) -> Database:
@@ -105,12 +107,30 @@ class Workspace:
 
         ensure_schema(self.unchecked_database)
 
+    def require_writable(self) -> None:
+        """Check that this home can be written, before any work is done for it.
+
+        Raises:
+            ReadOnlyError: it cannot.
+        """
+        if not can_write(self.settings.home):
+            raise ReadOnlyError(str(self.settings.home))
+
+    def require_output(self, out: Path | None) -> None:
+        """Check that the folder for figures or a report can be written: the one of ``--out``, or the home.
+
+        Raises:
+            ReadOnlyError: it cannot.
+        """
+        if not can_write(out or self.settings.home):
+            raise ReadOnlyError(str(out or self.settings.home), "write to another folder with --out")
+
     @cached_property
     def tracker(self) -> Tracker:
         """MLflow; the first log call connects to it."""
         from vlmprobe.store.tracking import Tracker
 
-        return Tracker(self.settings)
+        return Tracker(self.settings, say=self.console.say)
 
     @property
     def storage(self) -> Storage:

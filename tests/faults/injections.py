@@ -288,7 +288,7 @@ def _damaged(trial: Trial, damage: Callable[[bytes, int], bytes]) -> None:
     if holder is not None:
         holder.kill()
         holder.wait()
-    known = {path for (path,) in read_rows(trial.home, "SELECT path FROM shards")}
+    known = {str(trial.home / path) for (path,) in read_rows(trial.home, "SELECT path FROM shards")}
     shards = trial.spooled()
     for path in trial.chance.sample(shards, min(len(shards), trial.chance.randint(1, 4))):
         data = path.read_bytes()
@@ -307,7 +307,9 @@ def _damaged(trial: Trial, damage: Callable[[bytes, int], bytes]) -> None:
 def _is_hurt(trial: Trial, path: Path) -> bool:
     import hashlib
 
-    ((sha256,),) = read_rows(trial.home, f"SELECT sha256 FROM shards WHERE path = '{path}'")
+    ((sha256,),) = read_rows(
+        trial.home, f"SELECT sha256 FROM shards WHERE path = '{path.relative_to(trial.home)}'"
+    )
     return hashlib.sha256(path.read_bytes()).hexdigest() != sha256
 
 

@@ -239,7 +239,8 @@ def test_runs_begun_on_another_content_of_the_same_file_are_found(study: Any) ->
         )
     now = study.run("now", dataset_id="changed")
     with study.database.transaction() as connection:
-        assert begun_on_another_content(connection, now) == [EarlierRun("old", "bench.tsv", 0)]
+        bench = str(study.database.path.parent / "bench.tsv")
+        assert begun_on_another_content(connection, now) == [EarlierRun("old", bench, 0)]
         connection.execute(text("UPDATE datasets SET path = 'elsewhere.tsv' WHERE dataset_id = 'data'"))
     with study.database.transaction() as connection:
         assert begun_on_another_content(connection, now) == []

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def undrawn() -> Callable[[], AbstractContextManager[None]]:
-    """Leave a report's figures undrawn, which is most of making one: for tests of its words and numbers."""
+    """Leave figures undrawn, which is most of making a report or plots: for tests of words, numbers and places."""
 
     @contextmanager
     def without_pixels() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("vlmprobe.study.drawing.draw_all", _write_nothing)
+            patch.setattr("vlmprobe.workflows.plot.draw_all", _write_nothing)
             yield
 
     return without_pixels

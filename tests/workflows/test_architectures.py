@@ -85,7 +85,7 @@ def test_an_architecture_goes_through_the_whole_command(
     ((layers, width, dtype, status),) = rows(home, "SELECT n_layers, dim, dtype, status FROM runs")
     assert (layers, width, dtype, status) == (n_layers, dim, "float32", "complete")
     ((answers,),) = rows(home, "SELECT count(*) FROM predictions WHERE text IS NOT NULL")
-    shards = [load_file(path) for (path,) in rows(home, "SELECT path FROM shards")]
+    shards = [load_file(home / path) for (path,) in rows(home, "SELECT path FROM shards")]
     assert (answers, sum(len(shard["layer.000"]) for shard in shards)) == (24, 12)
     assert {len(shard) for shard in shards} == {n_layers}
     assert {states.shape[1:] for shard in shards for states in shard.values()} == {(2, dim)}

@@ -6,7 +6,6 @@ import contextlib
 import json
 import sqlite3
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -15,6 +14,7 @@ from mlflow import MlflowClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 # Port 1 refuses at once; without retries the tests need not wait for what does not come.
 AWAY = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
@@ -82,7 +82,7 @@ def test_sync_delivers_what_waited(delivered: Home, rows: Any) -> None:
     stored = rows(delivered.path, "SELECT value FROM metrics WHERE value IS NOT NULL ORDER BY value")
     assert values == [value for (value,) in stored]
     for uri, n_bytes in rows(delivered.path, "SELECT artifact_uri, n_bytes FROM shards"):
-        assert Path(uri.removeprefix("file://")).stat().st_size == n_bytes
+        assert (delivered.path / uri).stat().st_size == n_bytes
     assert rows(delivered.path, "SELECT count(*) FROM metrics WHERE synced_at IS NULL") == [(0,)]
 
 

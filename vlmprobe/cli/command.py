@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "add_default", "command"]
 
+
+def _as_typed(text: str) -> Path:
+    """Return a path that keeps what ``./`` says: ``./~`` is a folder of this name, ``~`` one's own."""
+    return Path(text).absolute() if text.startswith("./") else Path(text)
+
+
 #: Options of every command; ``experiment`` only of those that log to MLflow.
 _COMMON: dict[str, Any] = {
     "experiment": Annotated[
@@ -25,7 +31,10 @@ _COMMON: dict[str, Any] = {
     "home": Annotated[
         Path | None,
         typer.Option(
-            "--home", help="Folder of the database, MLflow store, spool and reports.", metavar="DIR"
+            "--home",
+            help="Folder of the database, MLflow store, spool and reports.",
+            metavar="DIR",
+            parser=_as_typed,
         ),
     ],
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vlmprobe.console import plain_text
-from vlmprobe.errors import DiskFullError, VlmprobeError, first_line
+from vlmprobe.errors import DiskFullError, ReadOnlyError, VlmprobeError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +55,9 @@ def session(
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             _fail(str(DiskFullError(error.filename or "a file")), 1, debug=debug)
+        if error.errno == errno.EROFS:
+            todo = "write to another folder: with --out, if the command has it, or with --home"
+            _fail(str(ReadOnlyError(str(error.filename or "a folder"), todo)), 1, debug=debug)
         where = f" ({error.filename})" if error.filename else ""
         _fail(f"{error.strerror or error}{where}", 1, debug=debug)
     except Exception as error:  # noqa: BLE001 - a user sees one line; --debug the rest

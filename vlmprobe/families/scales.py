@@ -222,6 +222,8 @@ def _lacks_processor(checkpoint: str) -> bool:
 
 def _resolve(checkpoint: str) -> str:
     if not checkpoint.startswith(_BUNDLED_PREFIX):
+        if checkpoint.startswith("~") and Path(checkpoint).is_dir():
+            return str(Path(checkpoint).absolute())  # a folder of this name, and not a user's own
         try:
             return str(Path(checkpoint).expanduser()) if checkpoint.startswith("~") else checkpoint
         except RuntimeError:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from sqlalchemy import update
 
-from vlmprobe.errors import DamagedCopyError, TrackingError, UnreadableError, VlmprobeError
+from vlmprobe.errors import DamagedCopyError, ReadOnlyError, TrackingError, UnreadableError, VlmprobeError
+from vlmprobe.paths import can_write
 from vlmprobe.safe_names import safe_name
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.layer_file import unreadable
+from vlmprobe.store.places import local_path, places_of
 from vlmprobe.store.rows import fetch_as
 from vlmprobe.store.schema import Shard
 
@@ -27,10 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ShardPlace",
+    "artifact_here",
     "forget_artifacts",
+    "is_copy",
     "is_in_mlflow",
     "local_shard",
     "mark_synced",
+    "set_place",
     "shard_places",
 ]
 
@@ -43,9 +48,9 @@ class ShardPlace:
     number: int
     kind: str
     path: Path
-    """Path in the spool; the file may no longer exist."""
+    """Path in the spool, whole; the file may no longer exist."""
     artifact_uri: str | None
-    """URI in MLflow; None if it is not there."""
+    """Address in MLflow, whole; None if it is not there."""
     sha256: str
     n_bytes: int
     layers: tuple[int, ...]
@@ -56,13 +61,22 @@ class ShardPlace:
 
 def shard_places(connection: Connection, run_id: str, *, unsynced_only: bool = False) -> list[ShardPlace]:
     """Return the shards of a run, in order."""
-    return fetch_as(
+    found = fetch_as(
         ShardPlace,
         connection,
         "SELECT *, shard AS number FROM shards WHERE run_id = $id AND (NOT $unsynced OR synced_at IS NULL) "
         "ORDER BY shard",
         {"id": run_id, "unsynced": unsynced_only},
     )
+    places = places_of(connection)
+    return [
+        replace(
+            place,
+            path=places.whole(str(place.path)),
+            artifact_uri=places.whole_address(place.artifact_uri),
+        )
+        for place in found
+    ]
 
 
 def mark_synced(connection: Connection, run_id: str, shard: int, artifact_uri: str) -> None:
@@ -70,7 +84,7 @@ def mark_synced(connection: Connection, run_id: str, shard: int, artifact_uri: s
     connection.execute(
         update(Shard)
         .where(Shard.run_id == run_id, Shard.shard == shard)
-        .values(artifact_uri=artifact_uri, synced_at=utc_now())
+        .values(artifact_uri=places_of(connection).stored_address(artifact_uri), synced_at=utc_now())
     )
 
 
@@ -101,9 +115,9 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
     path = place.path
     try:
         is_here = path.exists()
-        if not is_here and (moved := cache.parent / "spool" / run_id / path.name).exists():
-            # The home was moved or copied: its spool came along, but the rows still hold the old path.
-            path, is_here = moved, True
+        if (own := cache.parent / "spool" / run_id / path.name) != path and own.exists():
+            # The row names a place outside of this home, which was moved or copied, but its spool came along.
+            path, is_here = own, True
     except OSError as error:
         raise unreadable(path, error) from error
     if is_here:
@@ -122,16 +136,69 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
                 f"shard {place.number} of run {place.run_id} is lost: {path} does not exist "
                 "and was never uploaded to MLflow; extract the run again with --new"
             )
+        if not can_write(cached.parent):
+            return _artifact_in_place(place, cached)
         cached.parent.mkdir(parents=True, exist_ok=True)
         # Into another folder first: a crash or a second process must not find half a file.
         with TemporaryDirectory(dir=cached.parent) as folder:
             fetched = tracker.download(place.artifact_uri, Path(folder))
-            if _sha256(fetched) != place.sha256:
-                raise DamagedCopyError(
-                    f"shard {place.number} of run {place.run_id} was damaged in the download; try again"
-                )
+            _check_download(place, fetched)
             fetched.replace(cached)
     return cached
+
+
+def is_copy(place: ShardPlace, path: Path) -> bool:
+    """Return whether a file is a shard as it was written; False if it is not there or cannot be read."""
+    try:
+        return path.is_file() and _sha256(path) == place.sha256
+    except (OSError, UnreadableError):
+        return False
+
+
+def artifact_here(place: ShardPlace, artifacts: Path) -> Path | None:
+    """Return this home's copy of a shard's artifact whose address leads to another home; None if there is none.
+
+    Args:
+        place: the shard's row.
+        artifacts: where the local MLflow store of this home keeps its artifacts.
+    """
+    path = local_path(place.artifact_uri or "")
+    if path is None or path.is_relative_to(artifacts) or artifacts.name not in path.parts:
+        return None
+    tail = path.parts[path.parts.index(artifacts.name) + 1 :]
+    here = artifacts.joinpath(*tail)
+    return here if ".." not in tail and is_copy(place, here) else None
+
+
+def set_place(connection: Connection, place: ShardPlace) -> None:
+    """Store where a shard is."""
+    places = places_of(connection)
+    address = place.artifact_uri
+    connection.execute(
+        update(Shard)
+        .where(Shard.run_id == place.run_id, Shard.shard == place.number)
+        .values(
+            path=places.stored(place.path),
+            artifact_uri=None if address is None else places.stored_address(address),
+        )
+    )
+
+
+def _artifact_in_place(place: ShardPlace, cached: Path) -> Path:
+    """Return MLflow's own file of a shard, for a home where no copy can be kept."""
+    path = local_path(place.artifact_uri or "")
+    if path is None or not path.exists():
+        todo = f"shard {place.number} of run {place.run_id} would be fetched into it; use a copy of the home"
+        raise ReadOnlyError(str(cached.parent), todo)
+    _check_download(place, path)
+    return path
+
+
+def _check_download(place: ShardPlace, path: Path) -> None:
+    if _sha256(path) != place.sha256:
+        raise DamagedCopyError(
+            f"shard {place.number} of run {place.run_id} was damaged in the download; try again"
+        )
 
 
 def is_in_mlflow(place: ShardPlace, tracker: Tracker, scratch: Path) -> bool:

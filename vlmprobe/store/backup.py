@@ -7,6 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import DiskFullError, UsageError
+from vlmprobe.paths import expanded
 from vlmprobe.store.rows import fetch, fetch_column
 
 if TYPE_CHECKING:
@@ -26,7 +27,12 @@ def copy_database(database: Database, target: Path) -> Path:
         UsageError: the target is there already, or its folder is not.
         DiskFullError: there is no room for it.
     """
-    target = target.expanduser().absolute()
+    try:
+        target = expanded(target).absolute()
+    except RuntimeError:
+        raise UsageError(
+            f"{target}: this machine has no such user; write ./ before the name of a file"
+        ) from None
     if not target.parent.is_dir():
         raise UsageError(f"no folder {target.parent}; create it first")
     _refuse_existing(target)
@@ -57,13 +63,29 @@ def _refuse_existing(target: Path) -> None:
 
 def _copy(database: Database, partial: Path) -> None:
     """Copy through DuckDB, not the file system: closing a second handle would release DuckDB's lock."""
-    path = str(partial).replace("'", "''")
+    if not database.is_writable:
+        _copy_read_only(database, partial)
+        return
     with database.transaction(other_files=True) as connection:
         (source,) = fetch_column(connection, "SELECT current_database()")
-        fetch(connection, f"ATTACH '{path}' AS backup_copy")
+        fetch(connection, f"ATTACH {_quoted(partial)} AS backup_copy")
         fetch(connection, f'COPY FROM DATABASE "{source}" TO backup_copy')
     with partial.open("rb") as stream:
         os.fsync(stream.fileno())
+
+
+def _copy_read_only(database: Database, partial: Path) -> None:
+    """Copy a database that cannot be written; beside one that is opened to read alone, nothing can be created."""
+    import duckdb
+
+    with database.exclusively(), duckdb.connect() as connection:
+        connection.execute(f"ATTACH {_quoted(database.path)} AS original (READ_ONLY)")
+        connection.execute(f"ATTACH {_quoted(partial)} AS backup_copy")
+        connection.execute("COPY FROM DATABASE original TO backup_copy")
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _remove(partial: Path) -> None:

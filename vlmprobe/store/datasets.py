@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
@@ -14,6 +14,7 @@ from vlmprobe.errors import UsageError
 from vlmprobe.pairs import Side
 from vlmprobe.store.axes import store_axes
 from vlmprobe.store.identity import utc_now
+from vlmprobe.store.places import places_of
 from vlmprobe.store.rows import chunked, fetch_as, fetch_column, insert_rows
 from vlmprobe.store.schema import DatasetRow, QuadRow, RowProblemRow, SwapPairRow
 
@@ -90,7 +91,7 @@ def count_dataset(connection: Connection, dataset_id: str, template: str) -> Dat
         """,
         {"id": dataset_id, "template": template},
     )
-    return counts
+    return replace(counts, path=str(places_of(connection).whole(counts.path)))
 
 
 def _insert_dataset(connection: Connection, dataset: Dataset) -> None:
@@ -98,8 +99,7 @@ def _insert_dataset(connection: Connection, dataset: Dataset) -> None:
         insert(DatasetRow).values(
             dataset_id=dataset.dataset_id,
             name=dataset.name,
-            # Whole, since the next command may run in another folder.
-            path=os.fsencode(dataset.path.absolute()).decode(errors="backslashreplace"),
+            path=os.fsencode(places_of(connection).stored(dataset.path)).decode(errors="backslashreplace"),
             form=dataset.form,
             options=dict(dataset.options),
             n_rows=dataset.n_rows,

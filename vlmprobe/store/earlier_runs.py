@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from vlmprobe.store.places import places_of
 from vlmprobe.store.rows import fetch_as
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class EarlierRun:
 
 def begun_on_another_content(connection: Connection, run: Run) -> list[EarlierRun]:
     """Return incomplete runs of the same scale on the same file and options, but with other content."""
-    return fetch_as(
+    found = fetch_as(
         EarlierRun,
         connection,
         """
@@ -45,6 +46,8 @@ def begun_on_another_content(connection: Connection, run: Run) -> list[EarlierRu
         """,
         {"dataset_id": run.dataset_id, "template": run.template, "family": run.family, "scale": run.scale},
     )
+    places = places_of(connection)
+    return [replace(row, path=str(places.whole(row.path))) for row in found]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ process, such as a DuckDB shell, ignores that lock; vlmprobe names its PID once 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -14,8 +15,10 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import DatabaseError, DiskFullError, first_line
+from vlmprobe.errors import DatabaseError, DiskFullError, ReadOnlyError, first_line
+from vlmprobe.paths import can_write
 from vlmprobe.settings import without_password
+from vlmprobe.store.places import PLACES_OPTION, Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,49 +32,74 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _HOLDER = re.compile(r"\(PID (\d+)\)")
 #: The system's messages for ENOSPC, EDQUOT and EFBIG, which DuckDB repeats.
 _NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large")
+_CANNOT_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @contextmanager
-def file_lock(path: Path, *, wait: bool = True) -> Iterator[int]:
+def file_lock(path: Path, *, wait: bool = True) -> Iterator[int | None]:
     """Hold an exclusive lock on ``path`` and yield its descriptor; the lock dies with the process.
 
     It uses flock, which is local to this host. The kernel wakes the next process in the queue without delay.
+    In a folder that cannot be written, it yields None; a lock that is there is held nevertheless, since others may
+    be able to write.
 
     Raises:
         BlockingIOError: another process holds it, and ``wait`` is off.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor, writable = _open_lock(path)
+    if descriptor is None:
+        yield None
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield descriptor
+        yield descriptor if writable else None
     finally:
         os.close(descriptor)
+
+
+def _open_lock(path: Path) -> tuple[int | None, bool]:
+    """Open a lock file, to read alone where it cannot be written; return whether it can."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644), True
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+    try:
+        return os.open(path, os.O_RDONLY), False
+    except OSError:
+        return None, False
 
 
 class Database:
     """One DuckDB file, opened afresh for each transaction and never held during inference."""
 
-    def __init__(self, path: Path, *, warn: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, path: Path, *, home: Path | None = None, warn: Callable[[str], None] | None = None
+    ) -> None:
         """Store the path; nothing is opened yet.
 
         Args:
             path: the file; its folder need not exist yet.
+            home: the home that its paths are relative to; the file's folder when None.
             warn: receives one line when a foreign process makes us wait.
         """
         self.path = path
+        home = path.parent if home is None else home
+        self.places = Places(home, holds_database=path.is_relative_to(home))
         self._warn = warn
         self._warned: set[str] = set()
         # flock does not exclude threads that share a descriptor, and two opens in one process share an instance.
         self._threads = threading.RLock()
         self._busy = False
-        self._engines: dict[bool, Engine] = {}
+        self._engines: dict[tuple[bool, bool], Engine] = {}
 
     def _engine(self, *, other_files: bool) -> Engine:
-        if (made := self._engines.get(other_files)) is not None:
+        kind = (other_files, self.is_writable)
+        if (made := self._engines.get(kind)) is not None:
             return made
         # Imported here: it takes 0.2 s, and commands that query in a child process do not need it.
-        from sqlalchemy import create_engine
+        from sqlalchemy import URL, create_engine
         from sqlalchemy.pool import NullPool
 
         config = {
@@ -80,11 +108,16 @@ class Database:
             # A view in someone else's database can read and write files as soon as it is queried.
             "enable_external_access": str(other_files).lower(),
         }
-        address = f"duckdb:///{self.path}"
-        self._engines[other_files] = create_engine(
-            address, poolclass=NullPool, connect_args={"config": config}
+        # Not a text: no character of the path may mean anything in an address.
+        address = URL.create("duckdb", database=str(self.path))
+        arguments = {"config": config, "read_only": not self.is_writable}
+        self._engines[kind] = create_engine(
+            address,
+            poolclass=NullPool,
+            connect_args=arguments,
+            execution_options={PLACES_OPTION: self.places},
         )
-        return self._engines[other_files]
+        return self._engines[kind]
 
     @property
     def lock_path(self) -> Path:
@@ -94,6 +127,11 @@ class Database:
     def exists(self) -> bool:
         """Whether the file is there."""
         return self.path.exists()
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the file can be written, or created; DuckDB keeps a second file beside it meanwhile."""
+        return can_write(self.path) and can_write(self.path.parent)
 
     def require(self) -> None:
         """Check that the file is there, for commands that only read.
@@ -118,6 +156,7 @@ class Database:
         Raises:
             DatabaseError: the file is not a DuckDB database or cannot be opened.
             DiskFullError: the disk is full; nothing was written.
+            ReadOnlyError: the file or its folder is read-only, and a statement writes.
         """
         try:
             with self._open(other_files=other_files) as connection, connection.begin():
@@ -127,6 +166,8 @@ class Database:
             of_database = type(error).__module__.split(".")[0] in {"sqlalchemy", "duckdb", "_duckdb"}
             if of_database and any(words in str(error) for words in _NO_ROOM):
                 raise DiskFullError(str(self.path)) from error
+            if of_database and not self.is_writable and "read-only mode" in str(error):
+                raise ReadOnlyError(str(self.path)) from error
             raise
 
     @contextmanager

@@ -11,6 +11,7 @@ from vlmprobe.errors import UsageError
 from vlmprobe.pairs import SPACE
 from vlmprobe.store.axes import store_axes
 from vlmprobe.store.identity import utc_now
+from vlmprobe.store.places import places_of
 from vlmprobe.store.predictions import commit_shard
 from vlmprobe.store.rows import fetch, fill_nulls, insert_rows
 from vlmprobe.store.schema import DatasetRow, QuadRow, SwapPairRow
@@ -70,7 +71,7 @@ def register_imported_dataset(
             insert(DatasetRow).values(
                 dataset_id=dataset_id,
                 name=f"imported-{dataset_id[:8]}",
-                path=str(folder),
+                path=places_of(connection).stored(folder),
                 form="imported",
                 options={},
                 n_rows=sum(pair.origin == "row" for pair in pairs),

@@ -47,8 +47,9 @@ def hold_lease(database: Path, key: str) -> Iterator[None]:
             descriptor = stack.enter_context(file_lock(path, wait=False))
         except BlockingIOError:
             raise LeaseHeldError(_held_by(path.read_text(encoding="utf-8", errors="replace"))) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, describe_self().encode(), 0)
+        if descriptor is not None:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, describe_self().encode(), 0)
         yield
 
 

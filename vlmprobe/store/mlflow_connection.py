@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import contextmanager, nullcontext, suppress
-from pathlib import Path
+from dataclasses import replace
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import TrackingError, first_line, in_one_line
+from vlmprobe.paths import can_write, is_sqlite, sqlite_address, sqlite_path
 from vlmprobe.settings import without_password
 from vlmprobe.store.engine import file_lock
+from vlmprobe.store.mlflow_addresses import former_artifacts, mend_addresses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from mlflow import MlflowClient
 
@@ -21,11 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["MlflowConnection", "mlflow_environment"]
 
-_LOCAL_SCHEME = "sqlite:///"
 #: A message is shown whole; beyond this it is the body of some web page.
 _LONGEST = 2000
 #: Refusals by HTTP status that pass by themselves: too slow, too early, too many requests.
 _PASSING = frozenset({408, 425, 429})
+#: Whose errors are told in a line.
+_MODULES = {"mlflow", "requests", "sqlalchemy", "sqlite3", "alembic", "urllib3"}
 
 
 def mlflow_environment(settings: Settings) -> dict[str, str]:
@@ -44,20 +49,26 @@ def mlflow_environment(settings: Settings) -> dict[str, str]:
 class MlflowConnection:
     """One MLflow store and one experiment in it, contacted when it is first needed."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Store the settings; MLflow is not contacted until something is logged."""
+    def __init__(self, settings: Settings, *, say: Callable[[str], None] | None = None) -> None:
+        """Store the settings; MLflow is not contacted until something is logged.
+
+        Args:
+            settings: which store, and which experiment.
+            say: receives one line when the addresses of a store in the home were mended.
+        """
         # Here, and not where MLflow is loaded, which may be another thread: setting a variable while a
         # library reads the environment can crash the process.
         os.environ.update(mlflow_environment(settings))
         self._settings = settings
         self._uri = settings.tracking_uri
+        self._say = say
         self._client: MlflowClient | None = None
         self._experiment_id: str | None = None
 
     @property
     def is_local(self) -> bool:
         """Whether the store is a file of ours, written without a server."""
-        return self._uri.startswith(_LOCAL_SCHEME)
+        return is_sqlite(self._uri)
 
     @property
     def is_there(self) -> bool:
@@ -71,13 +82,13 @@ class MlflowConnection:
             TrackingError: it does not answer, or refuses.
         """
         lock = file_lock(self._lock_path) if self.is_local else nullcontext()
-        with lock, _one_line_errors(self._uri):
+        with lock, _one_line_errors(self.address):
             self._make_client().search_experiments(max_results=1)
 
     @property
     def address(self) -> str:
         """The store's address for display, without a password."""
-        return without_password(self._uri)
+        return f"sqlite:///{self._store_path}" if self.is_local else without_password(self._uri)
 
     @property
     def _lock_path(self) -> Path:
@@ -86,7 +97,61 @@ class MlflowConnection:
 
     @property
     def _store_path(self) -> Path:
-        return Path(self._uri.removeprefix(_LOCAL_SCHEME))
+        return sqlite_path(self._uri)
+
+    @property
+    def is_in_home(self) -> bool:
+        """Whether the store is a file in the home, so that its addresses are the home's own."""
+        return self.is_local and self._store_path.resolve().is_relative_to(self._settings.home)
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the store is a file that cannot be written, or created."""
+        return self.is_local and not (can_write(self._store_path) and can_write(self._store_path.parent))
+
+    def former_artifacts(self) -> list[Path]:
+        """Return the folders outside of the home in which a store in the home would look for its artifacts.
+
+        Raises:
+            TrackingError: the store cannot be read.
+        """
+        if not (self.is_in_home and self.is_there):
+            return []
+        with _one_line_errors(self.address):
+            return former_artifacts(self._store_path, self._settings.artifacts)
+
+    def mend(self) -> None:
+        """Let the addresses of a store in the home lead into it.
+
+        Raises:
+            TrackingError: the store cannot be read or written.
+        """
+        with file_lock(self._lock_path), _one_line_errors(self.address):
+            mend_addresses(self._store_path, self._settings.artifacts)
+
+    def copied_to(self, folder: Path) -> Settings:
+        """Copy a store that cannot be written, if it is there; return settings that name the copy.
+
+        Raises:
+            TrackingError: it cannot be read.
+        """
+        copy = folder / self._store_path.name
+        with _one_line_errors(self.address):
+            if self.is_there:
+                shutil.copyfile(self._store_path, copy)
+                if self.is_in_home:
+                    mend_addresses(copy, self._settings.artifacts)
+        return replace(self._settings, tracking_uri=sqlite_address(copy))
+
+    def _mend_and_say(self) -> None:
+        if not self.is_in_home:
+            return
+        former = mend_addresses(self._store_path, self._settings.artifacts)
+        if former and self._say is not None:
+            places = ", ".join(str(folder.parent) for folder in former)
+            self._say(
+                f"MLflow's artifact addresses led to {places}, where this home was; they lead into this home now"
+            )
 
     @contextmanager
     def _connected(self) -> Iterator[tuple[MlflowClient, str]]:
@@ -96,9 +161,11 @@ class MlflowConnection:
         broken for good.
         """
         lock = file_lock(self._lock_path) if self.is_local else nullcontext()
-        with lock, _one_line_errors(self._uri):
+        with lock, _one_line_errors(self.address):
             if self._client is None:
-                self._client = self._make_client()
+                client = self._make_client()
+                self._mend_and_say()
+                self._client = client
             if self._experiment_id is None:
                 self._experiment_id = self._find_experiment(self._client)
             yield self._client, self._experiment_id
@@ -129,6 +196,8 @@ class MlflowConnection:
 
         self._hush()
         if self.is_local:
+            if self.is_read_only:
+                raise OSError(f"{self._store_path} is read-only")
             self._create_store(self._store_path)
         return MlflowClient(self._uri)
 
@@ -142,7 +211,7 @@ class MlflowConnection:
         if path.exists():
             return
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        client = MlflowClient(f"sqlite:///{partial}")
+        client = MlflowClient(sqlite_address(partial))
         client.search_experiments(max_results=1)
         client._tracking_client.store.engine.dispose()
         partial.replace(path)
@@ -187,7 +256,7 @@ def _one_line_errors(uri: str) -> Iterator[None]:
         raise TrackingError(_line(uri, error)) from error
     except Exception as error:
         # MLflow, requests and SQLAlchemy have no common base class; comparing names avoids importing them.
-        if type(error).__module__.split(".")[0] in {"mlflow", "requests", "sqlalchemy", "alembic", "urllib3"}:
+        if type(error).__module__.split(".")[0] in _MODULES:
             raise TrackingError(_line(uri, error), lasts=_lasts(error)) from error
         raise
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.errors import TrackingError
 from vlmprobe.settings import without_password
 from vlmprobe.store.mlflow_connection import MlflowConnection
+from vlmprobe.store.places import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -82,8 +85,16 @@ class Tracker(MlflowConnection):
     def upload(self, mlflow_run_id: str, path: Path, folder: str | None = None) -> str:
         """Log one file; return its artifact URI."""
         with self._connected() as (client, _):
-            client.log_artifact(mlflow_run_id, str(path), folder)
-            root = _without_secrets(client.get_run(mlflow_run_id).info.artifact_uri, mlflow_run_id)
+            root = client.get_run(mlflow_run_id).info.artifact_uri
+            if self.is_local:
+                from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+                # The client remembers the folder of a run's id for as long as the process lives, and a copy of a home
+                # has the same ids.
+                get_artifact_repository(root).log_artifact(str(path), folder)
+            else:
+                client.log_artifact(mlflow_run_id, str(path), folder)
+            root = _without_secrets(root, mlflow_run_id)
             return "/".join(part for part in (root, folder, path.name) if part)
 
     def log_points(self, mlflow_run_id: str, points: Sequence[MetricPoint]) -> None:
@@ -129,7 +140,19 @@ class Tracker(MlflowConnection):
                         client.set_tag(run.mlflow_run_id, name, str(value))
 
     def download(self, artifact_uri: str, folder: Path) -> Path:
-        """Fetch one artifact into a folder."""
+        """Fetch one artifact into a folder.
+
+        Raises:
+            TrackingError: MLflow does not have it, or does not answer.
+        """
+        path = local_path(artifact_uri)
+        if path is not None and path.is_absolute():
+            # Without MLflow, which would read some characters of a path as parts of an address.
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                return Path(shutil.copy(path, folder))
+            except OSError as error:
+                raise TrackingError(f"MLflow at {self.address}: {path}: {error.strerror}") from error
         with self._connected():
             from mlflow.artifacts import download_artifacts
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 
 from vlmprobe.errors import ConflictError
+from vlmprobe.store.places import places_of
 from vlmprobe.store.rows import fill_nulls, insert_rows
 from vlmprobe.store.schema import (
     AxisRow,
@@ -41,6 +43,7 @@ _OF_TEMPLATE: _Tables = (SwapPairRow, QuadRow)
 #: What a run computed or wrote; equal rows mean an equal run.
 _RESULTS: _Tables = (Prediction, Failure, Certificate)
 _METRICS: _Tables = (MetricRow, ResultJson)
+_OF_RUN: _Tables = (*_RESULTS, *_METRICS, Shard)
 #: Columns that say where MLflow has something, which another home's MLflow has not.
 _IN_MLFLOW: dict[str, None] = {"synced_at": None, "artifact_uri": None, "mlflow_run_id": None}
 
@@ -65,13 +68,14 @@ def read_run(connection: Connection, run_id: str) -> RunRows:
     (run,) = _read(connection, RunRow, run_id=run_id)
     dataset_id, template = run["dataset_id"], run["template"]
     (dataset,) = _read(connection, DatasetRow, dataset_id=dataset_id)
+    dataset["path"] = str(places_of(connection).whole(dataset["path"]))
     of_dataset: dict[type[Base], _Rows] = {}
     for table in _OF_DATASET:
         of_dataset[table] = _read(connection, table, dataset_id=dataset_id)
     for table in _OF_TEMPLATE:
         of_dataset[table] = _read(connection, table, dataset_id=dataset_id, template=template)
     of_run: dict[type[Base], _Rows] = {}
-    for table in (*_RESULTS, *_METRICS, Shard):
+    for table in _OF_RUN:
         of_run[table] = _read(connection, table, run_id=run_id)
     return RunRows(run, dataset, of_dataset, of_run)
 
@@ -96,24 +100,25 @@ def has_run(connection: Connection, rows: RunRows) -> bool:
     return True
 
 
-def write_run(connection: Connection, rows: RunRows, paths: Mapping[int, str]) -> str:
+def write_run(connection: Connection, rows: RunRows, paths: Mapping[int, Path]) -> str:
     """Write a run and what it needs of its dataset; return its key, which is new if another run has its own.
 
     Args:
         connection: in a transaction, which an error must undo.
         rows: of another database; :func:`has_run` says that this one lacks it.
-        paths: shard number -> what to store as its path.
+        paths: shard number -> its file in this home.
 
     Raises:
         ConflictError: the dataset has other boxes here.
     """
+    places = places_of(connection)
     _write_dataset(connection, rows)
     key = _free_key(connection, str(rows.run["run_key"]))
     insert_rows(connection, RunRow, [{**rows.run, **_IN_MLFLOW, "run_key": key, "lease": None}])
     for table, held in rows.of_run.items():
         kept = [{**row, **_IN_MLFLOW} for row in held]
         if table is Shard:
-            kept = [{**row, "path": paths[row["shard"]]} for row in kept]
+            kept = [{**row, "path": places.stored(paths[row["shard"]])} for row in kept]
         insert_rows(connection, table, kept)
     return key
 
@@ -144,7 +149,8 @@ def _write_dataset(connection: Connection, rows: RunRows) -> None:
         raise ConflictError(
             f"dataset {rows.dataset['name']} ({dataset_id[:12]}) has other object boxes here; keep the two homes apart"
         )
-    insert_rows(connection, DatasetRow, [rows.dataset])
+    path = places_of(connection).stored(Path(rows.dataset["path"]))
+    insert_rows(connection, DatasetRow, [{**rows.dataset, "path": path}])
     if boxes and not known:
         connection.execute(update(DatasetRow).where(DatasetRow.dataset_id == dataset_id).values(boxes=boxes))
     for table, held in rows.of_dataset.items():

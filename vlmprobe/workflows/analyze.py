@@ -69,7 +69,9 @@ def analyze(
 
     Raises:
         UsageError: no complete run matches; the message lists what there is.
+        ReadOnlyError: the home cannot be written.
     """
+    workspace.require_writable()
     runs = (selection or Selection()).complete_runs(workspace, templates)
     return [_of_run(workspace, run, force=force) for run in runs]
 

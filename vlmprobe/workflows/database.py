@@ -21,7 +21,12 @@ __all__ = ["CheckResult", "back_up", "check_database", "database_revision", "run
 
 
 def upgrade_database(workspace: Workspace) -> tuple[str | None, str]:
-    """Create or upgrade the database; return the revision before and after."""
+    """Create or upgrade the database; return the revision before and after.
+
+    Raises:
+        ReadOnlyError: the home cannot be written.
+    """
+    workspace.require_writable()
     return upgrade(workspace.unchecked_database)
 
 

@@ -41,10 +41,12 @@ def demo(workspace: Workspace, *, scales: Sequence[str] = (), out: Path | None =
 
     Raises:
         UsageError: no bundled checkpoint has that scale.
+        ReadOnlyError: the home cannot be written.
     """
     for scale in scales:
         if scale not in DEMO_SCALES:
             raise unknown_name("demo scale", scale, list(DEMO_SCALES))
+    workspace.require_writable()
     folder = out or workspace.settings.home / "demo"
     with workspace.console.track("drawing the benchmark", 6 * PAIRS_PER_CATEGORY) as advance:
         files = build_benchmark(

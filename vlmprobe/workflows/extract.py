@@ -54,7 +54,9 @@ def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult
         InputError: the dataset or the checkpoint is.
         LeaseHeldError: another process is working on this run.
         VlmprobeError: not one pair could be answered.
+        ReadOnlyError: the home cannot be written.
     """
+    workspace.require_writable()
     batch_size = request.options.batch_size
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"--batch-size must be 1 or more, not {batch_size}")

@@ -58,6 +58,7 @@ def import_home(
 
     Raises:
         UsageError: the folder is this home, or uses its database.
+        ReadOnlyError: this home cannot be written.
         DatabaseError: the folder holds no database, or one of another version.
     """
     other = _open(workspace, folder)
@@ -67,6 +68,7 @@ def import_home(
             for run in list_runs(connection)
             if family in (None, run.family) and (not scales or run.scale in scales)
         ]
+    workspace.require_writable()
     workspace.create_database()
     joined = []
     with workspace.console.track("importing runs", len(runs)) as advance:
@@ -129,7 +131,7 @@ def _join_idle(workspace: Workspace, other: Workspace, listed: ListedRun) -> Joi
 
 def _write(workspace: Workspace, rows: RunRows, copied: list[tuple[int, Path]]) -> tuple[str, str]:
     with workspace.database.transaction() as connection:
-        key = write_run(connection, rows, {number: str(path) for number, path in copied})
+        key = write_run(connection, rows, dict(copied))
     return key, f"this home has a run with the same settings; this one is number {key.partition('#')[2]}"
 
 

@@ -60,7 +60,9 @@ def import_results(
     Raises:
         InputError: a file is missing, damaged, at odds with another, or needs a pickle.
         UsageError: another scale of the study, imported before, says something else of a pair.
+        ReadOnlyError: the home cannot be written.
     """
+    workspace.require_writable()
     imported = read_results(folder, family=family, scales=list(scales) or None)
     workspace.create_database()
     return [_import_run(workspace, run) for run in imported]

@@ -54,7 +54,9 @@ def merge(
 
     Raises:
         UsageError: no run matches, several datasets do, or a scale has no metrics yet.
+        ReadOnlyError: the folder for the report cannot be written.
     """
+    workspace.require_output(out)
     settings, database = workspace.settings, workspace.database
     chosen = (selection or Selection()).newest(workspace, template)
     runs = chosen.runs
@@ -142,6 +144,9 @@ def _write(folder: Path, report: Report) -> list[Path]:
 
 def _log(workspace: Workspace, runs: Sequence[Run], paths: Sequence[Path]) -> None:
     """Log the report to each of its runs in MLflow."""
+    if workspace.tracker.is_read_only:
+        workspace.console.say("the report is not in MLflow, whose store is read-only")
+        return
     try:
         for run in runs:
             if run.mlflow_run_id is None:

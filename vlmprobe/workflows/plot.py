@@ -39,6 +39,7 @@ def plot(
     Raises:
         UsageError: no run matches, several datasets do, a scale has no metrics or a run no such layer, or an
             option is wrong.
+        ReadOnlyError: the folder for the figures cannot be written.
     """
     options = options or PlotOptions()
     if options.file_format not in FORMATS:
@@ -46,6 +47,7 @@ def plot(
     for variant in options.variants:
         if variant not in VARIANTS:
             raise unknown_name("variant", variant, list(VARIANTS))
+    workspace.require_output(out)
     runs = (selection or Selection()).newest(workspace, template).runs
     folder = out or plots_folder(workspace.settings, template)
     return draw_plots(workspace, runs, folder, layers=layers, options=options)

@@ -38,7 +38,9 @@ def run_study(
         UsageError: family or scale is unknown, or the family has no scale with a checkpoint.
         InputError: the Python that the family is to run in is not there.
         KeyboardInterrupt: it was stopped; what is done is kept.
+        ReadOnlyError: the home cannot be written.
     """
+    workspace.require_writable()
     catalog = load_catalog()
     wanted = list(requests) or [
         ExtractRequest(family, scale, options) for scale in catalog.scale_names(family)

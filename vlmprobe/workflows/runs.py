@@ -49,7 +49,9 @@ def remove(workspace: Workspace, run_id: str) -> Run:
     Raises:
         UsageError: there is no such run.
         LeaseHeldError: a process is extracting it.
+        ReadOnlyError: the home cannot be written.
     """
+    workspace.require_writable()
     database = workspace.database
     with database.transaction() as connection:
         run = get_run(connection, run_id)
@@ -75,8 +77,10 @@ def rename(workspace: Workspace, scale: str, new: str, *, family: str | None = N
         UsageError: no run is of that scale, several families have it, the new name is none, or the new scale has one of
             these runs already.
         LeaseHeldError: a process is extracting one of them.
+        ReadOnlyError: the home cannot be written.
     """
     safe_name(new, "scale")
+    workspace.require_writable()
     database = workspace.database
     with database.transaction() as connection:
         of_scale = [run for run in list_runs(connection) if run.scale == scale]

@@ -27,7 +27,9 @@ def sync(workspace: Workspace, *, prune: bool = False) -> list[tuple[Run, Delive
 
     Raises:
         DatabaseError: there is no database, or it is not current.
+        ReadOnlyError: the home cannot be written.
     """
+    workspace.require_writable()
     database, console = workspace.database, workspace.console
     with database.transaction() as connection:
         runs = complete_runs(connection)

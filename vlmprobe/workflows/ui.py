@@ -11,21 +11,23 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import MissingPackageError, UsageError, VlmprobeError
+from vlmprobe.errors import MissingPackageError, ReadOnlyError, UsageError, VlmprobeError
+from vlmprobe.paths import sqlite_address
 from vlmprobe.settings import without_password
 from vlmprobe.store.mlflow_connection import mlflow_environment
+from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from vlmprobe.settings import Settings
-    from vlmprobe.workspace import Workspace
 
 __all__ = ["LOOPBACK", "USER", "Passwords", "UiServer", "chart_url", "open_passwords", "serve", "ui_server"]
 
@@ -102,6 +104,7 @@ def serve(
     Raises:
         UsageError: the port is taken or out of range, or the host is no address of this machine.
         MissingPackageError: MLflow's part that asks for passwords is not installed.
+        ReadOnlyError: the home cannot be written, and a password would have to be kept in it.
         VlmprobeError: the server ended or did not answer.
     """
     settings, console, tracker = workspace.settings, workspace.console, workspace.tracker
@@ -110,35 +113,50 @@ def serve(
         announce(chart_url(address, tracker.experiment_id()))
         return
     _check_address(host, port)
-    experiment_id = tracker.experiment_id()
-    start = ui_server(settings, host=host, port=port, auth=auth)
-    for note in start.notes:
-        console.warn(note)
-    log = settings.home / "mlflow-server.log"
-    console.say("starting the MLflow server")
+    with TemporaryDirectory(prefix="vlmprobe-ui-") as made:
+        folder, kept_in = Path(made), settings.home
+        if tracker.is_read_only:
+            if auth:
+                raise ReadOnlyError(
+                    str(settings.home), "--auth keeps a password in it; use a copy of it, with --home"
+                )
+            console.say("MLflow's store is read-only: this shows a copy of it, whose changes are lost")
+            settings, kept_in = tracker.copied_to(folder), folder
+            tracker = Workspace(settings, console).tracker
+        experiment_id = tracker.experiment_id()
+        start = ui_server(settings, host=host, port=port, auth=auth)
+        for note in start.notes:
+            console.warn(note)
+        console.say("starting the MLflow server")
+        # The server starts uvicorn, which imports from its working directory, so this is an empty one.
+        (empty := folder / "empty").mkdir()
+        with _running(start, empty, kept_in / "mlflow-server.log") as (server, log):
+            base = f"http://{_reached_at(host)}:{port}"
+            try:
+                _wait_until_it_answers(base, server, str(log))
+                announce(chart_url(base, experiment_id))
+                console.say("stop it with Ctrl-C")
+                server.wait()
+            except KeyboardInterrupt:
+                console.say("stopped")
+
+
+@contextmanager
+def _running(start: UiServer, folder: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """Start the server in a working directory; yield it and its log; end it with its workers."""
     # The log lists requests, which not everyone who may read the home's other files should see.
-    # The server starts uvicorn, which imports from its working directory, so this is an empty one.
-    with (
-        open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream,  # noqa: PTH123
-        TemporaryDirectory(prefix="vlmprobe-ui-") as empty,
-    ):
+    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:  # noqa: PTH123
         # Its own session: only we get Ctrl-C, and we stop the server and its workers together.
         server = subprocess.Popen(  # noqa: S603 - our own interpreter
             start.command,
-            cwd=empty,
+            cwd=folder,
             env={**os.environ, **start.environment},
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        base = f"http://{_reached_at(host)}:{port}"
         try:
-            _wait_until_it_answers(base, server, str(log))
-            announce(chart_url(base, experiment_id))
-            console.say("stop it with Ctrl-C")
-            server.wait()
-        except KeyboardInterrupt:
-            console.say("stopped")
+            yield server, log
         finally:
             _end(server)
 
@@ -232,7 +250,7 @@ def open_passwords(home: Path) -> Passwords:
     if not file.exists():
         _write(file, secrets.token_urlsafe(18))
     settings = folder / _SETTINGS
-    users = f"sqlite:///{(folder / 'users.db').resolve()}"
+    users = sqlite_address((folder / "users.db").resolve())
     _write(
         settings,
         f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = {users.replace('%', '%%')}\n"

@@ -1,4 +1,4 @@
-"""The axes of a dataset are rows, so that any words can be opposites and SQL knows their order; views know datasets.
+"""The axes of a dataset are rows, so that any words can be opposites; views know datasets; a home's paths are relative.
 
 Revision ID: 0003
 Revises: 0002
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import op
+
+from vlmprobe.store.relative_paths import make_absolute, make_relative
 
 revision = "0003"
 down_revision = "0002"
@@ -24,7 +26,7 @@ VIEWS = ("pair_answers", "accuracy", "accuracy_by_category", "accuracy_by_perspe
 
 
 def upgrade() -> None:
-    """Make the table and the views; earlier datasets get the three axes that there were."""
+    """Make the table and the views; earlier datasets get the three axes that there were; paths become relative."""
     table = op.create_table(
         "axes",
         sa.Column("dataset_id", sa.String(), nullable=False),
@@ -45,10 +47,12 @@ def upgrade() -> None:
         op.bulk_insert(table, rows)
     _replace_views(revision)
     _create_view(revision, "run_axes")
+    make_relative(op.get_bind())
 
 
 def downgrade() -> None:
-    """Drop the table and its view; the other views get their first form again."""
+    """Drop the table and its view; the other views get their first form again, paths become absolute."""
+    make_absolute(op.get_bind())
     op.execute("DROP VIEW run_axes")
     op.drop_table("axes")
     _replace_views("0001")
