@@ -217,7 +217,8 @@ def load_catalog(user_file: Path | None = None) -> Catalog:
 
 def _lacks_processor(checkpoint: str) -> bool:
     """Return whether a folder has no processor; False for a hub id, which is unknown before it is loaded."""
-    return Path(checkpoint).expanduser().is_dir() and not brings_processor(checkpoint)
+    folder = _resolve(checkpoint)
+    return Path(folder).is_dir() and not brings_processor(folder)
 
 
 def _resolve(checkpoint: str) -> str:
