@@ -42,8 +42,8 @@ def test_every_address_of_the_former_place_leads_here(tmp_path: Path) -> None:
     home = tmp_path / "it's #2 %20"
     store = _store(
         home,
-        [OLD, "/work/mlruns/0", f"{OLD}/2", "s3://bucket/mlartifacts", None],
-        [("a", 0, f"{OLD}/a/artifacts"), ("b", 1, "/work/mlruns/0/b"), ("c", 0, f"{OLD}-2/c")],
+        [OLD, "/cwd/mlruns/0", f"{OLD}/2", "s3://bucket/mlartifacts", None],
+        [("a", 0, f"{OLD}/a/artifacts"), ("b", 1, "/cwd/mlruns/0/b"), ("c", 0, f"{OLD}-2/c")],
     )
     with closing(sqlite3.connect(store)) as connection, connection:
         connection.execute("INSERT INTO logged_models VALUES ('/old/a home#1/mlartifacts/models/m')")
@@ -57,10 +57,10 @@ def test_every_address_of_the_former_place_leads_here(tmp_path: Path) -> None:
 
     new = artifacts.as_uri()
     located = "SELECT artifact_location FROM experiments"
-    assert _column(store, located) == [new, "/work/mlruns/0", f"{new}/2", "s3://bucket/mlartifacts", None]
+    assert _column(store, located) == [new, "/cwd/mlruns/0", f"{new}/2", "s3://bucket/mlartifacts", None]
     assert _column(store, "SELECT artifact_uri FROM runs") == [
         f"{new}/a/artifacts",
-        "/work/mlruns/0/b",
+        "/cwd/mlruns/0/b",
         f"{OLD}-2/c",
     ]
     assert _column(store, "SELECT artifact_location FROM logged_models") == [f"{artifacts}/models/m"]

@@ -42,7 +42,9 @@ def bring_home(workspace: Workspace, place: ShardPlace, found: _Found, *, repair
             found(
                 place.path, f"{what} names a file outside of the home", f"copy it to {own}, then run {REPAIR}"
             )
-    if (artifact := artifact_here(place, settings.artifacts)) is not None:
+    # A store elsewhere says where its artifacts are, which may well be in the home that first used it.
+    artifact = artifact_here(place, settings.artifacts) if workspace.tracker.is_in_home else None
+    if artifact is not None:
         home = replace(home, artifact_uri=artifact.as_uri())
     if home == before:
         return place

@@ -52,9 +52,11 @@ def train_demo(
 
     Raises:
         UsageError: the folder holds another training, or there is no such device.
+        ReadOnlyError: the folder cannot be written.
     """
     from vlmprobe.demo.training.loop import train
 
+    workspace.require_output(out)
     settings = workspace.settings
     folder = out or settings.home / "training" / f"seed-{config.seed}"
     settings = replace(settings, experiment=f"{settings.experiment}-training")
