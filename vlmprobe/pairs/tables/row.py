@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from vlmprobe.errors import ImageError
+from vlmprobe.errors import ImageError, InputError
 from vlmprobe.pairs.cells import kind_of, may_be_index, named_file
 from vlmprobe.pairs.forms import RowRejectedError
 from vlmprobe.pairs.image_source import ImageFile
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vlmprobe.pairs.image_source import ImageSource
     from vlmprobe.pairs.swap_pair import RowProblem
 
-__all__ = ["MAX_ROW_BYTES", "Row", "Table", "unreadable"]
+__all__ = ["MAX_ROW_BYTES", "Row", "Table", "read_span", "unreadable"]
 
 #: A longer row is reported as a problem instead of filling the memory.
 MAX_ROW_BYTES = 256 * 1024 * 1024

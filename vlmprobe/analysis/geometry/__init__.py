@@ -1,0 +1,1 @@
+"""Axes and angles with intervals that cover, from products of different images."""

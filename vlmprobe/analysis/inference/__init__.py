@@ -1,0 +1,1 @@
+"""Intervals and tests that know that pairs about one image belong together."""
