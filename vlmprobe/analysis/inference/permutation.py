@@ -185,8 +185,8 @@ class _SquaredSums:
             return
         self._vectors, self._first, self._second = vectors, first, second
         self._shared = np.einsum("ij,ij->i", vectors[first], vectors[second]).astype(np.float64)
-        own = np.bincount(first, self._shared, n) + np.bincount(second, self._shared, n)
-        own[first[first == second]] /= 2
+        others = first != second
+        own = np.bincount(first, self._shared, n) + np.bincount(second[others], self._shared[others], n)
         self.linear = (vectors @ vectors.sum(axis=0) - own).astype(np.float32)
 
     def __call__(self, rows: npt.NDArray[np.float32]) -> FloatArray:

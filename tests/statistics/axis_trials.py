@@ -1,0 +1,122 @@
+"""Studies that ask whether there is an axis, in one layer or in any, and how high it is at its best layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vlmprobe.analysis import unit
+from vlmprobe.analysis.geometry import (
+    Layout,
+    axis_size,
+    balanced_coherence,
+    halves,
+    simultaneous_peak,
+    split_reading,
+    sums_of_vectors,
+    why_no_halves,
+)
+from vlmprobe.analysis.inference import LabelPermutations, min_p
+
+from .outcomes import DRAWS, FALSE_AXES, FALSE_POSITIVES, POWER, Outcome, covers, rejects
+from .worlds import coherence_of
+
+if TYPE_CHECKING:
+    from vlmprobe.analysis.inference import Statistic
+
+    from .worlds import Layers, SwapWorld
+
+__all__ = ["label_test", "layer_choice", "layer_test"]
+
+_NAME = "axis_coherence.balanced"
+
+
+def label_test(world: SwapWorld, rng: np.random.Generator, *, strata: bool = False) -> list[Outcome]:
+    """Is there an axis? By permuted labels alone, and with the resolved |alpha|^2."""
+    sample = world.sample(rng)
+    rows = np.flatnonzero(sample.codes // 2 == 1)
+    images = [sample.images[row] for row in rows]
+    deltas, canonical = sample.deltas[rows], sample.codes[rows] == 2 * 1
+    where = None
+    if strata:
+        along = deltas @ world.stratum()
+        where = ["plus" if value else "minus" for value in along > 0]
+    family = LabelPermutations(
+        canonical, images, [f"pair {row}" for row in rows], seed=int(rng.integers(2**31)), strata=where
+    )
+    kind = POWER if world.coherence[1] > 0 else FALSE_POSITIVES
+    return _axis_outcomes(kind, [deltas], canonical, images, family)
+
+
+def _axis_outcomes(
+    kind: str, layers: list[np.ndarray], canonical: np.ndarray, images: list[str], family: LabelPermutations
+) -> list[Outcome]:
+    if family.reason:
+        return [Outcome(_NAME, kind, None)]
+    labels = np.concatenate([family.observed(), family.draw(DRAWS)])
+    layout = Layout((~canonical).astype(np.int64), images, 2)
+    values, resolved = [], []
+    for deltas in layers:
+        values.append(family.statistics(unit(deltas)[0], labels))
+        resolved.append(axis_size(sums_of_vectors(deltas, layout).raw.products(), 0).estimate().is_resolved)
+    statistics, tolerance = np.stack(values), family.tolerance()
+    p_any, _ = min_p(statistics, tolerance=tolerance)
+    p_axis, _ = min_p(statistics, resolved, tolerance=tolerance)
+    axis = POWER if kind == POWER else FALSE_AXES
+    return [
+        rejects(_NAME if len(layers) == 1 else f"{_NAME} (over layers)", p_any, kind),
+        rejects("axis" if len(layers) == 1 else "axis (over layers)", p_axis, axis),
+    ]
+
+
+def layer_test(world: Layers, rng: np.random.Generator) -> list[Outcome]:
+    """Test for an axis in any of several layers."""
+    layers, canonical = world.sample(rng)
+    images = [f"image {i}" for i in range(world.pairs)]
+    family = LabelPermutations(canonical, images, images, seed=int(rng.integers(2**31)))
+    kind = POWER if world.coherence else FALSE_POSITIVES
+    return _axis_outcomes(kind, list(layers), canonical, images, family)
+
+
+def layer_choice(world: Layers, rng: np.random.Generator) -> list[Outcome]:
+    """Look for the best of layers that are all alike: its peak, and its reading on the other half."""
+    layers, canonical = world.sample(rng)
+    images = [f"image {i}" for i in range(world.pairs)]
+    second = halves(~canonical, images)
+    groups = 2 * (~canonical).astype(np.int64) + second
+    layout = Layout(groups, images, 4)
+    union = {
+        "all": [[1, 1, 0, 0], [0, 0, 1, 1]],
+        "first": [[1, 0, 0, 0], [0, 0, 1, 0]],
+        "second": [[0, 1, 0, 0], [0, 0, 0, 1]],
+    }
+    read: dict[str, list[Statistic]] = {name: [] for name in union}
+    for deltas in layers:
+        sums = sums_of_vectors(deltas, layout).units
+        for name, members in union.items():
+            products = sums.products(np.array(members))
+            read[name].append(balanced_coherence(products, 0))
+    counts = sums.products(np.array(union["all"])).counts
+    scores = [each.value for each in read["first"]], [each.value for each in read["second"]]
+    split = split_reading(scores, (read["first"], read["second"]), reason=why_no_halves(counts, (0, 1)))
+    peak, _ = simultaneous_peak(read["all"], seed=int(rng.integers(2**31)), n_draws=999)
+    true = _truth(world)
+    return [
+        covers("axis_coherence.peak", peak, true),
+        covers("axis_coherence.split", split.estimate, true),
+    ]
+
+
+@lru_cache(maxsize=64)
+def _of_layers(world: Layers) -> float:
+    rng = np.random.default_rng(5)
+    samples = (world.sample(rng) for _ in range(8))
+    return float(np.mean([coherence_of(layers[0], canonical) for layers, canonical in samples]))
+
+
+def _truth(world: Layers) -> float:
+    """Return the coherence that all layers have."""
+    return _of_layers(replace(world, pairs=40_000, layers=1))
