@@ -93,7 +93,7 @@ def _geometry() -> list[Experiment]:
     found.append(Experiment("sizes that go with the axis, 80 pairs", study, 600, strict, limits))
     for pairs in (20, 80, 300):
         study = partial(published, SwapWorld(pairs=pairs))
-        found.append(Experiment(f"theta .1, {pairs} pairs an axis", study, 600))
+        found.append(Experiment(f"published definitions, theta .1, {pairs} pairs an axis", study, 600))
     return found
 
 

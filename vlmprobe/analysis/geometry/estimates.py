@@ -196,7 +196,7 @@ def _cosine(both: float, first: float, second: float) -> float:
 
 
 def _cosines(both: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
+    found = np.full(len(both), nan)
     defined = (first > 0) & (second > 0)
-    return np.divide(
-        both, np.sqrt(np.where(defined, first * second, 1.0)), out=np.full(len(both), nan), where=defined
-    )
+    found[defined] = both[defined] / np.sqrt(first[defined] * second[defined])
+    return found

@@ -109,4 +109,5 @@ def _by_image(values: FloatArray, images: IntArray, n_images: int) -> FloatArray
 
 
 def _ratio(products: FloatArray, pairs: FloatArray) -> FloatArray:
-    return np.divide(products, pairs, out=np.full(np.shape(products), nan), where=pairs > 0)
+    ratios: FloatArray = np.divide(products, pairs, out=np.full(np.shape(products), nan), where=pairs > 0)
+    return ratios

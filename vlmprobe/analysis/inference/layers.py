@@ -69,7 +69,7 @@ def min_p(
         The p-value of the axis, and the layers' own. A layer whose draws do not differ, or that has no values, is left
         out of the family; the axis's p-value is None if no layer is left.
     """
-    n_layers, n_values = statistics.shape
+    n_layers, n_values = len(statistics), int(statistics.shape[1])
     allowed = np.ones(n_layers, dtype=bool) if eligible is None else np.asarray(eligible, dtype=bool)
     known = np.isfinite(statistics).all(axis=1)
     spread = known & (np.ptp(statistics[:, 1:], axis=1) > tolerance) if n_values > 1 else np.zeros_like(known)
@@ -83,7 +83,7 @@ def min_p(
     smallest = np.sort(ranks[spread].min(axis=0))
 
     def adjusted(rank: int) -> float:
-        return float(np.searchsorted(smallest, rank, side="right")) / n_values
+        return int(np.searchsorted(smallest, rank, side="right")) / n_values
 
     layers = tuple(
         LayerTest(int(ranks[layer, 0]) / n_values, adjusted(int(ranks[layer, 0])))

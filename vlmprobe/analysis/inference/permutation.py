@@ -191,7 +191,7 @@ class _SquaredSums:
 
     def __call__(self, rows: npt.NDArray[np.float32]) -> FloatArray:
         if self._cosines is not None:
-            return np.einsum("ij,ij->i", rows @ self._cosines, rows).astype(np.float64)
+            return np.asarray(np.einsum("ij,ij->i", rows @ self._cosines, rows), dtype=np.float64)
         sums = rows @ self._vectors
         twice = np.where(self._first == self._second, 1.0, 2.0) * self._shared
         shared = (rows[:, self._first] * rows[:, self._second]) @ twice

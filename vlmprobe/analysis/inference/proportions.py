@@ -175,7 +175,7 @@ def _sums(values: FloatArray, images: Sequence[str]) -> tuple[FloatArray, FloatA
         raise ValueError(f"{len(values)} pairs need one image each, got {len(images)}")
     _, image_of = np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)
     place: IntArray = image_of
-    return np.bincount(place).astype(np.float64), np.bincount(place, weights=values)
+    return np.bincount(place).astype(np.float64), np.bincount(place, weights=values).astype(np.float64)
 
 
 def _equivalent_images(sizes: FloatArray) -> float:
