@@ -33,13 +33,15 @@ def accuracy(
 
 
 def paired_accuracy(
-    rng: np.random.Generator, *, images: int, an_image: int, gain: float, changed: float
+    rng: np.random.Generator, *, images: int, an_image: int, gain: float, changed: float, together: float = 0.0
 ) -> list[Outcome]:
-    """Two checkpoints' answers: a share of pairs changes, up or down."""
+    """Two checkpoints' answers: a share of pairs changes, up or down, some as the others of their image."""
     n = images * an_image
     names = [str(i // an_image) for i in range(n)]
     before = rng.random(n) < 0.5
-    up = rng.random(n) < (changed + gain) / changed / 2
+    way = (changed + gain) / changed / 2
+    of_image = np.repeat(rng.random(images) < way, an_image)
+    up = np.where(rng.random(n) < together, of_image, rng.random(n) < way)
     change = rng.random(n) < changed
     # Changes go up or down by chance; those that cannot are taken as changed the other way round.
     before = np.where(change, ~up, before)

@@ -205,12 +205,13 @@ def _answers() -> list[Experiment]:
         ("delta.accuracy", FALSE_POSITIVES): _DISCRETE,
         ("delta.accuracy", COVERAGE): "counts two more images",
     }
-    for images, an_image in ((60, 1), (200, 1), (20, 4), (60, 2), (200, 2)):
+    for images, an_image, together in ((60, 1, 0.0), (200, 1, 0.0), (20, 4, 0.0), (60, 2, 0.6), (200, 4, 0.6)):
         for changed in (0.05, 0.2):
             for gain in (0.0, 0.04):
-                study = partial(paired_accuracy, images=images, an_image=an_image, gain=gain, changed=changed)
-                text = f"{changed:.0%} of pairs changed, gain {gain:.0%}, {images} images of {an_image} pairs"
-                found.append(Experiment(text, study, 10_000, notes))
+                how = {"images": images, "an_image": an_image, "together": together, "gain": gain, "changed": changed}
+                text = f"{changed:.0%} of pairs changed, {together:.0%} as their image, gain {gain:.0%}, "
+                text += f"{images} images of {an_image} pairs"
+                found.append(Experiment(text, partial(paired_accuracy, **how), 10_000, notes))
     return found
 
 

@@ -88,7 +88,7 @@ def test_several_pairs_an_image_are_tested_by_image():
 
 @pytest.mark.parametrize("changed", [0, 1, 10])
 def test_a_difference_has_an_interval_however_few_pairs_change(changed):
-    """Also where none does: then it is as wide as one image each way makes it."""
+    """Also where none does: then it is as wide as one pair makes it."""
     before = np.zeros(80, dtype=bool)
     after = np.arange(80) < changed
     found = paired_difference(before, after, names(80))

@@ -104,9 +104,9 @@ def paired_difference(
 ) -> Estimate:
     """Return the difference of two shares on the same pairs, after minus before, with a t interval over images.
 
-    As ``clustered_mean`` of -1, 0 and 1, but its interval counts two more images of average size, one that gained and
-    one that lost all: few pairs change, and a spread of few is too small (after Agresti and Min, Statistics in Medicine
-    24, 2005). So there is an interval also where no pair changed. ``se`` is that of the interval.
+    As ``clustered_mean`` of -1, 0 and 1, but its interval counts two more pairs, of which half a pair gained and half a
+    pair lost: few pairs change, and a spread of few is too small (Agresti and Min, Statistics in Medicine 24, 2005).
+    So there is an interval also where no pair changed. ``se`` is that of the interval.
 
     Args:
         before: n flags.
@@ -124,10 +124,13 @@ def paired_difference(
     value = float(sums.sum() / sizes.sum())
     if _equivalent_images(sizes) < MIN_EQUIVALENT_IMAGES:
         return Estimate(value, n_images, reason=FEW_LARGE_IMAGES)
-    extra = float(sizes.mean())
-    wider = np.append(sizes, [extra, extra]), np.append(sums, [extra, -extra])
-    middle = float(wider[1].sum() / wider[0].sum())
-    se = _clustered_se(middle, wider[1], wider[0])
+    n = float(sizes.sum())
+    middle = float(sums.sum()) / (n + 2)
+    clustered = n_images / (n_images - 1) * float(np.square(sums - value * sizes).sum())
+    alone = float(np.square(change - value).sum())
+    # The added pairs weigh as much as a pair of these images does.
+    inflation = max(1.0, clustered / alone) if alone > 0 else n / n_images
+    se = sqrt(clustered + inflation) / (n + 2)
     half = upper_quantile(n_images - 1) * se
     return Estimate(value, n_images, se, max(-1.0, middle - half), min(1.0, middle + half))
 
@@ -153,7 +156,9 @@ def paired_p_value(
         return None
     mean = float(sums.sum() / sizes.sum())
     se = _clustered_se(mean, sums, sizes)
-    return two_sided_p(mean / se, len(sizes) - 1) if se > 0 else None
+    if se > 0:
+        return two_sided_p(mean / se, len(sizes) - 1)
+    return 1.0 if mean == 0 else None
 
 
 def exact_mcnemar(gained: int, lost: int) -> float:
