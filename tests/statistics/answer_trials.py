@@ -33,7 +33,13 @@ def accuracy(
 
 
 def paired_accuracy(
-    rng: np.random.Generator, *, images: int, an_image: int, gain: float, changed: float, together: float = 0.0
+    rng: np.random.Generator,
+    *,
+    images: int,
+    an_image: int,
+    gain: float,
+    changed: float,
+    together: float = 0.0,
 ) -> list[Outcome]:
     """Two checkpoints' answers: a share of pairs changes, up or down, some as the others of their image."""
     n = images * an_image

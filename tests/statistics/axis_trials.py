@@ -11,8 +11,10 @@ import numpy as np
 from vlmprobe.analysis import unit
 from vlmprobe.analysis.geometry import (
     Layout,
+    axis_effect,
     axis_size,
     balanced_coherence,
+    corrected_cosine,
     halves,
     simultaneous_peak,
     split_reading,
@@ -39,11 +41,8 @@ def label_test(world: SwapWorld, rng: np.random.Generator, *, strata: bool = Fal
     sample = world.sample(rng)
     rows = np.flatnonzero(sample.codes // 2 == 1)
     images = [sample.images[row] for row in rows]
-    deltas, canonical = sample.deltas[rows], sample.codes[rows] == 2 * 1
-    where = None
-    if strata:
-        along = deltas @ world.stratum()
-        where = ["plus" if value else "minus" for value in along > 0]
+    deltas, canonical = sample.deltas[rows], sample.codes[rows] == 2
+    where = [sample.strata[row] for row in rows] if strata and sample.strata else None
     family = LabelPermutations(
         canonical, images, [f"pair {row}" for row in rows], seed=int(rng.integers(2**31)), strata=where
     )
@@ -82,31 +81,48 @@ def layer_test(world: Layers, rng: np.random.Generator) -> list[Outcome]:
 
 
 def layer_choice(world: Layers, rng: np.random.Generator) -> list[Outcome]:
-    """Look for the best of layers that are all alike: its peak, and its reading on the other half."""
-    layers, canonical = world.sample(rng)
-    images = [f"image {i}" for i in range(world.pairs)]
-    second = halves(~canonical, images)
-    groups = 2 * (~canonical).astype(np.int64) + second
-    layout = Layout(groups, images, 4)
-    union = {
-        "all": [[1, 1, 0, 0], [0, 0, 1, 1]],
-        "first": [[1, 0, 0, 0], [0, 0, 1, 0]],
-        "second": [[0, 1, 0, 0], [0, 0, 0, 1]],
-    }
-    read: dict[str, list[Statistic]] = {name: [] for name in union}
+    """Look for the best of layers that are all alike: its peak, and its reading on the other half.
+
+    There are two axes, at a cosine of .5, whose angle is read where both are most coherent.
+    """
+    layers, canonical = (
+        np.concatenate(each, axis=axis)
+        for each, axis in zip(
+            zip(world.sample(rng), replace(world, cosine=0.5).sample(rng), strict=True), (1, 0), strict=True
+        )
+    )
+    images = [f"image {i}" for i in range(len(canonical))]
+    codes = 2 * np.repeat([0, 1], world.pairs) + ~canonical
+    second = halves(codes, images)
+    layout = Layout(2 * codes + second, images, 8)
+    everything = np.repeat(np.eye(4), 2, axis=1)
+    unions = [everything, everything * np.tile([1, 0], 4), everything * np.tile([0, 1], 4)]
+    first, other = axis_effect(0), axis_effect(1)
+    peaks: list[Statistic] = []
+    coherence: tuple[list[Statistic], list[Statistic]] = ([], [])
+    scores: tuple[list[float], list[float]] = ([], [])
+    angles: tuple[list[Statistic], list[Statistic]] = ([], [])
     for deltas in layers:
-        sums = sums_of_vectors(deltas, layout).units
-        for name, members in union.items():
-            products = sums.products(np.array(members))
-            read[name].append(balanced_coherence(products, 0))
-    counts = sums.products(np.array(union["all"])).counts
-    scores = [each.value for each in read["first"]], [each.value for each in read["second"]]
-    split = split_reading(scores, (read["first"], read["second"]), reason=why_no_halves(counts, (0, 1)))
-    peak, _ = simultaneous_peak(read["all"], seed=int(rng.integers(2**31)), n_draws=999)
-    true = _truth(world)
+        sums = sums_of_vectors(deltas, layout)
+        peaks.append(balanced_coherence(sums.units.products(unions[0]), 0))
+        for half in (0, 1):
+            directions = sums.units.products(unions[1 + half])
+            both = [balanced_coherence(directions, axis) for axis in (0, 1)]
+            coherence[half].append(both[0])
+            scores[half].append(min(each.value for each in both))
+            angles[half].append(corrected_cosine(sums.raw.products(unions[1 + half]), first, other))
+    counts = sums_of_vectors(layers[0], layout).units.products(everything).counts
+    split = split_reading(
+        tuple([each.value for each in half] for half in coherence),
+        coherence,
+        reason=why_no_halves(counts, (0, 1)),
+    )
+    angle = split_reading(scores, angles, reason=why_no_halves(counts, (0, 1, 2, 3)))
+    peak, _ = simultaneous_peak(peaks, seed=int(rng.integers(2**31)), n_draws=999)
     return [
-        covers("axis_coherence.peak", peak, true),
-        covers("axis_coherence.split", split.estimate, true),
+        covers("axis_coherence.peak", peak, _truth(world)),
+        covers("axis_coherence.split", split.estimate, _truth(world)),
+        covers("vd_ei.split", angle.estimate, 0.5),
     ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .answer_trials import accuracy, paired_accuracy
 from .axis_trials import label_test, layer_choice, layer_test
+from .demo_world import DemoWorld, demo_study
 from .outcomes import COVERAGE, FALSE_AXES, FALSE_POSITIVES, Outcome
 from .trials import geometry, published, quads, twins
 from .worlds import Layers, SwapWorld, Twins
@@ -97,6 +98,21 @@ def _geometry() -> list[Experiment]:
     return found
 
 
+def _demo() -> list[Experiment]:
+    notes = {(name, COVERAGE): _NOISE for name in (BALANCED, VD_EI, f"{VD_EI} (control)", "order_coherence")}
+    return [
+        Experiment(
+            f"the demo's deltas, {scale}, layer {layer}, {pairs} pairs an axis",
+            partial(demo_study, DemoWorld(scale, layer, pairs)),
+            1000,
+            notes,
+        )
+        for scale in ("400k", "2m")
+        for layer in (3, 4, 5)
+        for pairs in (20, 60)
+    ]
+
+
 def _axes() -> list[Experiment]:
     null = SwapWorld(coherence=(0.1, 0.0, 0.1))
     noise_goes = (
@@ -136,7 +152,11 @@ def _axes() -> list[Experiment]:
             limits={(BALANCED, FALSE_POSITIVES): leans, ("axis", FALSE_AXES): leans},
         )
     )
-    notes = {("axis", FALSE_AXES): _BOTH}
+    within = partial(label_test, leaning, strata=True)
+    notes = {("axis", FALSE_AXES): _BOTH, (BALANCED, FALSE_POSITIVES): "labels move within strata alone"}
+    found.append(
+        Experiment("no axis, images differ and lean to a category, strata, 80 pairs", within, 4000, notes)
+    )
     for order in (0.0, 0.1):
         world = Layers(pairs=40, coherence=0.0, layers=12, shared=0.8, share=0.65, order=order)
         name = f"12 layers without an axis, order effect {order}, 40 pairs"
@@ -205,14 +225,26 @@ def _answers() -> list[Experiment]:
         ("delta.accuracy", FALSE_POSITIVES): _DISCRETE,
         ("delta.accuracy", COVERAGE): "counts two more images",
     }
-    for images, an_image, together in ((60, 1, 0.0), (200, 1, 0.0), (20, 4, 0.0), (60, 2, 0.6), (200, 4, 0.6)):
+    for images, an_image, together in (
+        (60, 1, 0.0),
+        (200, 1, 0.0),
+        (20, 4, 0.0),
+        (60, 2, 0.6),
+        (200, 4, 0.6),
+    ):
         for changed in (0.05, 0.2):
             for gain in (0.0, 0.04):
-                how = {"images": images, "an_image": an_image, "together": together, "gain": gain, "changed": changed}
+                how = {
+                    "images": images,
+                    "an_image": an_image,
+                    "together": together,
+                    "gain": gain,
+                    "changed": changed,
+                }
                 text = f"{changed:.0%} of pairs changed, {together:.0%} as their image, gain {gain:.0%}, "
                 text += f"{images} images of {an_image} pairs"
                 found.append(Experiment(text, partial(paired_accuracy, **how), 10_000, notes))
     return found
 
 
-EXPERIMENTS = [*_geometry(), *_axes(), *_comparisons(), *_answers()]
+EXPERIMENTS = [*_geometry(), *_demo(), *_axes(), *_comparisons(), *_answers()]

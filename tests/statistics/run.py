@@ -78,12 +78,15 @@ def main(arguments: list[str] | None = None) -> int:
     # A study's matrices are small: processes that share a product wait for each other. Set before NumPy is loaded by
     # the processes, which are started afresh.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    from .demo_world import prepare
     from .experiments import EXPERIMENTS
     from .tables import write_tables
     from .verdicts import cells_of
 
     begun = time.perf_counter()
     wanted = [each for each in EXPERIMENTS if options.only in each.world]
+    if any(each.world.startswith("the demo") for each in wanted):
+        prepare()  # before there are several processes that would
     sizes = {each.world: ceil(each.replicates * options.share) for each in wanted}
     _complete({world: _parts(n) for world, n in sizes.items()}, options.work, options.processes)
     again = {

@@ -19,16 +19,20 @@ from vlmprobe.analysis.geometry import (
     pairwise_coherence,
     sums_of_vectors,
 )
-from vlmprobe.analysis.inference import clustered_mean, contrast, paired_t, size, wild_p_values
+from vlmprobe.analysis.inference import Scale, clustered_mean, contrast, paired_t, size, wild_p_values
 from vlmprobe.pairs import SPACE
 
 from .outcomes import BIAS, DRAWS, FALSE_POSITIVES, POWER, Outcome, covers, rejects
 from .worlds import Twins, coherence_of, directions, noise_spread, truth
 
 if TYPE_CHECKING:
-    from .worlds import SwapWorld
+    from collections.abc import Mapping
 
-__all__ = ["geometry", "published", "quads", "twins"]
+    from vlmprobe.analysis.geometry import DeltaSums, Products
+
+    from .worlds import Sample, SwapWorld
+
+__all__ = ["geometry", "intervals", "published", "quads", "twins"]
 
 HEIGHT, DEPTH = 1, 2
 
@@ -37,25 +41,7 @@ def geometry(world: SwapWorld, rng: np.random.Generator) -> list[Outcome]:
     """Coverage of all that follows from products of different images in one layer."""
     sample, true = world.sample(rng), truth(world)
     sums = sums_of_vectors(sample.deltas, Layout(sample.codes, sample.images, 6))
-    directions, raw = sums.units.products(), sums.raw.products()
-    height, depth, other = axis_effect(HEIGHT), axis_effect(DEPTH), axis_effect(0)
-    lengths = np.linalg.norm(sample.deltas, axis=1)
-    above = sample.codes == 2 * HEIGHT
-    names = np.array(sample.images)
-    ei = corrected_cosine(raw, height, depth)
-    controls = [corrected_cosine(raw, other, axis) for axis in (height, depth)]
-    found = [
-        covers("axis_coherence.balanced", balanced_coherence(directions, HEIGHT).estimate(), true["axis"][1]),
-        covers("order_coherence", order_coherence(directions, HEIGHT).estimate(), true["order"][1]),
-        covers("vd_ei.corrected", ei.estimate(), world.cosine),
-        covers("vd_ei.corrected (control)", controls[0].estimate(), world.control),
-        covers(
-            "within_category_consistency",
-            pairwise_coherence(directions, 2 * HEIGHT).estimate(),
-            true["category"][2],
-        ),
-        covers("delta_norm", clustered_mean(lengths[above], names[above].tolist()), true["length"][2]),
-    ]
+    found = intervals(sample, sums, true, world.cosine, world.control)
     if world.layout == "one":
         joined = sums.units.products(np.array([[0, 0, 1, -1, 0, 0]]))
         share = world.share
@@ -64,12 +50,40 @@ def geometry(world: SwapWorld, rng: np.random.Generator) -> list[Outcome]:
         pooled -= 2 * share * (1 - share) * across
         found.append(covers("axis_coherence", pairwise_coherence(joined, 0).estimate(), pooled))
     if world.cosine == world.control:
-        gap = contrast([size(ei), size(controls[0])], (1, -1))
-        name = "delta.vd_ei.corrected (size, less its control)"
-        p_values = wild_p_values([gap, ei], seed=int(rng.integers(2**31)), n_draws=DRAWS)
-        found += [covers(name, gap.estimate(), 0.0), rejects(name, p_values[0])]
-        found += [] if world.cosine else [rejects("vd_ei.corrected", p_values[1])]
+        found += _contrast(sums.raw.products(), rng, world.cosine)
     return found
+
+
+def intervals(
+    sample: Sample, sums: DeltaSums, true: Mapping[str, np.ndarray], cosine: float, control: float
+) -> list[Outcome]:
+    """Look which intervals of one study hold the truth."""
+    directions, raw = sums.units.products(), sums.raw.products()
+    height, depth, other = (axis_effect(axis) for axis in (HEIGHT, DEPTH, 0))
+    above = sample.codes == 2 * HEIGHT
+    lengths = np.linalg.norm(sample.deltas[above], axis=1)
+    images = np.array(sample.images)[above].tolist()
+    within = pairwise_coherence(directions, 2 * HEIGHT)
+    norm = clustered_mean(lengths, images, scale=Scale.POSITIVE)
+    return [
+        covers("axis_coherence.balanced", balanced_coherence(directions, HEIGHT).estimate(), true["axis"][1]),
+        covers("order_coherence", order_coherence(directions, HEIGHT).estimate(), true["order"][1]),
+        covers("within_category_consistency", within.estimate(), true["category"][2]),
+        covers("delta_norm", norm.estimate(), true["length"][2]),
+        covers("vd_ei.corrected", corrected_cosine(raw, height, depth).estimate(), cosine),
+        covers("vd_ei.corrected (control)", corrected_cosine(raw, other, height).estimate(), control),
+    ]
+
+
+def _contrast(raw: Products, rng: np.random.Generator, cosine: float) -> list[Outcome]:
+    """Compare VD-EI with its control where both are equally large."""
+    height, depth, other = (axis_effect(axis) for axis in (HEIGHT, DEPTH, 0))
+    both = corrected_cosine(raw, height, depth), corrected_cosine(raw, other, height)
+    gap = contrast([size(each) for each in both], (1, -1))
+    name = "delta.vd_ei.corrected (size, less its control)"
+    p_values = wild_p_values([gap, both[0]], seed=int(rng.integers(2**31)), n_draws=DRAWS)
+    found = [covers(name, gap.estimate(), 0.0), rejects(name, p_values[0])]
+    return found if cosine else [*found, rejects("vd_ei.corrected", p_values[1])]
 
 
 def published(world: SwapWorld, rng: np.random.Generator) -> list[Outcome]:
@@ -129,5 +143,7 @@ def quads(
     p_value = wild_p_values([statistic], seed=int(rng.integers(2**31)), n_draws=DRAWS)[0]
     return [
         rejects("cross_axis_alignment.canonical (of_means)", p_value),
-        covers("cross_axis_alignment.canonical (per_sample)", clustered_mean(cosines, images), 0.0),
+        covers(
+            "cross_axis_alignment.canonical (per_sample)", clustered_mean(cosines, images).estimate(), 0.0
+        ),
     ]

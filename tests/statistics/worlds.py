@@ -22,6 +22,8 @@ class Sample:
     codes: np.ndarray
     """(N,) category numbers, 2 k and 2 k + 1 of axis k."""
     images: list[str]
+    strata: list[str] | None = None
+    """The kind of each pair's image, in a world where that goes with the category."""
 
 
 def noise_spread(dim: int) -> np.ndarray:
@@ -82,10 +84,6 @@ class SwapWorld:
         first = self.control * second + np.sqrt(1 - self.control**2) * first
         return np.stack([first, second, turned]) * lengths[:, None], order
 
-    def stratum(self) -> np.ndarray:
-        """Return the (D,) direction of what images have."""
-        return directions(self.dim, 5, self.seed)[4]
-
     def sample(self, rng: np.random.Generator) -> Sample:
         """Draw the pairs of one study."""
         n = 3 * self.pairs
@@ -111,9 +109,10 @@ class SwapWorld:
             signs = signs * np.where(np.bincount(images, minlength=n)[images] > 1, 0.5, 1.5)
         axes, order = self.effects()
         deltas = signs[:, None] * axes[axis] + order + noise
-        deltas += group[:, None] * self.stratum()
+        deltas += group[:, None] * directions(self.dim, 5, self.seed)[4]
         deltas *= np.exp(0.3 * rng.normal(size=(n, 1)))
-        return Sample(deltas, 2 * axis + ~canonical, [str(image) for image in images])
+        strata = [f"kind {value > 0}" for value in group] if self.leaning else None
+        return Sample(deltas, 2 * axis + ~canonical, [str(image) for image in images], strata)
 
     def _images(self, rng: np.random.Generator) -> np.ndarray:
         n = 3 * self.pairs
@@ -205,11 +204,14 @@ class Layers:
     """Correlation of the noise of neighbors."""
     share: float = 0.5
     order: float = 0.0
+    cosine: float = 1.0
+    """Of the axis and that of a world of cosine 1."""
     dim: int = 96
 
     def sample(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return (L, N, D) deltas and (N,) whether the pair is canonical."""
-        axis, common = directions(self.dim, 2, 13)
+        axis, common, across = directions(self.dim, 3, 13)
+        axis = self.cosine * axis + np.sqrt(1 - self.cosine**2) * across
         canonical = rng.permutation(np.arange(self.pairs) < round(self.share * self.pairs))
         noise = rng.normal(size=(self.layers, self.pairs, self.dim))
         for layer in range(1, self.layers):

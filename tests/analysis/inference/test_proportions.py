@@ -63,10 +63,11 @@ def test_one_large_image_has_no_interval():
 def test_a_mean_over_pairs_of_their_own_images_is_students():
     """Oracle: the t interval; and of equal numbers nothing is known."""
     values = np.random.default_rng(0).normal(size=30)
-    found = clustered_mean(values, names(30))
+    found = clustered_mean(values, names(30)).estimate()
     low, high = stats.t.interval(0.95, 29, values.mean(), values.std(ddof=1) / np.sqrt(30))
     assert (found.ci_low, found.ci_high) == (pytest.approx(low), pytest.approx(high))
-    assert clustered_mean(np.ones(30), names(30)).reason == NO_SPREAD
+    assert clustered_mean(np.ones(30), names(30)).estimate().reason == NO_SPREAD
+    assert clustered_mean(np.ones(0), []).estimate().value is None
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(0, 0), (2, 0), (9, 0), (9, 1), (5, 5)])

@@ -53,17 +53,23 @@ class Scale(Enum):
     PLAIN = "plain"
     BELOW_ONE = "below one"
     """-log(1 - theta), for a mean cosine: its spread shrinks toward 1, and it may lie below 0."""
+    POSITIVE = "positive"
+    """log(theta), for a mean length: few images miss the long ones more often than the short ones."""
 
     def of(self, values: FloatArray) -> FloatArray:
         """Go to the scale; NaN where it does not reach."""
         if self is Scale.PLAIN:
             return values
+        if self is Scale.POSITIVE:
+            return np.log(np.where(values > 0, values, nan))
         gap = 1.0 - values
         return -np.log(np.where(gap > _ROUNDING, gap, nan))
 
     def back(self, value: float) -> float:
         """Come back from the scale."""
-        return value if self is Scale.PLAIN else float(-np.expm1(-value))
+        if self is Scale.PLAIN:
+            return value
+        return float(np.exp(value)) if self is Scale.POSITIVE else float(-np.expm1(-value))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

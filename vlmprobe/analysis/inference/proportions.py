@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import bdtr
 
 from vlmprobe.analysis.inference.estimate import Estimate, two_sided_p, upper_quantile
-from vlmprobe.analysis.inference.jackknife import NO_SPREAD, NO_VALUE
+from vlmprobe.analysis.inference.jackknife import NO_VALUE, Scale, Statistic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,28 +75,31 @@ def effective_wilson(correct: Sequence[bool] | BoolArray, images: Sequence[str])
     )
 
 
-def clustered_mean(values: npt.NDArray[np.floating], images: Sequence[str]) -> Estimate:
-    """Return a mean over pairs with a t interval over images.
-
-    se^2 = G / (G - 1) sum_g (s_g - m n_g)^2 / n^2, with s_g the sum over image g and m the mean (the linearized ratio;
-    Miller, arXiv 2411.00640, with the factor for few clusters).
+def clustered_mean(
+    values: npt.NDArray[np.floating], images: Sequence[str], *, scale: Scale = Scale.PLAIN
+) -> Statistic:
+    """Estimate a mean over pairs, with the jackknife over images.
 
     Args:
         values: n numbers.
         images: n image names or hashes.
+        scale: ``Scale.POSITIVE`` for lengths and their ratios.
+
+    Returns:
+        A statistic over the images in the order of their names, as ``Layout`` has them.
     """
     sizes, sums = _sums(np.asarray(values, dtype=np.float64), images)
-    n_images = len(sizes)
-    if n_images == 0:
-        return Estimate(None, 0, reason=NO_VALUE)
-    mean = float(sums.sum() / sizes.sum())
-    if _equivalent_images(sizes) < MIN_EQUIVALENT_IMAGES:
-        return Estimate(mean, n_images, reason=FEW_LARGE_IMAGES)
-    se = _clustered_se(mean, sums, sizes)
-    if not se > 0:
-        return Estimate(mean, n_images, reason=NO_SPREAD)
-    half = upper_quantile(n_images - 1) * se
-    return Estimate(mean, n_images, se, mean - half, mean + half)
+    n_images, n, total = len(sizes), float(sizes.sum()), float(sums.sum())
+    few = n_images > 0 and _equivalent_images(sizes) < MIN_EQUIVALENT_IMAGES
+    rest = n - sizes
+    return Statistic(
+        value=total / n if n_images else nan,
+        leave_outs=np.divide(total - sums, rest, out=np.full(n_images, nan), where=rest > 0),
+        members=np.ones(n_images, dtype=bool),
+        n_images=n_images,
+        scale=scale,
+        reason=FEW_LARGE_IMAGES if few else "",
+    )
 
 
 def paired_difference(
@@ -104,9 +107,10 @@ def paired_difference(
 ) -> Estimate:
     """Return the difference of two shares on the same pairs, after minus before, with a t interval over images.
 
-    As ``clustered_mean`` of -1, 0 and 1, but its interval counts two more pairs, of which half a pair gained and half a
-    pair lost: few pairs change, and a spread of few is too small (Agresti and Min, Statistics in Medicine 24, 2005).
-    So there is an interval also where no pair changed. ``se`` is that of the interval.
+    se^2 = G / (G - 1) sum_g (s_g - m n_g)^2 / n^2, with s_g the gains less the losses of image g and m the difference
+    (Miller, arXiv 2411.00640, with the factor for few images). The interval counts two more pairs, of which half a pair
+    gained and half a pair lost: few pairs change, and a spread of few is too small (Agresti and Min, Statistics in
+    Medicine 24, 2005). So there is an interval also where no pair changed. ``se`` is that of the interval.
 
     Args:
         before: n flags.
