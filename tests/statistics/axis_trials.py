@@ -110,7 +110,8 @@ def layer_choice(world: Layers, rng: np.random.Generator) -> list[Outcome]:
             both = [balanced_coherence(directions, axis) for axis in (0, 1)]
             coherence[half].append(both[0])
             scores[half].append(min(each.value for each in both))
-            angles[half].append(corrected_cosine(sums.raw.products(unions[1 + half]), first, other))
+            raw = sums.raw.products(unions[1 + half])
+            angles[half].append(corrected_cosine(raw, first, other, of_half=True))
     counts = sums_of_vectors(layers[0], layout).units.products(everything).counts
     split = split_reading(
         tuple([each.value for each in half] for half in coherence),

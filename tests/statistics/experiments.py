@@ -109,7 +109,7 @@ def _demo() -> list[Experiment]:
         )
         for scale in ("400k", "2m")
         for layer in (3, 4, 5)
-        for pairs in (20, 60)
+        for pairs in (20, 60, 80)
     ]
 
 

@@ -17,6 +17,7 @@ from vlmprobe.analysis.geometry import (
     inner_product,
     order_coherence,
     pairwise_coherence,
+    pooled_coherence,
     sums_of_vectors,
 )
 from vlmprobe.analysis.inference import Scale, clustered_mean, contrast, paired_t, size, wild_p_values
@@ -43,12 +44,11 @@ def geometry(world: SwapWorld, rng: np.random.Generator) -> list[Outcome]:
     sums = sums_of_vectors(sample.deltas, Layout(sample.codes, sample.images, 6))
     found = intervals(sample, sums, true, world.cosine, world.control)
     if world.layout == "one":
-        joined = sums.units.products(np.array([[0, 0, 1, -1, 0, 0]]))
         share = world.share
         pooled = share**2 * true["category"][2] + (1 - share) ** 2 * true["category"][3]
         across = (true["order"][1] * 4 - true["category"][2] - true["category"][3]) / 2
         pooled -= 2 * share * (1 - share) * across
-        found.append(covers("axis_coherence", pairwise_coherence(joined, 0).estimate(), pooled))
+        found.append(covers("axis_coherence", pooled_coherence(sums.units, HEIGHT).estimate(), pooled))
     if world.cosine == world.control:
         found += _contrast(sums.raw.products(), rng, world.cosine)
     return found

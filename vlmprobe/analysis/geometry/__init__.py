@@ -16,6 +16,7 @@ from vlmprobe.analysis.geometry.estimates import (
     order_coherence,
     order_effect,
     pairwise_coherence,
+    pooled_coherence,
 )
 from vlmprobe.analysis.geometry.halves import (
     Split,
@@ -53,6 +54,7 @@ __all__ = [
     "order_coherence",
     "order_effect",
     "pairwise_coherence",
+    "pooled_coherence",
     "simultaneous_peak",
     "split_reading",
     "sums_of_swaps",

@@ -5,8 +5,10 @@ theta_(h) without image h (Efron and Stein, Annals of Statistics 9, 1981)::
 
     se^2 = (G - 1) / G * sum_h (theta_(h) - mean theta_(h))^2
 
-and the interval is value -+ t_{G' - 1} se, where G' is the number of images of the member that has the fewest. Nothing
-is drawn, so there is no seed; differences and contrasts come from the same leave-one-outs.
+and the interval is value -+ t_{G' - 1} se, where G' is the number of images of the member that has the fewest. Mean
+cosines and lengths have it on a scale of their own, with quantiles moved by the skewness of the leave-one-outs: near
+the output deltas are mixtures, and few images hold the unlike ones. Nothing is drawn, so there is no seed; differences
+and contrasts come from the same leave-one-outs.
 """
 
 from __future__ import annotations
@@ -130,9 +132,12 @@ class Statistic:
         reason = self.why_no_interval()
         if reason:
             return Estimate(value, self.n_images, reason=reason, note=self.note)
-        half = upper_quantile(self.n_images - 1) * _root_sum(self.influences())
+        influences = self.influences()
+        # Angles stay symmetric: a correction for skewness changes nothing in them that simulations can see.
+        lean = 0.0 if self.scale is Scale.PLAIN else _acceleration(influences)
+        quantile, se = upper_quantile(self.n_images - 1), _root_sum(influences)
         middle = float(self.scale.of(np.array(self.value)))
-        low, high = self.scale.back(middle - half), self.scale.back(middle + half)
+        low, high = (self.scale.back(middle + se * _skewed(each, lean)) for each in (-quantile, quantile))
         return Estimate(value, self.n_images, self.se(), low, high, note=self.note)
 
 
@@ -180,6 +185,17 @@ def power_difference(se: float | None, n_images: int) -> float | None:
     if se is None or n_images < 2:
         return None
     return (upper_quantile(n_images - 1) + float(ndtri(_POWER))) * se
+
+
+def _acceleration(influences: FloatArray) -> float:
+    """Return a sixth of the skewness of a sum of influences (Efron, JASA 82, 1987); at most 1/6 in size."""
+    return float((influences**3).sum()) / (6 * _root_sum(influences) ** 3)
+
+
+def _skewed(quantile: float, acceleration: float) -> float:
+    """Move a quantile as Efron's accelerated interval does, with the bias of the median that a mean has."""
+    moved = acceleration + quantile
+    return acceleration + moved / (1 - acceleration * moved)
 
 
 def _root_sum(influences: FloatArray) -> float:
