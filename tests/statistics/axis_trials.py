@@ -15,23 +15,24 @@ from vlmprobe.analysis.geometry import (
     axis_size,
     balanced_coherence,
     corrected_cosine,
+    direction_hits,
     halves,
     simultaneous_peak,
     split_reading,
     sums_of_vectors,
     why_no_halves,
 )
-from vlmprobe.analysis.inference import LabelPermutations, min_p
+from vlmprobe.analysis.inference import LabelPermutations, effective_wilson, min_p
 
-from .outcomes import DRAWS, FALSE_AXES, FALSE_POSITIVES, POWER, Outcome, covers, rejects
+from .outcomes import COVERAGE, DRAWS, FALSE_AXES, FALSE_POSITIVES, POWER, Outcome, covers, rejects
 from .worlds import coherence_of
 
 if TYPE_CHECKING:
     from vlmprobe.analysis.inference import Statistic
 
-    from .worlds import Layers, SwapWorld
+    from .worlds import Layers, Sample, SwapWorld
 
-__all__ = ["label_test", "layer_choice", "layer_test"]
+__all__ = ["direction_accuracy", "label_test", "layer_choice", "layer_test"]
 
 _NAME = "axis_coherence.balanced"
 
@@ -40,8 +41,8 @@ def label_test(world: SwapWorld, rng: np.random.Generator, *, strata: bool = Fal
     """Is there an axis? By permuted labels alone, and with the resolved |alpha|^2."""
     sample = world.sample(rng)
     rows = np.flatnonzero(sample.codes // 2 == 1)
-    images = [sample.images[row] for row in rows]
-    deltas, canonical = sample.deltas[rows], sample.codes[rows] == 2
+    deltas, codes, images = _of_axis(sample)
+    canonical = codes == 2
     where = [sample.strata[row] for row in rows] if strata and sample.strata else None
     family = LabelPermutations(
         canonical, images, [f"pair {row}" for row in rows], seed=int(rng.integers(2**31)), strata=where
@@ -125,6 +126,36 @@ def layer_choice(world: Layers, rng: np.random.Generator) -> list[Outcome]:
         covers("axis_coherence.split", split.estimate, _truth(world)),
         covers("vd_ei.split", angle.estimate, 0.5),
     ]
+
+
+def direction_accuracy(world: SwapWorld, rng: np.random.Generator) -> list[Outcome]:
+    """Accuracy of an axis direction on the half of the images that it was not fitted on.
+
+    The truth is that of the two directions that were fitted, on many other pairs.
+    """
+    deltas, codes, images = _of_axis(world.sample(rng))
+    canonical, second = codes == 2, halves(codes, images)
+    hits = direction_hits(deltas, canonical, second)
+    if hits is None:
+        return [Outcome("direction_accuracy", COVERAGE, None)]
+    others, other_codes = _many(world)
+    true = 0.0
+    for half in (False, True):
+        fitted = second != half
+        direction = deltas[fitted & canonical].mean(axis=0) - deltas[fitted & ~canonical].mean(axis=0)
+        true += float((((others @ direction) > 0) == (other_codes == 2)).mean()) * float((~fitted).mean())
+    return [covers("direction_accuracy", effective_wilson(hits, images), true)]
+
+
+def _of_axis(sample: Sample) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    rows = np.flatnonzero(sample.codes // 2 == 1)
+    return sample.deltas[rows], sample.codes[rows], [sample.images[row] for row in rows]
+
+
+@lru_cache(maxsize=4)
+def _many(world: SwapWorld) -> tuple[np.ndarray, np.ndarray]:
+    alone = replace(world, pairs=20_000, layout="one")
+    return _of_axis(alone.sample(np.random.default_rng(21)))[:2]
 
 
 @lru_cache(maxsize=64)

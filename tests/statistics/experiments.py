@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .answer_trials import accuracy, paired_accuracy
-from .axis_trials import label_test, layer_choice, layer_test
+from .axis_trials import direction_accuracy, label_test, layer_choice, layer_test
 from .demo_world import DemoWorld, demo_study
 from .outcomes import COVERAGE, FALSE_AXES, FALSE_POSITIVES, Outcome
-from .trials import geometry, published, quads, twins
+from .trials import geometry, paired_angles, published, quads, twins
 from .worlds import Layers, SwapWorld, Twins
 
 if TYPE_CHECKING:
@@ -168,6 +168,10 @@ def _axes() -> list[Experiment]:
         found.append(Experiment(f"12 layers, theta {theta}, {pairs} pairs", partial(layer_test, world), 500))
     weak = replace(null, coherence=(0.1, 0.1, 0.1), pairs=40)
     found.append(Experiment("theta .1, 40 pairs an axis", partial(label_test, weak), 1000, notes))
+    for theta, layout in ((0.1, "one"), (0.3, "one"), (0.1, "four")):
+        world = SwapWorld(pairs=80, coherence=(0.1, theta, 0.1), layout=layout)
+        text = f"directions of halves, theta {theta}, {layout} an image, 80 pairs"
+        found.append(Experiment(text, partial(direction_accuracy, world), 2000))
     for theta in (0.1, 0.5):
         for pairs, layers, shared in ((40, 6, 0.5), (100, 36, 0.9), (100, 36, 0.5)):
             world = Layers(pairs, theta, layers, shared)
@@ -193,6 +197,13 @@ def _comparisons() -> list[Experiment]:
             f"two checkpoints, theta {first} and {second}, axes at cosine 0.9, correlation {shared}, 80 pairs"
         )
         found.append(Experiment(text, partial(twins, world), 1000, strict))
+    name = "delta.vd_ei.corrected"
+    strict = {(name, COVERAGE): _NOISE, (name, FALSE_POSITIVES): _NOISE}
+    for theta, cosines in ((0.1, (0.5, 0.5)), (0.5, (0.5, 0.5)), (0.1, (0.0, 0.5)), (0.5, (0.9, 0.5))):
+        for pairs in (40, 80):
+            study = partial(paired_angles, pairs=pairs, theta=theta, cosines=cosines)
+            text = f"two checkpoints, theta {theta}, VD {cosines[0]} and {cosines[1]}, {pairs} pairs an axis"
+            found.append(Experiment(text, study, 2000, strict))
     wild = {("cross_axis_alignment.canonical (of_means)", FALSE_POSITIVES): _NOISE}
     for n in (20, 80):
         for height, depth in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.3), (0.3, 0.3), (0.6, 0.6)):

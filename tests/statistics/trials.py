@@ -24,16 +24,16 @@ from vlmprobe.analysis.inference import Scale, clustered_mean, contrast, paired_
 from vlmprobe.pairs import SPACE
 
 from .outcomes import BIAS, DRAWS, FALSE_POSITIVES, POWER, Outcome, covers, rejects
-from .worlds import Twins, coherence_of, directions, noise_spread, truth
+from .worlds import SwapWorld, Twins, coherence_of, directions, noise_spread, truth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vlmprobe.analysis.geometry import DeltaSums, Products
 
-    from .worlds import Sample, SwapWorld
+    from .worlds import Sample
 
-__all__ = ["geometry", "intervals", "published", "quads", "twins"]
+__all__ = ["geometry", "intervals", "paired_angles", "published", "quads", "twins"]
 
 HEIGHT, DEPTH = 1, 2
 
@@ -118,6 +118,28 @@ def twins(world: Twins, rng: np.random.Generator) -> list[Outcome]:
         covers("delta.axis_coherence.balanced", difference.estimate(), true[1] - true[0]),
         rejects("delta.axis_coherence.balanced", paired_t(difference), kind),
         covers("axis_cosine", cosine.estimate(), world.cosine),
+    ]
+
+
+def paired_angles(
+    rng: np.random.Generator, *, pairs: int, theta: float, cosines: tuple[float, float]
+) -> list[Outcome]:
+    """Two checkpoints whose axes stand at different angles, with most noise in common: the difference of VD-EI."""
+    seed = int(rng.integers(2**31))
+    angles = []
+    for cosine in cosines:
+        world = SwapWorld(pairs=pairs, coherence=(theta,) * 3, cosine=cosine)
+        # The same labels, images and noise; and some noise of the checkpoint's own.
+        sample = world.sample(np.random.default_rng(seed))
+        own = 0.5 * rng.normal(size=sample.deltas.shape) * noise_spread(world.dim)
+        products = sums_of_vectors(sample.deltas + own, Layout(sample.codes, sample.images, 6)).raw.products()
+        angles.append(corrected_cosine(products, axis_effect(HEIGHT), axis_effect(DEPTH)))
+    difference = contrast(angles, (-1, 1))
+    kind = FALSE_POSITIVES if cosines[0] == cosines[1] else POWER
+    name = "delta.vd_ei.corrected"
+    return [
+        covers(name, difference.estimate(), cosines[1] - cosines[0]),
+        rejects(name, paired_t(difference), kind),
     ]
 
 

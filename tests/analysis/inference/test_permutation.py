@@ -263,7 +263,7 @@ def test_draws_are_added_where_few_exceed():
         return units
 
     families = {"there": family(canonical), "not there": family(canonical), "few": family([True, False])}
-    found = axis_tests(families, read, 2, seed=0, n_tests=40)
+    found = axis_tests(families, read, 2, n_tests=40)
     assert (found["there"].n_draws, found["not there"].n_draws, found["few"].n_draws) == (3999, 1999, 0)
     assert found["there"].p_value == 1 / 4000
     assert found["not there"].p_value > 0.01

@@ -136,7 +136,8 @@ def direction_hits(
     """Tell the category of each pair by the axis direction that was fitted on the other half of the images.
 
     The direction is the difference of the two categories' mean deltas; a pair is a hit where its delta's sign along it
-    is that of its category.
+    is that of its category. An interval of their share is about the two directions that were fitted, not about the
+    direction of all images.
 
     Args:
         vectors: (n, D) deltas of one axis, not sign-corrected.

@@ -50,6 +50,7 @@ class AxisTest:
     layers: tuple[LayerTest, ...]
     n_draws: int
     seed: int
+    """Of the draws."""
     reason: str = ""
 
 
@@ -100,7 +101,6 @@ def axis_tests(
     units_of: Callable[[int], Mapping[str, npt.NDArray[np.float32]]],
     n_layers: int,
     *,
-    seed: int,
     n_tests: int = 1,
     eligible: Mapping[str, Sequence[bool]] | None = None,
 ) -> dict[str, AxisTest]:
@@ -110,7 +110,6 @@ def axis_tests(
         families: name (an axis, or an axis of a subset) -> the permutations of its pairs.
         units_of: place of a layer -> for each name the (n, D) directions of its pairs, zero for a zero delta.
         n_layers: L.
-        seed: that of the permutations; goes into the results.
         n_tests: tests that Holm's rule will correct together. Where few draws exceed the data, draws are added until
             B + 1 is at least 100 times that.
         eligible: name -> L flags, as of ``min_p``.
@@ -132,11 +131,11 @@ def axis_tests(
     for name, family in families.items():
         if family.reason:
             nothing = tuple(LayerTest(None, None, family.reason) for _ in range(n_layers))
-            tests[name] = AxisTest(None, nothing, 0, seed, family.reason)
+            tests[name] = AxisTest(None, nothing, 0, family.seed, family.reason)
             continue
         p_value, layers = min_p(found[name], allowed.get(name), tolerance=family.tolerance())
         reason = NO_NULL_SPREAD if p_value is None else ""
-        tests[name] = AxisTest(p_value, layers, found[name].shape[1] - 1, seed, reason)
+        tests[name] = AxisTest(p_value, layers, found[name].shape[1] - 1, family.seed, reason)
     return tests
 
 

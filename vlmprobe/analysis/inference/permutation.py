@@ -76,6 +76,7 @@ class LabelPermutations:
                 raise ValueError(f"{n} pairs need {n} {name}, got {len(column)}")
         _, image_of = np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)
         self._images: IntArray = image_of
+        self.seed = seed
         self._rng = np.random.Generator(np.random.PCG64(seed))
         self._exchanged = _exchangeable(image_of, hash_order(pair_keys), strata)
         canonicals = np.bincount(image_of, weights=self._labels)
