@@ -1,7 +1,7 @@
 """Study every world, and write what the estimators said of it.
 
     python -m tests.statistics.run                     what 'make statistics' does
-    python -m tests.statistics.run --share 0.1         a tenth of the studies, for a look
+    python -m tests.statistics.run --share 0.1         a tenth of the studies, for a look: nothing is studied again
     python -m tests.statistics.run --only quads        worlds with this in their name
 
 Studies are seeded by the world's name and their number, so a table can be made again to the digit. Parts that are done
@@ -92,7 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
     again = {
         each.world: _parts(_AGAIN * sizes[each.world], ceil(sizes[each.world] / _PART))
         for each in wanted
-        if any(
+        if options.share >= 1
+        and any(
             cell.verdict == "borderline"
             for cell in cells_of(each, _read(each, sizes[each.world], options.work))
         )
@@ -138,6 +139,8 @@ def _complete(parts: dict[str, list[tuple[int, int]]], folder: Path, processes: 
     ]
     if not to_do:
         return
+    # The first part of every world, then the second: a run that is stopped has seen something of each.
+    to_do.sort(key=lambda each: each[1])
     from multiprocessing import get_context
 
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:

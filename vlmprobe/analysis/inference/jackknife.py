@@ -107,13 +107,11 @@ class Statistic:
             return self.reason
         if not isfinite(self.value):
             return NO_VALUE
-        # Never a mean over the defined ones: the images without which it is undefined are those that matter most.
-        if not np.isfinite(self.leave_outs[self.members]).all():
-            return NOT_DEFINED_WITHOUT
         # Spread in the value's own unit: on the other scale rounding grows without bound near 1.
         plain = self.leave_outs[self.members]
         if self.n_images < 2 or np.ptp(plain) <= _ROUNDING * max(1.0, abs(self.value)):
             return NO_SPREAD
+        # Never a mean over the defined ones: the images without which it is undefined are those that matter most.
         if not np.isfinite(self.scale.of(np.append(plain, self.value))).all():
             return NOT_DEFINED_WITHOUT
         return ""
