@@ -44,10 +44,10 @@ def geometry(world: SwapWorld, rng: np.random.Generator) -> list[Outcome]:
     sums = sums_of_vectors(sample.deltas, Layout(sample.codes, sample.images, 6))
     found = intervals(sample, sums, true, world.cosine, world.control)
     if world.layout == "one":
-        share = world.share
-        pooled = share**2 * true["category"][2] + (1 - share) ** 2 * true["category"][3]
+        n, n_other = world.canonical_pairs, world.pairs - world.canonical_pairs
         across = (true["order"][1] * 4 - true["category"][2] - true["category"][3]) / 2
-        pooled -= 2 * share * (1 - share) * across
+        pooled = n * (n - 1) * true["category"][2] + n_other * (n_other - 1) * true["category"][3]
+        pooled = (pooled - 2 * n * n_other * across) / (world.pairs * (world.pairs - 1))
         found.append(covers("axis_coherence", pooled_coherence(sums.units, HEIGHT).estimate(), pooled))
     if world.cosine == world.control:
         found += _contrast(sums.raw.products(), rng, world.cosine)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import nan
+from math import nan, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,10 @@ __all__ = ["BARS", "Cell", "cells_of", "exact_interval"]
 BARS = {COVERAGE: (0.92, 0.99), FALSE_POSITIVES: (0.035, 0.065), FALSE_AXES: (0.0, 0.065)}
 #: Of the exact binomial interval, so that among hundreds of sound cells none fails by chance.
 _LEVEL = 0.999
+#: Standard errors by which a median bias must pass its bar to fail.
+_BIAS_ERRORS = 3.3
+#: Studies in which an estimator must be printed for its rate to be judged.
+_FEWEST = 30
 
 
 @dataclass(frozen=True)
@@ -67,16 +71,22 @@ def _cell(experiment: Experiment, estimator: str, measure: str, outcomes: list[O
     n, k = len(hits), sum(hits)
     rate, (low, high) = (k / n, exact_interval(k, n)) if n else (nan, (0.0, 1.0))
     bias = float(np.median(errors)) if errors else nan
+    # Of a median, nearly: 1.25 standard errors of a mean.
+    bias_error = 1.25 * float(np.std(errors)) / sqrt(len(errors)) if errors else nan
     key = (estimator, measure)
     verdict, reason = _verdict(measure, rate, low, high), ""
     if measure == BIAS:
         verdict, reason = "", "published definition, without an interval"
+    elif n < _FEWEST and measure in BARS:
+        verdict, reason = "", "printed in too few studies to be judged"
     elif key in experiment.limits:
         verdict, reason = "limit", experiment.limits[key]
     elif verdict == "conservative":
         reason = experiment.notes.get(key, "")
         verdict = verdict if reason else "fails"
-    elif estimator.startswith("vd_ei.corrected") and abs(bias) > (experiment.median_bias or np.inf):
+    elif estimator.startswith("vd_ei.corrected") and (
+        experiment.median_bias and abs(bias) - _BIAS_ERRORS * bias_error > experiment.median_bias
+    ):
         verdict, reason = "fails", f"median bias above {experiment.median_bias}"
     printed = n / len(outcomes) if measure != BIAS else len(errors) / len(outcomes)
     return Cell(

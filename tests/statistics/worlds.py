@@ -75,6 +75,11 @@ class SwapWorld:
     seed: int = 7
     """Of the axes' directions."""
 
+    @property
+    def canonical_pairs(self) -> int:
+        """Of an axis."""
+        return round(self.share * self.pairs)
+
     def effects(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the (3, D) axis effects and the (D,) order effect."""
         first, second, third, common = directions(self.dim, 4, self.seed)
@@ -89,7 +94,8 @@ class SwapWorld:
         n = 3 * self.pairs
         axis = np.repeat(np.arange(3), self.pairs)
         images = self._images(rng)
-        canonical = rng.random(n) < self.share
+        # A benchmark has so many pairs of each category; they are not drawn.
+        canonical = np.concatenate([rng.permutation(self.pairs) < self.canonical_pairs for _ in range(3)])
         group = np.zeros(n)
         if self.leaning:
             kind = rng.random(n) < 0.5
