@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
         cells += [
             second[cell.estimator, cell.measure] if cell.verdict == "borderline" else cell for cell in first
         ]
-    write_tables(cells, options.out)
+    write_tables(cells, options.out, share=options.share)
     failed = [cell for cell in cells if cell.verdict == "fails"]
     for cell in failed:
         print(f"fails: {cell.estimator}, {cell.measure}, {cell.world}: {cell.rate:.4f} {cell.reason}")

@@ -34,15 +34,15 @@ strict, with the reason. Limits are stated and not judged.
 """
 
 
-def write_tables(cells: Sequence[Cell], folder: Path) -> None:
-    """Write ``cells.csv`` and ``README.md``."""
+def write_tables(cells: Sequence[Cell], folder: Path, *, share: float = 1.0) -> None:
+    """Write ``cells.csv`` and ``README.md``, which says so where a share of the studies was done."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "cells.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Cell)], lineterminator="\n")
         writer.writeheader()
         for cell in cells:
             writer.writerow({name: _digits(value) for name, value in asdict(cell).items()})
-    (folder / "README.md").write_text(_page(cells), encoding="utf-8")
+    (folder / "README.md").write_text(_page(cells, share), encoding="utf-8")
 
 
 def read_table(folder: Path) -> list[dict[str, str]]:
@@ -57,9 +57,11 @@ def _digits(value: str | int | float) -> str | int:
     return "" if value != value else f"{value:.4f}"
 
 
-def _page(cells: Sequence[Cell]) -> str:
+def _page(cells: Sequence[Cell], share: float) -> str:
     counts = Counter(cell.verdict or "no bar" for cell in cells)
     text = _HEAD.format(coverage=BARS["coverage"], positives=BARS["false positives"], axes=BARS["false axes"])
+    if share < 1:
+        text += f"**This is a look at {share:.0%} of the studies, and none was done again.** "
     text += ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) + ".\n"
     for estimator in dict.fromkeys(cell.estimator for cell in cells):
         text += (

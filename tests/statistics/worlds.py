@@ -140,8 +140,8 @@ def truth(world: SwapWorld, vectors: int = _MANY) -> dict[str, np.ndarray]:
 
     Without bias from the finite number of vectors: |mean|^2 less its variance.
     """
-    # However many pairs are drawn, and from whichever images.
-    return _truth(replace(world, pairs=vectors // 20, layout="one"))
+    # However many pairs are drawn, and from whichever images; fewer at a time where they are long.
+    return _truth(replace(world, pairs=min(vectors // 20, 1_000_000 // world.dim), layout="one"))
 
 
 @lru_cache(maxsize=256)

@@ -83,31 +83,31 @@ def test_coherence_is_the_published_one_where_images_and_categories_are_alike():
 def test_estimates_are_unbiased_where_images_have_several_pairs():
     """Refutes: products within an image taken in, coherence is .07 too high at 20 pairs, four an image."""
     world = SwapWorld(pairs=20, layout="four", coherence=(0.1, 0.1, 0.1))
-    directions = [each.units.products() for each in draws(world, 200)]
+    directions = [each.units.products() for each in draws(world, 120)]
     values = np.array([balanced_coherence(each, 1).value for each in directions])
     error = np.nanstd(values) / sqrt(len(values))
-    assert abs(np.nanmean(values) - truth(world, 40_000)["axis"][1]) < 3.5 * error
+    assert abs(np.nanmean(values) - truth(world, 20_000)["axis"][1]) < 3.5 * error
     # The correction taken out: the same sums with the pairs of one image among them.
     plug_in = [(each.plug_in[2, 2] + each.plug_in[3, 3] - 2 * each.plug_in[2, 3]) / 4 for each in directions]
-    assert np.nanmean(plug_in) - truth(world, 40_000)["axis"][1] > 0.03
+    assert np.nanmean(plug_in) - truth(world, 20_000)["axis"][1] > 0.03
 
 
 def test_an_order_effect_is_no_axis():
     """Refutes: pooled coherence reads .10 where nothing but an order effect is there, 80/20."""
     world = SwapWorld(pairs=80, coherence=(0.1, 0.0, 0.1), order=0.3, share=0.8)
-    found = draws(world, 60)
+    found = draws(world, 40)
     balanced = [balanced_coherence(each.units.products(), 1).value for each in found]
     pooled = [pooled_coherence(each.units, 1).value for each in found]
     order = [order_coherence(each.units.products(), 1).value for each in found]
     assert abs(np.mean(balanced)) < 0.01
     assert np.mean(pooled) > 0.08
-    assert np.mean(order) == pytest.approx(truth(world, 40_000)["order"][1], abs=0.02)
+    assert np.mean(order) == pytest.approx(truth(world, 20_000)["order"][1], abs=0.02)
 
 
 def test_the_angle_is_not_attenuated_by_noise():
     """Refutes: theta .1, true cosine .5. At 80 pairs the median is within .02, where plug-in means are far off."""
     world = SwapWorld(pairs=80)
-    found = [each.raw.products() for each in draws(world, 150)]
+    found = [each.raw.products() for each in draws(world, 100)]
     values = [corrected_cosine(each, HEIGHT, DEPTH).value for each in found]
     plug_in = [_plug_in_cosine(each) for each in found]
     assert np.nanmedian(values) == pytest.approx(0.5, abs=0.04)

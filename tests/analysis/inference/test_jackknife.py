@@ -159,6 +159,6 @@ def test_the_cosine_of_two_checkpoints_axes_is_found(cosine):
             axis_effect(0),
             axis_effect(1),
         ).value
-        for samples, layout in _twins(cosine, 40)
+        for samples, layout in _twins(cosine, 25)
     ]
     assert np.median(found) == pytest.approx(cosine, abs=0.05)
