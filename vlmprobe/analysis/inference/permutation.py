@@ -75,7 +75,7 @@ class LabelPermutations:
             if column is not None and len(column) != n:
                 raise ValueError(f"{n} pairs need {n} {name}, got {len(column)}")
         _, image_of = np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)
-        self._images: IntArray = image_of
+        self._of_one_image = _pairs_of_one_image(image_of)
         self.seed = seed
         self._rng = np.random.Generator(np.random.PCG64(seed))
         self._exchanged = _exchangeable(image_of, hash_order(pair_keys), strata)
@@ -128,7 +128,7 @@ class LabelPermutations:
         if self.reason:
             return np.full(len(labels), np.nan)
         vectors = np.asarray(units, dtype=np.float32)
-        squares = _SquaredSums(vectors, self._images, len(labels))
+        squares = _SquaredSums(vectors, self._of_one_image, len(labels))
         linear, total = squares.linear.astype(np.float64), float(squares.linear.sum(dtype=np.float64))
         of_canonical, of_other, of_both = self._pairs
         values = np.empty(len(labels))
@@ -174,9 +174,11 @@ def _exchangeable(image_of: IntArray, order: IntArray, strata: Sequence[str] | N
 class _SquaredSums:
     """x'Kx for rows x of labels, K the cosines of pairs of different images (0 for those of one)."""
 
-    def __init__(self, vectors: npt.NDArray[np.float32], images: IntArray, n_rows: int) -> None:
+    def __init__(
+        self, vectors: npt.NDArray[np.float32], of_one_image: tuple[IntArray, IntArray], n_rows: int
+    ) -> None:
         n, dim = vectors.shape
-        first, second = _pairs_of_one_image(images)
+        first, second = of_one_image
         # K costs n^2 D once and n^2 a row; the sums of the vectors n D a row.
         self._cosines: npt.NDArray[np.float32] | None = None
         if n * (dim + n_rows) < dim * n_rows or len(first) > 4 * n:
