@@ -105,9 +105,9 @@ def main(arguments: list[str] | None = None) -> int:
         later = again.get(each.world, [])
         outcomes = [one for part in later for one in _outcomes(_file(options.work, each.world, *part))]
         second = {(cell.estimator, cell.measure): cell for cell in cells_of(each, outcomes)}
-        cells += [
-            second[cell.estimator, cell.measure] if cell.verdict == "borderline" else cell for cell in first
-        ]
+        for cell in first:
+            replaced = second.get((cell.estimator, cell.measure), cell)
+            cells.append(replaced if cell.verdict == "borderline" else cell)
     write_tables(cells, options.out, share=options.share)
     failed = [cell for cell in cells if cell.verdict == "fails"]
     for cell in failed:

@@ -83,7 +83,7 @@ def test_worlds_have_names_of_their_own_and_seeds_by_name():
 def test_a_run_writes_its_tables_and_resumes(tmp_path, capsys):
     """Parts that are done are read again; the page and the table have the same rows."""
     options = ["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work"), "--processes", "1"]
-    options += ["--share", "0.01", "--only", "accuracy 0.8, correlation 0.2"]
+    options += ["--share", "0.01", "--only", "quads, coherence 0.0 and 0.0"]
     run.main(options)
     first = (tmp_path / "out" / "cells.csv").read_text()
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("*.jsonl")}
@@ -91,10 +91,14 @@ def test_a_run_writes_its_tables_and_resumes(tmp_path, capsys):
     assert (tmp_path / "out" / "cells.csv").read_text() == first
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("*.jsonl")} == done
     rows = tables.read_table(tmp_path / "out")
-    assert {row["estimator"] for row in rows} == {"accuracy"}
+    assert {row["estimator"] for row in rows} == {
+        "cross_axis_alignment.canonical (of_means)",
+        "cross_axis_alignment.canonical (per_sample)",
+    }
+    assert "borderline" in {row["verdict"] for row in rows}  # and not studied again, in a look
     page = (tmp_path / "out" / "README.md").read_text()
     assert all(row["world"] in page for row in rows)
-    assert "3 cells of 3 worlds" in capsys.readouterr().out
+    assert "4 cells of 2 worlds" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("layout", ["one", "mixed"])
