@@ -21,8 +21,10 @@ depends_on = None
 #: What every dataset had before: axis, canonical category, opposite.
 AXES = (("horizontal", "left", "right"), ("vertical", "above", "below"), ("distance", "far", "close"))
 
-#: They get the dataset's id, since two datasets may have one name; in the order they build on each other.
+#: In the order they build on each other. They get the dataset's id, since two datasets may have one name, and bounds
+#: that know which pairs share an image.
 VIEWS = ("pair_answers", "accuracy", "accuracy_by_category", "accuracy_by_perspective", "consistency")
+NEW_VIEWS = ("run_axes", "answer_shares")
 
 
 def upgrade() -> None:
@@ -45,26 +47,26 @@ def upgrade() -> None:
     ]
     if rows:
         op.bulk_insert(table, rows)
-    _replace_views(revision)
-    _create_view(revision, "run_axes")
+    _drop_views(VIEWS)
+    first, *others = VIEWS
+    _create_views(revision, (first, *NEW_VIEWS, *others))
     make_relative(op.get_bind())
 
 
 def downgrade() -> None:
     """Drop the table and its view; the other views get their first form again, paths become absolute."""
     make_absolute(op.get_bind())
-    op.execute("DROP VIEW run_axes")
+    _drop_views((*NEW_VIEWS, *VIEWS))
     op.drop_table("axes")
-    _replace_views("0001")
+    _create_views("0001", VIEWS)
 
 
-def _replace_views(version: str) -> None:
-    for view in reversed(VIEWS):
+def _drop_views(views: tuple[str, ...]) -> None:
+    for view in reversed(views):
         op.execute(f"DROP VIEW {view}")
-    for view in VIEWS:
-        _create_view(version, view)
 
 
-def _create_view(version: str, view: str) -> None:
+def _create_views(version: str, views: tuple[str, ...]) -> None:
     folder = Path(__file__).resolve().parents[1] / "views" / version
-    op.execute((folder / f"{view}.sql").read_text(encoding="utf-8"))
+    for view in views:
+        op.execute((folder / f"{view}.sql").read_text(encoding="utf-8"))

@@ -281,3 +281,12 @@ def test_a_file_that_cannot_be_read_is_not_passed_over(monkeypatch, tmp_path):
     Path("vlmprobe.toml").mkdir()
     with pytest.raises(InputError, match=r"vlmprobe.toml cannot be read: Is a directory"):
         load_catalog()
+
+
+@pytest.mark.parametrize("name", ["~" + "x" * 5000, "~nobody-of-this-name/model"])
+def test_a_home_folder_that_cannot_be(catalog, name):
+    """A name that is too long for one, or of an unknown user: one short line."""
+    text = f'[scales.mine]\nsamples_seen = 1\n\n[families.qwen25.scales.mine]\ncheckpoint = "{name}"\n'
+    with pytest.raises(ModelError, match="no such user; use the full path") as told:
+        catalog(text).scale("qwen25", "mine")
+    assert len(str(told.value)) < 200

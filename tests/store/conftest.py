@@ -102,8 +102,10 @@ class Study:
             )
             store_axes(connection, "data", SPACE)
 
-    def pairs(self, categories: Mapping[str, str], **same: Any) -> None:
-        """Add pairs to the dataset: id -> category."""
+    def pairs(
+        self, categories: Mapping[str, str], images: Mapping[str, str] | None = None, **same: Any
+    ) -> None:
+        """Add pairs to the dataset: id -> category; and, if known, id -> image."""
         rows = []
         for pair_id, name in categories.items():
             category = SPACE.category(name)
@@ -121,6 +123,7 @@ class Study:
                     "orig_opposite": str(category.opposite),
                     "swap_expected": str(category.opposite),
                     "swap_opposite": str(category),
+                    "image_sha256": (images or {}).get(pair_id),
                     **same,
                 }
             )

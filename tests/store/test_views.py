@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import numpy as np
 import pytest
-from scipy.stats import binomtest
 
 from vlmprobe.analysis import Metric
+from vlmprobe.analysis.inference import effective_wilson
 from vlmprobe.store.metrics import store_metrics
 
 if TYPE_CHECKING:
@@ -90,22 +91,51 @@ def test_a_pair_of_another_template_is_no_answer_to_this_one(answered: Any) -> N
     assert answered.rows("SELECT count(*) FROM accuracy WHERE run_id = 'r2'") == [(0,)]
 
 
-def test_bounds_are_wilsons(study: Any) -> None:
-    """They equal SciPy's 95 % Wilson interval, and stay within 0 and 1 where none or all is right."""
-    study.pairs({f"p{i}": "left" for i in range(200)})
-    counts = {"r1": (0, 1, 1), "r2": (7, 0, 7), "r3": (3, 5, 7), "r4": (150, 1, 200)}
-    for run_id, (k_orig, k_swap, n) in counts.items():
-        study.run(run_id)
-        study.answers(run_id, {f"p{i}": (i < k_orig, i < k_swap) for i in range(n)})
-    for run_id, (k_orig, k_swap, n) in counts.items():
-        for side, k in {"orig": k_orig, "swap": k_swap, "both": min(k_orig, k_swap)}.items():
-            ((low, high),) = study.rows(
-                f"SELECT acc_{side}_low, acc_{side}_high FROM accuracy WHERE run_id = $id AND axis = 'overall'",
+def test_bounds_are_wilsons_at_the_effective_number_of_pairs(study: Any) -> None:
+    """They equal the library's, whatever the images hold, and stay within 0 and 1 where none or all is right."""
+    sizes = {
+        "one pair an image": [1] * 40,
+        "four": [4] * 12,
+        "one to four": [1, 2, 3, 4] * 8,
+        "five": [1] * 5,
+    }
+    sizes |= {"one image holds most": [30, 1, 1, 1, 1, 1], "four images": [3] * 4, "one image": [9]}
+    draw = np.random.default_rng(1)
+    for world, of_images in sizes.items():
+        images = [f"{world}/{place}" for place, size in enumerate(of_images) for _ in range(size)]
+        names = [f"{world}/{place}" for place in range(len(images))]
+        study.pairs(dict.fromkeys(names, "left"), images=dict(zip(names, images, strict=True)))
+        for share in (0.0, 0.3, 0.9, 1.0):
+            of_image = {image: draw.beta(share + 0.01, 1.01 - share) for image in images}
+            right = [share > 0 and draw.random() < (1 if share == 1 else of_image[image]) for image in images]
+            run_id = f"{world} {share}"
+            study.run(run_id)
+            study.answers(run_id, {name: (hit, True) for name, hit in zip(names, right, strict=True)})
+            expected = effective_wilson(right, images)
+            ((n, n_images, value, low, high),) = study.rows(
+                "SELECT n, n_images, acc_orig, acc_orig_low, acc_orig_high FROM accuracy "
+                "WHERE run_id = $id AND axis = 'horizontal'",
                 id=run_id,
             )
-            expected = binomtest(k, n).proportion_ci(method="wilson")
-            assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
-            assert 0 <= low <= high <= 1
+            assert (n, n_images) == (len(images), len(of_images))
+            assert value == pytest.approx(expected.value)
+            if expected.ci_low is None:
+                assert (low, high) == (None, None), run_id
+            else:
+                assert (low, high) == pytest.approx((expected.ci_low, expected.ci_high), abs=5e-4), run_id
+                assert 0 <= low <= value <= high <= 1
+
+
+def test_copies_of_pairs_do_not_narrow_the_bounds(study: Any) -> None:
+    """Four pairs of each image with the same answers say no more than one."""
+    for copies in (1, 4):
+        names = [f"{copies}/{image}/{place}" for image in range(30) for place in range(copies)]
+        study.pairs(dict.fromkeys(names, "left"), images={name: name.rpartition("/")[0] for name in names})
+        study.run(f"r{copies}")
+        study.answers(f"r{copies}", {name: (int(name.split("/")[1]) % 3 > 0, True) for name in names})
+    sql = "SELECT acc_orig_high - acc_orig_low FROM accuracy WHERE axis = 'horizontal' ORDER BY run_id"
+    (one,), (four,) = study.rows(sql)
+    assert four == pytest.approx(one)
 
 
 def test_consistency_shows_every_metric_with_its_interval(study: Any) -> None:

@@ -58,7 +58,7 @@ class LayerCurve:
 
 @dataclass(frozen=True, slots=True)
 class AccuracyPoint:
-    """Accuracy of one scale on an axis, a category or ``overall``, with Wilson 95 % bounds; NaN without pairs."""
+    """Accuracy of one scale on an axis, a category or ``overall``, with 95 % bounds; NaN = no data."""
 
     family: str
     scale: str

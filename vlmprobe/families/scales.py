@@ -5,6 +5,7 @@ Scales are data: ``checkpoints.toml`` beside this file, extended by a user's ``v
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -218,12 +219,12 @@ def load_catalog(user_file: Path | None = None) -> Catalog:
 def _lacks_processor(checkpoint: str) -> bool:
     """Return whether a folder has no processor; False for a hub id, which is unknown before it is loaded."""
     folder = _resolve(checkpoint)
-    return Path(folder).is_dir() and not brings_processor(folder)
+    return os.path.isdir(folder) and not brings_processor(folder)  # noqa: PTH112  (pathlib raises for a name too long)
 
 
 def _resolve(checkpoint: str) -> str:
     if not checkpoint.startswith(_BUNDLED_PREFIX):
-        if checkpoint.startswith("~") and Path(checkpoint).is_dir():
+        if checkpoint.startswith("~") and os.path.isdir(checkpoint):  # noqa: PTH112
             return str(Path(checkpoint).absolute())  # a folder of this name, and not a user's own
         try:
             return str(Path(checkpoint).expanduser()) if checkpoint.startswith("~") else checkpoint

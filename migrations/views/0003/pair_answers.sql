@@ -19,7 +19,8 @@ SELECT
     runs.run_id, runs.family, runs.scale, datasets.name AS dataset, runs.dataset_id, runs.template, runs.status, runs.samples_seen,
     sides.pair_id, swap_pairs.origin, swap_pairs.category, swap_pairs.axis, swap_pairs.perspective,
     sides.orig_text, sides.swap_text, sides.orig_margin, sides.swap_margin,
-    sides.orig_correct, sides.swap_correct, sides.orig_correct AND sides.swap_correct AS both_correct
+    sides.orig_correct, sides.swap_correct, sides.orig_correct AND sides.swap_correct AS both_correct,
+    coalesce(nullif(swap_pairs.image_sha256, ''), sides.pair_id) AS image
 FROM sides
 INNER JOIN runs ON sides.run_id = runs.run_id
 INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
