@@ -15,9 +15,11 @@ from vlmprobe.safe_names import safe_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ENV_FILE", "Settings", "without_password"]
+__all__ = ["ARTIFACTS", "ENV_FILE", "SPOOL", "Settings", "without_password"]
 
 ENV_FILE = "mlflow.env"
+#: Folders in a home.
+SPOOL, ARTIFACTS = "spool", "mlartifacts"
 _DUCKDB_SCHEME = "duckdb:///"
 _SQLITE_SCHEME = "sqlite:///"
 _MAX_ENV_FILE = 2**20
@@ -49,12 +51,12 @@ class Settings:
     @property
     def spool(self) -> Path:
         """Where shards wait until MLflow has them."""
-        return self.home / "spool"
+        return self.home / SPOOL
 
     @property
     def artifacts(self) -> Path:
         """Artifact root of the local MLflow store."""
-        return self.home / "mlartifacts"
+        return self.home / ARTIFACTS
 
     @property
     def reports(self) -> Path:

@@ -115,6 +115,15 @@ def test_a_damaged_artifact_is_an_error(settings: Settings, tracker: Tracker, pl
     assert list((settings.home / "cache" / "r1").iterdir()) == []
 
 
+def test_an_address_of_the_homes_former_place_is_found_in_the_home(
+    settings: Settings, tracker: Tracker, place: Any
+) -> None:
+    """The database is elsewhere, say, so that its rows keep whole addresses; the file is what was written."""
+    inside = place.artifact_uri.removeprefix(settings.home.as_uri())
+    place = replace(place, artifact_uri=f"file:///old/home{inside}")
+    assert local_shard(place, tracker, settings.home / "cache").stat().st_size == place.n_bytes
+
+
 def test_a_shard_that_is_nowhere_is_an_error(settings: Settings, tracker: Tracker, place: Any) -> None:
     """The message names the file and says what to do."""
     place = replace(place, artifact_uri=None)

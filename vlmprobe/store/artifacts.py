@@ -13,6 +13,7 @@ from sqlalchemy import update
 from vlmprobe.errors import DamagedCopyError, ReadOnlyError, TrackingError, UnreadableError, VlmprobeError
 from vlmprobe.paths import can_write
 from vlmprobe.safe_names import safe_name
+from vlmprobe.settings import ARTIFACTS, SPOOL
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.layer_file import unreadable
 from vlmprobe.store.places import local_path, places_of
@@ -115,7 +116,7 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
     path = place.path
     try:
         is_here = path.exists()
-        if (own := cache.parent / "spool" / run_id / path.name) != path and own.exists():
+        if (own := cache.parent / SPOOL / run_id / path.name) != path and own.exists():
             # The row names a place outside of this home, which was moved or copied, but its spool came along.
             path, is_here = own, True
     except OSError as error:
@@ -136,12 +137,14 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
                 f"shard {place.number} of run {place.run_id} is lost: {path} does not exist "
                 "and was never uploaded to MLflow; extract the run again with --new"
             )
+        here = artifact_here(place, cache.parent / ARTIFACTS)
+        address = place.artifact_uri if here is None else here.as_uri()
         if not can_write(cached.parent):
-            return _artifact_in_place(place, cached)
+            return _artifact_in_place(place, address, cached)
         cached.parent.mkdir(parents=True, exist_ok=True)
         # Into another folder first: a crash or a second process must not find half a file.
         with TemporaryDirectory(dir=cached.parent) as folder:
-            fetched = tracker.download(place.artifact_uri, Path(folder))
+            fetched = tracker.download(address, Path(folder))
             _check_download(place, fetched)
             fetched.replace(cached)
     return cached
@@ -184,9 +187,9 @@ def set_place(connection: Connection, place: ShardPlace) -> None:
     )
 
 
-def _artifact_in_place(place: ShardPlace, cached: Path) -> Path:
+def _artifact_in_place(place: ShardPlace, address: str, cached: Path) -> Path:
     """Return MLflow's own file of a shard, for a home where no copy can be kept."""
-    path = local_path(place.artifact_uri or "")
+    path = local_path(address)
     if path is None or not path.exists():
         todo = f"shard {place.number} of run {place.run_id} would be fetched into it; use a copy of the home"
         raise ReadOnlyError(str(cached.parent), todo)

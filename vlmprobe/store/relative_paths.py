@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from vlmprobe.settings import ARTIFACTS, SPOOL
 from vlmprobe.store.places import former_home, local_path, places_of
 
 if TYPE_CHECKING:
@@ -17,13 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["make_absolute", "make_relative", "shard_place"]
 
-#: Where the artifacts of the local MLflow store are in a home, and a run's shards among them.
-_ARTIFACTS, _HIDDEN_STATES = "mlartifacts", Path("artifacts", "hidden_states")
-
 
 def shard_place(run_id: str, number: int) -> Path:
     """Return where a shard is in every home."""
-    return Path("spool", run_id, f"{number:05d}.safetensors")
+    return Path(SPOOL, run_id, f"{number:05d}.safetensors")
 
 
 def make_relative(connection: Connection) -> None:
@@ -88,7 +86,7 @@ def _stored(places: Places, path: str) -> str:
 def _address_here(places: Places, address: str, home: Path | None, n_bytes: int) -> str:
     stored = places.stored_address(address)
     path = local_path(address)
-    if stored != address or path is None or home is None or not path.is_relative_to(home / _ARTIFACTS):
+    if stored != address or path is None or home is None or not path.is_relative_to(home / ARTIFACTS):
         return stored
     inside = path.relative_to(home)
     return str(inside) if _is_file(places.home / inside, n_bytes) else address
