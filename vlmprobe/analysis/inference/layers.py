@@ -84,7 +84,8 @@ def min_p(
     smallest = np.sort(ranks[spread].min(axis=0))
 
     def adjusted(rank: int) -> float:
-        return int(np.searchsorted(smallest, rank, side="right")) / n_values
+        # Ranks are whole numbers: those up to this one are those below the next.
+        return int(np.searchsorted(smallest, rank + 1)) / n_values
 
     layers = tuple(
         LayerTest(int(ranks[layer, 0]) / n_values, adjusted(int(ranks[layer, 0])))
