@@ -65,4 +65,4 @@ format: $(VENV)/installed-dev ## Bring the code into its format
 	$(BIN)/ruff format .
 
 clean: ## Remove environments and caches, not data
-	rm -rf $(VENV) .cache/environments build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .cache/environments .cache/statistics build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
