@@ -136,7 +136,9 @@ class Catalog:
         chosen = self._named(scale, known.scales.get(scale, ScaleEntry()))
         if checkpoint is None and chosen.checkpoint is None:
             raise self._without_checkpoint(family, scale)
-        chosen = ScaleEntry(checkpoint=checkpoint, processor=processor).over(chosen)
+        chosen = ScaleEntry(checkpoint=_named_folder(checkpoint), processor=_named_folder(processor)).over(
+            chosen
+        )
         if chosen.processor is None and scale != _BASE:
             chosen = self._with_base_processor(family, chosen)
         if chosen.processor == chosen.checkpoint and chosen.processor_revision is None:
@@ -220,10 +222,14 @@ def _lacks_processor(checkpoint: str) -> bool:
     return Path(checkpoint).expanduser().is_dir() and not brings_processor(checkpoint)
 
 
+def _named_folder(given: str | None) -> str | None:
+    """Let ``~x`` be the folder of this name, where there is one, and not the own folder of a user x."""
+    is_name = given is not None and given.startswith("~") and Path(given).is_dir()
+    return str(Path(given).absolute()) if given is not None and is_name else given
+
+
 def _resolve(checkpoint: str) -> str:
     if not checkpoint.startswith(_BUNDLED_PREFIX):
-        if checkpoint.startswith("~") and Path(checkpoint).is_dir():
-            return str(Path(checkpoint).absolute())  # a folder of this name, and not a user's own
         try:
             return str(Path(checkpoint).expanduser()) if checkpoint.startswith("~") else checkpoint
         except RuntimeError:
