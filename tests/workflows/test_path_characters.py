@@ -138,7 +138,9 @@ def test_a_tilde_is_ones_own_folder_unless_it_is_a_name(
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", NAMES, ids=ascii)
+@pytest.mark.parametrize(
+    "name", ["a#1", "my%20project", "Bob's data", "größe 模型", "~x", "a*[b]{c}", "é" * 120], ids=ascii
+)
 def test_every_folder_may_have_any_name(
     name: str, inside: Any, benchmark: Callable[..., Path], undrawn: Any, tmp_path: Path
 ) -> None:
