@@ -1,0 +1,104 @@
+"""The real deltas of the demo as a world: its pairs are the population, and a study draws images from them.
+
+Real deltas are no Gaussian noise around an axis: near the output they are mixtures, of right and of wrong answers.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vlmprobe.analysis.geometry import Layout, sums_of_vectors
+from vlmprobe.pairs import SPACE
+
+from .trials import intervals
+from .worlds import Sample
+
+if TYPE_CHECKING:
+    from .outcomes import Outcome
+
+__all__ = ["FOLDER", "DemoWorld", "demo_study", "prepare"]
+
+FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "statistics-demo"
+SCALES, LAYERS = ("400k", "2m"), (3, 4, 5)
+
+
+def prepare(folder: Path = FOLDER) -> Path:
+    """Run the demo, unless it has been, and keep its deltas."""
+    file = folder / "deltas.npz"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        home = ["--home", str(folder / "home")]
+        command = [sys.executable, "-m", "vlmprobe", "demo", "--scales", ",".join(SCALES), *home]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        from vlmprobe import Workspace
+
+        workspace, found = Workspace.open(folder / "home"), {}
+        for scale in SCALES:
+            for layer in LAYERS:
+                states = workspace.states(f"tiny/{scale}", layer=layer)
+                found[f"{scale} {layer}"] = states.deltas.astype(np.float32)
+                found["codes"] = np.array([SPACE.categories.index(name) for name in states.categories])
+        np.savez(file, **found)
+    return file
+
+
+@lru_cache(maxsize=1)
+def _deltas() -> dict[str, np.ndarray]:
+    with np.load(prepare()) as file:
+        return dict(file)
+
+
+@dataclass(frozen=True)
+class DemoWorld:
+    """One layer of one of the demo's scales."""
+
+    scale: str
+    layer: int
+    pairs: int
+    """An axis, an image each."""
+
+    def population(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return all (240, D) deltas and their (240,) categories."""
+        return _deltas()[f"{self.scale} {self.layer}"].astype(np.float64), _deltas()["codes"]
+
+    def sample(self, rng: np.random.Generator) -> Sample:
+        """Draw pairs with replacement; each that is drawn counts as an image of its own."""
+        deltas, codes = self.population()
+        axes = [np.flatnonzero(codes // 2 == axis) for axis in range(3)]
+        rows = np.concatenate([rng.choice(inside, size=self.pairs) for inside in axes])
+        return Sample(deltas[rows], codes[rows], [str(place) for place in range(len(rows))])
+
+    def truth(self) -> tuple[dict[str, np.ndarray], float, float]:
+        """Return what ``worlds.truth`` does, the cosine of height and depth, and that of the first axis and height."""
+        return _truth(self.scale, self.layer)
+
+
+@lru_cache(maxsize=16)
+def _truth(scale: str, layer: int) -> tuple[dict[str, np.ndarray], float, float]:
+    deltas, codes = DemoWorld(scale, layer, 1).population()
+    lengths = np.linalg.norm(deltas, axis=1)
+    units = np.stack([(deltas / lengths[:, None])[codes == code].mean(axis=0) for code in range(6)])
+    axes, orders = (units[::2] - units[1::2]) / 2, (units[::2] + units[1::2]) / 2
+    raw = np.stack([deltas[codes == code].mean(axis=0) for code in range(6)])
+    first, height, depth = (raw[::2] - raw[1::2]) / np.linalg.norm(raw[::2] - raw[1::2], axis=1)[:, None]
+    true = {
+        "axis": np.square(axes).sum(axis=1),
+        "order": np.square(orders).sum(axis=1),
+        "category": np.square(units).sum(axis=1),
+        "length": np.array([lengths[codes == code].mean() for code in range(6)]),
+    }
+    return true, float(height @ depth), float(first @ height)
+
+
+def demo_study(world: DemoWorld, rng: np.random.Generator) -> list[Outcome]:
+    """Coverage of what follows from products of different images, on real deltas."""
+    sample = world.sample(rng)
+    sums = sums_of_vectors(sample.deltas, Layout(sample.codes, sample.images, 6))
+    return intervals(sample, sums, *world.truth())

@@ -1,0 +1,54 @@
+"""What an estimator said in one study of a world, and how that is counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import nan
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vlmprobe.analysis.inference import Estimate
+
+__all__ = [
+    "BIAS",
+    "COVERAGE",
+    "DRAWS",
+    "FALSE_AXES",
+    "FALSE_POSITIVES",
+    "POWER",
+    "Outcome",
+    "covers",
+    "rejects",
+]
+
+COVERAGE, BIAS = "coverage", "bias"
+#: Of a p-value at 5 %; of "an axis is there", which asks for more than a p-value; and where there is something.
+FALSE_POSITIVES, FALSE_AXES, POWER = "false positives", "false axes", "power"
+#: Draws of a test within a study: 20 divides B + 1, so that a p-value at .05 is exact.
+DRAWS = 399
+_ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one estimator said in one study."""
+
+    estimator: str
+    measure: str
+    hit: bool | None
+    """Whether the interval held the truth, or the test rejected; None = it was NULL."""
+    error: float = nan
+    """Value less truth."""
+
+
+def covers(estimator: str, found: Estimate, true: float) -> Outcome:
+    """Look whether an interval holds the truth."""
+    error = nan if found.value is None else found.value - true
+    if found.ci_low is None or found.ci_high is None:
+        return Outcome(estimator, COVERAGE, None, error)
+    return Outcome(estimator, COVERAGE, bool(found.ci_low <= true <= found.ci_high), error)
+
+
+def rejects(estimator: str, p_value: float | None, measure: str = FALSE_POSITIVES) -> Outcome:
+    """Look whether a test rejects at 5 %."""
+    return Outcome(estimator, measure, None if p_value is None else p_value <= _ALPHA)

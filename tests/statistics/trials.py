@@ -1,0 +1,171 @@
+"""Studies of means and angles: whether intervals hold the truth."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vlmprobe.analysis import layer_metrics, unit
+from vlmprobe.analysis.geometry import (
+    Layout,
+    axis_effect,
+    balanced_coherence,
+    category_mean,
+    corrected_cosine,
+    inner_product,
+    order_coherence,
+    pairwise_coherence,
+    pooled_coherence,
+    sums_of_vectors,
+)
+from vlmprobe.analysis.inference import Scale, clustered_mean, contrast, paired_t, size, wild_p_values
+from vlmprobe.pairs import SPACE
+
+from .outcomes import BIAS, DRAWS, FALSE_POSITIVES, POWER, Outcome, covers, rejects
+from .worlds import SwapWorld, Twins, coherence_of, directions, noise_spread, truth
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vlmprobe.analysis.geometry import DeltaSums, Products
+
+    from .worlds import Sample
+
+__all__ = ["geometry", "intervals", "paired_angles", "published", "quads", "twins"]
+
+HEIGHT, DEPTH = 1, 2
+
+
+def geometry(world: SwapWorld, rng: np.random.Generator) -> list[Outcome]:
+    """Coverage of all that follows from products of different images in one layer."""
+    sample, true = world.sample(rng), truth(world)
+    sums = sums_of_vectors(sample.deltas, Layout(sample.codes, sample.images, 6))
+    found = intervals(sample, sums, true, world.cosine, world.control)
+    if world.layout == "one":
+        n, n_other = world.canonical_pairs, world.pairs - world.canonical_pairs
+        across = (true["order"][1] * 4 - true["category"][2] - true["category"][3]) / 2
+        pooled = n * (n - 1) * true["category"][2] + n_other * (n_other - 1) * true["category"][3]
+        pooled = (pooled - 2 * n * n_other * across) / (world.pairs * (world.pairs - 1))
+        found.append(covers("axis_coherence", pooled_coherence(sums.units, HEIGHT).estimate(), pooled))
+    if world.cosine == world.control:
+        found += _contrast(sums.raw.products(), rng, world.cosine)
+    return found
+
+
+def intervals(
+    sample: Sample, sums: DeltaSums, true: Mapping[str, np.ndarray], cosine: float, control: float
+) -> list[Outcome]:
+    """Look which intervals of one study hold the truth."""
+    directions, raw = sums.units.products(), sums.raw.products()
+    height, depth, other = (axis_effect(axis) for axis in (HEIGHT, DEPTH, 0))
+    above = sample.codes == 2 * HEIGHT
+    lengths = np.linalg.norm(sample.deltas[above], axis=1)
+    images = np.array(sample.images)[above].tolist()
+    within = pairwise_coherence(directions, 2 * HEIGHT)
+    norm = clustered_mean(lengths, images, scale=Scale.POSITIVE)
+    return [
+        covers("axis_coherence.balanced", balanced_coherence(directions, HEIGHT).estimate(), true["axis"][1]),
+        covers("order_coherence", order_coherence(directions, HEIGHT).estimate(), true["order"][1]),
+        covers("within_category_consistency", within.estimate(), true["category"][2]),
+        covers("delta_norm", norm.estimate(), true["length"][2]),
+        covers("vd_ei.corrected", corrected_cosine(raw, height, depth).estimate(), cosine),
+        covers("vd_ei.corrected (control)", corrected_cosine(raw, other, height).estimate(), control),
+    ]
+
+
+def _contrast(raw: Products, rng: np.random.Generator, cosine: float) -> list[Outcome]:
+    """Compare VD-EI with its control where both are equally large."""
+    height, depth, other = (axis_effect(axis) for axis in (HEIGHT, DEPTH, 0))
+    both = corrected_cosine(raw, height, depth), corrected_cosine(raw, other, height)
+    gap = contrast([size(each) for each in both], (1, -1))
+    name = "delta.vd_ei.corrected (size, less its control)"
+    p_values = wild_p_values([gap, both[0]], seed=int(rng.integers(2**31)), n_draws=DRAWS)
+    found = [covers(name, gap.estimate(), 0.0), rejects(name, p_values[0])]
+    return found if cosine else [*found, rejects("vd_ei.corrected", p_values[1])]
+
+
+def published(world: SwapWorld, rng: np.random.Generator) -> list[Outcome]:
+    """Bias of published plug-ins, which have no interval."""
+    sample = world.sample(rng)
+    categories = [str(SPACE.categories[code]) for code in sample.codes]
+    metrics = layer_metrics(
+        np.zeros_like(sample.deltas), sample.deltas, categories, sample.images, layer=0, n_resamples=0
+    )
+    values = {(metric.name, metric.target): metric.value for metric in metrics}
+    axes = f"{SPACE.axes[HEIGHT]}/{SPACE.axes[DEPTH]}"
+    opposites = "/".join(SPACE.axes[HEIGHT].categories)
+    true = {("vd_ei.eq3", axes): world.cosine, ("vd_ei.pooled", axes): world.cosine}
+    true["delta_similarity", opposites] = -1.0
+    return [Outcome(key[0], BIAS, None, values[key] - value) for key, value in true.items()]
+
+
+def twins(world: Twins, rng: np.random.Generator) -> list[Outcome]:
+    """Two checkpoints on the same pairs: difference of coherence, its test, and the cosine of their axes."""
+    samples = world.sample(rng)
+    layout = Layout(samples[0].codes, samples[0].images, 2)
+    coherence = [
+        balanced_coherence(sums_of_vectors(each.deltas, layout).units.products(), 0) for each in samples
+    ]
+    difference = contrast(coherence, (-1, 1))
+    joint = sums_of_vectors(np.vstack([each.deltas for each in samples]), layout.twice()).raw.products()
+    cosine = corrected_cosine(joint, axis_effect(0), axis_effect(1))
+    true = [twin_truth(theta, world.dim) for theta in world.coherence]
+    equal = world.coherence[0] == world.coherence[1]
+    kind = FALSE_POSITIVES if equal else POWER
+    return [
+        covers("delta.axis_coherence.balanced", difference.estimate(), true[1] - true[0]),
+        rejects("delta.axis_coherence.balanced", paired_t(difference), kind),
+        covers("axis_cosine", cosine.estimate(), world.cosine),
+    ]
+
+
+def paired_angles(
+    rng: np.random.Generator, *, pairs: int, theta: float, cosines: tuple[float, float]
+) -> list[Outcome]:
+    """Two checkpoints whose axes stand at different angles, with most noise in common: the difference of VD-EI."""
+    seed = int(rng.integers(2**31))
+    angles = []
+    for cosine in cosines:
+        world = SwapWorld(pairs=pairs, coherence=(theta,) * 3, cosine=cosine)
+        # The same labels, images and noise; and some noise of the checkpoint's own.
+        sample = world.sample(np.random.default_rng(seed))
+        own = 0.5 * rng.normal(size=sample.deltas.shape) * noise_spread(world.dim)
+        products = sums_of_vectors(sample.deltas + own, Layout(sample.codes, sample.images, 6)).raw.products()
+        angles.append(corrected_cosine(products, axis_effect(HEIGHT), axis_effect(DEPTH)))
+    difference = contrast(angles, (-1, 1))
+    kind = FALSE_POSITIVES if cosines[0] == cosines[1] else POWER
+    name = "delta.vd_ei.corrected"
+    return [
+        covers(name, difference.estimate(), cosines[1] - cosines[0]),
+        rejects(name, paired_t(difference), kind),
+    ]
+
+
+@lru_cache(maxsize=64)
+def twin_truth(theta: float, dim: int) -> float:
+    """Return the coherence of one checkpoint."""
+    rng, world = np.random.default_rng(6), Twins(40_000, (theta, theta), 1.0, 0.0, dim=dim)
+    samples = [world.sample(rng)[0] for _ in range(8)]
+    return float(np.mean([coherence_of(each.deltas, each.codes == 0) for each in samples]))
+
+
+def quads(
+    rng: np.random.Generator, *, n: int, height: float, depth: float, an_image: int = 1
+) -> list[Outcome]:
+    """Test the alignment of quads whose two axes are orthogonal."""
+    axes = directions(96, 2, 17) * np.sqrt([[height / (1 - height)], [depth / (1 - depth)]])
+    images = [f"image {i // an_image}" for i in range(n)]
+    vectors = [axis + rng.normal(size=(n, 96)) * noise_spread(96) for axis in axes]
+    layout = Layout(np.repeat([0, 1], n), images * 2, 2)
+    products = sums_of_vectors(np.vstack(vectors), layout).raw.products()
+    statistic = inner_product(products, category_mean(0), category_mean(1))
+    cosines = (unit(vectors[0])[0] * unit(vectors[1])[0]).sum(axis=1)
+    p_value = wild_p_values([statistic], seed=int(rng.integers(2**31)), n_draws=DRAWS)[0]
+    return [
+        rejects("cross_axis_alignment.canonical (of_means)", p_value),
+        covers(
+            "cross_axis_alignment.canonical (per_sample)", clustered_mean(cosines, images).estimate(), 0.0
+        ),
+    ]

@@ -1,0 +1,107 @@
+"""When a cell of the table holds: exact binomial intervals against bars that were set beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import nan, sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import betaincinv
+
+from .outcomes import BIAS, COVERAGE, FALSE_AXES, FALSE_POSITIVES, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .experiments import Experiment
+
+__all__ = ["BARS", "Cell", "cells_of", "exact_interval"]
+
+BARS = {COVERAGE: (0.92, 0.99), FALSE_POSITIVES: (0.035, 0.065), FALSE_AXES: (0.0, 0.065)}
+#: Of the exact binomial interval, so that among hundreds of sound cells none fails by chance.
+_LEVEL = 0.999
+#: Standard errors by which a median bias must pass its bar to fail.
+_BIAS_ERRORS = 3.3
+#: Studies in which an estimator must be printed for its rate to be judged.
+_FEWEST = 30
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One estimator in one world."""
+
+    estimator: str
+    world: str
+    measure: str
+    studies: int
+    printed: float
+    """Share of studies in which it was not NULL."""
+    rate: float
+    """Share of those that were covered or rejected; NaN for a row of bias."""
+    low: float
+    high: float
+    """Exact 99.9 % interval of the rate."""
+    bias: float
+    """Median error of the value."""
+    verdict: str
+    """``ok``, ``borderline``, ``conservative``, ``fails``, ``limit``, or empty where there is no bar."""
+    reason: str = ""
+
+
+def exact_interval(hits: int, n: int) -> tuple[float, float]:
+    """Return the Clopper-Pearson interval of a share at 99.9 %."""
+    tail = (1 - _LEVEL) / 2
+    low = float(betaincinv(hits, n - hits + 1, tail)) if hits else 0.0
+    high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
+    return low, high
+
+
+def cells_of(experiment: Experiment, outcomes: Iterable[Outcome]) -> list[Cell]:
+    """Sum the outcomes of one experiment up to its cells."""
+    sorted_out: dict[tuple[str, str], list[Outcome]] = {}
+    for each in outcomes:
+        sorted_out.setdefault((each.estimator, each.measure), []).append(each)
+    return [_cell(experiment, *key, found) for key, found in sorted_out.items()]
+
+
+def _cell(experiment: Experiment, estimator: str, measure: str, outcomes: list[Outcome]) -> Cell:
+    hits = [each.hit for each in outcomes if each.hit is not None]
+    errors = [each.error for each in outcomes if each.error == each.error]
+    n, k = len(hits), sum(hits)
+    rate, (low, high) = (k / n, exact_interval(k, n)) if n else (nan, (0.0, 1.0))
+    bias = float(np.median(errors)) if errors else nan
+    # Of a median, nearly: 1.25 standard errors of a mean.
+    bias_error = 1.25 * float(np.std(errors)) / sqrt(len(errors)) if errors else nan
+    key = (estimator, measure)
+    verdict, reason = _verdict(measure, rate, low, high), ""
+    if measure == BIAS:
+        verdict, reason = "", "published definition, without an interval"
+    elif n < _FEWEST and measure in BARS:
+        verdict, reason = "", "printed in too few studies to be judged"
+    elif key in experiment.limits:
+        verdict, reason = "limit", experiment.limits[key]
+    elif verdict == "conservative":
+        reason = experiment.notes.get(key, "")
+        verdict = verdict if reason else "fails"
+    elif estimator.startswith("vd_ei.corrected") and (
+        experiment.median_bias and abs(bias) - _BIAS_ERRORS * bias_error > experiment.median_bias
+    ):
+        verdict, reason = "fails", f"median bias above {experiment.median_bias}"
+    printed = n / len(outcomes) if measure != BIAS else len(errors) / len(outcomes)
+    return Cell(
+        estimator, experiment.world, measure, len(outcomes), printed, rate, low, high, bias, verdict, reason
+    )
+
+
+def _verdict(measure: str, rate: float, low: float, high: float) -> str:
+    if measure not in BARS or rate != rate:
+        return ""
+    floor, top = BARS[measure]
+    if floor <= rate <= top:
+        return "ok"
+    if low <= top and high >= floor:
+        return "borderline"
+    # Too wide an interval, or too strict a test, misleads nobody; it costs power.
+    too_safe = rate > top if measure == COVERAGE else rate < floor
+    return "conservative" if too_safe else "fails"

@@ -1,0 +1,49 @@
+"""Intervals and tests that know that pairs about one image belong together.
+
+Values of each image left out in turn (:mod:`jackknife`) give intervals, contrasts, paired differences and wild tests.
+Permuted labels say whether an axis is there at all, in one layer or in any.
+"""
+
+from vlmprobe.analysis.inference.estimate import Estimate
+from vlmprobe.analysis.inference.families import holm
+from vlmprobe.analysis.inference.jackknife import (
+    Scale,
+    Statistic,
+    contrast,
+    paired_t,
+    power_difference,
+    size,
+)
+from vlmprobe.analysis.inference.layers import AxisTest, LayerTest, axis_tests, min_p
+from vlmprobe.analysis.inference.permutation import LabelPermutations, hash_order
+from vlmprobe.analysis.inference.proportions import (
+    clustered_mean,
+    effective_wilson,
+    exact_mcnemar,
+    paired_difference,
+    paired_p_value,
+)
+from vlmprobe.analysis.inference.wild import wild_p_values
+
+__all__ = [
+    "AxisTest",
+    "Estimate",
+    "LabelPermutations",
+    "LayerTest",
+    "Scale",
+    "Statistic",
+    "axis_tests",
+    "clustered_mean",
+    "contrast",
+    "effective_wilson",
+    "exact_mcnemar",
+    "hash_order",
+    "holm",
+    "min_p",
+    "paired_difference",
+    "paired_p_value",
+    "paired_t",
+    "power_difference",
+    "size",
+    "wild_p_values",
+]
