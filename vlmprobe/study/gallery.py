@@ -134,7 +134,7 @@ class Exhibit:
         return {name for _, name, _, _ in Formatter().parse(self.file) if name}
 
 
-_BAND = "The band is the 95 % bootstrap interval over images."
+_BAND = "The band is the 95 % {interval} interval over images."
 _BOTH = "Only pairs with both answers right; a missing line has fewer than two such pairs."
 
 
@@ -172,7 +172,10 @@ def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
 
 
 def _in_report(entry: Entry, curves: Curves, stem: str) -> Iterator[InReport]:
-    title, caption = curves.heading or f"{entry.title} over layers", f"{curves.caption} {_BAND}"
+    title, caption = (
+        curves.heading or f"{entry.title} over layers",
+        f"{curves.caption} {_BAND.format(interval=entry.interval.value)}",
+    )
     for subset in curves.subsets:
         if subset is Subset.ALL:
             yield InReport(stem, title, caption)

@@ -10,6 +10,7 @@ import numpy as np
 
 from vlmprobe import __version__
 from vlmprobe.analysis import (
+    AxisMetrics,
     LayerCandidates,
     LayerMetrics,
     Metric,
@@ -74,6 +75,13 @@ class _LayerJob:
             weights=self._weights,
             axes=arrays.axis_set,
         )
+        self._axis_metrics = AxisMetrics(
+            arrays.categories,
+            arrays.images,
+            both_correct=arrays.both_correct,
+            perspectives=arrays.perspectives,
+            axes=arrays.axis_set,
+        )
         self._far_close = np.array([axis == DEPTH for axis in arrays.axes], dtype=bool)
         self._has_perspective = any(perspective is not None for perspective in arrays.perspectives)
         images = arrays.quads.images
@@ -88,6 +96,7 @@ class _LayerJob:
         states = arrays.layer(layer)
         if len(states):
             metrics += self._metrics(states[:, 0], states[:, 1], layer=layer)
+            metrics += self._axis_metrics(states[:, 0], states[:, 1], layer=layer).metrics
             results.append(explained_variance(states, arrays.categories, layer, Subset.ALL, arrays.axis_set))
             of_right = _chosen(arrays.categories, right)
             results.append(
