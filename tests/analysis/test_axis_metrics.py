@@ -43,11 +43,10 @@ def with_axes(seed, n=90, n_images=15):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_values_are_those_of_explicit_loops(seed):
-    """Pairs of vectors of different images one by one, in both subsets; perspectives change nothing."""
+    """Pairs of vectors of different images one by one, in both subsets."""
     vectors, codes, images, rng = with_axes(seed)
     right = rng.random(len(codes)) < 0.8
-    perspectives = rng.choice(["consistent", "counter", "ambiguous"], size=len(codes)).tolist()
-    found, _ = measured(vectors, codes, images, both_correct=right, perspectives=perspectives)
+    found, _ = measured(vectors, codes, images, both_correct=right)
     for subset, rows in (("all", np.ones_like(right)), ("both_correct", right)):
         inside, of_inside = codes[rows], [images[row] for row in np.flatnonzero(rows)]
         units = unit(vectors[rows])[0]
@@ -144,8 +143,8 @@ def test_a_true_angle_is_found_where_the_published_one_is_shortened():
 
 
 def test_columns_of_other_lengths_are_refused():
-    """One image, flag and perspective for each pair."""
-    with pytest.raises(ValueError, match="one image, flag and perspective each"):
+    """One image and flag for each pair."""
+    with pytest.raises(ValueError, match="2 pairs need one image and flag each"):
         AxisMetrics(["left", "right"], ["a"])
-    with pytest.raises(ValueError, match="one image, flag and perspective each"):
-        AxisMetrics(["left", "right"], ["a", "b"], perspectives=[None])
+    with pytest.raises(ValueError, match="2 pairs need one image and flag each"):
+        AxisMetrics(["left", "right"], ["a", "b"], both_correct=np.ones(1, dtype=bool))

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AxesOfLayer", "AxisMetrics"]
 
-#: Groups of a category: both answers right, or not; times the perspectives, of which None is none of the two.
-_PERSPECTIVES = (catalog.CONSISTENT, catalog.COUNTER, None)
 _NO_LENGTH = "an axis has no positive squared length"
 
 
@@ -64,7 +62,6 @@ class AxisMetrics:
         images: Sequence[str],
         *,
         both_correct: npt.NDArray[np.bool_] | None = None,
-        perspectives: Sequence[str | None] | None = None,
         axes: AxisSet = SPACE,
     ) -> None:
         """Sort the pairs into groups.
@@ -73,7 +70,6 @@ class AxisMetrics:
             categories: N category names.
             images: N image names or hashes; pairs about one image are not independent.
             both_correct: (N,) mask of the pairs with both answers right; without it only ``all`` is computed.
-            perspectives: N of consistent, counter, or anything else for neither; None if unknown.
             axes: the set that the categories are of.
 
         Raises:
@@ -82,16 +78,13 @@ class AxisMetrics:
         codes = category_codes(categories, axes)
         n = len(codes)
         right = np.ones(n, dtype=bool) if both_correct is None else np.asarray(both_correct, dtype=bool)
-        known = [None] * n if perspectives is None else perspectives
-        if not n == len(images) == len(right) == len(known):
-            raise ValueError(f"{n} pairs need one image, flag and perspective each")
-        kinds = [_PERSPECTIVES.index(name) if name in _PERSPECTIVES else 2 for name in known]
+        if not n == len(images) == len(right):
+            raise ValueError(f"{n} pairs need one image and flag each")
         self._axes = axes
         self._subsets = [Subset.ALL] if both_correct is None else [Subset.ALL, Subset.BOTH_CORRECT]
-        # Group by category, then right or not, then perspective.
-        groups = (2 * codes + ~right) * len(_PERSPECTIVES) + np.array(kinds, dtype=np.int64)
+        # Not by perspective: boxes that are given later would change the order of sums, and so the last bits.
         self._n_categories = len(axes.categories)
-        self._layout = Layout(groups, images, 2 * self._n_categories * len(_PERSPECTIVES))
+        self._layout = Layout(2 * codes + ~right, images, 2 * self._n_categories)
 
     def __call__(self, orig: npt.NDArray[Any], swap: npt.NDArray[Any], *, layer: int) -> AxesOfLayer:
         """Compute the axes of one layer: for each subset every target of each metric, also without data.
@@ -119,12 +112,8 @@ class AxisMetrics:
 
     def _members(self, subset: Subset) -> npt.NDArray[np.float64]:
         """Return (C, T) which groups the categories of a subset hold."""
-        of_category = np.ones((2, len(_PERSPECTIVES)))
-        if subset is Subset.BOTH_CORRECT:
-            of_category[1] = 0.0
-        members: npt.NDArray[np.float64] = np.kron(np.eye(self._n_categories), of_category.ravel()).astype(
-            np.float64
-        )
+        of_category = [1.0, float(subset is not Subset.BOTH_CORRECT)]
+        members: npt.NDArray[np.float64] = np.kron(np.eye(self._n_categories), of_category).astype(np.float64)
         return members
 
 

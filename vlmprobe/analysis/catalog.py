@@ -124,6 +124,7 @@ VD_EI_CEILING = Entry(
 AXIS_COHERENCE = Entry(
     name="axis_coherence",
     title="Axis coherence",
+    one_vector_an_image=True,
     label="mean pairwise cosine of\nsign-corrected deltas",
     targets=_each_axis,
     legend="axis",
@@ -136,6 +137,7 @@ AXIS_COHERENCE = Entry(
 WITHIN_CATEGORY_CONSISTENCY = Entry(
     name="within_category_consistency",
     title="Within-category consistency",
+    one_vector_an_image=True,
     label="mean pairwise cosine of deltas",
     targets=_each_category,
     legend="category",
@@ -144,6 +146,7 @@ WITHIN_CATEGORY_CONSISTENCY = Entry(
 DELTA_SIMILARITY = Entry(
     name="delta_similarity",
     title="Similarity of mean deltas",
+    interval=Interval.NOT_COVERING,
     label="cosine of mean deltas",
     targets=_each_category_pair,
     legend="pair of categories",
@@ -151,19 +154,21 @@ DELTA_SIMILARITY = Entry(
 VD_EI_EQ3 = Entry(
     name="vd_ei.eq3",
     title="Vertical-distance entanglement (VD-EI, Eq. 3)",
+    interval=Interval.NOT_COVERING,
     label="VD-EI",
     targets=_each_axis_pair,
     legend="pair of axes",
     control=_CROSSING,
     curves=Curves(
-        "Eq. 3 of the paper: how strongly above goes with far and below with close. Above 0, the model treats higher "
-        "as farther. The controls use the horizontal axis, where 0 is expected.",
+        "Eq. 3 of the paper: how strongly above goes with far and below with close. Noise brings it nearer to 0. The "
+        "controls use the horizontal axis.",
         heading="Vertical-distance entanglement (Eq. 3)",
     ),
 )
 VD_EI_POOLED = Entry(
     name="vd_ei.pooled",
     title="Vertical-distance entanglement (VD-EI, pooled)",
+    interval=Interval.NOT_COVERING,
     label="cosine of the mean deltas",
     targets=_each_axis_pair,
     legend="pair of axes",
@@ -177,6 +182,7 @@ VD_EI_POOLED = Entry(
 CROSS_AXIS_ALIGNMENT_CANONICAL = Entry(
     name="cross_axis_alignment.canonical",
     title="Vertical-distance alignment over quads (sign-corrected)",
+    plug_ins=(OF_MEANS,),
     label="cosine of sign-corrected vertical\nand distance deltas",
     targets=partial(
         fixed,
@@ -203,6 +209,7 @@ CROSS_AXIS_ALIGNMENT_CANONICAL = Entry(
 CROSS_AXIS_ALIGNMENT_PUBLISHED = Entry(
     name="cross_axis_alignment.published",
     title="Vertical-distance alignment over quads (as published)",
+    plug_ins=(OF_MEANS,),
     label="cosine of vertical\nand distance deltas",
     targets=partial(fixed, targets=(PER_SAMPLE, OF_MEANS, SHUFFLED)),
     legend="alignment",
@@ -215,6 +222,7 @@ CROSS_AXIS_ALIGNMENT_PUBLISHED = Entry(
 AXIS_COHERENCE_PERSPECTIVE = Entry(
     name=f"{AXIS_COHERENCE.name}.perspective",
     title="Coherence of the distance axis by perspective",
+    one_vector_an_image=True,
     label=AXIS_COHERENCE.label,
     targets=partial(fixed, targets=(f"{DEPTH}/{CONSISTENT}", f"{DEPTH}/{COUNTER}")),
     legend="perspective",
@@ -227,6 +235,7 @@ AXIS_COHERENCE_PERSPECTIVE = Entry(
 PERSPECTIVE_COSINE = Entry(
     name="perspective_cosine",
     title="Direction of the distance axis in the two perspectives",
+    interval=Interval.NOT_COVERING,
     label="cosine of the two\nperspectives' mean deltas",
     targets=partial(fixed, targets=(f"{CONSISTENT}/{COUNTER}",)),
     legend="perspective",

@@ -29,6 +29,8 @@ class Interval(Enum):
 
     BOOTSTRAP = "bootstrap"
     JACKKNIFE = "jackknife"
+    NOT_COVERING = "not-covering"
+    """None: resamples of a biased value spread around the wrong number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,18 @@ class Entry:
     """Whether its axis is logarithmic where the values grow by orders of magnitude."""
     interval: Interval = Interval.BOOTSTRAP
     """Of a metric of layers that has intervals."""
+    one_vector_an_image: bool = False
+    """Whether that interval covers only where no image has several vectors of the target."""
+    plug_ins: tuple[str, ...] = ()
+    """Targets, or first parts of targets, whose interval would not cover."""
     control: Control | None = None
     curves: Curves | None = None
     """None = the gallery declares its figures, unless ``no_figure`` says why there are none."""
     no_figure: str = ""
+
+    def interval_of(self, target: str, n: int, n_images: int) -> Interval:
+        """Return the kind of interval of one target, of n vectors from so many images."""
+        is_plug_in = target.partition("/")[0] in self.plug_ins
+        if is_plug_in or (self.one_vector_an_image and n > n_images):
+            return Interval.NOT_COVERING
+        return self.interval

@@ -79,7 +79,6 @@ class _LayerJob:
             arrays.categories,
             arrays.images,
             both_correct=arrays.both_correct,
-            perspectives=arrays.perspectives,
             axes=arrays.axis_set,
         )
         self._far_close = np.array([axis == DEPTH for axis in arrays.axes], dtype=bool)
