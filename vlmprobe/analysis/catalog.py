@@ -100,6 +100,13 @@ ORDER_COHERENCE = Entry(
     # Not in the report: it is near 0 unless a template treats its two places differently.
     curves=Curves(),
 )
+AXIS_TEST = Entry(
+    name="axis_test",
+    title="p-value of an axis in some layer",
+    targets=_each_axis,
+    per_layer=False,
+    no_figure="a p-value of a run; correct it with Holm's rule for the axes, scales and subsets that you look at",
+)
 VD_EI_CORRECTED = Entry(
     name="vd_ei.corrected",
     title="Vertical-distance entanglement (VD-EI, corrected)",
@@ -304,6 +311,7 @@ CATALOG = {
     for entry in (
         *ACCURACIES.values(),
         AXIS_COHERENCE_BALANCED,
+        AXIS_TEST,
         VD_EI_CORRECTED,
         VD_EI_CEILING,
         ORDER_COHERENCE,
