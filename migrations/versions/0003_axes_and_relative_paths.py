@@ -1,4 +1,6 @@
-"""The axes of a dataset are rows, so that any words can be opposites; views know datasets; a home's paths are relative.
+"""Axes of a dataset are rows; views know datasets; a home's paths are relative; metrics say how their interval came.
+
+Any words can be opposites that way.
 
 Revision ID: 0003
 Revises: 0002
@@ -7,6 +9,7 @@ Revises: 0002
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -26,9 +29,17 @@ AXES = (("horizontal", "left", "right"), ("vertical", "above", "below"), ("dista
 VIEWS = ("pair_answers", "accuracy", "accuracy_by_category", "accuracy_by_perspective", "consistency")
 NEW_VIEWS = ("run_axes", "answer_shares")
 
+#: Of ``metrics``: what was computed before has none of these.
+COLUMNS: tuple[tuple[str, sa.types.TypeEngine[Any]], ...] = (
+    ("n_images", sa.Integer()),
+    ("method", sa.String()),
+    ("reason", sa.String()),
+    ("p_layers", sa.Float(precision=53)),
+)
+
 
 def upgrade() -> None:
-    """Make the table and the views; earlier datasets get the three axes that there were; paths become relative."""
+    """Make the table, columns and views; earlier datasets get the three axes there were; paths become relative."""
     table = op.create_table(
         "axes",
         sa.Column("dataset_id", sa.String(), nullable=False),
@@ -48,16 +59,20 @@ def upgrade() -> None:
     if rows:
         op.bulk_insert(table, rows)
     _drop_views(VIEWS)
+    for name, kind in COLUMNS:
+        op.add_column("metrics", sa.Column(name, kind, nullable=True))
     first, *others = VIEWS
     _create_views(revision, (first, *NEW_VIEWS, *others))
     make_relative(op.get_bind())
 
 
 def downgrade() -> None:
-    """Drop the table and its view; the other views get their first form again, paths become absolute."""
+    """Drop the table, the columns and the view; other views get their first form again, paths become absolute."""
     make_absolute(op.get_bind())
     _drop_views((*NEW_VIEWS, *VIEWS))
     op.drop_table("axes")
+    for name, _ in COLUMNS:
+        op.drop_column("metrics", name)
     _create_views("0001", VIEWS)
 
 

@@ -19,11 +19,38 @@ def test_a_single_image_shows_no_spread():
     """Drawing one image again and again is no uncertainty of zero: the interval is NaN."""
     deltas = np.random.default_rng(0).normal(size=(9, 3))
 
-    metric = left_metrics(deltas, ["one image"] * 9)["within_category_consistency"]
+    metric = left_metrics(deltas, ["one image"] * 9)["delta_norm"]
 
     assert np.isfinite(metric.value)
     assert isnan(metric.ci_low)
     assert isnan(metric.ci_high)
+
+
+def test_a_value_that_noise_biases_has_no_interval():
+    """Resamples of a plug-in spread around the biased value; pairs of one image inflate a mean cosine likewise."""
+    rng = np.random.default_rng(0)
+    six = ["left", "right", "above", "below", "far", "close"] * 5
+    orig, swap = rng.normal(size=(2, 30, 4))
+    drawn = {"layer": 0, "n_resamples": 20}
+    plug_ins = {"delta_similarity", "vd_ei.eq3", "vd_ei.pooled"}
+    cosines = {"axis_coherence", "within_category_consistency"}
+    for images, biased in (
+        ([str(i) for i in range(30)], plug_ins),
+        ([str(i // 6) for i in range(30)], plug_ins | {"axis_coherence"}),
+        ([str(i // 12) for i in range(30)], plug_ins | cosines),
+    ):
+        metrics = layer_metrics(orig, swap, six, images, **drawn)
+        without = {each.name for each in metrics if each.method == "not-covering"}
+        assert without == biased
+        for each in metrics:
+            assert not isnan(each.value)
+            if each.name in biased:
+                assert (each.ci_low, each.ci_high, each.seed) == (None, None, None)
+                assert each.reason
+            elif each.name != "zero_deltas":
+                assert each.method == "bootstrap"
+                assert each.ci_low <= each.ci_high
+                assert each.n_images >= 3
 
 
 def test_an_interval_reaches_about_as_far_below_its_estimate_as_above():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
-from vlmprobe.analysis import bootstrap_weights, perspective_metrics
+from vlmprobe.analysis import perspective_metrics
 
 COHERENCE = "axis_coherence.perspective"
 TARGETS = ["distance/consistent", "distance/counter", "consistent/counter"]
@@ -50,12 +50,11 @@ def test_halves_that_point_opposite_ways_are_coherent_each_and_opposed():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_values_and_intervals_are_those_of_the_definitions(seed):
-    """The oracle takes cosines pair by pair, and copies the pairs of a resample."""
+def test_values_are_those_of_the_definitions(seed):
+    """The oracle takes cosines pair by pair."""
     deltas, categories, perspectives, images = random_pairs(seed)
-    weights = bootstrap_weights(images, 20, seed=3)
 
-    found = by_target(perspective_metrics(deltas, categories, perspectives, images, layer=0, weights=weights))
+    found = by_target(perspective_metrics(deltas, categories, perspectives, images, layer=0, n_resamples=20))
 
     signed = deltas * np.array([[1.0] if name == "far" else [-1.0] for name in categories])
     halves = [np.array([p == half for p in perspectives]) for half in ("consistent", "counter")]
@@ -64,16 +63,11 @@ def test_values_and_intervals_are_those_of_the_definitions(seed):
         assert found[target].value == pytest.approx(cosines.mean(), abs=1e-12)
         assert found[target].std == pytest.approx(cosines.std(), abs=1e-7)
         assert found[target].n == rows.sum()
-    resampled = []
-    for row in weights:
-        means = [np.repeat(signed[rows], row[rows], axis=0).sum(axis=0)[None] for rows in halves]
-        if all(mean.any() for mean in means):
-            resampled.append(cosine_similarity(*means)[0, 0])
     metric = found[TARGETS[2]]
     assert metric.value == pytest.approx(
         cosine_similarity(*(signed[rows].mean(axis=0)[None] for rows in halves))[0, 0], abs=1e-12
     )
-    assert [metric.ci_low, metric.ci_high] == pytest.approx(np.percentile(resampled, [2.5, 97.5]), abs=1e-9)
+    assert (metric.ci_low, metric.ci_high, metric.method) == (None, None, "not-covering")
 
 
 def test_ambiguous_pairs_and_pairs_without_boxes_do_not_count():
@@ -105,18 +99,18 @@ def test_a_half_without_pairs_is_nan_and_so_is_the_comparison():
     assert np.isfinite(found["distance/consistent"].value)
     for target in TARGETS[1:]:
         assert isnan(found[target].value)
-        assert isnan(found[target].ci_low)
+        assert found[target].ci_low is None or isnan(found[target].ci_low)
         assert found[target].n == 0
 
 
 def test_a_half_from_one_image_has_no_interval():
-    """Resampling one image shows no spread."""
+    """Resampling one image shows no spread, and pairs of one image inflate a mean cosine."""
     deltas, categories, perspectives, _ = random_pairs(2)
     images = ["one" if name == "counter" else str(i) for i, name in enumerate(perspectives)]
 
     found = by_target(perspective_metrics(deltas, categories, perspectives, images, layer=0))
 
-    assert [isnan(found[target].ci_low) for target in TARGETS] == [False, True, True]
+    assert [found[target].ci_low is None for target in TARGETS] == [False, True, True]
 
 
 def test_what_does_not_fit_is_refused():

@@ -141,3 +141,36 @@ def test_only_what_was_sent_is_marked_as_sent(database: Any, store_at: Any) -> N
     with database.transaction() as connection:
         mark_metrics_synced(connection, "r1", SYNCED, until=FIRST)
     assert _stored(database, "layer", "synced_at") == [(5, SYNCED), (6, None)]
+
+
+def test_how_an_interval_came_is_stored_and_compared(database: Any, store_at: Any) -> None:
+    """A method or a reason that changed is a change, of a value that keeps its time."""
+    known = replace(ONE, n_images=8, method="jackknife", p_layers=0.5)
+    missing = replace(TWO, value=NAN, ci_low=NAN, ci_high=NAN, reason="too few", p_layers=NAN)
+    store_at(FIRST, known, missing)
+    assert store_at(SECOND, known, missing) == MetricsUpdate(0, 0, 2, outdated=False)
+    assert store_at(SECOND, known, replace(missing, reason="no axis")) == MetricsUpdate(
+        0, 1, 1, outdated=False
+    )
+    assert _stored(database, "n_images", "method", "reason", "p_layers", "computed_at") == [
+        (8, "jackknife", None, 0.5, FIRST),
+        (None, None, "no axis", None, FIRST),
+    ]
+    with database.transaction() as connection:
+        assert read_metrics(connection, "r1")[0] == StoredMetric(
+            **asdict(known), computed_at=FIRST, synced_at=None
+        )
+
+
+@pytest.mark.parametrize(
+    "changes", [{"n_images": 9}, {"method": "bootstrap"}, {"reason": "?"}, {"p_layers": 0.01}]
+)
+def test_a_digest_notices_each_added_column(database: Any, store_at: Any, changes: dict[str, Any]) -> None:
+    """Rows of earlier versions, which have none of them, keep their digest."""
+    store_at(FIRST, ONE)
+    with database.transaction() as connection:
+        store.store_digest(connection, "r1")
+        assert store.digest_matches(connection, "r1")
+    store_at(FIRST, replace(ONE, **changes))
+    with database.transaction() as connection:
+        assert not store.digest_matches(connection, "r1")

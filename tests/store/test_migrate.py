@@ -19,6 +19,7 @@ from sqlalchemy import inspect, text
 from vlmprobe.errors import DatabaseError, StaleSchemaError
 from vlmprobe.resources import migrations_folder
 from vlmprobe.store.engine import Database
+from vlmprobe.store.metrics import digest_matches
 from vlmprobe.store.migrate import (
     current_revision,
     ensure_schema,
@@ -28,6 +29,7 @@ from vlmprobe.store.migrate import (
 )
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.revision import SCHEMA_REVISION
+from vlmprobe.store.rows import fetch_column
 from vlmprobe.store.sandbox import run_sql
 from vlmprobe.store.schema import Base
 
@@ -98,6 +100,8 @@ def test_an_old_database_is_upgraded_and_used(old_database: Database) -> None:
     with old_database.transaction() as connection:
         connection.execute(text("UPDATE certificates SET delta_error = 0.25 WHERE batch = 0"))
     assert run_sql(old_database, "SELECT max(delta_error) FROM certificates").rows == ((0.25,),)
+    added = run_sql(old_database, "SELECT DISTINCT n_images, method, reason, p_layers FROM metrics").rows
+    assert added == ((None, None, None, None),)
     in_order = """
         SELECT axis, n FROM accuracy LEFT JOIN run_axes USING (run_id, axis)
         WHERE accuracy.scale = '2m' ORDER BY position
@@ -105,6 +109,8 @@ def test_an_old_database_is_upgraded_and_used(old_database: Database) -> None:
     axes = (("horizontal", 4), ("vertical", 4), ("distance", 4), ("overall", 12))
     assert run_sql(old_database, in_order).rows == axes
     with old_database.transaction() as connection:
+        for run_id in fetch_column(connection, "SELECT run_id FROM runs"):
+            assert digest_matches(connection, run_id)
         assert load_query("checks/pairs_lie_on_axes").table(connection) == []
 
 

@@ -291,6 +291,19 @@ def test_metrics_of_before_there_was_a_digest_are_taken_as_they_are(home: Home) 
     home.verify().ok()
 
 
+def test_intervals_that_do_not_cover_are_named_until_they_are_computed_again(home: Home) -> None:
+    """A home of an earlier version has them, and p-values that are wrong, without a word about their method."""
+    old = "SET method = NULL, n_images = NULL, reason = NULL, ci_low = 0.25, ci_high = 0.5"
+    home.change(
+        f"UPDATE metrics {old} WHERE name = 'vd_ei.pooled'; DELETE FROM results_json WHERE name = 'digest'"
+    )
+    line = home.wrong()
+    assert "1 runs hold intervals or p-values of an earlier version, of which some do not cover" in line
+    assert line.endswith("run 'vlmprobe analyze' to compute them again")
+    home._inside("analyze", "--force", "--home", home.path, **home._store).ok()
+    home.verify().ok()
+
+
 @pytest.mark.parametrize("delivered", [True, False], ids=["MLflow has it", "the only copy"])
 def test_a_shard_that_cannot_be_read_now_is_not_given_up(home: Home, delivered: bool) -> None:
     """A disk that is slow or a right that is missing says nothing about the content: no row goes, no file moves."""

@@ -2,6 +2,7 @@
 
 from vlmprobe.analysis.accuracy import CategoryValidity, category_validity
 from vlmprobe.analysis.alignment import alignment_metrics
+from vlmprobe.analysis.axis_metrics import AxisMetrics
 from vlmprobe.analysis.catalog import CATALOG
 from vlmprobe.analysis.coherence import PairwiseCosine, pairwise_cosine
 from vlmprobe.analysis.deltas import axis_direction, deltas, sign_corrected, unit
@@ -28,6 +29,7 @@ from vlmprobe.analysis.results import (
 __all__ = [
     "CATALOG",
     "AccuracyPoint",
+    "AxisMetrics",
     "CategoryValidity",
     "LayerCandidates",
     "LayerCurve",

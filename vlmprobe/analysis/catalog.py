@@ -6,16 +6,14 @@ the entry has ``curves``, the report and the plots pick it up. Other modules imp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.entanglement import axis_pairs, category_pairs
+from vlmprobe.analysis.entries import Control, Curves, Entry, Interval, fixed
 from vlmprobe.pairs.axes import DEPTH, HEIGHT, Subset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from vlmprobe.pairs.axes import AxisSet
 
 __all__ = [
@@ -26,17 +24,10 @@ __all__ = [
     "Control",
     "Curves",
     "Entry",
+    "Interval",
     "axes_and_overall",
     "entry_of",
 ]
-
-#: Which targets a metric has for the axes of a dataset.
-Targets: TypeAlias = "Callable[[AxisSet], tuple[str, ...]]"
-
-
-def _fixed(_axes: AxisSet, *, targets: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return targets that do not depend on the axes."""
-    return targets
 
 
 def _each_axis(axes: AxisSet) -> tuple[str, ...]:
@@ -64,58 +55,6 @@ def _controls_of_axis_pair(axes: AxisSet) -> tuple[str, ...]:
     return _each_axis_pair(axes)[1:]
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
-    """Targets to compare a metric with; an effect that they show too is not a finding."""
-
-    targets: Targets
-    label: str
-    """The text in a legend, or above the control's own panel."""
-    is_band: bool = False
-    """Whether it is a null, drawn as a band behind the curves; other controls get their own panels."""
-
-
-@dataclass(frozen=True, slots=True)
-class Curves:
-    """A metric's figures over layers in the gallery: one across scales and one per scale."""
-
-    caption: str = ""
-    """Caption of the figure in the report; empty = the figure appears only among the plots."""
-    heading: str = ""
-    """Heading of the figure in the report; empty = the metric's title and "over layers"."""
-    stem: str = ""
-    """Stem of the file names; empty = the metric's name, with _ for each dot."""
-    targets: tuple[str, ...] = ()
-    """Targets to draw besides the control; empty = all. Across scales, a band goes with the first only."""
-    subsets: tuple[Subset, ...] = (Subset.ALL,)
-    """Subsets that have a figure in the report."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """How one metric, or one result other than a number, is stored and shown."""
-
-    name: str
-    version: int = 1
-    """Raised when the definition changes, so that old and new values stay distinguishable."""
-    title: str
-    """The title of a figure."""
-    label: str = ""
-    """The label of the y axis."""
-    targets: Targets = _fixed
-    legend: str = "target"
-    """What a target is: the title of the legend."""
-    per_layer: bool = True
-    is_number: bool = True
-    """Whether it is stored in ``metrics``; otherwise in ``results_json``."""
-    is_logarithmic: bool = False
-    """Whether its axis is logarithmic where the values grow by orders of magnitude."""
-    control: Control | None = None
-    curves: Curves | None = None
-    """None = the gallery declares its figures, unless ``no_figure`` says why there are none."""
-    no_figure: str = ""
-
-
 #: The target for all axes together.
 OVERALL = "overall"
 PER_SAMPLE, OF_MEANS = "per_sample", "of_means"
@@ -137,9 +76,62 @@ ACCURACIES = {
         ("both", "Both questions right"),
     )
 }
+AXIS_COHERENCE_BALANCED = Entry(
+    name="axis_coherence.balanced",
+    title="Axis coherence (balanced)",
+    label="squared length of the mean\neffect of the category",
+    targets=_each_axis,
+    legend="axis",
+    interval=Interval.JACKKNIFE,
+    curves=Curves(
+        "How much of a delta its category decides, from products of different images only: 1 where swapping always "
+        "moves the hidden state the same way, against the other category; 0 where the category makes no difference. "
+        "What every swap does alike is left out.",
+        subsets=tuple(Subset),
+    ),
+)
+ORDER_COHERENCE = Entry(
+    name="order_coherence",
+    title="Order coherence",
+    label="squared length of what\nany swap does alike",
+    targets=_each_axis,
+    legend="axis",
+    interval=Interval.JACKKNIFE,
+    # Not in the report: it is near 0 unless a template treats its two places differently.
+    curves=Curves(),
+)
+AXIS_TEST = Entry(
+    name="axis_test",
+    title="p-value of an axis in some layer",
+    targets=_each_axis,
+    per_layer=False,
+    no_figure="a p-value of a run; correct it with Holm's rule for the axes, scales and subsets that you look at",
+)
+VD_EI_CORRECTED = Entry(
+    name="vd_ei.corrected",
+    title="Vertical-distance entanglement (VD-EI, corrected)",
+    label="cosine of the axis effects",
+    targets=_each_axis_pair,
+    legend="pair of axes",
+    control=_CROSSING,
+    interval=Interval.JACKKNIFE,
+    curves=Curves(
+        "Cosine of the effects of two axes, without the shortening by noise. There is no value where an axis is not "
+        "resolved: without an axis there is no angle. Compare its size with the controls; the sign alone says nothing "
+        "about pictures.",
+        heading="Vertical-distance entanglement (corrected)",
+    ),
+)
+VD_EI_CEILING = Entry(
+    name="vd_ei.ceiling",
+    title="Largest VD-EI that plug-in means can show at this noise",
+    targets=_each_axis_pair,
+    no_figure="how far noise shortens the published VD-EI; read it beside vd_ei.eq3 and vd_ei.pooled",
+)
 AXIS_COHERENCE = Entry(
     name="axis_coherence",
     title="Axis coherence",
+    one_vector_an_image=True,
     label="mean pairwise cosine of\nsign-corrected deltas",
     targets=_each_axis,
     legend="axis",
@@ -152,6 +144,7 @@ AXIS_COHERENCE = Entry(
 WITHIN_CATEGORY_CONSISTENCY = Entry(
     name="within_category_consistency",
     title="Within-category consistency",
+    one_vector_an_image=True,
     label="mean pairwise cosine of deltas",
     targets=_each_category,
     legend="category",
@@ -160,6 +153,7 @@ WITHIN_CATEGORY_CONSISTENCY = Entry(
 DELTA_SIMILARITY = Entry(
     name="delta_similarity",
     title="Similarity of mean deltas",
+    interval=Interval.NOT_COVERING,
     label="cosine of mean deltas",
     targets=_each_category_pair,
     legend="pair of categories",
@@ -167,19 +161,21 @@ DELTA_SIMILARITY = Entry(
 VD_EI_EQ3 = Entry(
     name="vd_ei.eq3",
     title="Vertical-distance entanglement (VD-EI, Eq. 3)",
+    interval=Interval.NOT_COVERING,
     label="VD-EI",
     targets=_each_axis_pair,
     legend="pair of axes",
     control=_CROSSING,
     curves=Curves(
-        "Eq. 3 of the paper: how strongly above goes with far and below with close. Above 0, the model treats higher "
-        "as farther. The controls use the horizontal axis, where 0 is expected.",
+        "Eq. 3 of the paper: how strongly above goes with far and below with close. Noise brings it nearer to 0. The "
+        "controls use the horizontal axis.",
         heading="Vertical-distance entanglement (Eq. 3)",
     ),
 )
 VD_EI_POOLED = Entry(
     name="vd_ei.pooled",
     title="Vertical-distance entanglement (VD-EI, pooled)",
+    interval=Interval.NOT_COVERING,
     label="cosine of the mean deltas",
     targets=_each_axis_pair,
     legend="pair of axes",
@@ -193,9 +189,10 @@ VD_EI_POOLED = Entry(
 CROSS_AXIS_ALIGNMENT_CANONICAL = Entry(
     name="cross_axis_alignment.canonical",
     title="Vertical-distance alignment over quads (sign-corrected)",
+    plug_ins=(OF_MEANS,),
     label="cosine of sign-corrected vertical\nand distance deltas",
     targets=partial(
-        _fixed,
+        fixed,
         targets=tuple(
             f"{statistic}{part}"
             for part in ("", f"/{CONSISTENT}", f"/{COUNTER}")
@@ -204,7 +201,7 @@ CROSS_AXIS_ALIGNMENT_CANONICAL = Entry(
     ),
     legend="alignment",
     control=Control(
-        partial(_fixed, targets=(RANDOM_SIGNS,)),
+        partial(fixed, targets=(RANDOM_SIGNS,)),
         "random signs (control\nof the mean over quads)",
         is_band=True,
     ),
@@ -219,11 +216,12 @@ CROSS_AXIS_ALIGNMENT_CANONICAL = Entry(
 CROSS_AXIS_ALIGNMENT_PUBLISHED = Entry(
     name="cross_axis_alignment.published",
     title="Vertical-distance alignment over quads (as published)",
+    plug_ins=(OF_MEANS,),
     label="cosine of vertical\nand distance deltas",
-    targets=partial(_fixed, targets=(PER_SAMPLE, OF_MEANS, SHUFFLED)),
+    targets=partial(fixed, targets=(PER_SAMPLE, OF_MEANS, SHUFFLED)),
     legend="alignment",
     control=Control(
-        partial(_fixed, targets=(SHUFFLED,)), "shuffled quads (control\nof the mean over quads)", is_band=True
+        partial(fixed, targets=(SHUFFLED,)), "shuffled quads (control\nof the mean over quads)", is_band=True
     ),
     # Not in the report: it depends on the share of consistent quads, and serves to compare with published numbers.
     curves=Curves(stem="alignment_published", targets=(PER_SAMPLE, OF_MEANS)),
@@ -231,8 +229,9 @@ CROSS_AXIS_ALIGNMENT_PUBLISHED = Entry(
 AXIS_COHERENCE_PERSPECTIVE = Entry(
     name=f"{AXIS_COHERENCE.name}.perspective",
     title="Coherence of the distance axis by perspective",
+    one_vector_an_image=True,
     label=AXIS_COHERENCE.label,
-    targets=partial(_fixed, targets=(f"{DEPTH}/{CONSISTENT}", f"{DEPTH}/{COUNTER}")),
+    targets=partial(fixed, targets=(f"{DEPTH}/{CONSISTENT}", f"{DEPTH}/{COUNTER}")),
     legend="perspective",
     curves=Curves(
         "Axis coherence of the distance pairs whose farther object is higher in the image (consistent), and of those "
@@ -243,8 +242,9 @@ AXIS_COHERENCE_PERSPECTIVE = Entry(
 PERSPECTIVE_COSINE = Entry(
     name="perspective_cosine",
     title="Direction of the distance axis in the two perspectives",
+    interval=Interval.NOT_COVERING,
     label="cosine of the two\nperspectives' mean deltas",
-    targets=partial(_fixed, targets=(f"{CONSISTENT}/{COUNTER}",)),
+    targets=partial(fixed, targets=(f"{CONSISTENT}/{COUNTER}",)),
     legend="perspective",
     curves=Curves(
         "Cosine of the mean sign-corrected deltas of the consistent and of the counter distance "
@@ -282,7 +282,7 @@ ZERO_DELTAS = Entry(
 ZERO_QUADS = Entry(
     name="zero_quads",
     title="Quads with a zero delta",
-    targets=partial(_fixed, targets=(f"{HEIGHT}/{DEPTH}",)),
+    targets=partial(fixed, targets=(f"{HEIGHT}/{DEPTH}",)),
     no_figure="a count, like zero_deltas",
 )
 AXIS_COHERENCE_PEAK = Entry(
@@ -310,6 +310,11 @@ CATALOG = {
     entry.name: entry
     for entry in (
         *ACCURACIES.values(),
+        AXIS_COHERENCE_BALANCED,
+        AXIS_TEST,
+        VD_EI_CORRECTED,
+        VD_EI_CEILING,
+        ORDER_COHERENCE,
         AXIS_COHERENCE,
         WITHIN_CATEGORY_CONSISTENCY,
         DELTA_SIMILARITY,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import isnan, nan
 from typing import TYPE_CHECKING
 
+from vlmprobe.analysis.entries import Interval
 from vlmprobe.analysis.resampling import percentile_intervals
 from vlmprobe.analysis.results import Metric
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from vlmprobe.pairs.axes import Subset
 
 __all__ = ["MetricMaker"]
+
+NO_DATA = "too few vectors, or they cancel"
+ONE_IMAGE = "fewer than two images"
+TOO_FEW_RESAMPLES = "fewer than half of the resamples define it"
+NOT_COVERING = "resamples of this value spread around a biased one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +45,16 @@ class MetricMaker:
         interval: tuple[float, float] | None = None,
         p_value: float | None = None,
         seed: int | None = None,
+        n_images: int | None = None,
+        method: Interval | None = None,
+        reason: str | None = None,
     ) -> Metric:
         """Return one metric; without an interval, its bounds are None."""
         low, high = interval or (None, None)
         # Plain text, since database drivers treat enums differently.
         where = str(self.subset), target, self.layer
-        return Metric(entry.name, entry.version, *where, value, std, n, low, high, p_value, seed)
+        how = n_images, method and method.value, reason
+        return Metric(entry.name, entry.version, *where, value, std, n, low, high, p_value, seed, *how)
 
     def metrics(
         self,
@@ -55,12 +65,13 @@ class MetricMaker:
         n_images: Sequence[int],
         *,
         std: Sequence[float | None] | None = None,
-        p_values: Sequence[float] | None = None,
+        p_values: Sequence[float | None] | None = None,
     ) -> Iterator[Metric]:
         """Reduce each target's estimate and resamples to a metric with its interval.
 
-        The interval is None without resamples. It is NaN where the estimate is, and where the vectors come from fewer
-        than two images: resampling one image shows no spread.
+        The interval is None without resamples, and where one of this metric would not cover (``Entry.interval_of``).
+        It is NaN where the estimate is, and where the vectors come from fewer than two images: resampling one image
+        shows no spread.
 
         Args:
             entry: the metric.
@@ -74,14 +85,37 @@ class MetricMaker:
         resampled = len(values) > 1
         intervals = percentile_intervals(values[1:]) if resampled else [None] * len(targets)
         for place, (target, interval) in enumerate(zip(targets, intervals, strict=True)):
-            value = float(values[0, place])
+            value, p_value = float(values[0, place]), None if p_values is None else p_values[place]
+            method = entry.interval_of(target, n[place], n_images[place])
+            covers = method is not Interval.NOT_COVERING
+            reason = _why_none(value, n_images[place], interval if covers else None)
+            if not covers:
+                reason = reason or NOT_COVERING
+            if not covers or not resampled:
+                interval = None
+            elif reason:
+                interval = (nan, nan)
             yield self.metric(
                 entry,
                 target,
                 value,
                 n[place],
                 std=None if std is None else std[place],
-                interval=(nan, nan) if interval and (isnan(value) or n_images[place] < 2) else interval,
-                p_value=None if p_values is None else p_values[place],
-                seed=self.seed if resampled or p_values is not None else None,
+                interval=interval,
+                p_value=p_value,
+                seed=self.seed if interval or p_value is not None else None,
+                n_images=n_images[place],
+                method=method if resampled or not covers else None,
+                reason=reason or None,
             )
+
+
+def _why_none(value: float, n_images: int, interval: tuple[float, float] | None) -> str:
+    """Say why a value, or its resampled interval, is missing; an empty text where it is not."""
+    if isnan(value):
+        return NO_DATA
+    if interval is None:
+        return ""
+    if n_images < 2:
+        return ONE_IMAGE
+    return TOO_FEW_RESAMPLES if isnan(interval[0]) else ""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
 
-__all__ = ["SHUFFLE_SEED", "Quads", "cosines_of_means", "flipped_statistics", "shuffled_means"]
+__all__ = ["SHUFFLE_SEED", "Quads", "cosines_of_means", "flipped_means", "shuffled_means"]
 
 #: The control is part of the published definition: a new generator per layer, whatever the study's seed.
 SHUFFLE_SEED = 42
@@ -85,28 +85,21 @@ def cosines_of_means(quads: Quads, weights: FloatArray) -> FloatArray:
     return cosines(grams.transpose(2, 0, 1), np.stack(lengths, axis=1))[:, 0, 1]
 
 
-def flipped_statistics(quads: Quads, cosine_of_quad: FloatArray) -> FloatArray:
-    """Compute the null's test statistics for the data and for B draws of one random sign per image.
-
-    Both are linear in the signs. For the means that is their inner product, not its cosine: where one axis is
-    coherent, its sum under random signs is short but points the same way, so the cosine would hardly vary.
+def flipped_means(quads: Quads, cosine_of_quad: FloatArray) -> FloatArray:
+    """Compute the mean cosine of the data and of B draws of one random sign per image.
 
     Args:
         quads: n sign-corrected quads without zero deltas.
         cosine_of_quad: (n,) their cosines.
 
     Returns:
-        (1 + B, 2) the mean cosine and the inner product of the mean deltas, of the data in row 0; NaN for
-        n = 0.
+        (1 + B,) means, of the data in place 0; NaN for n = 0.
     """
     n = len(quads.images)
     if n == 0:
-        return np.full((1 + len(quads.flips), 2), nan)
+        return np.full(1 + len(quads.flips), nan)
     _, first, image_of_quad = np.unique(quads.images, return_index=True, return_inverse=True)
-    along = quads.distance @ quads.vertical.mean(axis=0)
-    per_image = np.stack(
-        [np.bincount(image_of_quad, weights=terms) / n for terms in (cosine_of_quad, along)], axis=1
-    )
+    per_image = np.bincount(image_of_quad, weights=cosine_of_quad) / n
     signs = np.vstack([np.ones((1, len(first)), dtype=np.int8), quads.flips[:, first]]).astype(np.float64)
     return np.asarray(signs @ per_image)
 

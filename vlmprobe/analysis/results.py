@@ -37,6 +37,14 @@ class Metric:
     ci_high: float | None = None
     p_value: float | None = None
     seed: int | None = None
+    n_images: int | None = None
+    """Images behind the value; of a value with several members, those of the member with the fewest."""
+    method: str | None = None
+    """How its interval was computed, or that an interval of this metric would not cover."""
+    reason: str | None = None
+    """Why the value, or its interval alone, is missing."""
+    p_layers: float | None = None
+    """p adjusted for having looked at several layers."""
 
 
 @dataclass(frozen=True, slots=True)

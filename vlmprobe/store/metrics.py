@@ -38,6 +38,8 @@ __all__ = [
 
 _KEY = ("name", "version", "subset", "target", "layer")
 _VALUES = ("value", "std", "n", "ci_low", "ci_high", "p_value", "seed")
+#: Columns since revision 0003; where all are NULL, a row is hashed as it was before.
+_ADDED = ("n_images", "method", "reason", "p_layers")
 _METRICS_SQL = "SELECT * FROM metrics WHERE run_id = $id ORDER BY name, version, subset, target, layer"
 _RESULT_KEY = ("name", "version", "subset", "layer")
 _DIGEST = "digest"
@@ -65,11 +67,11 @@ def store_metrics(connection: Connection, run_id: str, metrics: Sequence[Metric]
     outdated = False
     for metric in metrics:
         row: dict[str, Any] = {"run_id": run_id, "computed_at": now}
-        row |= {name: getattr(metric, name) for name in (*_KEY, *_VALUES)}
-        for name in ("value", "std", "ci_low", "ci_high", "p_value"):
+        row |= {name: getattr(metric, name) for name in (*_KEY, *_VALUES, *_ADDED)}
+        for name in ("value", "std", "ci_low", "ci_high", "p_value", "p_layers"):
             row[name] = none_if_nan(row[name])
         before = stored.pop(_key(row), None)
-        if before is not None and all(before[name] == row[name] for name in _VALUES):
+        if before is not None and all(before[name] == row[name] for name in (*_VALUES, *_ADDED)):
             unchanged += 1
             continue
         if before is not None:
@@ -177,12 +179,18 @@ def digest_matches(connection: Connection, run_id: str) -> bool:
 def _digest(connection: Connection, run_id: str) -> dict[str, Any]:
     """Build the row of ``results_json``; equal values yield equal digests, whenever computed or sent."""
     rows = fetch(connection, _METRICS_SQL, {"id": run_id})
-    metrics = [[row[name] for name in (*_KEY, *_VALUES)] for row in rows]
+    metrics = [_hashed(row) for row in rows]
     # As text: what another program wrote there may not be valid JSON for Python.
     others = [[row[name] for name in (*_RESULT_KEY, "value")] for row in _results(connection, run_id)]
     text = json.dumps([metrics, others], default=str)
     value = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
     return {"name": _DIGEST, "version": 1, "subset": "all", "layer": -1, "value": value}
+
+
+def _hashed(row: dict[str, Any]) -> list[Any]:
+    added = [row[name] for name in _ADDED]
+    known = any(value is not None for value in added)
+    return [row[name] for name in (*_KEY, *_VALUES)] + (added if known else [])
 
 
 def _results(connection: Connection, run_id: str, which: str = "name <> $digest") -> list[dict[str, Any]]:

@@ -233,6 +233,10 @@ class MetricRow(Base):
     ci_high: Mapped[float | None]
     p_value: Mapped[float | None]
     seed: Mapped[int | None] = mapped_column(BigInteger)
+    n_images: Mapped[int | None]
+    method: Mapped[str | None]
+    reason: Mapped[str | None]
+    p_layers: Mapped[float | None]
     computed_at: Mapped[datetime]
     synced_at: Mapped[datetime | None]
 

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from vlmprobe.store.artifacts import ShardPlace
     from vlmprobe.store.shards import ShardFile
 
-__all__ = ["count_unsynced", "read_whole", "row_problems", "spooled", "stray_shards"]
+__all__ = [
+    "count_unsynced",
+    "read_whole",
+    "row_problems",
+    "runs_with_old_intervals",
+    "spooled",
+    "stray_shards",
+]
 
 _ANSWER_COLUMNS = (
     "shard_row",
@@ -107,6 +114,21 @@ def stray_shards(connection: Connection, run_id: str) -> list[int]:
         "WHERE run_id = $id AND shard IS NOT NULL ORDER BY shard",
         {"id": run_id},
     )
+
+
+def runs_with_old_intervals(connection: Connection) -> int:
+    """Count complete runs with intervals or p-values of layers from before ``method`` said whether they cover."""
+    (n,) = fetch_column(
+        connection,
+        """
+        SELECT count(DISTINCT metrics.run_id)
+        FROM metrics
+        INNER JOIN runs ON metrics.run_id = runs.run_id AND runs.status = 'complete'
+        WHERE metrics.layer >= 0 AND metrics.method IS NULL
+            AND (metrics.ci_low IS NOT NULL OR metrics.p_value IS NOT NULL)
+        """,
+    )
+    return int(n)
 
 
 def count_unsynced(connection: Connection, run_id: str) -> tuple[int, int]:

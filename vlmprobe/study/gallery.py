@@ -19,6 +19,7 @@ from vlmprobe.analysis.catalog import (
     CATALOG,
     DELTA_SIMILARITY,
     PCA,
+    Interval,
 )
 from vlmprobe.figures import (
     ablation,
@@ -134,7 +135,13 @@ class Exhibit:
         return {name for _, name, _, _ in Formatter().parse(self.file) if name}
 
 
-_BAND = "The band is the 95 % bootstrap interval over images."
+#: What a caption says of a metric's intervals.
+_BANDS = {
+    Interval.BOOTSTRAP: "The band is the 95 % bootstrap interval over images.",
+    Interval.JACKKNIFE: "The band is the 95 % jackknife interval over images.",
+    Interval.NOT_COVERING: "There is no band: noise biases this value, and an interval around it would not cover.",
+}
+_ONE_VECTOR = "There is none where an image has several pairs."
 _BOTH = "Only pairs with both answers right; a missing line has fewer than two such pairs."
 
 
@@ -172,7 +179,10 @@ def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
 
 
 def _in_report(entry: Entry, curves: Curves, stem: str) -> Iterator[InReport]:
-    title, caption = curves.heading or f"{entry.title} over layers", f"{curves.caption} {_BAND}"
+    title = curves.heading or f"{entry.title} over layers"
+    caption = f"{curves.caption} {_BANDS[entry.interval]}"
+    if entry.one_vector_an_image:
+        caption += f" {_ONE_VECTOR}"
     for subset in curves.subsets:
         if subset is Subset.ALL:
             yield InReport(stem, title, caption)

@@ -10,6 +10,7 @@ import numpy as np
 
 from vlmprobe import __version__
 from vlmprobe.analysis import (
+    AxisMetrics,
     LayerCandidates,
     LayerMetrics,
     Metric,
@@ -20,7 +21,9 @@ from vlmprobe.analysis import (
     project_states,
     random_signs,
 )
+from vlmprobe.analysis.axis_significance import AxisSignificance
 from vlmprobe.analysis.catalog import CATALOG, INPUTS, LAYER_CANDIDATES, PCA
+from vlmprobe.analysis.inference.layers import FIRST_DRAWS
 from vlmprobe.analysis.side_by_side import side_by_side
 from vlmprobe.pairs import DEPTH, SPACE, Subset
 
@@ -35,6 +38,8 @@ __all__ = ["candidates_result", "inputs_result", "run_metrics"]
 BOOTSTRAP_SEED = 0
 #: Seed of the quads' bootstrap and null; the published control also uses 42.
 QUAD_SEED = 42
+#: Seed of the permuted labels.
+PERMUTATION_SEED = 0
 N_RESAMPLES = 1000
 N_FLIPS = 10_000
 #: Memory for analyzing a layer, in copies of its float32 states: both sides, and the deltas in float64.
@@ -52,11 +57,25 @@ def run_metrics(
     job = _LayerJob(arrays)
     metrics: list[Metric] = []
     results: list[dict[str, Any]] = []
-    for of_layer, kept in side_by_side(job, arrays.layers, bytes_each=arrays.layer_bytes * _COPIES):
+    resolved = {}
+    in_order = side_by_side(job, arrays.layers, bytes_each=arrays.layer_bytes * _COPIES)
+    for layer, (of_layer, axes, kept) in zip(arrays.layers, in_order, strict=True):
         metrics += of_layer
         results += kept
+        if axes:
+            resolved[layer] = axes
         advance(1)
-    return metrics, results
+    if not resolved:
+        return metrics, results
+    significance = AxisSignificance(
+        arrays.categories,
+        arrays.images,
+        arrays.pair_ids,
+        seed=PERMUTATION_SEED,
+        both_correct=arrays.both_correct,
+        axes=arrays.axis_set,
+    )
+    return significance(metrics, arrays.layer, resolved), results
 
 
 class _LayerJob:
@@ -74,20 +93,32 @@ class _LayerJob:
             weights=self._weights,
             axes=arrays.axis_set,
         )
+        self._axis_metrics = AxisMetrics(
+            arrays.categories,
+            arrays.images,
+            both_correct=arrays.both_correct,
+            axes=arrays.axis_set,
+        )
         self._far_close = np.array([axis == DEPTH for axis in arrays.axes], dtype=bool)
         self._has_perspective = any(perspective is not None for perspective in arrays.perspectives)
         images = arrays.quads.images
         self._quad_weights = bootstrap_weights(images, N_RESAMPLES, QUAD_SEED) if images else None
         self._flips = random_signs(images, N_FLIPS, QUAD_SEED) if images else None
 
-    def __call__(self, layer: int) -> tuple[list[Metric], list[dict[str, Any]]]:
-        """Return a layer's metrics and its rows of ``results_json``."""
+    def __call__(
+        self, layer: int
+    ) -> tuple[list[Metric], dict[tuple[Subset, str], bool], list[dict[str, Any]]]:
+        """Return a layer's metrics, which of its axes are resolved, and its rows of ``results_json``."""
         arrays, right = self._arrays, self._arrays.both_correct
         metrics: list[Metric] = []
         results: list[dict[str, Any]] = []
+        resolved: dict[tuple[Subset, str], bool] = {}
         states = arrays.layer(layer)
         if len(states):
             metrics += self._metrics(states[:, 0], states[:, 1], layer=layer)
+            of_axes = self._axis_metrics(states[:, 0], states[:, 1], layer=layer)
+            metrics += of_axes.metrics
+            resolved = of_axes.resolved
             results.append(explained_variance(states, arrays.categories, layer, Subset.ALL, arrays.axis_set))
             of_right = _chosen(arrays.categories, right)
             results.append(
@@ -122,7 +153,7 @@ class _LayerJob:
                 flips=self._flips,
                 axes=arrays.axis_set,
             )
-        return metrics, results
+        return metrics, resolved, results
 
 
 def explained_variance(
@@ -159,8 +190,8 @@ def inputs_result(sha256: str) -> dict[str, Any]:
         "sha256": sha256,
         "vlmprobe": __version__,
         "versions": {entry.name: entry.version for entry in CATALOG.values()},
-        "seeds": {"pairs": BOOTSTRAP_SEED, "quads": QUAD_SEED},
-        "draws": {"bootstrap": N_RESAMPLES, "flips": N_FLIPS},
+        "seeds": {"pairs": BOOTSTRAP_SEED, "quads": QUAD_SEED, "permutations": PERMUTATION_SEED},
+        "draws": {"bootstrap": N_RESAMPLES, "flips": N_FLIPS, "permutations": FIRST_DRAWS},
     }
     return {
         "name": INPUTS.name,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
 from vlmprobe.store.runs import list_runs
-from vlmprobe.store.verification import spooled
+from vlmprobe.store.verification import runs_with_old_intervals, spooled
 from vlmprobe.verification.findings import Finding, Verified
 from vlmprobe.verification.one_run import OneRun
 from vlmprobe.verification.outside import check_mlflow
@@ -35,6 +35,7 @@ def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
     check_mlflow(workspace, verified, repair=repair)
     with database.transaction() as connection:
         run_ids = [run.run_id for run in list_runs(connection)]
+        n_old = runs_with_old_intervals(connection)
     for run_id in run_ids:
         try:
             one = OneRun(workspace, verified, run_id, repair=repair)
@@ -44,6 +45,10 @@ def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
             continue
         one.check()
     verified.runs = len(run_ids)
+    if n_old:
+        problem = f"{n_old} runs hold intervals or p-values of an earlier version, of which some do not cover"
+        todo = "run 'vlmprobe analyze' to compute them again"
+        verified.findings.append(Finding(str(database.path), problem, todo))
     _find_unknown_folders(settings, set(run_ids), verified)
     for result in run_checks(database):
         verified.checks += 1

@@ -1,0 +1,105 @@
+"""Whether there is an axis: the p-values of layers and of the run, where they come from and what they may not find."""
+
+from __future__ import annotations
+
+from math import isnan
+
+import numpy as np
+import pytest
+
+from vlmprobe.analysis import AxisMetrics
+from vlmprobe.analysis.axis_significance import AxisSignificance
+from vlmprobe.analysis.inference import LabelPermutations
+from vlmprobe.analysis.inference.permutation import NOT_ACROSS_IMAGES
+from vlmprobe.pairs import SPACE
+
+from ..statistics.worlds import SwapWorld
+
+BALANCED, TEST = "axis_coherence.balanced", "axis_test"
+
+
+def examined(layers, codes, images, *, right=None, resolved=None):
+    """Test (L, N, D) deltas; return (name, subset, target, layer) -> metric."""
+    categories = [SPACE.categories[code] for code in codes]
+    study = AxisMetrics(categories, images, both_correct=right)
+    states = [np.stack([np.zeros_like(deltas), deltas], axis=1) for deltas in layers]
+    of_layers = [study(each[:, 0], each[:, 1], layer=10 + layer) for layer, each in enumerate(states)]
+    significance = AxisSignificance(
+        categories, images, [f"pair {i}" for i in range(len(codes))], seed=3, both_correct=right
+    )
+    metrics = significance(
+        [metric for each in of_layers for metric in each.metrics],
+        lambda layer: states[layer - 10],
+        {10 + layer: resolved or each.resolved for layer, each in enumerate(of_layers)},
+    )
+    return {(each.name, each.subset, each.target, each.layer): each for each in metrics}
+
+
+def two_layers(world, seed=0):
+    """One layer of noise and one of the world's deltas."""
+    sample = world.sample(np.random.default_rng(seed))
+    noise = np.random.default_rng(seed + 1).normal(size=sample.deltas.shape)
+    return [noise, sample.deltas], sample
+
+
+def test_the_p_value_of_a_layer_counts_permuted_labels():
+    """Oracle: the same permutations, each layer's coherence under them one by one."""
+    layers, sample = two_layers(SwapWorld(pairs=30, coherence=(0.02, 0.02, 0.02)))
+    found = examined(layers, sample.codes, sample.images)
+    rows = np.flatnonzero(sample.codes // 2 == 1)
+    family = LabelPermutations(
+        sample.codes[rows] == 2,
+        [sample.images[row] for row in rows],
+        [f"pair {row}" for row in rows],
+        seed=3,
+    )
+    units = layers[0][rows] / np.linalg.norm(layers[0][rows], axis=1, keepdims=True)
+    labels = family.draw(1999)
+    data, draws = (family.statistics(units.astype(np.float32), each) for each in (family.observed(), labels))
+    metric = found[BALANCED, "all", "vertical", 10]
+    assert metric.value == pytest.approx(data[0], abs=1e-6)
+    assert metric.p_value == pytest.approx((1 + (draws >= data[0] - 1e-6).sum()) / 2000)
+    assert metric.p_layers >= metric.p_value
+    assert metric.seed == 3
+
+
+def test_an_axis_in_one_of_two_layers_is_found_with_the_smallest_p_value():
+    """Few draws exceed, so there are 2,999; pairs and images are counted, in both subsets."""
+    layers, sample = two_layers(SwapWorld(coherence=(0.2, 0.2, 0.2)))
+    right = np.random.default_rng(5).random(len(sample.codes)) < 0.8
+    found = examined(layers, sample.codes, sample.images, right=right)
+    for subset in ("all", "both_correct"):
+        for axis in map(str, SPACE):
+            metric = found[TEST, subset, axis, -1]
+            # The draw that is largest in the layer of noise may be another one.
+            assert metric.value == metric.p_value <= 2 / 3000
+            assert found[BALANCED, subset, axis, 11].p_value == 1 / 3000
+            assert (metric.n, metric.n_images) == (found[BALANCED, subset, axis, 11].n,) * 2
+            assert (metric.seed, metric.method) == (3, "label permutation")
+            assert found[BALANCED, subset, axis, 11].p_layers == metric.value
+
+
+def test_without_a_resolved_layer_no_axis_is_found():
+    """Whatever the permutations say: unit vectors can turn an order effect into an axis."""
+    layers, sample = two_layers(SwapWorld(coherence=(0.2, 0.2, 0.2)))
+    nothing = {("all", str(axis)): False for axis in SPACE}
+    found = examined(layers, sample.codes, sample.images, resolved=nothing)
+    assert {found[TEST, "all", str(axis), -1].value for axis in SPACE} == {1.0}
+
+
+def test_an_axis_that_cannot_be_tested_says_why():
+    """One category alone: NULL, never 1."""
+    layers, sample = two_layers(SwapWorld(pairs=30))
+    rows = sample.codes != 5
+    images = [sample.images[row] for row in np.flatnonzero(rows)]
+    found = examined([each[rows] for each in layers], sample.codes[rows], images)
+    metric = found[TEST, "all", "distance", -1]
+    assert isnan(metric.value)
+    assert (metric.p_value, metric.reason) == (None, NOT_ACROSS_IMAGES)
+    assert found[BALANCED, "all", "distance", 10].p_value is None
+
+
+def test_columns_of_other_lengths_are_refused():
+    """One image and name for each pair."""
+    with pytest.raises(ValueError, match="2 pairs need one image and name each"):
+        AxisSignificance(["left", "right"], ["a", "b"], ["1"], seed=0)
