@@ -52,9 +52,10 @@ def test_axes_are_named_where_they_are_declared_alone() -> None:
 
 
 def test_sql_sorts_by_the_table_of_axes() -> None:
-    """No query names one; of the views, only that of perspective, which is about depth."""
+    """No query names one; of the views, only those that know perspective, which is about depth."""
     quoted = re.compile("|".join(f"'{name}'" for name in (*SPACE, *SPACE.categories)))
     files = [*queries_folder().rglob("*.sql"), *(migrations_folder() / "views").rglob("*.sql")]
     assert {path.stem for path in files if quoted.search(path.read_text(encoding="utf-8"))} == {
-        "accuracy_by_perspective"
+        "accuracy_by_perspective",
+        "answer_shares",
     }
