@@ -1,5 +1,6 @@
 -- question: Which pairs did one scale get right (both sides) and another wrong?
 -- grain: one row per pair that changed
+-- compared scales: from_scale to_scale
 -- param family text: the family
 -- param from_scale text: the scale to compare from
 -- param to_scale text: the scale to compare with

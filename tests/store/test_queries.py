@@ -300,3 +300,21 @@ def test_every_query_answers_for_one_run(study: Any) -> None:
         ("distance", 1, 0.0),
         ("overall", 2, 0.0),
     ]
+
+
+def test_scales_without_a_dataset_in_common_are_not_compared(study: Any) -> None:
+    """No rows would read as no change."""
+    study.run("r1", scale="80k", status="complete")
+    study.run("r2", scale="2m", status="complete", template="yes-no")
+    query = load_query("accuracy/changed_answers")
+    given = {"family": "tiny", "from_scale": "80k", "to_scale": "2m"}
+    with study.database.transaction() as connection:
+        with pytest.raises(UsageError, match="80k and 2m have no dataset and template in common"):
+            query.table(connection, given)
+        with pytest.raises(
+            UsageError, match="no run of scale '400k'; scales of this family with runs: 2m, 80k"
+        ):
+            query.table(connection, {**given, "from_scale": "400k"})
+    study.run("r3", scale="80k", status="complete", template="yes-no")
+    with study.database.transaction() as connection:
+        assert query.table(connection, given) == []

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -99,3 +102,17 @@ def test_a_scale_is_not_renamed_onto_itself_or_a_bad_name(inside: Any, home: Pat
         ran = inside("runs", "rename", old, new, "--home", home)
         assert ran.code == 2
         assert says in ran.errors[0]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("stdin", ["<&-", "</dev/null"])
+def test_a_question_without_anyone_to_answer_is_one_line(shell: Any, home: Path, stdin: str) -> None:
+    """As under a scheduler: nothing is removed, and the line names the option."""
+    run_id = _listed(shell, home)["2m"]
+    command = f"exec {shlex.quote(sys.executable)} -m vlmprobe runs rm {run_id} --home {shlex.quote(str(home))} {stdin}"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines()[-1] == (
+        "error: nothing was removed, since nobody answered; pass --yes to remove it unasked"
+    )
+    assert run_id in _listed(shell, home).values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -41,7 +42,7 @@ def print_merged(workspace: Workspace, result: MergeResult, output: Output) -> N
     output.rows(rows)
     settings, console = workspace.settings, workspace.console
     # Leave out --home if the next command would find the same home by itself.
-    home = "" if settings.home == Settings.load().home else f" --home {settings.home}"
+    home = "" if settings.home == Settings.load().home else f" --home {shlex.quote(str(settings.home))}"
     console.say("")
     console.say(
         "acc_both: share of pairs with both questions right (95 % Wilson bounds); coherence: peak over layers"

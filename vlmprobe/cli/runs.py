@@ -48,7 +48,7 @@ def rm(
 
     found = find_listed(workspace, run)
     name = f"{found.family} @ {found.scale} on {found.dataset} ({found.template}), {found.pairs} pairs"
-    if not yes and not typer.confirm(f"remove run {found.run_id}: {name}?", err=True):
+    if not yes and not _confirmed(f"remove run {found.run_id}: {name}?"):
         raise UsageError("nothing was removed")
     remove(workspace, found.run_id)
     workspace.console.say(f"removed run {found.run_id}: {name}")
@@ -68,6 +68,17 @@ def rename(
     renamed = rename_scale(workspace, scale, new, family=family)
     for run in renamed:
         workspace.console.say(f"{run.name}: run {run.run_id}, scale {scale} until now")
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return typer.confirm(question, err=True)
+    except (typer.Abort, RuntimeError, OSError):
+        # The end of the input, Ctrl-C, or no input at all, as under a scheduler.
+        typer.echo(err=True)
+        raise UsageError(
+            "nothing was removed, since nobody answered; pass --yes to remove it unasked"
+        ) from None
 
 
 add_default(app, runs)

@@ -7,7 +7,7 @@
 
 Parameters are written ``$family`` in the SQL. One that is not declared, or declared and not used, is an error.
 ``-- compared: from_run to_run`` says which of them are runs that are compared pair by pair: their pairs have the same
-ids only on one dataset, and the same questions only under one template.
+ids only on one dataset, and the same questions only under one template. ``-- compared scales: ...`` says so of scales.
 """
 
 from __future__ import annotations
@@ -31,15 +31,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPARABLE_SQL",
+    "SCALES_SQL",
     "Parameter",
     "Query",
     "check_comparable",
+    "check_scales",
     "list_queries",
     "load_query",
     "queries_of_report",
 ]
 
-_HEADER = re.compile(r"^--\s*(question|grain|compared):\s*(.+)$")
+_HEADER = re.compile(r"^--\s*(question|grain|compared|compared scales):\s*(.+)$")
 _PARAM = re.compile(r"^--\s*param\s+(\w+)\s+(text|integer|real)\s*(?:=\s*([^:]*?))?\s*:\s*(.+)$")
 _USED = re.compile(r"\$([A-Za-z_]\w*)")
 _TYPES: dict[str, type] = {"text": str, "integer": int, "real": float}
@@ -67,6 +69,8 @@ class Query:
     sql: str
     compared: tuple[str, ...] = ()
     """The parameters whose runs are compared pair by pair."""
+    compared_scales: tuple[str, ...] = ()
+    """The parameters whose scales, of parameter ``family``, are compared pair by pair."""
 
     def bind(self, given: Mapping[str, str]) -> dict[str, Any]:
         """Turn text values into the query's parameters.
@@ -117,7 +121,13 @@ class Query:
             run_ids = [values[name] for name in self.compared]
             asked = dict(zip(("first", "second"), run_ids, strict=True))
             check_comparable(run_ids, fetch(connection, COMPARABLE_SQL, asked))
+        if self.compared_scales:
+            check_scales(self.scales(values), fetch(connection, SCALES_SQL, {"family": values["family"]}))
         return values
+
+    def scales(self, values: Mapping[str, Any]) -> list[str]:
+        """Return the scales that are compared."""
+        return [str(values[name]) for name in self.compared_scales]
 
     def _value(self, parameter: Parameter, given: Mapping[str, str]) -> Any:
         text = given.get(parameter.name, parameter.default)
@@ -170,6 +180,47 @@ def check_comparable(run_ids: Sequence[str], found: Sequence[Mapping[str, Any]])
         f"{names} are runs on different {what[0]} ({what[1]} and {what[2]}), so their pairs cannot be compared; "
         "choose two runs on one dataset under one template"
     )
+
+
+#: For :func:`check_scales`.
+SCALES_SQL = """
+SELECT DISTINCT runs.scale, datasets.name AS dataset, runs.dataset_id, runs.template
+FROM runs
+INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
+WHERE runs.family = $family
+ORDER BY runs.scale, datasets.name, runs.dataset_id, runs.template
+"""
+
+
+def check_scales(scales: Sequence[str], found: Sequence[Mapping[str, Any]]) -> None:
+    """Check that two scales of a family have runs that can be compared pair by pair.
+
+    Args:
+        scales: both of them.
+        found: the rows of ``SCALES_SQL`` for the family.
+
+    Raises:
+        UsageError: one has no run, or no dataset and template has runs of both.
+    """
+    places = [
+        {(row["dataset_id"], row["template"]) for row in found if row["scale"] == scale} for scale in scales
+    ]
+    for scale, there in zip(scales, places, strict=True):
+        if not there:
+            known = ", ".join(sorted({str(row["scale"]) for row in found})) or "none"
+            raise UsageError(f"no run of scale {scale[:40]!r}; scales of this family with runs: {known}")
+    if not set.intersection(*places):
+        on = " and ".join(
+            ", ".join(
+                f"{row['dataset']} ({row['dataset_id'][:12]}, {row['template']})"
+                for row in found
+                if row["scale"] == scale
+            )
+            for scale in scales
+        )
+        raise UsageError(
+            f"{' and '.join(scales)} have no dataset and template in common ({on}), so their pairs cannot be compared"
+        )
 
 
 def list_queries() -> list[Query]:
@@ -236,4 +287,7 @@ def _load(folder: Path, path: Path) -> Query:
         )
     name = str(path.relative_to(folder).with_suffix(""))
     compared = tuple(header.get("compared", "").split())
-    return Query(name, header["question"], header["grain"], tuple(parameters), body, compared)
+    compared_scales = tuple(header.get("compared scales", "").split())
+    return Query(
+        name, header["question"], header["grain"], tuple(parameters), body, compared, compared_scales
+    )

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vlmprobe.store.queries import COMPARABLE_SQL, check_comparable, list_queries, load_query
+from vlmprobe.store.queries import (
+    COMPARABLE_SQL,
+    SCALES_SQL,
+    check_comparable,
+    check_scales,
+    list_queries,
+    load_query,
+)
 from vlmprobe.store.sandbox import Table, run_sql
 
 if TYPE_CHECKING:
@@ -41,6 +48,10 @@ def query_by_name(workspace: Workspace, name: str, parameters: Mapping[str, str]
         given = dict(zip(("first", "second"), run_ids, strict=True))
         found = run_sql(workspace.unchecked_database, COMPARABLE_SQL, given, warn=workspace.console.warn)
         check_comparable(run_ids, [dict(zip(found.columns, row, strict=True)) for row in found.rows])
+    if query.compared_scales:
+        given = {"family": bound["family"]}
+        found = run_sql(workspace.unchecked_database, SCALES_SQL, given, warn=workspace.console.warn)
+        check_scales(query.scales(bound), [dict(zip(found.columns, row, strict=True)) for row in found.rows])
     return run_sql(workspace.unchecked_database, query.sql, bound, warn=workspace.console.warn)
 
 

@@ -27,6 +27,7 @@ from vlmprobe.families.worker.weights.files import (
     find_weights,
     mapped_files,
 )
+from vlmprobe.families.worker.weights.numbers import check_floats
 from vlmprobe.families.worker.weights.tensors import wrapper_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def load_model(
     check_config(source, config, trusted=trusted)
     local = is_local(source)
     files = find_weights(Path(source).expanduser()) if local else None
+    if files is not None:
+        check_floats(Path(source).expanduser(), files.names)
     if not local:
         _refuse_adapter_of_hub(source, revision)
     with quiet(), loading_faults(source, device):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.weights.files import RULE, WeightFiles
+from vlmprobe.families.worker.weights.numbers import check_tied
 from vlmprobe.families.worker.weights.tensors import (
     check_last_layers,
     check_left_over,
@@ -57,12 +58,15 @@ def check_fit(
         mismatched: tensors with another shape: name, shape in the weights, shape in the model.
 
     Raises:
-        ModelFault: a tensor was made up, has another shape, or belongs in the module and was left out.
+        ModelFault: a tensor was made up, has another shape, or belongs in the module and was left out; or an output
+            layer is its own although the config ties it.
     """
     lacking, extra = sorted(missing), sorted(unexpected)
     check_shapes(source, mismatched)
     check_last_layers(source, module.state_dict(keep_vars=True), lacking, extra)
     check_missing(source, lacking, extra)
+    if _is_tied(module):
+        check_tied(source, module)
     passed = harmless(extra, tied=_is_tied(module))
     left_over = [name for name in extra if name not in passed]
     whole = check_left_over(source, left_over, (name for name, _ in module.named_modules()))
