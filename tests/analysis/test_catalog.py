@@ -12,6 +12,7 @@ import pytest
 import vlmprobe
 from vlmprobe.analysis import CATALOG, AxisMetrics, alignment_metrics, layer_metrics, perspective_metrics
 from vlmprobe.analysis.catalog import entry_of
+from vlmprobe.analysis.perspective_axes import PerspectiveAxes
 from vlmprobe.pairs import SPACE
 
 PACKAGE = Path(vlmprobe.__file__).parent
@@ -30,6 +31,8 @@ def test_what_is_computed_of_a_layer_is_what_is_declared():
     metrics += alignment_metrics(orig, swap, ["above"] * 6, ["far"] * 6, images, layer=0)
     halves = ["consistent", "counter"] * 3
     metrics += perspective_metrics(orig, ["far"] * 6, halves, images, layer=0)
+
+    metrics += PerspectiveAxes(six, halves, images)(orig, swap, layer=0)
 
     computed = defaultdict(list)
     for metric in metrics:

@@ -38,7 +38,7 @@ def test_boxes_given_later_change_no_metric(quad_study: Any) -> None:
     before, after = set(quad_study.before.metrics), set(quad_study.after.metrics)
     assert before < after
     names = {row[1].split(".")[0] for row in after - before}
-    assert names == {"cross_axis_alignment", "axis_coherence", "perspective_cosine", "zero_quads"}
+    assert names == {"cross_axis_alignment", "axis_coherence", "perspective_cosine", "vd_ei", "zero_quads"}
     assert not [row for row in after - before if row[1] == "axis_coherence"]
 
 

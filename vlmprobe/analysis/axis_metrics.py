@@ -15,7 +15,6 @@ import numpy as np
 from vlmprobe.analysis import catalog
 from vlmprobe.analysis.deltas import category_codes
 from vlmprobe.analysis.entanglement import axis_pairs
-from vlmprobe.analysis.entries import Interval
 from vlmprobe.analysis.geometry import (
     Layout,
     axis_effect,
@@ -26,7 +25,7 @@ from vlmprobe.analysis.geometry import (
     order_coherence,
     sums_of_swaps,
 )
-from vlmprobe.analysis.results import Metric
+from vlmprobe.analysis.metric_maker import MetricMaker
 from vlmprobe.pairs.axes import SPACE, Subset
 
 if TYPE_CHECKING:
@@ -34,12 +33,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from vlmprobe.analysis.entries import Entry
-    from vlmprobe.analysis.geometry import DeltaSums, Products
-    from vlmprobe.analysis.inference import Estimate
+    from vlmprobe.analysis.geometry import DeltaSums, Effect, Products
+    from vlmprobe.analysis.results import Metric
     from vlmprobe.pairs.axes import AxisSet
 
-__all__ = ["AxesOfLayer", "AxisMetrics"]
+__all__ = ["AxesOfLayer", "AxisMetrics", "n_vectors"]
 
 _NO_LENGTH = "an axis has no positive squared length"
 
@@ -123,7 +121,8 @@ class _Sample:
     def __init__(
         self, axes: AxisSet, subset: Subset, layer: int, sums: DeltaSums, members: npt.NDArray[np.float64]
     ) -> None:
-        self._axes, self._where = axes, (str(subset), layer)
+        # Nothing is drawn, so the seed goes nowhere.
+        self._axes, self._maker = axes, MetricMaker(subset, layer, seed=0)
         self.raw, self._units = sums.raw.products(members), sums.units.products(members)
 
     def metrics(self) -> Iterator[Metric]:
@@ -133,45 +132,28 @@ class _Sample:
             (catalog.ORDER_COHERENCE, order_coherence),
         ):
             for place, target in enumerate(entry.targets(self._axes)):
-                n = _n_vectors(self._units, place)
-                yield self._metric(entry, target, estimate(self._units, place).estimate(), n)
-        places = [tuple(self._axes.axes.index(axis) for axis in pair) for pair in axis_pairs(self._axes)]
+                n = n_vectors(self._units, axis_effect(place))
+                yield self._maker.estimated(entry, target, estimate(self._units, place).estimate(), n)
+        places = [[self._axes.axes.index(axis) for axis in pair] for pair in axis_pairs(self._axes)]
         targets = catalog.VD_EI_CORRECTED.targets(self._axes)
-        cosines = [corrected_cosine(self.raw, *map(axis_effect, pair)).estimate() for pair in places]
-        n_vectors = [_n_vectors(self.raw, *pair) for pair in places]
-        for target, cosine, n in zip(targets, cosines, n_vectors, strict=True):
-            yield self._metric(catalog.VD_EI_CORRECTED, target, cosine, n)
-        for target, pair, cosine, n in zip(targets, places, cosines, n_vectors, strict=True):
-            yield self._ceiling(target, ceiling(self.raw, *pair), cosine.n_images, n)
-
-    def _metric(self, entry: Entry, target: str, estimate: Estimate, n: int) -> Metric:
-        subset, layer = self._where
-        return Metric(
-            name=entry.name,
-            version=entry.version,
-            subset=subset,
-            target=target,
-            layer=layer,
-            value=nan if estimate.value is None else estimate.value,
-            std=None,
-            n=n,
-            ci_low=estimate.ci_low,
-            ci_high=estimate.ci_high,
-            n_images=estimate.n_images,
-            method=Interval.JACKKNIFE.value,
-            reason=estimate.reason or estimate.note or None,
-        )
-
-    def _ceiling(self, target: str, value: float | None, n_images: int, n: int) -> Metric:
-        entry, (subset, layer) = catalog.VD_EI_CEILING, self._where
-        reason = _NO_LENGTH if value is None else None
-        value = nan if value is None else value
-        return Metric(
-            entry.name, entry.version, subset, target, layer, value, None, n, n_images=n_images, reason=reason
-        )
+        effects = [[axis_effect(place) for place in pair] for pair in places]
+        cosines = [corrected_cosine(self.raw, *both).estimate() for both in effects]
+        n_of = [n_vectors(self.raw, *both) for both in effects]
+        for target, cosine, n in zip(targets, cosines, n_of, strict=True):
+            yield self._maker.estimated(catalog.VD_EI_CORRECTED, target, cosine, n)
+        for target, (first, second), cosine, n in zip(targets, places, cosines, n_of, strict=True):
+            value = ceiling(self.raw, first, second)
+            yield self._maker.metric(
+                catalog.VD_EI_CEILING,
+                target,
+                nan if value is None else value,
+                n,
+                n_images=cosine.n_images,
+                reason=_NO_LENGTH if value is None else None,
+            )
 
 
-def _n_vectors(products: Products, *axes: int) -> int:
-    """Count the vectors of some axes; 0 if one of them has none."""
-    counts = [int(products.counts[:, 2 * axis : 2 * axis + 2].sum()) for axis in axes]
+def n_vectors(products: Products, *effects: Effect) -> int:
+    """Count the vectors of some effects; 0 if one of them has none."""
+    counts = [int(products.counts[:, list(effect.groups)].sum()) for effect in effects]
     return sum(counts) if min(counts) else 0

@@ -51,6 +51,10 @@ def _each_axis_pair(axes: AxisSet) -> tuple[str, ...]:
     return tuple("/".join(pair) for pair in axis_pairs(axes))
 
 
+def _each_pair_with_depth(axes: AxisSet) -> tuple[str, ...]:
+    return tuple("/".join(pair) for pair in axis_pairs(axes) if pair[1] == DEPTH)
+
+
 def _controls_of_axis_pair(axes: AxisSet) -> tuple[str, ...]:
     return _each_axis_pair(axes)[1:]
 
@@ -121,6 +125,21 @@ VD_EI_CORRECTED = Entry(
         "about pictures.",
         heading="Vertical-distance entanglement (corrected)",
     ),
+)
+VD_EI_CONSISTENT, VD_EI_COUNTER, VD_EI_EQUAL, VD_EI_GAP = (
+    Entry(
+        name=f"vd_ei.{part}",
+        title=f"VD-EI, corrected: {title}",
+        targets=_each_pair_with_depth,
+        interval=Interval.JACKKNIFE,
+        no_figure="read the four side by side, at one layer: VD-EI over all pairs follows the share of consistent ones",
+    )
+    for part, title in (
+        (CONSISTENT, "consistent distance pairs"),
+        (COUNTER, "counter distance pairs"),
+        ("equal", "both perspectives with equal weight"),
+        ("gap", "consistent minus counter"),
+    )
 )
 VD_EI_CEILING = Entry(
     name="vd_ei.ceiling",
@@ -314,6 +333,10 @@ CATALOG = {
         AXIS_TEST,
         VD_EI_CORRECTED,
         VD_EI_CEILING,
+        VD_EI_CONSISTENT,
+        VD_EI_COUNTER,
+        VD_EI_EQUAL,
+        VD_EI_GAP,
         ORDER_COHERENCE,
         AXIS_COHERENCE,
         WITHIN_CATEGORY_CONSISTENCY,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.catalog import Entry
     from vlmprobe.analysis.deltas import FloatArray
+    from vlmprobe.analysis.inference import Estimate
     from vlmprobe.pairs.axes import Subset
 
 __all__ = ["MetricMaker"]
@@ -55,6 +56,20 @@ class MetricMaker:
         where = str(self.subset), target, self.layer
         how = n_images, method and method.value, reason
         return Metric(entry.name, entry.version, *where, value, std, n, low, high, p_value, seed, *how)
+
+    def estimated(self, entry: Entry, target: str, estimate: Estimate, n: int) -> Metric:
+        """Return the metric of a jackknife estimate; ``reason`` says why it, or its interval, is missing."""
+        low, high = estimate.ci_low, estimate.ci_high
+        return self.metric(
+            entry,
+            target,
+            nan if estimate.value is None else estimate.value,
+            n,
+            interval=None if low is None or high is None else (low, high),
+            n_images=estimate.n_images,
+            method=Interval.JACKKNIFE,
+            reason=estimate.reason or estimate.note or None,
+        )
 
     def metrics(
         self,

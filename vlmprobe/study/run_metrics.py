@@ -24,6 +24,7 @@ from vlmprobe.analysis import (
 from vlmprobe.analysis.axis_significance import AxisSignificance
 from vlmprobe.analysis.catalog import CATALOG, INPUTS, LAYER_CANDIDATES, PCA
 from vlmprobe.analysis.inference.layers import FIRST_DRAWS
+from vlmprobe.analysis.perspective_axes import PerspectiveAxes
 from vlmprobe.analysis.side_by_side import side_by_side
 from vlmprobe.pairs import DEPTH, SPACE, Subset
 
@@ -101,6 +102,17 @@ class _LayerJob:
         )
         self._far_close = np.array([axis == DEPTH for axis in arrays.axes], dtype=bool)
         self._has_perspective = any(perspective is not None for perspective in arrays.perspectives)
+        self._perspective_axes = (
+            PerspectiveAxes(
+                arrays.categories,
+                arrays.perspectives,
+                arrays.images,
+                both_correct=arrays.both_correct,
+                axes=arrays.axis_set,
+            )
+            if self._has_perspective
+            else None
+        )
         images = arrays.quads.images
         self._quad_weights = bootstrap_weights(images, N_RESAMPLES, QUAD_SEED) if images else None
         self._flips = random_signs(images, N_FLIPS, QUAD_SEED) if images else None
@@ -124,7 +136,8 @@ class _LayerJob:
             results.append(
                 explained_variance(states[right], of_right, layer, Subset.BOTH_CORRECT, arrays.axis_set)
             )
-        if self._has_perspective:
+        if self._perspective_axes:
+            metrics += self._perspective_axes(states[:, 0], states[:, 1], layer=layer)
             rows = self._far_close
             metrics += perspective_metrics(
                 states[rows, 1] - states[rows, 0],

@@ -1,0 +1,117 @@
+"""VD-EI of distance pairs whose farther object is the higher one, of those where it is the lower one, and the gap.
+
+A benchmark mixes the two halves in some share, and an angle over all of them follows that share. The halves differ in
+size, so that noise shortens plug-in values of them differently: these are corrected.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmprobe.analysis import catalog
+from vlmprobe.analysis.axis_metrics import n_vectors
+from vlmprobe.analysis.deltas import category_codes
+from vlmprobe.analysis.entanglement import axis_pairs
+from vlmprobe.analysis.geometry import Effect, Layout, axis_effect, corrected_cosine, sums_of_swaps
+from vlmprobe.analysis.inference import contrast
+from vlmprobe.analysis.metric_maker import MetricMaker
+from vlmprobe.pairs.axes import DEPTH, SPACE, Subset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from vlmprobe.analysis.geometry import Products
+    from vlmprobe.analysis.results import Metric
+    from vlmprobe.pairs.axes import AxisSet
+
+__all__ = ["PerspectiveAxes"]
+
+_HALVES = (catalog.CONSISTENT, catalog.COUNTER)
+#: Kinds of pairs of a category: of either half, or of neither; both answers right, or not.
+_KINDS = 2 * (len(_HALVES) + 1)
+
+
+class PerspectiveAxes:
+    """The halves of the distance axis in many layers of the same pairs."""
+
+    def __init__(
+        self,
+        categories: Sequence[str],
+        perspectives: Sequence[str | None],
+        images: Sequence[str],
+        *,
+        both_correct: npt.NDArray[np.bool_] | None = None,
+        axes: AxisSet = SPACE,
+    ) -> None:
+        """Sort the pairs into groups.
+
+        Args:
+            categories: N category names, of all axes.
+            perspectives: N of consistent, counter, or anything else for neither; those of distance pairs count.
+            images: N image names or hashes.
+            both_correct: (N,) mask of the pairs with both answers right; without it only ``all`` is computed.
+            axes: the set that the categories are of; it has a distance axis.
+
+        Raises:
+            ValueError: the lengths differ, or a name is no category.
+        """
+        codes = category_codes(categories, axes)
+        right = (
+            np.ones(len(codes), dtype=bool) if both_correct is None else np.asarray(both_correct, dtype=bool)
+        )
+        if not len(codes) == len(perspectives) == len(images) == len(right):
+            raise ValueError(f"{len(codes)} pairs need one perspective, image and flag each")
+        halves = [_HALVES.index(name) if name in _HALVES else len(_HALVES) for name in perspectives]
+        self._axes = axes
+        self._subsets = [Subset.ALL] if both_correct is None else [Subset.ALL, Subset.BOTH_CORRECT]
+        groups = _KINDS * codes + 2 * np.array(halves, dtype=np.int64) + ~right
+        self._layout = Layout(groups, images, _KINDS * len(axes.categories))
+        depth, n = axes.axes.index(axes.axis(DEPTH)), len(axes.categories)
+        self._depth = 2 * depth, 2 * depth + 1
+        self._consistent, self._counter = Effect((n, n + 1), (0.5, -0.5)), Effect((n + 2, n + 3), (0.5, -0.5))
+        self._equal = Effect((n, n + 1, n + 2, n + 3), (0.25, -0.25, 0.25, -0.25))
+        self._others = [axes.axes.index(other) for other, axis in axis_pairs(axes) if axis == DEPTH]
+
+    def __call__(self, orig: npt.NDArray[Any], swap: npt.NDArray[Any], *, layer: int) -> list[Metric]:
+        """Compute one layer; arguments and what is missing as of ``AxisMetrics``."""
+        sums = sums_of_swaps(orig, swap, self._layout).raw
+        return [
+            metric
+            for subset in self._subsets
+            for metric in self._metrics(sums.products(self._members(subset)), MetricMaker(subset, layer, 0))
+        ]
+
+    def _members(self, subset: Subset) -> npt.NDArray[np.float64]:
+        """Return (C + 4, T) the groups of each category, then of each half those of far and close."""
+        n = len(self._axes.categories)
+        of_kind = np.array([[1.0, float(subset is not Subset.BOTH_CORRECT)]] * (len(_HALVES) + 1))
+        members = np.zeros((n + 2 * len(_HALVES), n, *of_kind.shape))
+        for code in range(n):
+            members[code, code] = of_kind
+        for half in range(len(_HALVES)):
+            for end, code in enumerate(self._depth):
+                members[n + 2 * half + end, code, half] = of_kind[half]
+        return members.reshape(len(members), -1)
+
+    def _metrics(self, products: Products, maker: MetricMaker) -> Iterator[Metric]:
+        others = [axis_effect(other) for other in self._others]
+        targets = catalog.VD_EI_CONSISTENT.targets(self._axes)
+        halves = []
+        for entry, effect in (
+            (catalog.VD_EI_CONSISTENT, self._consistent),
+            (catalog.VD_EI_COUNTER, self._counter),
+            (catalog.VD_EI_EQUAL, self._equal),
+        ):
+            found = [corrected_cosine(products, other, effect) for other in others]
+            halves.append(found)
+            for target, other, cosine in zip(targets, others, found, strict=True):
+                n = n_vectors(products, other, effect)
+                yield maker.estimated(entry, target, cosine.estimate(), n)
+        for target, other, consistent, counter in zip(targets, others, *halves[:2], strict=True):
+            n = n_vectors(products, other, self._consistent, self._counter)
+            gap = contrast([consistent, counter], [1.0, -1.0]).estimate()
+            yield maker.estimated(catalog.VD_EI_GAP, target, gap, n)
