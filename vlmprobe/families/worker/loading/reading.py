@@ -66,8 +66,15 @@ def read_config(source: str, revision: str | None, model_type: str | None = None
     try:
         found = json.loads(read_text(source, "config.json", revision, required=True) or "")
     except (ValueError, RecursionError) as error:
-        raise ModelFault(f"{source}: config.json is not valid JSON: {first_line(error)}") from error
-    config = found if isinstance(found, dict) else {}
+        raise ModelFault(
+            f"{source}: config.json is not valid JSON: {first_line(error)}; copy it again"
+        ) from error
+    if not isinstance(found, dict):
+        kind = "a list" if isinstance(found, list) else json.dumps(found)[:60]
+        raise ModelFault(
+            f"{source}: config.json holds {kind}, not the settings of a model (keys and values in {{}}); copy it again"
+        )
+    config: dict[str, Any] = found
     said = config.get("model_type")
     if model_type not in (None, said):
         raise ModelFault(
