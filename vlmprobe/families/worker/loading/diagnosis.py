@@ -15,7 +15,7 @@ from vlmprobe.families.worker.loading.places import is_local
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["config_reason", "damaged_file", "damaged_json", "not_the_file", "running_first"]
+__all__ = ["config_reason", "damaged_file", "damaged_json", "decoding", "not_the_file", "running_first"]
 
 #: A file of transformers whose code makes a model, or a part of one, from config.json.
 _MAKES_A_MODEL = re.compile(
@@ -112,10 +112,7 @@ def config_reason(config: dict[str, Any], error: BaseException) -> str | None:
     said = f"{type(error).__name__}: {one_line(error)}"
     frames = list(_frames(error))
     if any(_READS_GENERATION.search(file) for file, _ in frames):
-        return (
-            f"generation_config.json cannot be used ({said}); compare it with the base model's, or remove it: vlmprobe "
-            "decides itself how to decode"
-        )
+        return f"generation_config.json cannot be used ({said}); compare it with the base model's, or copy it again"
     if not any(_MAKES_A_MODEL.search(file) or name in _READS_DTYPE for file, name in frames):
         return None
     keys = _keys_at_fault(config, error)
@@ -151,6 +148,41 @@ def running_first(source: str, config: dict[str, Any]) -> Iterator[None]:
             f"{source}: its model cannot take an image and a question as config.json and preprocessor_config.json say "
             f"({said}); compare these two files with the base model's, or copy them again"
         ) from error
+
+
+@contextmanager
+def decoding(source: str, settings: Any) -> Iterator[None]:
+    """Turn what is raised while a checkpoint's own way to generate is set up into one line.
+
+    Args:
+        source: the checkpoint.
+        settings: its model's generation_config.
+
+    Raises:
+        ModelFault: it cannot be set up.
+    """
+    try:
+        yield
+    except (Fault, OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:
+        if "out of memory" in str(error):
+            raise
+        held = settings.to_dict() if hasattr(settings, "to_dict") else {}
+        wrong = [
+            f"{key}: {json.dumps(value)[:60]}"
+            for key, value in held.items()
+            if key.endswith("_token_id") and not _is_token(value)
+        ]
+        which = f"has {', '.join(wrong)}, where numbers of tokens belong" if wrong else "cannot be used"
+        raise ModelFault(
+            f"{source}: generation_config.json {which} ({type(error).__name__}: {one_line(error)}); compare it with "
+            "the base model's, or copy it again"
+        ) from error
+
+
+def _is_token(value: Any) -> bool:
+    return value is None or all(_is_count(each) for each in (value if isinstance(value, list) else [value]))
 
 
 def _wrong_sections(config: dict[str, Any]) -> str | None:
