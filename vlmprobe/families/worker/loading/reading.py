@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import ModelFault, first_line
+from vlmprobe.families.worker.loading.diagnosis import not_the_file
 from vlmprobe.families.worker.loading.places import is_local, local_folder
 from vlmprobe.families.worker.weights.files import check_links, hint
 
@@ -88,11 +89,15 @@ def read_text(source: str, name: str, revision: str | None, *, required: bool = 
     """Return the text of a small file of the checkpoint; None if there is no such file."""
     path = path_of(source, name, revision, required=required)
     try:
-        return None if path is None else Path(path).read_text(encoding="utf-8")
+        text = None if path is None else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelFault(
             f"{source}: {name} cannot be read as UTF-8 text; copy the checkpoint again"
         ) from error
+    other = not_the_file(Path(path)) if path is not None and text else None
+    if other is not None:
+        raise ModelFault(f"{source}: {name} {other}")
+    return text
 
 
 def path_of(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:
