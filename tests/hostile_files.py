@@ -277,7 +277,7 @@ HOSTILE = {
             b"{{ cycler.__init__.__globals__.os.system('touch ran') }}",
         ),
         _EXTRACT,
-        "chat template cannot be used (access to attribute",
+        "cannot be used as a chat template (access to attribute",
     ),
     "a chat template that is no text": Hostile(
         lambda f: _checkpoint(f, chat_template__jinja=b"\xff\xfe"), _EXTRACT, "can't decode byte 0xff"

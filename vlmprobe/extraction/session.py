@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
 from vlmprobe.store.runs import finished_pairs, get_run, set_status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
@@ -85,9 +86,21 @@ class RunSession:
         """Load the model and run inference; keep what is finished on Ctrl-C and on errors."""
         before = self.run.status
         self._set_status("running")
-        return self._infer(self._load(before), done)
+        with self._ending(before):
+            model = self._model.load()
+            check_same_model(self.run, model.info.manifest)
+            extraction, committer, notes = self._prepare(model)
+        interrupted = self._run_loop(extraction, committer, done)
+        return SessionResult(
+            interrupted,
+            extraction.n_inferred,
+            extraction.failed,
+            extraction.first_failure,
+            (*notes, *extraction.notes),
+        )
 
-    def _infer(self, model: Model, done: set[str]) -> SessionResult:
+    def _prepare(self, model: Model) -> tuple[Extraction, Committer, list[str]]:
+        """Plan batches, keep the first prompt and what there is to say about it, and make what runs the loop."""
         info = model.info
         batch_size = self._batch_size(model)
         batches = self._batches(batch_size)
@@ -126,14 +139,7 @@ class RunSession:
             first_shard,
             plain=plain,
         )
-        interrupted = self._run_loop(extraction, committer, done)
-        return SessionResult(
-            interrupted,
-            extraction.n_inferred,
-            extraction.failed,
-            extraction.first_failure,
-            (*notes, *extraction.notes),
-        )
+        return extraction, committer, notes
 
     def close(self, result: SessionResult) -> Delivery:
         """Record the run's status and, if it is complete, bring MLflow up to date.
@@ -186,11 +192,11 @@ class RunSession:
             raise
         return interrupted
 
-    def _load(self, before: str) -> Model:
+    @contextmanager
+    def _ending(self, before: str) -> Iterator[None]:
+        """Record that a run failed, or was interrupted, before its first batch."""
         try:
-            model = self._model.load()
-            check_same_model(self.run, model.info.manifest)
-            return model  # noqa: TRY300 (it is checked within the same block)
+            yield
         except BaseException as error:
             # A complete run stays complete, even if retrying its failed pairs could not start.
             ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"

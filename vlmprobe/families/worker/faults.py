@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -52,12 +53,18 @@ class OutOfMemoryError(Exception):
 
 def first_line(error: BaseException, most: int = 300) -> str:
     """Return the first line of an error's message, or its type if it has none, cut to ``most`` characters."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+    return (_plain(str(error).strip()).splitlines() or [type(error).__name__])[0][:most]
 
 
 def one_line(error: BaseException, most: int | None = 200) -> str:
     """Return an error's message on one line, cut to ``most`` characters, or its type if it has none."""
-    return " ".join(str(error).split())[:most] or type(error).__name__
+    return " ".join(_plain(str(error)).split())[:most] or type(error).__name__
+
+
+def _plain(text: str) -> str:
+    """Replace a parser's "unexpected", which tells a reader nothing about what was wanted."""
+    text = re.sub(r"\ban unexpected\b", "an unknown", text, flags=re.IGNORECASE)
+    return re.sub(r"\bunexpected\b", "misplaced", text, flags=re.IGNORECASE)
 
 
 @contextmanager

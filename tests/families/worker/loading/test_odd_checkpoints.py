@@ -143,6 +143,41 @@ def above(*names: str, with_config: bool = False) -> Change:
     return change
 
 
+def template(text: str) -> Change:
+    """Put another chat template in the place of the checkpoint's."""
+    return lambda folder: write(folder, "chat_template.jinja", text)
+
+
+def no_placeholder(folder: Path) -> None:
+    """Let the chat template write text alone, as that of a text model does."""
+    write(
+        folder,
+        "chat_template.jinja",
+        "{% for m in messages %}{% for c in m.content %}{{ c.text }}{% endfor %}{% endfor %}",
+    )
+
+
+def sections(*numbers: int) -> Change:
+    """Let the rotary embedding of positions have other parts."""
+
+    def change(folder: Path) -> None:
+        said = json.loads((folder / "config.json").read_text())
+        said["text_config"]["rope_parameters"]["mrope_section"] = list(numbers)
+        write(folder, "config.json", json.dumps(said))
+
+    return change
+
+
+def rope(folder: Path) -> None:
+    """Name a kind of rotary embedding that nobody knows."""
+    said = json.loads((folder / "config.json").read_text())
+    said["text_config"]["rope_parameters"]["rope_type"] = "superlong"
+    write(folder, "config.json", json.dumps(said))
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:aaaa\nsize 3900000000\n"
+
+
 def dangling(name: str) -> Change:
     """Let a link lead nowhere."""
 
@@ -250,11 +285,119 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "a mean of one color": (
         config("preprocessor_config.json", image_mean=[0.5]),
-        r"its image processor cannot prepare an image \(.*\); compare preprocessor_config.json with the base model's",
+        r"preprocessor_config.json has image_mean: \[0.5\]; write one number for each of the three colors, as in the",
+    ),
+    "no mean": (
+        config("preprocessor_config.json", image_mean=None),
+        "preprocessor_config.json has image_mean: null; write one number for each",
+    ),
+    "a deviation of zero": (
+        config("preprocessor_config.json", image_std=[0.5, 0, 0.5]),
+        r"preprocessor_config.json has image_std: \[0.5, 0, 0.5\]; write one number .*, each above 0, as in the base",
+    ),
+    "a mean of words": (
+        config("preprocessor_config.json", image_mean=["a", "b", "c"]),
+        "preprocessor_config.json has image_mean: .*; write one number",
+    ),
+    "patches of another size": (
+        config("preprocessor_config.json", patch_size=16),
+        "preprocessor_config.json has patch_size: 16, but config.json has patch_size: 14 in its vision_config; both",
+    ),
+    "patches merged otherwise": (
+        config("preprocessor_config.json", merge_size=1),
+        "preprocessor_config.json has merge_size: 1, but config.json has spatial_merge_size: 2 in its vision_config",
+    ),
+    "a model of other patches": (
+        config(part="vision_config", temporal_patch_size=1),
+        "preprocessor_config.json has temporal_patch_size: 2, but config.json has temporal_patch_size: 1 in its",
+    ),
+    "a config that is a list": (
+        lambda folder: write(folder, "config.json", "[1, 2]"),
+        r"config.json holds a list, not the settings of a model \(keys and values in {}\); copy it again",
+    ),
+    "a config with a mark of its encoding": (
+        lambda folder: write(folder, "config.json", b"\xef\xbb\xbf{}"),
+        "config.json is not valid JSON: .*; copy it again",
+    ),
+    "no heads": (
+        config(part="text_config", num_key_value_heads=0),
+        r"no model can be made of config.json with num_key_value_heads: 0 \(.*\); compare it with the base model's",
+    ),
+    "heads that do not divide": (
+        config(part="text_config", num_attention_heads=7),
+        r"no model can be made of config.json with .*num_attention_heads: 7 \(.*\); compare it",
+    ),
+    "heads of vision that are none": (
+        config(part="vision_config", num_heads=0),
+        r"no model can be made of config.json with num_heads: 0 \(.*\); compare it",
+    ),
+    "an unknown embedding of positions": (
+        rope,
+        """no model can be made of config.json with rope_type: "superlong" .*; compare it""",
+    ),
+    "an unknown activation": (
+        config(part="text_config", hidden_act="swiglu2"),
+        """no model can be made of config.json with hidden_act: "swiglu2" .*; compare it""",
+    ),
+    "an unknown activation of vision": (
+        config(part="vision_config", hidden_act="gelu7"),
+        """no model can be made of config.json with hidden_act: "gelu7" .*; compare it""",
+    ),
+    "an unknown number format": (
+        config(dtype="bf16"),
+        """no model can be made of config.json with dtype: "bf16" .*; compare it""",
+    ),
+    "padding outside the vocabulary": (
+        config(part="text_config", pad_token_id=99999),
+        "no model can be made of config.json with pad_token_id: 99999, vocab_size: 440 .*; compare it",
+    ),
+    "parts of positions that are no head": (
+        sections(16, 24, 24),
+        r"config.json has mrope_section: \[16, 24, 24\], which adds up to 64, not to 16, half the size of a head",
+    ),
+    "a template that cannot be read": (
+        template("{% for m in messages %}\n{{ m.role } }"),
+        r"chat_template.jinja cannot be used as a chat template \(line 2: misplaced '}'\); copy the base model's",
+    ),
+    "a template that refuses": (
+        template("{{ raise_exception('Only text, please') }}"),
+        r"chat_template.jinja cannot be used as a chat template \(Only text, please\); copy the base model's",
+    ),
+    "a template that divides by zero": (
+        template("{{ 1 // 0 }}"),
+        r"chat_template.jinja cannot be used as a chat template \(.*zero\); copy the base model's",
+    ),
+    "a template without an image": (
+        no_placeholder,
+        "chat_template.jinja puts no image into the prompt: .*; copy the base model's chat template",
+    ),
+    "an end that is a word": (
+        config("generation_config.json", eos_token_id="<|im_end|>"),
+        r"generation_config.json has eos_token_id: \"<\|im_end\|>\", where numbers of tokens belong",
+    ),
+    "a pointer in the place of weights": (
+        lambda folder: write(folder, WEIGHTS, POINTER),
+        "model.safetensors is a Git LFS pointer, not the file itself; run 'git lfs pull'",
+    ),
+    "a page in the place of weights": (
+        lambda folder: write(folder, WEIGHTS, "<!DOCTYPE html><html><title>Sign in</title></html>" * 9),
+        "model.safetensors is an HTML page, not the file itself; download it again",
+    ),
+    "weights of nonsense": (
+        lambda folder: write(folder, WEIGHTS, b"\x00\xff" * 99),
+        r"model.safetensors is damaged \(.*\); copy the checkpoint again",
+    ),
+    "a pointer in the place of a config": (
+        lambda folder: write(folder, "config.json", POINTER),
+        "config.json is a Git LFS pointer, not the file itself",
+    ),
+    "a tokenizer's file that is a pointer": (
+        lambda folder: write(folder, "tokenizer.json", POINTER),
+        "tokenizer.json is a Git LFS pointer, not the file itself",
     ),
     "a tokenizer's file that is cut": (
         lambda folder: write(folder, "tokenizer.json", '{"version": "1.0"'),
-        "cannot load its tokenizer .*pass --processor|cannot be loaded .*tokenizer",
+        r"tokenizer.json is not valid JSON \(.*\); copy it again, or pass --processor",
     ),
 }
 
@@ -274,8 +417,12 @@ SLOW = (
     "more rows",
     "an adapter that is not",
     "a parameter",
-    "a mean",
     "a tokenizer",
+    "heads",
+    "an unknown",
+    "parts of",
+    "a template",
+    "an end",
 )
 
 
@@ -301,6 +448,7 @@ def test_what_is_wrong_with_a_checkpoint_is_one_line(tmp_path, name, family):
     assert re.search(line, said), said
     assert "\n" not in said
     assert "odd" in said
+    assert "unexpected" not in said.lower()
     assert caught.value.exit_code == 2
 
 

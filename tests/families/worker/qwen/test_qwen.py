@@ -224,7 +224,7 @@ def broken(tmp_path, **changes):
             },
             "1 of 1 weight files are missing, such as x-1.safetensors",
         ),
-        ({"model__safetensors": b"\x09\x00\x00"}, "a weight file is damaged"),
+        ({"model__safetensors": b"\x09\x00\x00"}, "model.safetensors is damaged"),
         ({"model__safetensors": b"\x02\0\0\0\0\0\0\0{}"}, "the weights lack .* tensors of the model"),
         ({"chat_template__jinja": None}, "no chat template .* pass --processor"),
         (
@@ -245,7 +245,7 @@ def test_a_broken_checkpoint_is_one_clear_line(tmp_path, changes, message):
 def test_a_truncated_weight_file_is_damaged(tmp_path):
     """A copy that stopped half-way."""
     weights = (CHECKPOINTS / "2m" / "model.safetensors").read_bytes()
-    with pytest.raises(ModelFault, match=r"a weight file is damaged .*; copy the checkpoint again"):
+    with pytest.raises(ModelFault, match=r"model.safetensors is damaged .*; copy the checkpoint again"):
         Qwen25.load(LoadOptions(broken(tmp_path, model__safetensors=weights[: len(weights) // 2])))
 
 

@@ -22,11 +22,19 @@ from vlmprobe.families.worker.auto.checkpoint import check_known
 from vlmprobe.families.worker.auto.decoder_search import find_decoder_layers
 from vlmprobe.families.worker.auto.processors import load_image_text_processor
 from vlmprobe.families.worker.auto.splice import Splice
-from vlmprobe.families.worker.contract import BatchItem, LoadOptions
 from vlmprobe.families.worker.engine.capture import LastTokenCapture
-from vlmprobe.families.worker.engine.prompts import distinct_images, pad_left, render_chat
+from vlmprobe.families.worker.engine.prompts import (
+    distinct_images,
+    pad_left,
+    probe_item,
+    render_chat,
+    template_place,
+    without_placeholder,
+)
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.loading.diagnosis import running_first
+from vlmprobe.families.worker.loading.image_settings import check_image_settings
 from vlmprobe.families.worker.loading.parts import preparing_images
 from vlmprobe.families.worker.loading.pretrained import load_model
 from vlmprobe.families.worker.loading.reading import quiet
@@ -39,6 +47,8 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
     from torch import Tensor
+
+    from vlmprobe.families.worker.contract import BatchItem, LoadOptions
 
 __all__ = ["Auto"]
 
@@ -74,6 +84,7 @@ class Auto(SharedPrefixFamily):
     def __init__(self, options: LoadOptions, model: Any, processor: Any) -> None:
         self._processor = processor
         self._template = _chat_template(options, processor)
+        self._where = template_place(options)
         self._forward_knows = set(inspect.signature(model.forward).parameters)
         layers, path = find_decoder_layers(model, options.checkpoint)
         dim = model.config.get_text_config().hidden_size
@@ -81,8 +92,13 @@ class Auto(SharedPrefixFamily):
         manifest = {"layers_at": path, "image_backend": str(backend), "model_type": model.config.model_type}
         super().__init__(options, model, processor.tokenizer, layers, dim, manifest=manifest)
         with preparing_images(options.processor_place[0]):
-            self._splices = self._can_splice()
-        with torch.inference_mode():
+            try:
+                self._splices = self._can_splice()
+            except Exception:
+                if not self._places_image():
+                    raise without_placeholder(self._where) from None
+                raise
+        with torch.inference_mode(), running_first(options.checkpoint, model.config.to_dict()):
             self.causal = self._is_causal(layers)
         self.info.manifest.update(causal=self.causal, shared_prefix=self._shares)
 
@@ -97,6 +113,7 @@ class Auto(SharedPrefixFamily):
         from transformers import AutoModelForImageTextToText
 
         model_type = check_known(options)
+        check_image_settings(options)
         model = load_model(AutoModelForImageTextToText, None, options, own_code=True)
         return cls(options, model, load_image_text_processor(options, model_type))
 
@@ -158,7 +175,7 @@ class Auto(SharedPrefixFamily):
 
     def _text_of(self, question: str) -> str:
         # Rendered by the tokenizer, since some processors look for their video part first.
-        return render_chat(self.tokenizer, self._template, question)
+        return render_chat(self.tokenizer, self._template, question, self._where)
 
     def _process(self, images: Sequence[Image], texts: Sequence[str]) -> dict[str, Any]:
         with quiet():
@@ -225,7 +242,7 @@ class Auto(SharedPrefixFamily):
 
     def _can_splice(self) -> bool:
         """Return whether splicing a question yields the same tokens as the processor."""
-        item = _probe_item()
+        item = probe_item()
         orig, swap = (self._text_of(question) for question in item.questions)
         made = [self._process([item.image], [text]) for text in (orig, swap)]
         expanded, wanted = (_unpadded(each, "input_ids")[0] for each in made)
@@ -234,9 +251,15 @@ class Auto(SharedPrefixFamily):
         except ValueError:
             return False
 
+    def _places_image(self) -> bool:
+        """Return whether the chat template writes something for an image; some processors need nothing."""
+        return self._text_of("?") != render_chat(
+            self.tokenizer, self._template, "?", self._where, image=False
+        )
+
     def _is_causal(self, layers: Any) -> bool:
         """Return whether the states before the last token stay the same when that token changes."""
-        item = _probe_item()
+        item = probe_item()
         inputs = self.plain_inputs(item.image, item.questions[0])
         states = []
         for shift in (0, 1):
@@ -260,14 +283,6 @@ def _unpadded(made: dict[str, Any], name: str) -> list[list[int]]:
 def _stretch(values: Sequence[int], length: int) -> list[int]:
     """Truncate a prompt's values to a length, or extend them with the last one."""
     return list(values[:length]) + [values[-1]] * (length - len(values))
-
-
-def _probe_item() -> BatchItem:
-    from PIL import Image as Images
-
-    image = Images.new("RGB", (96, 64), (200, 120, 40))
-    questions = ("Is the cup left or right of it?", "Is this enormous book to the left or right of the cup?")
-    return BatchItem("probe", image, questions, (("yes", "no"), ("no", "yes")))
 
 
 def _chat_template(options: LoadOptions, processor: Any) -> str:

@@ -17,6 +17,7 @@ from vlmprobe.families.worker.engine.family import Family
 from vlmprobe.families.worker.engine.margins import MarginReader
 from vlmprobe.families.worker.engine.memory import reporting_full_memory, room_for_float32
 from vlmprobe.families.worker.loading.devices import exact_float32, on_device
+from vlmprobe.families.worker.loading.diagnosis import decoding
 from vlmprobe.families.worker.loading.manifest import describe_run
 from vlmprobe.families.worker.loading.reading import quiet
 
@@ -71,8 +72,9 @@ class PlainFamily(Family):
         kept = kept_layers(options.layers, len(layers))
         self._modules = [layers[layer] for layer in kept]
         self._margins = MarginReader(tokenizer)
-        with torch.inference_mode(), quiet():
-            generates = model if language_model is None else language_model
+        generates = model if language_model is None else language_model
+        settings = getattr(generates, "generation_config", None)
+        with torch.inference_mode(), quiet(), decoding(options.checkpoint, settings):
             self._decoder = GreedyDecoder(generates, tokenizer, embedded=self.embedded)
         dtype = str(parameter.dtype).removeprefix("torch.")
         if dtype == "float32":

@@ -6,9 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import Image as Images
 
+from vlmprobe.families.worker.contract import BatchItem
 from vlmprobe.families.worker.faults import ModelFault, first_line, one_line
-from vlmprobe.families.worker.loading.reading import read_text
+from vlmprobe.families.worker.loading.reading import path_of, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,9 +18,24 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from vlmprobe.families.worker.contract import BatchItem, LoadOptions
+    from vlmprobe.families.worker.contract import LoadOptions
 
-__all__ = ["distinct_images", "load_chat_template", "pad_left", "render_chat"]
+__all__ = [
+    "distinct_images",
+    "load_chat_template",
+    "pad_left",
+    "probe_item",
+    "render_chat",
+    "template_place",
+    "without_placeholder",
+]
+
+
+def probe_item() -> BatchItem:
+    """Return an ordinary image with two questions, to find out whether and how a model runs."""
+    image = Images.new("RGB", (96, 64), (200, 120, 40))
+    questions = ("Is the cup left or right of it?", "Is this enormous book to the left or right of the cup?")
+    return BatchItem("probe", image, questions, (("yes", "no"), ("no", "yes")))
 
 
 def distinct_images(items: Sequence[BatchItem]) -> tuple[list[Image], list[int]]:
@@ -59,15 +76,36 @@ def load_chat_template(options: LoadOptions, tokenizer: Any) -> str:
     return text
 
 
-def render_chat(tokenizer: Any, template: str, question: str) -> str:
+def template_place(options: LoadOptions) -> str:
+    """Return the file that holds the chat template, with its folder, as messages name it."""
+    source, revision = options.processor_place
+    for name in ("chat_template.jinja", "chat_template.json"):
+        if path_of(source, name, revision) is not None:
+            return f"{source}: {name}"
+    return f"{source}: tokenizer_config.json (chat_template)"
+
+
+def render_chat(
+    tokenizer: Any,
+    template: str,
+    question: str,
+    where: str = "the checkpoint's chat template",
+    *,
+    image: bool = True,
+) -> str:
     """Render the image and then the question, up to where the answer begins.
+
+    Args:
+        tokenizer: what renders it.
+        template: the chat template.
+        question: the text beside the image.
+        where: the file that holds the template; see :func:`template_place`.
+        image: False leaves the image out.
 
     Raises:
         ModelFault: the template is invalid, or accesses something it may not.
     """
-    from jinja2.exceptions import TemplateError
-
-    content = [{"type": "image"}, {"type": "text", "text": question}]
+    content = [*([{"type": "image"}] if image else []), {"type": "text", "text": question}]
     try:
         return str(
             tokenizer.apply_chat_template(
@@ -77,11 +115,22 @@ def render_chat(tokenizer: Any, template: str, question: str) -> str:
                 add_generation_prompt=True,
             )
         )
-    except (TemplateError, TypeError, RecursionError) as error:
+    # A template is a program: what it raises is as open as what it does.
+    except Exception as error:
+        line = getattr(error, "lineno", None)
+        said = f"line {line}: {one_line(error)}" if line else one_line(error)
         raise ModelFault(
-            f"the checkpoint's chat template cannot be used ({one_line(error)}); "
-            "pass --processor with the base model's folder or id"
+            f"{where} cannot be used as a chat template ({said}); copy the base model's, or pass --processor with the "
+            "base model's folder or id"
         ) from error
+
+
+def without_placeholder(where: str) -> ModelFault:
+    """Return the fault of a chat template that puts no image into the prompt."""
+    return ModelFault(
+        f"{where} puts no image into the prompt: what it writes has no placeholder for one; copy the base model's chat "
+        "template, or pass --processor with the base model's folder or id"
+    )
 
 
 def _template_in(source: str, legacy: str) -> Any:

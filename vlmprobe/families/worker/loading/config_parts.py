@@ -9,7 +9,7 @@ from vlmprobe.families.worker.faults import ModelFault
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["attention_named", "check_config", "without_attention"]
+__all__ = ["all_values", "attention_named", "check_config", "without_attention"]
 
 #: Attention that every installation of PyTorch can run; a config may choose among these.
 _BUILT_IN = ("eager", "sdpa")
@@ -21,7 +21,7 @@ def check_config(source: str, config: dict[str, Any], *, trusted: bool) -> None:
     Raises:
         ModelFault: it names attention code on the hub, weights in few bits, or another file of weights.
     """
-    for key, value in _values(config):
+    for key, value in all_values(config):
         # transformers would silently fetch and run it.
         if not trusted and "implementation" in key and isinstance(value, str) and "/" in value:
             raise ModelFault(
@@ -44,7 +44,7 @@ def check_config(source: str, config: dict[str, Any], *, trusted: bool) -> None:
 
 def attention_named(config: dict[str, Any]) -> str | None:
     """Return the attention that a config names and that is not used, for the manifest; None if there is none."""
-    named = sorted({_text(value) for key, value in _values(config) if _is_foreign(key, value)})
+    named = sorted({_text(value) for key, value in all_values(config) if _is_foreign(key, value)})
     return ", ".join(named) or None
 
 
@@ -70,9 +70,9 @@ def _text(value: Any) -> str:
     return "/".join(map(str, value.values())) if isinstance(value, dict) else str(value)
 
 
-def _values(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def all_values(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield every key and value of a config and its parts."""
     for key, value in config.items():
         yield key, value
         if isinstance(value, dict):
-            yield from _values(value)
+            yield from all_values(value)

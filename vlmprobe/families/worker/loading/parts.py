@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.environment.versions import tokenizer_in_older_form, with_own_size
 from vlmprobe.families.worker.faults import Fault, ModelFault, first_line, one_line
+from vlmprobe.families.worker.loading.diagnosis import config_reason, damaged_json
+from vlmprobe.families.worker.loading.image_settings import SETTINGS, read_settings
 from vlmprobe.families.worker.loading.places import is_local
-from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_text
+from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_config, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from vlmprobe.families.worker.contract import LoadOptions
 
 __all__ = ["load_image_processor", "load_tokenizer", "preparing_images", "size_argument"]
-
-_SETTINGS = "preprocessor_config.json"
 
 
 def load_tokenizer(options: LoadOptions, *, own_code: bool = False) -> Any:
@@ -48,7 +48,7 @@ def load_image_processor(processor_class: Any, options: LoadOptions) -> Any:
         ModelFault: there is none.
     """
     source, revision = options.processor_place
-    said = _settings(source, revision)
+    said = read_settings(source, revision)
     size = size_argument(source, processor_class.__name__, said)
     return with_own_size(_load_part(processor_class, "image processor", options, **size), said)
 
@@ -75,12 +75,12 @@ def size_argument(source: str, processor: str | None, said: dict[str, Any]) -> d
         return {}
     form = '"size": {"shortest_edge": LEAST, "longest_edge": MOST}, both in pixels of the whole image'
     if not isinstance(size, dict):
-        raise ModelFault(f"{source}: {_SETTINGS} has size {json.dumps(size)[:80]}; write {form}")
+        raise ModelFault(f"{source}: {SETTINGS} has size {json.dumps(size)[:80]}; write {form}")
     found: dict[str, Any] = {}
     for ours, theirs in (("shortest_edge", "min_pixels"), ("longest_edge", "max_pixels")):
         numbers = {size[name] for name in (ours, theirs) if size.get(name) is not None}
         if len(numbers) != 1 or not all(isinstance(number, int) and number > 0 for number in numbers):
-            raise ModelFault(f"{source}: {_SETTINGS} has size {json.dumps(size)[:200]}; write {form}")
+            raise ModelFault(f"{source}: {SETTINGS} has size {json.dumps(size)[:200]}; write {form}")
         found[ours] = numbers.pop()
     return {} if found == size else {"size": found}
 
@@ -98,19 +98,17 @@ def preparing_images(source: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise ModelFault(
-            f"{source}: its image processor cannot prepare an image ({one_line(error)}); compare {_SETTINGS} with the "
+            f"{source}: its image processor cannot prepare an image ({one_line(error)}); compare {SETTINGS} with the "
             "base model's, or pass --processor with the base model's folder or id"
         ) from error
 
 
-def _settings(source: str, revision: str | None) -> dict[str, Any]:
+def _config_of(source: str, revision: str | None) -> dict[str, Any]:
+    """Return the config.json beside a processor, which transformers reads to load a tokenizer; empty if unreadable."""
     try:
-        said = json.loads(read_text(source, _SETTINGS, revision) or "{}")
-    except (ValueError, RecursionError) as error:
-        raise ModelFault(f"{source}: {_SETTINGS} is not valid JSON: {first_line(error)}") from error
-    if not isinstance(said, dict):
-        raise ModelFault(f"{source}: {_SETTINGS} holds no settings; use the base model's")
-    return said
+        return read_config(source, revision)
+    except ModelFault:
+        return {}
 
 
 def _load_part(part_class: Any, what: str, options: LoadOptions, **more: Any) -> Any:
@@ -120,7 +118,15 @@ def _load_part(part_class: Any, what: str, options: LoadOptions, **more: Any) ->
     try:
         with quiet():
             return part_class.from_pretrained(place_of(source), revision=revision, **more)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except ImportError:
+        raise
+    # The tokenizers library raises plain exceptions.
+    except Exception as error:
+        damaged = damaged_json(source) or config_reason(_config_of(source, revision), error)
+        if damaged is not None:
+            raise ModelFault(
+                f"{source}: {damaged}, or pass --processor with the base model's folder or id"
+            ) from error
         raise ModelFault(
             f"{source}: cannot load its {what} ({first_line(error)}); pass --processor with the base model's"
             " folder or id"

@@ -17,6 +17,7 @@ from vlmprobe.families.worker.environment.versions import (
 from vlmprobe.families.worker.faults import Fault, ModelFault, PackageFault, first_line, one_line
 from vlmprobe.families.worker.loading.config_parts import attention_named, check_config, without_attention
 from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
+from vlmprobe.families.worker.loading.diagnosis import config_reason, damaged_file, not_the_file
 from vlmprobe.families.worker.loading.places import is_local
 from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_config
 from vlmprobe.families.worker.weights.account import check_fit, keep_account
@@ -72,7 +73,7 @@ def load_model(
         check_floats(Path(source).expanduser(), files.names)
     if not local:
         _refuse_adapter_of_hub(source, revision)
-    with quiet(), loading_faults(source, device):
+    with quiet(), loading_faults(source, device, config):
 
         def load(prefix: str) -> tuple[Any, dict[str, Any]]:
             loaded: tuple[Any, dict[str, Any]] = model_class.from_pretrained(
@@ -113,8 +114,13 @@ def load_model(
 
 
 @contextmanager
-def loading_faults(source: str, device: torch.device) -> Iterator[None]:
-    """Turn any error while weights are loaded into one line.
+def loading_faults(source: str, device: torch.device, config: dict[str, Any] | None = None) -> Iterator[None]:
+    """Turn any error while a model is made and its weights are loaded into one line.
+
+    Args:
+        source: the checkpoint.
+        device: where the model goes.
+        config: the content of its config.json, to find the key that an error is about.
 
     Raises:
         ModelFault: a file is damaged or does not fit the model, or the device has too little memory.
@@ -135,10 +141,9 @@ def loading_faults(source: str, device: torch.device) -> Iterator[None]:
         )
         raise PackageFault(f"{source}: loading it needs {what}") from error
     except SafetensorError as error:
-        raise ModelFault(
-            f"{source}: a weight file is damaged ({first_line(error)}); copy the checkpoint again"
-        ) from error
+        raise ModelFault(damaged_file(source, "*.safetensors", first_line(error))) from error
     except pickle.UnpicklingError as error:
+        _refuse_other_files(source, error)
         # torch's own message recommends loading such a file anyway.
         raise ModelFault(
             f"{source}: a weight file holds more than tensors; that could run code, so it is not unpickled; "
@@ -152,12 +157,22 @@ def loading_faults(source: str, device: torch.device) -> Iterator[None]:
                 "device"
             ) from error
         if isinstance(error, OSError) and "from_tf=True" in str(error):
+            _refuse_other_files(source, error)
             # The error of transformers 4 for a pickle that it must not load.
             raise ModelFault(
                 f"{source}: a weight file is damaged or holds more than tensors (only tensors are "
                 "unpickled); save the model as safetensors"
             ) from error
-        raise ModelFault(f"{source}: cannot load the model: {_reason(error)}") from error
+        reason = None if "StrictDataclass" in type(error).__name__ else config_reason(config or {}, error)
+        raise ModelFault(f"{source}: {reason or _reason(error)}") from error
+
+
+def _refuse_other_files(source: str, error: Exception) -> None:
+    """Raise for a weight file that is not even damaged, but something else."""
+    for path in sorted(Path(source).expanduser().glob("*.bin")) if is_local(source) else ():
+        other = not_the_file(path)
+        if other is not None:
+            raise ModelFault(f"{source}: {path.name} {other}") from error
 
 
 def _config_argument(
@@ -208,6 +223,7 @@ def _files_of_hub(source: str, revision: str | None) -> WeightFiles:
 def _reason(error: Exception) -> str:
     """Return the first line of an error; for a config that fails validation, also the line with the value."""
     if "StrictDataclass" in type(error).__name__:
-        return f"config.json: {one_line(error, most=300)}"
+        return f"config.json: {one_line(error, most=300)}; compare it with the base model's, or copy it again"
     plain = isinstance(error, (OSError, RuntimeError, ValueError, EOFError))
-    return first_line(error) if plain else f"{type(error).__name__}: {first_line(error)}"
+    said = first_line(error) if plain else f"{type(error).__name__}: {first_line(error)}"
+    return f"cannot load the model: {said}; compare its files with those of the base model, or copy it again"

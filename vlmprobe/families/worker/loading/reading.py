@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import ModelFault, first_line
+from vlmprobe.families.worker.loading.diagnosis import not_the_file
 from vlmprobe.families.worker.loading.places import is_local, local_folder
 from vlmprobe.families.worker.weights.files import check_links, hint
 
@@ -66,8 +67,15 @@ def read_config(source: str, revision: str | None, model_type: str | None = None
     try:
         found = json.loads(read_text(source, "config.json", revision, required=True) or "")
     except (ValueError, RecursionError) as error:
-        raise ModelFault(f"{source}: config.json is not valid JSON: {first_line(error)}") from error
-    config = found if isinstance(found, dict) else {}
+        raise ModelFault(
+            f"{source}: config.json is not valid JSON: {first_line(error)}; copy it again"
+        ) from error
+    if not isinstance(found, dict):
+        kind = "a list" if isinstance(found, list) else json.dumps(found)[:60]
+        raise ModelFault(
+            f"{source}: config.json holds {kind}, not the settings of a model (keys and values in {{}}); copy it again"
+        )
+    config: dict[str, Any] = found
     said = config.get("model_type")
     if model_type not in (None, said):
         raise ModelFault(
@@ -81,11 +89,15 @@ def read_text(source: str, name: str, revision: str | None, *, required: bool = 
     """Return the text of a small file of the checkpoint; None if there is no such file."""
     path = path_of(source, name, revision, required=required)
     try:
-        return None if path is None else Path(path).read_text(encoding="utf-8")
+        text = None if path is None else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelFault(
             f"{source}: {name} cannot be read as UTF-8 text; copy the checkpoint again"
         ) from error
+    other = not_the_file(Path(path)) if path is not None and text else None
+    if other is not None:
+        raise ModelFault(f"{source}: {name} {other}")
+    return text
 
 
 def path_of(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:

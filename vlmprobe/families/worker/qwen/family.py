@@ -23,10 +23,17 @@ import torch
 from PIL import Image as Images
 
 from vlmprobe.families.worker.engine.capture import decoder_layers
-from vlmprobe.families.worker.engine.prompts import distinct_images, load_chat_template
+from vlmprobe.families.worker.engine.prompts import (
+    distinct_images,
+    load_chat_template,
+    probe_item,
+    template_place,
+)
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.environment.versions import accepted, last_logits_only
 from vlmprobe.families.worker.faults import ModelFault, OutOfMemoryError
+from vlmprobe.families.worker.loading.diagnosis import running_first
+from vlmprobe.families.worker.loading.image_settings import check_image_settings
 from vlmprobe.families.worker.loading.parts import load_image_processor, load_tokenizer, preparing_images
 from vlmprobe.families.worker.loading.pretrained import load_model
 from vlmprobe.families.worker.qwen.fused_layers import Compiled
@@ -105,6 +112,7 @@ class Qwen25(SharedPrefixFamily):
         """Load a checkpoint; see :meth:`Family.load`."""
         from transformers import Qwen2_5_VLForConditionalGeneration
 
+        check_image_settings(options, "qwen2_5_vl")
         model = load_model(Qwen2_5_VLForConditionalGeneration, "qwen2_5_vl", options)
         tokenizer = load_tokenizer(options)
         if tokenizer.convert_tokens_to_ids(_IMAGE_TOKEN) != model.config.image_token_id:
@@ -115,10 +123,16 @@ class Qwen25(SharedPrefixFamily):
         # Always Pillow: torchvision's pixels differ a little, and results must not depend on the packages.
         images = load_image_processor(PillowImageProcessor, options)
         template = load_chat_template(options, tokenizer)
-        prompts = ImagePrompts(tokenizer, images, template, model.config.image_token_id)
+        token, where = model.config.image_token_id, template_place(options)
+        prompts = ImagePrompts(tokenizer, images, template, token, where)
+        prompts.check()
         with preparing_images(options.processor_place[0]):
             prompts.process([Images.new("RGB", (96, 64), (128, 128, 128))])
-        return cls(options, model, tokenizer, prompts)
+        family = cls(options, model, tokenizer, prompts)
+        item = probe_item()
+        with torch.inference_mode(), running_first(options.checkpoint, model.config.to_dict()):
+            model(**family.plain_inputs(item.image, item.questions[0]))
+        return family
 
     def prompts(self, items: Sequence[BatchItem]) -> Prompts:
         """Resize each distinct image once; positions come from the whole prompts."""

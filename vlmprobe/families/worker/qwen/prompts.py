@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.families.worker.engine.prompts import render_chat
+from vlmprobe.families.worker.engine.prompts import render_chat, without_placeholder
 from vlmprobe.families.worker.qwen.images import ImagePatches, ResizedImages
 
 if TYPE_CHECKING:
@@ -24,16 +24,33 @@ class ImagePrompts:
     transformers' own processor for these models cannot be made without torchvision, for its video half.
     """
 
-    def __init__(self, tokenizer: Any, image_processor: Any, template: str, image_token: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        image_processor: Any,
+        template: str,
+        image_token: int,
+        where: str = "the checkpoint's chat template",
+    ) -> None:
         self._tokenizer = tokenizer
         self._image_processor = image_processor
         self._template = template
         self._image_token = image_token
+        self._where = where
         self._patches = ImagePatches.of(image_processor)
 
     def text(self, question: str) -> str:
         """Render one user message, the image and then the question, up to where the answer begins."""
-        return render_chat(self._tokenizer, self._template, question)
+        return render_chat(self._tokenizer, self._template, question, self._where)
+
+    def check(self) -> None:
+        """Check that a prompt holds an image.
+
+        Raises:
+            ModelFault: the template cannot be rendered, or writes no placeholder.
+        """
+        if self._image_token not in self._tokenizer(self.text("?"))["input_ids"]:
+            raise without_placeholder(self._where)
 
     def ids(self, question: str, image_tokens: int) -> list[int]:
         """Return the prompt's token ids with the placeholder repeated ``image_tokens`` times.
