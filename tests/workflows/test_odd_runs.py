@@ -73,6 +73,20 @@ def test_an_image_that_the_model_refuses_fails_its_pair_also_as_the_first(
     assert "left or right" in text
 
 
+def test_a_run_that_stops_before_its_first_batch_is_failed(
+    extract: Any, benchmark: Callable[[int], Path], rows: Any, tmp_path: Path
+) -> None:
+    """Here by a chat template that refuses only what the benchmark asks."""
+    checkpoint = changed(tmp_path / "refusing")
+    template = checkpoint / "chat_template.jinja"
+    refuse = "{% if messages[0].content[1].text|length > 60 %}{{ raise_exception('Short questions only') }}{% endif %}"
+    template.write_text(refuse + template.read_text())
+    ran = extract("refusing", benchmark(1), checkpoint)
+    assert ran.code == 2
+    assert "chat_template.jinja cannot be used as a chat template (Short questions only); copy" in ran.err
+    assert rows(tmp_path / "home", "SELECT status FROM runs") == [("failed",)]
+
+
 def test_states_that_are_no_numbers_stop_a_run(
     extract: Any,
     benchmark: Callable[[int], Path],

@@ -34,8 +34,7 @@ from vlmprobe.families.worker.engine.prompts import (
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault
 from vlmprobe.families.worker.loading.diagnosis import running_first
-from vlmprobe.families.worker.loading.image_settings import check_image_settings
-from vlmprobe.families.worker.loading.parts import preparing_images
+from vlmprobe.families.worker.loading.parts import check_image_settings, preparing_images
 from vlmprobe.families.worker.loading.pretrained import load_model
 from vlmprobe.families.worker.loading.reading import quiet
 from vlmprobe.families.worker.weights.files import find_weights

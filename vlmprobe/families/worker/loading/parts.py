@@ -1,4 +1,4 @@
-"""Loads a checkpoint's tokenizer and image processor."""
+"""Loads a checkpoint's tokenizer and image processor; checks its settings of images against the model's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from vlmprobe.families.worker.environment.versions import tokenizer_in_older_form, with_own_size
 from vlmprobe.families.worker.faults import Fault, ModelFault, first_line, one_line
 from vlmprobe.families.worker.loading.diagnosis import config_reason, damaged_json
-from vlmprobe.families.worker.loading.image_settings import SETTINGS, read_settings
 from vlmprobe.families.worker.loading.places import is_local
 from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_config, read_text
 
@@ -19,7 +18,23 @@ if TYPE_CHECKING:
 
     from vlmprobe.families.worker.contract import LoadOptions
 
-__all__ = ["load_image_processor", "load_tokenizer", "preparing_images", "size_argument"]
+__all__ = [
+    "check_image_settings",
+    "load_image_processor",
+    "load_tokenizer",
+    "preparing_images",
+    "size_argument",
+]
+
+_SETTINGS = "preprocessor_config.json"
+_CONFIG = "config.json"
+_CHANNELS = 3
+#: Key of the processor -> key of the model's vision_config that says the same.
+_SAME = {
+    "patch_size": "patch_size",
+    "merge_size": "spatial_merge_size",
+    "temporal_patch_size": "temporal_patch_size",
+}
 
 
 def load_tokenizer(options: LoadOptions, *, own_code: bool = False) -> Any:
@@ -48,7 +63,7 @@ def load_image_processor(processor_class: Any, options: LoadOptions) -> Any:
         ModelFault: there is none.
     """
     source, revision = options.processor_place
-    said = read_settings(source, revision)
+    said = _read_settings(source, revision)
     size = size_argument(source, processor_class.__name__, said)
     return with_own_size(_load_part(processor_class, "image processor", options, **size), said)
 
@@ -75,12 +90,12 @@ def size_argument(source: str, processor: str | None, said: dict[str, Any]) -> d
         return {}
     form = '"size": {"shortest_edge": LEAST, "longest_edge": MOST}, both in pixels of the whole image'
     if not isinstance(size, dict):
-        raise ModelFault(f"{source}: {SETTINGS} has size {json.dumps(size)[:80]}; write {form}")
+        raise ModelFault(f"{source}: {_SETTINGS} has size {json.dumps(size)[:80]}; write {form}")
     found: dict[str, Any] = {}
     for ours, theirs in (("shortest_edge", "min_pixels"), ("longest_edge", "max_pixels")):
         numbers = {size[name] for name in (ours, theirs) if size.get(name) is not None}
         if len(numbers) != 1 or not all(isinstance(number, int) and number > 0 for number in numbers):
-            raise ModelFault(f"{source}: {SETTINGS} has size {json.dumps(size)[:200]}; write {form}")
+            raise ModelFault(f"{source}: {_SETTINGS} has size {json.dumps(size)[:200]}; write {form}")
         found[ours] = numbers.pop()
     return {} if found == size else {"size": found}
 
@@ -98,9 +113,70 @@ def preparing_images(source: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise ModelFault(
-            f"{source}: its image processor cannot prepare an image ({one_line(error)}); compare {SETTINGS} with the "
+            f"{source}: its image processor cannot prepare an image ({one_line(error)}); compare {_SETTINGS} with the "
             "base model's, or pass --processor with the base model's folder or id"
         ) from error
+
+
+def _read_settings(source: str, revision: str | None) -> dict[str, Any]:
+    """Return the content of a checkpoint's preprocessor_config.json, empty if there is none.
+
+    Raises:
+        ModelFault: it is damaged.
+    """
+    try:
+        said = json.loads(read_text(source, _SETTINGS, revision) or "{}")
+    except (ValueError, RecursionError) as error:
+        raise ModelFault(f"{source}: {_SETTINGS} is not valid JSON: {first_line(error)}") from error
+    if not isinstance(said, dict):
+        raise ModelFault(f"{source}: {_SETTINGS} holds no settings; use the base model's")
+    return said
+
+
+def check_image_settings(options: LoadOptions, model_type: str | None = None) -> None:
+    """Check colors and, for the processor of the Qwen-VLs, the sizes that its model has to share.
+
+    Args:
+        options: the checkpoint and its processor.
+        model_type: what the checkpoint's config.json must call its architecture; None: anything.
+
+    Raises:
+        ModelFault: a key holds what no image can be prepared with, or is not the model's; the message names both.
+    """
+    config = read_config(options.checkpoint, options.revision, model_type)
+    source, revision = options.processor_place
+    if is_local(source) and not Path(source).expanduser().is_dir():
+        return  # said where the processor is loaded
+    said = _read_settings(source, revision)
+    of_qwen = "Qwen2VL" in str(said.get("image_processor_type"))
+    if said.get("do_normalize", True):
+        for key in ("image_mean", "image_std"):
+            if key in said:
+                _check_colors(source, key, said[key], strict=of_qwen)
+    vision = config.get("vision_config")
+    if not of_qwen or not isinstance(vision, dict):
+        return
+    for ours, theirs in _SAME.items():
+        found, wanted = said.get(ours), vision.get(theirs)
+        if isinstance(found, int) and isinstance(wanted, int) and found != wanted:
+            where = f"{_CONFIG} of {options.checkpoint}" if source != options.checkpoint else _CONFIG
+            raise ModelFault(
+                f"{source}: {_SETTINGS} has {ours}: {found}, but {where} has {theirs}: {wanted} in its vision_config; "
+                "both must be the base model's, so copy these two files from it"
+            )
+
+
+def _check_colors(source: str, key: str, value: Any, *, strict: bool) -> None:
+    numbers = value if isinstance(value, list) else [value]
+    plain = all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers)
+    zero = key == "image_std" and any(number == 0 for number in numbers)
+    if not zero and not (strict and (not plain or len(numbers) != _CHANNELS)):
+        return
+    above = ", each above 0" if key == "image_std" else ""
+    raise ModelFault(
+        f"{source}: {_SETTINGS} has {key}: {json.dumps(value)[:100]}; write one number for each of the three colors"
+        f"{above}, as in the base model's {_SETTINGS}"
+    )
 
 
 def _config_of(source: str, revision: str | None) -> dict[str, Any]:

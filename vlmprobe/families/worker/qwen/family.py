@@ -33,8 +33,12 @@ from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedP
 from vlmprobe.families.worker.environment.versions import accepted, last_logits_only
 from vlmprobe.families.worker.faults import ModelFault, OutOfMemoryError
 from vlmprobe.families.worker.loading.diagnosis import running_first
-from vlmprobe.families.worker.loading.image_settings import check_image_settings
-from vlmprobe.families.worker.loading.parts import load_image_processor, load_tokenizer, preparing_images
+from vlmprobe.families.worker.loading.parts import (
+    check_image_settings,
+    load_image_processor,
+    load_tokenizer,
+    preparing_images,
+)
 from vlmprobe.families.worker.loading.pretrained import load_model
 from vlmprobe.families.worker.qwen.fused_layers import Compiled
 from vlmprobe.families.worker.qwen.packed_decoder import PackedDecoder
