@@ -142,6 +142,9 @@ def running_first(source: str, config: dict[str, Any]) -> Iterator[None]:
             raise
         said = f"{type(error).__name__}: {one_line(error)}"
         wrong = _wrong_sections(config)
+        token = config.get("image_token_id", config.get("image_token_index"))
+        if wrong is None and "image tokens" in str(error) and token is not None:
+            wrong = f"image_token_id: {token}, which the prompt may not hold"
         if wrong:
             raise ModelFault(f"{source}: config.json has {wrong} ({said}); {_AGAIN}") from error
         raise ModelFault(

@@ -122,7 +122,8 @@ class Qwen25(SharedPrefixFamily):
         if tokenizer.convert_tokens_to_ids(_IMAGE_TOKEN) != model.config.image_token_id:
             raise ModelFault(
                 f"{options.processor_place[0]}: its tokenizer does not have {_IMAGE_TOKEN} where the model of "
-                f"{options.checkpoint} expects it; pass --processor with the model it was fine-tuned from"
+                f"{options.checkpoint} expects it (image_token_id: {model.config.image_token_id} in config.json); pass "
+                "--processor with the model it was fine-tuned from"
             )
         # Always Pillow: torchvision's pixels differ a little, and results must not depend on the packages.
         images = load_image_processor(PillowImageProcessor, options)
