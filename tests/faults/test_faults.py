@@ -31,16 +31,15 @@ def undisturbed(benchmark: Callable[..., Path], tmp_path_factory: pytest.TempPat
     return make_undisturbed(tmp_path_factory.mktemp("undisturbed"), benchmark(6), shell_type=InProcess)
 
 
-@pytest.mark.parametrize(
-    "fault", [pytest.param(name, marks=() if name in QUICK else pytest.mark.full) for name in FAULTS]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_disturbed_run_ends_as_an_undisturbed_one(
     fault: str, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     """Disturbed, started again, analyzed and verified: answers, certificates, states and metrics are equal."""
     if (why := missing(fault, tmp_path / "mount")) is not None:
         pytest.skip(why)
-    # What is not disturbed runs in this process, which is quick; the full tier starts a process for each command.
+    # A fault that needs no process of its own is tried in this one, which is quick.
     shell_type = InProcess if fault in QUICK else Shell
     outcome = run_trial(undisturbed, fault, 1, tmp_path, shell_type=shell_type)
     assert outcome.is_well, outcome

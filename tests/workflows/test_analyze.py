@@ -85,7 +85,13 @@ STALE = {
 }
 
 
-@pytest.mark.parametrize("what", STALE)
+#: The fast tier has these.
+QUICK = ("a number that was changed by hand", "another array")
+
+
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=() if what in QUICK else pytest.mark.full) for what in STALE]
+)
 def test_what_is_stale_is_computed(
     inside: Any, home: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

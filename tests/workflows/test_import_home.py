@@ -114,6 +114,7 @@ def test_an_imported_run_goes_on(
     assert "1 of 2 runs were up to date" in inside("analyze", "--home", tmp_path).ok().err
 
 
+@pytest.mark.full
 def test_importing_again_changes_nothing(inside: Any, other: Path, tmp_path: Path, rows: Any) -> None:
     """And says so."""
     _states(inside, other, "--home", tmp_path)

@@ -231,6 +231,7 @@ def test_yes_and_no_have_no_place_in_the_old_layout(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.full
 def test_a_template_comes_back_from_the_old_layout(
     panel: Any, ask: Any, command: Any, tmp_path: Path, rows: Any
 ) -> None:

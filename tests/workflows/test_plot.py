@@ -202,6 +202,7 @@ def test_the_report_says_which_numbers_there_are_too_few_pairs_for(page: str) ->
     assert "tiny @ 2m: too few" not in page
 
 
+@pytest.mark.full
 def test_an_imported_run_is_plotted_like_any_other(
     inside: Any, tmp_path: Path, mlflow_store: dict[str, str]
 ) -> None:

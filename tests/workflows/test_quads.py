@@ -154,6 +154,7 @@ def extract(inside: Any, mlflow_store: dict[str, str]) -> Callable[..., Any]:
     return run
 
 
+@pytest.mark.full
 def test_a_certificate_that_fails_for_quads_leaves_the_runs_own_answers_alone(
     benchmark: Callable[..., Path],
     extract: Callable[..., Any],

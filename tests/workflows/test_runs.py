@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 TABLES = ("runs", "predictions", "shards", "metrics", "results_json", "certificates")
 
 
-@pytest.fixture
-def home(inside: Any, benchmark: Callable[..., Path], tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(inside: Any, benchmark: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Extract and analyze two scales on two pairs of each category."""
+    home = tmp_path_factory.mktemp("made")
     for scale in ("vanilla", "2m"):
-        inside(*_extract(scale, benchmark(4)), "--home", tmp_path).ok()
-    inside("analyze", "--home", tmp_path).ok()
-    return tmp_path
+        inside(*_extract(scale, benchmark(4)), "--home", home).ok()
+    inside("analyze", "--home", home).ok()
+    return home
+
+
+@pytest.fixture
+def home(made: Path, tmp_path: Path) -> Path:
+    """Copy that home, so that each test may change its own."""
+    return Path(shutil.copytree(made, tmp_path / "home"))
 
 
 def _extract(scale: str, data: Path) -> tuple[object, ...]:
