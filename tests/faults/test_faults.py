@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .trial import Undisturbed
 
-#: What a quick run of the tests tries: a kill, damage, a repair, and the same command again.
+#: Faults that need no process of their own.
 QUICK = frozenset({"shard flipped by a bit"})
 
 
