@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import ConflictError, UsageError, VlmprobeError
 from vlmprobe.settings import Settings
-from vlmprobe.store.artifacts import shard_places
+from vlmprobe.store.artifacts import is_copy, shard_places
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.runs import get_run, list_runs
 from vlmprobe.store.transfer import has_run, read_run, write_metrics, write_run
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from vlmprobe.store.artifacts import ShardPlace
     from vlmprobe.store.runs import ListedRun
-    from vlmprobe.store.transfer import RunRows
 
 __all__ = ["JoinedRun", "import_home", "is_home"]
 
@@ -121,18 +119,15 @@ def _join_idle(workspace: Workspace, other: Workspace, listed: ListedRun) -> Joi
             return JoinedRun(listed, "already there", "" if same else "its metrics differ; those here stay")
     # Files first: those without rows are found and removed, rows without files are a loss.
     copied = [_copy(workspace, other, place) for place in places]
-    key, why = _write(workspace, rows, copied)
+    with database.transaction() as connection:
+        key = write_run(connection, rows, dict(copied))
     if rows.is_complete:
         with database.transaction() as connection:
             run = get_run(connection, listed.run_id)
         workspace.deliver(run)
-    return JoinedRun(listed, "imported", why if key != rows.run["run_key"] else "")
-
-
-def _write(workspace: Workspace, rows: RunRows, copied: list[tuple[int, Path]]) -> tuple[str, str]:
-    with workspace.database.transaction() as connection:
-        key = write_run(connection, rows, dict(copied))
-    return key, f"this home has a run with the same settings; this one is number {key.partition('#')[2]}"
+    number = key.partition("#")[2]
+    taken = f"this home has a run with the same settings; this one is number {number}"
+    return JoinedRun(listed, "imported", taken if key != rows.run["run_key"] else "")
 
 
 def _copy(workspace: Workspace, other: Workspace, place: ShardPlace) -> tuple[int, Path]:
@@ -142,7 +137,6 @@ def _copy(workspace: Workspace, other: Workspace, place: ShardPlace) -> tuple[in
     source = other.storage.fetch(place)
     with whole_file(target) as partial:
         shutil.copyfile(source, partial)
-        with partial.open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != place.sha256:
-                raise VlmprobeError(f"{source} changed while it was copied; try again")
+        if not is_copy(place, partial):
+            raise VlmprobeError(f"{source} changed while it was copied; try again")
     return place.number, target
