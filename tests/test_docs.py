@@ -212,7 +212,7 @@ def _exported(out: Path) -> list[Path]:
     data = ScaleData("qwen25", "80k", pairs, {7: states}, QuadDeltas(12, {7: deltas}))
     both_correct = np.ones(12, dtype=bool)
     metrics = layer_metrics(
-        *deltas, SPACE.categories * 2, ["i"] * 12, layer=7, both_correct=both_correct, n_resamples=0
+        *deltas, SPACE.categories * 2, ["i"] * 12, layer=7, both_correct=both_correct, intervals=False
     )
     metrics += alignment_metrics(*deltas, None, None, None, layer=7)
     results = ScaleResults(metrics, layer_candidates({axis: {7: 0.5} for axis in SPACE.axes}, {7: 0.1}, 8))

@@ -91,9 +91,7 @@ def _made_up_run(database: Database, dataset: Dataset, scale: str, place: int) -
     categories = [pair.category for pair in dataset.pairs]
     images = [pair.image_sha256 for pair in dataset.pairs]
     metrics = [
-        m
-        for layer in (4, 5)
-        for m in layer_metrics(states[0], states[1], categories, images, layer=layer, n_resamples=4)
+        m for layer in (4, 5) for m in layer_metrics(states[0], states[1], categories, images, layer=layer)
     ]
     with database.transaction() as connection:
         register_dataset(connection, dataset)

@@ -7,18 +7,19 @@ from math import isnan
 import numpy as np
 import pytest
 
-from vlmprobe.analysis import AxisMetrics, unit
+from vlmprobe.analysis import AxisMetrics, PairGroups, unit
 from vlmprobe.analysis.geometry.estimates import NOT_RESOLVED, TOO_FEW_IMAGES
 from vlmprobe.pairs import SPACE
 
 from ..statistics.worlds import SwapWorld
 from .geometry import oracle
 
-BALANCED, ORDER, CORRECTED, CEILING = (
+BALANCED, ORDER, CORRECTED, CEILING, EXCESS = (
     "axis_coherence.balanced",
     "order_coherence",
     "vd_ei.corrected",
     "vd_ei.ceiling",
+    "vd_ei.excess",
 )
 PAIRS = {"vertical/distance": (1, 2), "horizontal/vertical": (0, 1), "horizontal/distance": (0, 2)}
 
@@ -27,7 +28,8 @@ def measured(deltas, codes, images, **others):
     """Compute one layer, as (subset, name, target) -> metric."""
     categories = [SPACE.categories[code] for code in codes]
     states = np.zeros_like(deltas)
-    found = AxisMetrics(categories, images, **others)(states, deltas, layer=3)
+    groups = PairGroups(categories, images, **others)
+    found = AxisMetrics(groups, seed=5)(groups.products(states, deltas), layer=3)
     assert {metric.layer for metric in found.metrics} == {3}
     return {(each.subset, each.name, each.target): each for each in found.metrics}, found.resolved
 
@@ -76,7 +78,7 @@ def test_too_few_images_leave_values_without_intervals_and_no_angle():
     """Every target is there; no number is 0 for lack of data."""
     vectors, codes, images, _ = with_axes(0, n=60, n_images=8)
     found, resolved = measured(vectors, codes, images)
-    assert len(found) == 3 + 3 + 3 + 3
+    assert len(found) == 3 + 3 + 3 + 2 + 3
     assert not any(resolved.values())
     for axis in map(str, SPACE):
         metric = found["all", BALANCED, axis]
@@ -142,9 +144,26 @@ def test_a_true_angle_is_found_where_the_published_one_is_shortened():
     assert 0.8 < np.median(ceilings) < 0.95
 
 
+def test_an_angle_and_its_excess_over_the_controls_are_tested():
+    """VD at .8 and controls at 0: p-values of angle and contrasts are small, those of the controls are not."""
+    world = SwapWorld(coherence=(0.3, 0.3, 0.3), cosine=0.8, pairs=100)
+    sample = world.sample(np.random.default_rng(0))
+    found, _ = measured(sample.deltas, sample.codes, sample.images)
+    angle = found["all", CORRECTED, "vertical/distance"]
+    assert (angle.p_value, angle.seed) == (1 / 5000, 5)
+    for control in ("horizontal/vertical", "horizontal/distance"):
+        assert found["all", CORRECTED, control].p_value > 0.01
+        excess = found["all", EXCESS, control]
+        sizes = abs(angle.value) - abs(found["all", CORRECTED, control].value)
+        assert excess.value == pytest.approx(sizes)
+        assert 0 < excess.ci_low < excess.value < excess.ci_high
+        assert excess.p_value <= 2 / 5000
+        assert excess.n == angle.n + found["all", CORRECTED, control].n
+
+
 def test_columns_of_other_lengths_are_refused():
     """One image and flag for each pair."""
-    with pytest.raises(ValueError, match="2 pairs need one image and flag each"):
-        AxisMetrics(["left", "right"], ["a"])
-    with pytest.raises(ValueError, match="2 pairs need one image and flag each"):
-        AxisMetrics(["left", "right"], ["a", "b"], both_correct=np.ones(1, dtype=bool))
+    with pytest.raises(ValueError, match="2 pairs need 2 images, got 1"):
+        PairGroups(["left", "right"], ["a"])
+    with pytest.raises(ValueError, match="2 pairs need 2 both_correct, got 1"):
+        PairGroups(["left", "right"], ["a", "b"], both_correct=np.ones(1, dtype=bool))

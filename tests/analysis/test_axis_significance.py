@@ -7,7 +7,7 @@ from math import isnan
 import numpy as np
 import pytest
 
-from vlmprobe.analysis import AxisMetrics
+from vlmprobe.analysis import AxisMetrics, PairGroups
 from vlmprobe.analysis.axis_significance import AxisSignificance
 from vlmprobe.analysis.inference import LabelPermutations
 from vlmprobe.analysis.inference.permutation import NOT_ACROSS_IMAGES
@@ -21,17 +21,20 @@ BALANCED, TEST = "axis_coherence.balanced", "axis_test"
 def examined(layers, codes, images, *, right=None, resolved=None):
     """Test (L, N, D) deltas; return (name, subset, target, layer) -> metric."""
     categories = [SPACE.categories[code] for code in codes]
-    study = AxisMetrics(categories, images, both_correct=right)
-    states = [np.stack([np.zeros_like(deltas), deltas], axis=1) for deltas in layers]
-    of_layers = [study(each[:, 0], each[:, 1], layer=10 + layer) for layer, each in enumerate(states)]
-    significance = AxisSignificance(
-        categories, images, [f"pair {i}" for i in range(len(codes))], seed=3, both_correct=right
-    )
-    metrics = significance(
-        [metric for each in of_layers for metric in each.metrics],
-        lambda layer: states[layer - 10],
-        {10 + layer: resolved or each.resolved for layer, each in enumerate(of_layers)},
-    )
+    groups = PairGroups(categories, images, both_correct=right)
+    study = AxisMetrics(groups)
+    significance = AxisSignificance(groups, [f"pair {i}" for i in range(len(codes))], seed=3)
+    metrics, draws, of_layers = [], {}, {}
+
+    def vectors(layer):
+        return groups.vectors(np.zeros_like(layers[0]), layers[layer - 10], layer=layer)
+
+    for layer, deltas in enumerate(layers, start=10):
+        found = study(groups.products(np.zeros_like(deltas), deltas), layer=layer)
+        metrics += found.metrics
+        of_layers[layer] = resolved or found.resolved
+        draws[layer] = significance.of_layer(vectors(layer))
+    metrics = significance(metrics, draws, of_layers, vectors)
     return {(each.name, each.subset, each.target, each.layer): each for each in metrics}
 
 
@@ -46,7 +49,8 @@ def test_the_p_value_of_a_layer_counts_permuted_labels():
     """Oracle: the same permutations, each layer's coherence under them one by one."""
     layers, sample = two_layers(SwapWorld(pairs=30, coherence=(0.02, 0.02, 0.02)))
     found = examined(layers, sample.codes, sample.images)
-    rows = np.flatnonzero(sample.codes // 2 == 1)
+    # Group after group, as the study sorts them.
+    rows = np.concatenate([np.flatnonzero(sample.codes == code) for code in (2, 3)])
     family = LabelPermutations(
         sample.codes[rows] == 2,
         [sample.images[row] for row in rows],
@@ -54,17 +58,17 @@ def test_the_p_value_of_a_layer_counts_permuted_labels():
         seed=3,
     )
     units = layers[0][rows] / np.linalg.norm(layers[0][rows], axis=1, keepdims=True)
-    labels = family.draw(1999)
+    labels = family.draw(2999)
     data, draws = (family.statistics(units.astype(np.float32), each) for each in (family.observed(), labels))
     metric = found[BALANCED, "all", "vertical", 10]
     assert metric.value == pytest.approx(data[0], abs=1e-6)
-    assert metric.p_value == pytest.approx((1 + (draws >= data[0] - 1e-6).sum()) / 2000)
+    assert metric.p_value == pytest.approx((1 + (draws >= data[0] - 1e-6).sum()) / 3000)
     assert metric.p_layers >= metric.p_value
     assert metric.seed == 3
 
 
 def test_an_axis_in_one_of_two_layers_is_found_with_the_smallest_p_value():
-    """Few draws exceed, so there are 2,999; pairs and images are counted, in both subsets."""
+    """Of 2,999 draws none exceeds; pairs and images are counted, in both subsets."""
     layers, sample = two_layers(SwapWorld(coherence=(0.2, 0.2, 0.2)))
     right = np.random.default_rng(5).random(len(sample.codes)) < 0.8
     found = examined(layers, sample.codes, sample.images, right=right)
@@ -100,6 +104,6 @@ def test_an_axis_that_cannot_be_tested_says_why():
 
 
 def test_columns_of_other_lengths_are_refused():
-    """One image and name for each pair."""
-    with pytest.raises(ValueError, match="2 pairs need one image and name each"):
-        AxisSignificance(["left", "right"], ["a", "b"], ["1"], seed=0)
+    """One name for each pair."""
+    with pytest.raises(ValueError, match="2 pairs need one name each, got 1"):
+        AxisSignificance(PairGroups(["left", "right"], ["a", "b"]), ["1"], seed=0)

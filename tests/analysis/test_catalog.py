@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 import vlmprobe
-from vlmprobe.analysis import CATALOG, AxisMetrics, alignment_metrics, layer_metrics, perspective_metrics
+from vlmprobe.analysis import (
+    CATALOG,
+    AxisMetrics,
+    PairGroups,
+    alignment_metrics,
+    layer_metrics,
+    perspective_metrics,
+)
 from vlmprobe.analysis.catalog import entry_of
 from vlmprobe.analysis.perspective_axes import PerspectiveAxes
 from vlmprobe.pairs import SPACE
@@ -27,12 +34,13 @@ def test_what_is_computed_of_a_layer_is_what_is_declared():
     orig, swap = rng.normal(size=(2, 6, 4))
     images = list("abcdef")
     metrics = layer_metrics(orig, swap, six, images, layer=0)
-    metrics += AxisMetrics(six, images)(orig, swap, layer=0).metrics
+    groups = PairGroups(six, images)
+    metrics += AxisMetrics(groups)(groups.products(orig, swap), layer=0).metrics
     metrics += alignment_metrics(orig, swap, ["above"] * 6, ["far"] * 6, images, layer=0)
     halves = ["consistent", "counter"] * 3
     metrics += perspective_metrics(orig, ["far"] * 6, halves, images, layer=0)
 
-    metrics += PerspectiveAxes(six, halves, images)(orig, swap, layer=0)
+    metrics += PerspectiveAxes(six, halves, images)(orig, swap, layer=0).metrics
 
     computed = defaultdict(list)
     for metric in metrics:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
 from vlmprobe.analysis import pairwise_cosine, unit
-from vlmprobe.analysis.coherence import weighted_pairwise_cosine
+from vlmprobe.analysis.coherence import mean_of_pairs
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(2, 12)
@@ -106,28 +106,12 @@ def test_no_large_matrix_is_built(shape):
     assert peak < 2**20
 
 
-def resampled_mean(units, w):
-    """Compute the weighted mean from the vectors and their multiplicities."""
-    return weighted_pairwise_cosine(((w @ units) ** 2).sum(), w.sum(), (w**2).sum())
+def test_means_of_several_sets_are_those_of_each():
+    """One formula for one set and for many; a set of fewer than two vectors has none."""
+    sets = [unit(some_vectors(seed, n, 4))[0] for seed, n in ((0, 7), (1, 2), (2, 1))]
 
+    norms = np.array([np.square(units.sum(axis=0)).sum() for units in sets])
+    means = mean_of_pairs(norms, np.array([7.0, 2.0, 1.0]))
 
-@settings(max_examples=40, deadline=None)
-@given(seeds, st.lists(st.integers(0, 3), min_size=2, max_size=8))
-def test_a_resample_pairs_no_vector_with_its_own_copy(seed, multiplicities):
-    """Oracle: write the copies out, and leave out the pairs of one vector with itself."""
-    w = np.array(multiplicities, dtype=float)
-    units = unit(some_vectors(seed, len(w), 3))[0]
-
-    copies = np.repeat(np.arange(len(w)), multiplicities)
-    different = copies[:, None] != copies[None, :]
-    matrix = (units @ units.T)[np.ix_(copies, copies)]
-    expected = matrix[different].mean() if different.any() else np.nan
-
-    assert resampled_mean(units, w) == pytest.approx(expected, abs=1e-12, nan_ok=True)
-
-
-def test_the_resample_that_holds_every_vector_once_gives_the_estimate():
-    """With weights of 1 both formulas are one."""
-    units = unit(some_vectors(0, 7, 4))[0]
-
-    assert resampled_mean(units, np.ones(7)) == pytest.approx(pairwise_cosine(units).mean, abs=1e-15)
+    expected = [pairwise_cosine(units).mean for units in sets]
+    assert means == pytest.approx(expected, abs=1e-15, nan_ok=True)

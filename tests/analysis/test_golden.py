@@ -47,7 +47,7 @@ def metrics():
             vectors[f"indices_L{layer}"],
             layer=layer,
             both_correct=vectors[f"is_correct_orig_L{layer}"] & vectors[f"is_correct_swap_L{layer}"],
-            n_resamples=0,
+            intervals=False,
         )
     }
 

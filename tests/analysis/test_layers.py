@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
-from vlmprobe.analysis import bootstrap_weights, layer_metrics
+from vlmprobe.analysis import layer_metrics
 
 SIX = ["left", "right", "above", "below", "far", "close"]
 COSINES = {"within_category_consistency", "axis_coherence", "delta_similarity", "vd_ei.eq3", "vd_ei.pooled"}
@@ -38,7 +38,7 @@ def by_key(metrics):
 
 def values(orig, swap, categories, images, **options):
     """Compute the estimates alone, of subset ``all``."""
-    found = layer_metrics(orig, swap, categories, images, layer=0, n_resamples=0, **options)
+    found = layer_metrics(orig, swap, categories, images, layer=0, intervals=False, **options)
     return {(metric.name, metric.target): metric.value for metric in found}
 
 
@@ -46,9 +46,7 @@ def test_every_metric_has_all_its_targets_in_both_subsets():
     """6 + 6 + 6 categories, 3 + 3 axes, 15 pairs of categories, 3 + 3 pairs of axes."""
     orig, swap, categories, images = study()
 
-    metrics = layer_metrics(
-        orig, swap, categories, images, layer=3, both_correct=np.arange(36) < 24, n_resamples=5
-    )
+    metrics = layer_metrics(orig, swap, categories, images, layer=3, both_correct=np.arange(36) < 24)
 
     assert len(by_key(metrics)) == len(metrics) == 2 * (18 + 6 + 15 + 6)
     assert {metric.layer for metric in metrics} == {3}
@@ -58,16 +56,16 @@ def test_every_metric_has_all_its_targets_in_both_subsets():
 
 def test_without_answers_only_all_pairs_are_looked_at():
     """No mask, no subset ``both_correct``."""
-    assert {metric.subset for metric in layer_metrics(*study(), layer=0, n_resamples=0)} == {"all"}
+    assert {metric.subset for metric in layer_metrics(*study(), layer=0, intervals=False)} == {"all"}
 
 
 def test_both_correct_is_all_over_the_pairs_in_the_mask():
     """The subset's values are those of a study that holds no other pair."""
     mask = np.arange(36) % 5 > 0
 
-    found = by_key(layer_metrics(*study(), layer=0, both_correct=mask, n_resamples=0))
+    found = by_key(layer_metrics(*study(), layer=0, both_correct=mask, intervals=False))
 
-    for metric in layer_metrics(*only(study(), np.flatnonzero(mask)), layer=0, n_resamples=0):
+    for metric in layer_metrics(*only(study(), np.flatnonzero(mask)), layer=0, intervals=False):
         subset = found[metric.name, "both_correct", metric.target]
         assert subset.value == pytest.approx(metric.value, abs=1e-12)
         assert subset.n == metric.n
@@ -135,8 +133,8 @@ def test_the_order_of_the_pairs_does_not_matter(seed):
     """Estimates and intervals are those of the set of pairs."""
     order = np.random.default_rng(seed).permutation(36)
 
-    listed = layer_metrics(*study(seed), layer=0, n_resamples=20)
-    shuffled = layer_metrics(*only(study(seed), order), layer=0, n_resamples=20)
+    listed = layer_metrics(*study(seed), layer=0)
+    shuffled = layer_metrics(*only(study(seed), order), layer=0)
 
     for one, other in zip(listed, shuffled, strict=True):
         assert (other.name, other.target, other.n) == (one.name, one.target, one.n)
@@ -176,7 +174,7 @@ def test_a_category_without_pairs_is_not_a_number():
     """NaN and n = 0 wherever it takes part; what does without it is untouched."""
     kept = [i for i, name in enumerate(SIX * 6) if name != "close"]
 
-    metrics = by_key(layer_metrics(*only(study(), kept), layer=0, n_resamples=20))
+    metrics = by_key(layer_metrics(*only(study(), kept), layer=0))
 
     for name, target in [
         ("within_category_consistency", "close"),
@@ -197,7 +195,7 @@ def test_a_category_without_pairs_is_not_a_number():
 
 def test_no_pairs_at_all_give_metrics_without_numbers():
     """An empty subset has every row, all NaN with n = 0."""
-    metrics = layer_metrics(*study(), layer=0, both_correct=np.zeros(36, dtype=bool), n_resamples=5)
+    metrics = layer_metrics(*study(), layer=0, both_correct=np.zeros(36, dtype=bool))
 
     empty = [metric for metric in metrics if metric.subset == "both_correct"]
     assert len(empty) == 45
@@ -209,7 +207,7 @@ def test_a_zero_delta_is_counted_and_has_no_cosine_but_a_length():
     orig, swap, categories, images = study()
     swap[categories.index("left")] = orig[categories.index("left")]
 
-    metrics = by_key(layer_metrics(orig, swap, categories, images, layer=0, n_resamples=0))
+    metrics = by_key(layer_metrics(orig, swap, categories, images, layer=0, intervals=False))
 
     assert metrics["zero_deltas", "all", "horizontal"].value == 1
     assert metrics["zero_deltas", "all", "vertical"].value == 0
@@ -246,17 +244,5 @@ def test_lengths_that_differ_are_refused():
 
     with pytest.raises(ValueError, match="36 pairs need 36 images, got 35"):
         layer_metrics(orig, swap, categories, images[1:], layer=0)
-    with pytest.raises(ValueError, match=r"weights must be \(B, 36\) for 36 pairs, got \(10, 35\)"):
-        layer_metrics(orig, swap, categories, images, layer=0, weights=np.ones((10, 35), dtype=int))
-
-
-def test_weights_drawn_once_give_the_intervals_of_their_seed():
-    """Layers can share resamples: the same weights as drawn inside."""
-    orig, swap, categories, images = study()
-    weights = bootstrap_weights(images, 30, seed=5)
-
-    shared = layer_metrics(orig, swap, categories, images, layer=0, seed=5, weights=weights)
-
-    drawn_inside = layer_metrics(orig, swap, categories, images, layer=0, seed=5, n_resamples=30)
-    assert shared == drawn_inside
-    assert shared != layer_metrics(orig, swap, categories, images, layer=0, seed=6, n_resamples=30)
+    with pytest.raises(ValueError, match="36 pairs need 36 both_correct, got 35"):
+        layer_metrics(orig, swap, categories, images, layer=0, both_correct=np.ones(35, dtype=bool))

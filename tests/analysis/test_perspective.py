@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
 from vlmprobe.analysis import perspective_metrics
+from vlmprobe.analysis.inference import Scale, Statistic
+from vlmprobe.analysis.perspective_axes import PerspectiveAxes
 
 COHERENCE = "axis_coherence.perspective"
 TARGETS = ["distance/consistent", "distance/counter", "consistent/counter"]
@@ -54,7 +56,7 @@ def test_values_are_those_of_the_definitions(seed):
     """The oracle takes cosines pair by pair."""
     deltas, categories, perspectives, images = random_pairs(seed)
 
-    found = by_target(perspective_metrics(deltas, categories, perspectives, images, layer=0, n_resamples=20))
+    found = by_target(perspective_metrics(deltas, categories, perspectives, images, layer=0))
 
     signed = deltas * np.array([[1.0] if name == "far" else [-1.0] for name in categories])
     halves = [np.array([p == half for p in perspectives]) for half in ("consistent", "counter")]
@@ -75,14 +77,13 @@ def test_ambiguous_pairs_and_pairs_without_boxes_do_not_count():
     deltas, categories, perspectives, images = random_pairs(0)
     kept = [i for i, name in enumerate(perspectives) if name in ("consistent", "counter")]
 
-    metrics = perspective_metrics(deltas, categories, perspectives, images, layer=0, n_resamples=0)
+    metrics = perspective_metrics(deltas, categories, perspectives, images, layer=0)
 
     assert len(kept) < 12
     assert metrics == perspective_metrics(
         deltas[kept],
         *([column[i] for i in kept] for column in (categories, perspectives, images)),
         layer=0,
-        n_resamples=0,
     )
 
 
@@ -103,14 +104,47 @@ def test_a_half_without_pairs_is_nan_and_so_is_the_comparison():
         assert found[target].n == 0
 
 
-def test_a_half_from_one_image_has_no_interval():
-    """Resampling one image shows no spread, and pairs of one image inflate a mean cosine."""
-    deltas, categories, perspectives, _ = random_pairs(2)
-    images = ["one" if name == "counter" else str(i) for i, name in enumerate(perspectives)]
+def test_the_interval_is_that_of_the_half_as_an_axis_of_its_own():
+    """Oracle: all cosines of a half, and the same without each image in turn."""
+    rng = np.random.default_rng(2)
+    n = 60
+    categories, images = rng.choice(["far", "close"], n).tolist(), [str(i) for i in range(n)]
+    perspectives = ["consistent", "counter"] * (n // 2)
+    signs = np.array([[1.0] if name == "far" else [-1.0] for name in categories])
+    deltas = signs * np.ones(6) + rng.normal(size=(n, 6))
+    halves = PerspectiveAxes(categories, perspectives, images)(np.zeros_like(deltas), deltas, layer=0)
 
-    found = by_target(perspective_metrics(deltas, categories, perspectives, images, layer=0))
+    given = {"layer": 0, "coherence": halves.coherence}
+    found = by_target(perspective_metrics(deltas, categories, perspectives, images, **given))
 
-    assert [found[target].ci_low is None for target in TARGETS] == [False, True, True]
+    cosines = cosine_similarity((deltas * signs)[::2])
+    np.fill_diagonal(cosines, 0.0)
+    size = len(cosines)
+    without = [np.delete(np.delete(cosines, i, 0), i, 1).sum() / (size - 1) / (size - 2) for i in range(size)]
+    expected = Statistic(
+        value=cosines.sum() / size / (size - 1),
+        leave_outs=np.array(without),
+        members=np.ones(size, dtype=bool),
+        n_images=size,
+        scale=Scale.BELOW_ONE,
+    ).estimate()
+    metric = found["distance/consistent"]
+    assert metric.value == pytest.approx(expected.value, abs=1e-12)
+    assert (metric.ci_low, metric.ci_high) == pytest.approx((expected.ci_low, expected.ci_high), abs=1e-10)
+    assert metric.method == "jackknife"
+
+
+def test_a_half_of_which_an_image_has_several_pairs_has_no_interval():
+    """Pairs of one image inflate a mean cosine."""
+    deltas, categories, perspectives, _ = random_pairs(2, n=48)
+    halves = PerspectiveAxes(categories, perspectives, [f"{i // 12}" for i in range(48)])
+    coherence = halves(np.zeros_like(deltas), deltas, layer=0).coherence
+
+    given = {"layer": 0, "coherence": coherence}
+    found = by_target(perspective_metrics(deltas, categories, perspectives, ["one"] * 48, **given))
+
+    assert [found[target].ci_low for target in TARGETS] == [None] * 3
+    assert {found[target].method for target in TARGETS} == {"not-covering"}
 
 
 def test_what_does_not_fit_is_refused():

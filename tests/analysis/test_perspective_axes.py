@@ -22,7 +22,7 @@ def measured(deltas, codes, halves, images, right=None):
     """Compute one layer, as (subset, name, target) -> metric."""
     categories = [SPACE.categories[code] for code in codes]
     study = PerspectiveAxes(categories, halves, images, both_correct=right)
-    metrics = study(np.zeros_like(deltas), deltas, layer=2)
+    metrics = study(np.zeros_like(deltas), deltas, layer=2).metrics
     return {(each.subset, each.name, each.target): each for each in metrics}
 
 

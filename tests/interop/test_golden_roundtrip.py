@@ -32,7 +32,7 @@ def computed(run):
             [pair.pair_id for pair in pairs],
             layer=layer,
             both_correct=np.array([pair.both_correct for pair in pairs]),
-            n_resamples=0,
+            intervals=False,
         )
     for layer, (vertical, distance) in quads.layers.items():
         metrics += alignment_metrics(vertical, distance, None, None, None, layer=layer)

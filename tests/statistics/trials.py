@@ -91,7 +91,7 @@ def published(world: SwapWorld, rng: np.random.Generator) -> list[Outcome]:
     sample = world.sample(rng)
     categories = [str(SPACE.categories[code]) for code in sample.codes]
     metrics = layer_metrics(
-        np.zeros_like(sample.deltas), sample.deltas, categories, sample.images, layer=0, n_resamples=0
+        np.zeros_like(sample.deltas), sample.deltas, categories, sample.images, layer=0, intervals=False
     )
     values = {(metric.name, metric.target): metric.value for metric in metrics}
     axes = f"{SPACE.axes[HEIGHT]}/{SPACE.axes[DEPTH]}"

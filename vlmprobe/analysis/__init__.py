@@ -9,14 +9,9 @@ from vlmprobe.analysis.deltas import axis_direction, deltas, sign_corrected, uni
 from vlmprobe.analysis.entanglement import axis_pairs, category_pairs
 from vlmprobe.analysis.layer_choice import LayerCandidates, layer_candidates, representative_layers
 from vlmprobe.analysis.layers import LayerMetrics, layer_metrics
+from vlmprobe.analysis.pair_groups import PairGroups
 from vlmprobe.analysis.perspective import perspective_metrics
 from vlmprobe.analysis.projection import Projection, project_deltas, project_states
-from vlmprobe.analysis.resampling import (
-    bootstrap_weights,
-    percentile_interval,
-    random_signs,
-    sign_flip_p_value,
-)
 from vlmprobe.analysis.results import (
     AccuracyPoint,
     LayerCurve,
@@ -35,6 +30,7 @@ __all__ = [
     "LayerCurve",
     "LayerMetrics",
     "Metric",
+    "PairGroups",
     "PairwiseCosine",
     "PeakPoint",
     "PointCloud",
@@ -43,20 +39,16 @@ __all__ = [
     "alignment_metrics",
     "axis_direction",
     "axis_pairs",
-    "bootstrap_weights",
     "category_pairs",
     "category_validity",
     "deltas",
     "layer_candidates",
     "layer_metrics",
     "pairwise_cosine",
-    "percentile_interval",
     "perspective_metrics",
     "project_deltas",
     "project_states",
-    "random_signs",
     "representative_layers",
     "sign_corrected",
-    "sign_flip_p_value",
     "unit",
 ]

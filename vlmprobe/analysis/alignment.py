@@ -18,16 +18,16 @@ from vlmprobe.analysis.catalog import (
 )
 from vlmprobe.analysis.catalog import CROSS_AXIS_ALIGNMENT_CANONICAL as CANONICAL
 from vlmprobe.analysis.catalog import CROSS_AXIS_ALIGNMENT_PUBLISHED as PUBLISHED
-from vlmprobe.analysis.deltas import check_finite, signs, unit
+from vlmprobe.analysis.deltas import check_finite, signs
+from vlmprobe.analysis.inference import clustered_mean, wild_p_values
+from vlmprobe.analysis.inference.wild import N_DRAWS
 from vlmprobe.analysis.metric_maker import MetricMaker
 from vlmprobe.analysis.quad_statistics import (
     SHUFFLE_SEED,
     Quads,
-    cosines_of_means,
-    flipped_means,
-    shuffled_means,
+    QuadSet,
+    symmetry_p_value,
 )
-from vlmprobe.analysis.resampling import apart, bootstrap_weights, random_signs, sign_flip_p_value
 from vlmprobe.pairs.axes import DEPTH, HEIGHT, SPACE, Subset
 
 if TYPE_CHECKING:
@@ -52,11 +52,8 @@ def alignment_metrics(
     *,
     layer: int,
     both_correct: npt.NDArray[np.bool_] | None = None,
-    n_resamples: int = 1000,
-    n_flips: int = 10_000,
+    n_draws: int = N_DRAWS,
     seed: int = 42,
-    weights: npt.NDArray[Any] | None = None,
-    flips: npt.NDArray[np.int8] | None = None,
     axes: AxisSet = SPACE,
 ) -> list[Metric]:
     """Compute both forms of cross-axis alignment of one layer, in float64.
@@ -75,10 +72,14 @@ def alignment_metrics(
     ``per_sample/counter`` and so on. A quad is consistent when the farther object is the higher one, that is,
     (above, far) or (below, close).
 
-    The null of ``.canonical`` is one fair random sign e_g per image g on its distance deltas, B draws,
-    p = (1 + #{|T_b| >= |T|}) / (B + 1), of ``per_sample``: T_b = sum_g e_g C_g / n, where C_g sums the image's
-    cosines; its mean is 0, its std sqrt(sum_g C_g^2) / n. ``of_means`` has no p-value: signs on the distance
-    deltas hold the noise of the vertical mean fixed, and reject far too often. Nor has it an interval.
+    ``.canonical`` has two p-values, each from B draws of fair signs e_g, one an image::
+
+        per_sample      sum_g e_g C_g / n against the mean cosine, C_g the image's cosines summed: exact if they are
+                        symmetric about 0; the mean of the draws is 0, their std sqrt(sum_g C_g^2) / n
+        of_means        the wild test of the inner product of the two means over different images. Signs on the
+                        distance deltas would hold the noise of the vertical mean fixed, and reject far too often.
+
+    The interval of ``per_sample`` is a jackknife over images; ``of_means`` has none, since noise biases it.
 
     ``zero_quads`` (target ``vertical/distance``) counts the quads of which a delta is zero; the rest of the
     metrics leave them out of all sums and counts, as the reference does.
@@ -87,9 +88,7 @@ def alignment_metrics(
     ``per_sample_std`` and ``n_samples`` are value, std and n of ``per_sample``, ``mean_delta_alignment`` the
     value of ``of_means``, ``permutation_mean`` and ``permutation_std`` value and std of ``shuffled``.
 
-    Every target is present: without data its value is NaN and its n 0. The interval (bootstrap over images)
-    is NaN where the quads come from fewer than two images or where fewer than half of the resamples define
-    the value.
+    Every target is present: without data its value is NaN and its n 0.
 
     Args:
         vertical_deltas: (N, D) deltas of the vertical halves, any float dtype.
@@ -99,11 +98,8 @@ def alignment_metrics(
         images: N image names or hashes; None if unknown, then intervals and p-values are None.
         layer: the layer's number, 0 = the first; goes into the result.
         both_correct: (N,) mask of the quads with all four answers right; without it only ``all``.
-        n_resamples: bootstrap resamples, unless ``weights`` are given; 0 leaves the intervals None.
-        n_flips: B of the null, unless ``flips`` are given; 0 leaves the p-values None.
-        seed: of bootstrap and null; goes into the result.
-        weights: (R, N) from ``bootstrap_weights(images, R, seed)``, to draw once for all layers.
-        flips: (B, N) from ``random_signs(images, B, seed)``, to draw once for all layers.
+        n_draws: B; 0 leaves the p-values None.
+        seed: of the signs, the same in every layer; goes into the result.
         axes: the set that the categories are of; it has height and depth.
 
     Raises:
@@ -117,74 +113,69 @@ def alignment_metrics(
     for name, column in (("images", images), ("both_correct", both_correct)):
         if column is not None and len(column) != n:
             raise ValueError(f"{n} quads need {n} {name}, got {len(column)}")
-    if images is None:
-        images, n_resamples, n_flips = [""] * n, 0, 0
-    if weights is None:
-        weights = bootstrap_weights(images, n_resamples, seed)
-    if flips is None:
-        flips = random_signs(images, n_flips, seed)
-    for name, drawn in (("weights", weights), ("flips", flips)):
-        if drawn.ndim != 2 or drawn.shape[1] != n:
-            raise ValueError(f"{name} must be (B, {n}) for {n} quads, got {drawn.shape}")
-
-    numbers = np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)[1]
-    everything = Quads(vertical, distance, vertical_signs, distance_signs, numbers, weights, flips)
-    subsets = {Subset.ALL: everything}
-    if both_correct is not None:
-        subsets[Subset.BOTH_CORRECT] = everything.select(np.asarray(both_correct, dtype=bool))
-    return [
-        metric
-        for subset, quads in subsets.items()
-        for metric in _subset_metrics(quads, known, MetricMaker(subset, layer, seed))
-    ]
-
-
-def _subset_metrics(quads: Quads, known: bool, maker: MetricMaker) -> Iterator[Metric]:
-    directed = unit(quads.vertical)[1] & unit(quads.distance)[1]
-    n = len(directed)
-    n_zero = float((~directed).sum()) if n else nan
-    yield maker.metric(ZERO_QUADS, f"{HEIGHT}/{DEPTH}", n_zero, n)
-    quads = quads.select(directed).in_fewer_dimensions()
-    yield from _set_metrics(PUBLISHED, "", quads, maker)
-    consistent = quads.vertical_signs == quads.distance_signs
-    canonical = quads.sign_corrected()
-    for suffix, rows in (
-        ("", np.ones_like(consistent)),
-        (f"/{CONSISTENT}", consistent),
-        (f"/{COUNTER}", ~consistent),
-    ):
-        yield from _set_metrics(CANONICAL, suffix, canonical.select(rows & known), maker)
-
-
-def _set_metrics(entry: Entry, suffix: str, quads: Quads, maker: MetricMaker) -> Iterator[Metric]:
-    """Compute the targets of one set of quads, of which no delta is zero."""
-    n = len(quads.images)
-    vertical_units, distance_units = unit(quads.vertical)[0], unit(quads.distance)[0]
-    cosine_of_quad = np.einsum("ij,ij->i", vertical_units, distance_units)
-    weights = np.vstack([np.ones((1, n)), quads.weights])
-    totals = weights.sum(axis=1)
-    sums = apart(lambda rows: rows @ cosine_of_quad, weights)
-    per_sample = np.divide(sums, totals, out=np.full(len(totals), nan), where=totals > 0)
-    of_means = apart(lambda rows: cosines_of_means(quads, rows), weights)
-    p_values = None
-    if entry is CANONICAL and len(quads.flips):
-        flipped = flipped_means(quads, cosine_of_quad)
-        p_values = [sign_flip_p_value(flipped[0], flipped[1:]), None]
-    yield from maker.metrics(
-        entry,
-        [f"{PER_SAMPLE}{suffix}", f"{OF_MEANS}{suffix}"],
-        np.stack([per_sample, of_means], axis=1),
-        [n, n],
-        [len(np.unique(quads.images))] * 2,
-        std=[float(cosine_of_quad.std()) if n else nan, None],
-        p_values=p_values,
+    right = np.ones(n, dtype=bool) if both_correct is None else np.asarray(both_correct, dtype=bool)
+    directed = np.any(vertical != 0, axis=1) & np.any(distance != 0, axis=1)
+    quads = Quads(
+        vertical[directed],
+        distance[directed],
+        (vertical_signs[directed], distance_signs[directed]),
+        None if images is None else np.asarray(images, dtype=np.str_)[directed],
+        right[directed],
     )
-    mean, std = shuffled_means(vertical_units, distance_units)
+    metrics: list[Metric] = []
+    for subset in (Subset.ALL,) if both_correct is None else Subset:
+        maker, only_right = MetricMaker(subset, layer, seed), subset is Subset.BOTH_CORRECT
+        inside = right if only_right else np.ones(n, dtype=bool)
+        n_zero = float((inside & ~directed).sum()) if inside.any() else nan
+        metrics.append(maker.metric(ZERO_QUADS, f"{HEIGHT}/{DEPTH}", n_zero, int(inside.sum())))
+        for entry, suffix, perspectives in (
+            (PUBLISHED, "", (True, True)),
+            (CANONICAL, "", (True, True)),
+            (CANONICAL, f"/{CONSISTENT}", (True, False)),
+            (CANONICAL, f"/{COUNTER}", (False, True)),
+        ):
+            is_signed = entry is CANONICAL
+            members = quads.consistent if perspectives == (True, False) else ~quads.consistent
+            chosen = (members | all(perspectives)) & inside[directed] & (known or not is_signed)
+            kinds = [
+                has and (is_right or not only_right) for has in perspectives for is_right in (True, False)
+            ]
+            one_set = QuadSet(
+                quads, np.flatnonzero(chosen), is_signed, (kinds[0], kinds[1], kinds[2], kinds[3])
+            )
+            metrics += _set_metrics(entry, suffix, one_set, maker, n_draws)
+    return metrics
+
+
+def _set_metrics(
+    entry: Entry, suffix: str, quads: QuadSet, maker: MetricMaker, n_draws: int
+) -> Iterator[Metric]:
+    """Compute the targets of one set of quads."""
+    n, n_images, cosines = quads.n, quads.n_images, quads.cosines
+    p_values: tuple[float | None, float | None] = None, None
+    if entry is CANONICAL and quads.images is not None and n and n_draws:
+        p_values = (
+            symmetry_p_value(quads, seed=maker.seed, n_draws=n_draws),
+            wild_p_values([quads.product_of_means()], seed=maker.seed, n_draws=n_draws)[0],
+        )
+    yield maker.published(
+        entry,
+        f"{PER_SAMPLE}{suffix}",
+        float(cosines.mean()) if n else nan,
+        n,
+        n_images,
+        std=float(cosines.std()) if n else nan,
+        estimate=None if quads.images is None else clustered_mean(cosines, quads.images).estimate(),
+        p_value=p_values[0],
+    )
+    of_means = quads.cosine_of_means()
+    yield maker.published(entry, f"{OF_MEANS}{suffix}", of_means, n, n_images, p_value=p_values[1])
+    mean, std = quads.shuffled_means()
     yield maker.metric(entry, f"{SHUFFLED}{suffix}", mean, n, std=std, seed=SHUFFLE_SEED)
     if entry is CANONICAL:
-        of_image = np.bincount(quads.images, weights=cosine_of_quad)
-        value, std = (0.0, sqrt(float(of_image @ of_image)) / n) if n else (nan, nan)
-        yield maker.metric(entry, f"{RANDOM_SIGNS}{suffix}", value, n, std=std)
+        sums = quads.image_sums()
+        std = sqrt(float(sums @ sums)) / n if n else nan
+        yield maker.metric(entry, f"{RANDOM_SIGNS}{suffix}", 0.0 if n else nan, n, std=std)
 
 
 def _signs_on(axis: str, categories: Sequence[str] | None, n: int, axes: AxisSet) -> FloatArray:

@@ -6,36 +6,32 @@ categories of an axis are not equally many; :mod:`vlmprobe.analysis.geometry` sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import catalog
-from vlmprobe.analysis.deltas import category_codes
 from vlmprobe.analysis.entanglement import axis_pairs
 from vlmprobe.analysis.geometry import (
-    Layout,
     axis_effect,
     axis_size,
     balanced_coherence,
     ceiling,
     corrected_cosine,
     order_coherence,
-    sums_of_swaps,
 )
+from vlmprobe.analysis.inference import contrast, size, wild_p_values
 from vlmprobe.analysis.metric_maker import MetricMaker
-from vlmprobe.pairs.axes import SPACE, Subset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
 
-    import numpy.typing as npt
-
-    from vlmprobe.analysis.geometry import DeltaSums, Effect, Products
+    from vlmprobe.analysis.entries import Entry
+    from vlmprobe.analysis.geometry import Effect, Products
+    from vlmprobe.analysis.inference import Statistic
+    from vlmprobe.analysis.pair_groups import LayerProducts, PairGroups
     from vlmprobe.analysis.results import Metric
-    from vlmprobe.pairs.axes import AxisSet
+    from vlmprobe.pairs.axes import AxisSet, Subset
 
 __all__ = ["AxesOfLayer", "AxisMetrics", "n_vectors"]
 
@@ -54,76 +50,46 @@ class AxesOfLayer:
 class AxisMetrics:
     """The axes of many layers of the same pairs; work that no layer changes is done once."""
 
-    def __init__(
-        self,
-        categories: Sequence[str],
-        images: Sequence[str],
-        *,
-        both_correct: npt.NDArray[np.bool_] | None = None,
-        axes: AxisSet = SPACE,
-    ) -> None:
-        """Sort the pairs into groups.
+    def __init__(self, groups: PairGroups, *, seed: int = 0) -> None:
+        """Keep the groups of the run's pairs, and the seed of the wild tests: all layers share their signs."""
+        self._groups, self._seed = groups, seed
 
-        Args:
-            categories: N category names.
-            images: N image names or hashes; pairs about one image are not independent.
-            both_correct: (N,) mask of the pairs with both answers right; without it only ``all`` is computed.
-            axes: the set that the categories are of.
-
-        Raises:
-            ValueError: the lengths differ, or a name is no category.
-        """
-        codes = category_codes(categories, axes)
-        n = len(codes)
-        right = np.ones(n, dtype=bool) if both_correct is None else np.asarray(both_correct, dtype=bool)
-        if not n == len(images) == len(right):
-            raise ValueError(f"{n} pairs need one image and flag each")
-        self._axes = axes
-        self._subsets = [Subset.ALL] if both_correct is None else [Subset.ALL, Subset.BOTH_CORRECT]
-        # Not by perspective: boxes that are given later would change the order of sums, and so the last bits.
-        self._n_categories = len(axes.categories)
-        self._layout = Layout(2 * codes + ~right, images, 2 * self._n_categories)
-
-    def __call__(self, orig: npt.NDArray[Any], swap: npt.NDArray[Any], *, layer: int) -> AxesOfLayer:
+    def __call__(self, products: LayerProducts, *, layer: int) -> AxesOfLayer:
         """Compute the axes of one layer: for each subset every target of each metric, also without data.
 
         A value that could not be had is NaN, its bounds are None, and ``reason`` says why. ``n`` counts the vectors
         of all members, 0 if one has none; ``n_images`` the images of the member with the fewest.
 
         Args:
-            orig: (N, D) finite states of the original questions, any float dtype.
-            swap: (N, D) states of the swapped questions.
+            products: of the layer, over the same groups.
             layer: the layer's number; goes into the result.
-
-        Raises:
-            ValueError: there are not as many states as pairs.
         """
-        sums = sums_of_swaps(orig, swap, self._layout)
         metrics: list[Metric] = []
         resolved = {}
-        for subset in self._subsets:
-            sample = _Sample(self._axes, subset, layer, sums, self._members(subset))
+        tested: dict[tuple[str, str, str], Statistic] = {}
+        for subset in self._groups.subsets:
+            sample = _Sample(self._groups.axes, subset, layer, products)
             metrics += sample.metrics()
-            for place, axis in enumerate(self._axes):
-                resolved[subset, str(axis)] = axis_size(sample.raw, place).estimate().is_resolved
-        return AxesOfLayer(metrics, resolved)
+            tested |= sample.tested
+            for place, axis in enumerate(self._groups.axes):
+                resolved[subset, str(axis)] = axis_size(products.raw[subset], place).estimate().is_resolved
+        found = wild_p_values(list(tested.values()), seed=self._seed)
+        p_values = dict(zip(tested, found, strict=True))
+        return AxesOfLayer([self._with_p(metric, p_values) for metric in metrics], resolved)
 
-    def _members(self, subset: Subset) -> npt.NDArray[np.float64]:
-        """Return (C, T) which groups the categories of a subset hold."""
-        of_category = [1.0, float(subset is not Subset.BOTH_CORRECT)]
-        members: npt.NDArray[np.float64] = np.kron(np.eye(self._n_categories), of_category).astype(np.float64)
-        return members
+    def _with_p(self, metric: Metric, p_values: Mapping[tuple[str, str, str], float | None]) -> Metric:
+        p_value = p_values.get((metric.name, metric.subset, metric.target))
+        return metric if p_value is None else replace(metric, p_value=p_value, seed=self._seed)
 
 
 class _Sample:
     """One subset of one layer."""
 
-    def __init__(
-        self, axes: AxisSet, subset: Subset, layer: int, sums: DeltaSums, members: npt.NDArray[np.float64]
-    ) -> None:
+    def __init__(self, axes: AxisSet, subset: Subset, layer: int, products: LayerProducts) -> None:
         # Nothing is drawn, so the seed goes nowhere.
-        self._axes, self._maker = axes, MetricMaker(subset, layer, seed=0)
-        self.raw, self._units = sums.raw.products(members), sums.units.products(members)
+        self._axes, self._maker, self._subset = axes, MetricMaker(subset, layer, seed=0), subset
+        self._raw, self._units = products.raw[subset], products.units[subset]
+        self.tested: dict[tuple[str, str, str], Statistic] = {}
 
     def metrics(self) -> Iterator[Metric]:
         """Yield each metric with its targets."""
@@ -137,12 +103,20 @@ class _Sample:
         places = [[self._axes.axes.index(axis) for axis in pair] for pair in axis_pairs(self._axes)]
         targets = catalog.VD_EI_CORRECTED.targets(self._axes)
         effects = [[axis_effect(place) for place in pair] for pair in places]
-        cosines = [corrected_cosine(self.raw, *both).estimate() for both in effects]
-        n_of = [n_vectors(self.raw, *both) for both in effects]
-        for target, cosine, n in zip(targets, cosines, n_of, strict=True):
+        angles = [corrected_cosine(self._raw, *both) for both in effects]
+        cosines = [angle.estimate() for angle in angles]
+        n_of = [n_vectors(self._raw, *both) for both in effects]
+        for target, angle, cosine, n in zip(targets, angles, cosines, n_of, strict=True):
+            self._test(catalog.VD_EI_CORRECTED, target, angle)
             yield self._maker.estimated(catalog.VD_EI_CORRECTED, target, cosine, n)
+        # |VD-EI| less the size of each of its controls.
+        for control, angle, n in zip(targets[1:], angles[1:], n_of[1:], strict=True):
+            excess = contrast([size(angles[0]), size(angle)], [1.0, -1.0])
+            self._test(catalog.VD_EI_EXCESS, control, excess)
+            n_both = n_of[0] + n if min(n_of[0], n) else 0
+            yield self._maker.estimated(catalog.VD_EI_EXCESS, control, excess.estimate(), n_both)
         for target, (first, second), cosine, n in zip(targets, places, cosines, n_of, strict=True):
-            value = ceiling(self.raw, first, second)
+            value = ceiling(self._raw, first, second)
             yield self._maker.metric(
                 catalog.VD_EI_CEILING,
                 target,
@@ -151,6 +125,9 @@ class _Sample:
                 n_images=cosine.n_images,
                 reason=_NO_LENGTH if value is None else None,
             )
+
+    def _test(self, entry: Entry, target: str, statistic: Statistic) -> None:
+        self.tested[entry.name, str(self._subset), target] = statistic
 
 
 def n_vectors(products: Products, *effects: Effect) -> int:

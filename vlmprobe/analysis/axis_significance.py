@@ -8,30 +8,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import nan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vlmprobe.analysis.catalog import AXIS_COHERENCE_BALANCED, AXIS_TEST
-from vlmprobe.analysis.deltas import category_codes
-from vlmprobe.analysis.inference import LabelPermutations, axis_tests
+from vlmprobe.analysis.inference import AxisTests, Directions, LabelPermutations
 from vlmprobe.analysis.results import Metric
-from vlmprobe.pairs.axes import SPACE, Subset
+from vlmprobe.pairs.axes import Subset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import numpy.typing as npt
-
-    from vlmprobe.analysis.deltas import IntArray
+    from vlmprobe.analysis.deltas import BoolArray, FloatArray
     from vlmprobe.analysis.inference import AxisTest
-    from vlmprobe.pairs.axes import AxisSet
+    from vlmprobe.analysis.layer_sums import LayerVectors
+    from vlmprobe.analysis.pair_groups import PairGroups
 
-__all__ = ["TESTS_TOGETHER", "AxisSignificance"]
+__all__ = ["N_DRAWS", "TESTS_TOGETHER", "AxisSignificance"]
 
-#: Tests that Holm's rule corrects together where a study is read: three axes, five scales, two subsets. Where few draws
-#: exceed the data there are 100 draws for each, so that the smallest p-value still counts after the correction.
+#: Tests that Holm's rule corrects together where a study is read: three axes, five scales, two subsets. There are 100
+#: draws for each, so that the smallest p-value still counts after the correction.
 TESTS_TOGETHER = 30
+N_DRAWS = 100 * TESTS_TOGETHER - 1
 METHOD = "label permutation"
 
 
@@ -39,7 +38,9 @@ METHOD = "label permutation"
 class _Family:
     """The pairs of one axis and subset."""
 
-    rows: IntArray
+    axis: int
+    inside: BoolArray
+    """(n,) which of the axis's pairs, in the order of ``PairGroups``."""
     n_images: int
     permutations: LabelPermutations
 
@@ -47,91 +48,90 @@ class _Family:
 class AxisSignificance:
     """The tests of one run's axes, for all pairs and for those with both answers right."""
 
-    def __init__(
-        self,
-        categories: Sequence[str],
-        images: Sequence[str],
-        pair_ids: Sequence[str],
-        *,
-        seed: int,
-        both_correct: npt.NDArray[np.bool_] | None = None,
-        axes: AxisSet = SPACE,
-    ) -> None:
-        """Sort the pairs by axis and subset.
+    def __init__(self, groups: PairGroups, pair_ids: Sequence[str], *, seed: int) -> None:
+        """Sort the pairs by axis and subset, and draw the labels.
 
         Args:
-            categories: N category names.
-            images: N image names or hashes; their pairs keep together.
+            groups: of the N pairs.
             pair_ids: N names, whose hashes order the pairs of an image.
             seed: of the permutations; goes into the result.
-            both_correct: (N,) mask of the pairs with both answers right; without it only ``all`` is tested.
-            axes: the set that the categories are of.
 
         Raises:
-            ValueError: the lengths differ, or a name is no category.
+            ValueError: the lengths differ.
         """
-        codes = category_codes(categories, axes)
-        if not len(codes) == len(images) == len(pair_ids):
-            raise ValueError(f"{len(codes)} pairs need one image and name each")
-        subsets = {Subset.ALL: np.ones(len(codes), dtype=bool)}
-        if both_correct is not None:
-            subsets[Subset.BOTH_CORRECT] = np.asarray(both_correct, dtype=bool)
-        names, keys = np.asarray(images, dtype=np.str_), np.asarray(pair_ids, dtype=np.str_)
+        if len(groups.codes) != len(pair_ids):
+            raise ValueError(f"{len(groups.codes)} pairs need one name each, got {len(pair_ids)}")
+        keys = np.asarray(pair_ids, dtype=np.str_)[groups.order]
+        images, codes, right = groups.images[groups.order], groups.groups.codes, groups.groups.right
         self._seed = seed
         self._families: dict[tuple[Subset, str], _Family] = {}
-        for subset, inside in subsets.items():
-            for place, axis in enumerate(axes):
-                rows = np.flatnonzero((codes // 2 == place) & inside)
-                of_axis = names[rows].tolist()
-                permutations = LabelPermutations(
-                    codes[rows] % 2 == 0, of_axis, keys[rows].tolist(), seed=seed
-                )
-                self._families[subset, str(axis)] = _Family(rows, len(set(of_axis)), permutations)
+        for subset in groups.subsets:
+            for place, axis in enumerate(groups.axes):
+                of_axis = codes // 2 == place
+                inside = right[of_axis] | (subset is not Subset.BOTH_CORRECT)
+                rows = np.flatnonzero(of_axis)[inside]
+                names = images[rows].tolist()
+                permutations = LabelPermutations(codes[rows] % 2 == 0, names, keys[rows].tolist(), seed=seed)
+                family = _Family(place, inside, len(set(names)), permutations)
+                self._families[subset, str(axis)] = family
+        self._tests = AxisTests(
+            {_name(*key): family.permutations for key, family in self._families.items()},
+            n_tests=TESTS_TOGETHER,
+            n_draws=N_DRAWS,
+        )
+
+    def of_layer(self, vectors: LayerVectors) -> dict[str, FloatArray]:
+        """Return each family's values in one layer, of the data and of the draws."""
+        return self._tests.of_layer(
+            {_name(*key): self._directions(vectors, family) for key, family in self._families.items()}
+        )
 
     def __call__(
         self,
         metrics: Sequence[Metric],
-        states_of: Callable[[int], npt.NDArray[Any]],
+        found: Mapping[int, Mapping[str, FloatArray]],
         resolved: Mapping[int, Mapping[tuple[Subset, str], bool]],
+        vectors_of: Callable[[int], LayerVectors],
     ) -> list[Metric]:
-        """Test the axes over all layers, once a run: the draws go on from one call to the next.
+        """Test the axes over all layers.
 
         Args:
             metrics: of all layers.
-            states_of: layer -> (N, 2, D) states, orig then swap; each layer is read once or twice.
+            found: layer -> its ``of_layer``.
             resolved: layer -> ``AxesOfLayer.resolved``. Only in such layers may an axis be found: unit vectors turn an
                 order effect into an axis where one category is noisier.
+            vectors_of: layer -> its vectors; a few layers are read again, where a p-value is to be refined.
 
         Returns:
             The metrics, with ``p_value`` (of the layer alone) and ``p_layers`` (over all of them) of the balanced
             coherence; then each axis's ``axis_test``, the p-value of the smallest one.
         """
-        layers = list(resolved)
-        tests = axis_tests(
-            {_name(*key): family.permutations for key, family in self._families.items()},
-            lambda place: self._units(states_of(layers[place])),
-            len(layers),
-            n_tests=TESTS_TOGETHER,
+        layers, families = list(found), {_name(*key): family for key, family in self._families.items()}
+        tests = self._tests.finish(
+            [found[layer] for layer in layers],
+            lambda place, name: self._directions(vectors_of(layers[place]), families[name]),
             eligible={_name(*key): [resolved[layer][key] for layer in layers] for key in self._families},
         )
         place_of = {layer: place for place, layer in enumerate(layers)}
-        found = [
+        tested = [
             self._with_p(metric, tests[_name(metric.subset, metric.target)], place_of[metric.layer])
             if metric.name == AXIS_COHERENCE_BALANCED.name
             else metric
             for metric in metrics
         ]
-        return found + [
+        return tested + [
             self._metric(*key, family, tests[_name(*key)]) for key, family in self._families.items()
         ]
 
-    def _units(self, states: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float32]]:
-        """Return each family's (n, D) directions of deltas, zero for a zero delta."""
-        deltas = np.subtract(states[:, 1], states[:, 0], dtype=np.float64)
-        lengths = np.linalg.norm(deltas, axis=1, keepdims=True)
-        np.divide(deltas, lengths, out=deltas, where=lengths > 0)
-        units = deltas.astype(np.float32)
-        return {_name(*key): units[family.rows] for key, family in self._families.items()}
+    def _directions(self, vectors: LayerVectors, family: _Family) -> Directions:
+        """Return directions that are not sign-corrected."""
+        signs = np.where(family.permutations.observed()[0], 1.0, -1.0).astype(np.float32)
+        cosines = vectors.cosines_of_axis(family.axis)
+        if cosines is not None:
+            chosen = cosines[family.inside][:, family.inside].astype(np.float32)
+            return Directions(cosines=chosen * signs * signs[:, None])
+        units = vectors.units_of_axis(family.axis)[family.inside].astype(np.float32)
+        return Directions(units * signs[:, None])
 
     def _with_p(self, metric: Metric, test: AxisTest, place: int) -> Metric:
         layer = test.layers[place]
@@ -146,7 +146,7 @@ class AxisSignificance:
             layer=-1,
             value=nan if test.p_value is None else test.p_value,
             std=None,
-            n=len(family.rows),
+            n=int(family.inside.sum()),
             p_value=test.p_value,
             seed=self._seed,
             n_images=family.n_images,

@@ -86,7 +86,6 @@ AXIS_COHERENCE_BALANCED = Entry(
     label="squared length of the mean\neffect of the category",
     targets=_each_axis,
     legend="axis",
-    interval=Interval.JACKKNIFE,
     curves=Curves(
         "How much of a delta its category decides, from products of different images only: 1 where swapping always "
         "moves the hidden state the same way, against the other category; 0 where the category makes no difference. "
@@ -100,7 +99,6 @@ ORDER_COHERENCE = Entry(
     label="squared length of what\nany swap does alike",
     targets=_each_axis,
     legend="axis",
-    interval=Interval.JACKKNIFE,
     # Not in the report: it is near 0 unless a template treats its two places differently.
     curves=Curves(),
 )
@@ -118,7 +116,6 @@ VD_EI_CORRECTED = Entry(
     targets=_each_axis_pair,
     legend="pair of axes",
     control=_CROSSING,
-    interval=Interval.JACKKNIFE,
     curves=Curves(
         "Cosine of the effects of two axes, without the shortening by noise. There is no value where an axis is not "
         "resolved: without an axis there is no angle. Compare its size with the controls; the sign alone says nothing "
@@ -126,12 +123,17 @@ VD_EI_CORRECTED = Entry(
         heading="Vertical-distance entanglement (corrected)",
     ),
 )
+VD_EI_EXCESS = Entry(
+    name="vd_ei.excess",
+    title="Size of VD-EI less that of its control",
+    targets=_controls_of_axis_pair,
+    no_figure="where the interval of this number reaches 0, VD-EI is no larger than the control",
+)
 VD_EI_CONSISTENT, VD_EI_COUNTER, VD_EI_EQUAL, VD_EI_GAP = (
     Entry(
         name=f"vd_ei.{part}",
         title=f"VD-EI, corrected: {title}",
         targets=_each_pair_with_depth,
-        interval=Interval.JACKKNIFE,
         no_figure="read the four side by side, at one layer: VD-EI over all pairs follows the share of consistent ones",
     )
     for part, title in (
@@ -207,6 +209,8 @@ VD_EI_POOLED = Entry(
 )
 CROSS_AXIS_ALIGNMENT_CANONICAL = Entry(
     name="cross_axis_alignment.canonical",
+    # 2: the p-value of the mean cosine is from other draws, and the cosine of the means has one.
+    version=2,
     title="Vertical-distance alignment over quads (sign-corrected)",
     plug_ins=(OF_MEANS,),
     label="cosine of sign-corrected vertical\nand distance deltas",
@@ -332,6 +336,7 @@ CATALOG = {
         AXIS_COHERENCE_BALANCED,
         AXIS_TEST,
         VD_EI_CORRECTED,
+        VD_EI_EXCESS,
         VD_EI_CEILING,
         VD_EI_CONSISTENT,
         VD_EI_COUNTER,

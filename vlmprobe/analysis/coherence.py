@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from vlmprobe.analysis.deltas import FloatArray
 
-__all__ = ["PairwiseCosine", "pairwise_cosine", "std_of_pairs", "weighted_pairwise_cosine"]
+__all__ = ["PairwiseCosine", "mean_of_pairs", "pairwise_cosine", "std_of_pairs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,22 @@ def pairwise_cosine(units: FloatArray) -> PairwiseCosine:
     return PairwiseCosine(mean, std_of_pairs(mean * ordered_pairs, float(np.vdot(gram, gram)) - n, n), n)
 
 
+def mean_of_pairs(squared_norms: FloatArray, counts: FloatArray) -> FloatArray:
+    """Average the cosine over the pairs i < j of several sets of unit vectors.
+
+    Args:
+        squared_norms: |sum u|^2 of each set, any shape.
+        counts: how many vectors, of that shape.
+
+    Returns:
+        The means; NaN for fewer than two vectors.
+    """
+    pairs = counts * (counts - 1)
+    means = np.full(pairs.shape, nan)
+    np.divide(squared_norms - counts, pairs, out=means, where=pairs > 0)
+    return means
+
+
 def std_of_pairs(total: float, squares: float, n: int) -> float:
     """Compute the standard deviation (ddof 0) of the cosine over pairs from sums over all i and j, i != j.
 
@@ -62,29 +78,3 @@ def std_of_pairs(total: float, squares: float, n: int) -> float:
         return 0.0
     ordered_pairs = n * (n - 1)
     return sqrt(max(squares / ordered_pairs - (total / ordered_pairs) ** 2, 0.0))
-
-
-def weighted_pairwise_cosine(
-    squared_norms: FloatArray, weights: FloatArray, squared_weights: FloatArray
-) -> FloatArray:
-    """Average the cosine over the pairs of a resample, in which vector i occurs w_i times.
-
-    A vector is not paired with its own copies, whose cosine is 1 whatever the data: counting them would pull
-    every resample above the estimate, by about (1 - mean) / N, and the interval could miss it. So::
-
-        mean = (|sum_i w_i u_i|^2 - sum_i w_i^2) / ((sum_i w_i)^2 - sum_i w_i^2)
-
-    With all w_i = 1 this is the mean of ``pairwise_cosine``.
-
-    Args:
-        squared_norms: |sum w u|^2, any shape.
-        weights: sum w, of that shape.
-        squared_weights: sum w^2, of that shape.
-
-    Returns:
-        The means; NaN where a resample holds fewer than two different vectors.
-    """
-    pairs = weights**2 - squared_weights
-    means = np.full(pairs.shape, nan)
-    np.divide(squared_norms - squared_weights, pairs, out=means, where=pairs > 0)
-    return means

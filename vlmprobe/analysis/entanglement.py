@@ -41,6 +41,22 @@ def axis_pairs(axes: AxisSet) -> tuple[tuple[Axis, Axis], ...]:
     return (both, *((other, axis) for other in others for axis in both))
 
 
+def grams_of_sums(sums: FloatArray) -> FloatArray:
+    """Take inner products of sums of vectors per category and, sign-corrected, per axis.
+
+    Args:
+        sums: (..., C, D) sums over the categories, axis by axis, not sign-corrected.
+
+    Returns:
+        (..., C + K, C + K) inner products: the C categories, then the K axes.
+    """
+    # Axis sums are formed before the product: taken from a C x C product they would lose the digits that canonical and
+    # opposite have in common.
+    signed = np.concatenate([sums, sums[..., ::2, :] - sums[..., 1::2, :]], axis=-2)
+    grams: FloatArray = signed @ signed.swapaxes(-1, -2)
+    return grams
+
+
 def cosines(grams: FloatArray, lengths: FloatArray) -> FloatArray:
     """Turn inner products of sums of vectors into cosines; means have the cosines of their sums.
 

@@ -27,10 +27,9 @@ def fixed(_axes: AxisSet, *, targets: tuple[str, ...] = ()) -> tuple[str, ...]:
 class Interval(Enum):
     """How a metric's 95 % interval is computed; the values are stored with it."""
 
-    BOOTSTRAP = "bootstrap"
     JACKKNIFE = "jackknife"
     NOT_COVERING = "not-covering"
-    """None: resamples of a biased value spread around the wrong number."""
+    """None: an interval around a biased value covers the wrong number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Entry:
     """Whether it is stored in ``metrics``; otherwise in ``results_json``."""
     is_logarithmic: bool = False
     """Whether its axis is logarithmic where the values grow by orders of magnitude."""
-    interval: Interval = Interval.BOOTSTRAP
+    interval: Interval = Interval.JACKKNIFE
     """Of a metric of layers that has intervals."""
     one_vector_an_image: bool = False
     """Whether that interval covers only where no image has several vectors of the target."""

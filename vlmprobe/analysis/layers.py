@@ -1,4 +1,4 @@
-"""Every metric of one decoder layer, each with its bootstrap interval, from that layer's hidden states."""
+"""The published metrics of one decoder layer, each with its interval where one covers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.analysis import catalog
-from vlmprobe.analysis.coherence import std_of_pairs, weighted_pairwise_cosine
-from vlmprobe.analysis.deltas import category_codes, check_finite, check_shapes
+from vlmprobe.analysis.coherence import mean_of_pairs, std_of_pairs
 from vlmprobe.analysis.entanglement import axis_pairs, category_pairs, cosines, vd_ei_eq3, vd_ei_pooled
-from vlmprobe.analysis.groups import Groups, of_subset, totals_of_targets
-from vlmprobe.analysis.layer_sums import LayerSums, LayerVectors
+from vlmprobe.analysis.geometry import pairwise_coherence, pooled_coherence
+from vlmprobe.analysis.groups import of_subset, totals_of_targets
+from vlmprobe.analysis.inference import Estimate, Scale, clustered_mean
 from vlmprobe.analysis.metric_maker import MetricMaker
-from vlmprobe.analysis.resampling import bootstrap_weights
+from vlmprobe.analysis.pair_groups import PairGroups
 from vlmprobe.pairs.axes import SPACE, Subset
 
 if TYPE_CHECKING:
@@ -24,10 +24,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
+    from vlmprobe.analysis.groups import Groups
+    from vlmprobe.analysis.layer_sums import LayerSums, LayerVectors
+    from vlmprobe.analysis.pair_groups import LayerProducts
     from vlmprobe.analysis.results import Metric
     from vlmprobe.pairs.axes import AxisSet
 
 __all__ = ["LayerMetrics", "layer_metrics"]
+
+#: Stands for an estimate of which the interval would not cover anyway.
+NOT_WANTED = Estimate(None, 0)
 
 
 def layer_metrics(
@@ -38,12 +44,10 @@ def layer_metrics(
     *,
     layer: int,
     both_correct: npt.NDArray[np.bool_] | None = None,
-    n_resamples: int = 1000,
-    seed: int = 0,
-    weights: npt.NDArray[Any] | None = None,
+    intervals: bool = True,
     axes: AxisSet = SPACE,
 ) -> list[Metric]:
-    """Compute all metrics of one layer's swap pairs.
+    """Compute the published metrics of one layer's swap pairs.
 
     Names, and their targets::
 
@@ -58,92 +62,48 @@ def layer_metrics(
     members of a pair target). ``std`` (ddof 0) is over pairs i < j for consistency and coherence, over
     swap pairs for norm and ratio, None for the rest.
 
-    The interval is NaN where a target's pairs, or those of one member of a pair target, come from fewer than
-    two images (resampling one image shows no spread), or where fewer than half of the resamples define the
-    value. It is None for ``zero_deltas``, and everywhere if there are no resamples.
+    The interval is a jackknife over images (:mod:`vlmprobe.analysis.inference.jackknife`). It is None, with the reason,
+    where images are too few, for ``zero_deltas``, for plug-ins that noise biases (``delta_similarity``, ``vd_ei``), and
+    for consistency and coherence where an image has several vectors of a target.
 
     Args:
         orig: (N, D) states of the original questions, any float dtype.
         swap: (N, D) states of the swapped questions.
         categories: N category names.
-        images: N image names or hashes: the units of the bootstrap.
+        images: N image names or hashes: the units of the jackknife.
         layer: the layer's number, 0 = the first; goes into the result.
         both_correct: (N,) mask of the pairs with both answers right; without it only ``all`` is computed.
-        n_resamples: B, unless ``weights`` are given.
-        seed: of the bootstrap; goes into the result.
-        weights: (B, N) from ``bootstrap_weights(images, B, seed)``, to draw once for all layers.
+        intervals: whether to compute them; values alone take half of the time.
         axes: the set that the categories are of; without height and depth in it there is no VD-EI.
 
     Raises:
         ValueError: a state is not finite, lengths differ, or a name is no category.
     """
-    study = LayerMetrics(
-        categories,
-        images,
-        both_correct=both_correct,
-        n_resamples=n_resamples,
-        seed=seed,
-        weights=weights,
-        axes=axes,
-    )
-    return study(orig, swap, layer=layer)
+    groups = PairGroups(categories, images, both_correct=both_correct, axes=axes)
+    vectors = groups.vectors(orig, swap, layer=layer)
+    return LayerMetrics(groups)(vectors, groups.products(orig, swap) if intervals else None, layer=layer)
 
 
 class LayerMetrics:
     """``layer_metrics`` for many layers of the same pairs; work that no layer changes is done once."""
 
-    def __init__(
-        self,
-        categories: Sequence[str],
-        images: Sequence[str],
-        *,
-        both_correct: npt.NDArray[np.bool_] | None = None,
-        n_resamples: int = 1000,
-        seed: int = 0,
-        weights: npt.NDArray[Any] | None = None,
-        axes: AxisSet = SPACE,
-    ) -> None:
-        """Sort the pairs into groups and draw the resamples; arguments as of ``layer_metrics``.
-
-        Raises:
-            ValueError: lengths differ, or a name is no category.
-        """
-        codes = category_codes(categories, axes)
-        self._axes = axes
-        self._n = len(codes)
-        _check_lengths(self._n, images=images, both_correct=both_correct)
-        if weights is None:
-            weights = bootstrap_weights(images, n_resamples, seed)
-        if weights.ndim != 2 or weights.shape[1] != self._n:
-            raise ValueError(f"weights must be (B, {self._n}) for {self._n} pairs, got {weights.shape}")
-        right = np.ones(self._n, dtype=bool) if both_correct is None else np.asarray(both_correct, dtype=bool)
-        numbers = np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)[1]
-        groups = Groups(codes, right, numbers, len(axes.categories))
-        self._order = groups.order()
-        self._groups = groups.select(self._order)
-        self._weights = weights[:, self._order]
-        self._seed = seed
-        self._subsets = [Subset.ALL] if both_correct is None else [Subset.ALL, Subset.BOTH_CORRECT]
-        everything = np.ones(self._n, dtype=bool)
+    def __init__(self, pairs: PairGroups) -> None:
+        """Keep the groups of the run's pairs."""
+        self._axes, self._subsets, self._groups = pairs.axes, pairs.subsets, pairs.groups
+        everything = np.ones(len(pairs.codes), dtype=bool)
         self._support = {subset: self._groups.support(subset, everything) for subset in self._subsets}
 
-    def __call__(self, orig: npt.NDArray[Any], swap: npt.NDArray[Any], *, layer: int) -> list[Metric]:
+    def __call__(
+        self, vectors: LayerVectors, products: LayerProducts | None = None, *, layer: int
+    ) -> list[Metric]:
         """Compute the metrics of one layer.
 
-        Raises:
-            ValueError: a state is not finite, or there are not as many as pairs.
+        Args:
+            vectors: of the layer.
+            products: of the same states, for the intervals; None = no intervals.
+            layer: the layer's number; goes into the result.
         """
-        check_shapes(orig, swap)
-        if len(orig) != self._n:
-            raise ValueError(f"{len(orig)} pairs need one category each, got {self._n}")
-        with np.errstate(
-            invalid="ignore", over="ignore"
-        ):  # inf - inf: reported below, with the layer and the count
-            vectors = LayerVectors(orig, swap, self._order, self._groups, self._subsets)
-        # If a difference is finite, so are its terms and its length.
-        check_finite(vectors.lengths, "pairs", layer=layer)
-        # Resamples first: their products are reused for the spread.
-        sums, over_pairs = vectors.sums(self._weights), vectors.sums_over_pairs()
+        sums, over_pairs = vectors.sums(), vectors.sums_over_pairs()
         return [
             metric
             for place, subset in enumerate(self._subsets)
@@ -157,8 +117,9 @@ class LayerMetrics:
                     sums,
                     over_pairs,
                     sums.grams[place],
+                    products,
                 ),
-                MetricMaker(subset, layer, self._seed),
+                MetricMaker(subset, layer, seed=0),
             )
         ]
 
@@ -177,10 +138,11 @@ class _Sample:
     over_pairs: tuple[FloatArray, FloatArray]
     """(K, 4, 4) cosines between the groups of each axis, and their squares, of different vectors."""
     grams: FloatArray
-    """(R, C + K, C + K) of the subset."""
+    """(C + K, C + K) of the subset."""
+    products: LayerProducts | None
 
     def totals(self, values: FloatArray) -> FloatArray:
-        """Add (R, C, 2) sums over groups up to the (R, C + K) of the targets."""
+        """Add (C, 2) sums over groups up to the (C + K) of the targets."""
         return totals_of_targets(of_subset(values, self.subset))
 
     def within(self, products: FloatArray) -> FloatArray:
@@ -194,6 +156,23 @@ class _Sample:
         for axis in range(n // 2):
             found[..., n + axis] = of_pairs[..., axis, :, :].sum(axis=(-2, -1))
         return found
+
+    def coherence(self, place: int, *, is_wanted: bool) -> Estimate | None:
+        """Estimate the mean cosine within a category or, from C on, an axis; None without products."""
+        if self.products is None:
+            return None
+        if not is_wanted:
+            return NOT_WANTED
+        if place < self.n_categories:
+            return pairwise_coherence(self.products.units[self.subset], place).estimate()
+        members = self.products.members[self.subset]
+        return pooled_coherence(self.products.sums.units, place - self.n_categories, members).estimate()
+
+    def length(self, lengths: FloatArray, rows: BoolArray) -> Estimate | None:
+        """Estimate a mean length over some pairs; None without products."""
+        if self.products is None:
+            return None
+        return clustered_mean(lengths[rows], self.groups.images[rows], scale=Scale.POSITIVE).estimate()
 
     @property
     def n_categories(self) -> int:
@@ -217,21 +196,24 @@ def _metrics(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
 
 def _of_directions(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
     sums = sample.sums
-    means = weighted_pairwise_cosine(
-        sample.within(sums.directions), sample.totals(sums.directed), sample.totals(sums.directed_squares)
-    )
+    means = mean_of_pairs(sample.within(sums.directions), sample.totals(sums.n_directed))
     n, n_images = sample.support(sample.vectors.directed)
     totals, squares = (sample.within(values) for values in sample.over_pairs)
-    std = [
-        std_of_pairs(float(total), float(square), count)
-        for total, square, count in zip(totals, squares, n, strict=True)
-    ]
-    for entry, part in (
-        (catalog.WITHIN_CATEGORY_CONSISTENCY, slice(None, sample.n_categories)),
-        (catalog.AXIS_COHERENCE, slice(sample.n_categories, None)),
-    ):
-        yield from maker.metrics(
-            entry, entry.targets(sample.axes), means[:, part], n[part], n_images[part], std=std[part]
+    targets = (
+        catalog.WITHIN_CATEGORY_CONSISTENCY.targets(sample.axes),
+        catalog.AXIS_COHERENCE.targets(sample.axes),
+    )
+    for place, target in enumerate((*targets[0], *targets[1])):
+        is_axis = place >= sample.n_categories
+        entry = catalog.AXIS_COHERENCE if is_axis else catalog.WITHIN_CATEGORY_CONSISTENCY
+        yield maker.published(
+            entry,
+            target,
+            float(means[place]),
+            n[place],
+            n_images[place],
+            std=std_of_pairs(float(totals[place]), float(squares[place]), n[place]),
+            estimate=sample.coherence(place, is_wanted=n[place] == n_images[place]),
         )
 
 
@@ -242,29 +224,36 @@ def _of_means(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
     numbers = [[axes.axes.index(name) for name in names] for names in pairs]
     fours = [[2 * axis + end for axis in two for end in range(2)] for two in numbers]
     twos = [[sample.n_categories + axis for axis in two] for two in numbers]
-    for entry, columns, sets in (
-        (catalog.DELTA_SIMILARITY, [similarity[:, i, j] for i, j in places], places),
+    for entry, values, sets in (
+        (catalog.DELTA_SIMILARITY, [similarity[i, j] for i, j in places], places),
         (catalog.VD_EI_EQ3, [vd_ei_eq3(similarity, *two, axes=axes) for two in pairs], fours),
         (catalog.VD_EI_POOLED, [vd_ei_pooled(similarity, *two, axes=axes) for two in pairs], twos),
     ):
-        if not columns:
-            continue
         support = _support_of_sets(sample.support(), sets)
-        yield from maker.metrics(entry, entry.targets(axes), np.stack(columns, axis=1), *support)
+        for target, value, n, n_images in zip(entry.targets(axes), values, *support, strict=True):
+            yield maker.published(entry, target, float(value), n, n_images)
 
 
 def _of_lengths(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
     vectors, sums = sample.vectors, sample.sums
-    for entry, lengths, kept, totals, weights in (
-        (catalog.DELTA_NORM, vectors.lengths, np.ones_like(vectors.based), sums.lengths, sums.drawn),
-        (catalog.DELTA_RATIO, vectors.ratios, vectors.based, sums.ratios, sums.based),
+    for entry, lengths, kept, totals, counts in (
+        (catalog.DELTA_NORM, vectors.lengths, np.ones_like(vectors.based), sums.lengths, sums.n),
+        (catalog.DELTA_RATIO, vectors.ratios, vectors.based, sums.ratios, sums.n_based),
     ):
-        added, counts = of_subset(totals, sample.subset), of_subset(weights, sample.subset)
-        means = np.divide(added, counts, out=np.full(added.shape, nan), where=counts > 0)
+        added, number = of_subset(totals, sample.subset), of_subset(counts, sample.subset)
+        means = np.divide(added, number, out=np.full(added.shape, nan), where=number > 0)
         masks = [rows & kept for rows in sample.groups.rows_of_targets(sample.subset)[: sample.n_categories]]
-        std = [float(lengths[rows].std()) if rows.any() else nan for rows in masks]
-        n, n_images = (numbers[: sample.n_categories] for numbers in sample.support(kept))
-        yield from maker.metrics(entry, entry.targets(sample.axes), means, n, n_images, std=std)
+        n, n_images = sample.support(kept)
+        for place, (target, rows) in enumerate(zip(entry.targets(sample.axes), masks, strict=True)):
+            yield maker.published(
+                entry,
+                target,
+                float(means[place]),
+                n[place],
+                n_images[place],
+                std=float(lengths[rows].std()) if rows.any() else nan,
+                estimate=sample.length(lengths, rows),
+            )
 
 
 def _of_zeros(sample: _Sample, maker: MetricMaker) -> Iterator[Metric]:
@@ -284,9 +273,3 @@ def _support_of_sets(
     return [
         sum(n[target] for target in members) if few else 0 for members, few in zip(sets, fewest, strict=True)
     ], fewest
-
-
-def _check_lengths(n: int, **columns: Sequence[Any] | npt.NDArray[Any] | None) -> None:
-    for name, column in columns.items():
-        if column is not None and len(column) != n:
-            raise ValueError(f"{n} pairs need {n} {name}, got {len(column)}")

@@ -1,4 +1,4 @@
-"""Turns estimates and their resamples into metrics, with one rule for versions, intervals and seeds."""
+"""Turns estimates into metrics, with one rule for versions, intervals and seeds."""
 
 from __future__ import annotations
 
@@ -7,23 +7,17 @@ from math import isnan, nan
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.entries import Interval
-from vlmprobe.analysis.resampling import percentile_intervals
 from vlmprobe.analysis.results import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from vlmprobe.analysis.catalog import Entry
-    from vlmprobe.analysis.deltas import FloatArray
     from vlmprobe.analysis.inference import Estimate
     from vlmprobe.pairs.axes import Subset
 
 __all__ = ["MetricMaker"]
 
 NO_DATA = "too few vectors, or they cancel"
-ONE_IMAGE = "fewer than two images"
-TOO_FEW_RESAMPLES = "fewer than half of the resamples define it"
-NOT_COVERING = "resamples of this value spread around a biased one"
+NOT_COVERING = "noise biases this value, so that no interval around it would cover"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +27,7 @@ class MetricMaker:
     subset: Subset
     layer: int
     seed: int
-    """The seed of the bootstrap and the null."""
+    """Of whatever a p-value draws."""
 
     def metric(
         self,
@@ -71,66 +65,51 @@ class MetricMaker:
             reason=estimate.reason or estimate.note or None,
         )
 
-    def metrics(
+    def published(
         self,
         entry: Entry,
-        targets: Sequence[str],
-        values: FloatArray,
-        n: Sequence[int],
-        n_images: Sequence[int],
+        target: str,
+        value: float,
+        n: int,
+        n_images: int,
         *,
-        std: Sequence[float | None] | None = None,
-        p_values: Sequence[float | None] | None = None,
-    ) -> Iterator[Metric]:
-        """Reduce each target's estimate and resamples to a metric with its interval.
+        std: float | None = None,
+        estimate: Estimate | None = None,
+        p_value: float | None = None,
+    ) -> Metric:
+        """Return a metric whose value has a definition of its own, with the interval of an estimate of the same.
 
-        The interval is None without resamples, and where one of this metric would not cover (``Entry.interval_of``).
-        It is NaN where the estimate is, and where the vectors come from fewer than two images: resampling one image
-        shows no spread.
+        The bounds are None where there is no estimate, where an interval of this metric would not cover
+        (``Entry.interval_of``), and where the value is missing.
 
         Args:
             entry: the metric.
-            targets: K of them.
-            values: (1 + B, K) values; row 0 is the estimate, the rest are resamples.
-            n: K numbers of vectors.
-            n_images: K numbers of images that the vectors come from.
-            std: K standard deviations; None where the definition has none.
-            p_values: K of them; None where the definition has none.
+            target: one of its targets.
+            value: by its definition; NaN without data.
+            n: vectors.
+            n_images: images that they come from.
+            std: over pairs, where the definition has one.
+            estimate: of the same quantity, by the jackknife over images; None = no interval is wanted.
+            p_value: where the definition has one.
         """
-        resampled = len(values) > 1
-        intervals = percentile_intervals(values[1:]) if resampled else [None] * len(targets)
-        for place, (target, interval) in enumerate(zip(targets, intervals, strict=True)):
-            value, p_value = float(values[0, place]), None if p_values is None else p_values[place]
-            method = entry.interval_of(target, n[place], n_images[place])
-            covers = method is not Interval.NOT_COVERING
-            reason = _why_none(value, n_images[place], interval if covers else None)
-            if not covers:
-                reason = reason or NOT_COVERING
-            if not covers or not resampled:
-                interval = None
-            elif reason:
-                interval = (nan, nan)
-            yield self.metric(
-                entry,
-                target,
-                value,
-                n[place],
-                std=None if std is None else std[place],
-                interval=interval,
-                p_value=p_value,
-                seed=self.seed if interval or p_value is not None else None,
-                n_images=n_images[place],
-                method=method if resampled or not covers else None,
-                reason=reason or None,
-            )
-
-
-def _why_none(value: float, n_images: int, interval: tuple[float, float] | None) -> str:
-    """Say why a value, or its resampled interval, is missing; an empty text where it is not."""
-    if isnan(value):
-        return NO_DATA
-    if interval is None:
-        return ""
-    if n_images < 2:
-        return ONE_IMAGE
-    return TOO_FEW_RESAMPLES if isnan(interval[0]) else ""
+        method = entry.interval_of(target, n, n_images)
+        interval, reason = None, NO_DATA if isnan(value) else ""
+        if method is Interval.NOT_COVERING:
+            reason = reason or NOT_COVERING
+        elif estimate is not None and not reason:
+            reason = estimate.reason
+            if estimate.ci_low is not None and estimate.ci_high is not None:
+                interval = estimate.ci_low, estimate.ci_high
+        return self.metric(
+            entry,
+            target,
+            value,
+            n,
+            std=std,
+            interval=interval,
+            p_value=p_value,
+            seed=None if p_value is None else self.seed,
+            n_images=n_images,
+            method=method if estimate is not None or method is Interval.NOT_COVERING else None,
+            reason=reason or None,
+        )

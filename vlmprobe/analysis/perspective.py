@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.analysis.catalog import AXIS_COHERENCE_PERSPECTIVE, CONSISTENT, COUNTER, PERSPECTIVE_COSINE
-from vlmprobe.analysis.coherence import PairwiseCosine, pairwise_cosine, weighted_pairwise_cosine
+from vlmprobe.analysis.coherence import pairwise_cosine
 from vlmprobe.analysis.deltas import check_finite, sign_corrected, unit
 from vlmprobe.analysis.entanglement import cosines
 from vlmprobe.analysis.metric_maker import MetricMaker
-from vlmprobe.analysis.resampling import apart, bootstrap_weights
 from vlmprobe.pairs.axes import DEPTH, SPACE, Subset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
+    from vlmprobe.analysis.inference import Estimate
     from vlmprobe.analysis.results import Metric
     from vlmprobe.pairs.axes import AxisSet
 
@@ -38,9 +38,7 @@ def perspective_metrics(
     *,
     layer: int,
     both_correct: npt.NDArray[np.bool_] | None = None,
-    n_resamples: int = 1000,
-    seed: int = 0,
-    weights: npt.NDArray[Any] | None = None,
+    coherence: Mapping[tuple[Subset, str], Estimate] | None = None,
     axes: AxisSet = SPACE,
 ) -> list[Metric]:
     """Compare the distance pairs of the two perspectives in one layer, in float64.
@@ -53,20 +51,17 @@ def perspective_metrics(
         perspective_cosine            cosine of the two halves' mean s; target consistent/counter
 
     Every target is present: without data its value is NaN and its n 0; ``perspective_cosine`` needs both
-    halves, and its n counts both. The interval (bootstrap over images) is NaN where a half's pairs come from
-    fewer than two images or where fewer than half of the resamples define the value, and None if there are
-    no resamples.
+    halves, and its n counts both. It has no interval, since noise biases it.
 
     Args:
         deltas: (N, D) deltas of distance pairs, any float dtype, not sign-corrected.
         categories: N of far, close.
         perspectives: N of consistent, counter, ambiguous or None (no boxes); the last two are left out.
-        images: N image names or hashes: the units of the bootstrap.
+        images: N image names or hashes: the units of the jackknife.
         layer: the layer's number, 0 = the first; goes into the result.
         both_correct: (N,) mask of the pairs with both answers right; without it only ``all`` is computed.
-        n_resamples: B, unless ``weights`` are given.
-        seed: of the bootstrap; goes into the result.
-        weights: (B, N) from ``bootstrap_weights(images, B, seed)``, to draw once for all layers.
+        coherence: (subset, half) -> the jackknife estimate of the half's coherence, for its interval
+            (``PerspectiveAxes``); None = no intervals.
         axes: the set that the categories are of; it has a distance axis.
 
     Raises:
@@ -77,13 +72,6 @@ def perspective_metrics(
     for name, column in (("images", images), ("both_correct", both_correct)):
         if column is not None and len(column) != n:
             raise ValueError(f"{n} pairs need {n} {name}, got {len(column)}")
-    if weights is None:
-        weights = bootstrap_weights(images, n_resamples, seed)
-    if weights.ndim != 2 or weights.shape[1] != n:
-        raise ValueError(f"weights must be (B, {n}) for {n} pairs, got {weights.shape}")
-    # The data itself is the resample in which every pair occurs once.
-    weights = np.vstack([np.ones((1, n)), weights])
-
     halves = [np.array([name == half for name in perspectives], dtype=bool) for half in _HALVES]
     subsets = {Subset.ALL: np.ones(n, dtype=bool)}
     if both_correct is not None:
@@ -96,8 +84,8 @@ def perspective_metrics(
             signed,
             [half & members for half in halves],
             names,
-            weights,
-            MetricMaker(subset, layer, seed),
+            None if coherence is None else [coherence[subset, half] for half in _HALVES],
+            MetricMaker(subset, layer, seed=0),
             axes,
         )
     ]
@@ -107,38 +95,32 @@ def _metrics(
     signed: FloatArray,
     halves: Sequence[BoolArray],
     images: npt.NDArray[np.str_],
-    weights: FloatArray,
+    coherence: Sequence[Estimate] | None,
     maker: MetricMaker,
     axes: AxisSet,
 ) -> Iterator[Metric]:
-    directed = unit(signed)[1]
-    for target, rows in zip(AXIS_COHERENCE_PERSPECTIVE.targets(axes), halves, strict=True):
-        means, cosine = _coherence(signed[rows], weights[:, rows])
-        n_images = len(np.unique(images[rows & directed]))
-        yield from maker.metrics(
-            AXIS_COHERENCE_PERSPECTIVE, [target], means[:, None], [cosine.n], [n_images], std=[cosine.std]
+    units, directed = unit(signed)
+    of_units = np.cumsum(directed) - 1
+    targets = AXIS_COHERENCE_PERSPECTIVE.targets(axes)
+    for place, (target, rows) in enumerate(zip(targets, halves, strict=True)):
+        kept = rows & directed
+        cosine = pairwise_cosine(units[of_units[kept]])
+        n_images = len(np.unique(images[kept]))
+        yield maker.published(
+            AXIS_COHERENCE_PERSPECTIVE,
+            target,
+            cosine.mean,
+            cosine.n,
+            n_images,
+            std=cosine.std,
+            estimate=None if coherence is None else coherence[place],
         )
-    values = apart(lambda drawn: _cosines_of_means(signed, halves, drawn), weights)
     counts = [int(rows.sum()) for rows in halves]
     n, n_images = sum(counts) if min(counts) else 0, min(len(np.unique(images[rows])) for rows in halves)
-    yield from maker.metrics(
-        PERSPECTIVE_COSINE, PERSPECTIVE_COSINE.targets(axes), values[:, None], [n], [n_images]
-    )
-
-
-def _cosines_of_means(signed: FloatArray, halves: Sequence[BoolArray], weights: FloatArray) -> FloatArray:
-    sums = [weights[:, rows] @ signed[rows] for rows in halves]
-    lengths = [weights[:, rows] @ np.linalg.norm(signed[rows], axis=1) for rows in halves]
-    grams = np.stack([[np.einsum("ij,ij->i", first, second) for second in sums] for first in sums])
-    return cosines(grams.transpose(2, 0, 1), np.stack(lengths, axis=1))[:, 0, 1]
-
-
-def _coherence(deltas: FloatArray, weights: FloatArray) -> tuple[FloatArray, PairwiseCosine]:
-    units, kept = unit(deltas)
-    drawn = weights[:, kept]
-    squared_norms = apart(lambda rows: np.square(rows @ units).sum(axis=1), drawn)
-    means = weighted_pairwise_cosine(squared_norms, drawn.sum(axis=1), np.square(drawn).sum(axis=1))
-    return means, pairwise_cosine(units)
+    sums = np.stack([signed[rows].sum(axis=0) for rows in halves])
+    lengths = np.array([np.linalg.norm(signed[rows], axis=1).sum() for rows in halves])
+    value = float(cosines(sums @ sums.T, lengths)[0, 1])
+    yield maker.published(PERSPECTIVE_COSINE, PERSPECTIVE_COSINE.targets(axes)[0], value, n, n_images)
 
 
 def _checked(

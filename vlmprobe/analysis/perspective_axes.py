@@ -6,6 +6,7 @@ size, so that noise shortens plug-in values of them differently: these are corre
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,14 @@ from vlmprobe.analysis import catalog
 from vlmprobe.analysis.axis_metrics import n_vectors
 from vlmprobe.analysis.deltas import category_codes
 from vlmprobe.analysis.entanglement import axis_pairs
-from vlmprobe.analysis.geometry import Effect, Layout, axis_effect, corrected_cosine, sums_of_swaps
+from vlmprobe.analysis.geometry import (
+    Effect,
+    Layout,
+    axis_effect,
+    corrected_cosine,
+    pooled_coherence,
+    sums_of_swaps,
+)
 from vlmprobe.analysis.inference import contrast
 from vlmprobe.analysis.metric_maker import MetricMaker
 from vlmprobe.pairs.axes import DEPTH, SPACE, Subset
@@ -25,14 +33,24 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vlmprobe.analysis.geometry import Products
+    from vlmprobe.analysis.inference import Estimate
     from vlmprobe.analysis.results import Metric
     from vlmprobe.pairs.axes import AxisSet
 
-__all__ = ["PerspectiveAxes"]
+__all__ = ["PerspectiveAxes", "PerspectivesOfLayer"]
 
 _HALVES = (catalog.CONSISTENT, catalog.COUNTER)
 #: Kinds of pairs of a category: of either half, or of neither; both answers right, or not.
 _KINDS = 2 * (len(_HALVES) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class PerspectivesOfLayer:
+    """The halves of one layer."""
+
+    metrics: list[Metric]
+    coherence: dict[tuple[Subset, str], Estimate]
+    """(subset, half) -> the mean cosine of the half's sign-corrected deltas, over pairs of different images."""
 
 
 class PerspectiveAxes:
@@ -68,34 +86,55 @@ class PerspectiveAxes:
         halves = [_HALVES.index(name) if name in _HALVES else len(_HALVES) for name in perspectives]
         self._axes = axes
         self._subsets = [Subset.ALL] if both_correct is None else [Subset.ALL, Subset.BOTH_CORRECT]
-        groups = _KINDS * codes + 2 * np.array(halves, dtype=np.int64) + ~right
-        self._layout = Layout(groups, images, _KINDS * len(axes.categories))
         depth, n = axes.axes.index(axes.axis(DEPTH)), len(axes.categories)
         self._depth = 2 * depth, 2 * depth + 1
+        # Two kinds of pairs of each category, then, of far and close, two of each half and of neither.
+        groups = 2 * codes + ~right
+        of_depth = codes // 2 == depth
+        places = _KINDS * (codes % 2) + 2 * np.array(halves, dtype=np.int64) + ~right
+        groups[of_depth] = 2 * n + places[of_depth]
+        self._layout = Layout(groups, images, 2 * n + 2 * _KINDS)
         self._consistent, self._counter = Effect((n, n + 1), (0.5, -0.5)), Effect((n + 2, n + 3), (0.5, -0.5))
         self._equal = Effect((n, n + 1, n + 2, n + 3), (0.25, -0.25, 0.25, -0.25))
         self._others = [axes.axes.index(other) for other, axis in axis_pairs(axes) if axis == DEPTH]
 
-    def __call__(self, orig: npt.NDArray[Any], swap: npt.NDArray[Any], *, layer: int) -> list[Metric]:
-        """Compute one layer; arguments and what is missing as of ``AxisMetrics``."""
-        sums = sums_of_swaps(orig, swap, self._layout).raw
-        return [
-            metric
-            for subset in self._subsets
-            for metric in self._metrics(sums.products(self._members(subset)), MetricMaker(subset, layer, 0))
-        ]
+    def __call__(self, orig: npt.NDArray[Any], swap: npt.NDArray[Any], *, layer: int) -> PerspectivesOfLayer:
+        """Compute one layer; what is missing, as of ``AxisMetrics``.
+
+        Args:
+            orig: (N, D) finite states of the original questions, any float dtype.
+            swap: (N, D) states of the swapped questions.
+            layer: the layer's number; goes into the result.
+
+        Raises:
+            ValueError: there are not as many states as pairs.
+        """
+        sums = sums_of_swaps(orig, swap, self._layout)
+        metrics: list[Metric] = []
+        coherence = {}
+        for subset in self._subsets:
+            members = self._members(subset)
+            metrics += self._metrics(sums.raw.products(members), MetricMaker(subset, layer, 0))
+            # As if each half were an axis of its own.
+            of_halves = members[len(self._axes.categories) :]
+            for place, half in enumerate(_HALVES):
+                coherence[subset, half] = pooled_coherence(sums.units, place, of_halves).estimate()
+        return PerspectivesOfLayer(metrics, coherence)
 
     def _members(self, subset: Subset) -> npt.NDArray[np.float64]:
         """Return (C + 4, T) the groups of each category, then of each half those of far and close."""
         n = len(self._axes.categories)
-        of_kind = np.array([[1.0, float(subset is not Subset.BOTH_CORRECT)]] * (len(_HALVES) + 1))
-        members = np.zeros((n + 2 * len(_HALVES), n, *of_kind.shape))
+        of_kind = [1.0, float(subset is not Subset.BOTH_CORRECT)]
+        members = np.zeros((n + 2 * len(_HALVES), 2 * n + 2 * _KINDS))
         for code in range(n):
-            members[code, code] = of_kind
-        for half in range(len(_HALVES)):
-            for end, code in enumerate(self._depth):
-                members[n + 2 * half + end, code, half] = of_kind[half]
-        return members.reshape(len(members), -1)
+            members[code, 2 * code : 2 * code + 2] = of_kind
+        for end, code in enumerate(self._depth):
+            first = 2 * n + end * _KINDS
+            members[code] = 0.0
+            members[code, first : first + _KINDS] = of_kind * (_KINDS // 2)
+            for half in range(len(_HALVES)):
+                members[n + 2 * half + end, first + 2 * half : first + 2 * half + 2] = of_kind
+        return members
 
     def _metrics(self, products: Products, maker: MetricMaker) -> Iterator[Metric]:
         others = [axis_effect(other) for other in self._others]

@@ -137,7 +137,6 @@ class Exhibit:
 
 #: What a caption says of a metric's intervals.
 _BANDS = {
-    Interval.BOOTSTRAP: "The band is the 95 % bootstrap interval over images.",
     Interval.JACKKNIFE: "The band is the 95 % jackknife interval over images.",
     Interval.NOT_COVERING: "There is no band: noise biases this value, and an interval around it would not cover.",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,16 @@ from vlmprobe.analysis import (
     LayerCandidates,
     LayerMetrics,
     Metric,
+    PairGroups,
     alignment_metrics,
-    bootstrap_weights,
     perspective_metrics,
     project_deltas,
     project_states,
-    random_signs,
 )
+from vlmprobe.analysis.axis_significance import N_DRAWS as N_PERMUTATIONS
 from vlmprobe.analysis.axis_significance import AxisSignificance
 from vlmprobe.analysis.catalog import CATALOG, INPUTS, LAYER_CANDIDATES, PCA
-from vlmprobe.analysis.inference.layers import FIRST_DRAWS
+from vlmprobe.analysis.inference.wild import N_DRAWS as N_WILD
 from vlmprobe.analysis.perspective_axes import PerspectiveAxes
 from vlmprobe.analysis.side_by_side import side_by_side
 from vlmprobe.pairs import DEPTH, SPACE, Subset
@@ -31,18 +31,17 @@ from vlmprobe.pairs import DEPTH, SPACE, Subset
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from vlmprobe.analysis.deltas import FloatArray
+    from vlmprobe.analysis.layer_sums import LayerVectors
     from vlmprobe.pairs import AxisSet
     from vlmprobe.store.arrays import RunArrays
 
 __all__ = ["candidates_result", "inputs_result", "run_metrics"]
 
-BOOTSTRAP_SEED = 0
-#: Seed of the quads' bootstrap and null; the published control also uses 42.
+#: Seed of the signs of quads; the published control also uses 42.
 QUAD_SEED = 42
-#: Seed of the permuted labels.
-PERMUTATION_SEED = 0
-N_RESAMPLES = 1000
-N_FLIPS = 10_000
+#: Seeds of the permuted labels, and of the wild tests.
+PERMUTATION_SEED = WILD_SEED = 0
 #: Memory for analyzing a layer, in copies of its float32 states: both sides, and the deltas in float64.
 _COPIES = 4
 
@@ -58,50 +57,45 @@ def run_metrics(
     job = _LayerJob(arrays)
     metrics: list[Metric] = []
     results: list[dict[str, Any]] = []
-    resolved = {}
+    resolved, draws = {}, {}
     in_order = side_by_side(job, arrays.layers, bytes_each=arrays.layer_bytes * _COPIES)
-    for layer, (of_layer, axes, kept) in zip(arrays.layers, in_order, strict=True):
-        metrics += of_layer
-        results += kept
-        if axes:
-            resolved[layer] = axes
+    for layer, found in zip(arrays.layers, in_order, strict=True):
+        metrics += found.metrics
+        results += found.results
+        if found.draws:
+            resolved[layer], draws[layer] = found.resolved, found.draws
         advance(1)
-    if not resolved:
+    if not draws:
         return metrics, results
-    significance = AxisSignificance(
-        arrays.categories,
-        arrays.images,
-        arrays.pair_ids,
-        seed=PERMUTATION_SEED,
-        both_correct=arrays.both_correct,
-        axes=arrays.axis_set,
-    )
-    return significance(metrics, arrays.layer, resolved), results
+    return job.significance(metrics, draws, resolved, job.vectors), results
+
+
+@dataclass(frozen=True, slots=True)
+class _OfLayer:
+    """What one layer yields."""
+
+    metrics: list[Metric] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of ``results_json``."""
+    resolved: dict[tuple[Subset, str], bool] = field(default_factory=dict)
+    """Which axes are, see ``AxesOfLayer``."""
+    draws: dict[str, FloatArray] = field(default_factory=dict)
+    """See ``AxisSignificance.of_layer``."""
 
 
 class _LayerJob:
-    """Computes the metrics of one layer after another; random draws that they share are made once."""
+    """Computes the metrics of one layer after another; what no layer changes is prepared once."""
 
     def __init__(self, arrays: RunArrays) -> None:
         self._arrays = arrays
-        # The same images for every layer, so that layers can be compared.
-        self._weights = bootstrap_weights(arrays.images, N_RESAMPLES, BOOTSTRAP_SEED)
-        self._metrics = LayerMetrics(
-            arrays.categories,
-            arrays.images,
-            both_correct=arrays.both_correct,
-            seed=BOOTSTRAP_SEED,
-            weights=self._weights,
-            axes=arrays.axis_set,
+        self._groups = PairGroups(
+            arrays.categories, arrays.images, both_correct=arrays.both_correct, axes=arrays.axis_set
         )
-        self._axis_metrics = AxisMetrics(
-            arrays.categories,
-            arrays.images,
-            both_correct=arrays.both_correct,
-            axes=arrays.axis_set,
-        )
+        self._metrics = LayerMetrics(self._groups)
+        self._axis_metrics = AxisMetrics(self._groups, seed=WILD_SEED)
+        self.significance = AxisSignificance(self._groups, arrays.pair_ids, seed=PERMUTATION_SEED)
         self._far_close = np.array([axis == DEPTH for axis in arrays.axes], dtype=bool)
-        self._has_perspective = any(perspective is not None for perspective in arrays.perspectives)
+        has_perspective = any(perspective is not None for perspective in arrays.perspectives)
         self._perspective_axes = (
             PerspectiveAxes(
                 arrays.categories,
@@ -110,34 +104,42 @@ class _LayerJob:
                 both_correct=arrays.both_correct,
                 axes=arrays.axis_set,
             )
-            if self._has_perspective
+            if has_perspective
             else None
         )
-        images = arrays.quads.images
-        self._quad_weights = bootstrap_weights(images, N_RESAMPLES, QUAD_SEED) if images else None
-        self._flips = random_signs(images, N_FLIPS, QUAD_SEED) if images else None
 
-    def __call__(
-        self, layer: int
-    ) -> tuple[list[Metric], dict[tuple[Subset, str], bool], list[dict[str, Any]]]:
-        """Return a layer's metrics, which of its axes are resolved, and its rows of ``results_json``."""
+    def vectors(self, layer: int) -> LayerVectors:
+        """Read a layer's vectors."""
+        states = self._arrays.layer(layer)
+        return self._groups.vectors(states[:, 0], states[:, 1], layer=layer)
+
+    def __call__(self, layer: int) -> _OfLayer:
+        """Compute one layer."""
         arrays, right = self._arrays, self._arrays.both_correct
         metrics: list[Metric] = []
         results: list[dict[str, Any]] = []
         resolved: dict[tuple[Subset, str], bool] = {}
+        draws: dict[str, FloatArray] = {}
         states = arrays.layer(layer)
         if len(states):
-            metrics += self._metrics(states[:, 0], states[:, 1], layer=layer)
-            of_axes = self._axis_metrics(states[:, 0], states[:, 1], layer=layer)
+            orig, swap = states[:, 0], states[:, 1]
+            vectors, products = (
+                self._groups.vectors(orig, swap, layer=layer),
+                self._groups.products(orig, swap),
+            )
+            metrics += self._metrics(vectors, products, layer=layer)
+            of_axes = self._axis_metrics(products, layer=layer)
             metrics += of_axes.metrics
-            resolved = of_axes.resolved
+            resolved, draws = of_axes.resolved, self.significance.of_layer(vectors)
+            del vectors
             results.append(explained_variance(states, arrays.categories, layer, Subset.ALL, arrays.axis_set))
             of_right = _chosen(arrays.categories, right)
             results.append(
                 explained_variance(states[right], of_right, layer, Subset.BOTH_CORRECT, arrays.axis_set)
             )
         if self._perspective_axes:
-            metrics += self._perspective_axes(states[:, 0], states[:, 1], layer=layer)
+            halves = self._perspective_axes(states[:, 0], states[:, 1], layer=layer)
+            metrics += halves.metrics
             rows = self._far_close
             metrics += perspective_metrics(
                 states[rows, 1] - states[rows, 0],
@@ -146,8 +148,7 @@ class _LayerJob:
                 _chosen(arrays.images, rows),
                 layer=layer,
                 both_correct=right[rows],
-                seed=BOOTSTRAP_SEED,
-                weights=self._weights[:, rows],
+                coherence=halves.coherence,
                 axes=arrays.axis_set,
             )
         del states
@@ -162,11 +163,9 @@ class _LayerJob:
                 layer=layer,
                 both_correct=arrays.quads.both_correct,
                 seed=QUAD_SEED,
-                weights=self._quad_weights,
-                flips=self._flips,
                 axes=arrays.axis_set,
             )
-        return metrics, resolved, results
+        return _OfLayer(metrics, results, resolved, draws)
 
 
 def explained_variance(
@@ -203,8 +202,8 @@ def inputs_result(sha256: str) -> dict[str, Any]:
         "sha256": sha256,
         "vlmprobe": __version__,
         "versions": {entry.name: entry.version for entry in CATALOG.values()},
-        "seeds": {"pairs": BOOTSTRAP_SEED, "quads": QUAD_SEED, "permutations": PERMUTATION_SEED},
-        "draws": {"bootstrap": N_RESAMPLES, "flips": N_FLIPS, "permutations": FIRST_DRAWS},
+        "seeds": {"quads": QUAD_SEED, "permutations": PERMUTATION_SEED, "wild tests": WILD_SEED},
+        "draws": {"permutations": N_PERMUTATIONS, "wild tests": N_WILD},
     }
     return {
         "name": INPUTS.name,

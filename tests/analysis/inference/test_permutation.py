@@ -7,7 +7,7 @@ import pytest
 
 from vlmprobe.analysis import unit
 from vlmprobe.analysis.geometry import Layout, axis_size, balanced_coherence, sums_of_vectors
-from vlmprobe.analysis.inference import LabelPermutations, axis_tests, hash_order, min_p
+from vlmprobe.analysis.inference import AxisTests, Directions, LabelPermutations, hash_order, min_p
 from vlmprobe.analysis.inference.layers import NO_NULL_SPREAD
 from vlmprobe.analysis.inference.permutation import NOT_ACROSS_IMAGES, TOO_FEW_PERMUTATIONS
 
@@ -246,26 +246,62 @@ def test_ties_count_against_the_axis():
     assert min_p(np.array([[1.0, 1.0 - 1e-9, 0.0, 0.0]]), tolerance=1e-6)[0] == 0.5
 
 
-def test_draws_are_added_where_few_exceed():
-    """B + 1 reaches 100 times the number of tests for the axis that is there, and not for the one that is not."""
+def late(n_layers=24, n=60):
+    """Directions of layers of which only the last one has an axis, and the axis's categories."""
     rng = np.random.default_rng(0)
-    canonical = np.arange(30) % 2 == 0
-    signs = np.where(canonical, 1.0, -1.0)[:, None]
-    units = {
-        "there": unit(signs * np.eye(10)[0] + 0.3 * rng.normal(size=(30, 10)))[0].astype(np.float32),
-        "not there": unit(rng.normal(size=(30, 10)))[0].astype(np.float32),
-        "few": np.ones((2, 10), dtype=np.float32),
-    }
-    calls = []
+    canonical = rng.permutation(np.arange(n) < n // 2)
+    layers = [rng.normal(size=(n, 30)) for _ in range(n_layers)]
+    layers[-1] += 2.0 * np.where(canonical, 1.0, -1.0)[:, None] * np.eye(30)[0]
+    return [unit(layer)[0].astype(np.float32) for layer in layers], canonical
 
-    def read(layer):
-        calls.append(layer)
-        return units
 
-    families = {"there": family(canonical), "not there": family(canonical), "few": family([True, False])}
-    found = axis_tests(families, read, 2, n_tests=40)
-    assert (found["there"].n_draws, found["not there"].n_draws, found["few"].n_draws) == (3999, 1999, 0)
-    assert found["there"].p_value == 1 / 4000
-    assert found["not there"].p_value > 0.01
-    assert (found["few"].p_value, found["few"].reason) == (None, NOT_ACROSS_IMAGES)
-    assert calls == [0, 1, 0, 1]
+def test_an_axis_in_the_last_of_many_layers_is_refined():
+    """Refutes: each layer without an axis has a draw that tops its data, so that 2,999 draws leave p above .005."""
+    layers, canonical = late()
+    read = []
+
+    def directions(place, name):
+        read.append((place, name))
+        return Directions(layers[place])
+
+    tests = AxisTests({"a": family(canonical)}, n_draws=2999, n_tests=30)
+    found = [tests.of_layer({"a": Directions(layer)}) for layer in layers]
+    coarse, _ = min_p(np.stack([each["a"] for each in found]))
+    test = tests.finish(found, directions)["a"]
+    assert coarse > 0.005
+    assert test.p_value == pytest.approx(24 / (1 + 40 * 30 * 24))
+    assert read == [(23, "a")]
+    # Alone, or where no correction follows, it is clear enough.
+    alone = AxisTests({"a": family(canonical)}, n_draws=2999, n_tests=1).finish(found, directions)["a"]
+    assert alone.p_value == coarse
+    assert len(read) == 1
+
+
+def test_a_refinement_ends_where_draws_exceed():
+    """A border case: after 20 draws that exceed, the bound stands, and it can only lower the p-value."""
+    layers, canonical = late(3)
+    layers[-1] = layers[0]
+    labels = family(canonical, seed=1)
+    tests = AxisTests({"a": labels}, n_draws=99, n_tests=1000)
+    found = [tests.of_layer({"a": Directions(layer)}) for layer in layers]
+    coarse, _ = min_p(np.stack([each["a"] for each in found]))
+    test = tests.finish(found, lambda place, _: Directions(layers[place]))["a"]
+    assert test.p_value == coarse
+    assert coarse > 0.05
+
+
+def test_products_stand_for_directions():
+    """To rounding; the products given are not changed. What cannot be tested has no draws."""
+    layers, canonical = late(1)
+    labels = family(canonical)
+    rows = np.concatenate([labels.observed(), labels.draw(50)])
+    products = layers[0] @ layers[0].T
+    kept = products.copy()
+    assert labels.statistics(None, rows, cosines=products) == pytest.approx(
+        labels.statistics(layers[0], rows), abs=1e-6
+    )
+    assert (products == kept).all()
+    tests = AxisTests({"few": family([True, False])}, n_draws=9)
+    assert tests.of_layer({"few": Directions(np.ones((2, 3), dtype=np.float32))}) == {}
+    found = tests.finish([{}], lambda *_: Directions())["few"]
+    assert (found.p_value, found.reason) == (None, NOT_ACROSS_IMAGES)

@@ -22,7 +22,7 @@ from vlmprobe.analysis.inference.jackknife import NO_VALUE, Scale, Statistic
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from vlmprobe.analysis.deltas import BoolArray, FloatArray
+    from vlmprobe.analysis.deltas import BoolArray, FloatArray, IntArray
     from vlmprobe.analysis.geometry.products import CrossSums, Products
 
 __all__ = [
@@ -71,15 +71,15 @@ class Effect:
     groups: tuple[int, ...]
     weights: tuple[float, ...]
 
-    def images(self, products: Products) -> BoolArray:
-        """Return (G,) which images have vectors in it."""
-        return np.asarray(products.counts[:, list(self.groups)].any(axis=1))
+    def images(self, counts: IntArray) -> BoolArray:
+        """Return (G,) which images have vectors in it, of the (G, T) vectors of each image and group."""
+        return np.asarray(counts[:, list(self.groups)].any(axis=1))
 
-    def why_not(self, products: Products) -> str:
+    def why_not(self, counts: IntArray) -> str:
         """Say why there are too few images for an interval, or return an empty text."""
-        if self.images(products).sum() < MIN_IMAGES:
+        if self.images(counts).sum() < MIN_IMAGES:
             return TOO_FEW_IMAGES
-        of_groups = (products.counts[:, list(self.groups)] > 0).sum(axis=0)
+        of_groups = (counts[:, list(self.groups)] > 0).sum(axis=0)
         return TOO_FEW_OF_CATEGORY if of_groups.min() < MIN_IMAGES_OF_CATEGORY else ""
 
 
@@ -106,14 +106,14 @@ def inner_product(
     The value stands also where there are too few images for an interval; NaN where a group's pairs come from fewer
     than two images.
     """
-    one, two = first.images(products), second.images(products)
+    one, two = first.images(products.counts), second.images(products.counts)
     return Statistic(
         value=float(_form(products.values, first, second)),
         leave_outs=_form(products.leave_outs, first, second),
         members=one | two,
         n_images=int(min(one.sum(), two.sum())),
         scale=scale,
-        reason=first.why_not(products) or second.why_not(products),
+        reason=first.why_not(products.counts) or second.why_not(products.counts),
     )
 
 
@@ -156,7 +156,7 @@ def pooled_coherence(directions: CrossSums, axis: int, members: npt.NDArray[Any]
         np.eye(directions.layout.n_groups) if members is None else np.asarray(members, dtype=np.float64)
     )
     pooled = directions.products(np.stack([categories[2 * axis] - categories[2 * axis + 1]]))
-    few = axis_effect(axis).why_not(directions.products(categories))
+    few = axis_effect(axis).why_not(directions.image_counts(categories))
     return replace(pairwise_coherence(pooled, 0), reason=few)
 
 

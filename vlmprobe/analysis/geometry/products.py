@@ -59,6 +59,12 @@ class CrossSums:
     shared: FloatArray
     """(K,) S_tg . S_ug of the two."""
 
+    def image_counts(self, members: npt.NDArray[Any]) -> IntArray:
+        """Return (G, T') vectors of each image and union of groups, as of ``products``."""
+        inside = np.abs(np.asarray(members, dtype=np.float64)).T[self.layout.cell_groups]
+        layout = self.layout
+        return _by_image(inside * self.counts[:, None], layout.cell_images, layout.n_images).astype(np.int64)
+
     def products(self, members: npt.NDArray[Any] | None = None) -> Products:
         """Compute P of unions of groups.
 
@@ -70,7 +76,7 @@ class CrossSums:
         union = np.eye(layout.n_groups) if members is None else np.asarray(members, dtype=np.float64)
         n_unions, n_images = len(union), layout.n_images
         inside = union.T[layout.cell_groups]
-        counts = _by_image(np.abs(inside) * self.counts[:, None], layout.cell_images, n_images)
+        counts = self.image_counts(union).astype(np.float64)
         along = inside[:, :, None] * (self.along @ union.T)[:, None, :]
         along = _by_image(along, layout.cell_images, n_images)
         first, second = inside[self.firsts], inside[self.seconds]

@@ -14,7 +14,7 @@ from vlmprobe.analysis.inference.jackknife import (
     power_difference,
     size,
 )
-from vlmprobe.analysis.inference.layers import AxisTest, LayerTest, axis_tests, min_p
+from vlmprobe.analysis.inference.layers import AxisTest, AxisTests, Directions, LayerTest, min_p
 from vlmprobe.analysis.inference.permutation import LabelPermutations, hash_order
 from vlmprobe.analysis.inference.proportions import (
     clustered_mean,
@@ -23,16 +23,17 @@ from vlmprobe.analysis.inference.proportions import (
     paired_difference,
     paired_p_value,
 )
-from vlmprobe.analysis.inference.wild import wild_p_values
+from vlmprobe.analysis.inference.wild import random_sign_p_values, wild_p_values
 
 __all__ = [
     "AxisTest",
+    "AxisTests",
+    "Directions",
     "Estimate",
     "LabelPermutations",
     "LayerTest",
     "Scale",
     "Statistic",
-    "axis_tests",
     "clustered_mean",
     "contrast",
     "effective_wilson",
@@ -44,6 +45,7 @@ __all__ = [
     "paired_p_value",
     "paired_t",
     "power_difference",
+    "random_sign_p_values",
     "size",
     "wild_p_values",
 ]

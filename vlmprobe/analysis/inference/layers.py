@@ -20,14 +20,13 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
     from vlmprobe.analysis.inference.permutation import LabelPermutations
 
-__all__ = ["NO_NULL_SPREAD", "AxisTest", "LayerTest", "axis_tests", "min_p"]
+__all__ = ["NO_NULL_SPREAD", "AxisTest", "AxisTests", "Directions", "LayerTest", "min_p"]
 
 NO_NULL_SPREAD = "the draws do not differ"
-#: Draws to begin with. Where fewer than ``_FEW`` of them exceed, there are more if the family is large.
-FIRST_DRAWS = 1999
-_FEW = 20
-#: Draws per test of a family that Holm's rule corrects: a p-value can then be a twentieth of what the rule asks for.
-_PER_TEST = 100
+#: A p-value that would be above this after the correction is refined, where fewer than ``_FEW`` draws exceed the data.
+_COARSE, _FEW = 0.025, 20
+#: Draws of the best layer per test and layer, and how many are made at a time.
+_PER_TEST_AND_LAYER, _PORTION = 40, 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,16 @@ class LayerTest:
     p_adjusted: float | None
     """That some layer has a p-value this small, if there is no axis in any."""
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Directions:
+    """Of one family's n pairs in one layer: the directions themselves, or their products."""
+
+    units: npt.NDArray[np.float32] | None = None
+    """(n, D) directions of deltas, zero for a zero delta."""
+    cosines: npt.NDArray[np.float32] | None = None
+    """(n, n) products."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,65 +106,92 @@ def min_p(
     return (adjusted(int(ranks[shown, 0].min())) if len(shown) else 1.0), layers
 
 
-def axis_tests(
-    families: Mapping[str, LabelPermutations],
-    units_of: Callable[[int], Mapping[str, npt.NDArray[np.float32]]],
-    n_layers: int,
-    *,
-    n_tests: int = 1,
-    eligible: Mapping[str, Sequence[bool]] | None = None,
-) -> dict[str, AxisTest]:
-    """Test axes over all layers, reading each layer once, or twice where the first draws leave a p-value too coarse.
+class AxisTests:
+    """Tests of axes over all layers, which see one layer after the other."""
 
-    Args:
-        families: name (an axis, or an axis of a subset) -> the permutations of its pairs.
-        units_of: place of a layer -> for each name the (n, D) directions of its pairs, zero for a zero delta.
-        n_layers: L.
-        n_tests: tests that Holm's rule will correct together. Where few draws exceed the data, draws are added until
-            B + 1 is at least 100 times that.
-        eligible: name -> L flags, as of ``min_p``.
-    """
-    allowed = eligible or {}
-    labels = {name: family.draw(FIRST_DRAWS) for name, family in families.items() if not family.reason}
-    found = {name: np.empty((n_layers, 1 + FIRST_DRAWS)) for name in labels}
-    _fill(found, families, labels, units_of, n_layers)
-    wanted = _PER_TEST * n_tests - 1
-    if wanted > FIRST_DRAWS:
-        coarse = [name for name, values in found.items() if _exceeding(values, families[name]) < _FEW]
-        more = {name: families[name].draw(wanted - FIRST_DRAWS) for name in coarse}
-        added = {name: np.empty((n_layers, 1 + wanted - FIRST_DRAWS)) for name in coarse}
-        if coarse:
-            _fill(added, families, more, units_of, n_layers)
-        for name in coarse:
-            found[name] = np.concatenate([found[name], added[name][:, 1:]], axis=1)
-    tests = {}
-    for name, family in families.items():
-        if family.reason:
-            nothing = tuple(LayerTest(None, None, family.reason) for _ in range(n_layers))
-            tests[name] = AxisTest(None, nothing, 0, family.seed, family.reason)
-            continue
-        p_value, layers = min_p(found[name], allowed.get(name), tolerance=family.tolerance())
-        reason = NO_NULL_SPREAD if p_value is None else ""
-        tests[name] = AxisTest(p_value, layers, found[name].shape[1] - 1, family.seed, reason)
-    return tests
+    def __init__(self, families: Mapping[str, LabelPermutations], *, n_draws: int, n_tests: int = 1) -> None:
+        """Draw the labels that all layers share.
 
+        Args:
+            families: name (an axis, or an axis of a subset) -> the permutations of its pairs.
+            n_draws: B.
+            n_tests: tests that Holm's rule will correct together.
+        """
+        self._families, self._n_tests, self._n_draws = families, n_tests, n_draws
+        self._labels = {
+            name: np.concatenate([family.observed(), family.draw(self._n_draws)])
+            for name, family in families.items()
+            if not family.reason
+        }
 
-def _fill(
-    found: Mapping[str, FloatArray],
-    families: Mapping[str, LabelPermutations],
-    labels: Mapping[str, BoolArray],
-    units_of: Callable[[int], Mapping[str, npt.NDArray[np.float32]]],
-    n_layers: int,
-) -> None:
-    for layer in range(n_layers):
-        units = units_of(layer)
-        for name, values in found.items():
-            family = families[name]
-            rows = np.concatenate([family.observed(), labels[name]])
-            values[layer] = family.statistics(units[name], rows)
+    def of_layer(self, directions: Mapping[str, Directions]) -> dict[str, FloatArray]:
+        """Return each family's (1 + B,) values in one layer: of the data, then of the draws."""
+        return {
+            name: self._families[name].statistics(each.units, self._labels[name], cosines=each.cosines)
+            for name, each in directions.items()
+            if name in self._labels
+        }
 
+    def finish(
+        self,
+        found: Sequence[Mapping[str, FloatArray]],
+        directions_of: Callable[[int, str], Directions],
+        eligible: Mapping[str, Sequence[bool]] | None = None,
+    ) -> dict[str, AxisTest]:
+        """Test each family over the layers.
 
-def _exceeding(values: FloatArray, family: LabelPermutations) -> float:
-    """Count the draws whose smallest p-value is at most that of the data."""
-    p_value, _ = min_p(values, tolerance=family.tolerance())
-    return np.inf if p_value is None else p_value * values.shape[1] - 1
+        Args:
+            found: L results of ``of_layer``.
+            directions_of: place of a layer and name -> its directions, where a p-value is to be refined.
+            eligible: name -> L flags, as of ``min_p``.
+        """
+        tests = {}
+        for name, family in self._families.items():
+            if family.reason:
+                nothing = tuple(LayerTest(None, None, family.reason) for _ in found)
+                tests[name] = AxisTest(None, nothing, 0, family.seed, family.reason)
+                continue
+            values, allowed = np.stack([of_layer[name] for of_layer in found]), (eligible or {}).get(name)
+            p_value, layers = min_p(values, allowed, tolerance=family.tolerance())
+            reason = NO_NULL_SPREAD if p_value is None else ""
+            if p_value is not None:
+                p_value = self._refined(name, p_value, layers, values, allowed, directions_of)
+            tests[name] = AxisTest(p_value, layers, self._n_draws, family.seed, reason)
+        return tests
+
+    def _refined(
+        self,
+        name: str,
+        p_value: float,
+        layers: Sequence[LayerTest],
+        values: FloatArray,
+        allowed: Sequence[bool] | None,
+        directions_of: Callable[[int, str], Directions],
+    ) -> float:
+        """Bound the p-value by that of the best layer times the number of layers, from draws of that layer alone.
+
+        Each layer without an axis has a draw that tops its data, so that with B draws the smallest p-value can hardly
+        be below L / B, however clear the axis is in one layer. By Bonferroni's rule the bound holds whichever layer
+        was chosen; the fresh draws end early where they show that it will not be small.
+        """
+        tested = [place for place, layer in enumerate(layers) if layer.p_value is not None]
+        shown = [place for place in tested if allowed is None or allowed[place]]
+        if not shown or p_value * self._n_tests <= _COARSE:
+            return p_value
+        spreads = values[shown, 1:].std(axis=1)
+        excess = (values[shown, 0] - values[shown, 1:].mean(axis=1)) / np.where(spreads > 0, spreads, np.inf)
+        best, family = shown[int(np.argmax(excess))], self._families[name]
+        if (layers[best].p_value or 1.0) * (self._n_draws + 1) > _FEW:
+            return p_value
+        each = directions_of(best, name)
+        wanted, drawn, exceeding = _PER_TEST_AND_LAYER * self._n_tests * len(tested), 0, 0
+        while drawn < wanted and exceeding < _FEW:
+            labels = family.draw(min(_PORTION, wanted - drawn))
+            exceeding += int(
+                (
+                    family.statistics(each.units, labels, cosines=each.cosines)
+                    >= values[best, 0] - family.tolerance()
+                ).sum()
+            )
+            drawn += len(labels)
+        return min(p_value, len(tested) * (1 + exceeding) / (1 + drawn))

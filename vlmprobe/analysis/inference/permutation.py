@@ -107,15 +107,22 @@ class LabelPermutations:
         """Return the (1, n) labels themselves."""
         return self._labels[None]
 
-    def statistics(self, units: npt.NDArray[Any], labels: BoolArray) -> FloatArray:
+    def statistics(
+        self,
+        units: npt.NDArray[Any] | None,
+        labels: BoolArray,
+        *,
+        cosines: npt.NDArray[np.float32] | None = None,
+    ) -> FloatArray:
         """Compute the balanced coherence of one layer under each row of labels.
 
         Products are float32, which takes a third of the time: their rounding is far below the spread of the draws.
         Values that differ by no more than ``tolerance`` are to count as equal.
 
         Args:
-            units: (n, D) directions of the axis's deltas, a zero vector for a zero delta.
+            units: (n, D) directions of the axis's deltas, a zero vector for a zero delta; or None, with ``cosines``.
             labels: (R, n).
+            cosines: (n, n) products of the directions, if they are known.
 
         Returns:
             (R,) values; NaN if the axis cannot be tested.
@@ -123,12 +130,13 @@ class LabelPermutations:
         Raises:
             ValueError: there are not n directions.
         """
-        if len(units) != len(self._labels):
-            raise ValueError(f"{len(self._labels)} pairs need one direction each, got {len(units)}")
+        given = units if cosines is None else cosines
+        n = 0 if given is None else len(given)
+        if n != len(self._labels):
+            raise ValueError(f"{len(self._labels)} pairs need one direction each, got {n}")
         if self.reason:
             return np.full(len(labels), np.nan)
-        vectors = np.asarray(units, dtype=np.float32)
-        squares = _SquaredSums(vectors, self._of_one_image, len(labels))
+        squares = _SquaredSums(units, self._of_one_image, len(labels), cosines)
         linear, total = squares.linear.astype(np.float64), float(squares.linear.sum(dtype=np.float64))
         of_canonical, of_other, of_both = self._pairs
         values = np.empty(len(labels))
@@ -175,14 +183,21 @@ class _SquaredSums:
     """x'Kx for rows x of labels, K the cosines of pairs of different images (0 for those of one)."""
 
     def __init__(
-        self, vectors: npt.NDArray[np.float32], of_one_image: tuple[IntArray, IntArray], n_rows: int
+        self,
+        units: npt.NDArray[Any] | None,
+        of_one_image: tuple[IntArray, IntArray],
+        n_rows: int,
+        cosines: npt.NDArray[np.float32] | None,
     ) -> None:
-        n, dim = vectors.shape
         first, second = of_one_image
         # K costs n^2 D once and n^2 a row; the sums of the vectors n D a row.
-        self._cosines: npt.NDArray[np.float32] | None = None
-        if n * (dim + n_rows) < dim * n_rows or len(first) > 4 * n:
-            self._cosines = vectors @ vectors.T
+        self._cosines = None if cosines is None else cosines.copy()
+        if units is not None and cosines is None:
+            vectors = np.asarray(units, dtype=np.float32)
+            n, dim = vectors.shape
+            if n * (dim + n_rows) < dim * n_rows or len(first) > 4 * n:
+                self._cosines = vectors @ vectors.T
+        if self._cosines is not None:
             self._cosines[first, second] = self._cosines[second, first] = 0.0
             self.linear = self._cosines.sum(axis=1, dtype=np.float64).astype(np.float32)
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite, nan, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import bdtr
@@ -76,13 +76,13 @@ def effective_wilson(correct: Sequence[bool] | BoolArray, images: Sequence[str])
 
 
 def clustered_mean(
-    values: npt.NDArray[np.floating], images: Sequence[str], *, scale: Scale = Scale.PLAIN
+    values: npt.NDArray[np.floating], images: Sequence[str] | npt.NDArray[Any], *, scale: Scale = Scale.PLAIN
 ) -> Statistic:
     """Estimate a mean over pairs, with the jackknife over images.
 
     Args:
         values: n numbers.
-        images: n image names or hashes.
+        images: n image names or hashes, or their numbers.
         scale: ``Scale.POSITIVE`` for lengths and their ratios.
 
     Returns:
@@ -178,11 +178,11 @@ def _change(before: Sequence[bool] | BoolArray, after: Sequence[bool] | BoolArra
     return second - first
 
 
-def _sums(values: FloatArray, images: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+def _sums(values: FloatArray, images: Sequence[str] | npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
     """Return the pairs and the sum of each image."""
     if len(values) != len(images):
         raise ValueError(f"{len(values)} pairs need one image each, got {len(images)}")
-    _, image_of = np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)
+    _, image_of = np.unique(np.asarray(images), return_inverse=True)
     place: IntArray = image_of
     return np.bincount(place).astype(np.float64), np.bincount(place, weights=values).astype(np.float64)
 
