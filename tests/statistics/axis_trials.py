@@ -22,7 +22,13 @@ from vlmprobe.analysis.geometry import (
     sums_of_vectors,
     why_no_halves,
 )
-from vlmprobe.analysis.inference import LabelPermutations, effective_wilson, min_p
+from vlmprobe.analysis.inference import (
+    AxisTests,
+    Directions,
+    LabelPermutations,
+    effective_wilson,
+    min_p,
+)
 
 from .outcomes import COVERAGE, DRAWS, FALSE_AXES, FALSE_POSITIVES, POWER, Outcome, covers, rejects
 from .worlds import coherence_of
@@ -65,11 +71,21 @@ def _axis_outcomes(
     statistics, tolerance = np.stack(values), family.tolerance()
     p_any, _ = min_p(statistics, tolerance=tolerance)
     p_axis, _ = min_p(statistics, resolved, tolerance=tolerance)
+    if len(layers) > 1:
+        p_axis = _over_layers(layers, family, resolved)
     axis = POWER if kind == POWER else FALSE_AXES
     return [
         rejects(_NAME if len(layers) == 1 else f"{_NAME} (over layers)", p_any, kind),
         rejects("axis" if len(layers) == 1 else "axis (over layers)", p_axis, axis),
     ]
+
+
+def _over_layers(layers: list[np.ndarray], family: LabelPermutations, resolved: list[bool]) -> float | None:
+    """Test as a run is tested, with draws added in the best layer."""
+    tests = AxisTests({"axis": family}, n_draws=DRAWS)
+    units = [unit(deltas)[0].astype(np.float32) for deltas in layers]
+    found = [tests.of_layer({"axis": Directions(each)}) for each in units]
+    return tests.finish(found, lambda place, _: Directions(units[place]), {"axis": resolved})["axis"].p_value
 
 
 def layer_test(world: Layers, rng: np.random.Generator) -> list[Outcome]:

@@ -10,6 +10,7 @@ from .answer_trials import accuracy, paired_accuracy
 from .axis_trials import direction_accuracy, label_test, layer_choice, layer_test
 from .demo_world import DemoWorld, demo_study
 from .outcomes import COVERAGE, FALSE_AXES, FALSE_POSITIVES, Outcome
+from .perspective_trials import perspectives
 from .trials import geometry, paired_angles, published, quads, twins
 from .worlds import Layers, SwapWorld, Twins
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["EXPERIMENTS", "Experiment"]
 
 BALANCED, VD_EI = "axis_coherence.balanced", "vd_ei.corrected"
-CONTRAST = "delta.vd_ei.corrected (size, less its control)"
+CONTRAST = "vd_ei.excess"
 
 
 @dataclass(frozen=True)
@@ -83,17 +84,26 @@ def _geometry() -> list[Experiment]:
             bias = 0.02 if pairs == 80 else None
             text = f"{name}, {pairs} pairs an axis"
             tails = "13 images of lengths without a third moment cover about .90"
-            limits = {("delta_norm", COVERAGE): tails} if world.heavy and pairs == 20 else {}
+            limits = {("delta_norm", COVERAGE): tails, ("delta_ratio", COVERAGE): tails}
+            limits = limits if world.heavy and pairs == 20 else {}
             found.append(Experiment(text, study, replicates, strict, limits, bias))
     large = SwapWorld(dim=2048)
     for pairs in (20, 80):
         study = partial(geometry, replace(large, pairs=pairs))
         found.append(Experiment(f"theta .1, 2,048 dimensions, {pairs} pairs an axis", study, 500, strict))
     informative = "pair-weighted means are not those of single images where sizes go with the axis"
-    limits = {(name, COVERAGE): informative for name in (BALANCED, "order_coherence", "delta_norm")}
+    names = (BALANCED, "order_coherence", "delta_norm", "delta_ratio")
+    limits = {(name, COVERAGE): informative for name in names}
     limits |= {("within_category_consistency", COVERAGE): informative}
     study = partial(geometry, SwapWorld(layout="informative"))
     found.append(Experiment("sizes that go with the axis, 80 pairs", study, 600, strict, limits))
+    names = ("vd_ei.consistent", "vd_ei.counter", "vd_ei.equal", "vd_ei.gap", "axis_coherence.perspective")
+    strict = {(name, COVERAGE): _NOISE for name in names}
+    for cosines in ((0.5, 0.5), (0.9, 0.0), (0.5, -0.3)):
+        for pairs in (100, 300):
+            study = partial(perspectives, pairs=pairs, theta=0.2, cosines=cosines)
+            text = f"VD {cosines[0]} consistent and {cosines[1]} counter, {pairs} pairs an axis"
+            found.append(Experiment(text, study, 1000, strict))
     for pairs in (20, 80, 300):
         study = partial(published, SwapWorld(pairs=pairs))
         found.append(Experiment(f"published definitions, theta .1, {pairs} pairs an axis", study, 600))

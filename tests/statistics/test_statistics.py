@@ -94,11 +94,12 @@ def test_a_run_writes_its_tables_and_resumes(tmp_path, capsys):
     assert {row["estimator"] for row in rows} == {
         "cross_axis_alignment.canonical (of_means)",
         "cross_axis_alignment.canonical (per_sample)",
+        "cross_axis_alignment.published (per_sample)",
     }
     assert "borderline" in {row["verdict"] for row in rows}  # and not studied again, in a look
     page = (tmp_path / "out" / "README.md").read_text()
     assert all(row["world"] in page for row in rows)
-    assert "4 cells of 2 worlds" in capsys.readouterr().out
+    assert "8 cells of 2 worlds" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("layout", ["one", "mixed"])

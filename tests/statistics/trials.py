@@ -20,7 +20,15 @@ from vlmprobe.analysis.geometry import (
     pooled_coherence,
     sums_of_vectors,
 )
-from vlmprobe.analysis.inference import Scale, clustered_mean, contrast, paired_t, size, wild_p_values
+from vlmprobe.analysis.inference import (
+    Scale,
+    clustered_mean,
+    contrast,
+    paired_t,
+    random_sign_p_values,
+    size,
+    wild_p_values,
+)
 from vlmprobe.pairs import SPACE
 
 from .outcomes import BIAS, DRAWS, FALSE_POSITIVES, POWER, Outcome, covers, rejects
@@ -49,6 +57,7 @@ def geometry(world: SwapWorld, rng: np.random.Generator) -> list[Outcome]:
         pooled = n * (n - 1) * true["category"][2] + n_other * (n_other - 1) * true["category"][3]
         pooled = (pooled - 2 * n * n_other * across) / (world.pairs * (world.pairs - 1))
         found.append(covers("axis_coherence", pooled_coherence(sums.units, HEIGHT).estimate(), pooled))
+    found.append(_ratio(sample, rng, true["length"][2]))
     if world.cosine == world.control:
         found += _contrast(sums.raw.products(), rng, world.cosine)
     return found
@@ -75,12 +84,20 @@ def intervals(
     ]
 
 
+def _ratio(sample: Sample, rng: np.random.Generator, length: float) -> Outcome:
+    """Compare the lengths of deltas with those of the states, which are drawn apart."""
+    above = sample.codes == 2 * HEIGHT
+    ratios = np.linalg.norm(sample.deltas[above], axis=1) * np.exp(0.3 * rng.normal(size=above.sum()))
+    estimate = clustered_mean(ratios, np.array(sample.images)[above], scale=Scale.POSITIVE).estimate()
+    return covers("delta_ratio", estimate, length * np.exp(0.3**2 / 2))
+
+
 def _contrast(raw: Products, rng: np.random.Generator, cosine: float) -> list[Outcome]:
     """Compare VD-EI with its control where both are equally large."""
     height, depth, other = (axis_effect(axis) for axis in (HEIGHT, DEPTH, 0))
     both = corrected_cosine(raw, height, depth), corrected_cosine(raw, other, height)
     gap = contrast([size(each) for each in both], (1, -1))
-    name = "delta.vd_ei.corrected (size, less its control)"
+    name = "vd_ei.excess"
     p_values = wild_p_values([gap, both[0]], seed=int(rng.integers(2**31)), n_draws=DRAWS)
     found = [covers(name, gap.estimate(), 0.0), rejects(name, p_values[0])]
     return found if cosine else [*found, rejects("vd_ei.corrected", p_values[1])]
@@ -162,9 +179,16 @@ def quads(
     products = sums_of_vectors(np.vstack(vectors), layout).raw.products()
     statistic = inner_product(products, category_mean(0), category_mean(1))
     cosines = (unit(vectors[0])[0] * unit(vectors[1])[0]).sum(axis=1)
-    p_value = wild_p_values([statistic], seed=int(rng.integers(2**31)), n_draws=DRAWS)[0]
+    seed = int(rng.integers(2**31))
+    p_value = wild_p_values([statistic], seed=seed, n_draws=DRAWS)[0]
+    of_image = np.bincount(np.arange(n) // an_image, weights=cosines)
+    symmetric = random_sign_p_values(of_image[None], of_image.sum()[None], seed=seed, n_draws=DRAWS)[0]
+    # As they are: the questions of a quad name their objects in any order.
+    raw = cosines * np.where(rng.random(n) < 0.5, 1.0, -1.0)
     return [
         rejects("cross_axis_alignment.canonical (of_means)", p_value),
+        rejects("cross_axis_alignment.canonical (per_sample)", symmetric),
+        covers("cross_axis_alignment.published (per_sample)", clustered_mean(raw, images).estimate(), 0.0),
         covers(
             "cross_axis_alignment.canonical (per_sample)", clustered_mean(cosines, images).estimate(), 0.0
         ),
