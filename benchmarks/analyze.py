@@ -4,7 +4,8 @@
 
 Three parts, one table. *Arithmetic*: the same layers, one after the other, through both; the numbers must be equal
 to 1e-6. The usual way runs in float32, as scripts keep their states, and in float64, as we compute; ours once for the
-same numbers and once with 1,000 bootstrap resamples for the interval of each, which the usual way has not. *The whole*:
+same numbers, and once for all metrics of a run with boxes, with their intervals, 2,999 permutations and 4,999 draws of
+signs, which the usual way has not; principal components stand apart. *The whole*:
 from states in memory to stored numbers, stored states and figures on disk; ours are ``vlmprobe analyze`` and
 ``vlmprobe plot --layers all`` as processes, imports included. *Memory*: the peak of ``vlmprobe analyze``.
 
@@ -15,16 +16,17 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import usual
-from studies import Clock, MadeUp, machine, make_home, run_vlmprobe, store_states
+from studies import Clock, InMemory, MadeUp, machine, make_home, run_vlmprobe, store_states
 
-from vlmprobe.analysis import LayerMetrics
+from vlmprobe.analysis import LayerMetrics, PairGroups
 from vlmprobe.analysis.side_by_side import side_by_side
+from vlmprobe.pairs import Subset
+from vlmprobe.study.run_metrics import explained_variance, run_metrics
 
 if TYPE_CHECKING:
     from vlmprobe.analysis import Metric
@@ -62,24 +64,26 @@ def arithmetic(pairs: int, args: argparse.Namespace) -> None:
     our_layers = min(args.layers, args.max_layers, max(2, round(args.layers * 1200 / pairs)))
     usual_layers = min(our_layers, max(1, round(args.layers * (1200 / pairs) ** 2)))
     categories, images, right = np.array(study.categories), study.images, study.both_correct
-    clocks = {name: Clock() for name in ("float32", "float64", "ours", "with intervals")}
+    clocks = {name: Clock() for name in ("float32", "float64", "ours", "everything", "components")}
     planes = [study.layer(layer) for layer in range(our_layers)]
-    names = study.categories
+    prepared = LayerMetrics(PairGroups(study.categories, images, both_correct=right))
+    groups = PairGroups(study.categories, images, both_correct=right)
 
-    def of_layer(layer: int, *, metrics: LayerMetrics) -> list[Metric]:
-        return metrics(planes[layer][:, 0], planes[layer][:, 1], layer=layer)
+    def of_layer(layer: int) -> list[Metric]:
+        return prepared(groups.vectors(planes[layer][:, 0], planes[layer][:, 1], layer=layer), layer=layer)
 
     # As the workflow calls it: layers side by side, a thread each.
     size = 4 * planes[0].nbytes
-    prepared = partial(LayerMetrics, names, images, both_correct=right)
     with clocks["ours"].running():
-        work = partial(of_layer, metrics=prepared(n_resamples=0))
-        found = list(side_by_side(work, range(our_layers), bytes_each=size))
-    with clocks["with intervals"].running():
-        work = partial(of_layer, metrics=prepared(n_resamples=1000))
-    drawn, clocks["with intervals"] = clocks["with intervals"], Clock()
-    with clocks["with intervals"].running():
-        list(side_by_side(work, range(our_layers), bytes_each=size))
+        found = list(side_by_side(of_layer, range(our_layers), bytes_each=size))
+    run = InMemory(study, dict(enumerate(planes)))
+    with clocks["everything"].running():
+        run_metrics(run, lambda _: None)
+    with clocks["components"].running():
+        for plane in planes:
+            explained_variance(plane, study.categories, 0, Subset.ALL)
+            chosen = [name for name, kept in zip(study.categories, right, strict=True) if kept]
+            explained_variance(plane[right], chosen, 0, Subset.BOTH_CORRECT)
     apart = {"float32": 0.0, "float64": 0.0}
     for layer in range(usual_layers):
         ours = our_numbers(found[layer])
@@ -89,16 +93,16 @@ def arithmetic(pairs: int, args: argparse.Namespace) -> None:
                 theirs = usual.metrics(orig, swap, categories, right)
             apart[name] = max(apart[name], difference(ours, theirs))
     assert apart["float64"] <= _TOLERANCE, apart
-    of_ours = {
-        "ours": clocks["ours"].scaled(args.layers / our_layers),
-        "with intervals": clocks["with intervals"].scaled(args.layers / our_layers) + drawn,
-    }
+    everything = clocks["everything"] + clocks["components"].scaled(-1)
+    measured = {"ours": clocks["ours"], "everything": everything, "components": clocks["components"]}
+    of_ours = {name: clock.scaled(args.layers / our_layers) for name, clock in measured.items()}
     of_usual = {name: clocks[name].scaled(args.layers / usual_layers) for name in ("float32", "float64")}
     labels = {
         "float32": f"scikit-learn, float32 ({usual_layers} layers)",
         "float64": f"scikit-learn, float64 ({usual_layers} layers)",
         "ours": f"ours, same numbers ({our_layers} layers)",
-        "with intervals": f"ours, 1,000 resamples ({our_layers} layers)",
+        "everything": f"ours, all metrics ({our_layers} layers)",
+        "components": f"principal components ({our_layers} layers)",
     }
     for name, clock in (of_usual | of_ours).items():
         row = f"{pairs:6} {labels[name]:38}{clock.wall:9.2f}{clock.cpu:9.2f}"
@@ -150,7 +154,7 @@ def whole(args: argparse.Namespace, folder: Path) -> None:
         print(f"{name:12}{a.wall:10.1f}{a.cpu:9.1f}{b.wall:10.1f}{b.cpu:9.1f}{a.wall / b.wall:8.1f}")
     print(
         f"usual: {3 * args.layers} figures, {usual_layers} layers measured and scaled; ours: {drawn} figures, among "
-        "them the same; its arithmetic has\n1,000 resamples, principal components, rows and MLflow in it, its storage "
+        "them the same; its arithmetic has\nintervals, tests, principal components, rows and MLflow in it, its storage "
         "bfloat16 shards and rows"
     )
 

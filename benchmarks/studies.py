@@ -21,6 +21,7 @@ sys.path.insert(0, str(REPOSITORY))
 from vlmprobe.pairs import Side
 from vlmprobe.pairs.axes import SPACE
 from vlmprobe.settings import Settings
+from vlmprobe.store.arrays import Quads
 from vlmprobe.store.engine import Database
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.migrate import ensure_schema
@@ -81,6 +82,45 @@ class MadeUp:
         states[:, 1] += own + rng.standard_normal(own.shape, dtype=np.float32)
         states[:, 0] += rng.standard_normal(own.shape, dtype=np.float32)
         return (states.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+class InMemory:
+    """A made-up run as the analysis reads it, with perspectives and quads, its layers in memory."""
+
+    def __init__(self, study: MadeUp, planes: Mapping[int, np.ndarray]) -> None:
+        """Every sixth pair of a category is a counter one; each image of a far pair has a quad."""
+        self._planes, self.layers = planes, sorted(planes)
+        self.axis_set, self.categories, self.images = SPACE, study.categories, study.images
+        self.pair_ids = [str(place) for place in range(study.pairs)]
+        self.axes = [str(SPACE.category(name).axis) for name in self.categories]
+        self.both_correct = study.both_correct
+        self.perspectives = [
+            ("counter" if place % 36 < 6 else "consistent") if axis == "distance" else None
+            for place, axis in enumerate(self.axes)
+        ]
+        self.layer_bytes = planes[self.layers[0]].nbytes
+        self._distance = np.flatnonzero(np.array(self.categories) == "far")
+        self._vertical = self._distance - 2
+        right = self.both_correct[self._distance] & self.both_correct[self._vertical]
+        distance = self._distance.tolist()
+        self.quads = Quads(
+            ids=tuple(self.pair_ids[place] for place in distance),
+            vertical_ids=None,
+            vertical_categories=tuple(self.categories[place - 2] for place in distance),
+            distance_categories=tuple(self.categories[place] for place in distance),
+            images=tuple(self.images[place] for place in distance),
+            both_correct=right,
+        )
+
+    def layer(self, layer: int) -> np.ndarray:
+        """Return (N, 2, D) states."""
+        return self._planes[layer]
+
+    def quad_deltas(self, layer: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the vertical and the distance deltas of the quads."""
+        states = self._planes[layer]
+        vertical, distance = states[self._vertical], states[self._distance]
+        return vertical[:, 1] - vertical[:, 0], distance[:, 1] - distance[:, 0]
 
 
 def make_home(home: Path, study: MadeUp, layers: int) -> Settings:
