@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vlmprobe.analysis.geometry import DeltaSums, Effect, Products
+    from vlmprobe.analysis.inference import Statistic
     from vlmprobe.analysis.results import Metric
     from vlmprobe.pairs.axes import AxisSet
 
@@ -49,6 +50,8 @@ class AxesOfLayer:
     metrics: list[Metric]
     resolved: dict[tuple[Subset, str], bool]
     """(subset, axis) -> whether the lower bound of the axis's squared length, of deltas as they are, is above 0."""
+    coherence: dict[tuple[Subset, str], Statistic]
+    """(subset, axis) -> ``axis_coherence.balanced`` with its leave-one-outs."""
 
 
 class AxisMetrics:
@@ -100,13 +103,14 @@ class AxisMetrics:
         """
         sums = sums_of_swaps(orig, swap, self._layout)
         metrics: list[Metric] = []
-        resolved = {}
+        resolved, coherence = {}, {}
         for subset in self._subsets:
             sample = _Sample(self._axes, subset, layer, sums, self._members(subset))
             metrics += sample.metrics()
             for place, axis in enumerate(self._axes):
                 resolved[subset, str(axis)] = axis_size(sample.raw, place).estimate().is_resolved
-        return AxesOfLayer(metrics, resolved)
+                coherence[subset, str(axis)] = sample.coherence(place)
+        return AxesOfLayer(metrics, resolved, coherence)
 
     def _members(self, subset: Subset) -> npt.NDArray[np.float64]:
         """Return (C, T) which groups the categories of a subset hold."""
@@ -124,6 +128,10 @@ class _Sample:
         # Nothing is drawn, so the seed goes nowhere.
         self._axes, self._maker = axes, MetricMaker(subset, layer, seed=0)
         self.raw, self._units = sums.raw.products(members), sums.units.products(members)
+
+    def coherence(self, place: int) -> Statistic:
+        """Return the balanced coherence of an axis."""
+        return balanced_coherence(self._units, place)
 
     def metrics(self) -> Iterator[Metric]:
         """Yield each metric with its targets."""

@@ -29,6 +29,10 @@ class Interval(Enum):
 
     BOOTSTRAP = "bootstrap"
     JACKKNIFE = "jackknife"
+    SPLIT_HALVES = "split halves"
+    """Jackknife of the mean of two readings, each at the layer that the other half of the images chose."""
+    SIMULTANEOUS = "simultaneous"
+    """Of a highest value: it holds for all layers at once."""
     NOT_COVERING = "not-covering"
     """None: resamples of a biased value spread around the wrong number."""
 

@@ -22,8 +22,9 @@ from vlmprobe.analysis import (
     random_signs,
 )
 from vlmprobe.analysis.axis_significance import AxisSignificance
-from vlmprobe.analysis.catalog import CATALOG, INPUTS, LAYER_CANDIDATES, PCA
+from vlmprobe.analysis.catalog import CATALOG, INPUTS, LAYER_CANDIDATES, PCA, RECOMMENDED_LAYER
 from vlmprobe.analysis.inference.layers import FIRST_DRAWS
+from vlmprobe.analysis.layer_reading import LayerReadings
 from vlmprobe.analysis.perspective_axes import PerspectiveAxes
 from vlmprobe.analysis.side_by_side import side_by_side
 from vlmprobe.pairs import DEPTH, SPACE, Subset
@@ -31,10 +32,13 @@ from vlmprobe.pairs import DEPTH, SPACE, Subset
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from vlmprobe.analysis.axis_metrics import AxesOfLayer
+    from vlmprobe.analysis.layer_reading import ReadLayer
+    from vlmprobe.analysis.recommendation import Recommendation
     from vlmprobe.pairs import AxisSet
     from vlmprobe.store.arrays import RunArrays
 
-__all__ = ["candidates_result", "inputs_result", "run_metrics"]
+__all__ = ["candidates_result", "inputs_result", "recommendation_result", "run_metrics"]
 
 BOOTSTRAP_SEED = 0
 #: Seed of the quads' bootstrap and null; the published control also uses 42.
@@ -58,16 +62,18 @@ def run_metrics(
     job = _LayerJob(arrays)
     metrics: list[Metric] = []
     results: list[dict[str, Any]] = []
-    resolved = {}
+    resolved, coherence, halves = {}, {}, {}
     in_order = side_by_side(job, arrays.layers, bytes_each=arrays.layer_bytes * _COPIES)
-    for layer, (of_layer, axes, kept) in zip(arrays.layers, in_order, strict=True):
+    for layer, (of_layer, axes, read, kept) in zip(arrays.layers, in_order, strict=True):
         metrics += of_layer
         results += kept
-        if axes:
-            resolved[layer] = axes
+        if axes and read:
+            resolved[layer], coherence[layer], halves[layer] = axes.resolved, axes.coherence, read
         advance(1)
     if not resolved:
         return metrics, results
+    over_layers, chosen = job.readings.over_layers(halves, coherence)
+    results += chosen
     significance = AxisSignificance(
         arrays.categories,
         arrays.images,
@@ -76,7 +82,7 @@ def run_metrics(
         both_correct=arrays.both_correct,
         axes=arrays.axis_set,
     )
-    return significance(metrics, arrays.layer, resolved), results
+    return significance(metrics, arrays.layer, resolved) + over_layers, results
 
 
 class _LayerJob:
@@ -100,6 +106,13 @@ class _LayerJob:
             both_correct=arrays.both_correct,
             axes=arrays.axis_set,
         )
+        self.readings = LayerReadings(
+            arrays.categories,
+            arrays.images,
+            seed=PERMUTATION_SEED,
+            both_correct=arrays.both_correct,
+            axes=arrays.axis_set,
+        )
         self._far_close = np.array([axis == DEPTH for axis in arrays.axes], dtype=bool)
         self._has_perspective = any(perspective is not None for perspective in arrays.perspectives)
         self._perspective_axes = (
@@ -119,18 +132,18 @@ class _LayerJob:
 
     def __call__(
         self, layer: int
-    ) -> tuple[list[Metric], dict[tuple[Subset, str], bool], list[dict[str, Any]]]:
-        """Return a layer's metrics, which of its axes are resolved, and its rows of ``results_json``."""
+    ) -> tuple[list[Metric], AxesOfLayer | None, ReadLayer | None, list[dict[str, Any]]]:
+        """Return a layer's metrics, its axes and their halves, and its rows of ``results_json``."""
         arrays, right = self._arrays, self._arrays.both_correct
         metrics: list[Metric] = []
         results: list[dict[str, Any]] = []
-        resolved: dict[tuple[Subset, str], bool] = {}
+        of_axes, read = None, None
         states = arrays.layer(layer)
         if len(states):
             metrics += self._metrics(states[:, 0], states[:, 1], layer=layer)
             of_axes = self._axis_metrics(states[:, 0], states[:, 1], layer=layer)
             metrics += of_axes.metrics
-            resolved = of_axes.resolved
+            read = self.readings(states[:, 0], states[:, 1])
             results.append(explained_variance(states, arrays.categories, layer, Subset.ALL, arrays.axis_set))
             of_right = _chosen(arrays.categories, right)
             results.append(
@@ -166,7 +179,7 @@ class _LayerJob:
                 flips=self._flips,
                 axes=arrays.axis_set,
             )
-        return metrics, resolved, results
+        return metrics, of_axes, read, results
 
 
 def explained_variance(
@@ -223,6 +236,17 @@ def candidates_result(candidates: LayerCandidates, subset: Subset) -> dict[str, 
         "subset": str(subset),
         "layer": -1,
         "value": asdict(candidates),
+    }
+
+
+def recommendation_result(recommendation: Recommendation, subset: Subset) -> dict[str, Any]:
+    """Return the row of ``results_json`` that holds the recommended layer and the axes that it is for."""
+    return {
+        "name": RECOMMENDED_LAYER.name,
+        "version": RECOMMENDED_LAYER.version,
+        "subset": str(subset),
+        "layer": -1,
+        "value": asdict(recommendation),
     }
 
 
