@@ -23,9 +23,9 @@ _ACCURACIES = tuple(
 
 
 def summary_rows(report: Report, subset: str = "all") -> list[dict[str, object]]:
-    """Return one row per (run, axis) of the report: accuracies with bounds, peak coherence of a subset, and the split reading.
+    """Return one row per (run, axis) of the report: accuracies with bounds, peak and split coherence of a subset.
 
-    ``overall`` has no coherence: its peak columns are None.
+    ``overall`` has no coherence: these columns are None.
     """
     run_ids = {(run.family, run.scale): run.run_id for run in report.runs}
     peaks = {(peak.family, peak.scale, peak.target): peak for peak in report.peaks if peak.subset == subset}
