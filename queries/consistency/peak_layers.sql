@@ -1,4 +1,4 @@
--- question: At which layer is each axis most coherent, and how coherent is it there?
+-- question: At which layer is each axis most coherent, and how coherent is it on the half of the images that did not choose it?
 -- grain: one row per run and axis
 -- param family text = null: only this family
 -- param subset text = all: all or both_correct
@@ -6,13 +6,17 @@
 -- param run_id text = null: only this run
 SELECT
     peaks.family, peaks.scale, peaks.samples_seen, peaks.dataset, peaks.template,
-    target AS axis, layer, value, ci_low, ci_high, n,
-    peaks.run_id
+    peaks.target AS axis, peaks.layer, peaks.value,
+    split.value AS split, split.ci_low AS split_low, split.ci_high AS split_high,
+    peaks.n, peaks.run_id
 FROM consistency AS peaks
 LEFT JOIN run_axes ON peaks.run_id = run_axes.run_id AND peaks.target = run_axes.axis
-WHERE metric = 'axis_coherence' AND subset = $subset AND value IS NOT NULL
+LEFT JOIN consistency AS split
+    ON peaks.run_id = split.run_id AND peaks.subset = split.subset AND peaks.target = split.target
+    AND split.metric = 'axis_coherence.split'
+WHERE peaks.metric = 'axis_coherence' AND peaks.subset = $subset AND peaks.value IS NOT NULL
     AND ($family IS NULL OR peaks.family = $family)
     AND ($template IS NULL OR peaks.template = $template)
     AND ($run_id IS NULL OR peaks.run_id = $run_id)
-QUALIFY row_number() OVER (PARTITION BY peaks.run_id, target ORDER BY value DESC, layer) = 1
+QUALIFY row_number() OVER (PARTITION BY peaks.run_id, peaks.target ORDER BY peaks.value DESC, peaks.layer) = 1
 ORDER BY peaks.family, peaks.samples_seen NULLS LAST, peaks.scale, peaks.template, run_axes.position

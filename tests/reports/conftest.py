@@ -25,9 +25,10 @@ def accuracy(scale: str, samples: int | None, axis: str, n: int, both: float, lo
 
 
 def peak(scale: str, samples: int | None, *numbers: float | None) -> PeakPoint:
-    """Return the peak of the distance axis: its layer, value, bounds and number of pairs."""
-    where = ("axis_coherence", "distance", "all")
-    return PeakPoint("tiny", scale, samples, *where, *numbers, run_id=f"run-{scale}")
+    """Return the peak of the distance axis: its layer, value, n, and the split reading with its bounds."""
+    layer, value, n, *split = numbers
+    where = ("axis_coherence", "distance", "all", layer, value, None, None, n)
+    return PeakPoint("tiny", scale, samples, *where, f"run-{scale}", *split)
 
 
 def run(scale: str, samples: int | None) -> RunFacts:
@@ -65,8 +66,8 @@ def report() -> Callable[..., Report]:
             accuracy("2m", 2_000_000, "distance", 32, 2 / 3, 0.5, 0.8),
         ],
         peaks=[
-            peak("vanilla", 0, None, NAN, None, None, 0),
-            peak("2m", 2_000_000, 4, 0.1 + 0.2, 0.25, 0.35, 32),
+            peak("vanilla", 0, None, NAN, 0, None, None, None),
+            peak("2m", 2_000_000, 4, 0.1 + 0.2, 32, 0.3, 0.25, 0.35),
         ],
         figures=[ReportFigure("coherence", "Axis coherence", "High: deltas point one way.", b"\x89PNG fake")],
         disagreements=0,

@@ -179,8 +179,8 @@ def test_a_report_of_nothing_is_still_a_page(report):
 
 
 def test_infinite_bounds_are_not_numbers(report):
-    """A bootstrap that went nowhere prints n/a, not inf."""
-    peak = dataclasses.replace(report().peaks[1], ci_high=math.inf)
+    """A bound that went nowhere prints n/a, not inf."""
+    peak = dataclasses.replace(report().peaks[1], split_high=math.inf)
     text = Page(render_report(report(peaks=[peak]))).text
 
     assert "[ 0.2500 , n/a ]" in text

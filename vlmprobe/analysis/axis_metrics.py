@@ -45,6 +45,8 @@ class AxesOfLayer:
     metrics: list[Metric]
     resolved: dict[tuple[Subset, str], bool]
     """(subset, axis) -> whether the lower bound of the axis's squared length, of deltas as they are, is above 0."""
+    coherence: dict[tuple[Subset, str], Statistic]
+    """(subset, axis) -> ``axis_coherence.balanced`` with its leave-one-outs."""
 
 
 class AxisMetrics:
@@ -65,7 +67,7 @@ class AxisMetrics:
             layer: the layer's number; goes into the result.
         """
         metrics: list[Metric] = []
-        resolved = {}
+        resolved, coherence = {}, {}
         tested: dict[tuple[str, str, str], Statistic] = {}
         for subset in self._groups.subsets:
             sample = _Sample(self._groups.axes, subset, layer, products)
@@ -73,9 +75,10 @@ class AxisMetrics:
             tested |= sample.tested
             for place, axis in enumerate(self._groups.axes):
                 resolved[subset, str(axis)] = axis_size(products.raw[subset], place).estimate().is_resolved
+                coherence[subset, str(axis)] = sample.coherence(place)
         found = wild_p_values(list(tested.values()), seed=self._seed)
         p_values = dict(zip(tested, found, strict=True))
-        return AxesOfLayer([self._with_p(metric, p_values) for metric in metrics], resolved)
+        return AxesOfLayer([self._with_p(metric, p_values) for metric in metrics], resolved, coherence)
 
     def _with_p(self, metric: Metric, p_values: Mapping[tuple[str, str, str], float | None]) -> Metric:
         p_value = p_values.get((metric.name, metric.subset, metric.target))
@@ -90,6 +93,10 @@ class _Sample:
         self._axes, self._maker, self._subset = axes, MetricMaker(subset, layer, seed=0), subset
         self._raw, self._units = products.raw[subset], products.units[subset]
         self.tested: dict[tuple[str, str, str], Statistic] = {}
+
+    def coherence(self, place: int) -> Statistic:
+        """Return the balanced coherence of an axis."""
+        return balanced_coherence(self._units, place)
 
     def metrics(self) -> Iterator[Metric]:
         """Yield each metric with its targets."""

@@ -309,13 +309,73 @@ ZERO_QUADS = Entry(
     no_figure="a count, like zero_deltas",
 )
 AXIS_COHERENCE_PEAK = Entry(
-    name=f"{AXIS_COHERENCE.name}.peak", title="Peak of axis coherence", targets=_each_axis, per_layer=False
+    name=f"{AXIS_COHERENCE.name}.peak",
+    title="Peak of axis coherence",
+    targets=_each_axis,
+    per_layer=False,
+    interval=Interval.NOT_COVERING,
 )
 AXIS_COHERENCE_PEAK_LAYER = Entry(
     name=f"{AXIS_COHERENCE_PEAK.name}_layer",
     title="Layer of the peak of axis coherence",
     targets=_each_axis,
     per_layer=False,
+)
+_CHOSEN = "a number of a run, shown in the report's table of peaks"
+AXIS_COHERENCE_SPLIT = Entry(
+    name="axis_coherence.split",
+    title="Axis coherence at layers that the other half of the images chose",
+    targets=_each_axis,
+    per_layer=False,
+    interval=Interval.SPLIT_HALVES,
+    no_figure=_CHOSEN,
+)
+AXIS_COHERENCE_SPLIT_LAYER = Entry(
+    name=f"{AXIS_COHERENCE_SPLIT.name}_layer",
+    title="Layers that the two halves of the images chose",
+    per_layer=False,
+    is_number=False,
+    no_figure="two layer numbers for each axis and pair of axes",
+)
+VD_EI_SPLIT = Entry(
+    name="vd_ei.split",
+    title="VD-EI, corrected, at layers that the other half of the images chose",
+    targets=_each_axis_pair,
+    per_layer=False,
+    interval=Interval.SPLIT_HALVES,
+    no_figure="one number for each pair of axes; read it beside vd_ei.corrected over layers",
+)
+AXIS_COHERENCE_BALANCED_PEAK = Entry(
+    name=f"{AXIS_COHERENCE_BALANCED.name}.peak",
+    title="Peak of axis coherence (balanced)",
+    targets=_each_axis,
+    per_layer=False,
+    interval=Interval.SIMULTANEOUS,
+    no_figure=_CHOSEN,
+)
+AXIS_COHERENCE_BALANCED_PEAK_LAYER = Entry(
+    name=f"{AXIS_COHERENCE_BALANCED_PEAK.name}_layer",
+    title="Layer of the peak of axis coherence (balanced)",
+    targets=_each_axis,
+    per_layer=False,
+    no_figure=_CHOSEN,
+)
+VD_EI_LOWEST, VD_EI_MEDIAN, VD_EI_HIGHEST = (
+    Entry(
+        name=f"vd_ei.range_{part}",
+        title=f"VD-EI, corrected: {title} over the layers worth reading",
+        targets=_each_axis_pair,
+        per_layer=False,
+        no_figure="how far VD-EI depends on the layer; read the three together",
+    )
+    for part, title in (("min", "lowest"), ("median", "median"), ("max", "highest"))
+)
+RECOMMENDED_LAYER = Entry(
+    name="recommended_layer",
+    title="Recommended layer, and the axes that it holds for",
+    per_layer=False,
+    is_number=False,
+    no_figure="a layer, shown as a table in the report",
 )
 LAYER_CANDIDATES = Entry(
     name="layer_candidates",
@@ -358,7 +418,16 @@ CATALOG = {
         ZERO_QUADS,
         AXIS_COHERENCE_PEAK,
         AXIS_COHERENCE_PEAK_LAYER,
+        AXIS_COHERENCE_SPLIT,
+        AXIS_COHERENCE_SPLIT_LAYER,
+        AXIS_COHERENCE_BALANCED_PEAK,
+        AXIS_COHERENCE_BALANCED_PEAK_LAYER,
+        VD_EI_SPLIT,
+        VD_EI_LOWEST,
+        VD_EI_MEDIAN,
+        VD_EI_HIGHEST,
         LAYER_CANDIDATES,
+        RECOMMENDED_LAYER,
         PCA,
     )
 }

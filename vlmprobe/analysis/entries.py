@@ -28,6 +28,10 @@ class Interval(Enum):
     """How a metric's 95 % interval is computed; the values are stored with it."""
 
     JACKKNIFE = "jackknife"
+    SPLIT_HALVES = "split halves"
+    """Jackknife of the mean of two readings, each at the layer that the other half of the images chose."""
+    SIMULTANEOUS = "simultaneous"
+    """Of a highest value: it holds for all layers at once."""
     NOT_COVERING = "not-covering"
     """None: an interval around a biased value covers the wrong number."""
 

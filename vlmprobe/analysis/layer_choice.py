@@ -30,6 +30,7 @@ __all__ = [
     "representative_layers",
 ]
 
+NO_INTERVAL_OF_PEAK = "the interval of the layer does not know that the highest value was looked for"
 #: Share of an axis's peak coherence from which a layer counts as near it.
 _NEAR_PEAK = 0.85
 #: Share of the layers that come before those that specialize in output.
@@ -185,7 +186,11 @@ def representative_layers(layers: int | Sequence[int], count: int = 5) -> tuple[
 
 
 def peaks(metrics: Sequence[Metric]) -> list[Metric]:
-    """Reduce each axis's coherence over layers to its highest value (its interval is that layer's own)."""
+    """Reduce each axis's coherence over layers to its highest value.
+
+    It has no interval: that of its layer does not know that the highest was looked for, and covered 42 to 87 % of the
+    true values over 36 layers. ``axis_coherence.balanced.peak`` has one, and ``axis_coherence.split`` is not too high.
+    """
     best: dict[tuple[str, str], Metric] = {}
     for metric in metrics:
         if metric.name != AXIS_COHERENCE.name or metric.value != metric.value:
@@ -198,7 +203,17 @@ def peaks(metrics: Sequence[Metric]) -> list[Metric]:
     for each in best.values():
         layer = float(each.layer)
         reduced += [
-            replace(each, name=peak.name, version=peak.version, layer=-1),
+            replace(
+                each,
+                name=peak.name,
+                version=peak.version,
+                layer=-1,
+                ci_low=None,
+                ci_high=None,
+                seed=None,
+                method=peak.interval.value,
+                reason=NO_INTERVAL_OF_PEAK,
+            ),
             Metric(where.name, where.version, each.subset, each.target, -1, layer, None, each.n),
         ]
     return reduced

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.analysis.deltas import category_codes, check_finite, check_shapes
-from vlmprobe.analysis.geometry import Layout, sums_of_swaps
+from vlmprobe.analysis.geometry import Layout, halves, sums_of_swaps
 from vlmprobe.analysis.groups import Groups
 from vlmprobe.analysis.layer_sums import LayerVectors
 from vlmprobe.pairs.axes import SPACE, Subset
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from vlmprobe.pairs.axes import AxisSet
 
 __all__ = ["LayerProducts", "PairGroups"]
+
+#: Kinds of pairs of a category: right ones in either half of all images and of those of right pairs, then the others in
+#: either half of all images.
+_KINDS = 6
+_OF_SUBSET = {Subset.ALL: [1.0] * _KINDS, Subset.BOTH_CORRECT: [1.0] * 4 + [0.0] * 2}
+_HALF_OF_KIND = {Subset.ALL: [0, 0, 1, 1, 0, 1], Subset.BOTH_CORRECT: [0, 1, 0, 1, 0, 0]}
 
 
 class PairGroups:
@@ -61,13 +67,26 @@ class PairGroups:
             np.ones(n, dtype=bool) if both_correct is None else np.asarray(both_correct, dtype=bool)
         )
         self.images = np.asarray(images, dtype=np.str_)
-        self.subsets = (Subset.ALL,) if both_correct is None else (Subset.ALL, Subset.BOTH_CORRECT)
+        self.subsets: tuple[Subset, ...] = (
+            (Subset.ALL,) if both_correct is None else (Subset.ALL, Subset.BOTH_CORRECT)
+        )
 
     @cached_property
     def layout(self) -> Layout:
-        """The pairs of each category with both answers right, then its other ones."""
+        """The pairs by category, by whether both answers are right, and by the halves of the images of each subset."""
         # Not by perspective: boxes that are given later would change the order of sums, and so the last bits.
-        return Layout(2 * self.codes + ~self.right, self.images.tolist(), 2 * len(self.axes.categories))
+        of_all, of_right = self.second_halves[Subset.ALL], self.second_halves[Subset.BOTH_CORRECT]
+        kind = np.where(self.right, 2 * of_all + of_right, 4 + of_all)
+        return Layout(_KINDS * self.codes + kind, self.images.tolist(), _KINDS * len(self.axes.categories))
+
+    @cached_property
+    def second_halves(self) -> dict[Subset, BoolArray]:
+        """(N,) which pairs' images are in the second half of each subset; see ``geometry.halves``."""
+        found = {Subset.ALL: halves(self.codes, self.images.tolist())}
+        of_right = np.zeros(len(self.codes), dtype=bool)
+        of_right[self.right] = halves(self.codes[self.right], self.images[self.right].tolist())
+        found[Subset.BOTH_CORRECT] = of_right
+        return found
 
     @cached_property
     def order(self) -> IntArray:
@@ -105,11 +124,20 @@ class PairGroups:
         check_finite(vectors.lengths, "pairs", layer=layer)
         return vectors
 
-    def members(self, subset: Subset) -> FloatArray:
-        """Return (C, 2 C) which groups the categories of a subset hold."""
-        of_category = [1.0, float(subset is not Subset.BOTH_CORRECT)]
+    def members(self, subset: Subset, half: int | None = None) -> FloatArray:
+        """Return (C, T) which groups the categories of a subset hold, or those of its first or second half."""
+        of_category = np.array(_OF_SUBSET[subset])
+        if half is not None:
+            of_category = of_category * (np.array(_HALF_OF_KIND[subset]) == half)
         members: FloatArray = np.kron(np.eye(len(self.axes.categories)), of_category).astype(np.float64)
         return members
+
+    def image_counts(self, subset: Subset) -> IntArray:
+        """Return (G, C) pairs of each image and category."""
+        inside = self.right if subset is Subset.BOTH_CORRECT else np.ones_like(self.right)
+        counts = np.zeros((self.layout.n_images, len(self.axes.categories)), dtype=np.int64)
+        np.add.at(counts, (self.layout.images[inside], self.codes[inside]), 1)
+        return counts
 
     def products(self, orig: npt.NDArray[Any], swap: npt.NDArray[Any]) -> LayerProducts:
         """Take the sums of one layer.
@@ -137,7 +165,7 @@ class LayerProducts:
 
     sums: DeltaSums
     members: dict[Subset, FloatArray]
-    """(C, 2 C) which groups each category of a subset holds."""
+    """(C, T) which groups each category of a subset holds."""
     raw: dict[Subset, Products]
     """Of deltas as they are."""
     units: dict[Subset, Products]

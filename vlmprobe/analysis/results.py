@@ -112,8 +112,13 @@ class PeakPoint:
     value: float
     ci_low: float | None
     ci_high: float | None
+    """None for coherence: the interval of its layer does not know that the largest was looked for."""
     n: int
     run_id: str = ""
+    split: float | None = None
+    """Read on either half of the images at the layer that the other half chose; not too high."""
+    split_low: float | None = None
+    split_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+import typer.core
 
 from vlmprobe.cli.session import session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["add", "add_default", "command"]
+__all__ = ["OneOrItsOwn", "add", "add_default", "command"]
+
+
+_IS_OWN = "vlmprobe.is_own"
 
 
 def _as_typed(text: str) -> Path:
@@ -108,6 +112,22 @@ def add_default(app: typer.Typer, body: Callable[..., None]) -> None:
     made.__signature__ = inspect.Signature([context, *options], return_annotation=None)
     made.__annotations__ = {each.name: each.annotation for each in (context, *options)}
     app.callback(invoke_without_command=True)(run)
+
+
+class OneOrItsOwn(typer.core.TyperGroup):
+    """A command with arguments that has commands of its own: the first word decides which is meant."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Leave the words to the own command that the first one names; read them as arguments else."""
+        is_own = bool(args) and args[0] in self.commands
+        ctx.meta[_IS_OWN] = is_own
+        # A group stops at its first argument; a command takes options behind it.
+        ctx.allow_interspersed_args = not is_own
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return none where an own command is meant: the arguments are its own."""
+        return [] if ctx.meta.get(_IS_OWN) else super().get_params(ctx)
 
 
 def _option(name: str, kind: Any, default: Any) -> inspect.Parameter:

@@ -18,7 +18,7 @@ from vlmprobe.cli.data import app as data_app
 from vlmprobe.cli.db import app as db_app
 from vlmprobe.cli.demo import app as demo_app
 from vlmprobe.cli.doctor import doctor
-from vlmprobe.cli.export import export
+from vlmprobe.cli.export import app as export_app
 from vlmprobe.cli.extract import extract
 from vlmprobe.cli.families import families
 from vlmprobe.cli.import_ import import_
@@ -77,7 +77,6 @@ add(
     sql,
     query,
     ui,
-    export,
     import_,
     sync,
     verify,
@@ -88,6 +87,7 @@ app.add_typer(demo_app, name="demo")
 app.add_typer(data_app, name="data")
 app.add_typer(db_app, name="db")
 app.add_typer(runs_app, name="runs")
+app.add_typer(export_app, name="export")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,5 +1,6 @@
 """The old results layout (``results/{model}/csv|json|npz``), written and read. Imports no database code."""
 
+from vlmprobe.interop.directions import DIRECTION_FORMATS, write_directions
 from vlmprobe.interop.documents import prediction_stats
 from vlmprobe.interop.old_layout import (
     TAGS,
@@ -16,6 +17,7 @@ from vlmprobe.interop.write import write_results, write_scale, write_summary
 from vlmprobe.interop.write_arrays import write_arrays
 
 __all__ = [
+    "DIRECTION_FORMATS",
     "TAGS",
     "AnsweredPair",
     "ImportedRun",
@@ -27,6 +29,7 @@ __all__ = [
     "prediction_stats",
     "read_results",
     "write_arrays",
+    "write_directions",
     "write_results",
     "write_scale",
     "write_summary",

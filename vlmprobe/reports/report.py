@@ -70,13 +70,17 @@ class ReportFigure:
 
 @dataclass(frozen=True, slots=True)
 class LayerRange:
-    """The layers of one run that are worth analyzing: near the peak of an axis, and not too late."""
+    """The layers of one run that are worth analyzing: near the peak of a resolved axis, and not too late."""
 
     family: str
     scale: str
     candidates: tuple[int, ...]
     recommended: int | None
     """The best of them; None without any."""
+    axes: tuple[str, ...]
+    """The axes that are resolved; the others count for nothing."""
+    reason: str
+    """Why no layer is recommended; empty where one is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ _ACCURACIES = tuple(
 
 
 def summary_rows(report: Report, subset: str = "all") -> list[dict[str, object]]:
-    """Return one row per (run, axis) of the report: accuracies with bounds, peak coherence of a subset.
+    """Return one row per (run, axis) of the report: accuracies with bounds, peak and split coherence of a subset.
 
-    ``overall`` has no coherence: its peak columns are None.
+    ``overall`` has no coherence: these columns are None.
     """
     run_ids = {(run.family, run.scale): run.run_id for run in report.runs}
     peaks = {(peak.family, peak.scale, peak.target): peak for peak in report.peaks if peak.subset == subset}
@@ -44,8 +44,9 @@ def summary_rows(report: Report, subset: str = "all") -> list[dict[str, object]]
                 **{name: getattr(point, name) for name in _ACCURACIES},
                 "peak_layer": peak.layer if peak else None,
                 "peak_coherence": peak.value if peak else None,
-                "peak_ci_low": peak.ci_low if peak else None,
-                "peak_ci_high": peak.ci_high if peak else None,
+                "split_coherence": peak.split if peak else None,
+                "split_ci_low": peak.split_low if peak else None,
+                "split_ci_high": peak.split_high if peak else None,
             }
         )
     return rows

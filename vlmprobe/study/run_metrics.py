@@ -22,8 +22,9 @@ from vlmprobe.analysis import (
 )
 from vlmprobe.analysis.axis_significance import N_DRAWS as N_PERMUTATIONS
 from vlmprobe.analysis.axis_significance import AxisSignificance
-from vlmprobe.analysis.catalog import CATALOG, INPUTS, LAYER_CANDIDATES, PCA
+from vlmprobe.analysis.catalog import CATALOG, INPUTS, LAYER_CANDIDATES, PCA, RECOMMENDED_LAYER
 from vlmprobe.analysis.inference.wild import N_DRAWS as N_WILD
+from vlmprobe.analysis.layer_reading import LayerReadings
 from vlmprobe.analysis.perspective_axes import PerspectiveAxes
 from vlmprobe.analysis.side_by_side import side_by_side
 from vlmprobe.pairs import DEPTH, SPACE, Subset
@@ -31,17 +32,20 @@ from vlmprobe.pairs import DEPTH, SPACE, Subset
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from vlmprobe.analysis.axis_metrics import AxesOfLayer
     from vlmprobe.analysis.deltas import FloatArray
+    from vlmprobe.analysis.layer_reading import ReadLayer
     from vlmprobe.analysis.layer_sums import LayerVectors
+    from vlmprobe.analysis.recommendation import Recommendation
     from vlmprobe.pairs import AxisSet
     from vlmprobe.store.arrays import RunArrays
 
-__all__ = ["candidates_result", "inputs_result", "run_metrics"]
+__all__ = ["candidates_result", "inputs_result", "recommendation_result", "run_metrics"]
 
 #: Seed of the signs of quads; the published control also uses 42.
 QUAD_SEED = 42
-#: Seeds of the permuted labels, and of the wild tests.
-PERMUTATION_SEED = WILD_SEED = 0
+#: Seeds of the permuted labels, of the wild tests, and of the multipliers behind a peak's interval.
+PERMUTATION_SEED = WILD_SEED = PEAK_SEED = 0
 #: Memory for analyzing a layer, in copies of its float32 states: both sides, and the deltas in float64.
 _COPIES = 4
 
@@ -57,17 +61,21 @@ def run_metrics(
     job = _LayerJob(arrays)
     metrics: list[Metric] = []
     results: list[dict[str, Any]] = []
-    resolved, draws = {}, {}
+    axes, halves, draws = {}, {}, {}
     in_order = side_by_side(job, arrays.layers, bytes_each=arrays.layer_bytes * _COPIES)
     for layer, found in zip(arrays.layers, in_order, strict=True):
         metrics += found.metrics
         results += found.results
-        if found.draws:
-            resolved[layer], draws[layer] = found.resolved, found.draws
+        if found.axes and found.halves:
+            axes[layer], halves[layer], draws[layer] = found.axes, found.halves, found.draws
         advance(1)
     if not draws:
         return metrics, results
-    return job.significance(metrics, draws, resolved, job.vectors), results
+    over_layers, chosen = job.readings.over_layers(
+        halves, {layer: of_layer.coherence for layer, of_layer in axes.items()}
+    )
+    resolved = {layer: of_layer.resolved for layer, of_layer in axes.items()}
+    return job.significance(metrics, draws, resolved, job.vectors) + over_layers, results + chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +85,8 @@ class _OfLayer:
     metrics: list[Metric] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
     """Rows of ``results_json``."""
-    resolved: dict[tuple[Subset, str], bool] = field(default_factory=dict)
-    """Which axes are, see ``AxesOfLayer``."""
+    axes: AxesOfLayer | None = None
+    halves: ReadLayer | None = None
     draws: dict[str, FloatArray] = field(default_factory=dict)
     """See ``AxisSignificance.of_layer``."""
 
@@ -93,6 +101,7 @@ class _LayerJob:
         )
         self._metrics = LayerMetrics(self._groups)
         self._axis_metrics = AxisMetrics(self._groups, seed=WILD_SEED)
+        self.readings = LayerReadings(self._groups, seed=PEAK_SEED)
         self.significance = AxisSignificance(self._groups, arrays.pair_ids, seed=PERMUTATION_SEED)
         self._far_close = np.array([axis == DEPTH for axis in arrays.axes], dtype=bool)
         has_perspective = any(perspective is not None for perspective in arrays.perspectives)
@@ -118,7 +127,7 @@ class _LayerJob:
         arrays, right = self._arrays, self._arrays.both_correct
         metrics: list[Metric] = []
         results: list[dict[str, Any]] = []
-        resolved: dict[tuple[Subset, str], bool] = {}
+        of_axes, halves = None, None
         draws: dict[str, FloatArray] = {}
         states = arrays.layer(layer)
         if len(states):
@@ -130,7 +139,7 @@ class _LayerJob:
             metrics += self._metrics(vectors, products, layer=layer)
             of_axes = self._axis_metrics(products, layer=layer)
             metrics += of_axes.metrics
-            resolved, draws = of_axes.resolved, self.significance.of_layer(vectors)
+            halves, draws = self.readings(products), self.significance.of_layer(vectors)
             del vectors
             results.append(explained_variance(states, arrays.categories, layer, Subset.ALL, arrays.axis_set))
             of_right = _chosen(arrays.categories, right)
@@ -138,8 +147,8 @@ class _LayerJob:
                 explained_variance(states[right], of_right, layer, Subset.BOTH_CORRECT, arrays.axis_set)
             )
         if self._perspective_axes:
-            halves = self._perspective_axes(states[:, 0], states[:, 1], layer=layer)
-            metrics += halves.metrics
+            perspectives = self._perspective_axes(states[:, 0], states[:, 1], layer=layer)
+            metrics += perspectives.metrics
             rows = self._far_close
             metrics += perspective_metrics(
                 states[rows, 1] - states[rows, 0],
@@ -148,7 +157,7 @@ class _LayerJob:
                 _chosen(arrays.images, rows),
                 layer=layer,
                 both_correct=right[rows],
-                coherence=halves.coherence,
+                coherence=perspectives.coherence,
                 axes=arrays.axis_set,
             )
         del states
@@ -165,7 +174,7 @@ class _LayerJob:
                 seed=QUAD_SEED,
                 axes=arrays.axis_set,
             )
-        return _OfLayer(metrics, results, resolved, draws)
+        return _OfLayer(metrics, results, of_axes, halves, draws)
 
 
 def explained_variance(
@@ -202,7 +211,12 @@ def inputs_result(sha256: str) -> dict[str, Any]:
         "sha256": sha256,
         "vlmprobe": __version__,
         "versions": {entry.name: entry.version for entry in CATALOG.values()},
-        "seeds": {"quads": QUAD_SEED, "permutations": PERMUTATION_SEED, "wild tests": WILD_SEED},
+        "seeds": {
+            "quads": QUAD_SEED,
+            "permutations": PERMUTATION_SEED,
+            "wild tests": WILD_SEED,
+            "peaks": PEAK_SEED,
+        },
         "draws": {"permutations": N_PERMUTATIONS, "wild tests": N_WILD},
     }
     return {
@@ -222,6 +236,17 @@ def candidates_result(candidates: LayerCandidates, subset: Subset) -> dict[str, 
         "subset": str(subset),
         "layer": -1,
         "value": asdict(candidates),
+    }
+
+
+def recommendation_result(recommendation: Recommendation, subset: Subset) -> dict[str, Any]:
+    """Return the row of ``results_json`` that holds the recommended layer and the axes that it is for."""
+    return {
+        "name": RECOMMENDED_LAYER.name,
+        "version": RECOMMENDED_LAYER.version,
+        "subset": str(subset),
+        "layer": -1,
+        "value": asdict(recommendation),
     }
 
 

@@ -12,9 +12,9 @@ from vlmprobe.analysis.catalog import (
     AXIS_COHERENCE,
     CROSS_AXIS_ALIGNMENT_CANONICAL,
     DELTA_SIMILARITY,
-    LAYER_CANDIDATES,
     NULLS,
     PER_SAMPLE,
+    RECOMMENDED_LAYER,
 )
 from vlmprobe.pairs import Subset
 from vlmprobe.reports import DatasetFacts, LayerRange, RunFacts
@@ -41,6 +41,7 @@ __all__ = ["Study", "cosine_of", "curve_from", "most_coherent_layer", "unnamed_l
 _Z = NormalDist().inv_cdf(0.975)
 #: Beyond this share of answers that name neither option, accuracy says little about what a model knows.
 _MANY_UNNAMED = 0.2
+_OLD = "analyzed by an earlier version; run 'vlmprobe analyze' again"
 #: Characters of an answer in a note.
 _SHOWN = 60
 
@@ -92,6 +93,8 @@ class Study:
                 renamed={"axis": "target"},
                 metric=AXIS_COHERENCE.name,
                 subset=subset,
+                ci_low=None,
+                ci_high=None,
             )
         ]
 
@@ -101,9 +104,16 @@ class Study:
         return DatasetFacts(dataset_id=run.dataset_id, template=run.template, **asdict(counts))
 
     def _layer_range(self, connection: Connection, run: Run) -> LayerRange:
-        stored = read_results_json(connection, run.run_id, LAYER_CANDIDATES.name, str(Subset.ALL)) or {}
+        stored = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
+        if stored is None:
+            return LayerRange(run.family, run.scale, (), None, (), _OLD)
         return LayerRange(
-            run.family, run.scale, tuple(stored.get("candidate_range", ())), stored.get("recommended")
+            run.family,
+            run.scale,
+            tuple(stored["candidate_range"]),
+            stored["layer"],
+            tuple(stored["axes"]),
+            stored["reason"],
         )
 
     def _facts(self, connection: Connection, run: Run) -> RunFacts:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vlmprobe.analysis import AccuracyPoint, Metric
 from vlmprobe.analysis.catalog import ACCURACIES
 from vlmprobe.analysis.layer_choice import candidates_of, peaks
+from vlmprobe.analysis.recommendation import range_of_angles, recommend
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs import Subset
 from vlmprobe.store.arrays import Inputs, read_inputs
@@ -27,7 +28,7 @@ from vlmprobe.store.metrics import (
 )
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.runs import Run, get_run
-from vlmprobe.study.run_metrics import candidates_result, inputs_result, run_metrics
+from vlmprobe.study.run_metrics import candidates_result, inputs_result, recommendation_result, run_metrics
 from vlmprobe.study.selection import Selection
 
 if TYPE_CHECKING:
@@ -110,12 +111,14 @@ def _analyze_run(workspace: Workspace, run: Run, inputs: Inputs, started: float)
             metrics, results = run_metrics(arrays, advance)
         except ValueError as error:
             raise VlmprobeError(f"{run.name}: {error}") from error
-    results += [
-        candidates_result(candidates_of(metrics, run.n_layers, subset, arrays.axis_set), subset)
-        for subset in Subset
-    ]
+    axes, of_run = arrays.axis_set, peaks(metrics)
+    for subset in Subset:
+        found = recommend(metrics, run.n_layers, subset, axes)
+        results.append(candidates_result(candidates_of(metrics, run.n_layers, subset, axes), subset))
+        results.append(recommendation_result(found, subset))
+        of_run += range_of_angles(metrics, found, subset, axes)
     results.append(inputs_result(inputs.sha256))
-    metrics += peaks(metrics)
+    metrics += of_run
     with workspace.database.transaction() as connection:
         metrics += _accuracy(connection, run)
         update = store_metrics(connection, run.run_id, metrics)

@@ -52,8 +52,8 @@ MIN_IMAGES, MIN_IMAGES_OF_CATEGORY = 10, 5
 TOO_FEW_IMAGES = f"fewer than {MIN_IMAGES} images on an axis"
 TOO_FEW_OF_CATEGORY = f"fewer than {MIN_IMAGES_OF_CATEGORY} images of a category"
 NOT_RESOLVED = "an axis is not resolved: the interval of its squared length reaches 0"
-#: Real deltas may be mixtures. Where both axes are much of what deltas are, the few unlike ones decide the angle, and an
-#: interval from fewer images covers too rarely: in the demo .78 to .84 at 20, .90 to .92 at 60 and .92 at 80.
+#: Real deltas may be mixtures. Where both axes are much of what deltas are, the few unlike ones decide the angle, and
+#: an interval from fewer images covers too rarely: in the demo .78 to .84 at 20, .90 to .92 at 60 and .92 at 80.
 ALIKE, MIN_IMAGES_ALIKE = 0.3, 80
 TOO_FEW_ALIKE = (
     f"deltas this alike need {MIN_IMAGES_ALIKE} images on an axis: few unlike ones decide the angle"

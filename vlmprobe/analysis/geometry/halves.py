@@ -79,7 +79,7 @@ def why_no_halves(counts: IntArray, groups: Sequence[int]) -> str:
         groups: the categories of the axis, or of both axes.
     """
     inside = counts[:, list(groups)] > 0
-    of_axes = inside.reshape(len(inside), -1, 2).any(axis=2).sum(axis=0)
+    of_axes = inside.reshape(len(inside), len(groups) // 2, 2).any(axis=2).sum(axis=0)
     few = of_axes.min() < MIN_IMAGES or inside.sum(axis=0).min() < MIN_IMAGES_OF_CATEGORY
     return TOO_FEW_FOR_HALVES if few else ""
 

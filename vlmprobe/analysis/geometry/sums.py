@@ -102,8 +102,11 @@ def sums_of_vectors(vectors: npt.NDArray[Any], layout: Layout) -> DeltaSums:
 
 
 def _difference(orig: npt.NDArray[Any], swap: npt.NDArray[Any], rows: IntArray) -> FloatArray:
-    # In float64: two states of half precision are close together.
-    difference: FloatArray = np.subtract(swap[rows], orig[rows], dtype=np.float64)
+    # In float64: two states of half precision are close together. By few rows, whose copies stay in the cache.
+    difference = np.empty((len(rows), orig.shape[1]))
+    for start in range(0, len(rows), _TILE):
+        some = rows[start : start + _TILE]
+        np.subtract(swap[some], orig[some], out=difference[start : start + _TILE], dtype=np.float64)
     return difference
 
 
