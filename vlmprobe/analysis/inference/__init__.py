@@ -4,6 +4,7 @@ Values of each image left out in turn (:mod:`jackknife`) give intervals, contras
 Permuted labels say whether an axis is there at all, in one layer or in any.
 """
 
+from vlmprobe.analysis.inference.equivalence import Equivalence, binomial_se, equivalence, share_se
 from vlmprobe.analysis.inference.estimate import Estimate
 from vlmprobe.analysis.inference.families import holm
 from vlmprobe.analysis.inference.jackknife import (
@@ -22,20 +23,24 @@ from vlmprobe.analysis.inference.proportions import (
     exact_mcnemar,
     paired_difference,
     paired_p_value,
+    share_gap,
 )
 from vlmprobe.analysis.inference.wild import wild_p_values
 
 __all__ = [
     "AxisTest",
+    "Equivalence",
     "Estimate",
     "LabelPermutations",
     "LayerTest",
     "Scale",
     "Statistic",
     "axis_tests",
+    "binomial_se",
     "clustered_mean",
     "contrast",
     "effective_wilson",
+    "equivalence",
     "exact_mcnemar",
     "hash_order",
     "holm",
@@ -44,6 +49,8 @@ __all__ = [
     "paired_p_value",
     "paired_t",
     "power_difference",
+    "share_gap",
+    "share_se",
     "size",
     "wild_p_values",
 ]
