@@ -92,7 +92,9 @@ class Findings:
     @property
     def consistent_share(self) -> float | None:
         """The share of consistent pairs, which the runs of one dataset have in common; None where none is known."""
-        return next((each.consistent_share for each in self.scales if each.consistent_share is not None), None)
+        return next(
+            (each.consistent_share for each in self.scales if each.consistent_share is not None), None
+        )
 
     @property
     def has_angles(self) -> bool:
