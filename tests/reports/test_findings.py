@@ -19,8 +19,8 @@ def metric(name, target, value, low=None, high=None, reason=None, layer=-1):
     return Metric(name, 1, "all", target, layer, value, None, 40, low, high, n_images=40, reason=reason)
 
 
-def scale(name, samples, p, consistent=0.5, angle=0.876):
-    """Return a scale whose axes all have one p-value; without an axis it has no angle either."""
+def scale(name, samples, p, consistent=0.5, angle=0.876, height=None):
+    """Return a scale whose axes have one p-value, or height its own; without an axis it has no angle either."""
     there = p <= 0.05
     pair = "vertical/distance"
     no_angle = "an axis is not resolved"
@@ -36,12 +36,12 @@ def scale(name, samples, p, consistent=0.5, angle=0.876):
         axes=tuple(
             AxisFinding(
                 axis,
-                p,
-                there,
+                own,
+                own <= 0.05,
                 metric("axis_coherence.balanced", axis, 0.4321, 0.2224, 0.4960, layer=5),
                 None,
             )
-            for axis in ("vertical", "distance")
+            for axis, own in (("vertical", p if height is None else height), ("distance", p))
         ),
         angles=(
             metric("vd_ei.corrected", pair, angle, 0.828, 0.924)
@@ -96,6 +96,15 @@ def test_without_an_axis_no_coherence_and_no_angle_is_printed(report, findings):
     assert "tiny @ vanilla n/a 50 % n/a" in text
     assert "0.12" not in text
     assert 'title="deltas this alike need 80 images">n/a' in html
+
+
+def test_one_axis_alone_has_no_angle(report, findings):
+    """Refutes: an angle, corrected or published, between an axis that is there and one that is not."""
+    lone = Findings([scale("2m", 2_000_000, 0.0137, height=0.4)], findings.family)
+    text = section(render_report(report(findings=lone)), "axes")
+    assert "tiny @ 2m vertical no 0.40 n/a n/a" in text
+    assert "0.876" not in text
+    assert text.endswith("tiny @ 2m 50 % n/a")
 
 
 def test_the_share_of_consistent_pairs_stands_beside_every_angle(report, findings):

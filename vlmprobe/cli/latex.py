@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["latex_table"]
 
+_NUMBER = re.compile(r"-?[\d.]+(e-?\d+)?|--")
 _SPECIAL = {
     **{mark: f"\\{mark}" for mark in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -22,17 +23,19 @@ _SPECIAL = {
 
 
 def latex_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
-    """Return a ``tabular`` of rows: numbers to the right with the digits of a table on the terminal, no data ``--``."""
+    """Return a ``tabular``: numbers to the right, with the digits of a table on the terminal; no data is ``--``."""
     from vlmprobe.cli.console import shown
 
     names = list(columns) if columns is not None else list(rows[0]) if rows else []
-    numeric = {name for name in names if any(isinstance(row.get(name), (int, float)) for row in rows)}
+    cells = [["--" if row.get(name) is None else shown(row[name]) for name in names] for row in rows]
+    columns_of = zip(*cells, strict=True) if cells else [()] * len(names)
+    sides = ("r" if all(map(_NUMBER.fullmatch, column)) else "l" for column in columns_of)
     lines = [
-        rf"\begin{{tabular}}{{{''.join('r' if name in numeric else 'l' for name in names)}}}",
+        rf"\begin{{tabular}}{{{''.join(sides)}}}",
         r"\toprule",
         _line([name.replace("_", " ") for name in names]),
         r"\midrule",
-        *(_line(["--" if row.get(name) is None else shown(row[name]) for name in names]) for row in rows),
+        *map(_line, cells),
         r"\bottomrule",
         r"\end{tabular}",
     ]

@@ -22,6 +22,9 @@ _SHOWN = (
     *("ours", "theirs", "difference", "se", "verdict"),
 )
 
+#: A tenth of a percentage point, and a thousandth of a cosine.
+_PUBLISHED_DECIMALS = 3
+
 
 @command(example="vlmprobe reproduce molmo nvila qwen25")
 def reproduce(
@@ -68,9 +71,17 @@ def reproduce(
 
 
 def _row(cell: Cell) -> dict[str, Any]:
+    from vlmprobe.reports.numbers import decimals_of, rounded
+
     row = {name: getattr(cell, name) for name in _SHOWN}
-    layer = "-" if cell.layer is None else f"{cell.layer} ({cell.layer_is})"
-    return row | {"layer": layer, "verdict": _words(cell)}
+    row["layer"] = "-" if cell.layer is None else f"{cell.layer} ({cell.layer_is})"
+    row["verdict"] = _words(cell)
+    decimals = _PUBLISHED_DECIMALS if cell.se is None else decimals_of(cell.ci_low, cell.ci_high)
+    for name in ("difference", "se"):
+        row[name] = None if row[name] is None else rounded(row[name], decimals)
+    for name in ("ours", "theirs"):
+        row[name] = rounded(row[name], _PUBLISHED_DECIMALS)
+    return row
 
 
 def _words(cell: Cell) -> str:
@@ -88,7 +99,10 @@ def _words(cell: Cell) -> str:
 
 
 def _remarks(found: Reproduction) -> list[str]:
-    lines = [f"{count} values missing here: {reason}" for reason, count in found.missing.items()]
+    lines = [
+        f"{len(cells)} values missing here: {reason}: {', '.join(dict.fromkeys(map(_place, cells)))}"
+        for reason, cells in found.missing.items()
+    ]
     if any(cell.layer_is == "recommended" for cell in found.served):
         lines.append(
             "layer (recommended): the model has not as many layers as the published one, so ours is shown"
@@ -98,6 +112,10 @@ def _remarks(found: Reproduction) -> list[str]:
         "equivalent: two one-sided tests at 5 % reject a difference of the margin or more; different: the 95 % "
         "interval leaves out 0; not decided: neither, and no reproduction",
     ]
+
+
+def _place(cell: Cell) -> str:
+    return f"{cell.family} @ {cell.scale} on {cell.benchmark}"
 
 
 def _margin(text: str) -> tuple[str, float]:

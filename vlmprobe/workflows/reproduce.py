@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass, replace
 from math import expm1, isfinite, log1p, sqrt
 from typing import TYPE_CHECKING
@@ -88,9 +87,13 @@ class Reproduction:
         return tuple(cell for cell in self.cells if cell.ours is not None)
 
     @property
-    def missing(self) -> dict[str, int]:
-        """Reason -> how many of our values are missing for it."""
-        return dict(Counter(cell.reason for cell in self.cells if cell.ours is None))
+    def missing(self) -> dict[str, list[Cell]]:
+        """Reason -> the published values that have none of ours for it."""
+        found: dict[str, list[Cell]] = {}
+        for cell in self.cells:
+            if cell.ours is None:
+                found.setdefault(cell.reason, []).append(cell)
+        return found
 
 
 def reproduce(
