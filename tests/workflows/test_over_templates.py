@@ -62,6 +62,7 @@ def test_analyze_compares_templates_in_a_second_table(panel: Any, rows: Any) -> 
             ("vd_ei.corrected", t)
             for t in ("vertical/distance", "horizontal/vertical", "horizontal/distance")
         ),
+        ("consistent_share", "distance"),
     ]
     cells = {
         (row[3], row[4], name): value for row in body for name, value in zip(ASKED, row[5:], strict=True)
@@ -206,7 +207,7 @@ def test_the_report_shows_the_panel(panel: Any, merged: Any) -> None:
         assert f'<th scope="col" class="n">{name}</th>' in section
     assert "the opposite category is the first option" in section
     assert "mention-swapped" not in section
-    assert section.count("tiny @ 2m") == 10
+    assert section.count("tiny @ 2m") == 11
     assert "tiny @ vanilla" not in section
 
 
@@ -216,6 +217,9 @@ def test_another_template_has_a_report_of_its_own(panel: Any, command: Any, rows
         ran = command(panel.home, "merge", "tiny", "--template", "yes-no", "--json").ok()
     stored = "SELECT axis, acc_both FROM accuracy WHERE template = 'yes-no'"
     assert {row["axis"]: row["acc_both"] for row in json.loads(ran.out)} == dict(rows(panel.home, stored))
+    (distance,) = [row for row in json.loads(ran.out) if row["axis"] == "distance"]
+    assert distance["gap"] == pytest.approx(distance["consistent"] - distance["counter"])
+    assert {row["gap"] for row in json.loads(ran.out) if row["axis"] != "distance"} == {None}
     assert "where template = 'yes-no'" in ran.err
     page = (panel.home / "reports" / "tiny-benchmark-yes-no" / "report.html").read_text()
     assert "<h1>tiny on benchmark, template yes-no</h1>" in page
