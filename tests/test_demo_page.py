@@ -52,6 +52,25 @@ def test_every_training_tells_the_story(training: str) -> None:
     assert climb[1] < both("400k", "distance", "consistent")
 
 
+def test_where_there_is_no_axis_no_angle_is_printed() -> None:
+    """Refutes: a VD-EI of noise for vanilla or 80k of the shipped checkpoints, or for any training at vanilla."""
+    shipped = PAGE["read_shipped"]()
+    for line in PAGE["shipped_angles_table"](shipped).splitlines()[2:]:
+        scale, _, *angles = [cell.strip() for cell in line.strip("|").split("|")]
+        assert (set(angles) == {"no axis"}) is (scale in {"vanilla", "80k"})
+    table = PAGE["directions_table"](RESULTS, "vd_ei.pooled", PAGE["AXIS_PAIRS"])
+    assert all(line.count("no axis") == 3 for line in table.splitlines() if "| vanilla |" in line)
+
+
+def test_the_page_says_of_sizes_what_the_results_say() -> None:
+    """At 2m no larger than the control; over trainings the fall from 400k survives, and no excess does."""
+    excess = PAGE["read_shipped"]()["2m", "size less that of its control", "vertical/distance"]
+    assert float(excess["low"]) < 0 < float(excess["high"])
+    rows = [line.strip("|").split("|") for line in PAGE["trainings_table"](RESULTS).splitlines()[2:]]
+    p_values = {what.strip(): float(p) for what, *_, p in rows}
+    assert [what for what, p in p_values.items() if p <= 0.05] == ["size, 400k to 2m"]
+
+
 def test_the_card_is_that_of_a_committed_training() -> None:
     """What ships with the checkpoints says the numbers of one of them."""
     card = (checkpoints_folder() / "README.md").read_text(encoding="utf-8")

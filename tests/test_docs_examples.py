@@ -239,7 +239,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Run the demo as a reader does; return the folder and what the terminal showed last."""
     folder = tmp_path_factory.mktemp("reader")
     ran = _run(folder, "-m", "vlmprobe", "demo")
-    shown = ran.stdout + ran.stderr[ran.stderr.index("acc_both:") :]
+    shown = ran.stdout + ran.stderr[ran.stderr.index("consistent, counter:") :]
     return folder, shown.replace(f"{folder.resolve()}/", "")
 
 
@@ -260,7 +260,7 @@ def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def _assert_alike(shown: str, real: str) -> None:
     """Compare word by word; another processor may round otherwise, so numbers by 0.02 or 2 %."""
-    expected, found = ([w for w in text.split() if "─" not in w] for text in (shown, real))
+    expected, found = ([w.strip("[],") for w in text.split() if "─" not in w] for text in (shown, real))
     assert len(expected) == len(found)
     for word, real_word in zip(expected, found, strict=True):
         try:

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "vlmprobe"
 WORKFLOWS = {
     *("analyze", "database", "demo", "doctor", "export", "extract", "families", "import_home"),
     *("import_results", "merge"),
-    *("plot", "query", "run", "runs", "sync", "train", "ui", "verify"),
+    *("plot", "query", "reproduce", "run", "runs", "sync", "train", "ui", "verify"),
 }
 
 

@@ -1,6 +1,6 @@
 -- question: What does each metric say under each question template, on the same pairs?
 -- grain: one row per family, scale, dataset, metric, target and template: the newest analyzed run, where several templates were asked
--- param metrics text = accuracy.both,axis_coherence,vd_ei.pooled: the metrics' names, with commas between
+-- param metrics text = accuracy.both,axis_coherence.balanced,vd_ei.corrected,consistent_share: the metrics' names, with commas between
 -- param subset text = all: all or both_correct
 -- param family text = null: only this family
 -- param run_ids text = null: only these runs (their run_ids, with commas between)

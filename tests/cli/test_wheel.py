@@ -37,6 +37,7 @@ def test_the_wheel_holds_what_the_package_reads(wheel: Path) -> None:
         files = [path for path in (CHECKOUT / folder).rglob("*") if path.suffix in {".sql", ".py"}]
         assert files
         assert {f"vlmprobe/_resources/{path.relative_to(CHECKOUT)}" for path in files} <= names
+    assert {"vlmprobe/interop/published.csv", "vlmprobe/reports/findings.html.j2"} <= names
     checkpoints = (CHECKOUT / "vlmprobe" / "demo" / "checkpoints").rglob("*.*")
     assert {str(path.relative_to(CHECKOUT)) for path in checkpoints} <= names
     assert not [name for name in names if name.startswith("tests/")]

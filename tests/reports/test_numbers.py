@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlmprobe.reports.numbers import full, rounded
+from vlmprobe.reports.numbers import full, measured, p_value, rounded
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,34 @@ from vlmprobe.reports.numbers import full, rounded
 def test_four_decimals_with_halves_away_from_zero(value, text):
     """One of 32 is 0.0313 as in SQL, not Python's 0.0312; what is no number is n/a; zero has no sign."""
     assert rounded(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "text"),
+    [
+        (0.675, 0.5131, 0.8037, "0.68 [0.51, 0.80]"),
+        (0.9010, 0.88990, 0.90920, "0.9010 [0.8899, 0.9092]"),
+        (1.0, 0.9072, 1.0, "1.000 [0.907, 1.000]"),
+        (0.876, 0.828, 0.924, "0.876 [0.828, 0.924]"),
+        (8.1, -20.0, 30.0, "8 [-20, 30]"),
+        (0.3333333, 0.3333333, 0.3333334, "0.3333 [0.3333, 0.3333]"),
+        (0.30284, None, None, "0.30"),
+        (math.nan, None, None, "n/a"),
+        (0.25, 0.1, math.inf, "0.25"),
+    ],
+)
+def test_digits_follow_the_interval(value, low, high, text):
+    """Two significant digits of its half-width, four decimals at most, two without an interval."""
+    assert measured(value, low, high) == text
+    assert measured(value, low, high, bounds=False) == text.partition(" ")[0]
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(1.0, "1.0"), (0.0137, "0.014"), (0.01, "0.010"), (0.00001, "< 0.0001"), (None, "n/a")]
+)
+def test_a_p_value_is_never_zero(p, text):
+    """Two significant digits; below the smallest shown it says so."""
+    assert p_value(p) == text
 
 
 def test_every_share_of_pairs_is_printed_as_duckdb_rounds_it():

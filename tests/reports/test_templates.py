@@ -47,9 +47,9 @@ def test_the_report_shows_values_with_bounds_and_layer(report):
     page = render_report(report(over_templates=points))
 
     section = page.partition('<section id="templates">')[2].partition("</section>")[0]
-    assert '<span data-value="0.75">0.7500</span><small>[<span data-value="0.625">' in section
+    assert '<span data-value="0.75">0.75</span><small>[<span data-value="0.625">' in section
     assert "<small>layer 4</small>" in section
-    assert '<span class="none" title="too few pairs">n/a</span>' in section
+    assert '<span class="none" title="too few pairs, or no axis">n/a</span>' in section
     assert "<dt>yes-no</dt><dd>asks whether the canonical category holds" in section
     assert '<a href="#templates">Across templates</a>' in page
 

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from vlmprobe.analysis.inference import effective_wilson, paired_difference, paired_p_value
+from vlmprobe.analysis.inference import (
+    Estimate,
+    binomial_se,
+    effective_wilson,
+    equivalence,
+    paired_difference,
+    paired_p_value,
+    share_gap,
+    share_se,
+)
+from vlmprobe.analysis.inference.equivalence import EQUIVALENT
 
-from .outcomes import FALSE_POSITIVES, POWER, Outcome, covers, rejects
+from .outcomes import FALSE_EQUIVALENCE, FALSE_POSITIVES, POWER, Outcome, covers, rejects
 
-__all__ = ["accuracy", "paired_accuracy"]
+__all__ = ["accuracy", "paired_accuracy", "perspective_gap", "reproduced"]
 
 
 def _answers(
@@ -57,3 +67,54 @@ def paired_accuracy(
         covers("delta.accuracy", paired_difference(before, after, names), gain),
         rejects("delta.accuracy", paired_p_value(before, after, names), kind),
     ]
+
+
+def perspective_gap(
+    rng: np.random.Generator,
+    *,
+    chances: tuple[float, float],
+    images: int,
+    an_image: int,
+    share: float = 0.5,
+    correlation: float = 0.0,
+) -> list[Outcome]:
+    """Draw the gap of consistent and counter pairs; those of an image may be of either perspective."""
+    image_of = np.repeat(np.arange(images), an_image)
+    first = rng.random(len(image_of)) < share
+    ease = rng.random(images)[image_of]
+    # An image's pairs are right together in a part of the draws, whatever their perspective.
+    together = rng.random(len(image_of)) < np.sqrt(correlation)
+    draw = np.where(together, ease, rng.random(len(image_of)))
+    correct = draw < np.where(first, *chances)
+    found = share_gap(correct, first, [str(image) for image in image_of])
+    return [covers("accuracy.perspective (gap)", found, chances[0] - chances[1])]
+
+
+def reproduced(
+    rng: np.random.Generator,
+    *,
+    theirs: float,
+    n_theirs: int,
+    gap: float,
+    margin: float,
+    images: int,
+    an_image: int,
+    correlation: float = 0.0,
+) -> list[Outcome]:
+    """Compare a published accuracy of n questions with ours, which is lower by ``gap``."""
+    published = rng.binomial(n_theirs, theirs) / n_theirs
+    correct, names = _answers(rng, theirs - gap, correlation, np.full(images, an_image))
+    ours = effective_wilson(correct, names)
+    error = share_se(ours)
+    if ours.value is None or error is None:
+        return []
+    se = float(np.hypot(error, binomial_se(published, n_theirs)))
+    found = equivalence(ours.value - published, se, margin, ours.n_images - 1)
+    says = Outcome(
+        "reproduce (TOST)", FALSE_EQUIVALENCE if abs(gap) >= margin else POWER, found.verdict == EQUIVALENT
+    )
+    interval = Estimate(found.difference, ours.n_images, found.se, found.ci_low, found.ci_high)
+    outcomes = [says, covers("reproduce (difference)", interval, -gap)]
+    if gap == 0:
+        outcomes.append(rejects("reproduce (difference)", found.p_different))
+    return outcomes

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .answer_trials import accuracy, paired_accuracy
+from .answer_trials import accuracy, paired_accuracy, perspective_gap, reproduced
 from .axis_trials import direction_accuracy, label_test, layer_choice, layer_test
 from .demo_world import DemoWorld, demo_study
 from .outcomes import COVERAGE, FALSE_AXES, FALSE_POSITIVES, Outcome
@@ -276,4 +276,56 @@ def _answers() -> list[Experiment]:
     return found
 
 
-EXPERIMENTS = [*_geometry(), *_demo(), *_axes(), *_comparisons(), *_answers()]
+def _perspectives() -> list[Experiment]:
+    found = []
+    for chances in ((0.9, 0.5), (1.0, 0.6), (0.7, 0.7), (0.98, 0.9)):
+        for images, an_image, share, correlation in (
+            (80, 1, 0.5, 0.0),
+            (1100, 1, 0.88, 0.0),
+            (100, 4, 0.5, 0.3),
+            (60, 2, 0.8, 0.3),
+        ):
+            how = {"images": images, "an_image": an_image, "share": share, "correlation": correlation}
+            text = f"accuracy {chances[0]} consistent and {chances[1]} counter, {share:.0%} consistent, "
+            text += f"correlation {correlation} in an image, {images} images of {an_image} pairs"
+            found.append(Experiment(text, partial(perspective_gap, chances=chances, **how), 4000, _WIDE))
+    return found
+
+
+#: Of shares near 0 or 1, and of few pairs.
+_WIDE = {
+    ("accuracy.perspective (gap)", COVERAGE): "Wilson's bounds are wide where all or nearly all are right"
+}
+
+
+def _reproductions() -> list[Experiment]:
+    few = "few questions: neither number is known within the margin"
+    notes = {("reproduce (difference)", measure): few for measure in (COVERAGE, FALSE_POSITIVES)}
+    found = []
+    for theirs, n_theirs in ((0.63, 976), (0.35, 129), (0.93, 363), (0.75, 65)):
+        for images, an_image, correlation in ((200, 1, 0.0), (1000, 1, 0.0), (300, 3, 0.3)):
+            for gap in (0.03, 0.0):
+                how = {"images": images, "an_image": an_image, "correlation": correlation}
+                text = (
+                    f"published accuracy {theirs} of {n_theirs} questions, ours lower by {gap}, margin 0.03, "
+                )
+                text += f"correlation {correlation} in an image, {images} images of {an_image} pairs"
+                study = partial(reproduced, theirs=theirs, n_theirs=n_theirs, gap=gap, margin=0.03, **how)
+                found.append(Experiment(text, study, 4000, notes))
+    # Of a wide margin the test is sharp: it must then be right to call 5 % of differences of the margin equivalent.
+    for gap in (0.1, 0.0):
+        text = f"published accuracy 0.63 of 976 questions, ours lower by {gap}, margin 0.1, 1000 images"
+        study = partial(reproduced, theirs=0.63, n_theirs=976, gap=gap, margin=0.1, images=1000, an_image=1)
+        found.append(Experiment(text, study, 4000, notes))
+    return found
+
+
+EXPERIMENTS = [
+    *_geometry(),
+    *_demo(),
+    *_axes(),
+    *_comparisons(),
+    *_answers(),
+    *_perspectives(),
+    *_reproductions(),
+]

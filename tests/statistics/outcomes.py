@@ -14,6 +14,7 @@ __all__ = [
     "COVERAGE",
     "DRAWS",
     "FALSE_AXES",
+    "FALSE_EQUIVALENCE",
     "FALSE_POSITIVES",
     "POWER",
     "Outcome",
@@ -24,6 +25,8 @@ __all__ = [
 COVERAGE, BIAS = "coverage", "bias"
 #: Of a p-value at 5 %; of "an axis is there", which asks for more than a p-value; and where there is something.
 FALSE_POSITIVES, FALSE_AXES, POWER = "false positives", "false axes", "power"
+#: Of "equivalent", where the difference is the margin.
+FALSE_EQUIVALENCE = "false equivalence"
 #: Draws of a test within a study: 20 divides B + 1, so that a p-value at .05 is exact.
 DRAWS = 399
 _ALPHA = 0.05

@@ -24,6 +24,7 @@ world whose truth is known, studied many times. `make statistics` writes this pa
   between {coverage[0]} and {coverage[1]}.
 * false positives: how often a test rejected at 5 % where there is nothing. Between {positives[0]} and {positives[1]}.
 * false axes: how often an axis was reported where there is none. At most {axes[1]}.
+* false equivalence: how often two numbers were called equivalent that differ by the margin. At most {equivalence[1]}.
 * power: how often a test rejected where there is something. No bar.
 * bias: median of value less truth.
 
@@ -59,7 +60,12 @@ def _digits(value: str | int | float) -> str | int:
 
 def _page(cells: Sequence[Cell], share: float) -> str:
     counts = Counter(cell.verdict or "no bar" for cell in cells)
-    text = _HEAD.format(coverage=BARS["coverage"], positives=BARS["false positives"], axes=BARS["false axes"])
+    text = _HEAD.format(
+        coverage=BARS["coverage"],
+        positives=BARS["false positives"],
+        axes=BARS["false axes"],
+        equivalence=BARS["false equivalence"],
+    )
     if share < 1:
         text += f"**This is a look at {share:.0%} of the studies, and none was done again.** "
     text += ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) + ".\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import betaincinv
 
-from .outcomes import BIAS, COVERAGE, FALSE_AXES, FALSE_POSITIVES, Outcome
+from .outcomes import BIAS, COVERAGE, FALSE_AXES, FALSE_EQUIVALENCE, FALSE_POSITIVES, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BARS", "Cell", "cells_of", "exact_interval"]
 
-BARS = {COVERAGE: (0.92, 0.99), FALSE_POSITIVES: (0.035, 0.065), FALSE_AXES: (0.0, 0.065)}
+BARS = {
+    COVERAGE: (0.92, 0.99),
+    FALSE_POSITIVES: (0.035, 0.065),
+    FALSE_AXES: (0.0, 0.065),
+    FALSE_EQUIVALENCE: (0.0, 0.065),
+}
 #: Of the exact binomial interval, so that among hundreds of sound cells none fails by chance.
 _LEVEL = 0.999
 #: Standard errors by which a median bias must pass its bar to fail.

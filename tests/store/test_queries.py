@@ -193,11 +193,11 @@ def test_templates_come_in_their_order_and_the_newest_run_of_each_counts(study: 
     study.run("not analyzed", template="yes-no", status="complete")
     study.run("alone", scale="2m", status="complete")
     add("alone", 0.5)
-    query = load_query("consistency/over_templates")
+    query, metrics = load_query("consistency/over_templates"), {"metrics": "axis_coherence"}
     with study.database.transaction() as connection:
-        rows = fetch(connection, query.sql, query.bind({}))
-        some = fetch(connection, query.sql, query.bind({"run_ids": "r0,r4"}))
-        one = fetch(connection, query.sql, query.bind({"run_ids": "r0"}))
+        rows = fetch(connection, query.sql, query.bind(metrics))
+        some = fetch(connection, query.sql, query.bind(metrics | {"run_ids": "r0,r4"}))
+        one = fetch(connection, query.sql, query.bind(metrics | {"run_ids": "r0"}))
     assert [(row["template"], row["run_id"], row["layer"], row["value"]) for row in rows] == [
         ("published", "r4", 1, 0.54),
         ("mention-swapped", "r3", 1, 0.53),

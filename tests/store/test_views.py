@@ -11,6 +11,7 @@ import pytest
 from vlmprobe.analysis import Metric
 from vlmprobe.analysis.inference import effective_wilson
 from vlmprobe.store.metrics import store_metrics
+from vlmprobe.store.perspective import PerspectiveAnswer, perspective_answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,3 +164,14 @@ def test_duckdb_alone_gives_the_same_numbers(answered: Any) -> None:
         assert shell.execute(sql).fetchall() == ours
         asked = "SELECT scale, acc_both FROM accuracy WHERE axis = 'distance' ORDER BY acc_both DESC"
         assert shell.execute(asked).fetchall() == [("80k", 1 / 3)]
+
+
+def test_answers_by_perspective_are_those_that_the_view_counts(answered: Any) -> None:
+    """Refutes: answers of quads, of other axes, or of pairs with one side."""
+    with answered.database.transaction() as connection:
+        found = perspective_answers(connection, "r1")
+    assert found == [
+        PerspectiveAnswer("counter", "c1", orig_correct=False, both_correct=False),
+        PerspectiveAnswer("consistent", "f1", orig_correct=True, both_correct=True),
+        PerspectiveAnswer("counter", "f2", orig_correct=False, both_correct=False),
+    ]

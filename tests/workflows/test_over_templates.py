@@ -49,7 +49,7 @@ def _tables(out: str) -> list[list[list[str]]]:
 
 
 def test_analyze_compares_templates_in_a_second_table(panel: Any, rows: Any) -> None:
-    """Accuracy and peak coherence per axis and entanglement with its controls, of the scale that has several."""
+    """Accuracy and coherence per axis and the corrected angle with its controls, of the scale that has several."""
     runs, (head, *body) = _tables(panel.analyzed.out)
     assert len(runs) == 5
     assert head == ["family", "scale", "dataset", "metric", "target", *ASKED]
@@ -57,8 +57,12 @@ def test_analyze_compares_templates_in_a_second_table(panel: Any, rows: Any) -> 
     axes = ["horizontal", "vertical", "distance"]
     assert [tuple(row[3:5]) for row in body] == [
         *(("accuracy.both", target) for target in [*axes, "overall"]),
-        *(("axis_coherence", target) for target in axes),
-        *(("vd_ei.pooled", t) for t in ("vertical/distance", "horizontal/vertical", "horizontal/distance")),
+        *(("axis_coherence.balanced", target) for target in axes),
+        *(
+            ("vd_ei.corrected", t)
+            for t in ("vertical/distance", "horizontal/vertical", "horizontal/distance")
+        ),
+        ("consistent_share", "distance"),
     ]
     cells = {
         (row[3], row[4], name): value for row in body for name, value in zip(ASKED, row[5:], strict=True)
@@ -66,16 +70,13 @@ def test_analyze_compares_templates_in_a_second_table(panel: Any, rows: Any) -> 
     stored = rows(
         panel.home,
         """
-        SELECT 'accuracy.both', axis, template, printf('%.4f', round(acc_both, 4)) FROM accuracy WHERE scale = '2m'
-        UNION ALL
-        SELECT metric, target, template, printf('%.4f', round(max(value), 4)) FROM consistency
-        WHERE scale = '2m' AND metric = 'axis_coherence' AND subset = 'all' GROUP BY ALL
+        SELECT 'accuracy.both', axis, template, acc_both FROM accuracy WHERE scale = '2m'
         """,
     )
-    assert len(stored) == 21
-    assert {key: cells[key] for *key_, _ in stored for key in [tuple(key_)]} == {
-        (metric, target, template): value for metric, target, template, value in stored
-    }
+    assert len(stored) == 12
+    for metric, target, template, value in stored:
+        shown = cells[metric, target, template]
+        assert float(shown) == pytest.approx(value, abs=0.51 * 10 ** -len(shown.partition(".")[2]))
 
 
 def test_metrics_of_layers_are_read_where_the_axes_are_most_coherent(panel: Any, ask: Any, rows: Any) -> None:
@@ -92,12 +93,14 @@ def test_metrics_of_layers_are_read_where_the_axes_are_most_coherent(panel: Any,
             """,
         )
     )
-    of_layers = [row for row in told if row["metric"] == "vd_ei.pooled"]
+    of_layers = [row for row in told if row["metric"] == "vd_ei.corrected"]
     assert len(of_layers) == 9
     assert {row["run_id"]: row["layer"] for row in of_layers}.items() <= layers.items()
     for row in of_layers:
         where = f"run_id = '{row['run_id']}' AND target = '{row['target']}' AND layer = {row['layer']}"
-        value = f"SELECT value FROM consistency WHERE metric = 'vd_ei.pooled' AND subset = 'all' AND {where}"
+        value = (
+            f"SELECT value FROM consistency WHERE metric = 'vd_ei.corrected' AND subset = 'all' AND {where}"
+        )
         assert rows(panel.home, value) == [(row["value"],)]
 
 
@@ -147,6 +150,35 @@ def merged(panel: Any, command: Any, undrawn: Any) -> Any:
         return command(panel.home, "merge", "tiny", "--out", panel.home / "report").ok()
 
 
+def test_distance_by_perspective_is_stored_and_leads(panel: Any, merged: Any, rows: Any) -> None:
+    """The first table and the report show what SQL has; the share of consistent pairs is a metric as well."""
+    stored = dict(
+        rows(
+            panel.home,
+            """
+            SELECT target, value FROM consistency
+            WHERE metric = 'accuracy.perspective' AND scale = '2m' AND template = 'published'
+            """,
+        )
+    )
+    view = dict(
+        rows(
+            panel.home,
+            """
+            SELECT perspective, acc_both FROM accuracy_by_perspective
+            WHERE scale = '2m' AND template = 'published' AND perspective <> 'ambiguous'
+            """,
+        )
+    )
+    assert {f"distance/{name}": value for name, value in view.items()}.items() <= stored.items()
+    assert stored["distance/gap"] == pytest.approx(view["consistent"] - view["counter"])
+    share = "SELECT value FROM consistency WHERE metric = 'consistent_share' AND template = 'published'"
+    assert rows(panel.home, share) == [(0.5,)] * 2
+    page = (panel.home / "report" / "report.html").read_text()
+    first = page.partition("<table>")[2].partition("</table>")[0]
+    assert f'data-value="{stored["distance/counter"]!r}"' in first
+
+
 def test_a_comparison_of_scales_is_of_one_template(panel: Any, merged: Any) -> None:
     """The published one unless another is named; a line tells of the others, and the table holds none of them."""
     assert (
@@ -154,7 +186,10 @@ def test_a_comparison_of_scales_is_of_one_template(panel: Any, merged: Any) -> N
         in merged.err
     )
     assert "where template = 'published'" in merged.err
-    assert [row[1] for row in _tables(merged.out)[0][1:]] == ["vanilla"] * 4 + ["2m"] * 4
+    by_perspective, by_axis = _tables(merged.out)
+    assert by_perspective[0][2:] == ["horizontal", "vertical", "distance:", "consistent", "counter", "gap"]
+    assert [row[1] for row in by_perspective[1:]] == ["vanilla", "2m"]
+    assert [row[1] for row in by_axis[1:]] == ["vanilla"] * 4 + ["2m"] * 4
     with (panel.home / "report" / "summary.csv").open(newline="") as file:
         summary = list(csv.DictReader(file))
     assert [(row["scale"], row["axis"]) for row in summary] == [
@@ -172,7 +207,7 @@ def test_the_report_shows_the_panel(panel: Any, merged: Any) -> None:
         assert f'<th scope="col" class="n">{name}</th>' in section
     assert "the opposite category is the first option" in section
     assert "mention-swapped" not in section
-    assert section.count("tiny @ 2m") == 10
+    assert section.count("tiny @ 2m") == 11
     assert "tiny @ vanilla" not in section
 
 
@@ -182,6 +217,9 @@ def test_another_template_has_a_report_of_its_own(panel: Any, command: Any, rows
         ran = command(panel.home, "merge", "tiny", "--template", "yes-no", "--json").ok()
     stored = "SELECT axis, acc_both FROM accuracy WHERE template = 'yes-no'"
     assert {row["axis"]: row["acc_both"] for row in json.loads(ran.out)} == dict(rows(panel.home, stored))
+    (distance,) = [row for row in json.loads(ran.out) if row["axis"] == "distance"]
+    assert distance["gap"] == pytest.approx(distance["consistent"] - distance["counter"])
+    assert {row["gap"] for row in json.loads(ran.out) if row["axis"] != "distance"} == {None}
     assert "where template = 'yes-no'" in ran.err
     page = (panel.home / "reports" / "tiny-benchmark-yes-no" / "report.html").read_text()
     assert "<h1>tiny on benchmark, template yes-no</h1>" in page

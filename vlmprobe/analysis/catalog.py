@@ -67,6 +67,8 @@ SHUFFLED, RANDOM_SIGNS = "shuffled", "random_signs"
 #: Targets that hold the mean and spread of null draws, in which there is no effect.
 NULLS = (SHUFFLED, RANDOM_SIGNS)
 CONSISTENT, COUNTER = "consistent", "counter"
+#: Consistent minus counter.
+GAP = "gap"
 
 #: The control of VD-EI: perspective entangles no pair of axes that includes a third one.
 _CROSSING = Control(_controls_of_axis_pair, "control")
@@ -80,6 +82,20 @@ ACCURACIES = {
         ("both", "Both questions right"),
     )
 }
+ACCURACY_PERSPECTIVE = Entry(
+    name="accuracy.perspective",
+    title="Both questions right, by perspective",
+    targets=partial(fixed, targets=tuple(f"{DEPTH}/{part}" for part in (CONSISTENT, COUNTER, GAP))),
+    per_layer=False,
+    no_figure="the headline of the report, and accuracy_bars by perspective, show it",
+)
+CONSISTENT_SHARE = Entry(
+    name="consistent_share",
+    title="Share of consistent pairs",
+    targets=partial(fixed, targets=(DEPTH,)),
+    per_layer=False,
+    no_figure="of the benchmark, not of the model; it stands beside every VD-EI over all pairs, which follows it",
+)
 AXIS_COHERENCE_BALANCED = Entry(
     name="axis_coherence.balanced",
     title="Axis coherence (balanced)",
@@ -140,7 +156,7 @@ VD_EI_CONSISTENT, VD_EI_COUNTER, VD_EI_EQUAL, VD_EI_GAP = (
         (CONSISTENT, "consistent distance pairs"),
         (COUNTER, "counter distance pairs"),
         ("equal", "both perspectives with equal weight"),
-        ("gap", "consistent minus counter"),
+        (GAP, "consistent minus counter"),
     )
 )
 VD_EI_CEILING = Entry(
@@ -393,6 +409,8 @@ CATALOG = {
     entry.name: entry
     for entry in (
         *ACCURACIES.values(),
+        ACCURACY_PERSPECTIVE,
+        CONSISTENT_SHARE,
         AXIS_COHERENCE_BALANCED,
         AXIS_TEST,
         VD_EI_CORRECTED,

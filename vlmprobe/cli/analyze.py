@@ -92,6 +92,7 @@ def _of_runs(results: Sequence[AnalyzeResult]) -> list[dict[str, Any]]:
 def _over_templates(points: Sequence[TemplatePoint]) -> list[dict[str, Any]]:
     """Return one row per scale, metric and target, with one column per template."""
     from vlmprobe.reports import side_by_side
+    from vlmprobe.reports.numbers import measured
 
     table = side_by_side(points)
     return [
@@ -102,7 +103,9 @@ def _over_templates(points: Sequence[TemplatePoint]) -> list[dict[str, Any]]:
             "metric": row.metric,
             "target": row.target,
             **{
-                name: None if point is None else point.value
+                name: None
+                if point is None
+                else measured(point.value, point.ci_low, point.ci_high, bounds=False)
                 for name, point in zip(table.templates, row.points, strict=True)
             },
         }

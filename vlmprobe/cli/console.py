@@ -12,7 +12,7 @@ from vlmprobe.console import plain_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["print_rows"]
+__all__ = ["print_rows", "shown"]
 
 
 def print_rows(
@@ -38,9 +38,9 @@ def print_rows(
 
 def _print_csv(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    shown = _on_terminal if sys.stdout.isatty() else _plain
-    writer.writerow(map(shown, names))
-    writer.writerows([shown(row.get(name)) for name in names] for row in rows)
+    field = _on_terminal if sys.stdout.isatty() else _plain
+    writer.writerow(map(field, names))
+    writer.writerows([field(row.get(name)) for name in names] for row in rows)
 
 
 def _print_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
@@ -59,11 +59,12 @@ def _print_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Non
             Text(plain_text(name)), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold"
         )
     for row in rows:
-        table.add_row(*(Text(plain_text(_show(row.get(name)))) for name in names))
+        table.add_row(*(Text(plain_text(shown(row.get(name)))) for name in names))
     console.print(table)
 
 
-def _show(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as a table shows it."""
     if value is None:
         return "-"
     if isinstance(value, bool):

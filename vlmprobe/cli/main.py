@@ -25,6 +25,7 @@ from vlmprobe.cli.import_ import import_
 from vlmprobe.cli.merge import merge
 from vlmprobe.cli.plot import plot
 from vlmprobe.cli.query import query
+from vlmprobe.cli.reproduce import reproduce
 from vlmprobe.cli.run import run
 from vlmprobe.cli.runs import app as runs_app
 from vlmprobe.cli.session import STOPPED, ReportedExit, ignore_stops
@@ -71,6 +72,7 @@ add(
     extract,
     analyze,
     merge,
+    reproduce,
     plot,
     run,
     families,

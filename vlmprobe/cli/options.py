@@ -20,6 +20,7 @@ __all__ = [
     "BenchmarkData",
     "Comparing",
     "Folder",
+    "LatexOutput",
     "Layers",
     "MaxPerCategory",
     "Out",
@@ -101,6 +102,33 @@ class Output:
         from vlmprobe.cli.console import print_rows
 
         print_rows(rows, columns, as_json=self.as_json, as_csv=self.as_csv, empty=empty)
+
+
+@dataclass(frozen=True)
+class LatexOutput(Output):
+    """The options for printing rows that may go into a paper."""
+
+    as_latex: Annotated[bool, typer.Option("--latex", help="Print the result as a LaTeX table.")] = False
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the output is a table for people on a terminal."""
+        return not (self.as_json or self.as_csv or self.as_latex)
+
+    def rows(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        columns: Sequence[str] | None = None,
+        *,
+        empty: str = "no rows",
+    ) -> None:
+        """Print rows; see :func:`vlmprobe.cli.console.print_rows` and :func:`vlmprobe.cli.latex.latex_table`."""
+        if not self.as_latex:
+            super().rows(rows, columns, empty=empty)
+            return
+        from vlmprobe.cli.latex import latex_table
+
+        typer.echo(latex_table(rows, columns))
 
 
 @dataclass(frozen=True)

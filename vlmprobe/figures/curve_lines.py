@@ -94,7 +94,7 @@ def draw(
     faded: bool = False,
     markersize: float = 3.8,
 ) -> None:
-    """Draw one curve with its bootstrap band.
+    """Draw one curve with the band of its interval.
 
     Args:
         panel: to draw into.

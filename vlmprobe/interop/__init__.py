@@ -12,6 +12,7 @@ from vlmprobe.interop.old_layout import (
     ScaleData,
     ScaleResults,
 )
+from vlmprobe.interop.published import PublishedValue, read_published
 from vlmprobe.interop.read import read_results
 from vlmprobe.interop.write import write_results, write_scale, write_summary
 from vlmprobe.interop.write_arrays import write_arrays
@@ -22,11 +23,13 @@ __all__ = [
     "AnsweredPair",
     "ImportedRun",
     "PairFacts",
+    "PublishedValue",
     "Quad",
     "QuadDeltas",
     "ScaleData",
     "ScaleResults",
     "prediction_stats",
+    "read_published",
     "read_results",
     "write_arrays",
     "write_directions",

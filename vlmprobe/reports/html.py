@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from vlmprobe.reports.numbers import NOT_AVAILABLE, full, rounded
+from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, full, p_value, rounded
 from vlmprobe.reports.over_templates import READING, side_by_side
 from vlmprobe.reports.tables import headline, problems
 
@@ -25,9 +25,9 @@ __all__ = ["render_report"]
 def render_report(report: Report) -> str:
     """Render a report as a self-contained HTML page: inline style, figures as data, nothing loaded or run.
 
-    Every text is escaped, whether a model, a TSV or a user wrote it. Numbers are printed with 4 decimals,
-    rounded as DuckDB does; ``data-value`` holds them in full. What is not a number reads ``n/a``, with the
-    reason in its ``title``.
+    Every text is escaped, whether a model, a TSV or a user wrote it. Numbers are printed with the digits that their
+    intervals allow, rounded as DuckDB does; ``data-value`` holds them in full. What is not a number reads ``n/a``,
+    with the reason in its ``title``.
     """
     return _template().render(
         report=report,
@@ -41,15 +41,22 @@ def render_report(report: Report) -> str:
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(_source),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.globals |= {"full": full, "NOT_AVAILABLE": NOT_AVAILABLE}
-    environment.filters |= {"rounded": rounded, "data_uri": _data_uri, "count": _count}
-    source = files("vlmprobe.reports").joinpath("report.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source)
+    environment.globals |= {"full": full, "decimals_of": decimals_of, "NOT_AVAILABLE": NOT_AVAILABLE}
+    environment.filters |= {"rounded": rounded, "p_value": p_value, "data_uri": _data_uri, "count": _count}
+    return environment.get_template("report.html.j2")
+
+
+def _source(name: str) -> str:
+    return files("vlmprobe.reports").joinpath(name).read_text(encoding="utf-8")
 
 
 def _data_uri(png: bytes) -> str:

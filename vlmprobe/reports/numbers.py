@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from decimal import ROUND_HALF_UP, Decimal
 
-__all__ = ["NOT_AVAILABLE", "full", "rounded"]
+__all__ = ["NOT_AVAILABLE", "decimals_of", "full", "measured", "p_value", "rounded"]
 
 NOT_AVAILABLE = "n/a"
 DECIMALS = 4
+_WITHOUT_INTERVAL = 2
+_SMALLEST_P = 0.0001
 
 
 def rounded(value: float | None, decimals: int = DECIMALS) -> str:
@@ -29,3 +31,33 @@ def rounded(value: float | None, decimals: int = DECIMALS) -> str:
 def full(value: float | None) -> str:
     """Print a value so that reading it back gives the same float; empty when there is none."""
     return "" if value is None or not math.isfinite(value) else repr(float(value))
+
+
+def decimals_of(low: float | None, high: float | None) -> int:
+    """Return how many decimals an interval allows: two significant digits of its half-width, at most ``DECIMALS``.
+
+    Without an interval, two: no study here has the pairs for a third.
+    """
+    if low is None or high is None or not math.isfinite(high - low):
+        return _WITHOUT_INTERVAL
+    half = (high - low) / 2
+    return DECIMALS if half <= 0 else min(DECIMALS, max(0, 1 - math.floor(math.log10(half))))
+
+
+def measured(value: float | None, low: float | None, high: float | None, *, bounds: bool = True) -> str:
+    """Print a value and its interval with the digits that the interval allows: ``0.68 [0.51, 0.80]``.
+
+    A value without an interval is printed without one; no value is ``n/a``.
+    """
+    decimals = decimals_of(low, high)
+    text = rounded(value, decimals)
+    if text == NOT_AVAILABLE or not bounds or low is None or high is None or not math.isfinite(high - low):
+        return text
+    return f"{text} [{rounded(low, decimals)}, {rounded(high, decimals)}]"
+
+
+def p_value(p: float | None) -> str:
+    """Print a p-value with two significant digits, and never as 0."""
+    if p is None or not math.isfinite(p):
+        return NOT_AVAILABLE
+    return f"{p:#.2g}" if p >= _SMALLEST_P else f"< {_SMALLEST_P:g}"

@@ -17,8 +17,8 @@ __all__ = ["READING", "TemplateRow", "TemplateTable", "side_by_side"]
 
 #: How to read the table, in a line.
 READING = (
-    f"{AXIS_COHERENCE.name} is the peak over layers; "
-    "other layer metrics are taken at the layer where the run's axes are most coherent"
+    "metrics of layers are taken at the layer where the run's axes are most coherent; "
+    f"of {AXIS_COHERENCE.name}, the published one, the peak over layers is shown"
 )
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.results import AccuracyPoint, PeakPoint
     from vlmprobe.pairs.axes import AxisSet
+    from vlmprobe.reports.findings import Findings
 
 __all__ = [
     "ChangeRow",
@@ -130,6 +131,8 @@ class Report:
     axes: AxisSet
     accuracy: Sequence[AccuracyPoint]
     """In display order; one per (family, scale, axis), for the axes and ``overall``."""
+    findings: Findings | None = None
+    """Perspective, axes and angles; None = not computed."""
     peaks: Sequence[PeakPoint] = ()
     layer_ranges: Sequence[LayerRange] = ()
     changes: Sequence[ChangeRow] = ()

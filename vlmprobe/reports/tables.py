@@ -6,14 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmprobe.analysis.catalog import axes_and_overall
-from vlmprobe.reports.numbers import rounded
+from vlmprobe.analysis.catalog import OVERALL, axes_and_overall
+from vlmprobe.pairs.axes import DEPTH
+from vlmprobe.reports.numbers import measured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmprobe.analysis.results import AccuracyPoint
     from vlmprobe.pairs.axes import AxisSet
+    from vlmprobe.reports.findings import ScaleFindings
     from vlmprobe.reports.report import Report
 
 __all__ = ["Headline", "headline", "problems"]
@@ -28,6 +30,24 @@ class Headline:
     """Family, scale, samples seen, and a point (or None) per column."""
     sentences: tuple[str, ...]
     """Per column, which scale is best."""
+
+    @property
+    def depth(self) -> str:
+        """The axis that perspective splits."""
+        return DEPTH
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The axes that stand beside it."""
+        return tuple(axis for axis in self.columns if axis not in {DEPTH, OVERALL})
+
+    def beside(self, scale: ScaleFindings) -> tuple[AccuracyPoint | None, ...]:
+        """Return one scale's accuracy on those axes."""
+        for family, name, _, points in self.rows:
+            if (family, name) == (scale.family, scale.scale):
+                found = dict(zip(self.columns, points, strict=True))
+                return tuple(found[axis] for axis in self.others)
+        return (None,) * len(self.others)
 
 
 def headline(points: Sequence[AccuracyPoint], axes: AxisSet) -> Headline:
@@ -54,11 +74,10 @@ def _sentence(axis: str, points: Sequence[AccuracyPoint], *, with_family: bool) 
     ties = [point for point in known if point.acc_both == best.acc_both]
     names = " and ".join(f"{point.family} @ {point.scale}" if with_family else point.scale for point in ties)
     verb = "gets" if len(ties) == 1 else "get"
-    bounds = f"{rounded(best.acc_both_low)} to {rounded(best.acc_both_high)}"
-    where = "" if len(ties) > 1 else f" (95 % bounds {bounds}, n = {best.n})"
-    return (
-        f"{axis.capitalize()}: {names} {verb} both answers right most often, {rounded(best.acc_both)}{where}."
-    )
+    low, high = best.acc_both_low, best.acc_both_high
+    shown = measured(best.acc_both, low, high, bounds=len(ties) == 1)
+    where = "" if len(ties) > 1 else f" (95 % bounds, n = {best.n})"
+    return f"{axis.capitalize()}: {names} {verb} both answers right most often, {shown}{where}."
 
 
 def problems(report: Report) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import AccuracyPoint, Metric
+from vlmprobe.analysis.accuracy import perspective_accuracy
 from vlmprobe.analysis.catalog import ACCURACIES
 from vlmprobe.analysis.layer_choice import candidates_of, peaks
 from vlmprobe.analysis.recommendation import range_of_angles, recommend
@@ -26,6 +27,7 @@ from vlmprobe.store.metrics import (
     store_metrics,
     store_results,
 )
+from vlmprobe.store.perspective import perspective_answers
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.runs import Run, get_run
 from vlmprobe.study.run_metrics import candidates_result, inputs_result, recommendation_result, run_metrics
@@ -131,11 +133,12 @@ def _analyze_run(workspace: Workspace, run: Run, inputs: Inputs, started: float)
 
 
 def _accuracy(connection: Connection, run: Run) -> list[Metric]:
-    """Read accuracy, with its Wilson bounds, through the same SQL that users can run."""
+    """Read accuracy, with its Wilson bounds, through the same SQL that users can run; compare the perspectives."""
+    answers = perspective_answers(connection, run.run_id)
     points = load_query("accuracy/by_axis").rows(
         AccuracyPoint, connection, {"run_id": run.run_id}, renamed={"axis": "target"}
     )
-    return [
+    by_axis = [
         Metric(
             name=entry.name,
             version=entry.version,
@@ -151,3 +154,8 @@ def _accuracy(connection: Connection, run: Run) -> list[Metric]:
         for point in points
         for side, entry in ACCURACIES.items()
     ]
+    return by_axis + perspective_accuracy(
+        [answer.both_correct for answer in answers],
+        [answer.perspective for answer in answers],
+        [answer.image for answer in answers],
+    )

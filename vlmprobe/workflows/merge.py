@@ -15,6 +15,7 @@ from vlmprobe.safe_names import file_part
 from vlmprobe.settings import without_password
 from vlmprobe.store.queries import load_query, queries_of_report
 from vlmprobe.study.drawing import draw_report
+from vlmprobe.study.findings import findings_of
 from vlmprobe.study.over_templates import over_templates
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.study import Study
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmprobe.analysis import AccuracyPoint, PeakPoint
+    from vlmprobe.reports.findings import Findings
     from vlmprobe.store.engine import Database
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
@@ -38,6 +40,7 @@ class MergeResult:
     runs: tuple[Run, ...]
     accuracy: tuple[AccuracyPoint, ...]
     peaks: tuple[PeakPoint, ...]
+    findings: Findings
     report: Path
     summary: Path
     figures: tuple[Path, ...]
@@ -71,6 +74,7 @@ def merge(
         for family in dict.fromkeys(run.family for run in runs)
     ]
     points = over_templates(database, _of_same_scales(runs, chosen.everything))
+    findings = findings_of(study, database)
     figures = draw_report(study, parts, folder, workspace.console)
     report = Report(
         title=f"{title} on {runs[0].dataset}{mark}",
@@ -79,6 +83,7 @@ def merge(
         runs=study.facts,
         axes=study.axes,
         accuracy=study.accuracy,
+        findings=findings,
         peaks=study.peaks,
         layer_ranges=study.layer_ranges,
         changes=_changes(database, runs),
@@ -100,6 +105,7 @@ def merge(
         runs=runs,
         accuracy=tuple(study.accuracy),
         peaks=tuple(study.peaks),
+        findings=findings,
         report=folder / "report.html",
         summary=folder / "summary.csv",
         figures=tuple(path for path in paths if path.suffix == ".png"),

@@ -10,6 +10,7 @@ from vlmprobe.analysis.inference import (
     exact_mcnemar,
     paired_difference,
     paired_p_value,
+    share_gap,
 )
 from vlmprobe.analysis.inference.jackknife import NO_SPREAD
 from vlmprobe.analysis.inference.proportions import FEW_LARGE_IMAGES
@@ -98,3 +99,39 @@ def test_a_difference_has_an_interval_however_few_pairs_change(changed):
     assert found.se > 0
     with pytest.raises(ValueError, match="same pairs"):
         paired_difference(before, after[:5], names(80))
+
+
+def test_the_gap_of_separate_images_is_newcombes():
+    """Oracle: method 10 by hand from the two intervals; swapped kinds turn it round."""
+    correct = np.arange(60) % 5 > 0
+    correct[40:] = np.arange(20) % 2 > 0
+    first = np.arange(60) < 40
+    found = share_gap(correct, first, names(60))
+    one, other = effective_wilson(correct[:40], names(40)), effective_wilson(correct[40:], names(20))
+    d = one.value - other.value
+    low = d - np.hypot(one.value - one.ci_low, other.ci_high - other.value)
+    high = d + np.hypot(one.ci_high - one.value, other.value - other.ci_low)
+    assert (found.value, found.ci_low, found.ci_high) == pytest.approx((d, low, high))
+    assert found.n_images == 20
+    turned = share_gap(correct, ~first, names(60))
+    assert (turned.ci_low, turned.ci_high) == pytest.approx((-found.ci_high, -found.ci_low))
+
+
+def test_what_two_shares_have_in_common_cancels_from_their_gap():
+    """Refutes: images that are right or wrong as a whole count as two samples."""
+    together = np.repeat(np.arange(30) % 3 > 0, 2)
+    first = np.arange(60) % 2 == 0
+    of_images = share_gap(together, first, names(60, 2))
+    apart = share_gap(together, first, names(60))
+    assert of_images.ci_high - of_images.ci_low < 0.5 * (apart.ci_high - apart.ci_low)
+
+
+def test_the_gap_has_a_width_where_all_are_right():
+    """Refutes: a t interval of no spread."""
+    found = share_gap([True] * 40, np.arange(40) < 20, names(40))
+    assert found.value == 0.0
+    assert found.ci_low < -0.1
+    assert found.ci_high > 0.1
+    few = share_gap([True] * 4, np.arange(4) < 2, names(4))
+    assert (few.value, few.ci_low, few.reason) == (0.0, None, FEW_LARGE_IMAGES)
+    assert share_gap([True] * 9, [True] * 9, names(9)).value is None

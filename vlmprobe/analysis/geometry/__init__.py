@@ -4,6 +4,7 @@ A layer's deltas are read once (:mod:`sums`); categories, subsets, halves and pe
 :class:`Layout`, and what holds for a union of groups follows from the same sums.
 """
 
+from vlmprobe.analysis.geometry.attenuation import attenuation
 from vlmprobe.analysis.geometry.estimates import (
     Effect,
     axis_effect,
@@ -42,6 +43,7 @@ __all__ = [
     "Layout",
     "Products",
     "Split",
+    "attenuation",
     "axis_effect",
     "axis_size",
     "balanced_coherence",

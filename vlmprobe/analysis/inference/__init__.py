@@ -4,6 +4,7 @@ Values of each image left out in turn (:mod:`jackknife`) give intervals, contras
 Permuted labels say whether an axis is there at all, in one layer or in any.
 """
 
+from vlmprobe.analysis.inference.equivalence import Equivalence, binomial_se, equivalence, share_se
 from vlmprobe.analysis.inference.estimate import Estimate
 from vlmprobe.analysis.inference.families import holm
 from vlmprobe.analysis.inference.jackknife import (
@@ -22,6 +23,7 @@ from vlmprobe.analysis.inference.proportions import (
     exact_mcnemar,
     paired_difference,
     paired_p_value,
+    share_gap,
 )
 from vlmprobe.analysis.inference.wild import random_sign_p_values, wild_p_values
 
@@ -29,14 +31,17 @@ __all__ = [
     "AxisTest",
     "AxisTests",
     "Directions",
+    "Equivalence",
     "Estimate",
     "LabelPermutations",
     "LayerTest",
     "Scale",
     "Statistic",
+    "binomial_se",
     "clustered_mean",
     "contrast",
     "effective_wilson",
+    "equivalence",
     "exact_mcnemar",
     "hash_order",
     "holm",
@@ -46,6 +51,8 @@ __all__ = [
     "paired_t",
     "power_difference",
     "random_sign_p_values",
+    "share_gap",
+    "share_se",
     "size",
     "wild_p_values",
 ]

@@ -1,0 +1,84 @@
+"""What a report leads with, read from a study's rows."""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from vlmprobe.analysis import catalog
+from vlmprobe.analysis.results import Metric
+from vlmprobe.pairs import SPACE
+from vlmprobe.study.findings import findings_of
+
+AXES = ("horizontal", "vertical", "distance")
+
+
+def metric(
+    entry: Any, target: str, value: float, *, layer: int = -1, p: float | None = None, subset: str = "all"
+):
+    """Return a row of the database."""
+    return Metric(entry.name, entry.version, subset, target, layer, value, None, 80, p_value=p)
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the findings of runs with these p-values of their three axes."""
+
+    def read(*p_values: tuple[float | None, ...]) -> Any:
+        stored = {
+            str(number): [
+                *(
+                    metric(catalog.AXIS_TEST, axis, math.nan if p is None else p, p=p)
+                    for axis, p in zip(AXES, row, strict=True)
+                ),
+                *(metric(catalog.AXIS_COHERENCE_BALANCED, axis, 0.5, layer=5) for axis in AXES),
+                metric(catalog.AXIS_COHERENCE_BALANCED, "distance", 0.9, layer=4),
+                metric(catalog.AXIS_COHERENCE_BALANCED, "distance", 0.8, layer=5, subset="both_correct"),
+                metric(catalog.CONSISTENT_SHARE, "distance", 0.88),
+            ]
+            for number, row in enumerate(p_values)
+        }
+        runs = [
+            SimpleNamespace(run_id=run_id, family="tiny", scale=run_id, samples_seen=0, n_layers=6)
+            for run_id in stored
+        ]
+        study: Any = SimpleNamespace(runs=runs, axes=SPACE, select=lambda *_, **__: [])
+        database: Any = SimpleNamespace(transaction=nullcontext)
+        monkeypatch.setattr("vlmprobe.study.findings.read_metrics", lambda _, run_id: stored[run_id])
+        return findings_of(study, database)
+
+    return read
+
+
+def test_p_values_are_corrected_for_all_axes_and_scales(found: Any) -> None:
+    """Refutes: .02 of one test among six counts as an axis."""
+    findings = found((0.001, 0.02, 0.9), (0.004, 0.03, 0.8))
+    adjusted = [axis.p_value for scale in findings.scales for axis in scale.axes]
+    assert adjusted == pytest.approx([0.006, 0.08, 1.0, 0.02, 0.09, 1.0])
+    assert [axis.is_there for scale in findings.scales for axis in scale.axes] == [
+        *(True, False, False),
+        *(True, False, False),
+    ]
+    assert str(findings.family) == "Holm over 6 tests: 3 axes x 2 scales"
+
+
+def test_an_axis_without_a_test_is_none_and_not_in_the_family(found: Any) -> None:
+    """Too few images: not tested, which is not the same as no axis."""
+    findings = found((0.01, None, 0.02))
+    (scale,) = findings.scales
+    assert [axis.p_value for axis in scale.axes] == [pytest.approx(0.02), None, pytest.approx(0.02)]
+    assert [axis.is_there for axis in scale.axes] == [True, False, True]
+    assert not scale.resolves("vertical/distance")
+    assert scale.resolves("horizontal/distance")
+    assert str(findings.family) == "Holm over 2 tests: 3 axes x 1 scale, 1 of them not tested"
+
+
+def test_numbers_are_of_all_pairs_at_one_layer(found: Any) -> None:
+    """Not of another layer or of another subset; what a run lacks is None."""
+    (scale,) = found((0.01, 0.01, 0.01)).scales
+    assert (scale.layer, scale.axes[2].coherence.value) == (5, 0.5)
+    assert (scale.consistent_share, scale.gap, scale.angles) == (0.88, None, ())

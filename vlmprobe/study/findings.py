@@ -1,0 +1,111 @@
+"""Reads what a report leads with, and corrects the p-values of its axes for their number."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vlmprobe.analysis import catalog
+from vlmprobe.analysis.inference import holm
+from vlmprobe.pairs import DEPTH, HEIGHT, Subset
+from vlmprobe.reports.findings import AxisFinding, Family, Findings, ScaleFindings
+from vlmprobe.store.metrics import read_metrics
+from vlmprobe.study.study import most_coherent_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vlmprobe.analysis.catalog import Entry
+    from vlmprobe.analysis.results import Metric
+    from vlmprobe.store.engine import Database
+    from vlmprobe.store.runs import Run
+    from vlmprobe.study.study import Study
+
+__all__ = ["findings_of"]
+
+_ALPHA = 0.05
+
+
+def findings_of(study: Study, database: Database) -> Findings:
+    """Collect the findings of a study's runs, of all pairs; the family is its axes times its scales."""
+    with database.transaction() as connection:
+        found = [_Stored(read_metrics(connection, run.run_id)) for run in study.runs]
+    axes = list(map(str, study.axes))
+    tests = [[each.of(catalog.AXIS_TEST, axis) for axis in axes] for each in found]
+    p_values = [test.p_value if test is not None else None for row in tests for test in row]
+    adjusted = holm(p_values)
+    n_tested = sum(p is not None for p in adjusted)
+    family = Family(n_tested, len(axes), len(found), len(adjusted) - n_tested)
+    return Findings(
+        [
+            _of_scale(study, run, each, axes, adjusted[place * len(axes) : (place + 1) * len(axes)])
+            for place, (run, each) in enumerate(zip(study.runs, found, strict=True))
+        ],
+        family,
+    )
+
+
+class _Stored:
+    """The newest version of each metric of a run, over all pairs."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._by_key = {
+            (metric.name, metric.target, metric.layer): metric
+            for metric in metrics
+            if metric.subset == Subset.ALL
+        }
+
+    def of(self, entry: Entry, target: str, layer: int = -1) -> Metric | None:
+        return self._by_key.get((entry.name, target, layer))
+
+
+def _of_scale(
+    study: Study, run: Run, stored: _Stored, axes: list[str], p_values: tuple[float | None, ...]
+) -> ScaleFindings:
+    layer = most_coherent_layer(study.select(catalog.AXIS_COHERENCE.name, run=run), run)
+    consistent, counter, gap = (
+        stored.of(catalog.ACCURACY_PERSPECTIVE, target)
+        for target in catalog.ACCURACY_PERSPECTIVE.targets(study.axes)
+    )
+    share = stored.of(catalog.CONSISTENT_SHARE, DEPTH)
+    entangled = f"{HEIGHT}/{DEPTH}"
+    by_perspective = (
+        stored.of(entry, entangled, layer)
+        for entry in (
+            catalog.VD_EI_CONSISTENT,
+            catalog.VD_EI_COUNTER,
+            catalog.VD_EI_EQUAL,
+            catalog.VD_EI_GAP,
+        )
+    )
+    angles = (
+        stored.of(catalog.VD_EI_CORRECTED, target, layer)
+        for target in catalog.VD_EI_CORRECTED.targets(study.axes)
+    )
+    plug_ins = (
+        stored.of(entry, target, layer)
+        for entry in (catalog.VD_EI_EQ3, catalog.VD_EI_POOLED)
+        for target in entry.targets(study.axes)
+    )
+    return ScaleFindings(
+        family=run.family,
+        scale=run.scale,
+        samples_seen=run.samples_seen,
+        consistent=consistent,
+        counter=counter,
+        gap=gap,
+        consistent_share=share.value if share is not None else None,
+        layer=layer,
+        axes=tuple(
+            AxisFinding(
+                axis,
+                p_value,
+                is_there=p_value is not None and p_value <= _ALPHA,
+                coherence=stored.of(catalog.AXIS_COHERENCE_BALANCED, axis, layer),
+                plug_in=stored.of(catalog.AXIS_COHERENCE, axis, layer),
+            )
+            for axis, p_value in zip(axes, p_values, strict=True)
+        ),
+        angles=tuple(metric for metric in angles if metric is not None),
+        by_perspective=tuple(metric for metric in by_perspective if metric is not None),
+        plug_ins=tuple(metric for metric in plug_ins if metric is not None),
+    )
