@@ -20,6 +20,7 @@ from vlmprobe.analysis.inference.proportions import (
     clustered_mean,
     effective_wilson,
     exact_mcnemar,
+    mean_change,
     paired_difference,
     paired_p_value,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "exact_mcnemar",
     "hash_order",
     "holm",
+    "mean_change",
     "min_p",
     "paired_difference",
     "paired_p_value",
