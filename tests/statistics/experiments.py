@@ -6,8 +6,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from vlmprobe.analysis.catalog import TREND_ACCURACY, TREND_COHERENCE, TREND_VD_EI_SIZE
+
 from .answer_trials import accuracy, paired_accuracy
 from .axis_trials import direction_accuracy, label_test, layer_choice, layer_test
+from .comparison_trials import accuracies_over_scales, axes_over_scales, sizes_over_scales, trainings
 from .demo_world import DemoWorld, demo_study
 from .outcomes import COVERAGE, FALSE_AXES, FALSE_POSITIVES, Outcome
 from .trials import geometry, paired_angles, published, quads, twins
@@ -205,9 +208,12 @@ def _comparisons() -> list[Experiment]:
             f"two checkpoints, theta {first} and {second}, axes at cosine 0.9, correlation {shared}, 80 pairs"
         )
         found.append(Experiment(text, partial(twins, world), 1000, strict))
-    name = "delta.vd_ei.corrected"
-    strict = {(name, COVERAGE): _NOISE, (name, FALSE_POSITIVES): _NOISE}
-    for theta, cosines in ((0.1, (0.5, 0.5)), (0.5, (0.5, 0.5)), (0.1, (0.0, 0.5)), (0.5, (0.9, 0.5))):
+    names = ("delta.vd_ei.corrected", "delta.vd_ei.corrected.size")
+    strict = {(name, measure): _NOISE for name in names for measure in (COVERAGE, FALSE_POSITIVES)}
+    for theta, cosines in (
+        *((0.1, (0.5, 0.5)), (0.5, (0.5, 0.5)), (0.1, (0.0, 0.5)), (0.5, (0.9, 0.5))),
+        *((0.1, (0.5, -0.5)), (0.5, (0.5, -0.5)), (0.5, (0.0, 0.5))),
+    ):
         for pairs in (40, 80):
             study = partial(paired_angles, pairs=pairs, theta=theta, cosines=cosines)
             text = f"two checkpoints, theta {theta}, VD {cosines[0]} and {cosines[1]}, {pairs} pairs an axis"
@@ -266,4 +272,40 @@ def _answers() -> list[Experiment]:
     return found
 
 
-EXPERIMENTS = [*_geometry(), *_demo(), *_axes(), *_comparisons(), *_answers()]
+def _over_scales() -> list[Experiment]:
+    """Slopes over five checkpoints, and means over trainings."""
+    found = []
+    strict = {
+        (name, measure): _NOISE
+        for name in (TREND_COHERENCE.name, TREND_VD_EI_SIZE.name)
+        for measure in (COVERAGE, FALSE_POSITIVES)
+    }
+    for thetas in ((0.1,) * 5, (0.5,) * 5, (0.0, 0.0, 0.3, 0.4, 0.5)):
+        for turning in (0.0, 0.5):
+            for pairs in (20, 80):
+                study = partial(axes_over_scales, pairs=pairs, thetas=thetas, turning=turning)
+                text = f"five checkpoints, theta {thetas[0]} to {thetas[-1]}, "
+                text += f"the axis turns by {turning} each, {pairs} pairs"
+                found.append(Experiment(text, study, 2000, strict))
+    for theta, cosines in ((0.1, (0.5,) * 5), (0.5, (0.5,) * 5), (0.5, (0.9, 0.8, 0.7, 0.5, 0.3))):
+        for pairs in (40, 80):
+            study = partial(sizes_over_scales, pairs=pairs, theta=theta, cosines=cosines)
+            text = f"five checkpoints, theta {theta}, VD {cosines[0]} to {cosines[-1]}, {pairs} pairs an axis"
+            found.append(Experiment(text, study, 1000, strict))
+    few = "counts two more pairs"
+    notes = {(TREND_ACCURACY.name, measure): few for measure in (COVERAGE, FALSE_POSITIVES)}
+    for images, an_image in ((60, 1), (200, 1), (60, 4)):
+        for own in (0.05, 0.4):
+            for shares in ((0.5,) * 5, (0.9,) * 5, (0.05, 0.3, 0.8, 0.9, 0.95)):
+                how = {"images": images, "an_image": an_image, "shares": shares, "own": own}
+                text = f"five checkpoints, accuracy {shares[0]} to {shares[-1]}, {own:.0%} of their own, "
+                text += f"{images} images of {an_image} pairs"
+                found.append(Experiment(text, partial(accuracies_over_scales, **how), 4000, notes))
+    for count in (2, 4, 8):
+        for truth in (0.0, 0.3):
+            study = partial(trainings, count=count, between=0.4, truth=truth)
+            found.append(Experiment(f"{count} trainings of SD 0.4, mean {truth}", study, 10_000))
+    return found
+
+
+EXPERIMENTS = [*_geometry(), *_demo(), *_axes(), *_comparisons(), *_answers(), *_over_scales()]
