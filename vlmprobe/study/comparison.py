@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from vlmprobe.study.subjects import Subject
     from vlmprobe.workspace import Workspace
 
-__all__ = ["PairedRuns", "compare_subjects"]
+__all__ = ["PairedRuns", "compare_subjects", "runs_of_trainings"]
 
 NO_STATES = "no hidden states of these pairs are stored"
 TWO_SPACES = "states of two families, or of two layers, have no coordinates in common"
@@ -140,7 +140,7 @@ class PairedRuns:
             f"{run.scale}: {'none' if (best := recommended[run.run_id]) is None else best}"
             for run in self.runs
         )
-        why = f"since no layer is recommended for all ({named}); choose with --layer N"
+        why = f"since no layer is recommended for all ({named})"
         return _Layers(last, f"geometry at the last stored layer ({shown}), {why}")
 
     @property
@@ -222,8 +222,7 @@ def compare_subjects(
     Raises:
         UsageError: the subjects have no training or pair in common, or a run lacks the layer.
     """
-    labels = common_trainings(subjects)
-    runs_of = [[_run(each, label) for label in labels] for each in subjects]
+    labels, runs_of = runs_of_trainings(subjects)
     paired = PairedRuns(workspace, [run for runs in runs_of for run in runs], layer)
     places = [(place, place + 1) for place in range(len(subjects) - 1)]
     if len(subjects) > 2:
@@ -270,8 +269,16 @@ def _slopes(
     return Compared(f"trend: {subjects[0].name}", subjects[-1].name, layer, tuple(rows))
 
 
-def _run(subject: Subject, label: str) -> Run:
-    return subject.trainings[label] if label in subject.trainings else next(iter(subject.trainings.values()))
+def runs_of_trainings(subjects: Sequence[Subject]) -> tuple[tuple[str, ...], list[list[Run]]]:
+    """Return the labels that all subjects have, and of each subject its runs in that order.
+
+    Raises:
+        UsageError: they have several trainings, and none in common.
+    """
+    labels = common_trainings(subjects)
+    if labels == ("",):
+        return labels, [[each.trainings.get("") or next(iter(each.trainings.values()))] for each in subjects]
+    return labels, [[each.trainings[label] for label in labels] for each in subjects]
 
 
 def _arrays(workspace: Workspace, run: Run) -> RunArrays | None:
