@@ -193,7 +193,8 @@ def test_several_trainings_are_tested_over_trainings():
         read_geometry(states_of(pairs, seed=12, theta=theta), layout, SPACE) for theta in (0.2, 0.6)
     )
     both = [
-        geometry_differences(first, second, pairs.counts()) for first, second in ((weak, strong), (strong, weak))
+        geometry_differences(first, second, pairs.counts())
+        for first, second in ((weak, strong), (strong, weak))
     ]
     assert all(row.p_value < 0.001 for rows in both for row in rows if row.entry is catalog.DELTA_COHERENCE)
     row = by_target(averaged(both), catalog.DELTA_COHERENCE)["vertical"]

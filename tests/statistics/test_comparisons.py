@@ -39,7 +39,7 @@ def rejections(world, n):
 
 @pytest.mark.parametrize(("cosine", "n"), [(0.5, 300), (0.0, 150), (-1.0, 150)])
 def test_equal_coherence_is_not_told_apart_by_the_direction_of_the_axes(cosine, n):
-    """An exchange of checkpoints within images rejects .13, .35 and .82 of these; the paired jackknife t at most .065."""
+    """Exchanging checkpoints within images rejects .13, .35 and .82 of these; the paired jackknife t at most .065."""
     hits = rejections(Twins(40, (0.3, 0.3), cosine, dim=48), n)
     assert exact_interval(hits, n)[0] <= 0.065
 

@@ -64,7 +64,11 @@ def test_a_run_is_named_by_scale_by_family_and_scale_or_by_id(workspace: Workspa
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
-        ("80k", "3m", r"^no complete run, scale or family@scale is called '3m'; there are: tiny@80k, tiny@2m"),
+        (
+            "80k",
+            "3m",
+            r"^no complete run, scale or family@scale is called '3m'; there are: tiny@80k, tiny@2m",
+        ),
         ("80k", "80k", r"^80k and 80k are the same run"),
         ("80k", "other@2m", r"is called 'other@2m'"),
     ],
@@ -93,7 +97,9 @@ def test_runs_under_different_templates_are_refused(workspace: Workspace) -> Non
     """A run id may name one of another template; the two questions are not the same."""
     complete(workspace, PLAN)
     other = complete(workspace, replace(LATER, template="yes-no"))
-    with pytest.raises(UsageError, match=r"published\) and tiny @ 2m \(yes-no\) on .*yes-no\), so their pairs"):
+    with pytest.raises(
+        UsageError, match=r"published\) and tiny @ 2m \(yes-no\) on .*yes-no\), so their pairs"
+    ):
         two_subjects(workspace, "80k", other)
 
 
