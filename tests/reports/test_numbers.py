@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlmprobe.reports.numbers import full, rounded
+from vlmprobe.reports.numbers import full, p_value, rounded, significant_decimals
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,27 @@ def test_every_share_of_pairs_is_printed_as_duckdb_rounds_it():
 def test_full_reads_back_as_the_same_float(value):
     """data-value loses nothing."""
     assert float(full(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("half_width", "decimals"),
+    [
+        (0.038, 3),
+        (0.0996, 2),
+        (0.38, 2),
+        (9.96, 0),
+        (250.0, 0),
+        (0.00001, 6),
+        (0.0, 2),
+        (None, 2),
+        (math.nan, 2),
+    ],
+)
+def test_an_interval_allows_two_significant_digits_of_its_half_width(half_width, decimals):
+    """0.0996 has the digits of 0.10; without an interval nothing is known, and two decimals are few."""
+    assert significant_decimals(half_width) == decimals
+
+
+def test_a_p_value_is_never_printed_as_zero():
+    """It is small, and n/a where there was no test."""
+    assert [p_value(each) for each in (0.25, 0.00004, 0.0, None)] == ["0.2500", "< 0.0001", "< 0.0001", "n/a"]
