@@ -30,6 +30,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 #: process is left with it at the end.
 SHARED = {
     "study_home": {
+        "tests/cli/test_compare.py",
         "tests/cli/test_output.py",
         "tests/cli/test_sql_and_report.py",
         "tests/library/test_commands.py",

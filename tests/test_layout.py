@@ -11,7 +11,7 @@ from vlmprobe.resources import migrations_folder, queries_folder
 
 PACKAGE = Path(__file__).resolve().parents[1] / "vlmprobe"
 WORKFLOWS = {
-    *("analyze", "database", "demo", "doctor", "export", "extract", "families", "import_home"),
+    *("analyze", "compare", "database", "demo", "doctor", "export", "extract", "families", "import_home"),
     *("import_results", "merge"),
     *("plot", "query", "reproduce", "run", "runs", "sync", "train", "ui", "verify"),
 }

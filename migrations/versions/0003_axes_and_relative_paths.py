@@ -1,6 +1,6 @@
 """Axes of a dataset are rows; views know datasets; a home's paths are relative; metrics say how their interval came.
 
-Any words can be opposites that way.
+A run says which of several trainings of its scale it is. Any words can be opposites that way.
 
 Revision ID: 0003
 Revises: 0002
@@ -61,6 +61,7 @@ def upgrade() -> None:
     _drop_views(VIEWS)
     for name, kind in COLUMNS:
         op.add_column("metrics", sa.Column(name, kind, nullable=True))
+    op.add_column("runs", sa.Column("training", sa.String(), nullable=True))
     first, *others = VIEWS
     _create_views(revision, (first, *NEW_VIEWS, *others))
     make_relative(op.get_bind())
@@ -73,6 +74,7 @@ def downgrade() -> None:
     op.drop_table("axes")
     for name, _ in COLUMNS:
         op.drop_column("metrics", name)
+    op.drop_column("runs", "training")
     _create_views("0001", VIEWS)
 
 

@@ -290,3 +290,16 @@ def test_a_home_folder_that_cannot_be(catalog, name):
     with pytest.raises(ModelError, match="no such user; use the full path") as told:
         catalog(text).scale("qwen25", "mine")
     assert len(str(told.value)) < 200
+
+
+def test_a_training_is_a_label_of_a_scale(catalog):
+    """Entries of equal amounts with different labels are trainings of one scale; a scale's meaning has none."""
+    text = '[families.tiny.scales.2m-b]\ncheckpoint = "me/b"\nsamples_seen = 2_000_000\ntraining = "b"\n'
+    read = catalog(text)
+    assert (read.scale("tiny", "2m-b").training, read.scale("tiny", "2m").training) == ("b", None)
+    with pytest.raises(
+        InputError, match=r"training in \[families.tiny.scales.2m-b\] must be a string, not 3"
+    ):
+        catalog(text.replace('"b"', "3"))
+    with pytest.raises(InputError, match=r"unknown key 'training' in \[scales.2m\]"):
+        catalog('[scales.2m]\ntraining = "b"\n')

@@ -41,6 +41,8 @@ def test_four_decimals_with_halves_away_from_zero(value, text):
         (8.1, -20.0, 30.0, "8 [-20, 30]"),
         (0.3333333, 0.3333333, 0.3333334, "0.3333 [0.3333, 0.3333]"),
         (0.30284, None, None, "0.30"),
+        # 0.0996 has the digits of 0.10.
+        (0.5, 0.4004, 0.5996, "0.50 [0.40, 0.60]"),
         (math.nan, None, None, "n/a"),
         (0.25, 0.1, math.inf, "0.25"),
     ],

@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
-from .answer_trials import accuracy, paired_accuracy, perspective_gap, reproduced
+from .answer_experiments import ANSWERS
 from .axis_trials import direction_accuracy, label_test, layer_choice, layer_test
+from .comparison_experiments import COMPARISONS
 from .demo_world import DemoWorld, demo_study
-from .outcomes import COVERAGE, FALSE_AXES, FALSE_POSITIVES, Outcome
+from .experiment import BOTH, NOISE, Experiment
+from .outcomes import COVERAGE, FALSE_AXES, FALSE_POSITIVES
 from .perspective_trials import perspectives
-from .trials import geometry, paired_angles, published, quads, twins
-from .worlds import Layers, SwapWorld, Twins
+from .trials import geometry, published
+from .worlds import Layers, SwapWorld
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    import numpy as np
-
-__all__ = ["EXPERIMENTS", "Experiment"]
+__all__ = ["EXPERIMENTS"]
 
 BALANCED, VD_EI = "axis_coherence.balanced", "vd_ei.corrected"
 CONTRAST = "vd_ei.excess"
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One world, studied many times."""
-
-    world: str
-    study: Callable[[np.random.Generator], list[Outcome]]
-    replicates: int
-    notes: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """(estimator, measure) -> why it is conservative here."""
-    limits: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """(estimator, measure) -> a limit that the documentation states: the cell is printed and not judged."""
-    median_bias: float | None = None
-    """What the median error of VD-EI may be."""
-
-
-#: Why an interval is too wide, or a test too strict, by its construction.
-_NOISE = "few images and a weak axis: the jackknife counts the spread of products of noise twice"
-_BOTH = "an axis must also be resolved in |alpha|^2"
-_DISCRETE = "exact test of few changed pairs"
 
 
 def _geometry() -> list[Experiment]:
@@ -69,13 +44,13 @@ def _geometry() -> list[Experiment]:
         "VD .5, HV .5, theta .5": SwapWorld(cosine=0.5, control=0.5, coherence=(0.5, 0.5, 0.5)),
     }
     strict = {
-        (name, COVERAGE): _NOISE
+        (name, COVERAGE): NOISE
         for name in (
             *(BALANCED, VD_EI, f"{VD_EI} (control)", "axis_coherence", "order_coherence", CONTRAST),
             "within_category_consistency",
         )
     }
-    strict |= {(name, FALSE_POSITIVES): _NOISE for name in (VD_EI, CONTRAST)}
+    strict |= {(name, FALSE_POSITIVES): NOISE for name in (VD_EI, CONTRAST)}
     found = []
     for name, world in worlds.items():
         for pairs, replicates in ((20, 2000), (80, 2000), (300, 600)):
@@ -98,7 +73,7 @@ def _geometry() -> list[Experiment]:
     study = partial(geometry, SwapWorld(layout="informative"))
     found.append(Experiment("sizes that go with the axis, 80 pairs", study, 600, strict, limits))
     names = ("vd_ei.consistent", "vd_ei.counter", "vd_ei.equal", "vd_ei.gap", "axis_coherence.perspective")
-    strict = {(name, COVERAGE): _NOISE for name in names}
+    strict = {(name, COVERAGE): NOISE for name in names}
     for cosines in ((0.5, 0.5), (0.9, 0.0), (0.5, -0.3)):
         for pairs in (100, 300):
             study = partial(perspectives, pairs=pairs, theta=0.2, cosines=cosines)
@@ -111,7 +86,7 @@ def _geometry() -> list[Experiment]:
 
 
 def _demo() -> list[Experiment]:
-    notes = {(name, COVERAGE): _NOISE for name in (BALANCED, VD_EI, f"{VD_EI} (control)", "order_coherence")}
+    notes = {(name, COVERAGE): NOISE for name in (BALANCED, VD_EI, f"{VD_EI} (control)", "order_coherence")}
     mixture = "at the last layer few wrong answers, whose deltas point the other way, decide: covers about .90 to .92"
     limits = {
         ("400k", 5): {("within_category_consistency", COVERAGE): mixture},
@@ -146,7 +121,7 @@ def _axes() -> list[Experiment]:
             world = replace(null, order=order, share=share, layout=layout, pairs=pairs)
             name = f"no axis, order effect {order}, {share:.0%} canonical, {layout} an image, {pairs} pairs"
             notes = {
-                ("axis", FALSE_AXES): _BOTH,
+                ("axis", FALSE_AXES): BOTH,
                 (BALANCED, FALSE_POSITIVES): "images of few sizes are exchanged",
             }
             found.append(Experiment(name, partial(label_test, world), 10_000, notes))
@@ -157,7 +132,7 @@ def _axes() -> list[Experiment]:
                 f"no axis, order effect 0.3, one category twice as noisy, {share:.0%} canonical, 100 pairs",
                 partial(label_test, world),
                 2000,
-                {("axis", FALSE_AXES): _BOTH},
+                {("axis", FALSE_AXES): BOTH},
                 {(BALANCED, FALSE_POSITIVES): noise_goes},
             )
         )
@@ -171,7 +146,7 @@ def _axes() -> list[Experiment]:
         )
     )
     within = partial(label_test, leaning, strata=True)
-    notes = {("axis", FALSE_AXES): _BOTH, (BALANCED, FALSE_POSITIVES): "labels move within strata alone"}
+    notes = {("axis", FALSE_AXES): BOTH, (BALANCED, FALSE_POSITIVES): "labels move within strata alone"}
     found.append(
         Experiment("no axis, images differ and lean to a category, strata, 80 pairs", within, 4000, notes)
     )
@@ -179,7 +154,7 @@ def _axes() -> list[Experiment]:
         world = Layers(pairs=40, coherence=0.0, layers=12, shared=0.8, share=0.65, order=order)
         name = f"12 layers without an axis, order effect {order}, 40 pairs"
         found.append(
-            Experiment(name, partial(layer_test, world), 4000, {("axis (over layers)", FALSE_AXES): _BOTH})
+            Experiment(name, partial(layer_test, world), 4000, {("axis (over layers)", FALSE_AXES): BOTH})
         )
     for theta, pairs in ((0.01, 80), (0.02, 80), (0.05, 20)):
         world = Layers(pairs=pairs, coherence=theta, layers=12, shared=0.8)
@@ -199,133 +174,4 @@ def _axes() -> list[Experiment]:
     return found
 
 
-def _comparisons() -> list[Experiment]:
-    found = []
-    name = "delta.axis_coherence.balanced"
-    strict = {(name, COVERAGE): _NOISE, (name, FALSE_POSITIVES): _NOISE, ("axis_cosine", COVERAGE): _NOISE}
-    for theta in (0.1, 0.5):
-        for cosine in (1.0, 0.5, 0.0, -1.0):
-            for pairs in (20, 80):
-                world = Twins(pairs, (theta, theta), cosine)
-                text = f"two checkpoints, theta {theta}, axes at cosine {cosine}, {pairs} pairs"
-                found.append(Experiment(text, partial(twins, world), 4000 if pairs == 80 else 2000, strict))
-    for first, second, shared in ((0.1, 0.12, 0.8), (0.1, 0.12, 0.0), (0.5, 0.55, 0.8)):
-        world = Twins(80, (first, second), 0.9, shared)
-        text = (
-            f"two checkpoints, theta {first} and {second}, axes at cosine 0.9, correlation {shared}, 80 pairs"
-        )
-        found.append(Experiment(text, partial(twins, world), 1000, strict))
-    name = "delta.vd_ei.corrected"
-    strict = {(name, COVERAGE): _NOISE, (name, FALSE_POSITIVES): _NOISE}
-    for theta, cosines in ((0.1, (0.5, 0.5)), (0.5, (0.5, 0.5)), (0.1, (0.0, 0.5)), (0.5, (0.9, 0.5))):
-        for pairs in (40, 80):
-            study = partial(paired_angles, pairs=pairs, theta=theta, cosines=cosines)
-            text = f"two checkpoints, theta {theta}, VD {cosines[0]} and {cosines[1]}, {pairs} pairs an axis"
-            found.append(Experiment(text, study, 2000, strict))
-    wild = {("cross_axis_alignment.canonical (of_means)", FALSE_POSITIVES): _NOISE}
-    for n in (20, 80):
-        for height, depth in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.3), (0.3, 0.3), (0.6, 0.6)):
-            study = partial(quads, n=n, height=height, depth=depth)
-            text = f"{n} quads, coherence {height} and {depth}, orthogonal axes"
-            found.append(Experiment(text, study, 4000, wild))
-    study = partial(quads, n=80, height=0.3, depth=0.3, an_image=4)
-    found.append(
-        Experiment("80 quads, coherence 0.3 and 0.3, orthogonal axes, four an image", study, 4000, wild)
-    )
-    return found
-
-
-def _answers() -> list[Experiment]:
-    found = []
-    for p in (0.5, 0.8, 0.95):
-        for correlation in (0.0, 0.2, 0.5):
-            for images, most in ((50, 3), (100, 4), (300, 3)):
-                study = partial(accuracy, p=p, correlation=correlation, images=images, most=most)
-                pairs = "4" if most == 4 else f"1 to {most}"
-                text = (
-                    f"accuracy {p}, correlation {correlation} in an image, {images} images of {pairs} pairs"
-                )
-                limit = {
-                    ("accuracy", COVERAGE): "covers about .90 at 50 images, accuracy .95 and correlation .5"
-                }
-                is_limit = images == 50 and (p, correlation) == (0.95, 0.5)
-                found.append(Experiment(text, study, 10_000, limits=limit if is_limit else {}))
-    notes = {
-        ("delta.accuracy", FALSE_POSITIVES): _DISCRETE,
-        ("delta.accuracy", COVERAGE): "counts two more images",
-    }
-    for images, an_image, together in (
-        (60, 1, 0.0),
-        (200, 1, 0.0),
-        (20, 4, 0.0),
-        (60, 2, 0.6),
-        (200, 4, 0.6),
-    ):
-        for changed in (0.05, 0.2):
-            for gain in (0.0, 0.04):
-                how = {
-                    "images": images,
-                    "an_image": an_image,
-                    "together": together,
-                    "gain": gain,
-                    "changed": changed,
-                }
-                text = f"{changed:.0%} of pairs changed, {together:.0%} as their image, gain {gain:.0%}, "
-                text += f"{images} images of {an_image} pairs"
-                found.append(Experiment(text, partial(paired_accuracy, **how), 10_000, notes))
-    return found
-
-
-def _perspectives() -> list[Experiment]:
-    found = []
-    for chances in ((0.9, 0.5), (1.0, 0.6), (0.7, 0.7), (0.98, 0.9)):
-        for images, an_image, share, correlation in (
-            (80, 1, 0.5, 0.0),
-            (1100, 1, 0.88, 0.0),
-            (100, 4, 0.5, 0.3),
-            (60, 2, 0.8, 0.3),
-        ):
-            how = {"images": images, "an_image": an_image, "share": share, "correlation": correlation}
-            text = f"accuracy {chances[0]} consistent and {chances[1]} counter, {share:.0%} consistent, "
-            text += f"correlation {correlation} in an image, {images} images of {an_image} pairs"
-            found.append(Experiment(text, partial(perspective_gap, chances=chances, **how), 4000, _WIDE))
-    return found
-
-
-#: Of shares near 0 or 1, and of few pairs.
-_WIDE = {
-    ("accuracy.perspective (gap)", COVERAGE): "Wilson's bounds are wide where all or nearly all are right"
-}
-
-
-def _reproductions() -> list[Experiment]:
-    few = "few questions: neither number is known within the margin"
-    notes = {("reproduce (difference)", measure): few for measure in (COVERAGE, FALSE_POSITIVES)}
-    found = []
-    for theirs, n_theirs in ((0.63, 976), (0.35, 129), (0.93, 363), (0.75, 65)):
-        for images, an_image, correlation in ((200, 1, 0.0), (1000, 1, 0.0), (300, 3, 0.3)):
-            for gap in (0.03, 0.0):
-                how = {"images": images, "an_image": an_image, "correlation": correlation}
-                text = (
-                    f"published accuracy {theirs} of {n_theirs} questions, ours lower by {gap}, margin 0.03, "
-                )
-                text += f"correlation {correlation} in an image, {images} images of {an_image} pairs"
-                study = partial(reproduced, theirs=theirs, n_theirs=n_theirs, gap=gap, margin=0.03, **how)
-                found.append(Experiment(text, study, 4000, notes))
-    # Of a wide margin the test is sharp: it must then be right to call 5 % of differences of the margin equivalent.
-    for gap in (0.1, 0.0):
-        text = f"published accuracy 0.63 of 976 questions, ours lower by {gap}, margin 0.1, 1000 images"
-        study = partial(reproduced, theirs=0.63, n_theirs=976, gap=gap, margin=0.1, images=1000, an_image=1)
-        found.append(Experiment(text, study, 4000, notes))
-    return found
-
-
-EXPERIMENTS = [
-    *_geometry(),
-    *_demo(),
-    *_axes(),
-    *_comparisons(),
-    *_answers(),
-    *_perspectives(),
-    *_reproductions(),
-]
+EXPERIMENTS = [*_geometry(), *_demo(), *_axes(), *COMPARISONS, *ANSWERS]

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .experiments import Experiment
+    from .experiment import Experiment
     from .outcomes import Outcome
     from .verdicts import Cell
 

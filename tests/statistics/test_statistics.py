@@ -11,7 +11,8 @@ import pytest
 from vlmprobe.analysis.inference import Estimate
 
 from . import run, tables
-from .experiments import EXPERIMENTS, Experiment
+from .experiment import Experiment
+from .experiments import EXPERIMENTS
 from .outcomes import COVERAGE, FALSE_POSITIVES, Outcome, covers
 from .trials import geometry
 from .verdicts import cells_of, exact_interval

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmprobe.analysis import layer_metrics, unit
+from vlmprobe.analysis.catalog import DELTA_VD_EI, DELTA_VD_EI_SIZE
 from vlmprobe.analysis.geometry import (
     Layout,
     axis_effect,
@@ -151,13 +152,19 @@ def paired_angles(
         own = 0.5 * rng.normal(size=sample.deltas.shape) * noise_spread(world.dim)
         products = sums_of_vectors(sample.deltas + own, Layout(sample.codes, sample.images, 6)).raw.products()
         angles.append(corrected_cosine(products, axis_effect(HEIGHT), axis_effect(DEPTH)))
-    difference = contrast(angles, (-1, 1))
-    kind = FALSE_POSITIVES if cosines[0] == cosines[1] else POWER
-    name = "delta.vd_ei.corrected"
-    return [
-        covers(name, difference.estimate(), cosines[1] - cosines[0]),
-        rejects(name, paired_t(difference), kind),
-    ]
+    found = []
+    sizes = [size(angle) for angle in angles]
+    for name, both, true in (
+        (DELTA_VD_EI.name, angles, cosines),
+        (DELTA_VD_EI_SIZE.name, sizes, tuple(map(abs, cosines))),
+    ):
+        difference = contrast(both, (-1, 1))
+        kind = FALSE_POSITIVES if true[0] == true[1] else POWER
+        found += [
+            covers(name, difference.estimate(), true[1] - true[0]),
+            rejects(name, paired_t(difference), kind),
+        ]
+    return found
 
 
 @lru_cache(maxsize=64)

@@ -14,7 +14,7 @@ from .outcomes import BIAS, COVERAGE, FALSE_AXES, FALSE_EQUIVALENCE, FALSE_POSIT
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .experiments import Experiment
+    from .experiment import Experiment
 
 __all__ = ["BARS", "Cell", "cells_of", "exact_interval"]
 

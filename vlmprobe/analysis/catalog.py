@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CATALOG",
+    "COMPARISONS",
     "NULLS",
     "OVERALL",
     "TARGET_TITLES",
@@ -401,6 +402,57 @@ LAYER_CANDIDATES = Entry(
     no_figure="a list of layers, shown as a table in the report",
 )
 PCA = Entry(name="pca", title="Principal components", is_number=False)
+_NO_RUN_HAS_IT = "it is about two runs or more; see 'vlmprobe compare'"
+#: Differences of runs on the same pairs, later minus earlier; ``compare`` computes them and no run stores them.
+DELTA_ACCURACY, TREND_ACCURACY = (
+    Entry(name=f"{what}.accuracy", title=title, targets=axes_and_overall, no_figure=_NO_RUN_HAS_IT)
+    for what, title in (("delta", "Difference in accuracy"), ("trend", "Slope of accuracy"))
+)
+DELTA_COHERENCE, TREND_COHERENCE = (
+    Entry(
+        name=f"{what}.{AXIS_COHERENCE_BALANCED.name}",
+        title=title,
+        targets=_each_axis,
+        interval=Interval.JACKKNIFE,
+        no_figure=_NO_RUN_HAS_IT,
+    )
+    for what, title in (("delta", "Difference in coherence"), ("trend", "Slope of coherence"))
+)
+DELTA_VD_EI, DELTA_VD_EI_SIZE, TREND_VD_EI_SIZE = (
+    Entry(
+        name=name.format(VD_EI_CORRECTED.name),
+        title=title,
+        targets=_each_axis_pair,
+        interval=Interval.JACKKNIFE,
+        no_figure=_NO_RUN_HAS_IT,
+    )
+    for name, title in (
+        ("delta.{}", "Difference in VD-EI"),
+        ("delta.{}.size", "Difference in the size of VD-EI"),
+        ("trend.{}.size", "Slope of the size of VD-EI"),
+    )
+)
+AXIS_COSINE = Entry(
+    name="axis_cosine",
+    title="Cosine of an axis in one run and in another",
+    targets=_each_axis,
+    interval=Interval.JACKKNIFE,
+    no_figure=_NO_RUN_HAS_IT,
+)
+#: Name -> entry of what ``compare`` prints, in its order; each has rows in the simulation tables.
+COMPARISONS = {
+    entry.name: entry
+    for entry in (
+        DELTA_ACCURACY,
+        DELTA_COHERENCE,
+        DELTA_VD_EI,
+        DELTA_VD_EI_SIZE,
+        AXIS_COSINE,
+        TREND_ACCURACY,
+        TREND_COHERENCE,
+        TREND_VD_EI_SIZE,
+    )
+}
 #: What a run's numbers were computed from; no metric, so it is not in the catalog.
 INPUTS = Entry(name="inputs", title="What the numbers were computed from", is_number=False)
 

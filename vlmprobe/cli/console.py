@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from vlmprobe.console import plain_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["print_rows", "shown"]
+__all__ = ["print_rows", "rows_as_text", "shown"]
 
 
 def print_rows(
@@ -34,6 +35,18 @@ def print_rows(
         sys.stdout.write(f"{empty}\n")
     else:
         _print_table(rows, names)
+
+
+def rows_as_text(
+    rows: Sequence[Mapping[str, Any]], *, as_json: bool = False, as_csv: bool = False, empty: str = "no rows"
+) -> str:
+    """Return what :func:`print_rows` prints into a file or a pipe."""
+    from contextlib import redirect_stdout
+
+    text = io.StringIO()
+    with redirect_stdout(text):
+        print_rows(rows, as_json=as_json, as_csv=as_csv, empty=empty)
+    return text.getvalue()
 
 
 def _print_csv(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from vlmprobe import __version__
 from vlmprobe.cli.analyze import analyze
 from vlmprobe.cli.backup import backup
 from vlmprobe.cli.command import add
+from vlmprobe.cli.compare import compare
 from vlmprobe.cli.data import app as data_app
 from vlmprobe.cli.db import app as db_app
 from vlmprobe.cli.demo import app as demo_app
@@ -73,6 +74,7 @@ add(
     analyze,
     merge,
     reproduce,
+    compare,
     plot,
     run,
     families,

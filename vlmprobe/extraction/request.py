@@ -252,6 +252,7 @@ def _plan(
         fingerprint=marks.checkpoint,
         samples_seen=spec.samples_seen,
         global_steps=spec.global_steps,
+        training=spec.training,
         dtype=options.dtype,
         device=options.device,
         config={

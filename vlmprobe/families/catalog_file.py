@@ -21,6 +21,7 @@ __all__ = ["FamilyEntry", "ScaleEntry", "brings_processor", "read_catalog_file"]
 _PLACE_KEYS = ("checkpoint", "processor")
 _TEXT_KEYS = ("checkpoint", "processor", "revision", "processor_revision")
 _COUNT_KEYS = ("samples_seen", "global_steps")
+_LABEL_KEYS = ("training",)
 _ENVIRONMENT_KEYS = ("python", "pythonpath", "timeout")
 #: Fits the database's column, and is more than any training.
 _MOST = 2**62
@@ -37,6 +38,8 @@ class ScaleEntry:
     processor_revision: str | None = None
     samples_seen: int | None = None
     global_steps: int | None = None
+    training: str | None = None
+    """Which of several trainings; a family's scales of equal ``samples_seen`` with different ones are one scale's."""
 
     def over(self, base: ScaleEntry) -> ScaleEntry:
         """Override another entry with this one, field by field."""
@@ -98,7 +101,7 @@ def _family(name: str, value: Any, known: FamilyEntry | None, file: Path) -> Fam
     scales = dict(before.scales)
     for scale, fields in _table(table.get("scales", {}), f"[families.{name}.scales]", None, file).items():
         place = f"[families.{name}.scales.{_name(scale, 'scale', file)}]"
-        entry = _scale(fields, place, file, (*_TEXT_KEYS, *_COUNT_KEYS))
+        entry = _scale(fields, place, file, (*_TEXT_KEYS, *_COUNT_KEYS, *_LABEL_KEYS))
         scales[scale] = entry.over(scales.get(scale, ScaleEntry()))
     # Other code has other needs.
     kept = before if architecture == before.architecture else FamilyEntry(architecture)
@@ -146,7 +149,9 @@ def _absolute(path: str, file: Path) -> str:
 def _scale(value: Any, where: str, file: Path, allowed: tuple[str, ...]) -> ScaleEntry:
     table = _table(value, where, allowed, file)
     fields: dict[str, Any] = {
-        key: _text(table[key], f"{key} in {where}", file) for key in _TEXT_KEYS if key in table
+        key: _text(table[key], f"{key} in {where}", file)
+        for key in (*_TEXT_KEYS, *_LABEL_KEYS)
+        if key in table
     }
     for key in _COUNT_KEYS:
         count = table.get(key, 0)

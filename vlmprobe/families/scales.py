@@ -50,6 +50,8 @@ class ScaleSpec:
     """Commit, branch or tag of the processor's hub id, where that is another one."""
     environment: Environment | None = None
     """The Python that runs it; this one when None."""
+    training: str | None = None
+    """Which of several trainings of the scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ class Catalog:
             global_steps=chosen.global_steps,
             processor_revision=chosen.processor_revision,
             environment=self.environment(family),
+            training=chosen.training,
         )
 
     def training_of(self, scale: str) -> tuple[int | None, int | None]:

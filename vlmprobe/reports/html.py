@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from vlmprobe.reports.matrix import matrix_tables
 from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, full, p_value, rounded
 from vlmprobe.reports.over_templates import READING, side_by_side
 from vlmprobe.reports.tables import headline, problems
@@ -33,6 +34,7 @@ def render_report(report: Report) -> str:
         report=report,
         headline=headline(report.accuracy, report.axes),
         problems=problems(report),
+        matrices=[(matrix, matrix_tables(matrix)) for matrix in report.matrices],
         templates=side_by_side(report.over_templates),
         reading=READING,
         figures=list(zip(_anchors(report.figures), report.figures, strict=True)),

@@ -41,7 +41,8 @@ def decimals_of(low: float | None, high: float | None) -> int:
     if low is None or high is None or not math.isfinite(high - low):
         return _WITHOUT_INTERVAL
     half = (high - low) / 2
-    return DECIMALS if half <= 0 else min(DECIMALS, max(0, 1 - math.floor(math.log10(half))))
+    # Of the rounded one: 0.0996 has the two digits of 0.10.
+    return DECIMALS if half <= 0 else min(DECIMALS, max(0, 1 - math.floor(math.log10(float(f"{half:.1e}")))))
 
 
 def measured(value: float | None, low: float | None, high: float | None, *, bounds: bool = True) -> str:

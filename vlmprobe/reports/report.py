@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.results import AccuracyPoint, PeakPoint
     from vlmprobe.pairs.axes import AxisSet
     from vlmprobe.reports.findings import Findings
+    from vlmprobe.reports.matrix import ScaleMatrix
 
 __all__ = [
     "ChangeRow",
@@ -136,6 +137,8 @@ class Report:
     peaks: Sequence[PeakPoint] = ()
     layer_ranges: Sequence[LayerRange] = ()
     changes: Sequence[ChangeRow] = ()
+    matrices: Sequence[ScaleMatrix] = ()
+    """Which scales differ; one for each family with several."""
     over_templates: Sequence[TemplatePoint] = ()
     """Of the scales that have runs under several templates; in display order."""
     figures: Sequence[ReportFigure] = ()

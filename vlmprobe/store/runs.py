@@ -59,6 +59,8 @@ class RunPlan:
     dtype: str
     device: str
     config: dict[str, Any] = field(default_factory=dict)
+    training: str | None = None
+    """Which of several trainings of the scale; None where nothing says so."""
 
 
 def run_name(family: str, scale: str, template: str) -> str:
@@ -82,6 +84,7 @@ class Run:
     fingerprint: str | None
     samples_seen: int | None
     global_steps: int | None
+    training: str | None
     dtype: str | None
     device: str | None
     n_layers: int | None
@@ -148,6 +151,11 @@ def open_run(connection: Connection, plan: RunPlan, *, new: bool) -> tuple[Run, 
     if found is not None and not new:
         lease = select(RunRow.lease).where(RunRow.run_id == found.run_id)
         check_foreign_lease(connection.execute(lease).scalar_one())
+        if plan.training is not None and plan.training != found.training:
+            # A label alone: no number depends on it, so it may be given later.
+            named = update(RunRow).where(RunRow.run_id == found.run_id).values(training=plan.training)
+            connection.execute(named)
+            found = get_run(connection, found.run_id)
         return found, True
     number = 1
     if found is not None:

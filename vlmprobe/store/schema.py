@@ -131,6 +131,7 @@ class RunRow(Base):
     fingerprint: Mapped[str | None]
     samples_seen: Mapped[int | None] = mapped_column(BigInteger)
     global_steps: Mapped[int | None] = mapped_column(BigInteger)
+    training: Mapped[str | None]
     dtype: Mapped[str | None]
     device: Mapped[str | None]
     n_layers: Mapped[int | None]

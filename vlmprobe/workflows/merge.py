@@ -16,6 +16,7 @@ from vlmprobe.settings import without_password
 from vlmprobe.store.queries import load_query, queries_of_report
 from vlmprobe.study.drawing import draw_report
 from vlmprobe.study.findings import findings_of
+from vlmprobe.study.matrix import scale_matrices
 from vlmprobe.study.over_templates import over_templates
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.study import Study
@@ -87,6 +88,7 @@ def merge(
         peaks=study.peaks,
         layer_ranges=study.layer_ranges,
         changes=_changes(database, runs),
+        matrices=scale_matrices(workspace, runs),
         over_templates=points,
         figures=figures,
         disagreements=study.disagreements,

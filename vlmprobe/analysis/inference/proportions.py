@@ -23,6 +23,7 @@ __all__ = [
     "clustered_mean",
     "effective_wilson",
     "exact_mcnemar",
+    "mean_change",
     "paired_difference",
     "paired_p_value",
     "share_gap",
@@ -162,14 +163,25 @@ def paired_difference(
     Raises:
         ValueError: the lengths differ.
     """
-    change = _change(before, after)
-    sizes, sums = _sums(change, images)
+    return mean_change(_change(before, after), images)[0]
+
+
+def mean_change(change: npt.NDArray[np.floating], images: Sequence[str]) -> tuple[Estimate, float | None]:
+    """Return the mean of changes between -1 and 1, with the interval of :func:`paired_difference`, and its t test.
+
+    The two-sided p is that of the interval, so that there is one also where all pairs changed alike.
+
+    Args:
+        change: n numbers, 1 and -1 the largest changes that a pair can make.
+        images: n image names or hashes.
+    """
+    sizes, sums = _sums(np.asarray(change, dtype=np.float64), images)
     n_images = len(sizes)
     if n_images == 0:
-        return Estimate(None, 0, reason=NO_VALUE)
+        return Estimate(None, 0, reason=NO_VALUE), None
     value = float(sums.sum() / sizes.sum())
     if _equivalent_images(sizes) < MIN_EQUIVALENT_IMAGES:
-        return Estimate(value, n_images, reason=FEW_LARGE_IMAGES)
+        return Estimate(value, n_images, reason=FEW_LARGE_IMAGES), None
     n = float(sizes.sum())
     middle = float(sums.sum()) / (n + 2)
     clustered = n_images / (n_images - 1) * float(np.square(sums - value * sizes).sum())
@@ -178,7 +190,8 @@ def paired_difference(
     inflation = max(1.0, clustered / alone) if alone > 0 else n / n_images
     se = sqrt(clustered + inflation) / (n + 2)
     half = upper_quantile(n_images - 1) * se
-    return Estimate(value, n_images, se, max(-1.0, middle - half), min(1.0, middle + half))
+    estimate = Estimate(value, n_images, se, max(-1.0, middle - half), min(1.0, middle + half))
+    return estimate, two_sided_p(middle / se, n_images - 1)
 
 
 def paired_p_value(

@@ -1,0 +1,156 @@
+"""Differences as people read them: digits, reasons, words, a matrix; escaped wherever they go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vlmprobe.analysis.catalog import DELTA_ACCURACY, DELTA_COHERENCE, DELTA_VD_EI
+from vlmprobe.analysis.difference import CLUSTERED_T, PAIRED_T, Difference, averaged, with_holm
+from vlmprobe.analysis.inference import Estimate
+from vlmprobe.reports import render_report
+from vlmprobe.reports.comparison import (
+    ChangedPair,
+    Compared,
+    Comparison,
+    latex_table,
+    pair_rows,
+    shown_rows,
+    tidy_rows,
+)
+from vlmprobe.reports.matrix import ScaleMatrix
+
+HOSTILE = "<script>alert('x')</script>"
+COHERENCE = Difference(
+    DELTA_COHERENCE,
+    "distance",
+    Estimate(0.09501, 80, 0.0191, 0.05698, 0.13304),
+    1e-6,
+    PAIRED_T,
+    80,
+    before=0.56982,
+    after=0.66483,
+)
+ACCURACY = Difference(
+    DELTA_ACCURACY,
+    "distance",
+    Estimate(0.025, 80, 0.021, -0.0175, 0.0657),
+    0.5,
+    CLUSTERED_T,
+    80,
+    before=0.925,
+    after=0.95,
+    gained=2,
+    lost=0,
+)
+MISSING = Difference(
+    DELTA_VD_EI, "vertical/distance", Estimate(None, 80, reason="no axis"), None, PAIRED_T, 160
+)
+
+
+def comparison(rows=(COHERENCE, ACCURACY, MISSING), **changes):
+    """Return a comparison of 800k and 2m."""
+    changed = tuple(
+        ChangedPair(f"p{i}", "far", "distance", "counter", gained=i < 7, training="") for i in range(8)
+    )
+    part = Compared("800k", "2m", "5", tuple(with_holm(rows)), changed)
+    plain = Comparison("800k, 2m on bench", (part,), None, 240, 240, 3, "geometry at layer 5", ("",))
+    return replace(plain, **changes)
+
+
+def test_digits_follow_the_interval_and_what_is_missing_says_why():
+    """Two significant digits of the half-width; no column of scales for one comparison."""
+    first, second, third = shown_rows(comparison())
+    assert list(first)[:2] == ["metric", "target"]
+    assert (first["before"], first["after"], first["value"]) == ("0.570", "0.665", "+0.095")
+    assert (first["95 % interval"], first["MDE"]) == ("[0.057, 0.133]", "0.054")
+    assert (first["p"], first["p (Holm)"], first["resolved"]) == ("< 0.0001", "< 0.0001", "yes")
+    assert (second["value"], second["changed"], second["resolved"]) == ("+0.025", "+2/-0", "no")
+    assert (third["value"], third["resolved"], third["note"]) == ("n/a", "n/a", "no axis")
+
+
+def test_programs_get_every_digit_and_none_for_no_data():
+    """One row per number, with the family's size and the reason."""
+    first, _, third = tidy_rows(comparison())
+    assert (first["value"], first["ci_low"], first["layer"], first["n_tests"]) == (0.09501, 0.05698, "5", 2)
+    assert (first["resolved"], first["method"], first["reason"]) == (True, PAIRED_T, None)
+    assert (third["value"], third["p_value"], third["reason"]) == (None, None, "no axis")
+
+
+def test_the_words_name_the_family_of_tests_and_what_the_numbers_are_about():
+    """How many tests, how many pairs, one training or several."""
+    text = " ".join(comparison().words())
+    assert "240 pairs of 240 images that all runs answered; 3 left out" in text
+    assert "corrected for the 2 tests printed here" in text
+    assert "missed in more than 1 of 5 studies" in text
+    assert "one training each: about these checkpoints" in text
+    assert "3 trainings each: means" in " ".join(comparison(trainings=("", "b", "c")).words())
+
+
+def test_changed_pairs_are_counted_and_the_first_five_named():
+    """All of them if asked for; also as rows."""
+    gained, lost = comparison().changes()
+    assert gained == "800k -> 2m: 7 gained: p0, p1, p2, p3, p4, and 2 more (--pairs)"
+    assert lost == "800k -> 2m: 1 lost: p7"
+    assert comparison().changes(all_pairs=True)[0].endswith(": p0, p1, p2, p3, p4, p5, p6")
+    assert [row["change"] for row in pair_rows(comparison())] == ["gained"] * 7 + ["lost"]
+
+
+def test_a_fall_is_worse_only_where_it_is_resolved_and_of_accuracy_or_coherence():
+    """A smaller VD-EI is not worse, and a fall that may be noise is none."""
+    fall = replace(COHERENCE, estimate=Estimate(-0.095, 80, 0.019, -0.133, -0.057))
+    assert comparison([fall]).is_worse
+    assert not comparison([COHERENCE]).is_worse
+    assert not comparison([replace(fall, p_value=0.06)]).is_worse
+    assert not comparison([replace(fall, entry=DELTA_VD_EI)]).is_worse
+
+
+def test_latex_escapes_what_a_name_may_hold():
+    """Underscores, percent signs, arrows and ampersands are text."""
+    table = latex_table([{"95 % interval": "a_b & c -> 100 %", "p": "< 0.0001", "n": None}])
+    assert r"95 \% interval & p & n \\" in table
+    assert r"a\_b \& c $\to$ 100 \% & $<$ 0.0001 &  \\" in table
+
+
+@pytest.fixture
+def matrix():
+    """Return the matrix of three scales."""
+    rows = with_holm([COHERENCE, replace(COHERENCE, p_value=0.4), ACCURACY])
+    places = (("400k", "800k"), ("400k", "2m"), ("800k", "2m"))
+    differences = tuple((*place, row) for place, row in zip(places, rows, strict=True))
+    return ScaleMatrix(HOSTILE, ("400k", "800k", "2m"), differences, 240, 3, "geometry at layer 5", 1)
+
+
+def test_the_report_has_a_matrix_of_scales(report, matrix):
+    """Resolved differences are bold, the others say that they are not; intervals are in their titles."""
+    page = render_report(report(matrices=[matrix]))
+    section = page.partition('<section id="resolved">')[2].partition("</section>")[0]
+    assert HOSTILE not in page
+    assert "alert(&#39;x&#39;)&lt;/script&gt;: 3 tests" in section
+    assert "distance <b>+0.095</b>" in section
+    assert "distance +0.095, not resolved" in section
+    assert 'title="95 % interval 0.057 to 0.133; p 0.4000, 0.8000 after Holm; MDE 0.054"' in section
+    assert "240 pairs that every scale answered, 3 left out" in section
+    assert '<a href="#resolved">Which scales differ</a>' in page
+
+
+def test_the_report_shows_means_over_trainings_beside_what_pictures_leave_open(report, matrix):
+    """Four trainings of the demo: -.16, the interval, the SD between them, the error over images."""
+    from vlmprobe.analysis.trainings import over_trainings
+    from vlmprobe.reports.matrix import OfTrainings
+
+    mean = over_trainings([Estimate(value, 80, 0.054) for value in (0.30, -0.60, 0.20, -0.54)])
+    row = OfTrainings("2m", "vd_ei.corrected", "vertical/distance", mean)
+    page = render_report(report(matrices=[replace(matrix, of_trainings=(row,), n_trainings=4)]))
+    section = page.partition('<section id="resolved">')[2].partition("</section>")[0]
+    assert row.shown == ("-0.16", "-0.92 to 0.60", "0.48", "0.05")
+    assert '<td class="n">4</td><td class="n">-0.16</td><td class="n">-0.92 to 0.60</td>' in section
+    assert "Means over 4 trainings, with t intervals over trainings" in section
+
+
+def test_several_trainings_have_columns_of_their_own():
+    """The spread between them beside the error over images; gains and losses are of single trainings."""
+    rows = averaged([[ACCURACY], [replace(ACCURACY, estimate=Estimate(0.1, 80, 0.03, 0.04, 0.16))]])
+    (row,) = shown_rows(comparison(rows, trainings=("", "b")))
+    assert (row["SD trainings"], row["SE images"], row["changed"]) == ("0.05", "0.03", "n/a")

@@ -1,0 +1,93 @@
+"""Worlds of two checkpoints, of five, and of several trainings."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from vlmprobe.analysis.catalog import TREND_ACCURACY, TREND_COHERENCE, TREND_VD_EI_SIZE
+
+from .comparison_trials import accuracies_over_scales, axes_over_scales, sizes_over_scales, trainings
+from .experiment import NOISE, Experiment
+from .outcomes import COVERAGE, FALSE_POSITIVES
+from .trials import paired_angles, quads, twins
+from .worlds import Twins
+
+__all__ = ["COMPARISONS"]
+
+
+def _comparisons() -> list[Experiment]:
+    found = []
+    name = "delta.axis_coherence.balanced"
+    strict = {(name, COVERAGE): NOISE, (name, FALSE_POSITIVES): NOISE, ("axis_cosine", COVERAGE): NOISE}
+    for theta in (0.1, 0.5):
+        for cosine in (1.0, 0.5, 0.0, -1.0):
+            for pairs in (20, 80):
+                world = Twins(pairs, (theta, theta), cosine)
+                text = f"two checkpoints, theta {theta}, axes at cosine {cosine}, {pairs} pairs"
+                found.append(Experiment(text, partial(twins, world), 4000 if pairs == 80 else 2000, strict))
+    for first, second, shared in ((0.1, 0.12, 0.8), (0.1, 0.12, 0.0), (0.5, 0.55, 0.8)):
+        world = Twins(80, (first, second), 0.9, shared)
+        text = (
+            f"two checkpoints, theta {first} and {second}, axes at cosine 0.9, correlation {shared}, 80 pairs"
+        )
+        found.append(Experiment(text, partial(twins, world), 1000, strict))
+    names = ("delta.vd_ei.corrected", "delta.vd_ei.corrected.size")
+    strict = {(name, measure): NOISE for name in names for measure in (COVERAGE, FALSE_POSITIVES)}
+    for theta, cosines in (
+        *((0.1, (0.5, 0.5)), (0.5, (0.5, 0.5)), (0.1, (0.0, 0.5)), (0.5, (0.9, 0.5))),
+        *((0.1, (0.5, -0.5)), (0.5, (0.5, -0.5)), (0.5, (0.0, 0.5))),
+    ):
+        for pairs in (40, 80):
+            study = partial(paired_angles, pairs=pairs, theta=theta, cosines=cosines)
+            text = f"two checkpoints, theta {theta}, VD {cosines[0]} and {cosines[1]}, {pairs} pairs an axis"
+            found.append(Experiment(text, study, 2000, strict))
+    wild = {("cross_axis_alignment.canonical (of_means)", FALSE_POSITIVES): NOISE}
+    for n in (20, 80):
+        for height, depth in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.3), (0.3, 0.3), (0.6, 0.6)):
+            study = partial(quads, n=n, height=height, depth=depth)
+            text = f"{n} quads, coherence {height} and {depth}, orthogonal axes"
+            found.append(Experiment(text, study, 4000, wild))
+    study = partial(quads, n=80, height=0.3, depth=0.3, an_image=4)
+    found.append(
+        Experiment("80 quads, coherence 0.3 and 0.3, orthogonal axes, four an image", study, 4000, wild)
+    )
+    return found
+
+
+def _over_scales() -> list[Experiment]:
+    """Slopes over five checkpoints, and means over trainings."""
+    found = []
+    strict = {
+        (name, measure): NOISE
+        for name in (TREND_COHERENCE.name, TREND_VD_EI_SIZE.name)
+        for measure in (COVERAGE, FALSE_POSITIVES)
+    }
+    for thetas in ((0.1,) * 5, (0.5,) * 5, (0.0, 0.0, 0.3, 0.4, 0.5)):
+        for turning in (0.0, 0.5):
+            for pairs in (20, 80):
+                study = partial(axes_over_scales, pairs=pairs, thetas=thetas, turning=turning)
+                text = f"five checkpoints, theta {thetas[0]} to {thetas[-1]}, "
+                text += f"the axis turns by {turning} each, {pairs} pairs"
+                found.append(Experiment(text, study, 2000, strict))
+    for theta, cosines in ((0.1, (0.5,) * 5), (0.5, (0.5,) * 5), (0.5, (0.9, 0.8, 0.7, 0.5, 0.3))):
+        for pairs in (40, 80):
+            study = partial(sizes_over_scales, pairs=pairs, theta=theta, cosines=cosines)
+            text = f"five checkpoints, theta {theta}, VD {cosines[0]} to {cosines[-1]}, {pairs} pairs an axis"
+            found.append(Experiment(text, study, 1000, strict))
+    few = "counts two more pairs"
+    notes = {(TREND_ACCURACY.name, measure): few for measure in (COVERAGE, FALSE_POSITIVES)}
+    for images, an_image in ((60, 1), (200, 1), (60, 4)):
+        for own in (0.05, 0.4):
+            for shares in ((0.5,) * 5, (0.9,) * 5, (0.05, 0.3, 0.8, 0.9, 0.95)):
+                how = {"images": images, "an_image": an_image, "shares": shares, "own": own}
+                text = f"five checkpoints, accuracy {shares[0]} to {shares[-1]}, {own:.0%} of their own, "
+                text += f"{images} images of {an_image} pairs"
+                found.append(Experiment(text, partial(accuracies_over_scales, **how), 4000, notes))
+    for count in (2, 4, 8):
+        for truth in (0.0, 0.3):
+            study = partial(trainings, count=count, between=0.4, truth=truth)
+            found.append(Experiment(f"{count} trainings of SD 0.4, mean {truth}", study, 10_000))
+    return found
+
+
+COMPARISONS = [*_comparisons(), *_over_scales()]

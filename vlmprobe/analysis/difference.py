@@ -1,0 +1,133 @@
+"""One row of a comparison: a paired difference, a slope, or the cosine between two checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vlmprobe.analysis.catalog import DELTA_ACCURACY, DELTA_COHERENCE
+from vlmprobe.analysis.inference import Estimate, holm, power_difference
+from vlmprobe.analysis.trainings import over_trainings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmprobe.analysis.entries import Entry
+    from vlmprobe.analysis.trainings import Trainings
+    from vlmprobe.pairs.axes import AxisSet
+
+__all__ = [
+    "ALPHA",
+    "CLUSTERED_T",
+    "MCNEMAR",
+    "NO_TEST",
+    "PAIRED_T",
+    "T_OVER_TRAININGS",
+    "Difference",
+    "averaged",
+    "missing",
+    "with_holm",
+]
+
+#: A difference is resolved at this p-value after Holm's correction.
+ALPHA = 0.05
+MCNEMAR, CLUSTERED_T, PAIRED_T = "exact McNemar", "clustered t", "paired jackknife t"
+T_OVER_TRAININGS = "t over trainings"
+#: The angle between two directions is no difference: 0 is not what it is held against.
+NO_TEST = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One paired difference (later minus earlier), slope, or cosine between two checkpoints."""
+
+    entry: Entry
+    target: str
+    estimate: Estimate
+    p_value: float | None
+    """None where there is no test; ``estimate.reason`` says why."""
+    method: str
+    """The test."""
+    n: int
+    """Pairs behind it."""
+    before: float | None = None
+    """Value of the earlier checkpoint; None for slopes and cosines."""
+    after: float | None = None
+    gained: int | None = None
+    """Of accuracy: pairs that only the later checkpoint gets right."""
+    lost: int | None = None
+    trainings: Trainings | None = None
+    """Of several trainings: their spread. ``estimate`` is then their mean."""
+    p_holm: float | None = None
+    """Corrected for the family of tests that :func:`with_holm` was given."""
+
+    @property
+    def mde(self) -> float | None:
+        """The smallest true difference that four of five such studies would see."""
+        if not self.method:
+            return None
+        n = self.trainings.n_trainings if self.trainings else self.estimate.n_images
+        return power_difference(self.estimate.se, n)
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether it differs from 0 after Holm's correction."""
+        return self.p_holm is not None and self.p_holm <= ALPHA
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether accuracy or coherence has fallen, resolved."""
+        value = self.estimate.value
+        of_worth = self.entry in {DELTA_ACCURACY, DELTA_COHERENCE}
+        return of_worth and self.is_resolved and value is not None and value < 0
+
+
+def averaged(of_trainings: Sequence[Sequence[Difference]]) -> list[Difference]:
+    """Average the rows of R trainings: mean, t interval and t test over trainings. One training stays as it is.
+
+    Args:
+        of_trainings: R lists of the same rows in the same order.
+    """
+    if len(of_trainings) == 1:
+        return list(of_trainings[0])
+    found = []
+    for rows in zip(*of_trainings, strict=True):
+        mean = over_trainings([row.estimate for row in rows])
+        first = rows[0]
+        has_test = any(row.method for row in rows)
+        found.append(
+            replace(
+                first,
+                estimate=mean.estimate,
+                p_value=mean.p_value if has_test else None,
+                method=T_OVER_TRAININGS if has_test else NO_TEST,
+                before=_mean([row.before for row in rows]),
+                after=_mean([row.after for row in rows]),
+                gained=None,
+                lost=None,
+                trainings=mean,
+            )
+        )
+    return found
+
+
+def with_holm(differences: Sequence[Difference]) -> list[Difference]:
+    """Correct the p-values of one family of tests by Holm's rule."""
+    adjusted = holm([each.p_value for each in differences])
+    return [replace(each, p_holm=p_value) for each, p_value in zip(differences, adjusted, strict=True)]
+
+
+def missing(entries: Sequence[Entry], axes: AxisSet, reason: str) -> list[Difference]:
+    """Return the rows of some entries without values."""
+    return [
+        Difference(entry, target, Estimate(None, 0, reason=reason), None, NO_TEST, 0)
+        for entry in entries
+        for target in entry.targets(axes)
+    ]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known and len(known) == len(values) else None

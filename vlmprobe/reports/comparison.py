@@ -1,0 +1,217 @@
+"""The content of a comparison of runs on the same pairs, and its rows: for programs, for people, for LaTeX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, p_value, rounded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vlmprobe.analysis.difference import Difference
+
+__all__ = ["ChangedPair", "Compared", "Comparison", "pair_rows", "shown_rows", "tidy_rows"]
+
+#: Changed pairs that are named unless all are asked for.
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedPair:
+    """A pair that only one of two compared runs gets right, both answers."""
+
+    pair_id: str
+    category: str
+    axis: str
+    perspective: str | None
+    gained: bool
+    """Whether the later run is the one that gets it right."""
+    training: str
+    """Of which training; empty where the scales have one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The rows of two runs or scales, later minus earlier; or the slopes over several."""
+
+    before: str
+    after: str
+    layer: str
+    """Where the geometry was read: one number, or two where the runs' layers differ."""
+    rows: tuple[Difference, ...]
+    changed: tuple[ChangedPair, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """``400k -> 2m``."""
+        return f"{self.before} -> {self.after}"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Runs compared on the pairs that all of them answered."""
+
+    title: str
+    compared: tuple[Compared, ...]
+    trend: Compared | None
+    """Slopes per tenfold training; None where no trend was asked for."""
+    n_pairs: int
+    n_images: int
+    left_out: int
+    """Pairs that one of the runs answered and another did not."""
+    layer_choice: str
+    """Which layer, and why that one."""
+    trainings: tuple[str, ...]
+    """Labels of the trainings that all scales have; one label, or an empty one, for a single training."""
+
+    @property
+    def parts(self) -> tuple[Compared, ...]:
+        """All that has rows."""
+        return (*self.compared, self.trend) if self.trend else self.compared
+
+    @property
+    def n_tests(self) -> int:
+        """Tests in the family of Holm's correction: all that are printed."""
+        return sum(row.p_value is not None for part in self.parts for row in part.rows)
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether any accuracy or coherence has fallen, resolved."""
+        return any(row.is_worse for part in self.compared for row in part.rows)
+
+    def words(self) -> list[str]:
+        """Say what the numbers are about, a line each."""
+        count = f"{self.n_pairs} pairs of {self.n_images} images that all runs answered"
+        lines = [f"{self.title}: {count}; {self.left_out} left out"]
+        lines.append(f"{self.layer_choice}; --layer N reads another")
+        lines.append(
+            f"p (Holm): corrected for the {self.n_tests} tests printed here; resolved: at most 0.05. "
+            "MDE: a true difference smaller than this would have been missed in more than 1 of 5 studies"
+        )
+        if len(self.trainings) > 1:
+            lines.append(
+                f"{len(self.trainings)} trainings each: means, with t intervals over trainings; about further "
+                "trainings, asked about these pictures"
+            )
+        else:
+            lines.append("one training each: about these checkpoints, not about the amount of training")
+        if self.trend:
+            lines.append(
+                "trend: slope per tenfold samples seen (log10(samples + 1)), about these checkpoints"
+            )
+        return lines
+
+    def changes(self, *, all_pairs: bool = False) -> list[str]:
+        """Say which pairs changed, a line for each comparison and way; the first five unless all are asked for."""
+        lines = []
+        for part in self.compared:
+            for way in ("gained", "lost"):
+                names = [
+                    f"{pair.pair_id} ({pair.training})" if pair.training else pair.pair_id
+                    for pair in part.changed
+                    if pair.gained is (way == "gained")
+                ]
+                named = names if all_pairs else names[:_NAMED]
+                more = f", and {len(names) - len(named)} more (--pairs)" if len(names) > len(named) else ""
+                listed = f": {', '.join(named)}{more}" if names else ""
+                lines.append(f"{part.name}: {len(names)} {way}{listed}")
+        return lines
+
+
+def tidy_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return one row per number, in full precision; None where there is none, with the reason beside it."""
+    return [
+        {
+            "from": part.before,
+            "to": part.after,
+            "metric": row.entry.name,
+            "target": row.target,
+            "layer": None if row.entry.name.endswith("accuracy") else part.layer or None,
+            "before": row.before,
+            "after": row.after,
+            "value": row.estimate.value,
+            "ci_low": row.estimate.ci_low,
+            "ci_high": row.estimate.ci_high,
+            "p_value": row.p_value,
+            "p_holm": row.p_holm,
+            "n_tests": comparison.n_tests,
+            "resolved": row.is_resolved,
+            "mde": row.mde,
+            "gained": row.gained,
+            "lost": row.lost,
+            "n": row.n,
+            "n_images": row.estimate.n_images,
+            "n_trainings": row.trainings.n_trainings if row.trainings else 1,
+            "sd_trainings": row.trainings.sd if row.trainings else None,
+            "se_images": row.trainings.se_images if row.trainings else row.estimate.se,
+            "method": row.method or None,
+            "reason": row.estimate.reason or row.estimate.note or None,
+        }
+        for part, row in _rows(comparison)
+    ]
+
+
+def shown_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """Return the same rows for people: digits follow each interval, and what cannot be had says why."""
+    several, trainings = len(comparison.parts) > 1, len(comparison.trainings) > 1
+    rows = [_shown(part, row, several=several, trainings=trainings) for part, row in _rows(comparison)]
+    if not any(row["note"] for row in rows):
+        for row in rows:
+            del row["note"]
+    return rows
+
+
+def _shown(part: Compared, row: Difference, *, several: bool, trainings: bool) -> dict[str, str]:
+    estimate = row.estimate
+    low, high = estimate.ci_low, estimate.ci_high
+    decimals = decimals_of(low, high)
+
+    def show(value: float | None, *, sign: bool = False) -> str:
+        text = rounded(value, decimals)
+        return f"+{text}" if sign and value is not None and value > 0 and text != NOT_AVAILABLE else text
+
+    cells = {"scales": part.name} if several else {}
+    cells |= {
+        "metric": row.entry.name,
+        "target": row.target,
+        "before": show(row.before),
+        "after": show(row.after),
+        "value": show(estimate.value, sign=True),
+        "95 % interval": NOT_AVAILABLE if low is None else f"[{show(low)}, {show(high)}]",
+        "p": p_value(row.p_value),
+        "p (Holm)": p_value(row.p_holm),
+        "resolved": "yes" if row.is_resolved else "no" if row.p_holm is not None else NOT_AVAILABLE,
+        "MDE": show(row.mde),
+        "changed": NOT_AVAILABLE if row.gained is None else f"+{row.gained}/-{row.lost}",
+    }
+    if trainings:
+        spread = row.trainings
+        cells["SD trainings"] = show(spread.sd if spread else None)
+        cells["SE images"] = show(spread.se_images if spread else None)
+    return cells | {"note": estimate.reason or estimate.note}
+
+
+def pair_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return one row per pair that changed."""
+    return [
+        {
+            "from": part.before,
+            "to": part.after,
+            "change": "gained" if pair.gained else "lost",
+            "pair_id": pair.pair_id,
+            "axis": pair.axis,
+            "category": pair.category,
+            "perspective": pair.perspective,
+            "training": pair.training or None,
+        }
+        for part in comparison.compared
+        for pair in part.changed
+    ]
+
+
+def _rows(comparison: Comparison) -> Iterator[tuple[Compared, Difference]]:
+    for part in comparison.parts:
+        for row in part.rows:
+            yield part, row

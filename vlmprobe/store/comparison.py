@@ -1,0 +1,37 @@
+"""Reads what comparisons of runs pair by pair need: each pair's verdict, image and perspective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmprobe.store.rows import fetch_as
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["JudgedPair", "judged_pairs"]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedPair:
+    """One of the dataset's own pairs with both answers of a run."""
+
+    pair_id: str
+    category: str
+    axis: str
+    image: str
+    """The hash of its image, or the pair's own id if the image is unknown."""
+    perspective: str | None
+    both_correct: bool
+
+
+def judged_pairs(connection: Connection, run_id: str) -> list[JudgedPair]:
+    """Return the pairs that a run answered, without those that only quads have, in one order for all runs."""
+    return fetch_as(
+        JudgedPair,
+        connection,
+        "SELECT pair_id, category, axis, image, perspective, both_correct FROM pair_answers "
+        "WHERE run_id = $id AND origin = 'row' ORDER BY pair_id",
+        {"id": run_id},
+    )

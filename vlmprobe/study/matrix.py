@@ -1,0 +1,105 @@
+"""Compares each scale of a family with each more trained one, for the report."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vlmprobe.analysis.catalog import (
+    ACCURACIES,
+    AXIS_COHERENCE_BALANCED,
+    DELTA_ACCURACY,
+    DELTA_COHERENCE,
+    VD_EI_CORRECTED,
+)
+from vlmprobe.analysis.difference import averaged, with_holm
+from vlmprobe.analysis.inference import effective_wilson
+from vlmprobe.analysis.trainings import over_trainings
+from vlmprobe.errors import UsageError
+from vlmprobe.reports.matrix import OfTrainings, ScaleMatrix
+from vlmprobe.study.comparison import PairedRuns, runs_of_trainings
+from vlmprobe.study.subjects import subjects_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vlmprobe.analysis.inference import Estimate
+    from vlmprobe.store.runs import Run
+    from vlmprobe.study.subjects import Subject
+    from vlmprobe.workspace import Workspace
+
+__all__ = ["scale_matrices"]
+
+
+def scale_matrices(workspace: Workspace, runs: Sequence[Run]) -> list[ScaleMatrix]:
+    """Return the matrix of each family that has several scales of known training.
+
+    Args:
+        workspace: the home.
+        runs: the newest of each scale, on one dataset under one template, by family and amount of training.
+    """
+    found = []
+    for family in dict.fromkeys(run.family for run in runs):
+        known = [run for run in runs if run.family == family and run.samples_seen is not None]
+        subjects = subjects_of(known)
+        if not subjects or (len(subjects) < 2 and len(subjects[0].trainings) < 2):
+            continue
+        try:
+            found.append(_matrix(workspace, family, subjects))
+        except UsageError as error:
+            workspace.console.say(f"no matrix of the scales of {family}: {error}")
+    return found
+
+
+def _matrix(workspace: Workspace, family: str, subjects: Sequence[Subject]) -> ScaleMatrix:
+    labels, runs_of = runs_of_trainings(subjects)
+    paired = PairedRuns(workspace, [run for runs in runs_of for run in runs])
+    axes, wanted = set(map(str, paired.axes)), {DELTA_ACCURACY, DELTA_COHERENCE}
+    cells = []
+    for first, second in combinations(range(len(subjects)), 2):
+        both = zip(runs_of[first], runs_of[second], strict=True)
+        rows = averaged([paired.differences(before, after, cosines=False) for before, after in both])
+        names = subjects[first].name, subjects[second].name
+        cells += [(*names, row) for row in rows if row.entry in wanted and row.target in axes]
+    corrected = with_holm([row for _, _, row in cells])
+    return ScaleMatrix(
+        family,
+        tuple(each.name for each in subjects),
+        tuple((before, after, row) for (before, after, _), row in zip(cells, corrected, strict=True)),
+        n_pairs=len(paired.pairs.pair_ids),
+        left_out=paired.left_out,
+        layer_choice=paired.layers.choice,
+        n_trainings=len(labels),
+        of_trainings=tuple(
+            row
+            for subject, runs in zip(subjects, runs_of, strict=True)
+            if len(runs) > 1
+            for row in _over_trainings(paired, subject.name, runs)
+        ),
+    )
+
+
+def _over_trainings(paired: PairedRuns, scale: str, runs: Sequence[Run]) -> Iterator[OfTrainings]:
+    readings = [list(_estimates(paired, run)) for run in runs]
+    for rows in zip(*readings, strict=True):
+        metric, target, _ = rows[0]
+        yield OfTrainings(scale, metric, target, over_trainings([estimate for _, _, estimate in rows]))
+
+
+def _estimates(paired: PairedRuns, run: Run) -> Iterator[tuple[str, str, Estimate]]:
+    """Yield accuracy and coherence by axis, and VD-EI with its controls."""
+    images = np.array(paired.pairs.images, dtype=np.str_)
+    for target, inside in paired.pairs.groups().items():
+        right = effective_wilson(paired.right[run.run_id][inside], images[inside].tolist())
+        yield ACCURACIES["both"].name, target, right
+    if not paired.has_states:
+        return
+    geometry = paired.geometry(run)
+    for entry, values in (
+        (AXIS_COHERENCE_BALANCED, geometry.coherence),
+        (VD_EI_CORRECTED, geometry.angles),
+    ):
+        for target, statistic in values.items():
+            yield entry.name, target, statistic.estimate()
