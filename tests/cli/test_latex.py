@@ -23,6 +23,13 @@ def test_numbers_stand_to_the_right_and_marks_are_escaped():
     ]
 
 
+def test_arrows_and_comparisons_are_set_as_mathematics():
+    """As of a comparison's table."""
+    table = latex_table([{"95 % interval": "a_b & c -> 100 %", "p": "< 0.0001", "n": None}])
+    assert r"95 \% interval & p & n \\" in table
+    assert r"a\_b \& c $\to$ 100 \% & $<$ 0.0001 & -- \\" in table
+
+
 def test_without_rows_there_is_a_head():
     """A table of nothing is still a table."""
     assert latex_table([], ["a", "b"]).count("\\\\") == 1

@@ -7,7 +7,7 @@ import dataclasses
 import math
 from html.parser import HTMLParser
 
-from vlmprobe.reports import ReportFigure, render_report
+from vlmprobe.reports import LayerRange, ReportFigure, render_report
 
 HOSTILE = "<script>alert('x')</script>\"' onload=\"alert(1)"
 
@@ -174,6 +174,26 @@ def test_a_report_of_nothing_is_still_a_page(report):
 
     assert "No accuracy was computed." in text
     assert "No runs." in text
+
+
+def test_the_split_reading_stands_beside_the_peak(report):
+    """The reader is told which of the two to read; where halves are too small there is none."""
+    text = Page(render_report(report())).text
+
+    assert "The peak is flattered by choosing" in text
+    assert "0.3000 [ 0.2500 , 0.3500 ]" in text
+
+
+def test_without_an_axis_no_layer_is_recommended_in_words(report):
+    """Not only as a missing number; where one is recommended, it is said for which axes."""
+    ranges = [
+        LayerRange("tiny", "vanilla", (), None, (), "no axis is resolved"),
+        LayerRange("tiny", "2m", (3, 4), 4, ("vertical", "distance"), ""),
+    ]
+    text = " ".join(Page(render_report(report(layer_ranges=ranges))).text.split())
+
+    assert "tiny @ vanilla n/a no layer is recommended: no axis is resolved n/a" in text
+    assert "tiny @ 2m 4 vertical, distance 3, 4" in text
 
 
 def test_infinite_bounds_are_not_numbers(report):

@@ -71,5 +71,6 @@ def test_a_summary_row_joins_accuracy_and_peak_coherence(report):
     best = rows["2m", "distance"]
     assert (best["run_id"], best["acc_both"], best["peak_layer"]) == ("run-2m", 2 / 3, 4)
     assert best["peak_coherence"] == 0.1 + 0.2
+    assert (best["split_coherence"], best["split_ci_low"], best["split_ci_high"]) == (0.3, 0.25, 0.35)
     assert rows["2m", "vertical"]["peak_coherence"] is None
     assert rows["vanilla", "distance"]["peak_layer"] is None

@@ -19,6 +19,7 @@ _SPECIAL = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
+    "->": r"$\to$",
     "<": "$<$",
     ">": "$>$",
 }
@@ -49,6 +50,6 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    plain = re.sub(r"[\\&%$#_{}~^±<>]", lambda found: _SPECIAL[found[0]], plain_text(text))
+    plain = re.sub(r"->|[\\&%$#_{}~^±<>]", lambda found: _SPECIAL[found[0]], plain_text(text))
     # A minus sign, not a hyphen.
     return f"${plain}$" if re.fullmatch(r"-\d.*", plain) else plain

@@ -213,7 +213,7 @@ def _about(
         "subset": str(Subset.ALL),
         "layer": layer,
         "layer_chosen": why,
-        "recommended": recommendation["layer"],
+        RECOMMENDED_LAYER.name: recommendation["layer"],
         "dim": len(directions[0].vector),
         "written_although_not_resolved": [axis for axis, is_there in resolved.items() if not is_there],
         "axes": {
