@@ -181,7 +181,7 @@ def test_the_split_reading_stands_beside_the_peak(report):
     text = Page(render_report(report())).text
 
     assert "The peak is flattered by choosing" in text
-    assert "0.3000 [ 0.2500 , 0.3500 ]" in text
+    assert "0.300 [ 0.250 , 0.350 ]" in text
 
 
 def test_without_an_axis_no_layer_is_recommended_in_words(report):
