@@ -1,4 +1,4 @@
-"""Whatever a command's output goes to, its work is done and its exit code is its own."""
+"""Whatever a command's output goes to, its work is done; only a listing that a full disk lost is a failure."""
 
 from __future__ import annotations
 
@@ -80,6 +80,52 @@ def test_a_reader_that_leaves_does_not_stop_the_work(tmp_path: Path) -> None:
     assert ran.stdout == b"left"
     assert b"code 7" in ran.stderr
     assert (tmp_path / "done").read_text() == "done"
+
+
+@pytest.fixture(scope="module")
+def runs_listed(inside: Any, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return what lists the runs of a home, as a process."""
+    home = tmp_path_factory.mktemp("home")
+    inside("db", "upgrade", "--home", home).ok()
+    return [sys.executable, "-m", "vlmprobe", "runs", "--home", str(home)]
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        ("", 0, ""),  # a pipe whose reader has left
+        (">&-", 0, ""),
+        (
+            ">/dev/full",
+            1,
+            "error: results could not be written to standard output (No space left on device); write them to another "
+            "file or disk\n",
+        ),
+    ],
+)
+def test_a_listing_that_nobody_gets(redirection: str, code: int, said: str, runs_listed: list[str]) -> None:
+    """A reader that has left, as ``head`` does, has what it wanted; on a full disk, what was asked for is not there."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    shell = ["sh", "-c", f'exec "$@" {redirection}', "sh", *runs_listed]
+    ran = subprocess.run(shell, stdout=writer, stderr=subprocess.PIPE, check=False, text=True, timeout=60)
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (code, said)
+
+
+def test_work_is_done_though_its_results_are_lost(
+    inside: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a command made is there, so that its exit code is 0; that its output is not is a note."""
+    inside("db", "upgrade", "--home", tmp_path).ok()
+    monkeypatch.setattr("vlmprobe.streams.lost_results", lambda: OSError(28, "No space left on device"))
+    ran = inside("backup", tmp_path / "copy.duckdb", "--home", tmp_path).ok()
+    assert ran.err == (
+        "note: results could not be written to standard output (No space left on device); write them to another file "
+        "or disk\n"
+    )
+    assert (tmp_path / "copy.duckdb").is_file()
+    assert inside("runs", "--home", tmp_path).code == 1
 
 
 def test_a_command_prints_what_its_terminal_lacks(inside: Any, tmp_path: Path) -> None:

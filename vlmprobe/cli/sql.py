@@ -13,7 +13,9 @@ from vlmprobe.workspace import Workspace
 __all__ = ["sql"]
 
 
-@command(example='vlmprobe sql "select family, scale, axis, acc_both from accuracy order by 1,2,3"')
+@command(
+    example='vlmprobe sql "select family, scale, axis, acc_both from accuracy order by 1,2,3"', lists=True
+)
 def sql(
     workspace: Workspace,
     *,
