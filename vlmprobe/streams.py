@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -70,7 +71,10 @@ class _Forgiving(io.FileIO):
         """Write, and say that everything was written."""
         size = memoryview(content).nbytes
         try:
-            return super().write(content) or size
+            while (written := super().write(content)) is None:
+                # A pipe that does not block is full; its reader, or another program at the terminal, made it so.
+                select.select([], [self], [])
+            return written
         except BrokenPipeError:
             return size
         except OSError as error:

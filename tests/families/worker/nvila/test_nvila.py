@@ -38,6 +38,8 @@ def hollow(tmp_path):
         (folder / part / "config.json").write_text(json.dumps({"num_hidden_layers": 3}))
         save_file({"weight": torch.zeros(1)}, folder / part / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config))
+    (folder / "vision_tower" / "preprocessor_config.json").write_text("{}")
+    (folder / "llm" / "tokenizer.json").write_text("{}")
     return folder
 
 

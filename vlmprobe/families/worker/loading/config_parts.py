@@ -15,8 +15,14 @@ __all__ = ["all_values", "attention_named", "check_config", "without_attention"]
 _BUILT_IN = ("eager", "sdpa")
 
 
-def check_config(source: str, config: dict[str, Any], *, trusted: bool) -> None:
+def check_config(source: str, config: dict[str, Any], *, trusted: bool, file: str = "config.json") -> None:
     """Check that a config asks for nothing that vlmprobe does not do.
+
+    Args:
+        source: the checkpoint.
+        config: the content of its config.
+        trusted: whether code from elsewhere may be run.
+        file: what the config is called in the checkpoint.
 
     Raises:
         ModelFault: it names attention code on the hub, weights in few bits, or another file of weights.
@@ -25,19 +31,19 @@ def check_config(source: str, config: dict[str, Any], *, trusted: bool) -> None:
         # transformers would silently fetch and run it.
         if not trusted and "implementation" in key and isinstance(value, str) and "/" in value:
             raise ModelFault(
-                f"{source}: config.json would download and run {value[:80]} ({key}); remove that line"
+                f"{source}: {file} would download and run {value[:80]} ({key}); remove that line"
             )
         if key == "quantization_config" and value is not None:
             method = value.get("quant_method") if isinstance(value, dict) else None
             raise ModelFault(
-                f"{source}: config.json says that the weights are quantized (quantization_config, "
+                f"{source}: {file} says that the weights are quantized (quantization_config, "
                 f"{method or 'of no named method'}), which vlmprobe does not run; use the checkpoint in full "
                 "precision, or remove that key if its weights are"
             )
     named = config.get("transformers_weights")
     if named is not None:
         raise ModelFault(
-            f"{source}: config.json names its weights by transformers_weights, which versions of transformers read "
+            f"{source}: {file} names its weights by transformers_weights, which versions of transformers read "
             "differently; call the file model.safetensors and remove that key"
         )
 
