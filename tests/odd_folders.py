@@ -42,7 +42,7 @@ def link(folder: Path, source: Path) -> Path:
         if place.is_dir():
             link(folder / place.name, place)
         else:
-            (folder / place.name).symlink_to(place)
+            (folder / place.name).symlink_to(place.resolve())
     return folder
 
 
@@ -115,7 +115,7 @@ def above(*names: str, with_config: bool = False) -> Change:
             (folder / name).mkdir(parents=True)
             for path in places:
                 if path.is_dir():
-                    link(folder / name / path.name, path.resolve())
+                    link(folder / name / path.name, path)
                 else:
                     (folder / name / path.name).symlink_to(path.resolve())
         for path in places:

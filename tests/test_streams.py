@@ -62,6 +62,10 @@ def _run(shell: str, done: Path, **environment: str) -> subprocess.CompletedProc
         ("{ PROGRAM 3>&2 2>&4; } 4>&1 >/dev/null", {}, b""),
         ("nohup PROGRAM", {}, b"left "),
         ("setsid -w PROGRAM </dev/null", {}, b"left "),
+        ("PROGRAM >/dev/full", {}, b""),
+        ("PROGRAM >/dev/full 2>/dev/full", {}, b""),
+        ("PROGRAM", {"PYTHONUNBUFFERED": "1"}, b"left "),
+        ("PROGRAM", {"PYTHONIOENCODING": "utf-16"}, "left 左".encode("utf-16")[2:]),
     ],
 )
 def test_streams_of_every_kind(
@@ -80,6 +84,18 @@ def test_a_reader_that_leaves_does_not_stop_the_work(tmp_path: Path) -> None:
     assert ran.stdout == b"left"
     assert b"code 7" in ran.stderr
     assert (tmp_path / "done").read_text() == "done"
+
+
+def test_a_pipe_that_does_not_block_gets_every_byte(tmp_path: Path) -> None:
+    """Another program at the other end may have made it so; a full one is waited for."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    much = "from vlmprobe.streams import prepare_streams; prepare_streams(); print('x' * 300_000)"
+    process = subprocess.Popen([sys.executable, "-c", much], stdout=writer)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as output:
+        assert len(output.read()) == 300_001
+    assert process.wait() == 0
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +149,15 @@ def test_a_command_prints_what_its_terminal_lacks(inside: Any, tmp_path: Path) -
     inside("db", "upgrade", "--home", tmp_path).ok()
     ask = [sys.executable, "-m", "vlmprobe", "sql", "SELECT chr(24038) AS x", "--home", str(tmp_path)]
     ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    wide = subprocess.run(
+        ask, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "utf-16"}, check=True
+    )
+    assert "左".encode("utf-16")[2:] in wide.stdout
+    plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    said = subprocess.run(
+        [*ask[:4], "SELECT '左' AS x", *ask[5:]], capture_output=True, env=plain, check=True
+    )
+    assert rb"\u5de6" in said.stdout
     table = subprocess.run(ask, capture_output=True, env=ascii_only, check=True)
     assert rb"\u5de6" in table.stdout
     printed = subprocess.run([*ask, "--json"], capture_output=True, env=ascii_only, check=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-__all__ = ["lost_results", "prepare_streams"]
+__all__ = ["as_utf8", "lost_results", "prepare_streams"]
 
 _STDOUT, _STDERR = 1, 2
 
@@ -36,6 +36,14 @@ def prepare_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     sys.stdout = _forgiving(sys.stdout, _STDOUT, line_buffering=getattr(sys.stdout, "line_buffering", False))
     sys.stderr = _forgiving(sys.stderr, _STDERR, line_buffering=True)
+
+
+def as_utf8(argument: str) -> str:
+    """Return a word of the command line whose bytes are UTF-8, also where ``LC_ALL=C`` made Python read it as ASCII."""
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        return argument
 
 
 def lost_results() -> OSError | None:
@@ -71,12 +79,15 @@ class _Forgiving(io.FileIO):
         """Write, and say that everything was written."""
         size = memoryview(content).nbytes
         try:
-            while (written := super().write(content)) is None:
-                # A pipe that does not block is full; its reader, or another program at the terminal, made it so.
-                select.select([], [self], [])
-            return written
+            return self._write_all_that_fits(content)
         except BrokenPipeError:
             return size
         except OSError as error:
             self.lost = self.lost or error
             return size
+
+    def _write_all_that_fits(self, content: Buffer) -> int:
+        while (written := super().write(content)) is None:
+            # A pipe that does not block is full; its reader, or another program at the terminal, made it so.
+            select.select([], [self], [])
+        return written

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.families import LoadOptions, fingerprint, open_family
@@ -81,6 +81,18 @@ def parts_without_index(folder: Path) -> None:
     (folder / WEIGHTS).rename(folder / "model-00001-of-00002.safetensors")
 
 
+def twice(folder: Path) -> None:
+    """Let two parts hold a tensor, of which the index names the first."""
+    tensors = load_file(folder / WEIGHTS)
+    (folder / WEIGHTS).unlink()
+    first = min(tensors)
+    files = [f"model-0000{part}-of-00002.safetensors" for part in (1, 2)]
+    save_file(tensors, folder / files[0], {"format": "pt"})
+    save_file({first: 2 * tensors[first]}, folder / files[1], {"format": "pt"})
+    index = {"metadata": {}, "weight_map": dict.fromkeys(tensors, files[0]) | {"another": files[1]}}
+    write(folder, f"{WEIGHTS}.index.json", json.dumps(index))
+
+
 def deepspeed(folder: Path) -> None:
     """Leave what DeepSpeed saves in the place of weights."""
     (folder / WEIGHTS).unlink()
@@ -121,8 +133,8 @@ def rope(folder: Path) -> None:
 
 
 SIZE = r"preprocessor_config.json has size .*; write \"size\": {\"shortest_edge\": LEAST, \"longest_edge\": MOST}"
-#: Mutation -> what the line says, for every family that reads a folder of transformers.
-REFUSED: dict[str, tuple[Change, str]] = {
+#: Weights that are not what the name says -> what the line says, for every family that reads a folder of transformers.
+OTHER_WEIGHTS: dict[str, tuple[Change, str]] = {
     "an adapter beside the weights": (
         adapter,
         r"an adapter \(adapter_config.json, adapter_model.safetensors\) beside full weights \(model.safetensors\)",
@@ -184,6 +196,14 @@ REFUSED: dict[str, tuple[Change, str]] = {
         added(model__language_model__layers__0__self_attn__q_norm__weight=4),
         "hold 1 tensors that the model has no place for, such as .*q_norm.weight; use the config.json and the family",
     ),
+    "an adapter under its own names": (
+        added(base_model__model__model__language_model__layers__0__self_attn__q_proj__lora_B__weight=4),
+        "hold 1 tensors that the model has no place for, such as base_model.*lora_B.weight; merge that adapter",
+    ),
+    "a tensor in two files": (
+        twice,
+        r"\S+ is in two weight files \(model-00001-of-00002.safetensors and model-00002-of-00002.safetensors\); keep",
+    ),
     "quantized weights": (
         settings(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
         r"config.json says that the weights are quantized \(quantization_config, bitsandbytes\), which",
@@ -196,6 +216,9 @@ REFUSED: dict[str, tuple[Change, str]] = {
         settings(transformers_weights="other.safetensors"),
         "config.json names its weights by transformers_weights",
     ),
+}
+#: What else is wrong with a folder -> what the line says.
+OTHER_FILES: dict[str, tuple[Change, str]] = {
     "a config of another kind": (
         settings(part="text_config", hidden_size="large"),
         "config.json: .*hidden_size",
@@ -332,6 +355,9 @@ REFUSED: dict[str, tuple[Change, str]] = {
         r"tokenizer.json is not valid JSON \(.*\); copy it again, or pass --processor",
     ),
 }
+
+
+REFUSED = OTHER_WEIGHTS | OTHER_FILES
 
 
 def open_checkpoint(family: str, folder: Path) -> Any:
@@ -510,7 +536,7 @@ def both_forms(folder: Path) -> None:
             Nvila,
             parts,
             adapter,
-            r"an adapter \(adapter_config.json\) beside llm/; merge it into the model and save",
+            r"an adapter \(adapter_config.json, .*\) beside llm/; merge it into the model and save",
         ),
         (
             Nvila,

@@ -233,7 +233,7 @@ BY_ITS_CODE: dict[str, tuple[Change, str]] = {
     "angles that are a word": (both("llm", rope_theta="x"), made("llm", 'rope_theta: "x"')),
     "padding outside the vocabulary": (
         both("llm", pad_token_id=99999),
-        made("llm", "vocab_size: 264, pad_token_id: 9"),
+        made("llm", "vocab_size: 264, pad_token_id: 99999"),
     ),
     "another width": (
         both("llm", hidden_size=48),

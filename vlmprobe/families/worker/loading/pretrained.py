@@ -29,7 +29,7 @@ from vlmprobe.families.worker.weights.files import (
     find_weights,
     mapped_files,
 )
-from vlmprobe.families.worker.weights.numbers import check_floats
+from vlmprobe.families.worker.weights.numbers import check_tensors
 from vlmprobe.families.worker.weights.tensors import check_shapes, shapes_in, wrapper_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def load_model(
     local = is_local(source)
     files = find_weights(Path(source).expanduser()) if local else None
     if files is not None:
-        check_floats(Path(source).expanduser(), files.names)
+        check_tensors(Path(source).expanduser(), files.names)
     if not local:
         _refuse_adapter_of_hub(source, revision)
     with quiet(), loading_faults(source, device, {"config.json": config}):

@@ -33,7 +33,7 @@ from vlmprobe.families.worker.weights.files import (
     refuse_adapter,
     weight_names,
 )
-from vlmprobe.families.worker.weights.numbers import check_floats
+from vlmprobe.families.worker.weights.numbers import check_tensors
 
 if TYPE_CHECKING:
     from vlmprobe.families.worker.contract import LoadOptions
@@ -204,7 +204,7 @@ def _part(source: str, folder: Path, part: str) -> dict[str, Any]:
         other = not_the_file(folder / part / name)
         if other is not None:
             raise ModelFault(f"{source}: {part}/{name} {other}")
-    check_floats(folder / part, files.names)
+    check_tensors(folder / part, files.names)
     return said
 
 

@@ -162,7 +162,7 @@ def check_left_over(
         Each whole module that the model does not have, outside of its layers, and how many tensors it has.
 
     Raises:
-        ModelFault: a tensor belongs in a layer, or directly in a module that the model has.
+        ModelFault: a tensor is of an adapter, or belongs in a layer, or directly in a module that the model has.
     """
     known = set(modules)
     whole: dict[str, int] = {}
@@ -171,7 +171,7 @@ def check_left_over(
         words = name.split(".")
         tops = (".".join(words[:depth]) for depth in range(1, len(words)))
         top = next((each for each in tops if each not in known), None)
-        if top is None or any(word.isdecimal() for word in top.split(".")):
+        if top is None or ".lora_" in name or any(word.isdecimal() for word in top.split(".")):
             inside.append(name)
         else:
             whole[top] = whole.get(top, 0) + 1
