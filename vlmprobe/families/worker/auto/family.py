@@ -34,12 +34,7 @@ from vlmprobe.families.worker.engine.prompts import (
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault
 from vlmprobe.families.worker.loading.diagnosis import preparing_images, running_first
-from vlmprobe.families.worker.loading.parts import (
-    OR_PROCESSOR,
-    SETTINGS,
-    check_image_settings,
-    read_image_settings,
-)
+from vlmprobe.families.worker.loading.parts import OR_PROCESSOR, check_image_settings, image_configs
 from vlmprobe.families.worker.loading.pretrained import load_model
 from vlmprobe.families.worker.loading.reading import quiet
 from vlmprobe.families.worker.weights.files import find_weights
@@ -95,7 +90,7 @@ class Auto(SharedPrefixFamily):
         backend = getattr(processor.image_processor, "backend", None) or "pil"
         manifest = {"layers_at": path, "image_backend": str(backend), "model_type": model.config.model_type}
         super().__init__(options, model, processor.tokenizer, layers, dim, manifest=manifest)
-        settings = {SETTINGS: read_image_settings(options)}
+        settings = image_configs(options)
         with preparing_images(options.processor_place[0], settings, OR_PROCESSOR):
             try:
                 self._splices = self._can_splice()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.suspects import all_values
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-__all__ = ["all_values", "attention_named", "check_config", "without_attention"]
+__all__ = ["attention_named", "check_config", "without_attention"]
 
 #: Attention that every installation of PyTorch can run; a config may choose among these.
 _BUILT_IN = ("eager", "sdpa")
@@ -74,11 +72,3 @@ def _is_foreign(key: str, value: Any) -> bool:
 
 def _text(value: Any) -> str:
     return "/".join(map(str, value.values())) if isinstance(value, dict) else str(value)
-
-
-def all_values(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield every key and value of a config and its parts."""
-    for key, value in config.items():
-        yield key, value
-        if isinstance(value, dict):
-            yield from all_values(value)

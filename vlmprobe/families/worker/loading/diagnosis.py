@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import Fault, ModelFault, OutOfMemoryError, one_line
 from vlmprobe.families.worker.loading.places import is_local
-from vlmprobe.families.worker.loading.suspects import blamed, calls_of, is_count, said_by
+from vlmprobe.families.worker.suspects import blamed, calls_of, is_count, said_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vlmprobe.families.worker.loading.suspects import Configs
+    from vlmprobe.families.worker.suspects import Configs
 
 __all__ = [
     "config_reason",

@@ -27,6 +27,7 @@ __all__ = [
     "SETTINGS",
     "check_colors",
     "check_image_settings",
+    "image_configs",
     "load_image_processor",
     "load_tokenizer",
     "read_image_settings",
@@ -116,6 +117,11 @@ def read_image_settings(options: LoadOptions) -> dict[str, Any]:
     """
     source, revision = options.processor_place
     return read_settings(source, SETTINGS, revision) or {}
+
+
+def image_configs(options: LoadOptions) -> dict[str, dict[str, Any]]:
+    """Return what a checkpoint's images are prepared with, by the name of its file."""
+    return {SETTINGS: read_image_settings(options)}
 
 
 def check_image_settings(options: LoadOptions, model_type: str | None = None) -> None:

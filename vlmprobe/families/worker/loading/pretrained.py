@@ -20,7 +20,7 @@ from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.diagnosis import config_reason, damaged_file, not_the_file
 from vlmprobe.families.worker.loading.places import is_local
 from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_config
-from vlmprobe.families.worker.loading.suspects import said_by
+from vlmprobe.families.worker.suspects import said_by
 from vlmprobe.families.worker.weights.account import check_fit, keep_account
 from vlmprobe.families.worker.weights.files import (
     ADAPTER_FILES,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import torch
 
     from vlmprobe.families.worker.contract import LoadOptions
-    from vlmprobe.families.worker.loading.suspects import Configs
+    from vlmprobe.families.worker.suspects import Configs
 
 __all__ = ["load_model", "loading_faults"]
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.families.worker.faults import ModelFault, PackageFault, one_line
-from vlmprobe.families.worker.loading.parts import SETTINGS, load_tokenizer, read_image_settings
+from vlmprobe.families.worker.loading.parts import SETTINGS, image_configs, load_tokenizer
 from vlmprobe.families.worker.loading.pretrained import load_model
 from vlmprobe.families.worker.loading.reading import (
     place_of,
@@ -30,9 +30,9 @@ from vlmprobe.families.worker.loading.reading import (
     read_settings,
     require_consent,
 )
-from vlmprobe.families.worker.loading.suspects import said_by
 from vlmprobe.families.worker.molmo.inputs import LoadedMolmo, MolmoInputs
 from vlmprobe.families.worker.molmo.stand_ins import resizing, stand_ins
+from vlmprobe.families.worker.suspects import said_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,8 +64,7 @@ def load_hub(options: LoadOptions) -> LoadedMolmo:
         "layers_at": "model.transformer.blocks",
         "image_backend": inputs.resized_by,
     }
-    settings = {SETTINGS: read_image_settings(options)}
-    return LoadedMolmo(model, model.model, inputs, manifest, {"config.json": config}, settings)
+    return LoadedMolmo(model, model.model, inputs, manifest, {"config.json": config}, image_configs(options))
 
 
 class HubInputs(MolmoInputs):

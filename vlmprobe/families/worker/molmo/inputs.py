@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from vlmprobe.families.worker.loading.suspects import Configs
+    from vlmprobe.families.worker.suspects import Configs
 
 __all__ = ["IMAGE_TOKENS", "LoadedMolmo", "MolmoInputs", "PreparedImage"]
 

@@ -20,7 +20,7 @@ from vlmprobe.families.worker.loading.diagnosis import damaged_json, not_the_fil
 from vlmprobe.families.worker.loading.parts import check_colors
 from vlmprobe.families.worker.loading.places import is_local, local_folder
 from vlmprobe.families.worker.loading.reading import read_settings, require_consent
-from vlmprobe.families.worker.loading.suspects import is_count
+from vlmprobe.families.worker.suspects import is_count
 from vlmprobe.families.worker.weights.account import check_fit, class_notes, keep_account
 from vlmprobe.families.worker.weights.files import (
     SETS,

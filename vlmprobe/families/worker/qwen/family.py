@@ -35,11 +35,10 @@ from vlmprobe.families.worker.faults import ModelFault, OutOfMemoryError
 from vlmprobe.families.worker.loading.diagnosis import preparing_images, running_first
 from vlmprobe.families.worker.loading.parts import (
     OR_PROCESSOR,
-    SETTINGS,
     check_image_settings,
+    image_configs,
     load_image_processor,
     load_tokenizer,
-    read_image_settings,
 )
 from vlmprobe.families.worker.loading.pretrained import load_model
 from vlmprobe.families.worker.qwen.fused_layers import Compiled
@@ -133,7 +132,7 @@ class Qwen25(SharedPrefixFamily):
         token, where = model.config.image_token_id, template_place(options)
         prompts = ImagePrompts(tokenizer, images, template, token, where)
         prompts.check()
-        settings = {SETTINGS: read_image_settings(options)}
+        settings = image_configs(options)
         with preparing_images(options.processor_place[0], settings, OR_PROCESSOR):
             prompts.process([Images.new("RGB", (96, 64), (128, 128, 128))])
         family = cls(options, model, tokenizer, prompts)

@@ -8,12 +8,11 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from vlmprobe.families.worker.faults import one_line
-from vlmprobe.families.worker.loading.config_parts import all_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Configs", "blamed", "calls_of", "is_count", "said_by"]
+__all__ = ["Configs", "all_values", "blamed", "calls_of", "is_count", "said_by"]
 
 #: The settings that a model was made of, by the name of their file in the checkpoint.
 Configs: TypeAlias = "Mapping[str, Mapping[str, Any]]"
@@ -94,6 +93,14 @@ def calls_of(error: BaseException) -> Iterator[tuple[str, str]]:
     while step is not None:
         yield step.tb_frame.f_code.co_filename, step.tb_frame.f_code.co_name
         step = step.tb_next
+
+
+def all_values(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield every key and value of a config and its parts."""
+    for key, value in config.items():
+        yield key, value
+        if isinstance(value, dict):
+            yield from all_values(value)
 
 
 def is_count(value: Any) -> bool:
