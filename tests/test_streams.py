@@ -1,4 +1,4 @@
-"""Whatever a command's output goes to, its work is done and its exit code is its own."""
+"""Whatever a command's output goes to, its work is done; only a listing that a full disk lost is a failure."""
 
 from __future__ import annotations
 
@@ -62,6 +62,10 @@ def _run(shell: str, done: Path, **environment: str) -> subprocess.CompletedProc
         ("{ PROGRAM 3>&2 2>&4; } 4>&1 >/dev/null", {}, b""),
         ("nohup PROGRAM", {}, b"left "),
         ("setsid -w PROGRAM </dev/null", {}, b"left "),
+        ("PROGRAM >/dev/full", {}, b""),
+        ("PROGRAM >/dev/full 2>/dev/full", {}, b""),
+        ("PROGRAM", {"PYTHONUNBUFFERED": "1"}, b"left "),
+        ("PROGRAM", {"PYTHONIOENCODING": "utf-16"}, "left 左".encode("utf-16")[2:]),
     ],
 )
 def test_streams_of_every_kind(
@@ -82,11 +86,78 @@ def test_a_reader_that_leaves_does_not_stop_the_work(tmp_path: Path) -> None:
     assert (tmp_path / "done").read_text() == "done"
 
 
+def test_a_pipe_that_does_not_block_gets_every_byte(tmp_path: Path) -> None:
+    """Another program at the other end may have made it so; a full one is waited for."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    much = "from vlmprobe.streams import prepare_streams; prepare_streams(); print('x' * 300_000)"
+    process = subprocess.Popen([sys.executable, "-c", much], stdout=writer)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as output:
+        assert len(output.read()) == 300_001
+    assert process.wait() == 0
+
+
+@pytest.fixture(scope="module")
+def runs_listed(inside: Any, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return what lists the runs of a home, as a process."""
+    home = tmp_path_factory.mktemp("home")
+    inside("db", "upgrade", "--home", home).ok()
+    return [sys.executable, "-m", "vlmprobe", "runs", "--home", str(home)]
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        ("", 0, ""),  # a pipe whose reader has left
+        (">&-", 0, ""),
+        (
+            ">/dev/full",
+            1,
+            "error: results could not be written to standard output (No space left on device); write them to another "
+            "file or disk\n",
+        ),
+    ],
+)
+def test_a_listing_that_nobody_gets(redirection: str, code: int, said: str, runs_listed: list[str]) -> None:
+    """A reader that has left, as ``head`` does, has what it wanted; on a full disk, what was asked for is not there."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    shell = ["sh", "-c", f'exec "$@" {redirection}', "sh", *runs_listed]
+    ran = subprocess.run(shell, stdout=writer, stderr=subprocess.PIPE, check=False, text=True, timeout=60)
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (code, said)
+
+
+def test_work_is_done_though_its_results_are_lost(
+    inside: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a command made is there, so that its exit code is 0; that its output is not is a note."""
+    inside("db", "upgrade", "--home", tmp_path).ok()
+    monkeypatch.setattr("vlmprobe.streams.lost_results", lambda: OSError(28, "No space left on device"))
+    ran = inside("backup", tmp_path / "copy.duckdb", "--home", tmp_path).ok()
+    assert ran.err == (
+        "note: results could not be written to standard output (No space left on device); write them to another file "
+        "or disk\n"
+    )
+    assert (tmp_path / "copy.duckdb").is_file()
+    assert inside("runs", "--home", tmp_path).code == 1
+
+
 def test_a_command_prints_what_its_terminal_lacks(inside: Any, tmp_path: Path) -> None:
     """In a table it is escaped; in JSON the escape is JSON's own."""
     inside("db", "upgrade", "--home", tmp_path).ok()
     ask = [sys.executable, "-m", "vlmprobe", "sql", "SELECT chr(24038) AS x", "--home", str(tmp_path)]
     ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    wide = subprocess.run(
+        ask, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "utf-16"}, check=True
+    )
+    assert "左".encode("utf-16")[2:] in wide.stdout
+    plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    said = subprocess.run(
+        [*ask[:4], "SELECT '左' AS x", *ask[5:]], capture_output=True, env=plain, check=True
+    )
+    assert rb"\u5de6" in said.stdout
     table = subprocess.run(ask, capture_output=True, env=ascii_only, check=True)
     assert rb"\u5de6" in table.stdout
     printed = subprocess.run([*ask, "--json"], capture_output=True, env=ascii_only, check=True)

@@ -1,19 +1,22 @@
-"""Standard output and error of a command: whatever they are, the work and the exit code do not depend on them."""
+"""Standard output and error of a command: whatever they are, the work does not depend on them."""
 
 from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from typing_extensions import Buffer
 
-__all__ = ["prepare_streams"]
+__all__ = ["as_utf8", "lost_results", "prepare_streams"]
 
-_STDERR = 2
+_STDOUT, _STDERR = 1, 2
 
 
 def prepare_streams() -> None:
@@ -22,8 +25,8 @@ def prepare_streams() -> None:
     * A closed descriptor (``2>&-``) becomes the null device. Else the next file that is opened would get its number,
       and a library's message would be written into a database.
     * A character that the terminal's encoding lacks is escaped as Python escapes it, which is JSON's own escape too.
-    * An error on stderr, such as a reader that has left or a full disk, drops the message. Results on stdout are
-      another matter: who asks for them must learn that they are not there.
+    * What a stream cannot take is dropped, and the work goes on. A reader of stdout that has left, such as ``head``,
+      has what it wanted. Any other error is kept for :func:`lost_results`: on a full disk, a listing is not there.
     """
     for descriptor in range(3):
         try:
@@ -31,27 +34,60 @@ def prepare_streams() -> None:
         except OSError:
             # The lowest number that is free is this one.
             os.open(os.devnull, os.O_RDWR)
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    sys.stdout = _forgiving(sys.stdout, _STDOUT, line_buffering=getattr(sys.stdout, "line_buffering", False))
+    sys.stderr = _forgiving(sys.stderr, _STDERR, line_buffering=True)
+
+
+def as_utf8(argument: str) -> str:
+    """Return a word of the command line whose bytes are UTF-8, also where ``LC_ALL=C`` made Python read it as ASCII."""
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        return argument
+
+
+def lost_results() -> OSError | None:
+    """Write what stdout still holds; return the error that kept results from it, None if there was none.
+
+    A reader that has left is no error. Where stdout is no stream of this module's, as in a notebook, there is none.
+    """
+    sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return raw.lost if isinstance(raw, _Forgiving) else None
+
+
+def _forgiving(stream: TextIO | None, descriptor: int, *, line_buffering: bool) -> TextIO:
+    """Return a stream in the place of another, whose writes never fail."""
     with suppress(AttributeError, OSError, ValueError):
-        sys.stderr.flush()
-    sys.stderr = io.TextIOWrapper(
-        io.BufferedWriter(_Forgiving(_STDERR, "w", closefd=False)),
-        encoding=encoding,
+        stream.flush()  # type: ignore[union-attr]
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Forgiving(descriptor, "w", closefd=False)),
+        encoding=getattr(stream, "encoding", None) or "utf-8",
         errors="backslashreplace",
-        line_buffering=True,
+        line_buffering=line_buffering,
+        write_through=getattr(stream, "write_through", False),
     )
 
 
 class _Forgiving(io.FileIO):
     """A file whose writes never fail; what cannot be written is dropped."""
 
+    lost: OSError | None = None
+    """The first error, other than that of a reader that has left."""
+
     def write(self, content: Buffer, /) -> int:
         """Write, and say that everything was written."""
         size = memoryview(content).nbytes
-        with suppress(OSError):
-            return super().write(content) or size
-        return size
+        try:
+            return self._write_all_that_fits(content)
+        except BrokenPipeError:
+            return size
+        except OSError as error:
+            self.lost = self.lost or error
+            return size
+
+    def _write_all_that_fits(self, content: Buffer) -> int:
+        while (written := super().write(content)) is None:
+            # A pipe that does not block is full; its reader, or another program at the terminal, made it so.
+            select.select([], [self], [])
+        return written

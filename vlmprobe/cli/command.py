@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 import typer.core
 
-from vlmprobe.cli.session import session
+from vlmprobe.cli.session import check_results, session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ _COMMON: dict[str, Any] = {
 
 
 def command(
-    *, example: str, experiment: bool = False
+    *, example: str, experiment: bool = False, lists: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Turn ``body(workspace, own options...)`` into a command that opens the workspace of ``--home``.
 
@@ -56,6 +56,7 @@ def command(
     Args:
         example: a command line that works, shown below the help.
         experiment: whether the command logs to MLflow, and so takes ``--experiment``.
+        lists: whether what it prints is all that it is for, so that it fails where that cannot be written.
     """
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
@@ -81,6 +82,7 @@ def command(
                 for name, group in groups.items():
                     given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
                 body(workspace, **given)
+                check_results(workspace, are_all=lists)
 
         made: Any = run
         made.__signature__ = inspect.Signature(options, return_annotation=None)

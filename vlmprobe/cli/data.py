@@ -30,7 +30,7 @@ def _group() -> None:
     pass
 
 
-@command(example="vlmprobe data check EmbSpatial-Bench.tsv --max-per-category 0")
+@command(example="vlmprobe data check EmbSpatial-Bench.tsv --max-per-category 0", lists=True)
 def check(
     workspace: Workspace,
     *,

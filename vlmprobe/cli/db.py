@@ -29,7 +29,7 @@ def upgrade(workspace: Workspace) -> None:
     typer.echo(f"{workspace.settings.database_path}: schema {before or 'none'} -> {after}")
 
 
-@command(example="vlmprobe db current")
+@command(example="vlmprobe db current", lists=True)
 def current(workspace: Workspace) -> None:
     """Print the database's schema revision and the one this version needs."""
     from vlmprobe.workflows.database import database_revision
@@ -38,7 +38,7 @@ def current(workspace: Workspace) -> None:
     typer.echo(f"{workspace.settings.database_path}: schema {have or 'none'}, this vlmprobe needs {need}")
 
 
-@command(example="vlmprobe db check --json")
+@command(example="vlmprobe db check --json", lists=True)
 def check(
     workspace: Workspace,
     *,

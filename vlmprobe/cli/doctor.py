@@ -11,7 +11,7 @@ from vlmprobe.workspace import Workspace
 __all__ = ["doctor"]
 
 
-@command(example="vlmprobe doctor --home /data/probes")
+@command(example="vlmprobe doctor --home /data/probes", lists=True)
 def doctor(workspace: Workspace, *, output: Output) -> None:
     """Check what a run needs: versions, GPU, home, database, MLflow, families, disk.
 

@@ -13,7 +13,7 @@ from vlmprobe.workspace import Workspace
 __all__ = ["families"]
 
 
-@command(example="vlmprobe families --json")
+@command(example="vlmprobe families --json", lists=True)
 def families(
     _: Workspace,
     *,

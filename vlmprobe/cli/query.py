@@ -14,7 +14,7 @@ from vlmprobe.workspace import Workspace
 __all__ = ["query"]
 
 
-@command(example="vlmprobe query accuracy/by_axis --param family=tiny")
+@command(example="vlmprobe query accuracy/by_axis --param family=tiny", lists=True)
 def query(
     workspace: Workspace,
     *,

@@ -21,7 +21,7 @@ app = typer.Typer(
 )
 
 
-@command(example="vlmprobe runs --json")
+@command(example="vlmprobe runs --json", lists=True)
 def runs(
     workspace: Workspace,
     *,

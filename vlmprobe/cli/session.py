@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import signal
-import sys
 import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.workspace import Workspace
 
-__all__ = ["STOPPED", "ReportedExit", "ignore_stops", "session"]
+__all__ = ["STOPPED", "ReportedExit", "check_results", "ignore_stops", "session"]
 
 STOPPED = "stopped; finished work is kept; rerun the same command to resume"
 
@@ -40,10 +39,6 @@ def session(
     except KeyboardInterrupt:
         ignore_stops()
         _fail(STOPPED, 130, debug=debug)
-    except BrokenPipeError:
-        # The output was piped into something like `head`, which is not an error.
-        sys.stderr.close()
-        raise typer.Exit(0) from None
     except typer.Exit:
         raise
     except MemoryError:
@@ -66,6 +61,27 @@ def session(
             1,
             debug=debug,
         )
+
+
+def check_results(workspace: Workspace, *, are_all: bool) -> None:
+    """Say that results are not where stdout leads, as on a full disk; a reader that has left has what it wanted.
+
+    Args:
+        workspace: whose console is told.
+        are_all: whether results are all that the command was for; otherwise its work is done, and this is a note.
+
+    Raises:
+        VlmprobeError: results are all, and some are lost.
+    """
+    from vlmprobe.streams import lost_results
+
+    lost = lost_results()
+    if lost is None:
+        return
+    said = f"results could not be written to standard output ({lost.strerror}); write them to another file or disk"
+    if are_all:
+        raise VlmprobeError(said)
+    workspace.console.warn(said)
 
 
 def ignore_stops() -> None:

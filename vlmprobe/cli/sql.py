@@ -13,7 +13,9 @@ from vlmprobe.workspace import Workspace
 __all__ = ["sql"]
 
 
-@command(example='vlmprobe sql "select family, scale, axis, acc_both from accuracy order by 1,2,3"')
+@command(
+    example='vlmprobe sql "select family, scale, axis, acc_both from accuracy order by 1,2,3"', lists=True
+)
 def sql(
     workspace: Workspace,
     *,
@@ -28,9 +30,10 @@ def sql(
 
     Views: accuracy, accuracy_by_category, accuracy_by_perspective, consistency, pair_answers.
     """
+    from vlmprobe.streams import as_utf8
     from vlmprobe.workflows.query import query_sql
 
-    table = query_sql(workspace, statement, timeout_s=timeout, max_rows=max_rows)
+    table = query_sql(workspace, as_utf8(statement), timeout_s=timeout, max_rows=max_rows)
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     output.rows(rows, table.columns)
     if table.truncated:

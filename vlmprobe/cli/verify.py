@@ -13,7 +13,7 @@ from vlmprobe.workspace import Workspace
 __all__ = ["verify"]
 
 
-@command(example="vlmprobe verify --repair", experiment=True)
+@command(example="vlmprobe verify --repair", experiment=True, lists=True)
 def verify(
     workspace: Workspace,
     *,

@@ -121,13 +121,13 @@ class MlflowConnection:
             return former_artifacts(self._store_path, self._settings.artifacts)
 
     def mend(self) -> None:
-        """Let the addresses of a store in the home lead into it.
+        """Let the addresses of a store in the home lead into it, and say so.
 
         Raises:
             TrackingError: the store cannot be read or written.
         """
         with file_lock(self._lock_path), _one_line_errors(self.address):
-            mend_addresses(self._store_path, self._settings.artifacts)
+            self._mend_and_say()
 
     def copied_to(self, folder: Path) -> Settings:
         """Copy a store that cannot be written, if it is there; return settings that name the copy.

@@ -154,7 +154,8 @@ def _run_child(request: str, timeout_s: float) -> dict[str, Any]:
 
 def _child() -> None:
     """Read a request from stdin, answer on stdout."""
-    request = json.load(sys.stdin)
+    # As bytes, whatever encoding the user's terminal has.
+    request = json.loads(sys.stdin.buffer.read())
     # Only the reply may go to stdout, whatever a query makes DuckDB print.
     reply = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

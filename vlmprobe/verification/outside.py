@@ -61,32 +61,23 @@ def bring_home(workspace: Workspace, place: ShardPlace, found: _Found, *, repair
     return home
 
 
-def check_mlflow(workspace: Workspace, verified: Verified, *, repair: bool) -> None:
-    """Check that the addresses in the home's own MLflow store lead into the home."""
+def check_mlflow(workspace: Workspace, verified: Verified) -> None:
+    """Let the addresses in the home's own MLflow store lead into the home, as every command that logs does.
+
+    A copy of a home is no damaged home, so this is said and is no finding. A store that cannot be read or written is.
+    """
     tracker = workspace.tracker
     try:
         former = tracker.former_artifacts()
-        if former and repair:
+        if former and can_write(workspace.settings.home) and not tracker.is_read_only:
             tracker.mend()
+            return
     except TrackingError as error:
         verified.findings.append(Finding(tracker.address, str(error), "check the file and its permissions"))
         return
-    if not former:
-        return
-    places = ", ".join(str(folder.parent) for folder in former)
-    if not can_write(workspace.settings.home):
+    if former:
+        places = ", ".join(str(folder.parent) for folder in former)
         workspace.console.say(
             f"MLflow's artifact addresses lead to {places}, where this home was; they cannot be changed in a read-only "
             "home, and vlmprobe reads the home's own files"
         )
-        return
-    verified.findings.append(
-        Finding(
-            tracker.address,
-            f"MLflow's artifact addresses lead to {places}, where this home was",
-            "they lead into this home now"
-            if repair
-            else f"run {REPAIR}, or a command that logs to MLflow, to let them lead into this home",
-            repaired=repair,
-        )
-    )

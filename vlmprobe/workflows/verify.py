@@ -32,7 +32,7 @@ def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
         workspace.require_writable()
     settings, database = workspace.settings, workspace.database
     verified = Verified()
-    check_mlflow(workspace, verified, repair=repair)
+    check_mlflow(workspace, verified)
     with database.transaction() as connection:
         run_ids = [run.run_id for run in list_runs(connection)]
         n_old = runs_with_old_intervals(connection)

@@ -52,6 +52,29 @@ def test_what_a_file_of_no_known_form_lacks(tmp_path: Path, kind: str, where: st
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (
+            "IMAGE\tSubject\treference\tcategory",
+            ", line 1: the header writes columns of form generic in another way ('IMAGE' for 'image', 'Subject' for "
+            "'subject'); write them as the form does",
+        ),
+        (
+            "image;subject;reference;category",
+            ", line 1: the header separates its columns by ';'; separate them by tabs (TSV) or commas (CSV)",
+        ),
+    ],
+)
+def test_a_header_that_is_almost_one(tmp_path: Path, header: str, said: str) -> None:
+    """Capital letters or another separator are told as such; names are not guessed."""
+    path = tmp_path / "almost.tsv"
+    path.write_text(f"{header}\n{header}\n")
+    with pytest.raises(InputError) as caught:
+        read_dataset(path)
+    assert str(caught.value) == f"{path}{said}"
+
+
 def test_a_file_of_no_rows(tmp_path: Path) -> None:
     """Parquet has columns without rows."""
     columns = ("image", "subject", "reference", "category")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["find_reader", "known_readers"]
 
+_OTHER_SEPARATORS = (";", "|")
+
 
 @cache
 def known_readers() -> tuple[type[Reader], ...]:
@@ -38,9 +40,33 @@ def find_reader(path: Path, table: Table) -> type[Reader]:
     closest = min(readers, key=lambda reader: len(missing[reader]) / max(len(reader.columns), 1))
     if not missing[closest]:
         return closest
+    almost = _almost(table, readers)
+    if almost is not None:
+        raise InputError(f"{path}{table.head} {almost}")
     lacking = ", ".join(missing[closest])
     forms = "; ".join(_described(reader) for reader in known_readers())
     raise InputError(f"{path}{table.head} lacks {lacking} of form {closest.name}; known forms: {forms}")
+
+
+def _almost(table: Table, readers: list[type[Reader]]) -> str | None:
+    """Say why a header of a known form is not taken for one: its separator, or how it writes names of columns."""
+    if len(table.columns) == 1:
+        other = next((each for each in _OTHER_SEPARATORS if each in table.columns[0]), None)
+        if other is not None:
+            return f"separates its columns by {other!r}; separate them by tabs (TSV) or commas (CSV)"
+    written = {_plain(column): column for column in table.columns}
+    for reader in readers:
+        if all(_plain(column) in written for column in reader.columns):
+            pairs = ((written[_plain(column)], column) for column in reader.columns)
+            wrong = ", ".join(f"{ours!r} for {right!r}" for ours, right in pairs if ours != right)
+            return (
+                f"writes columns of form {reader.name} in another way ({wrong}); write them as the form does"
+            )
+    return None
+
+
+def _plain(column: str) -> str:
+    return column.strip().casefold().replace(" ", "_").replace("-", "_")
 
 
 def _described(reader: type[Reader]) -> str:

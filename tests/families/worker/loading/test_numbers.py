@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from vlmprobe.families.worker.faults import ModelFault
-from vlmprobe.families.worker.weights.numbers import check_floats, check_tied
+from vlmprobe.families.worker.weights.numbers import check_tensors, check_tied
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ def test_a_parameter_that_is_no_float_is_refused(tmp_path: Path, kind: torch.dty
     tensors = {"a.weight": torch.zeros(2, 2), "b.weight": torch.zeros(2, 2).to(kind)}
     save_file(tensors, tmp_path / "model.safetensors")
     with pytest.raises(ModelFault, match=r"model\.safetensors: b\.weight is of type .*before quantization"):
-        check_floats(tmp_path, ["model.safetensors"])
+        check_tensors(tmp_path, ["model.safetensors"])
 
 
 def test_floats_and_counters_pass(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_floats_and_counters_pass(tmp_path: Path) -> None:
         for kind in (torch.float32, torch.float16, torch.bfloat16)
     }
     save_file({**tensors, "position_ids": torch.zeros(2, dtype=torch.int64)}, tmp_path / "model.safetensors")
-    check_floats(tmp_path, ["model.safetensors", "training.bin"])
+    check_tensors(tmp_path, ["model.safetensors", "training.bin"])
 
 
 def _model(head: torch.Tensor, table: torch.Tensor) -> SimpleNamespace:

@@ -18,65 +18,26 @@ from vlmprobe.families.worker.molmo.family import Molmo
 from vlmprobe.families.worker.nvila.family import Nvila
 from vlmprobe.families.worker.weights.tensors import check_left_over, harmless
 
+from ....odd_folders import (
+    PAGE,
+    POINTER,
+    WEIGHTS,
+    above,
+    added,
+    dangling,
+    link,
+    prefixed,
+    settings,
+    text,
+    weights,
+    write,
+)
 from ...conftest import CHECKPOINTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    #: Changes one thing in a checkpoint's folder.
-    Change = Callable[[Path], object]
-
-WEIGHTS = "model.safetensors"
-
-
-def link(folder: Path, scale: str = "2m") -> Path:
-    """Make a checkpoint of links to a bundled one."""
-    folder.mkdir(parents=True)
-    for file in (CHECKPOINTS / scale).iterdir():
-        (folder / file.name).symlink_to(file)
-    return folder
-
-
-def write(folder: Path, name: str, text: str | bytes) -> None:
-    """Put a file in the place of a link."""
-    (folder / name).unlink(missing_ok=True)
-    (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
-
-
-def config(file: str = "config.json", part: str = "", **values: object) -> Change:
-    """Set keys of a JSON file."""
-
-    def change(folder: Path) -> None:
-        said = json.loads((folder / file).read_text())
-        (said[part] if part else said).update(values)
-        write(folder, file, json.dumps(said))
-
-    return change
-
-
-def weights(change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor] | None]) -> Change:
-    """Change the tensors."""
-
-    def rewrite(folder: Path) -> None:
-        tensors = load_file(folder / WEIGHTS)
-        changed = change(tensors) or tensors
-        (folder / WEIGHTS).unlink()
-        save_file(changed, folder / WEIGHTS, {"format": "pt"})
-
-    return rewrite
-
-
-def prefixed(prefix: str) -> Change:
-    """Put a prefix before every name."""
-    return weights(lambda tensors: {f"{prefix}{name}": tensor for name, tensor in tensors.items()})
-
-
-def added(**tensors: int) -> Change:
-    """Add tensors of so many numbers; two underscores stand for a dot."""
-    return weights(
-        lambda held: held | {name.replace("__", "."): torch.zeros(n) for name, n in tensors.items()}
-    )
+    from ....odd_folders import Change
 
 
 def emptied(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -120,27 +81,23 @@ def parts_without_index(folder: Path) -> None:
     (folder / WEIGHTS).rename(folder / "model-00001-of-00002.safetensors")
 
 
+def twice(folder: Path) -> None:
+    """Let two parts hold a tensor, of which the index names the first."""
+    tensors = load_file(folder / WEIGHTS)
+    (folder / WEIGHTS).unlink()
+    first = min(tensors)
+    files = [f"model-0000{part}-of-00002.safetensors" for part in (1, 2)]
+    save_file(tensors, folder / files[0], {"format": "pt"})
+    save_file({first: 2 * tensors[first]}, folder / files[1], {"format": "pt"})
+    index = {"metadata": {}, "weight_map": dict.fromkeys(tensors, files[0]) | {"another": files[1]}}
+    write(folder, f"{WEIGHTS}.index.json", json.dumps(index))
+
+
 def deepspeed(folder: Path) -> None:
     """Leave what DeepSpeed saves in the place of weights."""
     (folder / WEIGHTS).unlink()
     (folder / "global_step40").mkdir()
     write(folder, "zero_to_fp32.py", "")
-
-
-def above(*names: str, with_config: bool = False) -> Change:
-    """Move the checkpoint into folders of its own, as a training's output has them."""
-
-    def change(folder: Path) -> None:
-        files = [path for path in folder.iterdir() if path.is_symlink()]
-        for name in names:
-            (folder / name).mkdir(parents=True)
-            for path in files:
-                (folder / name / path.name).symlink_to(path.resolve())
-        for path in files:
-            if not (with_config and path.name == "config.json"):
-                path.unlink()
-
-    return change
 
 
 def template(text: str) -> Change:
@@ -175,22 +132,9 @@ def rope(folder: Path) -> None:
     write(folder, "config.json", json.dumps(said))
 
 
-POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:aaaa\nsize 3900000000\n"
-
-
-def dangling(name: str) -> Change:
-    """Let a link lead nowhere."""
-
-    def change(folder: Path) -> None:
-        (folder / name).unlink(missing_ok=True)
-        (folder / name).symlink_to(folder / "blobs" / "gone")
-
-    return change
-
-
 SIZE = r"preprocessor_config.json has size .*; write \"size\": {\"shortest_edge\": LEAST, \"longest_edge\": MOST}"
-#: Mutation -> what the line says, for every family that reads a folder of transformers.
-REFUSED: dict[str, tuple[Change, str]] = {
+#: Weights that are not what the name says -> what the line says, for every family that reads a folder of transformers.
+OTHER_WEIGHTS: dict[str, tuple[Change, str]] = {
     "an adapter beside the weights": (
         adapter,
         r"an adapter \(adapter_config.json, adapter_model.safetensors\) beside full weights \(model.safetensors\)",
@@ -252,83 +196,94 @@ REFUSED: dict[str, tuple[Change, str]] = {
         added(model__language_model__layers__0__self_attn__q_norm__weight=4),
         "hold 1 tensors that the model has no place for, such as .*q_norm.weight; use the config.json and the family",
     ),
+    "an adapter under its own names": (
+        added(base_model__model__model__language_model__layers__0__self_attn__q_proj__lora_B__weight=4),
+        "hold 1 tensors that the model has no place for, such as base_model.*lora_B.weight; merge that adapter",
+    ),
+    "a tensor in two files": (
+        twice,
+        r"\S+ is in two weight files \(model-00001-of-00002.safetensors and model-00002-of-00002.safetensors\); keep",
+    ),
     "quantized weights": (
-        config(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
+        settings(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
         r"config.json says that the weights are quantized \(quantization_config, bitsandbytes\), which",
     ),
     "quantized weights of a part": (
-        config(part="text_config", quantization_config={"quant_method": "awq"}),
+        settings(part="text_config", quantization_config={"quant_method": "awq"}),
         r"the weights are quantized \(quantization_config, awq\)",
     ),
     "another file of weights": (
-        config(transformers_weights="other.safetensors"),
+        settings(transformers_weights="other.safetensors"),
         "config.json names its weights by transformers_weights",
     ),
+}
+#: What else is wrong with a folder -> what the line says.
+OTHER_FILES: dict[str, tuple[Change, str]] = {
     "a config of another kind": (
-        config(part="text_config", hidden_size="large"),
+        settings(part="text_config", hidden_size="large"),
         "config.json: .*hidden_size",
     ),
-    "a size of one number": (config("preprocessor_config.json", size=56), SIZE),
+    "a size of one number": (settings("preprocessor_config.json", size=56), SIZE),
     "a size of height and width": (
-        config("preprocessor_config.json", size={"height": 56, "width": 56}),
+        settings("preprocessor_config.json", size={"height": 56, "width": 56}),
         SIZE,
     ),
     "a size that says two things": (
-        config(
+        settings(
             "preprocessor_config.json", size={"min_pixels": 1, "shortest_edge": 3136, "longest_edge": 78400}
         ),
         SIZE,
     ),
     "a processor's file of no settings": (
         lambda folder: write(folder, "preprocessor_config.json", "[1, 2]"),
-        "preprocessor_config.json holds no settings",
+        r"preprocessor_config.json holds a list, not settings \(keys and values in {}\); copy it again",
     ),
     "a mean of one color": (
-        config("preprocessor_config.json", image_mean=[0.5]),
+        settings("preprocessor_config.json", image_mean=[0.5]),
         r"preprocessor_config.json has image_mean: \[0.5\]; write one number for each of the three colors, as in the",
     ),
     "no mean": (
-        config("preprocessor_config.json", image_mean=None),
+        settings("preprocessor_config.json", image_mean=None),
         "preprocessor_config.json has image_mean: null; write one number for each",
     ),
     "a deviation of zero": (
-        config("preprocessor_config.json", image_std=[0.5, 0, 0.5]),
+        settings("preprocessor_config.json", image_std=[0.5, 0, 0.5]),
         r"preprocessor_config.json has image_std: \[0.5, 0, 0.5\]; write one number .*, each above 0, as in the base",
     ),
     "a mean of words": (
-        config("preprocessor_config.json", image_mean=["a", "b", "c"]),
+        settings("preprocessor_config.json", image_mean=["a", "b", "c"]),
         "preprocessor_config.json has image_mean: .*; write one number",
     ),
     "patches of another size": (
-        config("preprocessor_config.json", patch_size=16),
+        settings("preprocessor_config.json", patch_size=16),
         "preprocessor_config.json has patch_size: 16, but config.json has patch_size: 14 in its vision_config; both",
     ),
     "patches merged otherwise": (
-        config("preprocessor_config.json", merge_size=1),
+        settings("preprocessor_config.json", merge_size=1),
         "preprocessor_config.json has merge_size: 1, but config.json has spatial_merge_size: 2 in its vision_config",
     ),
     "a model of other patches": (
-        config(part="vision_config", temporal_patch_size=1),
+        settings(part="vision_config", temporal_patch_size=1),
         "preprocessor_config.json has temporal_patch_size: 2, but config.json has temporal_patch_size: 1 in its",
     ),
     "a config that is a list": (
         lambda folder: write(folder, "config.json", "[1, 2]"),
-        r"config.json holds a list, not the settings of a model \(keys and values in {}\); copy it again",
+        r"config.json holds a list, not settings \(keys and values in {}\); copy it again",
     ),
     "a config with a mark of its encoding": (
         lambda folder: write(folder, "config.json", b"\xef\xbb\xbf{}"),
         "config.json is not valid JSON: .*; copy it again",
     ),
     "no heads": (
-        config(part="text_config", num_key_value_heads=0),
+        settings(part="text_config", num_key_value_heads=0),
         r"no model can be made of config.json with num_key_value_heads: 0 \(.*\); compare it with the base model's",
     ),
     "heads that do not divide": (
-        config(part="text_config", num_attention_heads=7),
+        settings(part="text_config", num_attention_heads=7),
         r"no model can be made of config.json with .*num_attention_heads: 7 \(.*\); compare it",
     ),
     "heads of vision that are none": (
-        config(part="vision_config", num_heads=0),
+        settings(part="vision_config", num_heads=0),
         r"no model can be made of config.json with num_heads: 0 \(.*\); compare it",
     ),
     "an unknown embedding of positions": (
@@ -336,19 +291,19 @@ REFUSED: dict[str, tuple[Change, str]] = {
         """no model can be made of config.json with rope_type: "superlong" .*; compare it""",
     ),
     "an unknown activation": (
-        config(part="text_config", hidden_act="swiglu2"),
+        settings(part="text_config", hidden_act="swiglu2"),
         """no model can be made of config.json with hidden_act: "swiglu2" .*; compare it""",
     ),
     "an unknown activation of vision": (
-        config(part="vision_config", hidden_act="gelu7"),
+        settings(part="vision_config", hidden_act="gelu7"),
         """no model can be made of config.json with hidden_act: "gelu7" .*; compare it""",
     ),
     "an unknown number format": (
-        config(dtype="bf16"),
+        settings(dtype="bf16"),
         """no model can be made of config.json with dtype: "bf16" .*; compare it""",
     ),
     "padding outside the vocabulary": (
-        config(part="text_config", pad_token_id=99999),
+        settings(part="text_config", pad_token_id=99999),
         "no model can be made of config.json with pad_token_id: 99999, vocab_size: 440 .*; compare it",
     ),
     "parts of positions that are no head": (
@@ -372,15 +327,15 @@ REFUSED: dict[str, tuple[Change, str]] = {
         "chat_template.jinja puts no image into the prompt: .*; copy the base model's chat template",
     ),
     "an end that is a word": (
-        config("generation_config.json", eos_token_id="<|im_end|>"),
+        settings("generation_config.json", eos_token_id="<|im_end|>"),
         r"generation_config.json has eos_token_id: \"<\|im_end\|>\", where numbers of tokens belong",
     ),
     "a pointer in the place of weights": (
-        lambda folder: write(folder, WEIGHTS, POINTER),
+        text(WEIGHTS, POINTER),
         "model.safetensors is a Git LFS pointer, not the file itself; run 'git lfs pull'",
     ),
     "a page in the place of weights": (
-        lambda folder: write(folder, WEIGHTS, "<!DOCTYPE html><html><title>Sign in</title></html>" * 9),
+        text(WEIGHTS, PAGE),
         "model.safetensors is an HTML page, not the file itself; download it again",
     ),
     "weights of nonsense": (
@@ -400,6 +355,9 @@ REFUSED: dict[str, tuple[Change, str]] = {
         r"tokenizer.json is not valid JSON \(.*\); copy it again, or pass --processor",
     ),
 }
+
+
+REFUSED = OTHER_WEIGHTS | OTHER_FILES
 
 
 def open_checkpoint(family: str, folder: Path) -> Any:
@@ -440,7 +398,7 @@ def families_of(table: dict[str, Any], slow: tuple[str, ...]) -> list[Any]:
 def test_what_is_wrong_with_a_checkpoint_is_one_line(tmp_path, name, family):
     """It names the file, the key or the tensor, and says what to do."""
     change, line = REFUSED[name]
-    folder = link(tmp_path / "odd")
+    folder = link(tmp_path / "odd", CHECKPOINTS / "2m")
     change(folder)
     with pytest.raises(VlmprobeError) as caught:
         open_checkpoint(family, folder).close()
@@ -476,7 +434,7 @@ ACCEPTED: dict[str, tuple[Change, str]] = {
         "value_head (2 tensors)",
     ),
     "another class": (
-        config(architectures=["QwenForGrasping"]),
+        settings(architectures=["QwenForGrasping"]),
         "its config names the class QwenForGrasping; it was run as Qwen2_5_VLForConditionalGeneration",
     ),
     "another weight file": (
@@ -484,14 +442,14 @@ ACCEPTED: dict[str, tuple[Change, str]] = {
         "weight files in its folder that were not read: non_lora_trainables.bin",
     ),
     "what training leaves": (lambda folder: write(folder, "training_args.bin", "x"), ""),
-    "attention of a package": (config(_attn_implementation="flash_attention_2"), ""),
-    "attention of a part": (config(part="text_config", _attn_implementation="flash_attention_2"), ""),
+    "attention of a package": (settings(_attn_implementation="flash_attention_2"), ""),
+    "attention of a part": (settings(part="text_config", _attn_implementation="flash_attention_2"), ""),
     "pixels in the size": (
-        config("preprocessor_config.json", size={"min_pixels": 3136, "max_pixels": 78400}),
+        settings("preprocessor_config.json", size={"min_pixels": 3136, "max_pixels": 78400}),
         "",
     ),
     "pixels and edges in the size": (
-        config(
+        settings(
             "preprocessor_config.json",
             size={
                 "min_pixels": 3136,
@@ -521,7 +479,7 @@ def expected(items):
 def test_what_changes_no_number_passes(tmp_path, name, family, expected, items):
     """States are equal bit for bit; what a reader should know is a note, and the kernel is on record."""
     change, note = ACCEPTED[name]
-    folder = link(tmp_path / "odd")
+    folder = link(tmp_path / "odd", CHECKPOINTS / "2m")
     change(folder)
     with open_checkpoint(family, folder) as model:
         np.testing.assert_array_equal(model.run_batch(items[:1]).states, expected[family].states)
@@ -535,7 +493,7 @@ def test_what_changes_no_number_passes(tmp_path, name, family, expected, items):
 
 def test_an_account_counts_what_was_left_over(tmp_path):
     """Harmless tensors apart from those of a module that the class does not have."""
-    folder = link(tmp_path / "odd")
+    folder = link(tmp_path / "odd", CHECKPOINTS / "2m")
     weights(with_buffers)(folder)
     added(value_head__weight=4)(folder)
     with open_checkpoint("qwen25", folder) as model:
@@ -560,6 +518,11 @@ def parts(folder: Path) -> Path:
     return folder
 
 
+def tiny(folder: Path) -> Path:
+    """Stand for a Molmo of Hugging Face form: a config and weights."""
+    return link(folder, CHECKPOINTS / "2m")
+
+
 def both_forms(folder: Path) -> None:
     """Put a Molmo of its training code's form beside one of Hugging Face form."""
     write(folder, "config.yaml", "model: {}")
@@ -573,7 +536,7 @@ def both_forms(folder: Path) -> None:
             Nvila,
             parts,
             adapter,
-            r"an adapter \(adapter_config.json\) beside llm/; merge it into the model and save",
+            r"an adapter \(adapter_config.json, .*\) beside llm/; merge it into the model and save",
         ),
         (
             Nvila,
@@ -589,15 +552,15 @@ def both_forms(folder: Path) -> None:
         ),
         (
             Molmo,
-            link,
+            tiny,
             both_forms,
             r"a Molmo in both of its forms \(config.json with its weights, and config.yaml with",
         ),
-        (Molmo, link, second_set, "two sets of weights in this folder"),
-        (Molmo, link, adapter, r"an adapter .* beside full weights \(model.safetensors\)"),
+        (Molmo, tiny, second_set, "two sets of weights in this folder"),
+        (Molmo, tiny, adapter, r"an adapter .* beside full weights \(model.safetensors\)"),
         (
             Molmo,
-            link,
+            tiny,
             above("step100"),
             r"no config.json .* and no config.yaml .*; its checkpoint is in step100; pass",
         ),

@@ -87,7 +87,10 @@ def test_code_of_a_checkpoint_is_not_run_unasked(folders):
             {"config__json": '{"model_type": "molmo"}'},
             "config.json does not name the AutoModelForCausalLM of the checkpoint",
         ),
-        ({"modeling_molmo__py": None}, "cannot import modeling_molmo.MolmoForCausalLM from the checkpoint"),
+        (
+            {"modeling_molmo__py": None},
+            "cannot import modeling_molmo.MolmoForCausalLM, which config.json names",
+        ),
         (
             {"preprocessor_config__json": None},
             "preprocessor_config.json is missing; .* AutoImageProcessor .*--processor",
@@ -154,20 +157,20 @@ def native_config(folder, **changes):
         ),
         (
             {"mlp_hidden_size": 64},
-            "transformer.blocks.0.ff_out.weight has shape (32, 64), but config.yaml says (32, 32)",
+            "transformer.blocks.0.ff_out.weight has shape [32, 64] in the weights but [32, 32] in the model",
         ),
         (
             {"qkv_bias": False},
-            "the weights have extra tensors (3), such as transformer.blocks.0.att_proj.bias",
+            "the weights hold 3 tensors that the model has no place for, such as transformer.blocks.0.att_proj.bias",
         ),
         (
             {"attention_layer_norm": True},
-            "the weights lack tensors (6), such as transformer.blocks.0.k_norm.weight; ",
+            "the weights lack 6 tensors of the model, such as transformer.blocks.0.k_norm.weight; ",
         ),
         ({"use_position_ids": False}, "this Molmo does not accept positions"),
         ({"vision_backbone": None}, "no vision_backbone; use a checkpoint with a vision encoder"),
-        ({"no_such_setting": 1}, "config.yaml: cannot be read as a Molmo config: "),
-        ({"crop_mode": "another"}, "its image preprocessing does not work here: another"),
+        ({"no_such_setting": 1}, "config.yaml cannot be read as a Molmo config ("),
+        ({"crop_mode": "another"}, 'cannot prepare an image with crop_mode: "another" in config.yaml'),
         ({"tokenizer": {"identifier": "some/one"}}, "config.yaml names the tokenizer 'some/one'"),
         ({"vocab_size": 320}, "this tokenizer has its image tokens at 384, but the model of "),
     ],
@@ -242,7 +245,9 @@ def test_an_olmo_that_lacks_a_package(folders, monkeypatch):
 def test_a_processor_that_writes_another_prompt(folders, monkeypatch):
     """The questions' tokens are this family's; a checkpoint whose code writes others is not run."""
     monkeypatch.setattr(molmo_hub.HubInputs, "text", lambda _self, question: f" Q: {question} A:")
-    assert "does not work here: the prompt does not end with the question" in fault(folders["hub"])
+    assert "cannot prepare an image (ValueError: the prompt does not end with the question)" in fault(
+        folders["hub"]
+    )
 
 
 def test_a_folder_that_is_not_there(tmp_path):

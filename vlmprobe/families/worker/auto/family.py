@@ -33,8 +33,8 @@ from vlmprobe.families.worker.engine.prompts import (
 )
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.faults import ModelFault
-from vlmprobe.families.worker.loading.diagnosis import running_first
-from vlmprobe.families.worker.loading.parts import check_image_settings, preparing_images
+from vlmprobe.families.worker.loading.diagnosis import preparing_images, running_first
+from vlmprobe.families.worker.loading.parts import OR_PROCESSOR, check_image_settings, image_configs
 from vlmprobe.families.worker.loading.pretrained import load_model
 from vlmprobe.families.worker.loading.reading import quiet
 from vlmprobe.families.worker.weights.files import find_weights
@@ -90,14 +90,18 @@ class Auto(SharedPrefixFamily):
         backend = getattr(processor.image_processor, "backend", None) or "pil"
         manifest = {"layers_at": path, "image_backend": str(backend), "model_type": model.config.model_type}
         super().__init__(options, model, processor.tokenizer, layers, dim, manifest=manifest)
-        with preparing_images(options.processor_place[0]):
+        settings = image_configs(options)
+        with preparing_images(options.processor_place[0], settings, OR_PROCESSOR):
             try:
                 self._splices = self._can_splice()
             except Exception:
                 if not self._places_image():
                     raise without_placeholder(self._where) from None
                 raise
-        with torch.inference_mode(), running_first(options.checkpoint, model.config.to_dict()):
+        with (
+            torch.inference_mode(),
+            running_first(options.checkpoint, {"config.json": model.config.to_dict(), **settings}),
+        ):
             self.causal = self._is_causal(layers)
         self.info.manifest.update(causal=self.causal, shared_prefix=self._shares)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,9 @@ from vlmprobe.families.worker.auto.torch_images import without_torchvision
 from vlmprobe.families.worker.engine.prompts import load_chat_template
 from vlmprobe.families.worker.environment.packages import install_name, lost_package
 from vlmprobe.families.worker.environment.versions import pillow_backend, processor_parts, with_own_size
-from vlmprobe.families.worker.faults import ModelFault, PackageFault, first_line, one_line
+from vlmprobe.families.worker.faults import ModelFault, PackageFault, one_line
 from vlmprobe.families.worker.loading.parts import load_tokenizer, size_argument
-from vlmprobe.families.worker.loading.reading import place_of, quiet, read_text
+from vlmprobe.families.worker.loading.reading import place_of, quiet, read_settings
 
 if TYPE_CHECKING:
     from vlmprobe.families.worker.contract import LoadOptions
@@ -90,17 +89,7 @@ def _image_processor(options: LoadOptions) -> Any:
 
 def _settings(source: str, revision: str | None) -> list[dict[str, Any]]:
     """Return the contents of :data:`_FILES`, empty for files that do not exist."""
-    found = []
-    for file in _FILES:
-        text = read_text(source, file, revision)
-        try:
-            said = json.loads(text) if text else {}
-        except (ValueError, RecursionError) as error:
-            raise ModelFault(f"{source}: {file} is not valid JSON: {first_line(error)}") from error
-        if not isinstance(said, dict):
-            raise ModelFault(f"{source}: {file} holds no settings; use the base model's")
-        found.append(said)
-    return found
+    return [read_settings(source, file, revision) or {} for file in _FILES]
 
 
 def _processor_class(options: LoadOptions, model_type: str) -> Any:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.suspects import all_values
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-__all__ = ["all_values", "attention_named", "check_config", "without_attention"]
+__all__ = ["attention_named", "check_config", "without_attention"]
 
 #: Attention that every installation of PyTorch can run; a config may choose among these.
 _BUILT_IN = ("eager", "sdpa")
 
 
-def check_config(source: str, config: dict[str, Any], *, trusted: bool) -> None:
+def check_config(source: str, config: dict[str, Any], *, trusted: bool, file: str = "config.json") -> None:
     """Check that a config asks for nothing that vlmprobe does not do.
+
+    Args:
+        source: the checkpoint.
+        config: the content of its config.
+        trusted: whether code from elsewhere may be run.
+        file: what the config is called in the checkpoint.
 
     Raises:
         ModelFault: it names attention code on the hub, weights in few bits, or another file of weights.
@@ -25,19 +29,19 @@ def check_config(source: str, config: dict[str, Any], *, trusted: bool) -> None:
         # transformers would silently fetch and run it.
         if not trusted and "implementation" in key and isinstance(value, str) and "/" in value:
             raise ModelFault(
-                f"{source}: config.json would download and run {value[:80]} ({key}); remove that line"
+                f"{source}: {file} would download and run {value[:80]} ({key}); remove that line"
             )
         if key == "quantization_config" and value is not None:
             method = value.get("quant_method") if isinstance(value, dict) else None
             raise ModelFault(
-                f"{source}: config.json says that the weights are quantized (quantization_config, "
+                f"{source}: {file} says that the weights are quantized (quantization_config, "
                 f"{method or 'of no named method'}), which vlmprobe does not run; use the checkpoint in full "
                 "precision, or remove that key if its weights are"
             )
     named = config.get("transformers_weights")
     if named is not None:
         raise ModelFault(
-            f"{source}: config.json names its weights by transformers_weights, which versions of transformers read "
+            f"{source}: {file} names its weights by transformers_weights, which versions of transformers read "
             "differently; call the file model.safetensors and remove that key"
         )
 
@@ -68,11 +72,3 @@ def _is_foreign(key: str, value: Any) -> bool:
 
 def _text(value: Any) -> str:
     return "/".join(map(str, value.values())) if isinstance(value, dict) else str(value)
-
-
-def all_values(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield every key and value of a config and its parts."""
-    for key, value in config.items():
-        yield key, value
-        if isinstance(value, dict):
-            yield from all_values(value)

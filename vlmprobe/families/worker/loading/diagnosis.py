@@ -9,25 +9,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import Fault, ModelFault, OutOfMemoryError, one_line
-from vlmprobe.families.worker.loading.config_parts import all_values
 from vlmprobe.families.worker.loading.places import is_local
+from vlmprobe.families.worker.suspects import blamed, calls_of, is_count, said_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["config_reason", "damaged_file", "damaged_json", "decoding", "not_the_file", "running_first"]
+    from vlmprobe.families.worker.suspects import Configs
 
-#: A file of transformers whose code makes a model, or a part of one, from config.json.
+__all__ = [
+    "config_reason",
+    "damaged_file",
+    "damaged_json",
+    "decoding",
+    "kind_of",
+    "not_the_file",
+    "preparing_images",
+    "running_first",
+]
+
+#: A file whose code makes a model, or a part of one, from its config: of transformers, of a checkpoint's own code (but
+#: not NVILA's loader), of olmo, of llava.
 _MAKES_A_MODEL = re.compile(
     r"transformers[/\\](configuration_utils|modeling_rope_utils|activations|pytorch_utils"
-    r"|models[/\\]\w+[/\\](modeling|configuration)_\w+)\.py$|transformers[/\\]initialization\.py$"
+    r"|models[/\\]\w+[/\\](modeling|configuration|image_processing)_\w+)\.py$|transformers[/\\]initialization\.py$"
+    r"|transformers_modules[/\\].*[/\\](?!modeling_vila)(modeling|config|configuration|base)_\w+\.py$"
+    r"|olmo[/\\](model|config|initialization)\.py$|llava[/\\]model[/\\]multimodal_\w+[/\\]"
 )
 _READS_GENERATION = re.compile(r"transformers[/\\]generation[/\\]configuration_utils\.py$")
 #: Functions of transformers that turn a config's name of a number format into torch's.
 _READS_DTYPE = ("_get_dtype", "_set_default_dtype", "_set_default_torch_dtype", "get_torch_dtype")
-#: A value that more keys hold than this says nothing about which of them is meant.
-_FEW = 3
-_AGAIN = "compare it with the base model's config.json, or copy it again"
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -53,6 +64,11 @@ def not_the_file(path: Path) -> str | None:
     return None
 
 
+def kind_of(said: Any) -> str:
+    """Say what stands where settings belong."""
+    return "a list" if isinstance(said, list) else json.dumps(said)[:60]
+
+
 def damaged_file(source: str, pattern: str, said: str) -> str:
     """Say which weight file of a checkpoint is damaged, and what it is instead.
 
@@ -66,19 +82,21 @@ def damaged_file(source: str, pattern: str, said: str) -> str:
     again = "copy the checkpoint again"
     if not is_local(source):
         return f"{source}: a weight file is damaged ({said}); {again}"
-    files = sorted(Path(source).expanduser().glob(pattern))
+    folder = Path(source).expanduser()
+    # Some checkpoints keep their parts in folders of their own.
+    files = sorted(folder.glob(pattern)) or sorted(folder.glob(f"*/{pattern}"))
     for path in files:
-        other = not_the_file(path)
+        name, other = path.relative_to(folder), not_the_file(path)
         if other is not None:
-            return f"{source}: {path.name} {other}"
+            return f"{source}: {name} {other}"
         if path.suffix == ".safetensors":
             try:
                 with safe_open(path, "pt"):
                     pass
             except (SafetensorError, OSError):
-                return f"{source}: {path.name} is damaged ({said}); {again}"
-    name = files[0].name if len(files) == 1 else "a weight file"
-    return f"{source}: {name} is damaged ({said}); {again}"
+                return f"{source}: {name} is damaged ({said}); {again}"
+    which = files[0].name if len(files) == 1 else "a weight file"
+    return f"{source}: {which} is damaged ({said}); {again}"
 
 
 def damaged_json(source: str, names: tuple[str, ...] = _TOKENIZER_FILES) -> str | None:
@@ -93,42 +111,51 @@ def damaged_json(source: str, names: tuple[str, ...] = _TOKENIZER_FILES) -> str 
         if other is not None:
             return f"{name} {other}"
         try:
-            json.loads(path.read_text(encoding="utf-8"))
+            said = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError, OSError) as error:
             return f"{name} is not valid JSON ({one_line(error)}); copy it again"
+        if not isinstance(said, dict):
+            return f"{name} holds {kind_of(said)}, not keys and values in {{}}; copy it again"
     return None
 
 
-def config_reason(config: dict[str, Any], error: BaseException) -> str | None:
+def config_reason(configs: Configs, error: BaseException) -> str | None:
     """Say which file, and where it can be told which keys, a model's code cannot make a model of.
 
     Args:
-        config: the content of config.json.
+        configs: what the model was made of, the most important first.
         error: what was raised while the model was made.
 
     Returns:
         The file, its keys and what to do; None if nothing says that a config is to blame.
     """
-    said = f"{type(error).__name__}: {one_line(error)}"
-    frames = list(_frames(error))
-    if any(_READS_GENERATION.search(file) for file, _ in frames):
-        return f"generation_config.json cannot be used ({said}); compare it with the base model's, or copy it again"
-    if not any(_MAKES_A_MODEL.search(file) or name in _READS_DTYPE for file, name in frames):
+    calls = list(calls_of(error))
+    if any(_READS_GENERATION.search(file) for file, _ in calls):
+        return (
+            f"generation_config.json cannot be used ({said_by(error)}); compare it with the base model's, or copy it "
+            "again"
+        )
+    if not any(_MAKES_A_MODEL.search(file) or name in _READS_DTYPE for file, name in calls):
         return None
-    keys = _keys_at_fault(config, error)
-    if not keys:
-        return f"no model can be made of config.json ({said}); {_AGAIN}"
-    which = ", ".join(f"{key}: {json.dumps(value)[:60]}" for key, value in keys)
-    return f"no model can be made of config.json with {which} ({said}); {_AGAIN}"
+    found = blamed(configs, error)
+    files, keys = found or (next(iter(configs), "config.json"), "")
+    which = f"{files} with {keys}" if keys else files
+    return f"no model can be made of {which} ({said_by(error)}); {_again(files)}"
+
+
+def _again(files: str) -> str:
+    if " and " in files:
+        return "compare these files with the base model's, or copy them again"
+    return f"compare it with the base model's {files}, or copy it again"
 
 
 @contextmanager
-def running_first(source: str, config: dict[str, Any]) -> Iterator[None]:
+def running_first(source: str, configs: Configs) -> Iterator[None]:
     """Turn what a model raises on a first, ordinary image and question into one line.
 
     Args:
         source: the checkpoint.
-        config: the content of its config.json.
+        configs: what its model and its preprocessing were made of, the most important first.
 
     Raises:
         ModelFault: the model cannot run.
@@ -140,16 +167,51 @@ def running_first(source: str, config: dict[str, Any]) -> Iterator[None]:
     except Exception as error:
         if "out of memory" in str(error):
             raise
-        said = f"{type(error).__name__}: {one_line(error)}"
-        wrong = _wrong_sections(config)
+        said = said_by(error)
+        first, config = next(iter(configs.items()))
+        wrong = _wrong_sections(dict(config))
         token = config.get("image_token_id", config.get("image_token_index"))
         if wrong is None and "image tokens" in str(error) and token is not None:
             wrong = f"image_token_id: {token}, which the prompt may not hold"
         if wrong:
-            raise ModelFault(f"{source}: config.json has {wrong} ({said}); {_AGAIN}") from error
+            raise ModelFault(f"{source}: {first} has {wrong} ({said}); {_again(first)}") from error
+        found = blamed(configs, error, by_number=False)
+        if found:
+            files, keys = found
+            raise ModelFault(
+                f"{source}: its model cannot take an image and a question with {keys} in {files} ({said}); "
+                f"{_again(files)}"
+            ) from error
+        files = " and ".join(configs)
         raise ModelFault(
-            f"{source}: its model cannot take an image and a question as config.json and preprocessor_config.json say "
-            f"({said}); compare these two files with the base model's, or copy them again"
+            f"{source}: its model cannot take an image and a question as {files} say ({said}); compare these files "
+            "with the base model's, or copy them again"
+        ) from error
+
+
+@contextmanager
+def preparing_images(source: str, configs: Configs, otherwise: str = "") -> Iterator[None]:
+    """Turn what an image processor raises on an ordinary image into one line.
+
+    Args:
+        source: the checkpoint, or where its processor is.
+        configs: the processor's settings.
+        otherwise: what else helps, beside the base model's settings.
+
+    Raises:
+        ModelFault: it cannot prepare the image.
+    """
+    try:
+        yield
+    except Fault:
+        raise
+    except Exception as error:
+        found = blamed(configs, error, by_number=False)
+        files, keys = found or (" and ".join(configs), "")
+        which = f" with {keys} in {files}" if keys else ""
+        raise ModelFault(
+            f"{source}: its image processor cannot prepare an image{which} ({said_by(error)}); compare {files} with "
+            f"the base model's{otherwise}"
         ) from error
 
 
@@ -179,13 +241,13 @@ def decoding(source: str, settings: Any) -> Iterator[None]:
         ]
         which = f"has {', '.join(wrong)}, where numbers of tokens belong" if wrong else "cannot be used"
         raise ModelFault(
-            f"{source}: generation_config.json {which} ({type(error).__name__}: {one_line(error)}); compare it with "
+            f"{source}: generation_config.json {which} ({said_by(error)}); compare it with "
             "the base model's, or copy it again"
         ) from error
 
 
 def _is_token(value: Any) -> bool:
-    return value is None or all(_is_count(each) for each in (value if isinstance(value, list) else [value]))
+    return value is None or all(is_count(each) for each in (value if isinstance(value, list) else [value]))
 
 
 def _wrong_sections(config: dict[str, Any]) -> str | None:
@@ -196,7 +258,7 @@ def _wrong_sections(config: dict[str, Any]) -> str | None:
         rope = part.get("rope_parameters") or part.get("rope_scaling")
         sections = rope.get("mrope_section") if isinstance(rope, dict) else None
         heads, hidden = part.get("num_attention_heads"), part.get("hidden_size")
-        if isinstance(sections, list) and _is_count(heads) and _is_count(hidden) and heads:
+        if isinstance(sections, list) and is_count(heads) and is_count(hidden) and heads:
             size = part.get("head_dim") or hidden // heads
             if 2 * sum(sections) != size:
                 return (
@@ -204,38 +266,3 @@ def _wrong_sections(config: dict[str, Any]) -> str | None:
                     "of a head"
                 )
     return None
-
-
-def _keys_at_fault(config: dict[str, Any], error: BaseException) -> list[tuple[str, Any]]:
-    """Return the keys that hold what an error is about."""
-    text = str(error)
-    values = [(key, value) for key, value in all_values(config) if not isinstance(value, (dict, list))]
-    words = set(re.findall(r"['\"`]([^'\"`]+)['\"`]", text))
-    named = [(key, value) for key, value in values if isinstance(value, str) and value in words]
-    if named:
-        return _distinct(named)
-    if isinstance(error, ZeroDivisionError):
-        return _distinct([(key, value) for key, value in values if _is_count(value) and value == 0])
-    if "padding_idx" in text.lower():
-        return _distinct([(key, value) for key, value in values if key in ("pad_token_id", "vocab_size")])
-    found: list[tuple[str, Any]] = []
-    for number in dict.fromkeys(map(int, re.findall(r"(?<![\w.])-?\d+(?![\w.]*\w)", text))):
-        held = _distinct([(key, value) for key, value in values if _is_count(value) and value == number])
-        found += held if len(held) <= _FEW else []
-    return _distinct(found)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    return list({(key, str(value)): (key, value) for key, value in pairs}.values())
-
-
-def _frames(error: BaseException) -> Iterator[tuple[str, str]]:
-    """Yield the file and the function of each call that an error came through."""
-    step = error.__traceback__
-    while step is not None:
-        yield step.tb_frame.f_code.co_filename, step.tb_frame.f_code.co_name
-        step = step.tb_next

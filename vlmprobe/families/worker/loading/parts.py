@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.environment.versions import tokenizer_in_older_form, with_own_size
-from vlmprobe.families.worker.faults import Fault, ModelFault, first_line, one_line
+from vlmprobe.families.worker.faults import ModelFault, first_line
 from vlmprobe.families.worker.loading.diagnosis import config_reason, damaged_json
 from vlmprobe.families.worker.loading.places import is_local
-from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_config, read_text
+from vlmprobe.families.worker.loading.reading import (
+    path_of,
+    place_of,
+    quiet,
+    read_config,
+    read_settings,
+    read_text,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from vlmprobe.families.worker.contract import LoadOptions
 
 __all__ = [
+    "OR_PROCESSOR",
+    "SETTINGS",
+    "check_colors",
     "check_image_settings",
+    "image_configs",
     "load_image_processor",
     "load_tokenizer",
-    "preparing_images",
+    "read_image_settings",
     "size_argument",
 ]
 
-_SETTINGS = "preprocessor_config.json"
+SETTINGS = "preprocessor_config.json"
+OR_PROCESSOR = ", or pass --processor with the base model's folder or id"
 _CONFIG = "config.json"
 _CHANNELS = 3
 #: Key of the processor -> key of the model's vision_config that says the same.
@@ -62,8 +71,8 @@ def load_image_processor(processor_class: Any, options: LoadOptions) -> Any:
     Raises:
         ModelFault: there is none.
     """
-    source, revision = options.processor_place
-    said = _read_settings(source, revision)
+    source, _ = options.processor_place
+    said = read_image_settings(options)
     size = size_argument(source, processor_class.__name__, said)
     return with_own_size(_load_part(processor_class, "image processor", options, **size), said)
 
@@ -90,47 +99,29 @@ def size_argument(source: str, processor: str | None, said: dict[str, Any]) -> d
         return {}
     form = '"size": {"shortest_edge": LEAST, "longest_edge": MOST}, both in pixels of the whole image'
     if not isinstance(size, dict):
-        raise ModelFault(f"{source}: {_SETTINGS} has size {json.dumps(size)[:80]}; write {form}")
+        raise ModelFault(f"{source}: {SETTINGS} has size {json.dumps(size)[:80]}; write {form}")
     found: dict[str, Any] = {}
     for ours, theirs in (("shortest_edge", "min_pixels"), ("longest_edge", "max_pixels")):
         numbers = {size[name] for name in (ours, theirs) if size.get(name) is not None}
         if len(numbers) != 1 or not all(isinstance(number, int) and number > 0 for number in numbers):
-            raise ModelFault(f"{source}: {_SETTINGS} has size {json.dumps(size)[:200]}; write {form}")
+            raise ModelFault(f"{source}: {SETTINGS} has size {json.dumps(size)[:200]}; write {form}")
         found[ours] = numbers.pop()
     return {} if found == size else {"size": found}
 
 
-@contextmanager
-def preparing_images(source: str) -> Iterator[None]:
-    """Turn what an image processor raises on an ordinary image into one line.
-
-    Raises:
-        ModelFault: it cannot prepare the image.
-    """
-    try:
-        yield
-    except Fault:
-        raise
-    except Exception as error:
-        raise ModelFault(
-            f"{source}: its image processor cannot prepare an image ({one_line(error)}); compare {_SETTINGS} with the "
-            "base model's, or pass --processor with the base model's folder or id"
-        ) from error
-
-
-def _read_settings(source: str, revision: str | None) -> dict[str, Any]:
+def read_image_settings(options: LoadOptions) -> dict[str, Any]:
     """Return the content of a checkpoint's preprocessor_config.json, empty if there is none.
 
     Raises:
         ModelFault: it is damaged.
     """
-    try:
-        said = json.loads(read_text(source, _SETTINGS, revision) or "{}")
-    except (ValueError, RecursionError) as error:
-        raise ModelFault(f"{source}: {_SETTINGS} is not valid JSON: {first_line(error)}") from error
-    if not isinstance(said, dict):
-        raise ModelFault(f"{source}: {_SETTINGS} holds no settings; use the base model's")
-    return said
+    source, revision = options.processor_place
+    return read_settings(source, SETTINGS, revision) or {}
+
+
+def image_configs(options: LoadOptions) -> dict[str, dict[str, Any]]:
+    """Return what a checkpoint's images are prepared with, by the name of its file."""
+    return {SETTINGS: read_image_settings(options)}
 
 
 def check_image_settings(options: LoadOptions, model_type: str | None = None) -> None:
@@ -144,15 +135,12 @@ def check_image_settings(options: LoadOptions, model_type: str | None = None) ->
         ModelFault: a key holds what no image can be prepared with, or is not the model's; the message names both.
     """
     config = read_config(options.checkpoint, options.revision, model_type)
-    source, revision = options.processor_place
+    source, _ = options.processor_place
     if is_local(source) and not Path(source).expanduser().is_dir():
         return  # said where the processor is loaded
-    said = _read_settings(source, revision)
+    said = read_image_settings(options)
     of_qwen = "Qwen2VL" in str(said.get("image_processor_type"))
-    if said.get("do_normalize", True):
-        for key in ("image_mean", "image_std"):
-            if key in said:
-                _check_colors(source, key, said[key], strict=of_qwen)
+    check_colors(source, said, strict=of_qwen)
     vision = config.get("vision_config")
     if not of_qwen or not isinstance(vision, dict):
         return
@@ -161,22 +149,38 @@ def check_image_settings(options: LoadOptions, model_type: str | None = None) ->
         if isinstance(found, int) and isinstance(wanted, int) and found != wanted:
             where = f"{_CONFIG} of {options.checkpoint}" if source != options.checkpoint else _CONFIG
             raise ModelFault(
-                f"{source}: {_SETTINGS} has {ours}: {found}, but {where} has {theirs}: {wanted} in its vision_config; "
+                f"{source}: {SETTINGS} has {ours}: {found}, but {where} has {theirs}: {wanted} in its vision_config; "
                 "both must be the base model's, so copy these two files from it"
             )
 
 
-def _check_colors(source: str, key: str, value: Any, *, strict: bool) -> None:
-    numbers = value if isinstance(value, list) else [value]
-    plain = all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers)
-    zero = key == "image_std" and any(number == 0 for number in numbers)
-    if not zero and not (strict and (not plain or len(numbers) != _CHANNELS)):
+def check_colors(source: str, said: dict[str, Any], *, strict: bool, file: str = SETTINGS) -> None:
+    """Check the mean and the deviation that pixels are normalized with.
+
+    Args:
+        source: the checkpoint, or where its processor is.
+        said: the processor's settings.
+        strict: whether each must be three numbers, as most processors want them.
+        file: what the settings are called in the checkpoint.
+
+    Raises:
+        ModelFault: a deviation is zero, or one of them is no number for each color.
+    """
+    if not said.get("do_normalize", True):
         return
-    above = ", each above 0" if key == "image_std" else ""
-    raise ModelFault(
-        f"{source}: {_SETTINGS} has {key}: {json.dumps(value)[:100]}; write one number for each of the three colors"
-        f"{above}, as in the base model's {_SETTINGS}"
-    )
+    for key in ("image_mean", "image_std"):
+        if key not in said:
+            continue
+        numbers = said[key] if isinstance(said[key], list) else [said[key]]
+        plain = all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers)
+        zero = key == "image_std" and any(number == 0 for number in numbers)
+        if not zero and not (strict and (not plain or len(numbers) != _CHANNELS)):
+            continue
+        above = ", each above 0" if key == "image_std" else ""
+        raise ModelFault(
+            f"{source}: {file} has {key}: {json.dumps(said[key])[:100]}; write one number for each of the three colors"
+            f"{above}, as in the base model's {SETTINGS}"
+        )
 
 
 def _config_of(source: str, revision: str | None) -> dict[str, Any]:
@@ -198,7 +202,7 @@ def _load_part(part_class: Any, what: str, options: LoadOptions, **more: Any) ->
         raise
     # The tokenizers library raises plain exceptions.
     except Exception as error:
-        damaged = damaged_json(source) or config_reason(_config_of(source, revision), error)
+        damaged = damaged_json(source) or config_reason({"config.json": _config_of(source, revision)}, error)
         if damaged is not None:
             raise ModelFault(
                 f"{source}: {damaged}, or pass --processor with the base model's folder or id"

@@ -20,6 +20,7 @@ from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.diagnosis import config_reason, damaged_file, not_the_file
 from vlmprobe.families.worker.loading.places import is_local
 from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_config
+from vlmprobe.families.worker.suspects import said_by
 from vlmprobe.families.worker.weights.account import check_fit, keep_account
 from vlmprobe.families.worker.weights.files import (
     ADAPTER_FILES,
@@ -28,8 +29,8 @@ from vlmprobe.families.worker.weights.files import (
     find_weights,
     mapped_files,
 )
-from vlmprobe.families.worker.weights.numbers import check_floats
-from vlmprobe.families.worker.weights.tensors import wrapper_of
+from vlmprobe.families.worker.weights.numbers import check_tensors
+from vlmprobe.families.worker.weights.tensors import check_shapes, shapes_in, wrapper_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import torch
 
     from vlmprobe.families.worker.contract import LoadOptions
+    from vlmprobe.families.worker.suspects import Configs
 
 __all__ = ["load_model", "loading_faults"]
 
@@ -70,10 +72,10 @@ def load_model(
     local = is_local(source)
     files = find_weights(Path(source).expanduser()) if local else None
     if files is not None:
-        check_floats(Path(source).expanduser(), files.names)
+        check_tensors(Path(source).expanduser(), files.names)
     if not local:
         _refuse_adapter_of_hub(source, revision)
-    with quiet(), loading_faults(source, device, config):
+    with quiet(), loading_faults(source, device, {"config.json": config}):
 
         def load(prefix: str) -> tuple[Any, dict[str, Any]]:
             loaded: tuple[Any, dict[str, Any]] = model_class.from_pretrained(
@@ -114,13 +116,13 @@ def load_model(
 
 
 @contextmanager
-def loading_faults(source: str, device: torch.device, config: dict[str, Any] | None = None) -> Iterator[None]:
+def loading_faults(source: str, device: torch.device, configs: Configs | None = None) -> Iterator[None]:
     """Turn any error while a model is made and its weights are loaded into one line.
 
     Args:
         source: the checkpoint.
         device: where the model goes.
-        config: the content of its config.json, to find the key that an error is about.
+        configs: what the model is made of, to find the key that an error is about.
 
     Raises:
         ModelFault: a file is damaged or does not fit the model, or the device has too little memory.
@@ -163,7 +165,14 @@ def loading_faults(source: str, device: torch.device, config: dict[str, Any] | N
                 f"{source}: a weight file is damaged or holds more than tensors (only tensors are "
                 "unpickled); save the model as safetensors"
             ) from error
-        reason = None if "StrictDataclass" in type(error).__name__ else config_reason(config or {}, error)
+        check_shapes(source, shapes_in(str(error)))
+        if type(error).__module__.startswith("jinja2") or "chat_template" in str(error):
+            part = "llm/" if "llm/config.json" in (configs or {}) else ""
+            raise ModelFault(
+                f"{source}: {part}tokenizer_config.json has no usable chat_template ({said_by(error)}); copy the base "
+                "model's"
+            ) from error
+        reason = None if "StrictDataclass" in type(error).__name__ else config_reason(configs or {}, error)
         raise ModelFault(f"{source}: {reason or _reason(error)}") from error
 
 

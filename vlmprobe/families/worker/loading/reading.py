@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import ModelFault, first_line
-from vlmprobe.families.worker.loading.diagnosis import not_the_file
+from vlmprobe.families.worker.loading.diagnosis import kind_of, not_the_file
 from vlmprobe.families.worker.loading.places import is_local, local_folder
 from vlmprobe.families.worker.weights.files import check_links, hint
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.families.worker.contract import LoadOptions
 
-__all__ = ["path_of", "place_of", "quiet", "read_config", "read_text", "require_consent"]
+__all__ = ["path_of", "place_of", "quiet", "read_config", "read_settings", "read_text", "require_consent"]
 
 
 @contextmanager
@@ -64,18 +64,7 @@ def read_config(source: str, revision: str | None, model_type: str | None = None
         check_links(folder)
         if not (folder / "config.json").is_file():
             raise ModelFault(f"{source}: no config.json in this folder; {hint(folder)}")
-    try:
-        found = json.loads(read_text(source, "config.json", revision, required=True) or "")
-    except (ValueError, RecursionError) as error:
-        raise ModelFault(
-            f"{source}: config.json is not valid JSON: {first_line(error)}; copy it again"
-        ) from error
-    if not isinstance(found, dict):
-        kind = "a list" if isinstance(found, list) else json.dumps(found)[:60]
-        raise ModelFault(
-            f"{source}: config.json holds {kind}, not the settings of a model (keys and values in {{}}); copy it again"
-        )
-    config: dict[str, Any] = found
+    config = read_settings(source, "config.json", revision, required=True) or {}
     said = config.get("model_type")
     if model_type not in (None, said):
         raise ModelFault(
@@ -83,6 +72,28 @@ def read_config(source: str, revision: str | None, model_type: str | None = None
             "choose its family from 'vlmprobe families'"
         )
     return config
+
+
+def read_settings(
+    source: str, name: str, revision: str | None = None, *, required: bool = False
+) -> dict[str, Any] | None:
+    """Return the keys and values of a checkpoint's JSON file; None if there is no such file.
+
+    Raises:
+        ModelFault: it is something else, or damaged.
+    """
+    text = read_text(source, name, revision, required=required)
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelFault(f"{source}: {name} is not valid JSON: {first_line(error)}; copy it again") from error
+    if not isinstance(found, dict):
+        raise ModelFault(
+            f"{source}: {name} holds {kind_of(found)}, not settings (keys and values in {{}}); copy it again"
+        )
+    return found
 
 
 def read_text(source: str, name: str, revision: str | None, *, required: bool = False) -> str | None:
@@ -94,7 +105,7 @@ def read_text(source: str, name: str, revision: str | None, *, required: bool = 
         raise ModelFault(
             f"{source}: {name} cannot be read as UTF-8 text; copy the checkpoint again"
         ) from error
-    other = not_the_file(Path(path)) if path is not None and text else None
+    other = not_the_file(Path(path)) if path is not None else None
     if other is not None:
         raise ModelFault(f"{source}: {name} {other}")
     return text

@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vlmprobe.families.worker.engine.prompts import distinct_images
+from vlmprobe.families.worker.engine.prompts import distinct_images, probe_item
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
-from vlmprobe.families.worker.faults import ModelFault, one_line
+from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.loading.diagnosis import preparing_images, running_first
 from vlmprobe.families.worker.loading.places import is_local, local_folder
 from vlmprobe.families.worker.molmo.generation_host import GenerationHost, generation_config_of
 from vlmprobe.families.worker.molmo.hub_form import load_hub
 from vlmprobe.families.worker.molmo.olmo_form import CONFIG, WEIGHTS, load_native, tokenizer_place
-from vlmprobe.families.worker.weights.files import find_weights, hint
+from vlmprobe.families.worker.weights.files import check_links, find_weights, hint, refuse_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vlmprobe.families.worker.contract import BatchItem, LoadOptions
-    from vlmprobe.families.worker.molmo.inputs import LoadedMolmo, MolmoInputs, PreparedImage
+    from vlmprobe.families.worker.molmo.inputs import LoadedMolmo, PreparedImage
 
     Cache = list[tuple[Tensor, Tensor]]
 
@@ -85,7 +86,9 @@ class Molmo(SharedPrefixFamily):
     @classmethod
     def check_folder(cls, folder: Path) -> None:
         """See :meth:`Family.check_folder`; each form has one file that the other does not read."""
-        if not _is_native(str(folder)):
+        if _is_native(str(folder)):
+            refuse_adapter(folder, WEIGHTS)
+        else:
             find_weights(folder)
             if (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file():
                 raise ModelFault(
@@ -100,8 +103,12 @@ class Molmo(SharedPrefixFamily):
         with _kernels_kept():
             loaded = load(options)
         _prepare(loaded.core)
-        _try_preprocessing(options, loaded.inputs)
-        return cls(options, loaded)
+        _try_preprocessing(options, loaded)
+        family = cls(options, loaded)
+        item = probe_item()
+        with torch.inference_mode(), running_first(options.checkpoint, {**loaded.configs, **loaded.settings}):
+            family.plain_logits(family.plain_inputs(item.image, item.questions[0]))
+        return family
 
     def prompts(self, items: Sequence[BatchItem]) -> Prompts:
         """Cut each distinct image into crops once; the questions follow its tokens."""
@@ -222,6 +229,7 @@ def _is_native(checkpoint: str) -> bool:
     if not is_local(checkpoint):
         return False
     folder = local_folder(checkpoint)
+    check_links(folder)
     if (folder / "config.json").is_file():
         return False
     if not (folder / "config.yaml").is_file():
@@ -232,23 +240,17 @@ def _is_native(checkpoint: str) -> bool:
     return True
 
 
-def _try_preprocessing(options: LoadOptions, inputs: MolmoInputs) -> None:
-    """Prepare a gray image, so that any failure shows before the first batch.
+def _try_preprocessing(options: LoadOptions, loaded: LoadedMolmo) -> None:
+    """Prepare an ordinary image, so that any failure shows before the first batch.
 
     Raises:
         ModelFault: the checkpoint's preprocessing fails, or writes another prompt than this family.
     """
-    from PIL import Image as Images
-
-    try:
-        inputs.prepare(
-            Images.new("RGB", (96, 64), (128, 128, 128)), "Is the cup to the left or right of the book?"
-        )
-    except (ValueError, TypeError, AttributeError, AssertionError, ImportError, NotImplementedError) as error:
-        raise ModelFault(
-            f"{options.checkpoint}: its image preprocessing does not work here: {one_line(error)}; it may "
-            "need other package versions"
-        ) from error
+    item = probe_item()
+    otherwise = ", or use other versions of its packages"
+    source = options.checkpoint if CONFIG in loaded.settings else options.processor_place[0]
+    with preparing_images(source, loaded.settings, otherwise):
+        loaded.inputs.prepare(item.image, item.questions[0])
 
 
 def _prepare(core: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import GenerationConfig, GenerationMixin, PretrainedConfig, PreTrainedModel
 
-from vlmprobe.families.worker.faults import ModelFault
+from vlmprobe.families.worker.faults import ModelFault, one_line
 from vlmprobe.families.worker.loading.reading import read_text
 
 if TYPE_CHECKING:
@@ -47,9 +47,10 @@ def generation_config_of(options: LoadOptions, tokenizer: Any) -> GenerationConf
     text = read_text(options.checkpoint, "generation_config.json", options.revision)
     try:
         config = GenerationConfig.from_dict(json.loads(text) if text else {})
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelFault(
-            f"{options.checkpoint}: generation_config.json cannot be read ({error}); copy it again"
+            f"{options.checkpoint}: generation_config.json cannot be read ({one_line(error)}); compare it with "
+            "the base model's, or copy it again"
         ) from error
     if config.eos_token_id is None:
         config.eos_token_id = tokenizer.eos_token_id

@@ -14,19 +14,25 @@ checkpoint's own class stays as it is; ``generate_from_batch`` does not run ther
 from __future__ import annotations
 
 import inspect
-import json
 import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmprobe.families.worker.faults import ModelFault, PackageFault, first_line, one_line
-from vlmprobe.families.worker.loading.parts import load_tokenizer
+from vlmprobe.families.worker.faults import ModelFault, PackageFault, one_line
+from vlmprobe.families.worker.loading.parts import SETTINGS, image_configs, load_tokenizer
 from vlmprobe.families.worker.loading.pretrained import load_model
-from vlmprobe.families.worker.loading.reading import place_of, quiet, read_config, read_text, require_consent
+from vlmprobe.families.worker.loading.reading import (
+    place_of,
+    quiet,
+    read_config,
+    read_settings,
+    require_consent,
+)
 from vlmprobe.families.worker.molmo.inputs import LoadedMolmo, MolmoInputs
 from vlmprobe.families.worker.molmo.stand_ins import resizing, stand_ins
+from vlmprobe.families.worker.suspects import said_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +53,7 @@ def load_hub(options: LoadOptions) -> LoadedMolmo:
     """
     require_consent(options, "Molmo's Hugging Face form")
     # Before any of its code is imported.
-    read_config(options.checkpoint, options.revision, "molmo")
+    config = read_config(options.checkpoint, options.revision, "molmo")
     with stand_ins():
         base = _foreign_class(options.checkpoint, options.revision, "config.json", "AutoModelForCausalLM")
         model = load_model(_for_transformers_5(base), "molmo", options, own_code=True)
@@ -58,7 +64,7 @@ def load_hub(options: LoadOptions) -> LoadedMolmo:
         "layers_at": "model.transformer.blocks",
         "image_backend": inputs.resized_by,
     }
-    return LoadedMolmo(model, model.model, inputs, manifest)
+    return LoadedMolmo(model, model.model, inputs, manifest, {"config.json": config}, image_configs(options))
 
 
 class HubInputs(MolmoInputs):
@@ -85,15 +91,16 @@ def _load_inputs(options: LoadOptions) -> HubInputs:
     source, revision = options.processor_place
     tokenizer = load_tokenizer(options, own_code=True)
     with stand_ins():
-        images = _foreign_class(source, revision, "preprocessor_config.json", "AutoImageProcessor")
-        processor = _foreign_class(source, revision, "preprocessor_config.json", "AutoProcessor")
+        images = _foreign_class(source, revision, SETTINGS, "AutoImageProcessor")
+        processor = _foreign_class(source, revision, SETTINGS, "AutoProcessor")
         try:
             with quiet():
                 made = processor(images.from_pretrained(place_of(source), revision=revision), tokenizer)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        # Its class is the checkpoint's own.
+        except Exception as error:
             raise ModelFault(
-                f"{source}: cannot load its processor ({first_line(error)}); pass --processor with the base model's "
-                "folder or id"
+                f"{source}: cannot load its processor ({said_by(error)}); compare {SETTINGS} with the base model's, or "
+                "pass --processor with the base model's folder or id"
             ) from error
     try:
         return HubInputs(made, resizing(inspect.getsource(sys.modules[images.__module__])))
@@ -107,27 +114,27 @@ def _foreign_class(source: str, revision: str | None, file: str, role: str) -> A
     """Import the class that a checkpoint's settings name for a role."""
     from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
-    text = read_text(source, file, revision)
-    try:
-        named = json.loads(text)["auto_map"][role] if text else None
-    except (ValueError, KeyError, TypeError):
-        named = None
+    said = read_settings(source, file, revision)
+    roles = (said or {}).get("auto_map")
+    named = roles.get(role) if isinstance(roles, dict) else None
     if not isinstance(named, str):
-        lost = "does not name the" if text else "is missing; it should name the"
+        lost = "is missing; it should name the" if said is None else "does not name the"
         what = (
             "add the base model's files"
             if file == "config.json"
             else "pass --processor with the base model's id"
         )
-        raise ModelFault(f"{source}: {file} {lost} {role} of the checkpoint's own code; {what}")
+        raise ModelFault(f"{source}: {file} {lost} {role} of the checkpoint's own code (auto_map); {what}")
     try:
         with quiet():
             return get_class_from_dynamic_module(named, place_of(source), revision=revision)
     except ImportError as error:
         raise _missing(source, error) from error
-    except (OSError, ValueError, AttributeError, SyntaxError) as error:
+    # Whatever a checkpoint's code does when it is imported.
+    except Exception as error:
         raise ModelFault(
-            f"{source}: cannot import {named} from the checkpoint's code: {first_line(error)}"
+            f"{source}: cannot import {named}, which {file} names ({said_by(error)[:200]}); copy the .py files and the "
+            f"auto_map of {file} from the base model"
         ) from error
 
 

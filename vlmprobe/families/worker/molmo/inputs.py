@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from vlmprobe.families.worker.suspects import Configs
+
 __all__ = ["IMAGE_TOKENS", "LoadedMolmo", "MolmoInputs", "PreparedImage"]
 
 #: Every Molmo's tokenizer has these, after the language model's own tokens.
@@ -94,6 +96,10 @@ class LoadedMolmo:
     """The module that runs: olmo's ``Molmo``, or the remote code's class derived from it."""
     inputs: MolmoInputs
     manifest: dict[str, Any]
+    configs: Configs
+    """What the model was made of, by the name of its file."""
+    settings: Configs
+    """What its preprocessing was made of."""
 
 
 def image_token_ids(tokenizer: Any) -> list[int]:

@@ -12,7 +12,8 @@ this form. The tokenizer is the one that config.yaml names; Molmo's image tokens
 from __future__ import annotations
 
 import importlib
-import pickle
+import json
+import re
 import sys
 import warnings
 from dataclasses import replace
@@ -21,24 +22,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from vlmprobe.families.worker.environment.packages import install_name
 from vlmprobe.families.worker.faults import ModelFault, PackageFault, one_line
 from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
+from vlmprobe.families.worker.loading.diagnosis import not_the_file, preparing_images
 from vlmprobe.families.worker.loading.parts import load_tokenizer
 from vlmprobe.families.worker.loading.places import commit_of
-from vlmprobe.families.worker.loading.reading import quiet
+from vlmprobe.families.worker.loading.pretrained import loading_faults
 from vlmprobe.families.worker.molmo.inputs import (
     IMAGE_TOKENS,
     LoadedMolmo,
     MolmoInputs,
     image_token_ids,
 )
+from vlmprobe.families.worker.molmo.olmo_weights import CONFIG, WEIGHTS, load_weights
 from vlmprobe.families.worker.molmo.stand_ins import resizing, stand_ins
-from vlmprobe.families.worker.weights.account import keep_account
-from vlmprobe.families.worker.weights.files import WeightFiles
-from vlmprobe.families.worker.weights.tensors import check_last_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CONFIG", "WEIGHTS", "load_native", "tokenizer_place"]
 
-CONFIG, WEIGHTS = "config.yaml", "model.pt"
 _INSTALL = (
     "git clone https://github.com/allenai/molmo && pip install --no-deps -e molmo && pip install omegaconf"
 )
@@ -82,8 +80,11 @@ def load_native(options: LoadOptions) -> LoadedMolmo:
     olmo = _import_olmo(options.checkpoint)
     config = _read_config(olmo["config"], folder / CONFIG)
     tokenizer = _load_tokenizer(config, options)
-    inputs = NativeInputs(olmo, config, tokenizer)
-    model = _load_weights(olmo["model"], config, folder).to(device=device, dtype=dtype).eval()
+    with preparing_images(str(folder), {CONFIG: _as_dict(config)}):
+        inputs = NativeInputs(olmo, config, tokenizer)
+    configs = {CONFIG: _as_dict(config)}
+    with loading_faults(str(folder), device, configs):
+        model = load_weights(olmo["model"], config, folder).to(device=device, dtype=dtype).eval()
     manifest = {
         "form": "olmo",
         "model_type": "molmo",
@@ -92,7 +93,8 @@ def load_native(options: LoadOptions) -> LoadedMolmo:
         "tokenizer": tokenizer.name_or_path,
         "code_commit": commit_of(Path(str(olmo["model"].__file__)).parents[1]),
     }
-    return LoadedMolmo(model.requires_grad_(requires_grad=False), model, inputs, manifest)
+    model.requires_grad_(requires_grad=False)
+    return LoadedMolmo(model, model, inputs, manifest, configs, configs)
 
 
 def tokenizer_place(checkpoint: str) -> str:
@@ -194,16 +196,33 @@ def _forget_olmo() -> None:
         del sys.modules[name]
 
 
+def _as_dict(config: Any) -> dict[str, Any]:
+    """Return the keys and values of olmo's config, those that are names of olmo's as text."""
+    said: dict[str, Any] = json.loads(json.dumps(config.asdict(), default=str))
+    return said
+
+
 def _read_config(olmo: ModuleType, file: Path) -> Any:
     """Read the ``model`` part of config.yaml."""
+    other = not_the_file(file)
+    if other is not None:
+        raise ModelFault(f"{file.parent}: {file.name} {other}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # OmegaConf's notes to olmo's authors
             config = olmo.ModelConfig.load(file, key="model", validate_paths=False)
     except Exception as error:  # (olmo's, OmegaConf's and yaml's own kinds; and asserts about old settings)
-        raise ModelFault(f"{file}: cannot be read as a Molmo config: {one_line(error)}") from error
+        said = re.sub(
+            r" full_key: (\S+)( reference_type=.*| object_type=.*)?$", r", key \1", one_line(error, most=500)
+        )
+        raise ModelFault(
+            f"{file.parent}: {file.name} cannot be read as a Molmo config ({said}); compare it with the base model's, "
+            "or copy it again"
+        ) from error
     if config.vision_backbone is None:
-        raise ModelFault(f"{file}: no vision_backbone; use a checkpoint with a vision encoder")
+        raise ModelFault(
+            f"{file.parent}: {file.name} has no vision_backbone; use a checkpoint with a vision encoder"
+        )
     config.block_group_size = (
         1  # a grouping for training; the weights' names are put right when they are loaded
     )
@@ -237,41 +256,3 @@ def _load_tokenizer(config: Any, options: LoadOptions) -> Any:
             f"{first}; pass --processor with the tokenizer it was trained with"
         )
     return tokenizer
-
-
-def _load_weights(olmo: ModuleType, config: Any, folder: Path) -> Any:
-    """Build the model around the tensors of model.pt, which stay on disk until they are used."""
-    file = folder / WEIGHTS
-    try:
-        weights = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise ModelFault(
-            f"{file}: holds more than tensors, and only tensors are unpickled; save the model's state_dict alone"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise ModelFault(f"{file}: damaged ({one_line(error)}); copy it again") from error
-    if not isinstance(weights, dict) or not all(isinstance(each, torch.Tensor) for each in weights.values()):
-        raise ModelFault(
-            f"{file}: not a state_dict, which maps names to tensors; save only the model's state_dict"
-        )
-    with torch.device("meta"), quiet():
-        config.init_device = None
-        model = olmo.Molmo(config)
-    weights, _ = model._make_state_dict_compatible(weights)
-    own = dict(model.named_parameters())
-    wrong = [name for name, each in weights.items() if name in own and each.shape != own[name].shape]
-    if wrong:
-        raise ModelFault(
-            f"{folder}: {wrong[0]} has shape {tuple(weights[wrong[0]].shape)}, but "
-            f"{CONFIG} says {tuple(own[wrong[0]].shape)}; use the {CONFIG} that belongs to these weights"
-        )
-    missing, unexpected = model.load_state_dict(weights, strict=False, assign=True)
-    check_last_layers(str(folder), own, missing, unexpected, config=CONFIG)
-    if missing or unexpected:
-        what, names = ("lack", missing) if missing else ("have extra", unexpected)
-        raise ModelFault(
-            f"{folder}: the weights {what} tensors ({len(names)}), such as {names[0]}; "
-            f"use the {CONFIG} that belongs to these weights"
-        )
-    keep_account(model, WeightFiles((WEIGHTS,)))
-    return model

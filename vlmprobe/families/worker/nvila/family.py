@@ -26,11 +26,12 @@ import torch
 from transformers import DynamicCache
 
 from vlmprobe.families.worker.engine.decoding import greedy_options
-from vlmprobe.families.worker.engine.prompts import distinct_images
+from vlmprobe.families.worker.engine.prompts import distinct_images, probe_item
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.environment.versions import last_logits_only
 from vlmprobe.families.worker.faults import ModelFault, UsageFault
 from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
+from vlmprobe.families.worker.loading.diagnosis import running_first
 from vlmprobe.families.worker.loading.pretrained import loading_faults
 from vlmprobe.families.worker.loading.reading import quiet
 from vlmprobe.families.worker.nvila.code import load_with_llava, load_with_own_code
@@ -114,8 +115,10 @@ class Nvila(SharedPrefixFamily):
                 "images": self._config.image_aspect_ratio,
             },
         )
-        with torch.inference_mode():
+        with torch.inference_mode(), running_first(options.checkpoint, found.settings):
             self._ends, self._tile_tokens = self._measure()
+            item = probe_item()
+            self.plain_logits(self.plain_inputs(item.image, item.questions[0]))
 
     @classmethod
     def check_folder(cls, folder: Path) -> None:
@@ -133,7 +136,7 @@ class Nvila(SharedPrefixFamily):
                 "vision_tower/)"
             )
         found = open_folder(options)
-        with quiet(), loading_faults(options.checkpoint, device):
+        with quiet(), loading_faults(options.checkpoint, device, found.configs):
             if found.brings_code:
                 model, code, manifest = load_with_own_code(found.folder, dtype, device)
             else:

@@ -15,19 +15,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import ModelFault, first_line
+from vlmprobe.families.worker.loading.config_parts import check_config
+from vlmprobe.families.worker.loading.diagnosis import damaged_json, not_the_file
+from vlmprobe.families.worker.loading.parts import check_colors
 from vlmprobe.families.worker.loading.places import is_local, local_folder
-from vlmprobe.families.worker.loading.reading import require_consent
-from vlmprobe.families.worker.weights.account import check_fit, keep_account
+from vlmprobe.families.worker.loading.reading import read_settings, require_consent
+from vlmprobe.families.worker.suspects import is_count
+from vlmprobe.families.worker.weights.account import check_fit, class_notes, keep_account
 from vlmprobe.families.worker.weights.files import (
-    ADAPTER_FILES,
     SETS,
     WeightFiles,
     check_links,
     find_weights,
     hint,
     is_adapter,
+    other_weights,
+    refuse_adapter,
     weight_names,
 )
+from vlmprobe.families.worker.weights.numbers import check_tensors
 
 if TYPE_CHECKING:
     from vlmprobe.families.worker.contract import LoadOptions
@@ -35,6 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["NvilaFolder", "check_filled", "open_folder"]
 
 _PARTS = ("llm", "vision_tower", "mm_projector")
+_CONFIG, _SETTINGS, _LAYERS = "config.json", "vision_tower/preprocessor_config.json", "num_hidden_layers"
+#: Files that a tokenizer may be in; a folder has one of them.
+_TOKENIZERS = ("tokenizer.json", "vocab.json", "tokenizer.model")
 
 
 @dataclass(frozen=True)
@@ -45,13 +54,18 @@ class NvilaFolder:
     config: dict[str, Any]
     llm_config: dict[str, Any]
     """The language model's own config.json."""
+    configs: dict[str, dict[str, Any]]
+    """Every config that the model is made of, by the name of its file, the root's first."""
+    settings: dict[str, dict[str, Any]]
+    """What images are prepared with: root's config and that of the vision tower's processor."""
     commit: str | None
     """The commit that was read, for a hub id."""
 
     @property
     def brings_code(self) -> bool:
         """Whether it is the preview form, run by the Python files in its folder."""
-        return "AutoModel" in (self.config.get("auto_map") or {})
+        roles = self.config.get("auto_map")
+        return isinstance(roles, dict) and "AutoModel" in roles
 
     @property
     def n_layers(self) -> int:
@@ -81,31 +95,39 @@ def open_folder(options: LoadOptions) -> NvilaFolder:
     source = options.checkpoint
     folder = local_folder(source) if is_local(source) else _fetched(source, options.revision)
     check_parts(folder)
-    config = _json(folder / "config.json", f"{source}: no config.json in this folder; {hint(folder)}")
+    config = read_settings(str(folder), _CONFIG, required=True) or {}
     model_type = config.get("model_type")
     if model_type not in ("llava_llama", "vila"):
         raise ModelFault(
             f"{source}: this is a checkpoint of {model_type or 'an unknown architecture'}, not NVILA "
             "(llava_llama); choose its family from 'vlmprobe families'"
         )
-    configs = {part: _part(source, folder, part) for part in _PARTS}
+    parts = {part: _part(source, folder, part) for part in _PARTS}
+    configs = {_CONFIG: config} | {f"{part}/{_CONFIG}": said for part, said in parts.items()}
+    _check_configs(source, configs, parts["llm"])
     found = NvilaFolder(
         folder=folder,
         config=config,
-        llm_config=configs["llm"],
+        llm_config=parts["llm"],
+        configs=configs,
+        settings={_CONFIG: config, _SETTINGS: _image_settings(source, folder)},
         commit=None if is_local(source) else folder.name,
     )
-    coded = [part for part, said in configs.items() if said.get("auto_map")]
+    coded = [part for part, said in parts.items() if said.get("auto_map")]
     if coded or found.brings_code:
         require_consent(options, where=f" in {coded[0]}/" if coded else "")
     if model_type == "vila" and not found.brings_code:
         raise ModelFault(
             f"{source}: config.json has the preview form but no auto_map; copy the checkpoint again"
         )
-    if "num_hidden_layers" not in found.llm_config:
+    if not any((folder / "llm" / name).is_file() for name in _TOKENIZERS):
         raise ModelFault(
-            f"{source}: llm/config.json has no num_hidden_layers; use a checkpoint with a decoder model"
+            f"{source}: llm/ has no tokenizer ({', '.join(_TOKENIZERS[:-1])} or {_TOKENIZERS[-1]}); copy the base "
+            "model's tokenizer files"
         )
+    damaged = damaged_json(str(folder / "llm"))
+    if damaged is not None:
+        raise ModelFault(f"{source}: llm/{damaged}")
     return found
 
 
@@ -119,12 +141,9 @@ def check_parts(folder: Path) -> None:
     there = [part for part in _PARTS if (folder / part).is_dir()]
     for part in there:
         find_weights(folder / part)
-    if len(there) == len(_PARTS) and is_adapter(folder):
-        raise ModelFault(
-            f"{folder}: an adapter ({ADAPTER_FILES[0]}) beside {there[0]}/; merge it into the model and save the "
-            "result to a folder of its own, or move the adapter out if the weights include it already"
-        )
-    if not (folder / "config.json").is_file():
+    if len(there) == len(_PARTS):
+        refuse_adapter(folder, f"{there[0]}/")
+    if not (folder / _CONFIG).is_file():
         raise ModelFault(f"{folder}: no config.json in this folder; {hint(folder)}")
 
 
@@ -142,7 +161,7 @@ def check_filled(source: str, found: NvilaFolder, model: Any, parts: dict[str, A
     Raises:
         ModelFault: a tensor is not in the files, or the files have more than the model.
     """
-    fits, read, not_read = [], [], []
+    fits, read, not_read, notes = [], [], [], []
     for part, module in parts.items():
         files = find_weights(found.folder / part)
         read += [f"{part}/{name}" for name in files.names]
@@ -154,8 +173,11 @@ def check_filled(source: str, found: NvilaFolder, model: Any, parts: dict[str, A
         missing = sorted(name for name, tensor in tensors.items() if id(tensor) not in filled)
         unexpected = held - tensors.keys()
         fits.append(check_fit(f"{source}: {part}/", module, missing=missing, unexpected=unexpected))
+    not_read += other_weights(found.folder)
     not_read += [f"{part}/" for part in _other_parts(found.folder)]
-    keep_account(model, WeightFiles(tuple(read), tuple(not_read)), fits)
+    for said, module in ((found.config, model), (found.llm_config, parts["llm"])):
+        notes += class_notes(said.get("architectures"), type(module).__name__)
+    keep_account(model, WeightFiles(tuple(read), tuple(not_read)), fits, notes=notes)
 
 
 def _other_parts(folder: Path) -> list[str]:
@@ -174,20 +196,78 @@ def _part(source: str, folder: Path, part: str) -> dict[str, Any]:
     if not (folder / part).is_dir():
         what = "merge the adapter into its base model first" if is_adapter(folder) else "copy all of it"
         raise ModelFault(f"{source}: no {part}/ in this checkpoint (NVILA has {', '.join(_PARTS)}); {what}")
-    said = _json(folder / part / "config.json", f"{source}: no {part}/config.json; copy the checkpoint again")
-    find_weights(folder / part)
+    said = read_settings(str(folder), f"{part}/{_CONFIG}")
+    if said is None:
+        raise ModelFault(f"{source}: no {part}/config.json; copy the checkpoint again")
+    files = find_weights(folder / part)
+    for name in files.names:
+        other = not_the_file(folder / part / name)
+        if other is not None:
+            raise ModelFault(f"{source}: {part}/{name} {other}")
+    check_tensors(folder / part, files.names)
     return said
 
 
-def _json(path: Path, missing: str) -> dict[str, Any]:
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelFault(missing) from error
-    except (OSError, ValueError) as error:
-        raise ModelFault(f"{path}: cannot be read as JSON ({error}); copy it again") from error
-    if not isinstance(said, dict):
-        raise ModelFault(f"{path}: this is not a model config; copy it again")
+def _check_configs(source: str, configs: dict[str, dict[str, Any]], llm: dict[str, Any]) -> None:
+    """Check what llava's loader would take otherwise than it is said, or look for on the hub."""
+    for file, config in configs.items():
+        check_config(source, config, trusted=False, file=file)
+    root = configs[_CONFIG]
+    for part in _PARTS:
+        copy = root.get(f"{part}_cfg", {})
+        if not isinstance(copy, dict):
+            raise ModelFault(
+                f"{source}: {_CONFIG} has {part}_cfg: {json.dumps(copy)[:60]}, where the settings of {part}/ belong; "
+                f"put the content of {part}/{_CONFIG} there, or copy {_CONFIG} from the base model"
+            )
+    for file, config, key in ((f"llm/{_CONFIG}", llm, _LAYERS), (_CONFIG, root.get("llm_cfg", {}), _LAYERS)):
+        if key in config and not (is_count(config[key]) and config[key] > 0):
+            raise ModelFault(
+                f"{source}: no model can be made of {file} with {key}: {json.dumps(config[key])[:60]}; write the "
+                f"number of decoder layers, as in the base model's {file}"
+            )
+    if _LAYERS not in llm:
+        raise ModelFault(f"{source}: llm/{_CONFIG} has no {_LAYERS}; use a checkpoint with a decoder model")
+    towers, projector = configs[f"vision_tower/{_CONFIG}"], configs[f"mm_projector/{_CONFIG}"]
+    for file, key, value, good in (
+        ("vision_tower", "architectures", towers.get("architectures", [""]), _names_a_class),
+        ("mm_projector", "mm_projector_type", projector.get("mm_projector_type", ""), _is_text),
+    ):
+        if not good(value):
+            raise ModelFault(
+                f"{source}: no model can be made of {file}/{_CONFIG} with {key}: {json.dumps(value)[:60]}; compare it "
+                "with the base model's, or copy it again"
+            )
+    ways = root.get("image_aspect_ratio", "resize")
+    if not isinstance(ways, str) or (ways == "dynamic_s2" and not root.get("s2_scales")):
+        lacks = ", but no s2_scales" if isinstance(ways, str) else ""
+        raise ModelFault(
+            f"{source}: {_CONFIG} has image_aspect_ratio: {json.dumps(ways)[:60]}{lacks}; use the base model's "
+            f"{_CONFIG}"
+        )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _names_a_class(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+
+
+def _image_settings(source: str, folder: Path) -> dict[str, Any]:
+    """Return the settings of the vision tower's image processor."""
+    said = read_settings(str(folder), _SETTINGS)
+    if said is None:
+        raise ModelFault(f"{source}: no {_SETTINGS}; copy it from the base model")
+    check_colors(source, said, strict=True, file=_SETTINGS)
+    size = said.get("size", {"height": 1, "width": 1})
+    sides = [size.get(side) for side in ("height", "width")] if isinstance(size, dict) else [None]
+    if not all(is_count(side) and side for side in sides):
+        raise ModelFault(
+            f'{source}: {_SETTINGS} has size: {json.dumps(size)[:80]}; write "size": {{"height": N, "width": '
+            "N}, both in pixels, as in the base model's"
+        )
     return said
 
 

@@ -32,12 +32,13 @@ from vlmprobe.families.worker.engine.prompts import (
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.environment.versions import accepted, last_logits_only
 from vlmprobe.families.worker.faults import ModelFault, OutOfMemoryError
-from vlmprobe.families.worker.loading.diagnosis import running_first
+from vlmprobe.families.worker.loading.diagnosis import preparing_images, running_first
 from vlmprobe.families.worker.loading.parts import (
+    OR_PROCESSOR,
     check_image_settings,
+    image_configs,
     load_image_processor,
     load_tokenizer,
-    preparing_images,
 )
 from vlmprobe.families.worker.loading.pretrained import load_model
 from vlmprobe.families.worker.qwen.fused_layers import Compiled
@@ -131,11 +132,15 @@ class Qwen25(SharedPrefixFamily):
         token, where = model.config.image_token_id, template_place(options)
         prompts = ImagePrompts(tokenizer, images, template, token, where)
         prompts.check()
-        with preparing_images(options.processor_place[0]):
+        settings = image_configs(options)
+        with preparing_images(options.processor_place[0], settings, OR_PROCESSOR):
             prompts.process([Images.new("RGB", (96, 64), (128, 128, 128))])
         family = cls(options, model, tokenizer, prompts)
         item = probe_item()
-        with torch.inference_mode(), running_first(options.checkpoint, model.config.to_dict()):
+        with (
+            torch.inference_mode(),
+            running_first(options.checkpoint, {"config.json": model.config.to_dict(), **settings}),
+        ):
             model(**family.plain_inputs(item.image, item.questions[0]))
         return family
 

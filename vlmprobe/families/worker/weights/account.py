@@ -23,7 +23,7 @@ from vlmprobe.families.worker.weights.tensors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Fit", "account_of", "check_fit", "keep_account", "notes_of"]
+__all__ = ["Fit", "account_of", "check_fit", "class_notes", "keep_account", "notes_of"]
 
 #: Names of tensors that an account lists; it counts all of them.
 _LISTED = 20
@@ -47,6 +47,7 @@ def check_fit(
     missing: Iterable[str],
     unexpected: Iterable[str],
     mismatched: Iterable[tuple[str, Sequence[int], Sequence[int]]] = (),
+    config: str = "config.json",
 ) -> Fit:
     """Check a loaded module against its weights.
 
@@ -56,20 +57,21 @@ def check_fit(
         missing: its tensors that the weights lack.
         unexpected: tensors of the weights that it lacks.
         mismatched: tensors with another shape: name, shape in the weights, shape in the model.
+        config: the file that the module was built from.
 
     Raises:
         ModelFault: a tensor was made up, has another shape, or belongs in the module and was left out; or an output
             layer is its own although the config ties it.
     """
     lacking, extra = sorted(missing), sorted(unexpected)
-    check_shapes(source, mismatched)
-    check_last_layers(source, module.state_dict(keep_vars=True), lacking, extra)
-    check_missing(source, lacking, extra)
+    check_shapes(source, mismatched, config=config)
+    check_last_layers(source, module.state_dict(keep_vars=True), lacking, extra, config=config)
+    check_missing(source, lacking, extra, config=config)
     if _is_tied(module):
         check_tied(source, module)
     passed = harmless(extra, tied=_is_tied(module))
     left_over = [name for name in extra if name not in passed]
-    whole = check_left_over(source, left_over, (name for name, _ in module.named_modules()))
+    whole = check_left_over(source, left_over, (name for name, _ in module.named_modules()), config=config)
     return Fit(tuple(left_over), tuple(sorted(passed)), tuple(_module_notes(whole, type(module).__name__)))
 
 
@@ -78,8 +80,9 @@ def keep_account(
     files: WeightFiles,
     fits: Sequence[Fit] = (),
     *,
-    architectures: Sequence[str] = (),
+    architectures: Any = (),
     removed_prefix: str = "",
+    notes: Sequence[str] = (),
 ) -> None:
     """Keep with a model the account of its weights, which :func:`check_fit` let pass.
 
@@ -89,6 +92,7 @@ def keep_account(
         fits: what was left over, for each part of the model.
         architectures: the classes that its config names.
         removed_prefix: what was taken from the beginning of each name in the weights.
+        notes: what else a reader has to know.
     """
     tensors: dict[str, Any] = model.state_dict(keep_vars=True)
     total = hashlib.sha256()
@@ -113,10 +117,24 @@ def keep_account(
     }
     model.vlmprobe_notes = [
         *(note for fit in fits for note in fit.notes),
-        *_class_notes(architectures, type(model).__name__),
+        *notes,
+        *class_notes(architectures, type(model).__name__),
         *_file_notes(files),
         *_prefix_notes(removed_prefix),
     ]
+
+
+def class_notes(architectures: Any, ours: str) -> list[str]:
+    """Return a note where a config names other classes than the one that was run.
+
+    Args:
+        architectures: what the config says: a list of names, as a rule.
+        ours: the name of the class that was run.
+    """
+    named = architectures if isinstance(architectures, list) else [architectures] if architectures else []
+    if not named or ours in named:
+        return []
+    return [f"its config names the class {', '.join(map(str, named))}; it was run as {ours}"]
 
 
 def account_of(model: Any) -> dict[str, Any] | None:
@@ -141,12 +159,6 @@ def _module_notes(whole: Mapping[str, int], ours: str) -> list[str]:
         return []
     named = ", ".join(f"{name} ({count} tensors)" for name, count in sorted(whole.items()))
     return [f"its weights hold modules that {ours} does not have, which no number contains: {named}"]
-
-
-def _class_notes(architectures: Sequence[str], ours: str) -> list[str]:
-    if not architectures or ours in architectures:
-        return []
-    return [f"its config names the class {', '.join(architectures)}; it was run as {ours}"]
 
 
 def _file_notes(files: WeightFiles) -> list[str]:

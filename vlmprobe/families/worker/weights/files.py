@@ -36,6 +36,8 @@ __all__ = [
     "hint",
     "is_adapter",
     "mapped_files",
+    "other_weights",
+    "refuse_adapter",
     "weight_names",
 ]
 
@@ -51,6 +53,8 @@ TRAINING_FILE = re.compile(
     r"|(optim|train)\.pt$)"
 )
 _PART = re.compile(r"^(model|pytorch_model)-\d+-of-\d+\.(safetensors|bin)$")
+#: Files that tell a checkpoint, the last two those of Molmo's and of NVILA's own forms.
+_SIGNS = (*SETS, ADAPTER_FILES[0], "config.yaml", "llm/config.json")
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError)
 #: Checkpoints to name in a message.
 _NAMED = 5
@@ -74,7 +78,6 @@ def find_weights(folder: Path) -> WeightFiles:
     """
     check_links(folder)
     sets = {name: _files_of(folder, name) for name in SETS if (folder / name).is_file()}
-    adapter = [name for name in ADAPTER_FILES if (folder / name).is_file()]
     if not sets:
         raise ModelFault(f"{folder}: no weights in this folder ({' or '.join(_WHOLE)}); {hint(folder)}")
     first, *others = sets
@@ -83,12 +86,22 @@ def find_weights(folder: Path) -> WeightFiles:
             f"{folder}: two sets of weights in this folder ({' and '.join(sets)}); keep the set that you mean and move "
             "the other out of the folder"
         )
+    refuse_adapter(folder, f"full weights ({first})")
+    return WeightFiles(sets[first], tuple(other_weights(folder, sets[first])))
+
+
+def refuse_adapter(folder: Path, beside: str) -> None:
+    """Raise for an adapter beside weights, of which nobody knows whether it is part of them.
+
+    Raises:
+        ModelFault: there is one.
+    """
+    adapter = [name for name in ADAPTER_FILES if (folder / name).is_file()]
     if adapter:
         raise ModelFault(
-            f"{folder}: an adapter ({', '.join(adapter)}) beside full weights ({first}); merge it into them and save "
-            "the result to a folder of its own, or move the adapter out if the weights include it already"
+            f"{folder}: an adapter ({', '.join(adapter)}) beside {beside}; merge it into the model and save the "
+            "result to a folder of its own, or move the adapter out if the weights include it already"
         )
-    return WeightFiles(sets[first], tuple(_not_read(folder, sets[first])))
 
 
 def weight_names(folder: Path) -> set[str]:
@@ -172,8 +185,7 @@ def _checkpoints_inside(folder: Path) -> list[str]:
     found = [
         place.relative_to(folder).as_posix()
         for place in places
-        if place.is_dir()
-        and any((place / name).is_file() for name in (*SETS, *ADAPTER_FILES[:1], "config.yaml"))
+        if place.is_dir() and any((place / name).is_file() for name in _SIGNS)
     ]
     return sorted(found, key=lambda name: [int(part) if part.isdecimal() else part for part in _split(name)])
 
@@ -202,7 +214,8 @@ def _files_of(folder: Path, name: str) -> tuple[str, ...]:
     return parts
 
 
-def _not_read(folder: Path, names: Sequence[str]) -> list[str]:
+def other_weights(folder: Path, names: Sequence[str] = ()) -> list[str]:
+    """Return the weight files of a folder other than these, without what training leaves."""
     return sorted(
         path.name
         for path in folder.iterdir()

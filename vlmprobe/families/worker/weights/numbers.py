@@ -13,21 +13,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["check_floats", "check_tied"]
+__all__ = ["check_tensors", "check_tied"]
 
 #: As in the header of a safetensors file; 8-bit floats are numbers only together with their scales.
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 _PARAMETERS = (".weight", ".bias")
 
 
-def check_floats(folder: Path, names: Sequence[str]) -> None:
-    """Check that every parameter in a folder's safetensors files is a float of 16 bits or more.
+def check_tensors(folder: Path, names: Sequence[str]) -> None:
+    """Check each tensor in a folder's safetensors files: a float of 16 bits or more, and in one file only.
+
+    Of a tensor in two files, the one that is read last would count, whatever an index says.
 
     Raises:
-        ModelFault: one is not; the line names file, tensor and type.
+        ModelFault: one is not; the line names file, tensor and type, or both files.
     """
     from safetensors import SafetensorError, safe_open
 
+    file_of: dict[str, str] = {}
     for name in names:
         if not name.endswith(".safetensors"):
             continue
@@ -43,6 +46,13 @@ def check_floats(folder: Path, names: Sequence[str]) -> None:
                 f"{folder / name}: {odd[0]} is of type {kinds[odd[0]]}, not a float of 16 bits or more{more}; these "
                 "weights are quantized: use the checkpoint before quantization"
             )
+        twice = sorted(kinds.keys() & file_of.keys())
+        if twice:
+            raise ModelFault(
+                f"{folder}: {twice[0]} is in two weight files ({file_of[twice[0]]} and {name}); keep the files of one "
+                "save, or copy the checkpoint again"
+            )
+        file_of |= dict.fromkeys(kinds, name)
 
 
 def check_tied(source: str, model: Any) -> None:

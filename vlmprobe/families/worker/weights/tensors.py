@@ -10,7 +10,15 @@ from vlmprobe.families.worker.faults import ModelFault
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["check_last_layers", "check_left_over", "check_missing", "check_shapes", "harmless", "wrapper_of"]
+__all__ = [
+    "check_last_layers",
+    "check_left_over",
+    "check_missing",
+    "check_shapes",
+    "harmless",
+    "shapes_in",
+    "wrapper_of",
+]
 
 #: Tensors that a model computes itself, so that it makes no difference whether the weights hold them.
 _COMPUTED = re.compile(r"(^|\.)(inv_freq|position_ids)$")
@@ -44,7 +52,9 @@ def wrapper_of(names: Iterable[str]) -> str:
     return found
 
 
-def check_missing(source: str, missing: Sequence[str], unexpected: Sequence[str]) -> None:
+def check_missing(
+    source: str, missing: Sequence[str], unexpected: Sequence[str], *, config: str = "config.json"
+) -> None:
     """Check that the weights fill the model.
 
     Raises:
@@ -57,7 +67,9 @@ def check_missing(source: str, missing: Sequence[str], unexpected: Sequence[str]
     if lora is not None:
         raise ModelFault(f"{lack}, and hold an adapter ({lora}); merge it into its base model first")
     if not unexpected:
-        raise ModelFault(f"{lack}; use a full checkpoint, not an adapter")
+        raise ModelFault(
+            f"{lack}; use a full checkpoint, not an adapter, and the {config} that belongs to these weights"
+        )
     ours, theirs = _alike(missing, unexpected)
     lack = (
         f"{source}: the weights lack {len(missing)} tensors of the model, such as {ours}, and hold {len(unexpected)} "
@@ -68,7 +80,7 @@ def check_missing(source: str, missing: Sequence[str], unexpected: Sequence[str]
         name.startswith(first) for name in missing
     ):
         raise ModelFault(f"{lack}; remove {first!r} from the beginning of the names, or use save_pretrained")
-    raise ModelFault(f"{lack}; use the config.json that belongs to these weights")
+    raise ModelFault(f"{lack}; use the {config} that belongs to these weights")
 
 
 def _alike(missing: Sequence[str], unexpected: Sequence[str]) -> tuple[str, str]:
@@ -82,12 +94,38 @@ def _ending(name: str) -> str:
     return ".".join(name.split(".")[-4:])
 
 
-def check_shapes(source: str, mismatched: Iterable[tuple[str, Sequence[int], Sequence[int]]]) -> None:
+def shapes_in(message: str) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    """Return the tensors of another shape that a loader's error names: name, shape in the weights, in the model.
+
+    They are those of torch's ``load_state_dict`` and of transformers 4.
+    """
+    shape = r"torch\.Size\(\[([\d, ]*)\]\)"
+    torchs = (
+        rf"size mismatch for (\S+): copying a param with shape {shape} from checkpoint, "
+        rf"the shape in current model is {shape}"
+    )
+    others = rf"set a tensor of shape {shape} in \"(\S+)\" \(which has shape {shape}\)"
+    found = re.findall(torchs, message)
+    found += [(name, theirs, ours) for theirs, name, ours in re.findall(others, message)]
+    return [(name, _numbers(theirs), _numbers(ours)) for name, theirs, ours in found]
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", text)))
+
+
+def check_shapes(
+    source: str,
+    mismatched: Iterable[tuple[str, Sequence[int], Sequence[int]]],
+    *,
+    config: str = "config.json",
+) -> None:
     """Check that no tensor has another shape in the weights than in the model.
 
     Args:
         source: the checkpoint, for the message.
         mismatched: for each that has: its name, its shape in the weights, its shape in the model.
+        config: the file that the model was built from.
 
     Raises:
         ModelFault: one has; the line says both shapes.
@@ -102,26 +140,29 @@ def check_shapes(source: str, mismatched: Iterable[tuple[str, Sequence[int], Seq
         "the checkpoint was saved without gathering its parts (DeepSpeed ZeRO-3); save it with "
         "stage3_gather_16bit_weights_on_model_save, or run zero_to_fp32.py on the training's own save"
         if 0 in theirs
-        else "use the config.json that belongs to these weights"
+        else f"use the {config} that belongs to these weights"
     )
     raise ModelFault(
         f"{source}: {name} has shape {list(theirs)} in the weights but {list(ours)} in the model{more}; {what}"
     )
 
 
-def check_left_over(source: str, left_over: Iterable[str], modules: Iterable[str]) -> dict[str, int]:
+def check_left_over(
+    source: str, left_over: Iterable[str], modules: Iterable[str], *, config: str = "config.json"
+) -> dict[str, int]:
     """Check what the weights hold beyond the model: whole modules pass with a note, parts of its own modules do not.
 
     Args:
         source: the checkpoint, for the message.
         left_over: tensors that the model has no place for, without the harmless ones.
         modules: the names of the model's modules.
+        config: the file that the model was built from.
 
     Returns:
         Each whole module that the model does not have, outside of its layers, and how many tensors it has.
 
     Raises:
-        ModelFault: a tensor belongs in a layer, or directly in a module that the model has.
+        ModelFault: a tensor is of an adapter, or belongs in a layer, or directly in a module that the model has.
     """
     known = set(modules)
     whole: dict[str, int] = {}
@@ -130,7 +171,7 @@ def check_left_over(source: str, left_over: Iterable[str], modules: Iterable[str
         words = name.split(".")
         tops = (".".join(words[:depth]) for depth in range(1, len(words)))
         top = next((each for each in tops if each not in known), None)
-        if top is None or any(word.isdecimal() for word in top.split(".")):
+        if top is None or ".lora_" in name or any(word.isdecimal() for word in top.split(".")):
             inside.append(name)
         else:
             whole[top] = whole.get(top, 0) + 1
@@ -139,7 +180,7 @@ def check_left_over(source: str, left_over: Iterable[str], modules: Iterable[str
         what = (
             "merge that adapter into its base model first"
             if lora
-            else "use the config.json and the family that belong to these weights"
+            else f"use the {config} and the family that belong to these weights"
         )
         raise ModelFault(
             f"{source}: the weights hold {len(inside)} tensors that the model has no place for, such as "
