@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 
 from vlmprobe.errors import InputError
-from vlmprobe.pairs import read_dataset
+from vlmprobe.pairs import images, read_dataset
 from vlmprobe.pairs.axes import ABOVE, BELOW, LEFT, RIGHT, SPACE
 from vlmprobe.pairs.contradictions import named_relation, object_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 #: The window is what to the desk? None: not certain.
@@ -210,6 +214,82 @@ def test_a_file_of_contradictions_gives_no_pair(tsv: Any) -> None:
     """The one line names both rows."""
     with pytest.raises(InputError, match=r"contradiction: left, but line 3 says right for the same objects"):
         read_dataset(tsv.write(tsv.horizontal(), tsv.horizontal(category="right")))
+
+
+def _stored(tsv: Any, kind: str, **options: Any) -> str:
+    """Store the picture of every row in another way."""
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(tsv.image())).convert(options.pop("mode", "RGB")).save(buffer, kind, **options)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+#: The picture of the first row as the second row stores it, and whether it is seen to be the same.
+STORED: dict[str, tuple[Callable[[Any], str], bool]] = {
+    "the same bytes in lines": (lambda tsv: tsv.png[:40] + " " + tsv.png[40:], True),
+    "PNG compressed otherwise": (lambda tsv: _stored(tsv, "PNG", compress_level=0), True),
+    "PNG with a palette": (lambda tsv: _stored(tsv, "PNG", mode="P"), True),
+    "opaque RGBA": (lambda tsv: _stored(tsv, "PNG", mode="RGBA"), True),
+    "WebP without losses": (lambda tsv: _stored(tsv, "WEBP", lossless=True), True),
+    "BMP": (lambda tsv: _stored(tsv, "BMP"), True),
+    "TIFF": (lambda tsv: _stored(tsv, "TIFF"), True),
+    "GIF": (lambda tsv: _stored(tsv, "GIF"), True),
+    "JPEG": (lambda tsv: _stored(tsv, "JPEG", quality=90), False),
+    "another color": (lambda tsv: base64.b64encode(tsv.image(colour="green")).decode(), False),
+    "another size": (lambda tsv: _other(tsv), False),
+}
+
+
+@pytest.mark.parametrize("decode", [False, True])
+@pytest.mark.parametrize("what", STORED)
+def test_a_picture_that_is_stored_twice_is_one_picture(tsv: Any, what: str, decode: bool) -> None:
+    """Its pixels count, and not its bytes; the hash that runs know it by stays that of the bytes."""
+    make, same = STORED[what]
+    path = tsv.write(
+        tsv.horizontal(),
+        tsv.horizontal(category="right", image=make(tsv)),
+        tsv.horizontal(category="above", image=make(tsv)),
+    )
+    dataset = read_dataset(path, decode=decode)
+    assert [problem.line for problem in dataset.problems] == ([2, 3] if same else [])
+    if same and "bytes" not in what:
+        assert dataset.problems[0].why == (
+            "left, but line 3 says right for the same objects of the same picture, "
+            "stored as another file of equal pixels"
+        )
+    every_row = read_dataset(path, decode=decode, allow_contradictions=True)
+    hashes = {hashlib.sha256(every_row.image_bytes(pair)).hexdigest() for pair in every_row.pairs}
+    assert hashes == {pair.image_sha256 for pair in every_row.pairs}
+
+
+def test_ready_made_questions_about_a_picture_that_is_stored_twice(tsv: Any) -> None:
+    """The same question has two answers."""
+    opposite = {"category": "right", "original_answer": "right", "swapped_answer": "left"}
+    rows = tsv.ready_made(), tsv.ready_made(**opposite, image_base64=_stored(tsv, "BMP"))
+    last = tsv.ready_made(image_base64=_other(tsv))
+    assert [problem.line for problem in read_dataset(tsv.write(*rows, last)).problems] == [2, 3]
+
+
+def test_images_are_decoded_only_where_that_can_show_a_contradiction(
+    tsv: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And each once, however many rows have it."""
+    decoded = []
+    real = images.pixel_digest
+    monkeypatch.setattr(images, "_may_be_one_color", lambda *_: False)
+    monkeypatch.setattr(images, "pixel_digest", lambda shown: decoded.append(shown.size) or real(shown))
+    others = [
+        tsv.horizontal(image=base64.b64encode(tsv.image(9, 9, color)).decode()) for color in ("red", "blue")
+    ]
+    twice = [tsv.horizontal(category="right", image=each) for each in (tsv.png, _stored(tsv, "JPEG"))]
+    path = tsv.write(*others, *others, *twice)
+    assert read_dataset(path).problems == ()
+    assert decoded == []
+    path = tsv.write(*others, *others, *twice, tsv.horizontal())
+    assert [problem.line for problem in read_dataset(path).problems] == [6, 8]
+    assert decoded == [(8, 6), (8, 6)]
+    decoded.clear()
+    read_dataset(path, decode=True)
+    assert len(decoded) == 4
 
 
 def _other(tsv: Any) -> str:

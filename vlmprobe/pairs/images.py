@@ -13,8 +13,8 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from vlmprobe.errors import ImageError, RefusedImageError, in_one_line
-from vlmprobe.pairs.pixels import check_header, needs_the_rule, to_rgb, treatment
+from vlmprobe.errors import DamagedImageError, ImageError, in_one_line
+from vlmprobe.pairs.pixels import check_header, needs_the_rule, one_color, pixel_digest, to_rgb, treatment
 from vlmprobe.pairs.signatures import name_of
 
 if TYPE_CHECKING:
@@ -47,6 +47,10 @@ _URL_ALPHABET = str.maketrans("-_", "+/")
 #: Characters that a cell of a spreadsheet holds at most; the rest of a longer text is lost when it is saved.
 _SPREADSHEET_CELL = 32_767
 _ORIENTATION, _UPRIGHT = 0x0112, 1
+#: A JPEG of one color has about 0.02 bytes a pixel, with the noise of a camera more; photos have 0.1 and more.
+_FEWEST_BYTES_A_PIXEL = 0.06
+#: Headers, color profiles, small thumbnails.
+_BESIDE_PIXELS = 4096
 # What Pillow's readers raise for damaged bytes; Pillow has no error class of its own for that.
 _DAMAGED = (
     OSError,
@@ -73,6 +77,8 @@ class ImageFacts:
     """What a user should know about how it is shown to a model."""
     treated: bool = False
     """Whether its pixels are others than Pillow's conversion to RGB gives."""
+    pixels: bytes | None = None
+    """The digest of its RGB pixels; None where they were not decoded."""
 
 
 def decode_base64(text: str) -> bytes:
@@ -105,13 +111,19 @@ def decode_base64(text: str) -> bytes:
     return content
 
 
-def image_facts(content: bytes) -> ImageFacts:
+def image_facts(content: bytes, *, decode: bool = False) -> ImageFacts:
     """Read an image's size from its header and hash its bytes.
 
-    Pixels are decoded only of images that may be transparent or have more than 8 bits of gray; whether one of these is
-    damaged is left for later, as it is of all others.
+    Without ``decode``, pixels are decoded only where the decoding rule may change them, or where so few bytes are
+    likely to be one color (noise that was stored without losses hides that). Whether such an image is damaged is left
+    for later, as it is of all others.
+
+    Args:
+        content: the encoded image.
+        decode: decode the pixels of every image, so that a damaged one is found.
 
     Raises:
+        DamagedImageError: ``decode``, and the pixels are damaged or cut off.
         ImageError: the bytes are no image in one of ``IMAGE_FORMATS``, or have more than ``MAX_PIXELS``.
         RefusedImageError: no rule says what its pixels look like in RGB.
     """
@@ -121,11 +133,30 @@ def image_facts(content: bytes) -> ImageFacts:
         image = _open(content)
     with image:
         notes = _notes(image)
-        treated = _treatment(image) if needs_the_rule(image) else None
-        if treated:
-            notes = (treated, *notes)
+        treated = pixels = None
+        if decode or needs_the_rule(image) or _may_be_one_color(image, len(content)):
+            try:
+                treated, plain, pixels = _loaded(image, _look)
+            except DamagedImageError:
+                if decode:
+                    raise
+            else:
+                notes = (*(note for note in (treated, plain) if note), *notes)
         digest = hashlib.sha256(content).hexdigest()
-        return ImageFacts(digest, image.width, image.height, notes, bool(treated))
+        return ImageFacts(digest, image.width, image.height, notes, bool(treated), pixels)
+
+
+def _look(image: Image) -> tuple[str | None, str | None, bytes]:
+    shown = to_rgb(image)
+    treated = treatment(image, shown) if needs_the_rule(image) else None
+    return treated, one_color(shown), pixel_digest(shown)
+
+
+def _may_be_one_color(image: Image, n_bytes: int) -> bool:
+    """Return whether an image is stored in so few bytes that there may be nothing in it, or is not compressed."""
+    if image.format not in ("JPEG", "PNG", "WEBP"):
+        return True
+    return n_bytes < _BESIDE_PIXELS + image.width * image.height * _FEWEST_BYTES_A_PIXEL
 
 
 def decode_image(content: bytes) -> Image:
@@ -135,7 +166,8 @@ def decode_image(content: bytes) -> Image:
     and the sizes and boxes that benchmarks publish refer to those. No color profile is applied either.
 
     Raises:
-        ImageError: the bytes are no image, are damaged or cut off, or have more than ``MAX_PIXELS`` pixels.
+        DamagedImageError: the pixels are damaged or cut off.
+        ImageError: the bytes are no image, or have more than ``MAX_PIXELS`` pixels.
         RefusedImageError: no rule says what its pixels look like in RGB.
     """
     with _open(content) as image:
@@ -152,16 +184,7 @@ def _loaded(image: Image, use: Callable[[Image], T]) -> T:
         image.load()
         return use(image)
     except (*_DAMAGED, DecompressionBombError) as error:
-        raise ImageError(f"damaged or cut off ({in_one_line(error)[:120]})") from None
-
-
-def _treatment(image: Image) -> str | None:
-    try:
-        return _loaded(image, treatment)
-    except RefusedImageError:
-        raise
-    except ImageError:
-        return None
+        raise DamagedImageError(f"damaged or cut off ({in_one_line(error)[:120]})") from None
 
 
 def _notes(image: Image) -> tuple[str, ...]:
@@ -171,7 +194,16 @@ def _notes(image: Image) -> tuple[str, ...]:
     profile = image.info.get("icc_profile") or b""
     if profile[16:20] == b"RGB " and b"sRGB" not in profile.replace(b"\0", b""):
         notes.append("color profile other than sRGB, not applied")
+    if _has_frames(image):
+        notes.append("several frames, the first is shown")
     return tuple(notes)
+
+
+def _has_frames(image: Image) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except _DAMAGED:
+        return False
 
 
 def _orientation(image: Image) -> int:
