@@ -7,7 +7,7 @@
 SELECT
     peaks.family, peaks.scale, peaks.samples_seen, peaks.dataset, peaks.template,
     target AS axis, layer, value, ci_low, ci_high, n,
-    peaks.run_id
+    peaks.run_id, peaks.dataset_id
 FROM consistency AS peaks
 LEFT JOIN run_axes ON peaks.run_id = run_axes.run_id AND peaks.target = run_axes.axis
 WHERE metric = 'axis_coherence' AND subset = $subset AND value IS NOT NULL

@@ -31,8 +31,8 @@ ONE_COLOR = "nearly one color"
 _ONE_COLOR_SPAN = 4
 #: The share of pixels that may differ: a stray pixel, a watermark.
 _STRAY_SHARE = 0.001
-#: Pixels that are hashed at a time.
-_STRIP = 2**20
+#: Pixels that are hashed at a time. Larger copies take longer than the hash: the system hands out their memory anew.
+_STRIP = 2**14
 
 #: Part of the identity of runs whose pixels this rule changes. Increment it when the same image gives other pixels.
 DECODING_VERSION = 2
@@ -123,7 +123,6 @@ def pixel_digest(shown: Image) -> bytes:
     An image that was saved with losses has other pixels, so it is another picture here.
     """
     digest = hashlib.sha256(f"{shown.width} x {shown.height}".encode())
-    # In strips, so that a large image is not held twice.
     step = max(_STRIP // shown.width, 1)
     for top in range(0, shown.height, step):
         strip = shown.crop((0, top, shown.width, min(top + step, shown.height)))
