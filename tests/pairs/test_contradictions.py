@@ -13,7 +13,7 @@ from PIL import Image
 
 from vlmprobe.errors import InputError
 from vlmprobe.pairs import images, read_dataset
-from vlmprobe.pairs.axes import ABOVE, BELOW, LEFT, RIGHT, SPACE
+from vlmprobe.pairs.axes import ABOVE, BELOW, CLOSE, FAR, LEFT, RIGHT, SPACE
 from vlmprobe.pairs.contradictions import named_relation, object_key
 
 if TYPE_CHECKING:
@@ -36,7 +36,17 @@ OPTIONS = {
     "The window is not left of the desk.": None,
     "left and above": None,
     "the left chair": None,
-    "on top of the desk": None,
+    "on top of the desk": ABOVE,
+    "atop": ABOVE,
+    "The window is over the desk": ABOVE,
+    "The desk is over the window": BELOW,
+    "directly below": BELOW,
+    "in front of the desk": CLOSE,
+    "it is behind the desk.": FAR,
+    "farther away than the desk": FAR,
+    "**left**": LEFT,
+    "on top of the bed": None,
+    "far left": None,
     "the lamp is left of the bed": None,
     "window": None,
     "": None,
@@ -71,7 +81,17 @@ EMBSPATIAL = {
     ),
     "no options at all": ({"A": ""}, None),
     "no answer": ({"answer": "", "A": "right"}, None),
-    "a number": ({"answer": "1", "A": "right"}, None),
+    "an answer that pandas reads as none": ({"answer": "N/A", "A": "right"}, None),
+    "spaces for an answer": ({"answer": "  ", "A": "right"}, None),
+    "an answer without options agrees": ({"answer": "left of the book", "A": ""}, None),
+    "an answer without options denies": (
+        {"answer": "on top of", "A": ""},
+        "category left, but the answer on top of says 'on top of'",
+    ),
+    "an option's text whose relation is not known": (
+        {"answer": "touching it", "A": "left", "B": "Touching it."},
+        None,
+    ),
     "one object in other words": (
         {"question": "How are a  cup and The CUP. positioned?"},
         "both objects are the same: 'a  cup' and 'CUP'",
@@ -96,6 +116,82 @@ BETWEEN = {
 }
 
 
+#: Spellings of the answers to a row in which A is left, which is the category, B right, and C behind: the option.
+SPELLED = {
+    **dict.fromkeys(
+        ("B", "b", " B ", "B.", "B)", "(B)", "[B]", "{b}", "<B>", "'B'", '"B"', "**B**", "`B`"), "B"
+    ),
+    **dict.fromkeys(("B:", "#B", "_B_", "\uff22", "\u200bB", "['B']", "\\boxed{B}", "$\\text{B}$"), "B"),
+    **dict.fromkeys(
+        ("option B", "Option (B)", "choice_B", "optionB", "answer: B", "Answer:B", "Ans. B"), "B"
+    ),
+    **dict.fromkeys(
+        ("The answer is B.", "the correct option is (b)", "The right answer is B", "B is correct"), "B"
+    ),
+    **dict.fromkeys(("<answer>B</answer>", '{"answer": "B"}', "answer = B", "Final answer - B", "B B"), "B"),
+    **dict.fromkeys(("B: right", "B. right", "(B) right", "[B] Right.", "B) to the right", "B - right"), "B"),
+    **dict.fromkeys(
+        ("B, right", "B right", "right (B)", "right: B", "B \u2014 right", "Option B: right"), "B"
+    ),
+    **dict.fromkeys(("right", "RIGHT", "to the right", "Answer: right", "2. right", "the right side"), "B"),
+    **dict.fromkeys(
+        ("A", "A: left", "(a) left", "left", "Left.", "1) left", "A left", "left of the book"), None
+    ),
+    **dict.fromkeys(("The cup is left of the book.", "The book is to the right of the cup."), None),
+    **dict.fromkeys(("behind", "C: behind", "(c)"), "C"),
+}
+
+#: Answers to the same row that name no one option, and how the problem goes on.
+UNREAD = {
+    **dict.fromkeys(("0", "1", "2.0", "option 2", "#1"), "is a number, which may count from 0 or from 1"),
+    **dict.fromkeys(("A, B", "A or B", "B/C", "A and B", "A B C"), "options; write one letter"),
+    **dict.fromkeys(("?", "-", "...", "[]", "the answer"), "names no option; a letter, an option's text"),
+    **dict.fromkeys(
+        ("yes", "true", "none of these", "unknown", "AB", "not left", "left or right"), "names no"
+    ),
+    **dict.fromkeys(
+        ("cup", "I think B", "next to it", "first", "\u5de6"), "names no option; a letter, an option's"
+    ),
+    **dict.fromkeys(("E", "(e)", "E: left", "Z"), "has no option; there are A, B, C, D"),
+    **dict.fromkeys(("D", "D: left"), "D has no option: ''"),
+    **dict.fromkeys(("B: left", "A: right", "(A) to the right", "left (B)"), "which says"),
+}
+_OPTIONS = {"A": "left", "B": "right", "C": "behind", "D": ""}
+
+
+@pytest.mark.parametrize("answer", SPELLED)
+def test_an_answer_is_read_as_it_is_spelled(tsv: Any, answer: str) -> None:
+    """It names the option whose letter or text it has; one that is not the category contradicts it."""
+    letter = SPELLED[answer]
+    row = tsv.horizontal(**_OPTIONS | {"answer": answer})
+    dataset = read_dataset(tsv.write(tsv.horizontal(image=_other(tsv)), row))
+    assert [problem.what for problem in dataset.problems] == ["contradiction"] * (letter is not None)
+    assert all(problem.why.startswith("category left, but the answer ") for problem in dataset.problems)
+    assert all(_OPTIONS[str(letter)] in problem.why.lower() for problem in dataset.problems)
+
+
+@pytest.mark.parametrize("answer", UNREAD)
+def test_an_answer_that_names_no_option_is_a_problem(tsv: Any, answer: str) -> None:
+    """It says what the answer is and what is understood."""
+    row = tsv.horizontal(**_OPTIONS | {"answer": answer})
+    dataset = read_dataset(tsv.write(tsv.horizontal(image=_other(tsv)), row))
+    (problem,) = dataset.problems
+    assert (problem.line, problem.what, problem.column) == (3, "contradiction", "answer")
+    assert UNREAD[answer] in problem.why
+    assert problem.why.startswith("the answer ")
+
+
+def test_far_and_close_rows_say_which_letter_to_write(tsv: Any) -> None:
+    """They take a letter alone, since another reading would change the published draws."""
+    rows = [tsv.distance("cup", "book", "bed", "tv", answer=answer) for answer in ("A", "(B)", "far", "1")]
+    dataset = read_dataset(tsv.write(tsv.horizontal(), *rows))
+    assert [problem.why for problem in dataset.problems] == [
+        "'(B)' is none of A, B, C, D; write B alone",
+        "'FAR' is none of A, B, C, D",
+        "'1' is none of A, B, C, D",
+    ]
+
+
 @pytest.mark.parametrize("option", OPTIONS)
 def test_the_relation_that_an_option_names(option: str) -> None:
     """A word, or a sentence about the row's own objects; all else may mean something else."""
@@ -106,6 +202,19 @@ def test_names_are_compared_without_articles_case_and_spaces() -> None:
     """A name that begins like an article is no article."""
     assert {object_key(name) for name in ("Red cup", "the  red cup.", "A red cup")} == {"red cup"}
     assert object_key("anchor") == "anchor"
+    marked = (
+        "coffee table",
+        "coffee-table",
+        "Coffee_Table",
+        '"coffee table"',
+        "the coffee\u2013table!",
+        "(coffee table)",
+    )
+    assert {object_key(name) for name in marked} == {"coffee table"}
+    assert object_key("dog\u2019s bowl") == object_key("dog's bowl") != object_key("dogs bowl")
+    assert object_key("\u200bcup") == "cup"
+    assert object_key("cup 1") != object_key("cup (2)")
+    assert object_key("??") != object_key("!!")
     assert object_key("a") == "a"
 
 

@@ -18,18 +18,35 @@ if TYPE_CHECKING:
 
 __all__ = ["Claims", "named_relation", "object_key", "question_key"]
 
+#: Other words for a relation. Files and models do not use them as categories, but they deny one.
+_ALSO = {
+    "above": ("over", "on top", "atop", "top", "higher", "upper"),
+    "below": ("lower", "bottom"),
+    "far": ("behind", "farther away", "further away", "far away"),
+    "close": ("in front", "close by"),
+}
+#: A name is the same with them: "coffee-table", "coffee_table", '"cup"'.
+_BETWEEN_WORDS = re.compile(r"[-_\s\u2010-\u2015\"`*\u201c\u201d,;:!?()\[\]]+")
+_APOSTROPHES = str.maketrans("\u2018\u2019", "''")
 _ARTICLE = re.compile(r"an? (?=\S)")
 
 
 def object_key(name: str) -> str:
-    """Return a name as it is compared: without case, articles, doubled spaces, a final period and variant letters."""
-    bare = normalize_name(unicodedata.normalize("NFKC", name))
+    """Return a name as it is compared: without case, articles, marks, doubled spaces and variant letters."""
+    shown = _visible(name).translate(_APOSTROPHES)
+    bare = normalize_name(_BETWEEN_WORDS.sub(" ", shown)) or shown
     return _ARTICLE.sub("", bare, count=1) if _ARTICLE.match(bare) else bare
 
 
 def question_key(text: str) -> str:
-    """Return a question as it is compared: without case and doubled spaces."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """Return a question as it is compared: without case, doubled spaces and final marks."""
+    return " ".join(_visible(text).casefold().split()).rstrip(" ?.!")
+
+
+def _visible(text: str) -> str:
+    """Return a text without characters that have no width, its variant letters as plain ones."""
+    shown = "".join(mark for mark in text if unicodedata.category(mark) != "Cf")
+    return unicodedata.normalize("NFKC", shown)
 
 
 def named_relation(option: str, axes: AxisSet, subject: str, reference: str) -> Category | None:
@@ -38,7 +55,7 @@ def named_relation(option: str, axes: AxisSet, subject: str, reference: str) -> 
     Read are a category's words alone, with "to the ... of" and the like around them, and in a sentence about the two
     objects, in either order. Every other text is not certain: it may say more than a relation.
     """
-    phrase = " ".join(option.casefold().split()).strip(" .\"'")
+    phrase = " ".join(_visible(option).casefold().split()).strip(" .,;:!\"'`*")
     words = _words(axes)
     if not any(word in phrase for word in words):
         return None
@@ -68,8 +85,9 @@ def _without(phrase: str, name: str, *, at_end: bool) -> str:
 def _relation(words: tuple[str, ...]) -> re.Pattern[str]:
     listed = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
     return re.compile(
-        r"(?:(?:is|are|lies|sits|stands) )?(?:(?:located|placed|positioned|situated) )?(?:(?:to|on|at|in) the )?"
-        rf"({listed})(?:[ -]hand)?(?: side)?(?: (?:of|from|to))?"
+        r"(?:it )?(?:(?:is|are|lies|sits|stands) )?(?:(?:located|placed|positioned|situated) )?"
+        r"(?:(?:directly|immediately|just|slightly) )?(?:(?:(?:to|on|at|in) )?the )?"
+        rf"({listed})(?:[ -]hand)?(?: side)?(?: (?:of|from|to|than))?"
     )
 
 
@@ -161,5 +179,5 @@ def _words(axes: AxisSet) -> dict[str, Category]:
     return {
         word: category
         for category in axes.categories
-        for word in (str(category), *category.words, *category.read_as)
+        for word in (str(category), *category.words, *category.read_as, *_ALSO.get(str(category), ()))
     }
