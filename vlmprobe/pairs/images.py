@@ -12,10 +12,11 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote
 
 from vlmprobe.errors import DamagedImageError, ImageError, in_one_line
 from vlmprobe.pairs.pixels import check_header, needs_the_rule, one_color, pixel_digest, to_rgb, treatment
-from vlmprobe.pairs.signatures import name_of
+from vlmprobe.pairs.signatures import description_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,10 @@ MAX_JPEG_SCANS = 100
 #: Pillow opens many more formats, some with the help of other programs (EPS runs Ghostscript).
 IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
-_DATA_URL = re.compile(r"\s*data:[^,;]*(?:;[^,;]*)*;base64,", re.IGNORECASE)
+#: "data:" may be missing where someone cut it off with the wrong number of characters.
+_DATA_URL = re.compile(
+    r"\s*(?:data:[^,;]*(?:;[^,;]*)*;|(?:data:)?image/[\w.+-]+;|data:)?base64[,:]", re.IGNORECASE
+)
 _URL_ALPHABET = str.maketrans("-_", "+/")
 #: Characters that a cell of a spreadsheet holds at most; the rest of a longer text is lost when it is saved.
 _SPREADSHEET_CELL = 32_767
@@ -84,17 +88,14 @@ class ImageFacts:
 def decode_base64(text: str) -> bytes:
     """Return the bytes of a base64 cell.
 
-    White space, its escapes, a ``data:image/...;base64,`` prefix, missing padding and the alphabet for URLs are fine.
+    White space, its escapes, a ``data:image/...;base64,`` prefix, missing padding, the alphabet for URLs, percent
+    signs, and spaces where a form dropped the plus are fine.
 
     Raises:
         ImageError: the cell is empty or is not base64.
     """
     prefix = _DATA_URL.match(text)
-    payload = "".join((text[prefix.end() :] if prefix else text).split())
-    if "\\" in payload:
-        payload = re.sub(r"\\[nrt]", "", payload).replace("\\/", "/")
-    if ("-" in payload or "_" in payload) and not ("+" in payload or "/" in payload):
-        payload = payload.translate(_URL_ALPHABET)
+    payload = _payload(text[prefix.end() :] if prefix else text)
     missing = -len(payload) % 4
     if missing and len(text) == _SPREADSHEET_CELL:
         raise ImageError(
@@ -109,6 +110,37 @@ def decode_base64(text: str) -> bytes:
     if not content:
         raise ImageError("empty")
     return content
+
+
+def _payload(text: str) -> str:
+    """Return base64 in its plain form."""
+    if "%" in text:
+        text = unquote(text)
+    payload = "".join(text.split())
+    if " " in text.strip() and "+" not in payload:
+        payload = _with_plus(text) or payload
+    if "\\" in payload:
+        payload = re.sub(r"\\[nrt]", "", payload).replace("\\/", "/")
+    if ("-" in payload or "_" in payload) and not ("+" in payload or "/" in payload):
+        payload = payload.translate(_URL_ALPHABET)
+    return payload
+
+
+def _with_plus(text: str) -> str | None:
+    """Return base64 whose every plus a form turned into a space; None where the spaces only divide it."""
+    lines = [line.strip() for line in text.split("\n")]
+    if not any(" " in line for line in lines):
+        return None
+    pieces = [len(piece) for piece in " ".join(lines).split(" ")]
+    # Text that was divided has pieces of equal length, but for the last.
+    if len(lines) == 1 and len({*pieces[:-1]}) == 1 and 0 < pieces[-1] <= pieces[0] and len(pieces) > 2:
+        return None
+    payload = "".join(lines).replace(" ", "+")
+    try:
+        decode_image(base64.b64decode(payload + "=" * (-len(payload) % 4), validate=True)).close()
+    except (ImageError, binascii.Error, ValueError):
+        return None
+    return payload
 
 
 def image_facts(content: bytes, *, decode: bool = False) -> ImageFacts:
@@ -224,7 +256,7 @@ def _open(content: bytes) -> Image:
     try:
         image = PIL.Image.open(io.BytesIO(content), formats=IMAGE_FORMATS)
     except PIL.UnidentifiedImageError:
-        what = name_of(content) or "not a readable image"
+        what = name_of(content) or description_of(content)
         raise ImageError(f"{what}; known formats: {', '.join(IMAGE_FORMATS)}") from None
     except PIL.Image.DecompressionBombError:
         raise ImageError(f"more than {MAX_PIXELS} pixels") from None

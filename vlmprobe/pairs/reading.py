@@ -9,6 +9,7 @@ from vlmprobe.errors import DamagedImageError, ImageError, InputError, RefusedIm
 from vlmprobe.pairs.cells import is_plain
 from vlmprobe.pairs.contradictions import Claims
 from vlmprobe.pairs.forms import PANDAS_NA, RowRejectedError
+from vlmprobe.pairs.image_source import in_file
 from vlmprobe.pairs.images import image_facts
 from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
 
@@ -106,8 +107,10 @@ class Reading:
                 raise RowRejectedError("question", why)
         column = self._reader.image_column
         try:
-            facts = self._facts_of(_read(draft.image), decode=self._decode)
-        except ImageError as error:
+            content = _read(draft.image)
+            facts = self._facts_of(content, decode=self._decode)
+        except ImageError as found:
+            error = in_file(draft.image.file, found)
             self.n_refused += isinstance(error, RefusedImageError)
             self.n_undecodable += isinstance(error, DamagedImageError)
             raise RowRejectedError("image", str(error), column) from None
