@@ -16,7 +16,13 @@ __all__ = ["inline_image", "is_plain", "kind_of", "may_be_index", "named_file"]
 _MAX_REFERENCE = 64
 _DATA_URL = re.compile(r"\s*data:", re.IGNORECASE)
 #: One letter is a drive of Windows.
-_ADDRESS = re.compile(r"\s*(?:[a-z][a-z0-9+.-]+://|www\.[^/\s]+/)", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"\s*(?:[a-z][a-z0-9+.-]+://|www\.[^/\s]+/|(?:about|attachment|blob|cid|javascript|mailto):)",
+    re.IGNORECASE,
+)
+#: How base64 of an image begins, where it was printed and not written.
+_SHORTENED = re.compile(r"(?:data:[^,]*,)?(?:iVBOR|/9j/|R0lG|UklG|Qk)[\w+/=\s]*(?:\.{2,}|\u2026)")
+_PRINTED = re.compile(r"=\s*[\w.]+\(|[A-Za-z_][\w.]*\(\s*\[")
 _FILE_URL = re.compile(r"\s*file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
 #: The first bytes of an image in hexadecimal, and what databases write before them.
 _HEXADECIMAL = re.compile(
@@ -49,8 +55,9 @@ def named_file(cell: object) -> str | None:
         is_path = not cell.get("bytes") and isinstance(path, str) and bool(path) and not _is_url(path)
         return path if is_path else None
     # A text in braces or angle brackets is what Python prints of an object.
-    if isinstance(cell, str) and "." in cell and cell.lstrip()[:1] not in {"{", "<", "["}:
-        return None if _is_url(cell) else visible(cell)
+    if isinstance(cell, str) and "." in cell and cell.lstrip()[:1] not in {"{", "<", "[", "("}:
+        text = visible(cell)
+        return None if _is_url(text) or _SHORTENED.match(text) or _PRINTED.match(text) else text
     return None
 
 
@@ -130,7 +137,7 @@ def _of_text(text: str) -> bytes:
     bare = visible(text)
     if why := _what_it_is(bare):
         raise ImageError(why)
-    if _DATA_URL.match(bare) and ";base64," not in bare[:200].lower():
+    if _DATA_URL.match(bare) and "base64" not in bare[:200].partition(",")[0].lower():
         return _of_plain_data_url(bare)
     if "=" in bare or _DATA_URL.match(bare) or not may_be_index(text) or _can_be_named(text):
         return decode_base64(bare)
@@ -148,9 +155,13 @@ def _what_it_is(bare: str) -> str | None:
         return f"a file URL ({bare[:60]}); write the path itself, {path[:60]}"
     if _ADDRESS.match(bare):
         return f"an address ({bare[:60]}), which is not downloaded; save the image and write its path"
+    if _SHORTENED.match(bare):
+        return f"base64 that was cut off where it was printed ({bare[:20]!r}); write all of it"
+    if bare[:1] == "=" and _PRINTED.match(bare):
+        return f"a formula of a spreadsheet ({bare[:40]!r}); write the image's path"
     if bare[:4].lower() in {"<img", "<svg", "<htm", "<!do", "<?xm"}:
         return f"markup ({bare[:40]!r}) without one image in it; write the image as base64 or its path"
-    if bare[:1] in {"[", "{", "<", "("}:
+    if bare[:1] in {"[", "{", "<", "("} or _PRINTED.match(bare):
         return f"an object of Python as text ({bare[:40]!r}); write the image as base64 or its path"
     if bare.lower() in {"nan", "none", "null", "n/a", "na", "<na>"}:
         return f"empty ({bare!r})"

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Choice", "read_choice", "words_of"]
+__all__ = ["UNDERSTOOD", "Choice", "read_choice", "words_of"]
+
+#: What is told where nothing was understood.
+UNDERSTOOD = "a letter, an option's text or a relation is understood"
 
 #: Words around a letter that say only that it is the answer.
 _FILLER = frozenset(
@@ -38,7 +41,7 @@ _ANNOUNCED = re.compile(
 )
 _WORD = re.compile(r"[^\W_]+")
 #: A letter with a mark behind it or before it, which "a cup" has not.
-_MARKED_FIRST = re.compile(r"\W*[a-z](?:\s*[\])}.:;,>|=*]|\s+[-\u2013\u2014]\s)")
+_MARKED_FIRST = re.compile(r"\W*[a-z](?:\s*[\[(\])}.:;,>|=*]|\s+[-\u2013\u2014]\s)")
 _MARKED_LAST = re.compile(r"(?:[\[({:;,<|=*]|\s[-\u2013\u2014])\s*[a-z]\W*\Z")
 
 
@@ -67,13 +70,13 @@ def read_choice(answer: str, options: Mapping[str, str]) -> Choice:
         ValueError: the answer names no one option in letters or is a number; the message begins with the answer. A
             text that is no option's is returned without a letter, since it may name a relation.
     """
-    shown = f"the answer {answer.strip()[:40]!r}"
+    shown = f"the answer {' '.join(answer.split())[:40]!r}"
     plain = _JOINED.sub("", _RIGHT_ANSWER.sub("", _plain(answer)))
     words = _bare(_WORD.findall(plain))
     texts = {letter: words_of(text) for letter, text in options.items()}
     named = [letter for letter, text in texts.items() if text in (words_of(answer), tuple(words))]
     if not words and not named:
-        raise ValueError(f"{shown} names no option")
+        raise ValueError(f"{shown} names no option; {UNDERSTOOD}")
     if all(_is_letter(word) or word in ("and", "or") for word in words) and words:
         letters = sorted({word.upper() for word in words if _is_letter(word)})
         if len(letters) == 1:

@@ -85,7 +85,7 @@ def _without(phrase: str, name: str, *, at_end: bool) -> str:
 def _relation(words: tuple[str, ...]) -> re.Pattern[str]:
     listed = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
     return re.compile(
-        r"(?:it )?(?:(?:is|are|lies|sits|stands) )?(?:(?:located|placed|positioned|situated) )?"
+        r"(?:it(?:'s)? )?(?:(?:is|are|lies|sits|stands) )?(?:(?:located|placed|positioned|situated) )?"
         r"(?:(?:directly|immediately|just|slightly) )?(?:(?:(?:to|on|at|in) )?the )?"
         rf"({listed})(?:[ -]hand)?(?: side)?(?: (?:of|from|to|than))?"
     )

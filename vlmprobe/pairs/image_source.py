@@ -109,6 +109,8 @@ def _advice(name: str) -> str:
     """Return what to do about a path that leads nowhere."""
     if _OF_WINDOWS.search(name):
         return "it is a path as Windows writes it; write it with /, starting at the benchmark's folder"
+    if re.fullmatch(r"[\d.]+", Path(name).name):
+        return "no row has this index either; check the index, or the path of the image"
     if "/~" in name:
         return "~ stands for no folder here; write the whole path"
     if "%" in name and ImageFile(Path(unquote(name))).exists:

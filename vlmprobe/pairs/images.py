@@ -45,7 +45,7 @@ IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 #: "data:" may be missing where someone cut it off with the wrong number of characters.
 _DATA_URL = re.compile(
-    r"\s*(?:data:[^,;]*(?:;[^,;]*)*;|(?:data:)?image/[\w.+-]+;|data:)?base64[,:]", re.IGNORECASE
+    r"\s*(?:data:[^,;]*(?:;[^,;]*)*;|(?:data:)?image/[\w.+-]+;|data:)?base64(?:;[^,;]*)*[,:]", re.IGNORECASE
 )
 _URL_ALPHABET = str.maketrans("-_", "+/")
 #: Characters that a cell of a spreadsheet holds at most; the rest of a longer text is lost when it is saved.
@@ -123,7 +123,9 @@ def _payload(text: str) -> str:
         payload = re.sub(r"\\[nrt]", "", payload).replace("\\/", "/")
     if ("-" in payload or "_" in payload) and not ("+" in payload or "/" in payload):
         payload = payload.translate(_URL_ALPHABET)
-    return payload
+    payload = payload.rstrip(",;")
+    bare = payload.rstrip("=")
+    return bare + "=" * (-len(bare) % 4) if len(payload) - len(bare) > 2 else payload
 
 
 def _with_plus(text: str) -> str | None:
@@ -188,7 +190,12 @@ def _may_be_one_color(image: Image, n_bytes: int) -> bool:
     """Return whether an image is stored in so few bytes that there may be nothing in it, or is not compressed."""
     if image.format not in ("JPEG", "PNG", "WEBP"):
         return True
-    return n_bytes < _BESIDE_PIXELS + image.width * image.height * _FEWEST_BYTES_A_PIXEL
+    # Profiles, thumbnails and texts may be larger than the pixels.
+    pixels = image.width * image.height
+    if n_bytes >= pixels * len(image.getbands()):
+        return True  # not compressed
+    n_bytes -= sum(len(value) for value in image.info.values() if isinstance(value, bytes | str))
+    return n_bytes < _BESIDE_PIXELS + pixels * _FEWEST_BYTES_A_PIXEL
 
 
 def decode_image(content: bytes) -> Image:

@@ -13,19 +13,25 @@ __all__ = ["unwrapped", "visible"]
 #: Wrappings within wrappings; no real cell has more than three.
 _DEEPEST = 8
 #: What a wrapping ends in.
-_ENDS = frozenset("'\"]})>")
+_ENDS = frozenset("'\"`]})>;\u201d\u2019")
 _NO_WIDTH = "\ufeff\u200b\u200c\u200d\u2060"
 _BARE = str.maketrans("", "", _NO_WIDTH)
 
 #: How Python and JSON write a list of one text, bytes, or a text in quotes.
-_QUOTED = re.compile(r"""\A(\[?)\s*(b?)(["'])(.*)\3\s*(\]?)\Z""", re.DOTALL)
+_QUOTED = re.compile(r"""\A(\[?)\s*([bru]?)(["'`])(.*)\3\s*(\]?)\Z""", re.DOTALL)
 _QUOTED_TWICE = re.compile(r"\A(\"{2,3}|'{2,3})([^'\"].*[^'\"])\1\Z", re.DOTALL)
 #: Printed bytes that were quoted as they are, with the other quote in them.
 _QUOTED_BYTES = re.compile(r"\A([\"'])(b(?!\1)([\"']).*\3)\1\Z", re.DOTALL)
-_CALL = re.compile(r"\A(?:bytes|bytearray|memoryview|str|(?:np|numpy)\.(?:bytes_|str_))\((.*)\)\Z", re.DOTALL)
+_CALL = re.compile(
+    r"\A(?:bytes|bytearray|memoryview|str|(?:Pure)?(?:Posix|Windows)?Path|(?:np|numpy)\.(?:bytes_|str_))\((.*)\)\Z",
+    re.DOTALL,
+)
+_TUPLE_OF_ONE = re.compile(r"\A\((.*),\s*\)\Z", re.DOTALL)
+#: The quotes of a text processor.
+_CURLY = re.compile(r"\A[\u201c\u2018]([^\u201c\u201d\u2018\u2019]*)[\u201d\u2019]\Z")
 _NUMBERS = re.compile(r"\A\[\s*\d{1,3}(?:\s*,\s*\d{1,3})++\s*\]\Z")
 _IMAGE_TAG = re.compile(
-    r"""\A<img\b[^<>]*?\ssrc\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'<>]+))[^<>]*>(?:\s*</img>)?\Z""",
+    r"""\A(?:<(?!img\b)[^<>]*>\s*)*+<img\b[^<>]*?\ssrc\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'<>]+))[^<>]*>(?:\s*<(?!img\b)[^<>]*>)*\Z""",
     re.IGNORECASE,
 )
 #: A link to an image in Markdown, and in CSS.
@@ -65,6 +71,8 @@ def _without_one(cell: object) -> object:
     text = visible(cell)
     if text[:7].lower() == "data%3a":
         return unquote(text)
+    if text[:4].lower() == "&lt;":
+        return html.unescape(text)
     return _without_one_of_text(cell, text) if text[-1:] in _ENDS else cell
 
 
@@ -75,13 +83,13 @@ def _without_one_of_text(cell: str, text: str) -> object:
     if (found := _QUOTED_BYTES.match(text)) and not _is_escaped_bytes(found[2]):
         return found[2]
     if found := _QUOTED.match(text):
-        opens, is_bytes, quote, inner, closes = found.groups()
-        if not (opens or is_bytes) and _is_escaped_bytes(inner):
+        opens, prefix, quote, inner, closes = found.groups()
+        if prefix == "" == opens and quote != "`" and (f"\\{quote}" in inner or _is_escaped_bytes(inner)):
             return _literal(text)
         if bool(opens) == bool(closes) and not re.search(rf"(?<!\\){quote}", inner):
-            content = _bytes_of(inner) if is_bytes else inner
+            content = _bytes_of(inner) if prefix == "b" else inner
             return cell if content is None else content
-    if found := _CALL.match(text):
+    if found := _CURLY.match(text) or _CALL.match(text) or _TUPLE_OF_ONE.match(text):
         return found[1]
     if found := _IMAGE_TAG.match(text):
         return html.unescape(found[1] or found[2] or found[3] or "")

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from vlmprobe.pairs.axes import DEPTH, SPACE
-from vlmprobe.pairs.choices import read_choice, words_of
+from vlmprobe.pairs.choices import UNDERSTOOD, read_choice, words_of
 from vlmprobe.pairs.contradictions import named_relation
 from vlmprobe.pairs.forms import (
     PANDAS_NA,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["OPTIONS", "READER", "EmbSpatialReader", "objects_in_question"]
 
 OPTIONS = ("A", "B", "C", "D")
-_UNDERSTOOD = "a letter, an option's text or a relation is understood"
 
 # Tried in this order: "of X and Y in" would find the wrong words in a question that has another form too.
 _QUESTION_FORMS = tuple(
@@ -124,14 +123,14 @@ class EmbSpatialReader(Reader):
         self, category: Category, cells: Mapping[str, str], subject: str, reference: str
     ) -> Contradiction | None:
         """Return how the answer of a row whose category makes the pair denies that category."""
-        answer = cells["answer"].strip()
+        answer = " ".join(cells["answer"].split())
         if answer in PANDAS_NA:
             return None  # no answer claims nothing
         options = {letter: cells[letter] for letter in OPTIONS if _usable(cells[letter]) is not None}
         try:
             choice = read_choice(answer, options)
         except ValueError as error:
-            return Contradiction(f"{error}; {_UNDERSTOOD}", "answer")
+            return Contradiction(str(error), "answer")
         letter = choice.letter
         if letter is not None and letter not in OPTIONS:
             return Contradiction(f"the answer {letter!r} has no option; there are A, B, C, D", "answer")
@@ -150,7 +149,7 @@ class EmbSpatialReader(Reader):
                 why = f"the answer {answer[:40]!r} names option {letter}, which says {option[:60]!r}"
                 return Contradiction(why, "answer")
         if letter is None and said is None:
-            return Contradiction(f"the answer {answer[:40]!r} names no option; {_UNDERSTOOD}", "answer")
+            return Contradiction(f"the answer {answer[:40]!r} names no option; {UNDERSTOOD}", "answer")
         named = named or said
         if named is None or named == category:
             return None
