@@ -109,7 +109,16 @@ BETWEEN = {
         {"category": "right", "question": _SAME.format("\uff43up and book")},
         [2, 3],
     ),
+    "names with other marks": ({"category": "right", "question": _SAME.format('"cup" and the-book')}, [2, 3]),
+    "names with characters of no width": (
+        {"category": "right", "question": _SAME.format("c\u200bup and book")},
+        [2, 3],
+    ),
     "another axis": ({"category": "above"}, []),
+    "other objects of nearly the same name": (
+        {"category": "right", "question": _SAME.format("cups and book")},
+        [],
+    ),
     "other objects": ({"category": "right", "question": _SAME.format("cup and lamp")}, []),
     "another image": ({"category": "right", "image": "other"}, []),
     "its own labels are at odds": ({"category": "right", "A": "left"}, [3]),
@@ -138,6 +147,13 @@ SPELLED = {
         ("A", "A: left", "(a) left", "left", "Left.", "1) left", "A left", "left of the book"), None
     ),
     **dict.fromkeys(("The cup is left of the book.", "The book is to the right of the cup."), None),
+    **dict.fromkeys(
+        ("B\u00a0:\u00a0right", "b.right", "B\uff1aright", "\u24b7", "(B)(right)", "B/right", "=B"), "B"
+    ),
+    **dict.fromkeys(
+        ("B: the right", "B (because it is right)", "B.\nIt is on the right.", "Correct: B"), "B"
+    ),
+    **dict.fromkeys(("leftward", "It's left", "The cup is left", "left\u200b", "Answer: A. left"), None),
     **dict.fromkeys(("behind", "C: behind", "(c)"), "C"),
 }
 
@@ -151,6 +167,12 @@ UNREAD = {
     ),
     **dict.fromkeys(
         ("cup", "I think B", "next to it", "first", "\u5de6"), "names no option; a letter, an option's"
+    ),
+    **dict.fromkeys(
+        ("left, not right", "on its left", "A (left) and B (right)", "not A", "1A", "\u0412"), "names no"
+    ),
+    **dict.fromkeys(
+        ("left|right", "west", "I choose B", '{"answer": "B", "why": "because"}'), "names no option; a"
     ),
     **dict.fromkeys(("E", "(e)", "E: left", "Z"), "has no option; there are A, B, C, D"),
     **dict.fromkeys(("D", "D: left"), "D has no option: ''"),
@@ -167,6 +189,7 @@ def test_an_answer_is_read_as_it_is_spelled(tsv: Any, answer: str) -> None:
     dataset = read_dataset(tsv.write(tsv.horizontal(image=_other(tsv)), row))
     assert [problem.what for problem in dataset.problems] == ["contradiction"] * (letter is not None)
     assert all(problem.why.startswith("category left, but the answer ") for problem in dataset.problems)
+    assert all("\n" not in problem.why for problem in dataset.problems)
     assert all(_OPTIONS[str(letter)] in problem.why.lower() for problem in dataset.problems)
 
 
@@ -179,6 +202,7 @@ def test_an_answer_that_names_no_option_is_a_problem(tsv: Any, answer: str) -> N
     assert (problem.line, problem.what, problem.column) == (3, "contradiction", "answer")
     assert UNREAD[answer] in problem.why
     assert problem.why.startswith("the answer ")
+    assert "\n" not in problem.why
 
 
 def test_far_and_close_rows_say_which_letter_to_write(tsv: Any) -> None:

@@ -220,6 +220,34 @@ BLANK: dict[str, tuple[Callable[[], bytes], str | None]] = {
         lambda: _pixels(Image.new("RGB", (8, 6), "blue").quantize(2)),
         "nearly one color, #0000ff",
     ),
+    "palette, all of it nearly transparent": (
+        lambda: _pixels(Image.fromarray(PICTURE).quantize(16), transparency=bytes([1] * 16)),
+        "nearly one color, white",
+    ),
+    "WebP whose first frame is blank": (
+        lambda: _pixels(
+            Image.new("RGB", (8, 6), "white"),
+            "WEBP",
+            save_all=True,
+            append_images=[Image.fromarray(PICTURE)],
+            lossless=True,
+        ),
+        "nearly one color, white",
+    ),
+    "CMYK without ink": (
+        lambda: _pixels(Image.new("CMYK", (64, 64)), "JPEG"),
+        "nearly one color, white",
+    ),
+    "PNG of one color with a profile larger than it": (
+        lambda: _pixels(np.zeros((480, 640), np.uint8), icc_profile=_NOISE.bytes(100_000)),
+        "nearly one color, black",
+    ),
+    "PNG that is not compressed": (
+        lambda: _pixels(np.zeros((480, 640, 3), np.uint8), compress_level=0),
+        "nearly one color, black",
+    ),
+    "two colors": (lambda: _pixels(np.tile(np.repeat([0, 255], 32).astype(np.uint8), (64, 1))), None),
+    "a faint gradient": (lambda: _pixels(np.tile(np.arange(120, 127).astype(np.uint8), (64, 8))), None),
     "one stray pixel": (lambda: _pixels(_WITH_A_STRAY_PIXEL), "nearly one color, #090909"),
     "a small object": (lambda: _pixels(_WITH_A_SMALL_OBJECT), None),
     "a dark picture": (lambda: _pixels(PICTURE // 16), None),

@@ -115,6 +115,8 @@ def is_plain(cell: object) -> bool:
         return True  # the id covers images in files of their own by their hashes
     if not isinstance(cell, str) or unwrapped(cell) is not cell or may_be_index(cell):
         return False
+    if _DATA_URL.match(cell) and ";base64," not in cell[:200].lower():
+        return False
     bare = "".join(cell.partition(",")[2].split() if _DATA_URL.match(cell) else cell.split())
     if len(bare) % 4 or any(mark in bare for mark in "-_\\%,;\ufeff\u200b"):
         return False

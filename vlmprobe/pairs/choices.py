@@ -95,6 +95,10 @@ def read_choice(answer: str, options: Mapping[str, str]) -> Choice:
         (_MARKED_LAST.search(plain), words[-1], words[:-1]),
     ):
         if _is_letter(word) and (marked or rest in map(list, texts.values())):
+            # "a" may be the article.
+            others = {each.upper() for each in rest if each.upper() in options} - {"A", word.upper()}
+            if others:
+                raise ValueError(f"{shown} names {len(others) + 1} options; write one letter")
             return Choice(word.upper(), " ".join(rest))
     return Choice(None, _ANNOUNCED.sub("", answer.strip()))
 
