@@ -160,7 +160,9 @@ SPELLED = {
 #: Answers to the same row that name no one option, and how the problem goes on.
 UNREAD = {
     **dict.fromkeys(("0", "1", "2.0", "option 2", "#1"), "is a number, which may count from 0 or from 1"),
-    **dict.fromkeys(("A, B", "A or B", "B/C", "A and B", "A B C"), "options; write one letter"),
+    **dict.fromkeys(
+        ("A, B", "A or B", "B/C", "A and B", "A (left) and B (right)", "A B C"), "options; write one letter"
+    ),
     **dict.fromkeys(("?", "-", "...", "[]", "the answer"), "names no option; a letter, an option's text"),
     **dict.fromkeys(
         ("yes", "true", "none of these", "unknown", "AB", "not left", "left or right"), "names no"
@@ -168,9 +170,7 @@ UNREAD = {
     **dict.fromkeys(
         ("cup", "I think B", "next to it", "first", "\u5de6"), "names no option; a letter, an option's"
     ),
-    **dict.fromkeys(
-        ("left, not right", "on its left", "A (left) and B (right)", "not A", "1A", "\u0412"), "names no"
-    ),
+    **dict.fromkeys(("left, not right", "on its left", "not A", "1A", "\u0412"), "names no"),
     **dict.fromkeys(
         ("left|right", "west", "I choose B", '{"answer": "B", "why": "because"}'), "names no option; a"
     ),

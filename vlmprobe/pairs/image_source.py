@@ -111,7 +111,7 @@ def _advice(name: str) -> str:
         return "it is a path as Windows writes it; write it with /, starting at the benchmark's folder"
     if re.fullmatch(r"[\d.]+", Path(name).name):
         return "no row has this index either; check the index, or the path of the image"
-    if "/~" in name:
+    if name.startswith("~") or "/~" in name:
         return "~ stands for no folder here; write the whole path"
     if "%" in name and ImageFile(Path(unquote(name))).exists:
         return f"the file is {unquote(name)}; write % only where a name has one"
