@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from vlmprobe.pairs.axes import ALSO_SAID
 from vlmprobe.pairs.boxes import normalize_name
 
 if TYPE_CHECKING:
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Claims", "named_relation", "object_key", "question_key"]
 
-#: Other words for a relation. Files and models do not use them as categories, but they deny one.
-_ALSO = {
-    "above": ("over", "on top", "atop", "top", "higher", "upper"),
-    "below": ("lower", "bottom"),
-    "far": ("behind", "farther away", "further away", "far away"),
-    "close": ("in front", "close by"),
-}
 #: A name is the same with them: "coffee-table", "coffee_table", '"cup"'.
 _BETWEEN_WORDS = re.compile(r"[-_\s\u2010-\u2015\"`*\u201c\u201d,;:!?()\[\]]+")
 _APOSTROPHES = str.maketrans("\u2018\u2019", "''")
@@ -179,5 +173,5 @@ def _words(axes: AxisSet) -> dict[str, Category]:
     return {
         word: category
         for category in axes.categories
-        for word in (str(category), *category.words, *category.read_as, *_ALSO.get(str(category), ()))
+        for word in (str(category), *category.words, *category.read_as, *ALSO_SAID.get(str(category), ()))
     }
