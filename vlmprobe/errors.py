@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "ConflictError",
     "DamagedCopyError",
+    "DamagedImageError",
     "DatabaseError",
     "DiskFullError",
     "ImageError",
@@ -46,6 +47,10 @@ class InputError(VlmprobeError):
 
 class ImageError(InputError):
     """An image in a file that the user gave cannot be read."""
+
+
+class DamagedImageError(ImageError):
+    """An image's header is whole, but its pixels are damaged or cut off."""
 
 
 class RefusedImageError(ImageError):

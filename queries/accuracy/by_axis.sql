@@ -9,7 +9,7 @@ SELECT
     acc_orig, acc_orig_low, acc_orig_high,
     acc_swap, acc_swap_low, acc_swap_high,
     acc_both, acc_both_low, acc_both_high,
-    accuracy.run_id
+    accuracy.run_id, accuracy.dataset_id
 FROM accuracy
 LEFT JOIN run_axes ON accuracy.run_id = run_axes.run_id AND accuracy.axis = run_axes.axis
 WHERE ($family IS NULL OR accuracy.family = $family)

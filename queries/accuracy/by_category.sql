@@ -9,7 +9,7 @@ SELECT
     acc_orig, acc_orig_low, acc_orig_high,
     acc_swap, acc_swap_low, acc_swap_high,
     acc_both, acc_both_low, acc_both_high,
-    reliable, by_category.run_id
+    reliable, by_category.run_id, by_category.dataset_id
 FROM accuracy_by_category AS by_category
 LEFT JOIN run_axes ON by_category.run_id = run_axes.run_id AND by_category.axis = run_axes.axis
 WHERE ($family IS NULL OR by_category.family = $family)

@@ -9,7 +9,7 @@ SELECT
     before.dataset, before.template, before.axis, before.category, before.pair_id,
     before.orig_text AS orig_before, before.swap_text AS swap_before,
     later.orig_text AS orig_after, later.swap_text AS swap_after,
-    later.both_correct AS gained
+    later.both_correct AS gained, before.dataset_id
 FROM pair_answers AS before
 INNER JOIN pair_answers AS later
     ON before.family = later.family AND before.dataset_id = later.dataset_id

@@ -7,7 +7,7 @@
 -- param run_id text = null: only this run
 SELECT
     family, scale, samples_seen, dataset, template, metric, subset, target, layer, value, std, n, ci_low, ci_high,
-    run_id
+    run_id, dataset_id
 FROM consistency
 WHERE metric = $metric AND subset = $subset AND layer >= 0
     AND ($family IS NULL OR family = $family)

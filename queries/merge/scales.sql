@@ -4,7 +4,7 @@
 SELECT
     runs.family, runs.scale, runs.samples_seen, runs.global_steps, datasets.name AS dataset, runs.template, runs.status,
     count(DISTINCT predictions.pair_id) AS pairs, runs.n_layers AS layers, runs.dtype, runs.device, runs.checkpoint,
-    runs.fingerprint, runs.run_id
+    runs.fingerprint, runs.run_id, runs.dataset_id
 FROM runs
 INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
 LEFT JOIN predictions ON runs.run_id = predictions.run_id

@@ -6,7 +6,7 @@
 -- param target text = null: only this axis, category or pair of them
 SELECT
     family, scale, samples_seen, dataset, template, metric, version, subset, target, layer,
-    value, std, n, ci_low, ci_high, p_value, p_layers, n_images, method, reason, run_id
+    value, std, n, ci_low, ci_high, p_value, p_layers, n_images, method, reason, run_id, dataset_id
 FROM consistency
 WHERE ($run_id IS NULL OR run_id = $run_id)
     AND ($metric IS NULL OR metric = $metric)

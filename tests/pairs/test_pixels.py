@@ -13,13 +13,14 @@ from PIL import Image
 from vlmprobe.errors import RefusedImageError
 from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, prepare
 from vlmprobe.families import ModelOptions
-from vlmprobe.pairs import image_lines, read_dataset
+from vlmprobe.pairs import image_lines, one_color_lines, read_dataset
 from vlmprobe.pairs.images import decode_image, image_facts
 from vlmprobe.workspace import Silent
 
 from .made_images import ALPHA, GRAY, IMAGES, PICTURE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 #: What each image becomes. ``pillow``: what Pillow's conversion gives, as before there was a rule; ``white``: what
@@ -96,7 +97,8 @@ def test_every_mode_and_format_has_its_outcome(what: str) -> None:
     assert np.array_equal(np.asarray(shown), expected)
     facts = image_facts(content)
     assert facts.treated is not (isinstance(outcome, str) and outcome == "pillow")
-    assert len(facts.notes) == facts.treated
+    notes = [note for note in facts.notes if not note.startswith("nearly one color")]
+    assert len(notes) == facts.treated
 
 
 def test_eight_bits_are_what_transformers_makes_of_them() -> None:
@@ -117,7 +119,7 @@ def test_transparent_pixels_are_white_and_half_transparent_ones_lighter() -> Non
 
 def _jpeg(**options: Any) -> str:
     buffer = io.BytesIO()
-    Image.new("RGB", (8, 6), "red").save(buffer, "JPEG", **options)
+    Image.fromarray(PICTURE).save(buffer, "JPEG", **options)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -144,6 +146,178 @@ def test_what_a_user_should_know_of_images_is_said_once_a_kind(tsv: Any) -> None
         "1 image: transparency, shown on white (line 6)",
         "1 image: wide gray, scaled to 8 bits (line 7)",
     ]
+
+
+def _pixels(values: Any, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image = values if isinstance(values, Image.Image) else Image.fromarray(values)
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+_LARGE = np.tile(PICTURE, (20, 20, 1))
+_NOISE = np.random.default_rng(0)
+_WITH_A_STRAY_PIXEL = np.full((64, 64, 3), 9, np.uint8)
+_WITH_A_STRAY_PIXEL[7, 7] = 255
+_WITH_A_SMALL_OBJECT = np.full((64, 64, 3), 9, np.uint8)
+_WITH_A_SMALL_OBJECT[7:12, 7:12] = 255
+_FRAMES = [Image.new("L", (8, 6), 255), Image.fromarray(GRAY)]
+
+#: An image in which there may be nothing to see, and what is noted of that.
+BLANK: dict[str, tuple[Callable[[], bytes], str | None]] = {
+    "alpha of 1 of 255": (
+        lambda: _pixels(np.dstack([PICTURE, np.ones_like(GRAY)])),
+        "nearly one color, white",
+    ),
+    "gray with alpha of 1 of 255": (
+        lambda: _pixels(np.dstack([GRAY, np.ones_like(GRAY)])),
+        "nearly one color, white",
+    ),
+    "WebP with alpha of 1 of 255": (
+        lambda: _pixels(np.dstack([PICTURE, np.ones_like(GRAY)]), "WEBP", lossless=True, exact=True),
+        "nearly one color, white",
+    ),
+    "all but a corner transparent, the corner white": (
+        lambda: _pixels(np.dstack([PICTURE * 0 + 255, np.where(ALPHA == 255, 255, 0).astype(np.uint8)])),
+        "nearly one color, white",
+    ),
+    "GIF whose first frame is blank": (
+        lambda: _pixels(_FRAMES[0], "GIF", save_all=True, append_images=_FRAMES[1:]),
+        "nearly one color, white",
+    ),
+    "PNG whose first frame is blank": (
+        lambda: _pixels(_FRAMES[0], save_all=True, append_images=_FRAMES[1:]),
+        "nearly one color, white",
+    ),
+    "TIFF whose first page is blank": (
+        lambda: _pixels(_FRAMES[0], "TIFF", save_all=True, append_images=_FRAMES[1:]),
+        "nearly one color, white",
+    ),
+    "black PNG": (lambda: _pixels(PICTURE * 0), "nearly one color, black"),
+    "black RGBA": (lambda: _pixels(np.dstack([PICTURE * 0, GRAY * 0 + 255])), "nearly one color, black"),
+    "gray JPEG": (lambda: _pixels(np.full((480, 640), 128, np.uint8), "JPEG"), "nearly one color, #808080"),
+    "red WebP": (
+        lambda: _pixels(PICTURE * 0 + np.array([255, 0, 0], np.uint8), "WEBP", lossless=True),
+        "nearly one color, #ff0000",
+    ),
+    "BMP, which is not compressed": (
+        lambda: _pixels(np.zeros((200, 200, 3), np.uint8), "BMP"),
+        "nearly one color, black",
+    ),
+    "JPEG of one color with a large profile": (
+        lambda: _pixels(np.full((480, 640, 3), 255, np.uint8), "JPEG", icc_profile=bytes(3000)),
+        "nearly one color, white",
+    ),
+    "noise that nobody sees": (
+        lambda: _pixels(_NOISE.integers(126, 130, (64, 64, 3), np.uint8)),
+        "nearly one color, #",
+    ),
+    "16 bits of one gray": (
+        lambda: _pixels(np.full((6, 8), 40000, np.uint16)),
+        "nearly one color, #9c9c9c",
+    ),
+    "palette of one color": (
+        lambda: _pixels(Image.new("RGB", (8, 6), "blue").quantize(2)),
+        "nearly one color, #0000ff",
+    ),
+    "palette, all of it nearly transparent": (
+        lambda: _pixels(Image.fromarray(PICTURE).quantize(16), transparency=bytes([1] * 16)),
+        "nearly one color, white",
+    ),
+    "WebP whose first frame is blank": (
+        lambda: _pixels(
+            Image.new("RGB", (8, 6), "white"),
+            "WEBP",
+            save_all=True,
+            append_images=[Image.fromarray(PICTURE)],
+            lossless=True,
+        ),
+        "nearly one color, white",
+    ),
+    "CMYK without ink": (
+        lambda: _pixels(Image.new("CMYK", (64, 64)), "JPEG"),
+        "nearly one color, white",
+    ),
+    "PNG of one color with a profile larger than it": (
+        lambda: _pixels(np.zeros((480, 640), np.uint8), icc_profile=_NOISE.bytes(100_000)),
+        "nearly one color, black",
+    ),
+    "PNG that is not compressed": (
+        lambda: _pixels(np.zeros((480, 640, 3), np.uint8), compress_level=0),
+        "nearly one color, black",
+    ),
+    "two colors": (lambda: _pixels(np.tile(np.repeat([0, 255], 32).astype(np.uint8), (64, 1))), None),
+    "a faint gradient": (lambda: _pixels(np.tile(np.arange(120, 127).astype(np.uint8), (64, 8))), None),
+    "one stray pixel": (lambda: _pixels(_WITH_A_STRAY_PIXEL), "nearly one color, #090909"),
+    "a small object": (lambda: _pixels(_WITH_A_SMALL_OBJECT), None),
+    "a dark picture": (lambda: _pixels(PICTURE // 16), None),
+    "a pale picture": (lambda: _pixels(255 - PICTURE // 16), None),
+    "a picture": (lambda: _pixels(_LARGE), None),
+    "GIF of several frames": (
+        lambda: _pixels(_FRAMES[1], "GIF", save_all=True, append_images=_FRAMES[:1]),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BLANK)
+@pytest.mark.parametrize("decode", [False, True])
+def test_an_image_with_nothing_to_see_is_noted(what: str, decode: bool) -> None:
+    """Also where a run reads only headers: such images have few bytes, unless noise in them was kept."""
+    make, expected = BLANK[what]
+    if what == "noise that nobody sees" and not decode:
+        expected = None
+    found = [note for note in image_facts(make(), decode=decode).notes if note.startswith("nearly")]
+    assert len(found) == (expected is not None)
+    assert all(note.startswith(str(expected)) for note in found)
+
+
+def test_frames_that_are_not_shown_are_noted() -> None:
+    """Whether they are like the first is not looked at."""
+    for what, (make, _) in BLANK.items():
+        assert ("several frames, the first is shown" in image_facts(make()).notes) is (
+            "first" in what or "frames" in what
+        )
+
+
+def test_a_run_keeps_the_note_of_images_of_one_color(tsv: Any) -> None:
+    """Of those in its sample, with the row."""
+    white = base64.b64encode(tsv.image(colour="white")).decode()
+    dataset = read_dataset(tsv.write(tsv.horizontal(image=_encoded("RGB PNG")), tsv.horizontal(image=white)))
+    assert dataset.problems == ()
+    assert one_color_lines(dataset) == ["1 image: nearly one color, white (line 3)"]
+    sampled = read_dataset(tsv.path, max_per_category=1)
+    assert len(one_color_lines(sampled)) == (sampled.pairs[0].line == 3)
+
+
+#: Two ways to store a picture, and whether they are one picture: their pixels in 8-bit RGB are equal.
+STORED: dict[str, tuple[Callable[[], bytes], bool]] = {
+    "PNG with other compression": (lambda: _pixels(PICTURE, compress_level=0), True),
+    "PNG with a comment": (lambda: _pixels(PICTURE, icc_profile=bytes(200)), True),
+    "RGBA, opaque": (lambda: _pixels(np.dstack([PICTURE, GRAY * 0 + 255])), True),
+    "WebP without losses": (lambda: _pixels(PICTURE, "WEBP", lossless=True), True),
+    "BMP": (lambda: _pixels(PICTURE, "BMP"), True),
+    "TIFF": (lambda: _pixels(PICTURE, "TIFF"), True),
+    "compressed TIFF": (lambda: _pixels(PICTURE, "TIFF", compression="tiff_lzw"), True),
+    "PPM": (lambda: _pixels(PICTURE, "PPM"), True),
+    "16 bits a channel": (IMAGES["16-bit RGB PNG"], True),
+    "palette": (lambda: _pixels(Image.fromarray(PICTURE).quantize(48)), True),
+    "JPEG": (lambda: _pixels(PICTURE, "JPEG", quality=95), False),
+    "one pixel more": (lambda: _pixels(np.vstack([PICTURE, PICTURE[:1]])), False),
+    "one value other": (lambda: _pixels(PICTURE ^ (np.arange(144).reshape(6, 8, 3) == 5)), False),
+    "turned": (lambda: _pixels(PICTURE[::-1]), False),
+    "turned on its side": (lambda: _pixels(PICTURE.reshape(8, 6, 3)), False),
+}
+
+
+@pytest.mark.parametrize("what", STORED)
+def test_the_digest_of_pixels_is_that_of_what_is_shown(what: str) -> None:
+    """However a picture is stored, it is the same; with losses it is another one."""
+    make, same = STORED[what]
+    first = image_facts(_pixels(PICTURE), decode=True)
+    second = image_facts(make(), decode=True)
+    assert first.sha256 != second.sha256
+    assert (first.pixels == second.pixels) is same
 
 
 def test_a_refused_image_is_a_row_problem_and_makes_another_dataset(tsv: Any) -> None:

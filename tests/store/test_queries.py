@@ -11,7 +11,7 @@ from vlmprobe.errors import InputError, UsageError
 from vlmprobe.pairs import TEMPLATES
 from vlmprobe.store import queries
 from vlmprobe.store.queries import Parameter, Query, list_queries, load_query
-from vlmprobe.store.rows import fetch
+from vlmprobe.store.rows import fetch, fetch_arrow
 from vlmprobe.workflows.query import query_by_name
 from vlmprobe.workspace import Workspace
 
@@ -284,6 +284,17 @@ def test_every_query_that_joins_pairs_says_on_which_dataset() -> None:
         clauses = [re.split(r"\bWHERE\b", join)[0] for join in re.split(r"\bJOIN\b", sql)[1:]]
         joins = [clause for clause in clauses if re.search(r"ON.*pair_id = ", clause, re.DOTALL)]
         assert all("dataset_id" in join or "run_id = " in join for join in joins), name
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("checks/")])
+def test_a_query_that_names_datasets_has_their_ids(database: Any, name: str) -> None:
+    """Two datasets may have one name, so what a user joins by is beside it."""
+    query = load_query(name)
+    needed = {"text": "x", "integer": "1", "real": "1"}
+    given = {each.name: needed[each.kind] for each in query.parameters if each.default is None}
+    with database.transaction() as connection:
+        columns = fetch_arrow(connection, query.sql, query.bind(given)).column_names
+    assert "dataset" not in columns or "dataset_id" in columns
 
 
 def test_every_query_answers_for_one_run(study: Any) -> None:

@@ -76,8 +76,11 @@ def _print_summary(dataset: Dataset) -> None:
     from vlmprobe.pairs import image_lines, summarize
 
     summary = summarize(dataset)
+    lines = image_lines(dataset)
+    notes = f", {len(lines)} note{'s' if len(lines) > 1 else ''} on images" if lines else ""
     typer.echo(
-        f"{plain_text(str(dataset.path))}: {dataset.form} form, {dataset.n_rows} rows, {len(dataset.problems)} problems"
+        f"{plain_text(str(dataset.path))}: {dataset.form} form, {dataset.n_rows} rows, "
+        f"{len(dataset.problems)} problems{notes}"
     )
     typer.echo(f"dataset {dataset.dataset_id[:12]}, template {dataset.template}, {summary.n_images} images\n")
     rows = [
@@ -90,7 +93,7 @@ def _print_summary(dataset: Dataset) -> None:
         for question in questions:
             typer.echo(plain_text(f"{axis:>10}  {question}"))
     typer.echo("")
-    if lines := image_lines(dataset):
+    if lines:
         typer.echo("\n".join(lines) + "\n")
 
 

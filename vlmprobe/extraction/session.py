@@ -13,6 +13,7 @@ from vlmprobe.extraction.loop import Extraction
 from vlmprobe.extraction.probing import accepted_items, first_prompt
 from vlmprobe.extraction.remarks import resume_line
 from vlmprobe.extraction.same_model import check_same_model, prompt_notes
+from vlmprobe.pairs import one_color_lines
 from vlmprobe.store.committer import Committer, adopt_orphans
 from vlmprobe.store.delivery import Delivery, deliver_end, warn_offline
 from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
@@ -108,6 +109,8 @@ class RunSession:
         notes = [*info.manifest.get("notes", ()), *prompt_notes(prompt)]
         for note in notes:
             self._console.warn(f"{self.run.name}: {note}")
+        # Said when the dataset was read, and kept with the run, whose answers to these mean nothing.
+        notes += one_color_lines(self._prepared.dataset)
         config = {
             **self.run.config,
             "batch_size": batch_size,

@@ -11,7 +11,7 @@ from vlmprobe.pairs.images import MAX_PIXELS, decode_image
 from vlmprobe.pairs.pixels import DECODING_VERSION
 from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, TEMPLATES, Template, get_template, is_under
 from vlmprobe.pairs.quads import OUTCOMES, PERSPECTIVES, QuadLink, QuadSet, link_quads
-from vlmprobe.pairs.summary import DatasetSummary, ProblemGroup, image_lines, summarize
+from vlmprobe.pairs.summary import DatasetSummary, ProblemGroup, image_lines, one_color_lines, summarize
 from vlmprobe.pairs.swap_pair import Origin, Question, RowProblem, SwapPair
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "is_under",
     "link_quads",
     "normalize_name",
+    "one_color_lines",
     "read_boxes",
     "read_dataset",
     "summarize",

@@ -17,7 +17,19 @@ from vlmprobe.pairs.axis_checks import MARKERS, check_axes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["DEPTH", "HEIGHT", "SPACE", "Answer", "Axis", "AxisSet", "Category", "Side", "Subset", "YesNo"]
+__all__ = [
+    "ALSO_SAID",
+    "DEPTH",
+    "HEIGHT",
+    "SPACE",
+    "Answer",
+    "Axis",
+    "AxisSet",
+    "Category",
+    "Side",
+    "Subset",
+    "YesNo",
+]
 
 #: The axes that perspective entangles: in a picture of the ground, farther objects are higher. A set of its own that
 #: uses these names means the same by them: the canonical category is the higher one, and the farther one.
@@ -331,3 +343,11 @@ SPACE = AxisSet(
 #: For what is about these very words: the demo's scenes, and tests.
 LEFT, RIGHT, ABOVE, BELOW, FAR, CLOSE = SPACE.categories
 HORIZONTAL, VERTICAL, DISTANCE = SPACE.axes
+
+#: Other words for a relation. Files and models do not use them as categories, but they deny one.
+ALSO_SAID = {
+    "above": ("over", "on top", "atop", "top", "higher", "upper"),
+    "below": ("lower", "bottom"),
+    "far": ("behind", "farther away", "further away", "far away"),
+    "close": ("in front", "close by"),
+}

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import codecs
 import re
+from urllib.parse import unquote, unquote_to_bytes
 
 from vlmprobe.errors import ImageError
 from vlmprobe.pairs.images import decode_base64
 from vlmprobe.pairs.signatures import is_known_image, name_of
+from vlmprobe.pairs.wrappings import unwrapped, visible
 
 __all__ = ["inline_image", "is_plain", "kind_of", "may_be_index", "named_file"]
 
 #: A longer cell is no index: VLMEvalKit's rule.
 _MAX_REFERENCE = 64
 _DATA_URL = re.compile(r"\s*data:", re.IGNORECASE)
-_ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-#: How Python and JSON write a list of one text, bytes, or a text in quotes.
-_WRAPPED = re.compile(r"""\A\s*(\[?)\s*(b?)(["'])(.*)\3\s*(\]?)\s*\Z""", re.DOTALL)
-_PNG_IN_HEX = "89504e470d0a1a0a"
+#: One letter is a drive of Windows.
+_ADDRESS = re.compile(
+    r"\s*(?:[a-z][a-z0-9+.-]+://|www\.[^/\s]+/|(?:about|attachment|blob|cid|javascript|mailto):)",
+    re.IGNORECASE,
+)
+#: How base64 of an image begins, where it was printed and not written.
+_SHORTENED = re.compile(r"(?:data:[^,]*,)?(?:iVBOR|/9j/|R0lG|UklG|Qk)[\w+/=\s]*(?:\.{2,}|\u2026)")
+_PRINTED = re.compile(r"=\s*[\w.]+\(|[A-Za-z_][\w.]*\(\s*\[")
+_FILE_URL = re.compile(r"\s*file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
+#: The first bytes of an image in hexadecimal, and what databases write before them.
+_HEXADECIMAL = re.compile(
+    r"(?:\\x|0x|x')?(?:89504e47|ffd8ff|47494638|52494646|424d)[0-9a-f]{16,}'?", re.IGNORECASE
+)
 _KINDS = {
     dict: "an object",
     list: "a list",
@@ -39,14 +49,20 @@ def named_file(cell: object) -> str | None:
     A text with a dot is a path, since base64 has no dot; ``./photo`` names a file without an ending. Data URLs
     and addresses are no paths. Of ``{bytes, path}`` the path counts where there are no bytes.
     """
-    cell = _unwrapped(cell)
+    cell = unwrapped(cell)
     if isinstance(cell, dict):
         path = cell.get("path")
-        return path if cell.get("bytes") is None and isinstance(path, str) and path else None
+        is_path = not cell.get("bytes") and isinstance(path, str) and bool(path) and not _is_url(path)
+        return path if is_path else None
     # A text in braces or angle brackets is what Python prints of an object.
-    if isinstance(cell, str) and "." in cell and cell.lstrip()[:1] not in {"{", "<", "["}:
-        return None if _DATA_URL.match(cell) or _ADDRESS.match(cell) else cell.strip()
+    if isinstance(cell, str) and "." in cell and cell.lstrip()[:1] not in {"{", "<", "[", "("}:
+        text = visible(cell)
+        return None if _is_url(text) or _SHORTENED.match(text) or _PRINTED.match(text) else text
     return None
+
+
+def _is_url(text: str) -> bool:
+    return any(pattern.match(text) for pattern in (_DATA_URL, _ADDRESS, _FILE_URL))
 
 
 def inline_image(cell: object) -> bytes:
@@ -57,9 +73,12 @@ def inline_image(cell: object) -> bytes:
     Raises:
         ImageError: it holds none; the message says what it holds.
     """
-    held = _unwrapped(cell)
+    held = unwrapped(cell)
     if isinstance(held, dict):
-        held = _unwrapped(held.get("bytes"))
+        if held and not {"bytes", "path"} & held.keys():
+            keys = ", ".join(map(str, held))[:60]
+            raise ImageError(f"an object with the keys {keys}; use {{bytes, path}}")
+        held = unwrapped(held.get("bytes") or held.get("path"))
     if held is None or held in (b"", ""):
         raise ImageError("empty")
     if isinstance(held, bytes):
@@ -73,7 +92,7 @@ def inline_image(cell: object) -> bytes:
 
 def may_be_index(cell: object) -> bool:
     """Return whether a cell is short enough to be another row's index, and holds no image itself."""
-    cell = _unwrapped(cell)
+    cell = unwrapped(cell)
     if not isinstance(cell, str) or not 0 < len(cell.strip()) <= _MAX_REFERENCE:
         return False
     try:
@@ -94,31 +113,15 @@ def is_plain(cell: object) -> bool:
         return is_known_image(cell)
     if named_file(cell) is not None:
         return True  # the id covers images in files of their own by their hashes
-    if not isinstance(cell, str) or _unwrapped(cell) is not cell or may_be_index(cell):
+    if not isinstance(cell, str) or unwrapped(cell) is not cell or may_be_index(cell):
+        return False
+    if _DATA_URL.match(cell) and ";base64," not in cell[:200].lower():
         return False
     bare = "".join(cell.partition(",")[2].split() if _DATA_URL.match(cell) else cell.split())
-    return len(bare) % 4 == 0 and not any(mark in bare for mark in "-_\\")
-
-
-def _unwrapped(cell: object) -> object:
-    """Return what a list of one holds, or what Python or JSON printed: ``['...']``, ``b'...'``, ``"..."``."""
-    while isinstance(cell, list | tuple) and len(cell) == 1:
-        cell = cell[0]
-    if not isinstance(cell, str) or cell.strip()[-1:] not in {"'", '"', "]"}:
-        return cell
-    found = _WRAPPED.match(cell)
-    if found is None or bool(found[1]) != bool(found[5]):
-        return cell
-    _, is_bytes, quote, inner, _ = found.groups()
-    if re.search(rf"(?<!\\){quote}", inner):
-        return cell  # several texts
-    if not is_bytes:
-        return inner
-    try:
-        content, _ = codecs.escape_decode(inner.encode("latin-1"))
-    except ValueError:
-        return cell
-    return content
+    if len(bare) % 4 or any(mark in bare for mark in "-_\\%,;\ufeff\u200b"):
+        return False
+    # Spaces that only divide it, and stand for no plus.
+    return " " not in cell.strip() or decode_base64(cell) == decode_base64(bare)
 
 
 def _of_bytes(held: bytes) -> bytes:
@@ -133,25 +136,50 @@ def _of_bytes(held: bytes) -> bytes:
 
 
 def _of_text(text: str) -> bytes:
-    bare = text.strip()
-    if _ADDRESS.match(text):
-        raise ImageError(
-            f"an address ({bare[:60]}), which is not downloaded; save the image and write its path"
-        )
-    if bare[:1] in {"[", "{", "<", "("}:
-        raise ImageError(
-            f"an object of Python as text ({bare[:40]!r}); write the image as base64 or its path"
-        )
-    if bare.lower() in {"nan", "none", "null", "n/a", "na", "<na>"}:
-        raise ImageError(f"empty ({bare!r})")
-    if bare[: len(_PNG_IN_HEX)].lower() == _PNG_IN_HEX:
-        raise ImageError("hexadecimal; write the image as base64")
-    if _DATA_URL.match(text) and ";base64," not in text[:200].lower():
-        raise ImageError("a data URL that is not base64; write the image as base64")
-    if "=" in bare or _DATA_URL.match(text) or not may_be_index(text) or _can_be_named(text):
-        return decode_base64(text)
+    bare = visible(text)
+    if why := _what_it_is(bare):
+        raise ImageError(why)
+    if _DATA_URL.match(bare) and "base64" not in bare[:200].partition(",")[0].lower():
+        return _of_plain_data_url(bare)
+    if "=" in bare or _DATA_URL.match(bare) or not may_be_index(text) or _can_be_named(text):
+        return decode_base64(bare)
+    if "\\" in bare:
+        raise ImageError(f"a path as Windows writes it ({bare[:60]}); write it with / and with ./ before it")
     raise ImageError(
         f"not base64, no path with a dot and no row's index: {bare[:40]!r}; write ./ before a path without a dot"
+    )
+
+
+def _what_it_is(bare: str) -> str | None:
+    """Return what a text is that is certainly no image, and what to do."""
+    if _FILE_URL.match(bare):
+        path = unquote(_FILE_URL.sub("", bare, count=1))
+        return f"a file URL ({bare[:60]}); write the path itself, {path[:60]}"
+    if _ADDRESS.match(bare):
+        return f"an address ({bare[:60]}), which is not downloaded; save the image and write its path"
+    if _SHORTENED.match(bare):
+        return f"base64 that was cut off where it was printed ({bare[:20]!r}); write all of it"
+    if bare[:1] == "=" and _PRINTED.match(bare):
+        return f"a formula of a spreadsheet ({bare[:40]!r}); write the image's path"
+    if bare[:4].lower() in {"<img", "<svg", "<htm", "<!do", "<?xm"}:
+        return f"markup ({bare[:40]!r}) without one image in it; write the image as base64 or its path"
+    if bare[:1] in {"[", "{", "<", "("} or _PRINTED.match(bare):
+        return f"an object of Python as text ({bare[:40]!r}); write the image as base64 or its path"
+    if bare.lower() in {"nan", "none", "null", "n/a", "na", "<na>"}:
+        return f"empty ({bare!r})"
+    if _HEXADECIMAL.match(bare):
+        return "hexadecimal; write the image as base64"
+    return None
+
+
+def _of_plain_data_url(url: str) -> bytes:
+    """Return the image in a data URL whose bytes are percent-encoded."""
+    content = unquote_to_bytes(url.partition(",")[2])
+    if is_known_image(content):
+        return content
+    what = name_of(content)
+    raise ImageError(
+        f"a data URL that is not base64{f' ({what})' if what else ''}; write the image as base64"
     )
 
 

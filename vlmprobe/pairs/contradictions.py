@@ -4,31 +4,43 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from vlmprobe.pairs.axes import ALSO_SAID
 from vlmprobe.pairs.boxes import normalize_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from vlmprobe.pairs.axes import Answer, AxisSet, Category
     from vlmprobe.pairs.swap_pair import SwapPair
 
 __all__ = ["Claims", "named_relation", "object_key", "question_key"]
 
+#: A name is the same with them: "coffee-table", "coffee_table", '"cup"'.
+_BETWEEN_WORDS = re.compile(r"[-_\s\u2010-\u2015\"`*\u201c\u201d,;:!?()\[\]]+")
+_APOSTROPHES = str.maketrans("\u2018\u2019", "''")
 _ARTICLE = re.compile(r"an? (?=\S)")
 
 
 def object_key(name: str) -> str:
-    """Return a name as it is compared: without case, articles, doubled spaces, a final period and variant letters."""
-    bare = normalize_name(unicodedata.normalize("NFKC", name))
+    """Return a name as it is compared: without case, articles, marks, doubled spaces and variant letters."""
+    shown = _visible(name).translate(_APOSTROPHES)
+    bare = normalize_name(_BETWEEN_WORDS.sub(" ", shown)) or shown
     return _ARTICLE.sub("", bare, count=1) if _ARTICLE.match(bare) else bare
 
 
 def question_key(text: str) -> str:
-    """Return a question as it is compared: without case and doubled spaces."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """Return a question as it is compared: without case, doubled spaces and final marks."""
+    return " ".join(_visible(text).casefold().split()).rstrip(" ?.!")
+
+
+def _visible(text: str) -> str:
+    """Return a text without characters that have no width, its variant letters as plain ones."""
+    shown = "".join(mark for mark in text if unicodedata.category(mark) != "Cf")
+    return unicodedata.normalize("NFKC", shown)
 
 
 def named_relation(option: str, axes: AxisSet, subject: str, reference: str) -> Category | None:
@@ -37,7 +49,7 @@ def named_relation(option: str, axes: AxisSet, subject: str, reference: str) -> 
     Read are a category's words alone, with "to the ... of" and the like around them, and in a sentence about the two
     objects, in either order. Every other text is not certain: it may say more than a relation.
     """
-    phrase = " ".join(option.casefold().split()).strip(" .\"'")
+    phrase = " ".join(_visible(option).casefold().split()).strip(" .,;:!\"'`*")
     words = _words(axes)
     if not any(word in phrase for word in words):
         return None
@@ -67,58 +79,99 @@ def _without(phrase: str, name: str, *, at_end: bool) -> str:
 def _relation(words: tuple[str, ...]) -> re.Pattern[str]:
     listed = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
     return re.compile(
-        r"(?:(?:is|are|lies|sits|stands) )?(?:(?:located|placed|positioned|situated) )?(?:(?:to|on|at|in) the )?"
-        rf"({listed})(?:[ -]hand)?(?: side)?(?: (?:of|from|to))?"
+        r"(?:it(?:'s)? )?(?:(?:is|are|lies|sits|stands) )?(?:(?:located|placed|positioned|situated) )?"
+        r"(?:(?:directly|immediately|just|slightly) )?(?:(?:(?:to|on|at|in) )?the )?"
+        rf"({listed})(?:[ -]hand)?(?: side)?(?: (?:of|from|to|than))?"
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What a pair says; ``turned`` if of its two objects the later one in the alphabet is the subject."""
+
+    pair: SwapPair
+    answer: Answer
+    turned: bool = False
+
+    @property
+    def said(self) -> Answer:
+        """The claim as it is of the two objects in alphabetical order."""
+        return self._seen(self.answer)
+
+    def against(self, other: _Claim) -> Answer:
+        """Return the other's claim as it is in this one's order."""
+        return self._seen(other.said)
+
+    def _seen(self, answer: Answer) -> Answer:
+        return answer.opposite if self.turned else answer
+
+
 class Claims:
-    """What the rows of a file say about the same objects, or questions, of the same image."""
+    """What the rows of a file say about the same objects, or questions, of the same picture.
+
+    A picture is what it looks like: files of other bytes and equal pixels are the same (PNG compressed again, lossless
+    WebP). One that was saved with losses (JPEG again) is another picture, since nothing tells it from a similar one.
+    """
 
     def __init__(self) -> None:
         """Start with no row."""
-        self._lines: dict[tuple[str, ...], dict[Answer, int]] = {}
-        self._pairs: list[tuple[int, tuple[str, ...], Answer, bool]] = []
+        self._groups: dict[tuple[object, ...], list[_Claim]] = {}
 
     def add(self, pair: SwapPair) -> None:
         """Note what a pair claims."""
+        size = pair.image_width, pair.image_height
         if pair.subject is not None and pair.reference is not None:
             first, second = object_key(pair.subject), object_key(pair.reference)
             if first != second:
-                turned = second < first
-                key = (pair.image_sha256, str(pair.axis), *sorted((first, second)))
-                self._add(pair.line, key, pair.category, turned=turned)
+                key = (*size, str(pair.axis), *sorted((first, second)))
+                claim = _Claim(pair, pair.category, turned=second < first)
+                self._groups.setdefault(key, []).append(claim)
             return
         for question in pair.questions:
-            self._add(pair.line, (pair.image_sha256, question_key(question.text)), question.expected)
+            key = (*size, question_key(question.text))
+            self._groups.setdefault(key, []).append(_Claim(pair, question.expected))
 
-    def _add(self, line: int, key: tuple[str, ...], answer: Answer, *, turned: bool = False) -> None:
-        said = answer.opposite if turned else answer
-        self._lines.setdefault(key, {}).setdefault(said, line)
-        self._pairs.append((line, key, answer, turned))
-
-    def conflicts(self, unit: str) -> Mapping[int, str]:
+    def conflicts(self, unit: str, picture: Callable[[SwapPair], bytes]) -> Mapping[int, str]:
         """Return the lines of the rows that another row contradicts, with the reason; neither is known to be right.
 
         Args:
             unit: what the lines count, for the reason.
+            picture: returns what is equal for images of equal pixels. It decodes, so it is called only for rows that
+                would contradict each other if their images were the same.
         """
         found: dict[int, str] = {}
-        for line, key, answer, turned in self._pairs:
-            said = answer.opposite if turned else answer
-            for other, where in self._lines[key].items():
-                if other != said and line not in found:
-                    theirs = other.opposite if turned else other
-                    same = "objects of" if len(key) > 2 else "question about"
-                    found[line] = (
-                        f"{answer}, but {unit} {where} says {theirs} for the same {same} the same image"
-                    )
-        return found
+        for claims in self._groups.values():
+            if len({claim.said for claim in claims}) < 2:
+                continue
+            files = {claim.pair.image_sha256: claim.pair for claim in claims}
+            pictures = {digest: picture(pair) if len(files) > 1 else b"" for digest, pair in files.items()}
+            by_picture: dict[bytes, list[_Claim]] = {}
+            for claim in claims:
+                by_picture.setdefault(pictures[claim.pair.image_sha256], []).append(claim)
+            for same in by_picture.values():
+                _compare(same, unit, found)
+        return dict(sorted(found.items()))
+
+
+def _compare(claims: list[_Claim], unit: str, found: dict[int, str]) -> None:
+    """Add the lines of the claims about one picture that another claim contradicts."""
+    first = {claim.said: claim for claim in reversed(claims)}
+    for claim in claims:
+        other = next((first[said] for said in first if said != claim.said), None)
+        if other is None:
+            return
+        pair, theirs = claim.pair, other.pair
+        same = "objects of" if pair.subject is not None else "question about"
+        image = "the same image"
+        if pair.image_sha256 != theirs.image_sha256:
+            image = "the same picture, stored as another file of equal pixels"
+        why = f"{claim.answer}, but {unit} {theirs.line} says {claim.against(other)} for the same {same} {image}"
+        found.setdefault(pair.line, why)
 
 
 def _words(axes: AxisSet) -> dict[str, Category]:
     return {
         word: category
         for category in axes.categories
-        for word in (str(category), *category.words, *category.read_as)
+        for word in (str(category), *category.words, *category.read_as, *ALSO_SAID.get(str(category), ()))
     }

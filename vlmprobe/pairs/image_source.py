@@ -6,19 +6,20 @@ their tables in ``vlmprobe.pairs.tables``; a reader may have one of its own, whi
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote
 
 from vlmprobe.errors import ImageError, InputError
 from vlmprobe.pairs.cells import inline_image
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["MAX_IMAGE_BYTES", "HeldImage", "ImageFile", "ImageSource"]
+__all__ = ["MAX_IMAGE_BYTES", "HeldImage", "ImageFile", "ImageSource", "find_image", "in_file"]
 
 #: A larger image file is refused instead of filling the memory.
 MAX_IMAGE_BYTES = 256 * 2**20
+_OF_WINDOWS = re.compile(r"\\|(?:\A|/)[A-Za-z]:/")
 
 
 class ImageSource(Protocol):
@@ -61,21 +62,63 @@ class ImageFile:
             InputError: it is gone or cannot be read.
         """
         # The file system allows bytes that are not UTF-8; a message is text.
-        name = str(self.file).encode(errors="backslashreplace").decode()[:500]
+        name = _shown(self.file)
         try:
             size = self.file.stat().st_size
             if not self.file.is_file():
                 # A pipe or a device may never end.
-                raise ImageError(f"{name} is not a file")
+                raise ImageError(f"{name} is {'a folder' if self.file.is_dir() else 'not a file'}")
             if size > MAX_IMAGE_BYTES:
                 raise ImageError(f"{name} is larger than {MAX_IMAGE_BYTES // 2**20} MiB")
             return self.file.read_bytes()
         except OSError as error:
             raise InputError(
-                f"cannot read image {name}: {error.strerror or error}; check the path of the image"
+                f"cannot read image {name}: {error.strerror or error}; {_advice(name)}"
             ) from None
         except ValueError as error:  # a NUL character, for example
             raise ImageError(f"not the name of a file ({error})") from None
+
+
+def find_image(folder: Path, path: str) -> ImageFile:
+    """Return the image file that a cell names, also where it divides folders as Windows does.
+
+    Args:
+        folder: where paths start.
+        path: the cell.
+    """
+    file = ImageFile(folder / path)
+    if "\\" in path and not file.exists:
+        other = ImageFile(folder / path.replace("\\", "/"))
+        if other.exists:
+            return other
+    return file
+
+
+def in_file(file: Path | None, error: ImageError) -> ImageError:
+    """Return an error about an image that names the image's own file, if it has one."""
+    if file is None or (shown := _shown(file)) in str(error):
+        return error
+    return type(error)(f"{shown}: {error}")
+
+
+def _shown(file: Path) -> str:
+    return str(file).encode(errors="backslashreplace").decode()[:500]
+
+
+def _advice(name: str) -> str:
+    """Return what to do about a path that leads nowhere."""
+    if _OF_WINDOWS.search(name):
+        return "it is a path as Windows writes it; write it with /, starting at the benchmark's folder"
+    if re.fullmatch(r"[\d.]+", Path(name).name):
+        return "no row has this index either; check the index, or the path of the image"
+    if name.startswith("~") or "/~" in name:
+        return "~ stands for no folder here; write the whole path"
+    if "%" in name and ImageFile(Path(unquote(name))).exists:
+        return f"the file is {unquote(name)}; write % only where a name has one"
+    pieces = re.split(r"\s*[,;|]\s*", name)
+    if len(pieces) > 1 and ImageFile(Path(pieces[0])).exists:
+        return "these are several paths; write one image a row"
+    return "check the path of the image"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote
 
-from vlmprobe.errors import ImageError, RefusedImageError, in_one_line
-from vlmprobe.pairs.pixels import check_header, needs_the_rule, to_rgb, treatment
-from vlmprobe.pairs.signatures import name_of
+from vlmprobe.errors import DamagedImageError, ImageError, in_one_line
+from vlmprobe.pairs.pixels import check_header, needs_the_rule, one_color, pixel_digest, to_rgb, treatment
+from vlmprobe.pairs.signatures import description_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,11 +43,18 @@ MAX_JPEG_SCANS = 100
 #: Pillow opens many more formats, some with the help of other programs (EPS runs Ghostscript).
 IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
-_DATA_URL = re.compile(r"\s*data:[^,;]*(?:;[^,;]*)*;base64,", re.IGNORECASE)
+#: "data:" may be missing where someone cut it off with the wrong number of characters.
+_DATA_URL = re.compile(
+    r"\s*(?:data:[^,;]*(?:;[^,;]*)*;|(?:data:)?image/[\w.+-]+;|data:)?base64(?:;[^,;]*)*[,:]", re.IGNORECASE
+)
 _URL_ALPHABET = str.maketrans("-_", "+/")
 #: Characters that a cell of a spreadsheet holds at most; the rest of a longer text is lost when it is saved.
 _SPREADSHEET_CELL = 32_767
 _ORIENTATION, _UPRIGHT = 0x0112, 1
+#: A JPEG of one color has about 0.02 bytes a pixel, with the noise of a camera more; photos have 0.1 and more.
+_FEWEST_BYTES_A_PIXEL = 0.06
+#: Headers, color profiles, small thumbnails.
+_BESIDE_PIXELS = 4096
 # What Pillow's readers raise for damaged bytes; Pillow has no error class of its own for that.
 _DAMAGED = (
     OSError,
@@ -73,22 +81,21 @@ class ImageFacts:
     """What a user should know about how it is shown to a model."""
     treated: bool = False
     """Whether its pixels are others than Pillow's conversion to RGB gives."""
+    pixels: bytes | None = None
+    """The digest of its RGB pixels; None where they were not decoded."""
 
 
 def decode_base64(text: str) -> bytes:
     """Return the bytes of a base64 cell.
 
-    White space, its escapes, a ``data:image/...;base64,`` prefix, missing padding and the alphabet for URLs are fine.
+    White space, its escapes, a ``data:image/...;base64,`` prefix, missing padding, the alphabet for URLs, percent
+    signs, and spaces where a form dropped the plus are fine.
 
     Raises:
         ImageError: the cell is empty or is not base64.
     """
     prefix = _DATA_URL.match(text)
-    payload = "".join((text[prefix.end() :] if prefix else text).split())
-    if "\\" in payload:
-        payload = re.sub(r"\\[nrt]", "", payload).replace("\\/", "/")
-    if ("-" in payload or "_" in payload) and not ("+" in payload or "/" in payload):
-        payload = payload.translate(_URL_ALPHABET)
+    payload = _payload(text[prefix.end() :] if prefix else text)
     missing = -len(payload) % 4
     if missing and len(text) == _SPREADSHEET_CELL:
         raise ImageError(
@@ -105,13 +112,52 @@ def decode_base64(text: str) -> bytes:
     return content
 
 
-def image_facts(content: bytes) -> ImageFacts:
+def _payload(text: str) -> str:
+    """Return base64 in its plain form."""
+    if "%" in text:
+        text = unquote(text)
+    payload = "".join(text.split())
+    if " " in text.strip() and "+" not in payload:
+        payload = _with_plus(text) or payload
+    if "\\" in payload:
+        payload = re.sub(r"\\[nrt]", "", payload).replace("\\/", "/")
+    if ("-" in payload or "_" in payload) and not ("+" in payload or "/" in payload):
+        payload = payload.translate(_URL_ALPHABET)
+    payload = payload.rstrip(",;")
+    bare = payload.rstrip("=")
+    return bare + "=" * (-len(bare) % 4) if len(payload) - len(bare) > 2 else payload
+
+
+def _with_plus(text: str) -> str | None:
+    """Return base64 whose every plus a form turned into a space; None where the spaces only divide it."""
+    lines = [line.strip() for line in text.split("\n")]
+    if not any(" " in line for line in lines):
+        return None
+    pieces = [len(piece) for piece in " ".join(lines).split(" ")]
+    # Text that was divided has pieces of equal length, but for the last.
+    if len(lines) == 1 and len({*pieces[:-1]}) == 1 and 0 < pieces[-1] <= pieces[0] and len(pieces) > 2:
+        return None
+    payload = "".join(lines).replace(" ", "+")
+    try:
+        decode_image(base64.b64decode(payload + "=" * (-len(payload) % 4), validate=True)).close()
+    except (ImageError, binascii.Error, ValueError):
+        return None
+    return payload
+
+
+def image_facts(content: bytes, *, decode: bool = False) -> ImageFacts:
     """Read an image's size from its header and hash its bytes.
 
-    Pixels are decoded only of images that may be transparent or have more than 8 bits of gray; whether one of these is
-    damaged is left for later, as it is of all others.
+    Without ``decode``, pixels are decoded only where the decoding rule may change them, or where so few bytes are
+    likely to be one color (noise that was stored without losses hides that). Whether such an image is damaged is left
+    for later, as it is of all others.
+
+    Args:
+        content: the encoded image.
+        decode: decode the pixels of every image, so that a damaged one is found.
 
     Raises:
+        DamagedImageError: ``decode``, and the pixels are damaged or cut off.
         ImageError: the bytes are no image in one of ``IMAGE_FORMATS``, or have more than ``MAX_PIXELS``.
         RefusedImageError: no rule says what its pixels look like in RGB.
     """
@@ -121,11 +167,35 @@ def image_facts(content: bytes) -> ImageFacts:
         image = _open(content)
     with image:
         notes = _notes(image)
-        treated = _treatment(image) if needs_the_rule(image) else None
-        if treated:
-            notes = (treated, *notes)
+        treated = pixels = None
+        if decode or needs_the_rule(image) or _may_be_one_color(image, len(content)):
+            try:
+                treated, plain, pixels = _loaded(image, _look)
+            except DamagedImageError:
+                if decode:
+                    raise
+            else:
+                notes = (*(note for note in (treated, plain) if note), *notes)
         digest = hashlib.sha256(content).hexdigest()
-        return ImageFacts(digest, image.width, image.height, notes, bool(treated))
+        return ImageFacts(digest, image.width, image.height, notes, bool(treated), pixels)
+
+
+def _look(image: Image) -> tuple[str | None, str | None, bytes]:
+    shown = to_rgb(image)
+    treated = treatment(image, shown) if needs_the_rule(image) else None
+    return treated, one_color(shown), pixel_digest(shown)
+
+
+def _may_be_one_color(image: Image, n_bytes: int) -> bool:
+    """Return whether an image is stored in so few bytes that there may be nothing in it, or is not compressed."""
+    if image.format not in ("JPEG", "PNG", "WEBP"):
+        return True
+    # Profiles, thumbnails and texts may be larger than the pixels.
+    pixels = image.width * image.height
+    if n_bytes >= pixels * len(image.getbands()):
+        return True  # not compressed
+    n_bytes -= sum(len(value) for value in image.info.values() if isinstance(value, bytes | str))
+    return n_bytes < _BESIDE_PIXELS + pixels * _FEWEST_BYTES_A_PIXEL
 
 
 def decode_image(content: bytes) -> Image:
@@ -135,7 +205,8 @@ def decode_image(content: bytes) -> Image:
     and the sizes and boxes that benchmarks publish refer to those. No color profile is applied either.
 
     Raises:
-        ImageError: the bytes are no image, are damaged or cut off, or have more than ``MAX_PIXELS`` pixels.
+        DamagedImageError: the pixels are damaged or cut off.
+        ImageError: the bytes are no image, or have more than ``MAX_PIXELS`` pixels.
         RefusedImageError: no rule says what its pixels look like in RGB.
     """
     with _open(content) as image:
@@ -152,16 +223,7 @@ def _loaded(image: Image, use: Callable[[Image], T]) -> T:
         image.load()
         return use(image)
     except (*_DAMAGED, DecompressionBombError) as error:
-        raise ImageError(f"damaged or cut off ({in_one_line(error)[:120]})") from None
-
-
-def _treatment(image: Image) -> str | None:
-    try:
-        return _loaded(image, treatment)
-    except RefusedImageError:
-        raise
-    except ImageError:
-        return None
+        raise DamagedImageError(f"damaged or cut off ({in_one_line(error)[:120]})") from None
 
 
 def _notes(image: Image) -> tuple[str, ...]:
@@ -171,7 +233,16 @@ def _notes(image: Image) -> tuple[str, ...]:
     profile = image.info.get("icc_profile") or b""
     if profile[16:20] == b"RGB " and b"sRGB" not in profile.replace(b"\0", b""):
         notes.append("color profile other than sRGB, not applied")
+    if _has_frames(image):
+        notes.append("several frames, the first is shown")
     return tuple(notes)
+
+
+def _has_frames(image: Image) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except _DAMAGED:
+        return False
 
 
 def _orientation(image: Image) -> int:
@@ -192,7 +263,7 @@ def _open(content: bytes) -> Image:
     try:
         image = PIL.Image.open(io.BytesIO(content), formats=IMAGE_FORMATS)
     except PIL.UnidentifiedImageError:
-        what = name_of(content) or "not a readable image"
+        what = name_of(content) or description_of(content)
         raise ImageError(f"{what}; known formats: {', '.join(IMAGE_FORMATS)}") from None
     except PIL.Image.DecompressionBombError:
         raise ImageError(f"more than {MAX_PIXELS} pixels") from None

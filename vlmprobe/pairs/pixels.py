@@ -5,6 +5,7 @@ Pillow alone clips wide gray to white and shows the hidden color of transparent 
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +14,25 @@ from vlmprobe.errors import RefusedImageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["DECODING_VERSION", "check_header", "needs_the_rule", "to_rgb", "treatment"]
+__all__ = [
+    "DECODING_VERSION",
+    "ONE_COLOR",
+    "check_header",
+    "needs_the_rule",
+    "one_color",
+    "pixel_digest",
+    "to_rgb",
+    "treatment",
+]
+
+#: How the note begins about an image in which nothing can be seen.
+ONE_COLOR = "nearly one color"
+#: Of 255: an image whose values are no farther apart in any channel looks like one color, also as a JPEG.
+_ONE_COLOR_SPAN = 4
+#: The share of pixels that may differ: a stray pixel, a watermark.
+_STRAY_SHARE = 0.001
+#: Pixels that are hashed at a time. Larger copies take longer than the hash: the system hands out their memory anew.
+_STRIP = 2**14
 
 #: Part of the identity of runs whose pixels this rule changes. Increment it when the same image gives other pixels.
 DECODING_VERSION = 2
@@ -56,17 +75,59 @@ def needs_the_rule(image: Image) -> bool:
     return _is_wide_gray(image) or _has_alpha(image)
 
 
-def treatment(image: Image) -> str | None:
+def treatment(image: Image, shown: Image) -> str | None:
     """Return what the rule does to the pixels of a loaded image; None if they are those of Pillow's conversion.
 
-    Raises:
-        RefusedImageError: as :func:`to_rgb`.
+    Args:
+        image: as it is stored.
+        shown: what :func:`to_rgb` makes of it.
     """
     if _is_wide_gray(image):
         note, theirs = "wide gray, scaled to 8 bits", image.convert("RGB")
     else:
         note, theirs = "transparency, shown on white", _layer(image).convert("RGB")
-    return note if to_rgb(image).tobytes() != theirs.tobytes() else None
+    return note if shown.tobytes() != theirs.tobytes() else None
+
+
+def one_color(shown: Image) -> str | None:
+    """Return what to note of an RGB image in which nothing can be seen; None if there is something.
+
+    All but one pixel in a thousand have values that are at most 4 of 255 apart in each channel.
+    """
+    counts = shown.histogram()
+    allowed = int(shown.width * shown.height * _STRAY_SHARE)
+    values = []
+    for start in (0, 256, 512):
+        value = _common_value(counts[start : start + 256], allowed)
+        if value is None:
+            return None
+        values.append(value)
+    near = _ONE_COLOR_SPAN
+    if min(values) >= 255 - near:
+        return f"{ONE_COLOR}, white"
+    return f"{ONE_COLOR}, black" if max(values) <= near else f"{ONE_COLOR}, #{bytes(values).hex()}"
+
+
+def _common_value(counts: list[int], allowed: int) -> int | None:
+    """Return the commonest of the few values that all but some pixels have; None if these have more."""
+    most, total = max(range(256), key=counts.__getitem__), sum(counts)
+    for first in range(max(most - _ONE_COLOR_SPAN, 0), most + 1):
+        if total - sum(counts[first : first + _ONE_COLOR_SPAN + 1]) <= allowed:
+            return most
+    return None
+
+
+def pixel_digest(shown: Image) -> bytes:
+    """Return 32 bytes that are equal for RGB images of equal size and pixels, however they were encoded.
+
+    An image that was saved with losses has other pixels, so it is another picture here.
+    """
+    digest = hashlib.sha256(f"{shown.width} x {shown.height}".encode())
+    step = max(_STRIP // shown.width, 1)
+    for top in range(0, shown.height, step):
+        strip = shown.crop((0, top, shown.width, min(top + step, shown.height)))
+        digest.update(strip.tobytes())
+    return digest.digest()
 
 
 def to_rgb(image: Image) -> Image:

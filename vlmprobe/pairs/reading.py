@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import ImageError, InputError, RefusedImageError
+from vlmprobe.errors import DamagedImageError, ImageError, InputError, RefusedImageError
 from vlmprobe.pairs.cells import is_plain
 from vlmprobe.pairs.contradictions import Claims
 from vlmprobe.pairs.forms import PANDAS_NA, RowRejectedError
-from vlmprobe.pairs.images import decode_image, image_facts
+from vlmprobe.pairs.image_source import in_file
+from vlmprobe.pairs.images import image_facts
 from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.pairs.forms import Draft, Reader
     from vlmprobe.pairs.image_source import ImageSource
+    from vlmprobe.pairs.images import ImageFacts
     from vlmprobe.pairs.tables import Row
 
 __all__ = ["MAX_INDEX", "MAX_QUESTION", "Reading"]
@@ -54,6 +57,7 @@ class Reading:
         self._unit = unit
         self._decode = decode
         self._line_of: dict[str, int] = {}
+        self._facts: dict[bytes, ImageFacts] = {}
 
     def add_row(self, row: Row | RowProblem) -> None:
         """Process the file's next row."""
@@ -77,7 +81,7 @@ class Reading:
 
     def settle(self) -> None:
         """Compare the rows with each other; call it once, after the last one."""
-        conflicts = self._claims.conflicts(self._unit)
+        conflicts = self._claims.conflicts(self._unit, self._picture)
         found = [RowProblem(line, "contradiction", why, "category") for line, why in conflicts.items()]
         self.contradictions = sorted((*self.contradictions, *found), key=lambda problem: problem.line)
         if found and not self._allow:
@@ -104,12 +108,12 @@ class Reading:
         column = self._reader.image_column
         try:
             content = _read(draft.image)
-            facts = image_facts(content)
-        except ImageError as error:
+            facts = self._facts_of(content, decode=self._decode)
+        except ImageError as found:
+            error = in_file(draft.image.file, found)
             self.n_refused += isinstance(error, RefusedImageError)
+            self.n_undecodable += isinstance(error, DamagedImageError)
             raise RowRejectedError("image", str(error), column) from None
-        if self._decode:
-            self._check_decodes(content, column)
         if draft.contradiction is not None:
             why, column_of_it = draft.contradiction.why, draft.contradiction.column
             self.contradictions.append(RowProblem(row.line, "contradiction", why, column_of_it))
@@ -136,12 +140,20 @@ class Reading:
             reference_depth=draft.reference_depth,
         )
 
-    def _check_decodes(self, content: bytes, column: str) -> None:
+    def _facts_of(self, content: bytes, *, decode: bool) -> ImageFacts:
+        """Return what is known about an image; each is opened once, however many rows have it."""
+        digest = hashlib.sha256(content).digest()
+        facts = self._facts.get(digest)
+        if facts is None or (decode and facts.pixels is None):
+            facts = self._facts[digest] = image_facts(content, decode=decode)
+        return facts
+
+    def _picture(self, pair: SwapPair) -> bytes:
+        """Return the digest of a pair's pixels, decoding them if that was not done; of what cannot be, its hash."""
         try:
-            decode_image(content)
-        except ImageError as error:
-            self.n_undecodable += 1
-            raise RowRejectedError("image", str(error), column) from None
+            return self._facts_of(_read(pair.image_source), decode=True).pixels or b""
+        except InputError:
+            return bytes.fromhex(pair.image_sha256)
 
     def _free_index(self, index: str) -> str:
         if index in PANDAS_NA:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["is_known_image", "name_of"]
+__all__ = ["description_of", "is_known_image", "name_of"]
 
 #: The first bytes of the formats that are read.
 _IMAGES = (
@@ -27,7 +27,19 @@ _NAMES = (
     (b"%PDF", "a PDF"),
     (b"%!PS", "PostScript (EPS)"),
     (b"\x93NUMPY", "a NumPy array"),
-    (b"\x80\x04\x95", "a pickled Python object"),
+    *((b"\x80" + version, "a pickled Python object") for version in (b"\2", b"\3", b"\4", b"\5")),
+    (b"PAR1", "a parquet file"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x7fELF", "a program"),
+    (b"BZh", "bzip2 data"),
+    (b"\xfd7zXZ", "xz data"),
+    (b"7z\xbc\xaf", "a 7-Zip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"(\xb5/\xfd", "zstd data"),
+    (b"ID3", "audio (MP3)"),
+    (b"OggS", "audio (Ogg)"),
+    (b"\xd7\xcd\xc6\x9a", "a Windows metafile"),
     (b"PK\3\4", "a ZIP archive"),
     (b"\x1f\x8b", "gzip data"),
     (b"\x1aE\xdf\xa3", "a video (Matroska)"),
@@ -58,3 +70,19 @@ def name_of(content: bytes) -> str | None:
         return _BRANDS.get(content[8:12], "a video (MP4)")
     start = content[:64].lstrip(b"\xef\xbb\xbf \t\r\n") if content[:1] != b"\0" else content[:64]
     return next((name for begins, name in _NAMES if start.lower().startswith(begins.lower())), None)
+
+
+def description_of(content: bytes) -> str:
+    """Return what can be said of bytes that have no name."""
+    if not content:
+        return "empty"
+    if content[:4] == b"RIFF":
+        return "audio or video (RIFF)"
+    if not content[:512].strip(b"\0"):
+        return "nothing but zero bytes, as an interrupted copy leaves them"
+    text = content[:400].decode("utf-8", errors="ignore")
+    if len(text.encode()) > min(len(content), 400) - 4 and all(
+        mark.isprintable() or mark.isspace() for mark in text
+    ):
+        return f"text, not an image ({' '.join(text.split())[:40]!r})"
+    return "not a readable image"

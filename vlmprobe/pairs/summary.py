@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vlmprobe.pairs.pixels import ONE_COLOR
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from vlmprobe.pairs.axes import Axis, Category
     from vlmprobe.pairs.dataset import Dataset
-    from vlmprobe.pairs.swap_pair import RowProblem
+    from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
 
-__all__ = ["DatasetSummary", "ProblemGroup", "image_lines", "summarize"]
+__all__ = ["DatasetSummary", "ProblemGroup", "image_lines", "one_color_lines", "summarize"]
 
 _MAX_LINES = 10
 
@@ -75,13 +77,23 @@ def summarize(dataset: Dataset) -> DatasetSummary:
 
 def image_lines(dataset: Dataset) -> list[str]:
     """Say, in a line each, how many images are shown to a model in a way that a user should know of."""
+    return _lines(dataset.made, dataset.unit, "")
+
+
+def one_color_lines(dataset: Dataset) -> list[str]:
+    """Say, in a line for each color, how many images of the sample have nothing to see in them."""
+    return _lines(dataset.pairs, dataset.unit, ONE_COLOR)
+
+
+def _lines(pairs: Sequence[SwapPair], unit: str, begins: str) -> list[str]:
     found: dict[str, dict[str, int]] = {}
-    for pair in dataset.made:
+    for pair in pairs:
         for note in pair.image_notes:
-            found.setdefault(note, {}).setdefault(pair.image_sha256, pair.line)
+            if note.startswith(begins):
+                found.setdefault(note, {}).setdefault(pair.image_sha256, pair.line)
     return [
         f"{len(lines)} image{'s' if len(lines) > 1 else ''}: {note} "
-        f"({'first on ' if len(lines) > 1 else ''}{dataset.unit} {min(lines.values())})"
+        f"({'first on ' if len(lines) > 1 else ''}{unit} {min(lines.values())})"
         for note, lines in found.items()
     ]
 

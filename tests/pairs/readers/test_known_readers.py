@@ -87,5 +87,5 @@ def test_a_parquet_file_without_one_usable_row(tmp_path: Path) -> None:
     """Rows are called rows where there are no lines."""
     record = {"index": "1", "image": b"x", "subject": "cup", "reference": "book", "category": "left"}
     path = write_generic(tmp_path, "parquet", [record, {**record, "category": "on"}])
-    with pytest.raises(InputError, match="starting with row 1, column image: image: not a readable image"):
+    with pytest.raises(InputError, match="starting with row 1, column image: image: text, not an image"):
         read_dataset(path)

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from vlmprobe.pairs.axes import DEPTH, SPACE
+from vlmprobe.pairs.choices import UNDERSTOOD, read_choice, words_of
 from vlmprobe.pairs.contradictions import named_relation
 from vlmprobe.pairs.forms import (
     PANDAS_NA,
@@ -122,27 +123,47 @@ class EmbSpatialReader(Reader):
         self, category: Category, cells: Mapping[str, str], subject: str, reference: str
     ) -> Contradiction | None:
         """Return how the answer of a row whose category makes the pair denies that category."""
-        answer = cells["answer"].strip()
-        letter = answer.strip("() .").upper()
-        option = cells[letter] if letter in OPTIONS else answer
-        if letter in OPTIONS and _usable(option) is None:
-            # A file may leave all options empty, since this form does not use them here.
-            if any(map(_usable, map(cells.__getitem__, OPTIONS))):
-                return Contradiction(f"the answer {letter} has no option: {option[:40]!r}", "answer")
-            return None
-        if len(letter) == 1 and letter.isalpha() and letter not in OPTIONS:
+        answer = " ".join(cells["answer"].split())
+        if answer in PANDAS_NA:
+            return None  # no answer claims nothing
+        options = {letter: cells[letter] for letter in OPTIONS if _usable(cells[letter]) is not None}
+        try:
+            choice = read_choice(answer, options)
+        except ValueError as error:
+            return Contradiction(str(error), "answer")
+        letter = choice.letter
+        if letter is not None and letter not in OPTIONS:
             return Contradiction(f"the answer {letter!r} has no option; there are A, B, C, D", "answer")
-        named = named_relation(option, self.axes, subject, reference)
+        if letter is not None and letter not in options and options:
+            return Contradiction(f"the answer {letter} has no option: {cells[letter][:40]!r}", "answer")
+
+        def relation(text: str) -> Category | None:
+            return named_relation(text, self.axes, subject, reference)
+
+        # A file may leave all options empty, since this form does not use them here.
+        option = options.get(letter or "", "")
+        said, named = relation(choice.text), relation(option)
+        if choice.text and option and words_of(choice.text) != words_of(option):
+            others = [words_of(text) for text in options.values()]
+            if words_of(choice.text) in others or (said and named and said != named):
+                why = f"the answer {answer[:40]!r} names option {letter}, which says {option[:60]!r}"
+                return Contradiction(why, "answer")
+        if letter is None and said is None:
+            return Contradiction(f"the answer {answer[:40]!r} names no option; {UNDERSTOOD}", "answer")
+        named = named or said
         if named is None or named == category:
             return None
+        text = option or choice.text
         return Contradiction(
-            f"category {category}, but the answer {answer[:40]} says {option[:60]!r}", "answer"
+            f"category {category}, but the answer {answer[:40]} says {text[:60]!r}", "answer"
         )
 
     def _target_and_drawn(self, cells: Mapping[str, str]) -> tuple[str, str]:
         letter = cells["answer"].strip().upper()
         if letter not in OPTIONS:
-            raise RowRejectedError("answer", f"{letter[:40]!r} is none of A, B, C, D", "answer")
+            raise RowRejectedError(
+                "answer", f"{letter[:40]!r} is none of A, B, C, D{_hint(letter)}", "answer"
+            )
         target = _usable(cells[letter])
         if target is None:
             raise RowRejectedError(
@@ -166,6 +187,15 @@ def _named(question: str) -> tuple[str, str]:
         why = f"no two objects found in {' '.join(question.split())[:80]!r}"
         raise RowRejectedError("question", why, "question")
     return objects
+
+
+def _hint(answer: str) -> str:
+    """Return what to write for an answer that means a letter; these rows take no other spelling, as published."""
+    try:
+        letter = read_choice(answer, {}).letter
+    except ValueError:
+        return ""
+    return f"; write {letter} alone" if letter in OPTIONS else ""
 
 
 def _usable(option: str) -> str | None:

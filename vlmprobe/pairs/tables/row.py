@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from vlmprobe.errors import ImageError, InputError
 from vlmprobe.pairs.cells import kind_of, may_be_index, named_file
 from vlmprobe.pairs.forms import RowRejectedError
-from vlmprobe.pairs.image_source import ImageFile
+from vlmprobe.pairs.image_source import find_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -97,7 +97,7 @@ class Row:
             raise RowRejectedError("image", "empty", column)
         cell = self.cells.get(column)
         path = named_file(cell)
-        file = None if path is None else ImageFile(self.folder / path)
+        file = None if path is None else find_image(self.folder, path)
         if may_be_index(cell) and not (file is not None and file.exists):
             try:
                 source = self.borrow(column, key)

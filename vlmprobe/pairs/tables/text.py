@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from vlmprobe.errors import ImageError, InputError
 from vlmprobe.pairs.cells import inline_image, may_be_index, named_file
-from vlmprobe.pairs.image_source import ImageFile
+from vlmprobe.pairs.image_source import find_image
 from vlmprobe.pairs.swap_pair import RowProblem
 from vlmprobe.pairs.tables.delimited import DelimitedReader, parse_row
 from vlmprobe.pairs.tables.row import Row, read_span
@@ -120,7 +120,7 @@ class TextTable:
             field = self._hold(places, spans[0], column)
             text = field.text()
             path = named_file(text)
-            source = field if path is None else ImageFile(self._path.parent / path)
+            source = field if path is None else find_image(self._path.parent, path)
             if not may_be_index(text):
                 break
             passed.append(index)
