@@ -28,8 +28,11 @@ most_coherent_layer AS (
 -- Of axis_coherence the highest over layers; other metrics of layers where the run's axes are most coherent on average.
 SELECT
     runs.family, runs.scale, runs.samples_seen, datasets.name AS dataset, metrics.name AS metric, metrics.target,
-    runs.template, metrics.layer, metrics.value, metrics.ci_low, metrics.ci_high, metrics.n, runs.run_id,
-    runs.dataset_id
+    runs.template, metrics.layer, metrics.value,
+    -- The interval of a layer does not know that the highest value was looked for.
+    CASE WHEN metrics.name <> 'axis_coherence' THEN metrics.ci_low END AS ci_low,
+    CASE WHEN metrics.name <> 'axis_coherence' THEN metrics.ci_high END AS ci_high,
+    metrics.n, runs.run_id, runs.dataset_id
 FROM asked_otherwise AS runs
 INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
 INNER JOIN metrics ON runs.run_id = metrics.run_id

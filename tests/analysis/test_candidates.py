@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmprobe.analysis import layer_candidates
+from vlmprobe.analysis import Metric, layer_candidates
+from vlmprobe.analysis.layer_choice import peaks
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "molmo_400k" / "json"
 RISING = {0: 0.1, 1: 0.5, 2: 0.9, 3: 1.0}
@@ -138,3 +139,17 @@ def test_counts_below_one_are_refused():
     """A list of no layers and a model without layers make no sense."""
     with pytest.raises(ValueError, match="at least 1, got 0 and 10"):
         layer_candidates({}, {}, 10, top=0)
+
+
+def test_a_peak_has_no_interval():
+    """Refutes: that of its layer does not know that the highest was looked for; over 36 layers it covers 42 to 87 %."""
+    metrics = [
+        Metric(
+            "axis_coherence", 1, "all", "vertical", layer, value, None, 80, value - 0.1, value + 0.1, seed=0
+        )
+        for layer, value in enumerate((0.2, 0.5, 0.4))
+    ]
+    peak, where = peaks(metrics)
+    assert (peak.value, where.value, peak.n) == (0.5, 1.0, 80)
+    assert (peak.ci_low, peak.ci_high, peak.seed, peak.method) == (None, None, None, "not-covering")
+    assert "highest value was looked for" in peak.reason

@@ -176,7 +176,8 @@ def test_templates_come_in_their_order_and_the_newest_run_of_each_counts(study: 
     metric = (
         "INSERT INTO metrics BY NAME SELECT '{}' AS run_id, '{}' AS name, {} AS version, 'all' AS subset, "
     )
-    metric += "'horizontal' AS target, {} AS layer, {} AS value, 1 AS n, now()::TIMESTAMP AS computed_at"
+    metric += "'horizontal' AS target, {} AS layer, {} AS value, 0.1 AS ci_low, 0.9 AS ci_high, 1 AS n, "
+    metric += "now()::TIMESTAMP AS computed_at"
 
     def add(run_id: str, *values: object, name: str = "axis_coherence", version: int = 1) -> None:
         with study.database.transaction() as connection:
@@ -206,6 +207,8 @@ def test_templates_come_in_their_order_and_the_newest_run_of_each_counts(study: 
         ("yes-no-opposite", "r0", 1, 0.50),
     ]
     assert [row["template"] for row in rows] == list(TEMPLATES)
+    # Refutes: the interval of a layer does not know that the highest value was looked for.
+    assert {(row["ci_low"], row["ci_high"]) for row in rows} == {(None, None)}
     assert [row["run_id"] for row in some] == ["r4", "r0"]
     assert one == []
 
