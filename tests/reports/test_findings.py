@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 
@@ -11,7 +12,7 @@ from vlmprobe.analysis.results import Metric
 from vlmprobe.reports import render_report
 from vlmprobe.reports.findings import AxisFinding, Family, Findings, ScaleFindings
 
-from .test_html import Page
+from .test_html import HOSTILE, Page
 
 
 def metric(name, target, value, low=None, high=None, reason=None, layer=-1):
@@ -130,3 +131,22 @@ def test_a_study_without_boxes_says_how_to_get_perspectives(report, findings):
     html = render_report(report(findings=Findings(bare, findings.family)))
     assert "consistent minus counter" not in html
     assert "tiny @ 2m 5 n/a 0.876 [ 0.828 , 0.924 ]" in section(html, "axes")
+
+
+def test_what_others_wrote_is_escaped(report, findings):
+    """Names of families, scales, axes and metrics, and reasons, come from a database that others may have written."""
+    attacked = [
+        dataclasses.replace(
+            each,
+            family=HOSTILE,
+            scale=HOSTILE,
+            axes=tuple(dataclasses.replace(axis, axis=HOSTILE) for axis in each.axes),
+            angles=tuple(dataclasses.replace(found, target=HOSTILE, reason=HOSTILE) for found in each.angles),
+            plug_ins=tuple(dataclasses.replace(found, name=HOSTILE) for found in each.plug_ins),
+            gap=dataclasses.replace(each.gap, value=math.nan, reason=HOSTILE),
+        )
+        for each in findings.scales
+    ]
+    html = render_report(report(findings=Findings(attacked, findings.family)))
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html

@@ -34,12 +34,16 @@ def test_boxes_given_later_change_no_answer(quad_study: Any) -> None:
 
 
 def test_boxes_given_later_change_no_metric(quad_study: Any) -> None:
-    """What was computed before is equal to the bit and keeps its time; only metrics over quads are new."""
+    """What was computed before is equal to the bit and keeps its time; only what needs quads or perspectives is new."""
     before, after = set(quad_study.before.metrics), set(quad_study.after.metrics)
     assert before < after
     names = {row[1].split(".")[0] for row in after - before}
-    assert names == {"cross_axis_alignment", "axis_coherence", "perspective_cosine", "vd_ei", "zero_quads"}
+    assert names == {
+        *("cross_axis_alignment", "axis_coherence", "perspective_cosine", "vd_ei", "zero_quads"),
+        *("accuracy", "consistent_share"),
+    }
     assert not [row for row in after - before if row[1] == "axis_coherence"]
+    assert {row[1] for row in after - before if row[1].startswith("accuracy")} == {"accuracy.perspective"}
 
 
 def test_the_views_leave_quads_out(quad_study: Any) -> None:
