@@ -31,8 +31,7 @@ class OfTrainings:
         low, high = self.mean.estimate.ci_low, self.mean.estimate.ci_high
         bounds = NOT_AVAILABLE if low is None else f"{rounded(low, decimals)} to {rounded(high, decimals)}"
         value, sd, se = (
-            rounded(each, decimals)
-            for each in (self.mean.estimate.value, self.mean.sd, self.mean.se_images)
+            rounded(each, decimals) for each in (self.mean.estimate.value, self.mean.sd, self.mean.se_images)
         )
         return value, bounds, sd, se
 
