@@ -78,7 +78,7 @@ def _slopes(
         return None
     rows = averaged([paired.trend(runs, amounts) for runs in zip(*runs_of, strict=True)])
     layer = paired.layer_text(runs_of[0][0], runs_of[-1][0])
-    return Compared(f"trend: {subjects[0].name}", subjects[-1].name, layer, tuple(rows))
+    return Compared(subjects[0].name, subjects[-1].name, layer, tuple(rows))
 
 
 def runs_of_trainings(subjects: Sequence[Subject]) -> tuple[tuple[str, ...], list[list[Run]]]:
