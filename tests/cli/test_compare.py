@@ -5,13 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from typing import Any
 
 import pytest
 
+from vlmprobe.store.runs import complete_runs
 from vlmprobe.study.comparison import compare_subjects
+from vlmprobe.study.matrix import scale_matrices
 from vlmprobe.study.subjects import Subject, two_subjects
 from vlmprobe.workspace import Workspace
+
+from ..command_line import InProcess
 
 METRICS = [
     *(["delta.accuracy"] * 6),
@@ -152,6 +157,42 @@ def test_several_trainings_are_compared_by_their_mean(study: Any) -> None:
     assert not any(row.is_resolved for row in rows)
     assert all(abs(row.estimate.value) < 1e-12 for row in rows[:9] if row.estimate.value is not None)
     assert "2 trainings each: means, with t intervals over trainings" in " ".join(found.words())
+
+
+@pytest.mark.full
+def test_a_label_in_the_catalog_reaches_a_run_that_is_there(
+    study: Any, rows: Any, mlflow_store: dict[str, str], tmp_path: Any
+) -> None:
+    """``extract`` again with ``training`` in vlmprobe.toml: nothing is asked, and the run has its label."""
+    home = shutil.copytree(study.home, tmp_path / "home")
+    toml = '[families.tiny.scales.2m]\ntraining = "first"\n'
+    (tmp_path / "vlmprobe.toml").write_text(toml, encoding="utf-8")
+    command = ("extract", "tiny", "--scale", "2m", "--data", study.data, "--home", home, "--json")
+    facts = json.loads(InProcess(tmp_path)(*command, **mlflow_store).ok().out)
+    assert (facts["reused"], facts["asked"]) == (96, 0)
+    labels = rows(home, "select scale, training from runs order by scale")
+    assert labels == [("2m", "first"), ("vanilla", None)]
+
+
+@pytest.mark.full
+def test_a_scale_of_several_trainings_is_averaged_in_the_report(study: Any, rows: Any, tmp_path: Any) -> None:
+    """Two runs of equally many samples, one with a label: one scale, and its mean with the spread between them."""
+    import duckdb
+
+    home = shutil.copytree(study.home, tmp_path / "home")
+    with duckdb.connect(str(home / "vlmprobe.duckdb")) as connection:
+        connection.execute("UPDATE runs SET samples_seen = 2000000, training = 'b' WHERE scale = 'vanilla'")
+    workspace = Workspace.open(home)
+    with workspace.database.transaction() as connection:
+        runs = complete_runs(connection)
+    (matrix,) = scale_matrices(workspace, runs)
+    assert (matrix.scales, matrix.differences, matrix.n_trainings) == (("2m",), (), 2)
+    found = {(row.metric, row.target): row.mean for row in matrix.of_trainings}
+    shares = [acc for (acc,) in rows(study.home, "select acc_both from accuracy where axis = 'horizontal'")]
+    mean = found["accuracy.both", "horizontal"]
+    assert mean.estimate.value == pytest.approx(sum(shares) / 2)
+    assert mean.sd == pytest.approx(abs(shares[0] - shares[1]) / 2**0.5)
+    assert found["vd_ei.corrected", "vertical/distance"].estimate.value is None
 
 
 def test_the_report_says_which_scales_differ(study: Any) -> None:

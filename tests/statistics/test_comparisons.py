@@ -7,13 +7,15 @@ from functools import partial
 import numpy as np
 import pytest
 
+from vlmprobe.analysis.catalog import AXIS_COSINE, COMPARISONS
 from vlmprobe.analysis.comparison import Geometry, geometry_differences
 from vlmprobe.analysis.geometry import Layout, balanced_coherence, sums_of_vectors
 
+from . import run
 from .comparison_trials import trainings
 from .experiment import Experiment
-from .outcomes import FALSE_POSITIVES, POWER, rejects
-from .run import study
+from .experiments import EXPERIMENTS
+from .outcomes import COVERAGE, FALSE_POSITIVES, POWER, rejects
 from .verdicts import cells_of, exact_interval
 from .worlds import Twins
 
@@ -53,5 +55,28 @@ def test_a_difference_is_seen_because_it_is_paired():
 def test_means_over_trainings_hold_their_level():
     """Four trainings that differ: t with 3 degrees of freedom; a normal quantile would reject .15."""
     experiment = Experiment("short", partial(trainings, count=4, between=0.4, truth=0.0), 2000)
-    for cell in cells_of(experiment, study(experiment, 0, 2000)):
+    for cell in cells_of(experiment, run.study(experiment, 0, 2000)):
         assert cell.verdict in {"ok", "borderline"}, cell
+
+
+def test_every_number_of_a_comparison_has_its_rows():
+    """What ``compare`` prints is studied, coverage and p-value, under the name that it is printed with."""
+    worlds = (
+        *(
+            "two checkpoints, theta 0.1, axes at cosine 1.0, 20",
+            "two checkpoints, theta 0.1, VD 0.5 and 0.5, 40",
+        ),
+        *(
+            "five checkpoints, theta 0.1 to",
+            "five checkpoints, theta 0.1, VD",
+            "five checkpoints, accuracy 0.5",
+        ),
+        "5% of pairs changed",
+    )
+    studied = set()
+    for world in worlds:
+        experiment = next(each for each in EXPERIMENTS if each.world.startswith(world))
+        studied |= {(found.estimator, found.measure) for found in run.study(experiment, 0, 1)}
+    assert {name for name, measure in studied if measure == COVERAGE} == set(COMPARISONS)
+    tested = {name for name, measure in studied if measure == FALSE_POSITIVES}
+    assert tested == set(COMPARISONS) - {AXIS_COSINE.name}

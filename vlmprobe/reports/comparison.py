@@ -85,7 +85,8 @@ class Comparison:
         """Say what the numbers are about, a line each."""
         count = f"{self.n_pairs} pairs of {self.n_images} images that all runs answered"
         lines = [f"{self.title}: {count}; {self.left_out} left out"]
-        lines.append(f"{self.layer_choice}; --layer N reads another")
+        hint = "; --layer N reads another" if any(part.layer for part in self.parts) else ""
+        lines.append(f"{self.layer_choice}{hint}")
         lines.append(
             f"p (Holm): corrected for the {self.n_tests} tests printed here; resolved: at most 0.05. "
             "MDE: a true difference smaller than this would have been missed in more than 1 of 5 studies"

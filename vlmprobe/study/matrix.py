@@ -17,9 +17,10 @@ from vlmprobe.analysis.catalog import (
 from vlmprobe.analysis.difference import averaged, with_holm
 from vlmprobe.analysis.inference import effective_wilson
 from vlmprobe.analysis.trainings import over_trainings
-from vlmprobe.errors import UsageError
+from vlmprobe.errors import VlmprobeError
 from vlmprobe.reports.matrix import OfTrainings, ScaleMatrix
-from vlmprobe.study.comparison import PairedRuns, runs_of_trainings
+from vlmprobe.study.comparison import runs_of_trainings
+from vlmprobe.study.paired_runs import PairedRuns
 from vlmprobe.study.subjects import subjects_of
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ def scale_matrices(workspace: Workspace, runs: Sequence[Run]) -> list[ScaleMatri
             continue
         try:
             found.append(_matrix(workspace, family, subjects))
-        except UsageError as error:
-            workspace.console.say(f"no matrix of the scales of {family}: {error}")
+        except VlmprobeError as error:
+            # The rest of a report needs no states, and no pair that all scales answered.
+            workspace.console.warn(f"no matrix of the scales of {family}: {error}")
     return found
 
 
