@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .experiment import Experiment
     from .outcomes import Outcome
     from .verdicts import Cell
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["main", "study"]
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Studies of one part, which one process does at a time.
-_PART = 100
+#: Studies of one part, which one process does at a time, and how many parts of a world it does one after the other.
+_PART, _TOGETHER = 100, 10
 #: How often a borderline cell's world is studied again.
 _AGAIN = 10
 
@@ -48,10 +50,20 @@ def study(experiment: Experiment, part: int, count: int) -> list[Outcome]:
     ]
 
 
-def _do(world: str, part: int, count: int) -> list[Outcome]:
+def _do(world: str, parts: Sequence[tuple[int, int]], folder: Path) -> int:
+    """Do some parts of a world, which share what is computed of it once, and write each when it is done."""
     from .experiments import EXPERIMENTS
 
-    return study(next(each for each in EXPERIMENTS if each.world == world), part, count)
+    experiment = next(each for each in EXPERIMENTS if each.world == world)
+    for part in parts:
+        file = _file(folder, world, *part)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        whole = file.with_suffix(".part")
+        whole.write_text(
+            "".join(f"{json.dumps(asdict(each))}\n" for each in study(experiment, *part)), "utf-8"
+        )
+        whole.replace(file)
+    return len(parts)
 
 
 def _file(folder: Path, world: str, part: int, count: int) -> Path:
@@ -130,30 +142,25 @@ def _outcomes(file: Path) -> list[Outcome]:
 
 
 def _complete(parts: dict[str, list[tuple[int, int]]], folder: Path, processes: int) -> None:
-    """Do the parts that are not there yet, and write each when it is done."""
-    to_do = [
-        (world, *part)
+    """Do the parts that are not there yet, some of one world at a time."""
+    to_do = {
+        world: [part for part in of_world if not _file(folder, world, *part).exists()]
         for world, of_world in parts.items()
-        for part in of_world
-        if not _file(folder, world, *part).exists()
-    ]
-    if not to_do:
+    }
+    total, done = sum(map(len, to_do.values())), 0
+    if not total:
         return
-    # The first part of every world, then the second: a run that is stopped has seen something of each.
-    to_do.sort(key=lambda each: each[1])
     from multiprocessing import get_context
 
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(_do, *part): part for part in to_do}
-        for number, future in enumerate(as_completed(running), start=1):
-            file = _file(folder, *running[future])
-            file.parent.mkdir(parents=True, exist_ok=True)
-            whole = file.with_suffix(".part")
-            lines = "".join(json.dumps(asdict(outcome)) + "\n" for outcome in future.result())
-            whole.write_text(lines, encoding="utf-8")
-            whole.replace(file)
-            if number % 50 == 0 or number == len(to_do):
-                print(f"{number} of {len(to_do)} parts", file=sys.stderr, flush=True)
+        running = [
+            pool.submit(_do, world, of_world[start : start + _TOGETHER], folder)
+            for world, of_world in to_do.items()
+            for start in range(0, len(of_world), _TOGETHER)
+        ]
+        for future in as_completed(running):
+            done += future.result()
+            print(f"{done} of {total} parts", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
