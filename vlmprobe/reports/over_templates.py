@@ -17,7 +17,7 @@ __all__ = ["READING", "TemplateRow", "TemplateTable", "side_by_side"]
 
 #: How to read the table, in a line.
 READING = (
-    "metrics of layers are taken at the layer where the run's axes are most coherent; "
+    "Metrics of layers are taken at the layer where the run's axes are most coherent; "
     f"of {AXIS_COHERENCE.name}, the published one, the peak over layers is shown"
 )
 
