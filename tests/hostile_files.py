@@ -307,12 +307,12 @@ HOSTILE = {
     "a program that is called an image": Hostile(
         _tsv("data:image/png;base64," + base64.b64encode(b"\x7fELF" + bytes(60)).decode()),
         _CHECK,
-        "not a readable image",
+        "a program; known formats",
     ),
     "a gzip bomb that is called an image": Hostile(
         lambda f: _tsv(gzip.compress(bytes(2**26)))(f), _CHECK, "gzip data; known formats"
     ),
-    "thirty megabytes of base64": Hostile(_tsv("A" * 30_000_000), _CHECK, "not a readable image"),
+    "thirty megabytes of base64": Hostile(_tsv("A" * 30_000_000), _CHECK, "nothing but zero bytes"),
     "a file of NUL bytes": Hostile(_written("evil.tsv", bytes(1_000_000)), _CHECK, "NUL byte"),
     "UTF-16": Hostile(_tsv(_png(1, 1), encoding="utf-16"), _CHECK, "use a UTF-8 TSV file"),
     "a quote that never closes": Hostile(

@@ -47,7 +47,7 @@ def test_a_file_is_the_dataset_that_was_extracted(data: Path, tmp_path: Path) ->
 
 def test_allowed_contradictions_are_mentioned(data: Path) -> None:
     """A line says how many rows are asked about all the same, and shows the first."""
-    (head, line) = dataset_lines(read_dataset(data, allow_contradictions=True))
+    (head, line, *_) = dataset_lines(read_dataset(data, allow_contradictions=True))
     assert head == "bench: 3 pairs from 3 rows (generic form)"
     assert line == (
         "2 rows contradict themselves or another row, and are asked all the same (line 1: left, but line 2 says right "

@@ -226,7 +226,7 @@ def test_the_golden_study_survives_the_round_trip(
     command(tmp_path, "import", exported.parent).ok()
     command(tmp_path, "analyze").ok()
     assert rows(tmp_path, METRICS) == rows(home, METRICS)
-    assert len(rows(home, METRICS)) == 462
+    assert len(rows(home, METRICS)) == 474
 
 
 def test_parquet_holds_every_table(command: Any, home: Path, tmp_path: Path, rows: Any) -> None:

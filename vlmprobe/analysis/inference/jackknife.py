@@ -71,7 +71,8 @@ class Scale(Enum):
         """Come back from the scale."""
         if self is Scale.PLAIN:
             return value
-        return float(np.exp(value)) if self is Scale.POSITIVE else float(-np.expm1(-value))
+        # A cosine is no smaller than -1, where the scale goes on.
+        return float(np.exp(value)) if self is Scale.POSITIVE else max(-1.0, float(-np.expm1(-value)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
