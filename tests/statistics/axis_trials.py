@@ -138,7 +138,7 @@ def layer_choice(world: Layers, rng: np.random.Generator) -> list[Outcome]:
     angle = split_reading(scores, angles, reason=why_no_halves(counts, (0, 1, 2, 3)))
     peak, _ = simultaneous_peak(peaks, seed=int(rng.integers(2**31)), n_draws=999)
     return [
-        covers("axis_coherence.peak", peak, _truth(world)),
+        covers("axis_coherence.balanced.peak", peak, _truth(world)),
         covers("axis_coherence.split", split.estimate, _truth(world)),
         covers("vd_ei.split", angle.estimate, 0.5),
     ]

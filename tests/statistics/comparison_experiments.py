@@ -47,6 +47,9 @@ def _comparisons() -> list[Experiment]:
             study = partial(quads, n=n, height=height, depth=depth)
             text = f"{n} quads, coherence {height} and {depth}, orthogonal axes"
             found.append(Experiment(text, study, 4000, wild))
+    for n in (20, 80):
+        study = partial(quads, n=n, height=0.1, depth=0.1, cosine=0.5)
+        found.append(Experiment(f"{n} quads, coherence 0.1 and 0.1, axes at cosine 0.5", study, 1000))
     study = partial(quads, n=80, height=0.3, depth=0.3, an_image=4)
     found.append(
         Experiment("80 quads, coherence 0.3 and 0.3, orthogonal axes, four an image", study, 4000, wild)

@@ -82,6 +82,9 @@ def _geometry() -> list[Experiment]:
     for pairs in (20, 80, 300):
         study = partial(published, SwapWorld(pairs=pairs))
         found.append(Experiment(f"published definitions, theta .1, {pairs} pairs an axis", study, 600))
+        study = partial(published, SwapWorld(pairs=pairs, layout="four"))
+        text = f"published definitions, theta .1, four pairs an image, {pairs} pairs an axis"
+        found.append(Experiment(text, study, 600))
     return found
 
 
@@ -169,7 +172,9 @@ def _axes() -> list[Experiment]:
         for pairs, layers, shared in ((40, 6, 0.5), (100, 36, 0.9), (100, 36, 0.5)):
             world = Layers(pairs, theta, layers, shared)
             name = f"{layers} layers alike, correlation {shared}, theta {theta}, {pairs} pairs"
-            strict = {("axis_coherence.peak", COVERAGE): "covers the highest layer however many there are"}
+            strict = {
+                ("axis_coherence.balanced.peak", COVERAGE): "covers the highest layer however many there are"
+            }
             found.append(Experiment(name, partial(layer_choice, world), 600, strict))
     return found
 

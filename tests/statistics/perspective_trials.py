@@ -6,11 +6,12 @@ from math import sqrt
 
 import numpy as np
 
+from vlmprobe.analysis import perspective_metrics
 from vlmprobe.analysis.inference import Estimate
 from vlmprobe.analysis.perspective_axes import PerspectiveAxes
 from vlmprobe.pairs import SPACE
 
-from .outcomes import Outcome, covers
+from .outcomes import BIAS, Outcome, covers
 from .worlds import SwapWorld, truth
 
 __all__ = ["perspectives"]
@@ -58,6 +59,15 @@ def perspectives(
         "vd_ei.equal": (first + second) / 2 / sqrt((1 + between) / 2),
     }
     outcomes = [covers(name, estimates[name], value) for name, value in true.items()]
+    of_halves = perspective_metrics(
+        deltas[of_depth],
+        [categories[row] for row in of_depth],
+        [halves[row] for row in of_depth],
+        [samples[0].images[row] for row in of_depth],
+        layer=0,
+    )
+    value = next(each.value for each in of_halves if each.name == "perspective_cosine")
+    outcomes.append(Outcome("perspective_cosine", BIAS, None, value - between))
     name = "axis_coherence.perspective"
     for (_, half), estimate in found.coherence.items():
         inside = codes[of_depth][counter[of_depth] == (half == "counter")]

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["geometry", "intervals", "paired_angles", "published", "quads", "twins"]
 
 HEIGHT, DEPTH = 1, 2
+ALIGNMENTS = "canonical", "published"
 
 
 def geometry(world: SwapWorld, rng: np.random.Generator) -> list[Outcome]:
@@ -53,15 +54,20 @@ def geometry(world: SwapWorld, rng: np.random.Generator) -> list[Outcome]:
     sums = sums_of_vectors(sample.deltas, Layout(sample.codes, sample.images, 6))
     found = intervals(sample, sums, true, world.cosine, world.control)
     if world.layout == "one":
-        n, n_other = world.canonical_pairs, world.pairs - world.canonical_pairs
-        across = (true["order"][1] * 4 - true["category"][2] - true["category"][3]) / 2
-        pooled = n * (n - 1) * true["category"][2] + n_other * (n_other - 1) * true["category"][3]
-        pooled = (pooled - 2 * n * n_other * across) / (world.pairs * (world.pairs - 1))
-        found.append(covers("axis_coherence", pooled_coherence(sums.units, HEIGHT).estimate(), pooled))
+        coherence = pooled_coherence(sums.units, HEIGHT).estimate()
+        found.append(covers("axis_coherence", coherence, _pooled_truth(world, true)))
     found.append(_ratio(sample, rng, true["length"][2]))
     if world.cosine == world.control:
         found += _contrast(sums.raw.products(), rng, world.cosine)
     return found
+
+
+def _pooled_truth(world: SwapWorld, true: Mapping[str, np.ndarray]) -> float:
+    """Return the mean cosine of all pairs of pairs of one axis, an image each."""
+    n, n_other = world.canonical_pairs, world.pairs - world.canonical_pairs
+    across = (true["order"][1] * 4 - true["category"][2] - true["category"][3]) / 2
+    pooled = n * (n - 1) * true["category"][2] + n_other * (n_other - 1) * true["category"][3]
+    return float((pooled - 2 * n * n_other * across) / (world.pairs * (world.pairs - 1)))
 
 
 def intervals(
@@ -116,6 +122,11 @@ def published(world: SwapWorld, rng: np.random.Generator) -> list[Outcome]:
     opposites = "/".join(SPACE.axes[HEIGHT].categories)
     true = {("vd_ei.eq3", axes): world.cosine, ("vd_ei.pooled", axes): world.cosine}
     true["delta_similarity", opposites] = -1.0
+    if world.layout != "one":
+        # Pairs of one image are alike, which the published mean over all pairs of pairs takes for coherence.
+        of_pairs = truth(world)
+        true["axis_coherence", str(SPACE.axes[HEIGHT])] = _pooled_truth(world, of_pairs)
+        true["within_category_consistency", str(SPACE.categories[2 * HEIGHT])] = of_pairs["category"][2]
     return [Outcome(key[0], BIAS, None, values[key] - value) for key, value in true.items()]
 
 
@@ -176,18 +187,32 @@ def twin_truth(theta: float, dim: int) -> float:
 
 
 def quads(
-    rng: np.random.Generator, *, n: int, height: float, depth: float, an_image: int = 1
+    rng: np.random.Generator,
+    *,
+    n: int,
+    height: float,
+    depth: float,
+    an_image: int = 1,
+    cosine: float = 0.0,
 ) -> list[Outcome]:
-    """Test the alignment of quads whose two axes are orthogonal."""
-    axes = directions(96, 2, 17) * np.sqrt([[height / (1 - height)], [depth / (1 - depth)]])
+    """Test the alignment of quads whose two axes are orthogonal, or see it where they are not."""
+    first, other = directions(96, 2, 17)
+    axes = np.stack([first, cosine * first + np.sqrt(1 - cosine**2) * other])
+    axes *= np.sqrt([[height / (1 - height)], [depth / (1 - depth)]])
     images = [f"image {i // an_image}" for i in range(n)]
     vectors = [axis + rng.normal(size=(n, 96)) * noise_spread(96) for axis in axes]
     layout = Layout(np.repeat([0, 1], n), images * 2, 2)
     products = sums_of_vectors(np.vstack(vectors), layout).raw.products()
     statistic = inner_product(products, category_mean(0), category_mean(1))
+    means = [each.mean(axis=0) for each in vectors]
+    error = float(means[0] @ means[1] / np.linalg.norm(means[0]) / np.linalg.norm(means[1])) - cosine
+    # Of consistent quads alone the published form is the same.
+    biased = [Outcome(f"cross_axis_alignment.{kind} (of_means)", BIAS, None, error) for kind in ALIGNMENTS]
     cosines = (unit(vectors[0])[0] * unit(vectors[1])[0]).sum(axis=1)
     seed = int(rng.integers(2**31))
     p_value = wild_p_values([statistic], seed=seed, n_draws=DRAWS)[0]
+    if cosine:
+        return [*biased, rejects("cross_axis_alignment.canonical (of_means)", p_value, POWER)]
     of_image = np.bincount(np.arange(n) // an_image, weights=cosines)
     symmetric = random_sign_p_values(of_image[None], of_image.sum()[None], seed=seed, n_draws=DRAWS)[0]
     # As they are: the questions of a quad name their objects in any order.

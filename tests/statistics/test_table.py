@@ -1,0 +1,131 @@
+"""No number without a row: what a run's analysis prints with an interval or a p-value has been simulated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vlmprobe.analysis.catalog import (
+    ACCURACIES,
+    ACCURACY_PERSPECTIVE,
+    AXIS_COHERENCE_BALANCED,
+    AXIS_TEST,
+    COMPARISONS,
+    CROSS_AXIS_ALIGNMENT_CANONICAL,
+    CROSS_AXIS_ALIGNMENT_PUBLISHED,
+)
+from vlmprobe.analysis.entries import Interval
+from vlmprobe.pairs import SPACE
+from vlmprobe.store.arrays import Quads
+from vlmprobe.study.run_metrics import run_metrics
+
+from .outcomes import BIAS, COVERAGE, FALSE_AXES, FALSE_POSITIVES
+from .tables import read_table
+from .worlds import SwapWorld
+
+TABLE = Path(__file__).resolve().parents[2] / "docs" / "results" / "statistics"
+ALIGNMENTS = CROSS_AXIS_ALIGNMENT_CANONICAL.name, CROSS_AXIS_ALIGNMENT_PUBLISHED.name
+GAP = "gap"
+
+
+@dataclass
+class Study:
+    """A run with clear axes, boxes and quads, as ``run_metrics`` reads one; an image a pair."""
+
+    deltas: np.ndarray
+    categories: list[str]
+    axes: list[str] = field(init=False)
+    layers = (3, 4)
+    layer_bytes = 2**20
+    axis_set = SPACE
+
+    def __post_init__(self):
+        n = len(self.categories)
+        self.axes = [str(SPACE.category(name).axis) for name in self.categories]
+        self.images, self.pair_ids = [f"image {i}" for i in range(n)], [str(i) for i in range(n)]
+        self.perspectives = [
+            ("consistent" if i % 2 else "counter") if axis == "distance" else None
+            for i, axis in enumerate(self.axes)
+        ]
+        self.both_correct = np.ones(n, dtype=bool)
+        self.vertical = np.flatnonzero(np.array(self.axes) == "vertical")
+        self.distance = np.flatnonzero(np.array(self.axes) == "distance")
+        self.quads = Quads(
+            ids=tuple(str(i) for i in self.distance),
+            vertical_ids=None,
+            vertical_categories=tuple(self.categories[i] for i in self.vertical),
+            distance_categories=tuple(self.categories[i] for i in self.distance),
+            images=tuple(f"image {i}" for i in self.distance),
+            both_correct=np.ones(len(self.distance), dtype=bool),
+        )
+
+    def layer(self, layer):
+        """Return states whose deltas are those of the study."""
+        orig = np.random.default_rng(layer).normal(size=self.deltas.shape)
+        return np.stack([orig, orig + self.deltas], axis=1).astype(np.float32)
+
+    def quad_deltas(self, _):
+        """Return the deltas of the pairs that make the quads."""
+        return self.deltas[self.vertical], self.deltas[self.distance]
+
+
+def printed():
+    """Compute a study; return the estimators of its intervals, of its p-values, and of what has no interval."""
+    sample = SwapWorld(pairs=200, coherence=(0.2, 0.2, 0.2)).sample(np.random.default_rng(0))
+    study = Study(sample.deltas, [str(SPACE.categories[code]) for code in sample.codes])
+    metrics, _ = run_metrics(study, lambda _: None)
+    intervals, tests, biased = set(), set(), set()
+    for metric in metrics:
+        statistic = metric.target.partition("/")[0]
+        name = f"{metric.name} ({statistic})" if metric.name in ALIGNMENTS else metric.name
+        if metric.ci_low is not None:
+            intervals.add(name)
+        if metric.p_value is not None and metric.name != AXIS_TEST.name:
+            tests.add(name)
+        if metric.method == Interval.NOT_COVERING.value:
+            biased.add(name)
+    return intervals, tests, biased
+
+
+def studied(measure):
+    """Return the estimators that have rows of a measure."""
+    return {row["estimator"] for row in read_table(TABLE) if row["measure"] == measure}
+
+
+def test_every_interval_has_a_row_of_coverage():
+    """Of a run's metrics, of its accuracies and of a comparison."""
+    intervals, _, _ = printed()
+    assert len(intervals) >= 18
+    assert intervals - studied(COVERAGE) == set()
+    assert set(COMPARISONS) - studied(COVERAGE) == set()
+    # The three accuracies are one estimator, as are the two of the perspectives.
+    assert {"accuracy", f"{ACCURACY_PERSPECTIVE.name} ({GAP})"} <= studied(COVERAGE)
+    assert all(entry.name.startswith("accuracy.") for entry in ACCURACIES.values())
+
+
+def test_every_p_value_has_a_row_of_false_positives():
+    """Of a layer alone, over layers, of an axis that must be resolved too, and of differences."""
+    _, tests, _ = printed()
+    assert len(tests) >= 5
+    assert tests - studied(FALSE_POSITIVES) == set()
+    assert f"{AXIS_COHERENCE_BALANCED.name} (over layers)" in studied(FALSE_POSITIVES)
+    assert {"axis", "axis (over layers)"} <= studied(FALSE_AXES)
+    with_p = {name for name in COMPARISONS if name != "axis_cosine"}
+    assert with_p - studied(FALSE_POSITIVES) == set()
+
+
+def test_published_values_without_an_interval_have_a_row_of_bias():
+    """Where an image has one pair, those that noise alone biases."""
+    _, _, biased = printed()
+    assert {"vd_ei.eq3", "vd_ei.pooled", "delta_similarity"} <= biased
+    assert biased - studied(BIAS) == set()
+
+
+def test_the_committed_table_is_whole_and_nothing_in_it_fails():
+    """It is written by ``make statistics``, not by a look at a share of the studies."""
+    rows = read_table(TABLE)
+    assert {row["verdict"] for row in rows} <= {"", "ok", "borderline", "conservative", "limit"}
+    assert "This is a look" not in (TABLE / "README.md").read_text(encoding="utf-8")
+    assert min(int(row["studies"]) for row in rows if row["measure"] == COVERAGE) >= 300
