@@ -107,10 +107,10 @@ def test_choosing_on_the_same_images_flatters(layers):
     ]
     errors = {
         name: np.array([each.error for each in outcomes if each.estimator == name])
-        for name in ("axis_coherence.peak", "axis_coherence.split")
+        for name in ("axis_coherence.balanced.peak", "axis_coherence.split")
     }
     split = errors["axis_coherence.split"]
-    assert errors["axis_coherence.peak"].mean() > 0.015
+    assert errors["axis_coherence.balanced.peak"].mean() > 0.015
     assert abs(split.mean()) < 3.5 * split.std() / np.sqrt(len(split))
 
 

@@ -1,0 +1,71 @@
+"""Declares what two or more runs on the same pairs are compared by."""
+
+from __future__ import annotations
+
+from vlmprobe.analysis.catalog.corrected import AXIS_COHERENCE_BALANCED, VD_EI_CORRECTED
+from vlmprobe.analysis.catalog.targets import axes_and_overall, each_axis, each_axis_pair
+from vlmprobe.analysis.entries import Entry, Interval
+
+__all__ = [
+    "AXIS_COSINE",
+    "COMPARISONS",
+    "DELTA_ACCURACY",
+    "DELTA_COHERENCE",
+    "DELTA_VD_EI",
+    "DELTA_VD_EI_SIZE",
+    "TREND_ACCURACY",
+    "TREND_COHERENCE",
+    "TREND_VD_EI_SIZE",
+]
+
+_NO_RUN_HAS_IT = "it is about two runs or more; see 'vlmprobe compare'"
+#: Differences of runs on the same pairs, later minus earlier; ``compare`` computes them and no run stores them.
+DELTA_ACCURACY, TREND_ACCURACY = (
+    Entry(name=f"{what}.accuracy", title=title, targets=axes_and_overall, no_figure=_NO_RUN_HAS_IT)
+    for what, title in (("delta", "Difference in accuracy"), ("trend", "Slope of accuracy"))
+)
+DELTA_COHERENCE, TREND_COHERENCE = (
+    Entry(
+        name=f"{what}.{AXIS_COHERENCE_BALANCED.name}",
+        title=title,
+        targets=each_axis,
+        interval=Interval.JACKKNIFE,
+        no_figure=_NO_RUN_HAS_IT,
+    )
+    for what, title in (("delta", "Difference in coherence"), ("trend", "Slope of coherence"))
+)
+DELTA_VD_EI, DELTA_VD_EI_SIZE, TREND_VD_EI_SIZE = (
+    Entry(
+        name=name.format(VD_EI_CORRECTED.name),
+        title=title,
+        targets=each_axis_pair,
+        interval=Interval.JACKKNIFE,
+        no_figure=_NO_RUN_HAS_IT,
+    )
+    for name, title in (
+        ("delta.{}", "Difference in VD-EI"),
+        ("delta.{}.size", "Difference in the size of VD-EI"),
+        ("trend.{}.size", "Slope of the size of VD-EI"),
+    )
+)
+AXIS_COSINE = Entry(
+    name="axis_cosine",
+    title="Cosine of an axis in one run and in another",
+    targets=each_axis,
+    interval=Interval.JACKKNIFE,
+    no_figure=_NO_RUN_HAS_IT,
+)
+#: Name -> entry of what ``compare`` prints, in its order; each has rows in the simulation tables.
+COMPARISONS = {
+    entry.name: entry
+    for entry in (
+        DELTA_ACCURACY,
+        DELTA_COHERENCE,
+        DELTA_VD_EI,
+        DELTA_VD_EI_SIZE,
+        AXIS_COSINE,
+        TREND_ACCURACY,
+        TREND_COHERENCE,
+        TREND_VD_EI_SIZE,
+    )
+}
