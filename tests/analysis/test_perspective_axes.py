@@ -7,7 +7,12 @@ from math import isnan, sqrt
 import numpy as np
 import pytest
 
-from vlmprobe.analysis.geometry.estimates import NOT_RESOLVED, TOO_FEW_IMAGES, TOO_FEW_OF_CATEGORY
+from vlmprobe.analysis.geometry.estimates import (
+    NOT_RESOLVED,
+    TOO_FEW_ALIKE,
+    TOO_FEW_IMAGES,
+    TOO_FEW_OF_CATEGORY,
+)
 from vlmprobe.analysis.perspective_axes import PerspectiveAxes
 from vlmprobe.pairs import SPACE
 
@@ -79,6 +84,16 @@ def test_a_half_without_pairs_leaves_the_other_one():
         assert isnan(metric.value)
         assert metric.reason in {TOO_FEW_IMAGES, TOO_FEW_OF_CATEGORY}
     assert found["all", "vd_ei.counter", TARGET].n == 0
+
+
+def test_the_mean_of_both_halves_needs_both():
+    """Of halves that are too few for deltas so alike there is no angle with equal weight either."""
+    sample = SwapWorld(pairs=80, coherence=(0.6, 0.6, 0.6)).sample(np.random.default_rng(1))
+    halves = drawn_halves(np.random.default_rng(2), sample.codes)
+    found = measured(sample.deltas, sample.codes, halves, sample.images)
+    for name in ("vd_ei.consistent", "vd_ei.counter", "vd_ei.equal", "vd_ei.gap"):
+        assert isnan(found["all", name, TARGET].value)
+        assert found["all", name, TARGET].reason == TOO_FEW_ALIKE
 
 
 def test_noise_has_no_angle_in_either_half():

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["FOLDER", "DemoWorld", "demo_study", "prepare"]
 
 FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "statistics-demo"
-SCALES, LAYERS = ("400k", "2m"), (3, 4, 5)
+SCALES, LAYERS = ("400k", "800k", "2m"), (3, 4, 5)
 
 
 def prepare(folder: Path = FOLDER) -> Path:
     """Run the demo, unless it has been, and keep its deltas."""
-    file = folder / "deltas.npz"
+    file = folder / "pairs.npz"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         home = ["--home", str(folder / "home")]
@@ -45,6 +45,7 @@ def prepare(folder: Path = FOLDER) -> Path:
                 states = workspace.states(f"tiny/{scale}", layer=layer)
                 found[f"{scale} {layer}"] = states.deltas.astype(np.float32)
                 found["codes"] = np.array([SPACE.categories.index(name) for name in states.categories])
+                found[f"{scale} right"] = states.both_correct
         np.savez(file, **found)
     return file
 
@@ -63,10 +64,14 @@ class DemoWorld:
     layer: int
     pairs: int
     """An axis, an image each."""
+    only_right: bool = False
+    """Whether the population is that of the pairs with both answers right."""
 
     def population(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return all (240, D) deltas and their (240,) categories."""
-        return _deltas()[f"{self.scale} {self.layer}"].astype(np.float64), _deltas()["codes"]
+        """Return the (n, D) deltas, 240 of all pairs, and their (n,) categories."""
+        deltas, codes = _deltas()[f"{self.scale} {self.layer}"].astype(np.float64), _deltas()["codes"]
+        inside = _deltas()[f"{self.scale} right"] if self.only_right else np.ones(len(codes), dtype=bool)
+        return deltas[inside], codes[inside]
 
     def sample(self, rng: np.random.Generator) -> Sample:
         """Draw pairs with replacement; each that is drawn counts as an image of its own."""
@@ -77,12 +82,12 @@ class DemoWorld:
 
     def truth(self) -> tuple[dict[str, np.ndarray], float, float]:
         """Return what ``worlds.truth`` does, the cosine of height and depth, and that of the first axis and height."""
-        return _truth(self.scale, self.layer)
+        return _truth(self.scale, self.layer, self.only_right)
 
 
 @lru_cache(maxsize=16)
-def _truth(scale: str, layer: int) -> tuple[dict[str, np.ndarray], float, float]:
-    deltas, codes = DemoWorld(scale, layer, 1).population()
+def _truth(scale: str, layer: int, only_right: bool) -> tuple[dict[str, np.ndarray], float, float]:
+    deltas, codes = DemoWorld(scale, layer, 1, only_right).population()
     lengths = np.linalg.norm(deltas, axis=1)
     units = np.stack([(deltas / lengths[:, None])[codes == code].mean(axis=0) for code in range(6)])
     axes, orders = (units[::2] - units[1::2]) / 2, (units[::2] + units[1::2]) / 2

@@ -95,7 +95,7 @@ def _demo() -> list[Experiment]:
         ("400k", 5): {("within_category_consistency", COVERAGE): mixture},
         ("2m", 5): {("order_coherence", COVERAGE): mixture},
     }
-    return [
+    found = [
         Experiment(
             f"the demo's deltas, {scale}, layer {layer}, {pairs} pairs an axis",
             partial(demo_study, DemoWorld(scale, layer, pairs)),
@@ -103,10 +103,16 @@ def _demo() -> list[Experiment]:
             notes,
             limits.get((scale, layer), {}),
         )
-        for scale in ("400k", "2m")
+        for scale in ("400k", "800k", "2m")
         for layer in (3, 4, 5)
         for pairs in (20, 60, 80)
     ]
+    for scale, layer in (("400k", 4), ("400k", 5), ("800k", 5), ("2m", 5)):
+        for pairs in (40, 80):
+            study = partial(demo_study, DemoWorld(scale, layer, pairs, only_right=True))
+            text = f"the demo's deltas of right answers, {scale}, layer {layer}, {pairs} pairs an axis"
+            found.append(Experiment(text, study, 1000, notes))
+    return found
 
 
 def _axes() -> list[Experiment]:

@@ -6,7 +6,8 @@ size, so that noise shortens plug-in values of them differently: these are corre
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vlmprobe.analysis.geometry import Products
-    from vlmprobe.analysis.inference import Estimate
+    from vlmprobe.analysis.inference import Estimate, Statistic
     from vlmprobe.analysis.results import Metric
     from vlmprobe.pairs.axes import AxisSet
 
@@ -139,13 +140,21 @@ class PerspectiveAxes:
     def _metrics(self, products: Products, maker: MetricMaker) -> Iterator[Metric]:
         others = [axis_effect(other) for other in self._others]
         targets = catalog.VD_EI_CONSISTENT.targets(self._axes)
-        halves = []
+        halves: list[list[Statistic]] = []
         for entry, effect in (
             (catalog.VD_EI_CONSISTENT, self._consistent),
             (catalog.VD_EI_COUNTER, self._counter),
             (catalog.VD_EI_EQUAL, self._equal),
         ):
             found = [corrected_cosine(products, other, effect) for other in others]
+            if entry is catalog.VD_EI_EQUAL:
+                # Of a half that has no angle, the mean of both says no more than all pairs do.
+                found = [
+                    replace(each, value=nan, reason=reason)
+                    if (reason := one.reason or other.reason)
+                    else each
+                    for each, one, other in zip(found, *halves, strict=True)
+                ]
             halves.append(found)
             for target, other, cosine in zip(targets, others, found, strict=True):
                 n = n_vectors(products, other, effect)
