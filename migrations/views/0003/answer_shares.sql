@@ -33,13 +33,13 @@ sides AS (
     FROM answers
 ),
 images AS (
-    SELECT run_id, kind, name, side, image, CAST(count(*) AS DOUBLE) AS n, sum(CASE WHEN is_right THEN 1.0 ELSE 0.0 END) AS k
+    SELECT run_id, kind, name, side, image, CAST(count(*) AS DOUBLE PRECISION) AS n, sum(CASE WHEN is_right THEN 1.0 ELSE 0.0 END) AS k
     FROM sides
     GROUP BY run_id, kind, name, side, image
 ),
 counts AS (
     SELECT run_id, kind, name, side,
-        CAST(count(*) AS DOUBLE) AS n_images, sum(n) AS n, sum(k) AS k, sum(n * n) AS nn, sum(k * k) AS kk, sum(k * n) AS kn
+        CAST(count(*) AS DOUBLE PRECISION) AS n_images, sum(n) AS n, sum(k) AS k, sum(n * n) AS nn, sum(k * k) AS kk, sum(k * n) AS kn
     FROM images
     GROUP BY run_id, kind, name, side
 ),
