@@ -70,7 +70,7 @@ def test_the_p_value_of_a_layer_counts_permuted_labels():
 
 
 def test_labels_are_permuted_within_strata_of_the_images():
-    """Oracle: the same permutations within the same strata; the row says so. Refutes: strata in another order of pairs."""
+    """Oracle: the same permutations within the same strata; the row says so. An axis that is none goes with them."""
     world = SwapWorld(pairs=40, coherence=(0.1, 0.0, 0.1), leaning=0.3)
     layers, sample = two_layers(world)
     kinds = Strata("kind", dict(zip(sample.images, sample.strata, strict=True)))
