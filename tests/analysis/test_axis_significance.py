@@ -12,18 +12,20 @@ from vlmprobe.analysis.axis_significance import AxisSignificance
 from vlmprobe.analysis.inference import LabelPermutations
 from vlmprobe.analysis.inference.permutation import NOT_ACROSS_IMAGES
 from vlmprobe.pairs import SPACE
+from vlmprobe.pairs.strata import Strata
 
 from ..statistics.worlds import SwapWorld
 
 BALANCED, TEST = "axis_coherence.balanced", "axis_test"
 
 
-def examined(layers, codes, images, *, right=None, resolved=None):
+def examined(layers, codes, images, *, right=None, resolved=None, strata=None):
     """Test (L, N, D) deltas; return (name, subset, target, layer) -> metric."""
     categories = [SPACE.categories[code] for code in codes]
     groups = PairGroups(categories, images, both_correct=right)
     study = AxisMetrics(groups)
-    significance = AxisSignificance(groups, [f"pair {i}" for i in range(len(codes))], seed=3)
+    names = [f"pair {i}" for i in range(len(codes))]
+    significance = AxisSignificance(groups, names, seed=3, strata=strata)
     metrics, draws, of_layers = [], {}, {}
 
     def vectors(layer):
@@ -65,6 +67,31 @@ def test_the_p_value_of_a_layer_counts_permuted_labels():
     assert metric.p_value == pytest.approx((1 + (draws >= data[0] - 1e-6).sum()) / 3000)
     assert metric.p_layers >= metric.p_value
     assert metric.seed == 3
+
+
+def test_labels_are_permuted_within_strata_of_the_images():
+    """Oracle: the same permutations within the same strata; the row says so. An axis that is none goes with them."""
+    world = SwapWorld(pairs=40, coherence=(0.1, 0.0, 0.1), leaning=0.3)
+    layers, sample = two_layers(world)
+    kinds = Strata("kind", dict(zip(sample.images, sample.strata, strict=True)))
+    found, within = (examined(layers, sample.codes, sample.images, strata=each) for each in (None, kinds))
+    rows = np.concatenate([np.flatnonzero(sample.codes == code) for code in (2, 3)])
+    names = [f"pair {row}" for row in rows]
+    family = LabelPermutations(
+        sample.codes[rows] == 2,
+        [sample.images[row] for row in rows],
+        names,
+        seed=3,
+        strata=[sample.strata[row] for row in rows],
+    )
+    units = layers[1][rows] / np.linalg.norm(layers[1][rows], axis=1, keepdims=True)
+    labels = family.draw(2999)
+    data, draws = (family.statistics(units.astype(np.float32), each) for each in (family.observed(), labels))
+    p_value = within[BALANCED, "all", "vertical", 11].p_value
+    assert p_value == pytest.approx((1 + (draws >= data[0] - 1e-6).sum()) / 3000)
+    assert p_value > 0.05 > found[BALANCED, "all", "vertical", 11].p_value
+    methods = [each[TEST, "all", "vertical", -1].method for each in (found, within)]
+    assert methods == ["label permutation", "label permutation within strata of kind"]
 
 
 def test_an_axis_in_one_of_two_layers_is_found_with_the_smallest_p_value():

@@ -141,10 +141,13 @@ def test_filters_reach_analysis_and_comparison(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr("vlmprobe.workflows.analyze.analyze", analyzed)
     monkeypatch.setattr("vlmprobe.workflows.merge.merge", merged)
-    assert analyze(workspace, "tiny", ["vanilla", "2m"], template="yes-no") == [run]
+    assert analyze(workspace, "tiny", ["vanilla", "2m"], template="yes-no", strata="place") == [run]
     assert merge(workspace, ["tiny"], "2m", data="benchmark", max_per_category=5, out="here").runs == (run,)
     assert asked == [
-        (Selection(("tiny",), ("vanilla", "2m"), None), {"templates": ("yes-no",), "force": False}),
+        (
+            Selection(("tiny",), ("vanilla", "2m"), None),
+            {"templates": ("yes-no",), "strata": "place", "force": False},
+        ),
         (Selection(("tiny",), ("2m",), Path("benchmark"), 5), {"template": "published", "out": Path("here")}),
     ]
 

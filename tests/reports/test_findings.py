@@ -89,6 +89,16 @@ def test_the_family_of_tests_is_named(report, findings):
     assert str(family) == "Holm over 2 tests: 3 axes x 1 scale, 1 of them not tested"
 
 
+def test_the_caption_says_what_labels_were_permuted_within(report, findings):
+    """As text, whatever the column is called; without strata there is no such sentence."""
+    assert "Axes were" not in section(render_report(report(findings=findings)), "axes")
+    method = f"label permutation within strata of {HOSTILE}"
+    scales = [dataclasses.replace(each, method=method) for each in findings.scales]
+    html = render_report(report(findings=dataclasses.replace(findings, scales=scales)))
+    assert HOSTILE not in html
+    assert f"It is shown where the axis is there. Axes were tested by {method}." in section(html, "axes")
+
+
 def test_without_an_axis_no_coherence_and_no_angle_is_printed(report, findings):
     """Refutes: a number for vanilla, whose published value would be .12."""
     html = render_report(report(findings=findings))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from vlmprobe.pairs import SPACE
 from vlmprobe.study.findings import findings_of
 
 AXES = ("horizontal", "vertical", "distance")
+WITHIN = "label permutation within strata of data_source"
 
 
 def metric(
@@ -28,7 +30,7 @@ def metric(
 def found(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the findings of runs with these p-values of their three axes."""
 
-    def read(*p_values: tuple[float | None, ...]) -> Any:
+    def read(*p_values: tuple[float | None, ...], methods: tuple[str | None, ...] = ()) -> Any:
         stored = {
             str(number): [
                 *(
@@ -42,6 +44,8 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Any:
             ]
             for number, row in enumerate(p_values)
         }
+        for rows, method in zip(stored.values(), methods, strict=False):
+            rows[:3] = [replace(row, method=method) for row in rows[:3]]
         runs = [
             SimpleNamespace(run_id=run_id, family="tiny", scale=run_id, samples_seen=0, n_layers=6)
             for run_id in stored
@@ -82,3 +86,23 @@ def test_numbers_are_of_all_pairs_at_one_layer(found: Any) -> None:
     (scale,) = found((0.01, 0.01, 0.01)).scales
     assert (scale.layer, scale.axes[2].coherence.value) == (5, 0.5)
     assert (scale.consistent_share, scale.gap, scale.angles) == (0.88, None, ())
+
+
+@pytest.mark.parametrize(
+    ("methods", "note"),
+    [
+        (("label permutation", None), None),
+        ((WITHIN, WITHIN), f"Axes were tested by {WITHIN}."),
+        (
+            (WITHIN, "label permutation"),
+            f"Axes were not tested alike: tiny @ 0 by {WITHIN}; tiny @ 1 by label permutation. "
+            "Analyze all with the same --strata before you compare them.",
+        ),
+    ],
+)
+def test_what_labels_were_permuted_within_is_noted(
+    found: Any, methods: tuple[str | None, ...], note: str | None
+) -> None:
+    """Not where they were exchanged among all images, as an earlier version did without a word."""
+    findings = found((0.01, 0.02, 0.9), (None, 0.01, 0.8), methods=methods)
+    assert findings.method_note == note

@@ -1,7 +1,8 @@
 """Whether there is an axis at all, in any layer of a run: category labels are permuted among its pairs.
 
 How large an axis is, :mod:`vlmprobe.analysis.axis_metrics` says. A small p-value says that some axis is there; not that
-it is large, nor that it is about space: the labels cannot be told from anything else that goes with them.
+it is large, nor that it is about space: the labels cannot be told from anything else that goes with them. Where such
+a thing is known, labels are exchanged within strata of it.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.inference import AxisTest
     from vlmprobe.analysis.layer_sums import LayerVectors
     from vlmprobe.analysis.pair_groups import PairGroups
+    from vlmprobe.pairs.strata import Strata
 
-__all__ = ["N_DRAWS", "TESTS_TOGETHER", "AxisSignificance"]
+__all__ = ["METHOD", "N_DRAWS", "TESTS_TOGETHER", "AxisSignificance"]
 
 #: Tests that Holm's rule corrects together where a study is read: three axes, five scales, two subsets. There are 100
 #: draws for each, so that the smallest p-value still counts after the correction.
 TESTS_TOGETHER = 30
 N_DRAWS = 100 * TESTS_TOGETHER - 1
+#: ``method`` of the tests, before what they are within.
 METHOD = "label permutation"
 
 
@@ -48,22 +51,27 @@ class _Family:
 class AxisSignificance:
     """The tests of one run's axes, for all pairs and for those with both answers right."""
 
-    def __init__(self, groups: PairGroups, pair_ids: Sequence[str], *, seed: int) -> None:
+    def __init__(
+        self, groups: PairGroups, pair_ids: Sequence[str], *, seed: int, strata: Strata | None = None
+    ) -> None:
         """Sort the pairs by axis and subset, and draw the labels.
 
         Args:
             groups: of the N pairs.
             pair_ids: N names, whose hashes order the pairs of an image.
             seed: of the permutations; goes into the result.
+            strata: of the images; labels are exchanged within one. Without: among all images.
 
         Raises:
             ValueError: the lengths differ.
+            InputError: an image has no stratum.
         """
         if len(groups.codes) != len(pair_ids):
             raise ValueError(f"{len(groups.codes)} pairs need one name each, got {len(pair_ids)}")
         keys = np.asarray(pair_ids, dtype=np.str_)[groups.order]
         images, codes, right = groups.images[groups.order], groups.groups.codes, groups.groups.right
         self._seed = seed
+        self._method = METHOD if strata is None else f"{METHOD} within strata of {strata.column}"
         self._families: dict[tuple[Subset, str], _Family] = {}
         for subset in groups.subsets:
             for place, axis in enumerate(groups.axes):
@@ -71,7 +79,13 @@ class AxisSignificance:
                 inside = right[of_axis] | (subset is not Subset.BOTH_CORRECT)
                 rows = np.flatnonzero(of_axis)[inside]
                 names = images[rows].tolist()
-                permutations = LabelPermutations(codes[rows] % 2 == 0, names, keys[rows].tolist(), seed=seed)
+                permutations = LabelPermutations(
+                    codes[rows] % 2 == 0,
+                    names,
+                    keys[rows].tolist(),
+                    seed=seed,
+                    strata=None if strata is None else strata.of(names),
+                )
                 family = _Family(place, inside, len(set(names)), permutations)
                 self._families[subset, str(axis)] = family
         self._tests = AxisTests(
@@ -150,7 +164,7 @@ class AxisSignificance:
             p_value=test.p_value,
             seed=self._seed,
             n_images=family.n_images,
-            method=METHOD,
+            method=self._method,
             reason=test.reason or None,
         )
 

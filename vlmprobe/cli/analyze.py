@@ -31,12 +31,20 @@ def analyze(
             "--metric", help="Compare this metric across templates; may be repeated.", metavar="NAME"
         ),
     ] = None,
+    strata: Annotated[
+        str | None,
+        typer.Option(
+            "--strata",
+            help="Test axes by exchanging labels only among images that agree in this column of the benchmark.",
+            metavar="COLUMN",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Compute what is up to date, too.")] = False,
     output: Output,
 ) -> None:
     """Compute every metric of the matching complete runs, store it and log it to MLflow. No model is loaded.
 
-    A run is left alone if this version computed its metrics from the same answers and hidden states before.
+    A run is left alone if this version computed its metrics from the same answers, hidden states and --strata before.
     If a scale was run with several question templates, a second table compares them. --json and --csv print
     the runs; with --metric they print that comparison, one row per metric, target and template.
     """
@@ -46,7 +54,7 @@ def analyze(
 
     metrics = metrics or []
     check_metrics(metrics)
-    results = run_analysis(workspace, runs.selection, force=force)
+    results = run_analysis(workspace, runs.selection, strata=strata, force=force)
     analyzed = [result.run for result in results]
     points = over_templates(workspace.database, analyzed, metrics)
     if metrics and not output.is_table:

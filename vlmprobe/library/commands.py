@@ -126,6 +126,7 @@ def analyze(
     data: str | PathLike[str] | None = None,
     max_per_category: int = 200,
     template: str | Sequence[str] | None = None,
+    strata: str | None = None,
     force: bool = False,
 ) -> list[Run]:
     """Compute every metric of the complete runs that match, store it and log it to MLflow; loads no model.
@@ -137,6 +138,7 @@ def analyze(
         data: only runs on this benchmark: a file, or the name or id of a dataset.
         max_per_category: as the runs were extracted with; part of which dataset a file is.
         template: only under this question template, or these; None = all.
+        strata: a column of the benchmark's file; the tests of axes exchange labels among images that agree in it.
         force: also compute what is up to date.
 
     Returns:
@@ -144,12 +146,13 @@ def analyze(
 
     Raises:
         UsageError: no complete run matches; the message lists what there is.
+        InputError: the benchmark's file has moved or changed, or no such column sorts its images.
     """
     from vlmprobe.workflows.analyze import analyze as run_analysis
 
     workspace = _opened(workspace)
     selection = selection_of(family, scale, data, max_per_category)
-    results = run_analysis(workspace, selection, templates=names(template), force=force)
+    results = run_analysis(workspace, selection, templates=names(template), strata=strata, force=force)
     return [workspace.run(result.run.run_id) for result in results]
 
 

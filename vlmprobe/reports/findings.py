@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vlmprobe.analysis.axis_significance import METHOD
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -49,6 +51,8 @@ class ScaleFindings:
     """Corrected VD-EI of consistent pairs, of counter pairs, of both with equal weight, and the gap."""
     plug_ins: tuple[Metric, ...]
     """The published VD-EI, without intervals."""
+    method: str | None = None
+    """How its axes were tested; None where an earlier version did not say."""
 
     @property
     def has_axis(self) -> bool:
@@ -83,6 +87,20 @@ class Findings:
 
     scales: Sequence[ScaleFindings]
     family: Family
+
+    @property
+    def method_note(self) -> str | None:
+        """How axes were tested, where labels were not simply exchanged among all images; None where they were."""
+        methods = [scale.method or METHOD for scale in self.scales]
+        if set(methods) <= {METHOD}:
+            return None
+        if len(set(methods)) == 1:
+            return f"Axes were tested by {methods[0]}."
+        listed = "; ".join(
+            f"{scale.family} @ {scale.scale} by {method}"
+            for scale, method in zip(self.scales, methods, strict=True)
+        )
+        return f"Axes were not tested alike: {listed}. Analyze all with the same --strata before you compare them."
 
     @property
     def has_perspectives(self) -> bool:

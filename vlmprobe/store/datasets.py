@@ -19,17 +19,21 @@ from vlmprobe.store.rows import chunked, fetch_as, fetch_column, insert_rows
 from vlmprobe.store.schema import DatasetRow, QuadRow, RowProblemRow, SwapPairRow
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Connection
 
     from vlmprobe.pairs import Dataset, QuadSet, SwapPair
 
 __all__ = [
     "DatasetCounts",
+    "StoredDataset",
     "count_dataset",
     "find_datasets",
     "pair_row",
     "register_dataset",
     "register_quads",
+    "stored_dataset",
 ]
 
 #: Rows built at once; in Python, a row takes more memory than its pair.
@@ -92,6 +96,28 @@ def count_dataset(connection: Connection, dataset_id: str, template: str) -> Dat
         {"id": dataset_id, "template": template},
     )
     return replace(counts, path=str(places_of(connection).whole(counts.path)))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDataset:
+    """Where a dataset was read from, and how."""
+
+    name: str
+    path: Path
+    form: str
+    """The reader's name, or ``imported`` where ``path`` is a folder of results."""
+    options: dict[str, Any]
+    """Those that its id depends on; see ``Dataset.options``."""
+
+
+def stored_dataset(connection: Connection, dataset_id: str) -> StoredDataset:
+    """Return what is needed to read a dataset's file again."""
+    name, path, form, options = connection.execute(
+        select(DatasetRow.name, DatasetRow.path, DatasetRow.form, DatasetRow.options).where(
+            DatasetRow.dataset_id == dataset_id
+        )
+    ).one()
+    return StoredDataset(name, places_of(connection).whole(path), form, dict(options))
 
 
 def _insert_dataset(connection: Connection, dataset: Dataset) -> None:

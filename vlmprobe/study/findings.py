@@ -81,6 +81,8 @@ def _of_scale(
         stored.of(catalog.VD_EI_CORRECTED, target, layer)
         for target in catalog.VD_EI_CORRECTED.targets(study.axes)
     )
+    tests = (stored.of(catalog.AXIS_TEST, axis) for axis in axes)
+    methods = (test.method for test in tests if test is not None)
     plug_ins = (
         stored.of(entry, target, layer)
         for entry in (catalog.VD_EI_EQ3, catalog.VD_EI_POOLED)
@@ -108,4 +110,5 @@ def _of_scale(
         angles=tuple(metric for metric in angles if metric is not None),
         by_perspective=tuple(metric for metric in by_perspective if metric is not None),
         plug_ins=tuple(metric for metric in plug_ins if metric is not None),
+        method=next(filter(None, methods), None),
     )

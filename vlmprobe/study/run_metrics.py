@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.layer_sums import LayerVectors
     from vlmprobe.analysis.recommendation import Recommendation
     from vlmprobe.pairs import AxisSet
+    from vlmprobe.pairs.strata import Strata
     from vlmprobe.store.arrays import RunArrays
 
 __all__ = ["candidates_result", "inputs_result", "recommendation_result", "run_metrics"]
@@ -51,14 +52,20 @@ _COPIES = 4
 
 
 def run_metrics(
-    arrays: RunArrays, advance: Callable[[int], None]
+    arrays: RunArrays, advance: Callable[[int], None], strata: Strata | None = None
 ) -> tuple[list[Metric], list[dict[str, Any]]]:
     """Compute the per-layer metrics of a run and its rows of ``results_json``, a few layers in memory at a time.
 
+    Args:
+        arrays: the run's.
+        advance: called with 1 after each layer.
+        strata: what the labels of the axis tests are permuted within.
+
     Raises:
         ValueError: a hidden state is not finite.
+        InputError: an image has no stratum.
     """
-    job = _LayerJob(arrays)
+    job = _LayerJob(arrays, strata)
     metrics: list[Metric] = []
     results: list[dict[str, Any]] = []
     axes, halves, draws = {}, {}, {}
@@ -94,7 +101,7 @@ class _OfLayer:
 class _LayerJob:
     """Computes the metrics of one layer after another; what no layer changes is prepared once."""
 
-    def __init__(self, arrays: RunArrays) -> None:
+    def __init__(self, arrays: RunArrays, strata: Strata | None) -> None:
         self._arrays = arrays
         self._groups = PairGroups(
             arrays.categories, arrays.images, both_correct=arrays.both_correct, axes=arrays.axis_set
@@ -102,7 +109,9 @@ class _LayerJob:
         self._metrics = LayerMetrics(self._groups)
         self._axis_metrics = AxisMetrics(self._groups, seed=WILD_SEED)
         self.readings = LayerReadings(self._groups, seed=PEAK_SEED)
-        self.significance = AxisSignificance(self._groups, arrays.pair_ids, seed=PERMUTATION_SEED)
+        self.significance = AxisSignificance(
+            self._groups, arrays.pair_ids, seed=PERMUTATION_SEED, strata=strata
+        )
         self._far_close = np.array([axis == DEPTH for axis in arrays.axes], dtype=bool)
         has_perspective = any(perspective is not None for perspective in arrays.perspectives)
         self._perspective_axes = (
@@ -199,15 +208,16 @@ def explained_variance(
     return {"name": PCA.name, "version": PCA.version, "subset": str(subset), "layer": layer, "value": shares}
 
 
-def inputs_result(sha256: str) -> dict[str, Any]:
+def inputs_result(sha256: str, strata: Strata | None = None) -> dict[str, Any]:
     """Return the row of ``results_json`` that says what a run's metrics were computed from, and how.
 
     While it is equal, computing them again gives the same numbers.
 
     Args:
         sha256: the hash of the run's pairs, answers and arrays; see :class:`vlmprobe.store.arrays.Inputs`.
+        strata: what the labels of the axis tests were permuted within.
     """
-    value = {
+    value: dict[str, Any] = {
         "sha256": sha256,
         "vlmprobe": __version__,
         "versions": {entry.name: entry.version for entry in CATALOG.values()},
@@ -219,6 +229,8 @@ def inputs_result(sha256: str) -> dict[str, Any]:
         },
         "draws": {"permutations": N_PERMUTATIONS, "wild tests": N_WILD},
     }
+    if strata is not None:
+        value["strata"] = strata.facts
     return {
         "name": INPUTS.name,
         "version": INPUTS.version,

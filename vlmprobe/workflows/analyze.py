@@ -32,12 +32,14 @@ from vlmprobe.store.queries import load_query
 from vlmprobe.store.runs import Run, get_run
 from vlmprobe.study.run_metrics import candidates_result, inputs_result, recommendation_result, run_metrics
 from vlmprobe.study.selection import Selection
+from vlmprobe.study.strata import read_strata_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
+    from vlmprobe.pairs.strata import Strata
     from vlmprobe.workspace import Workspace
 
 __all__ = ["AnalyzeResult", "analyze"]
@@ -60,6 +62,7 @@ def analyze(
     selection: Selection | None = None,
     *,
     templates: Sequence[str] = (),
+    strata: str | None = None,
     force: bool = False,
 ) -> list[AnalyzeResult]:
     """Compute, store and log the metrics of the selected complete runs; of all without a selection.
@@ -68,40 +71,47 @@ def analyze(
         workspace: the home.
         selection: which runs.
         templates: only runs under these question templates; empty = all.
+        strata: a column of the benchmark's file; the axis tests exchange labels among images that agree in it.
         force: also compute what is up to date.
 
     Raises:
         UsageError: no complete run matches; the message lists what there is.
+        InputError: the benchmark's file has moved or changed, or no such column sorts its images.
         ReadOnlyError: the home cannot be written.
     """
     workspace.require_writable()
-    runs = (selection or Selection()).complete_runs(workspace, templates)
-    return [_of_run(workspace, run, force=force) for run in runs]
+    selection = selection or Selection()
+    runs = selection.complete_runs(workspace, templates)
+    # All files before the first run, which may take long.
+    strata_of = {} if strata is None else read_strata_of(workspace, runs, strata, selection.data)
+    return [_of_run(workspace, run, strata_of.get(run.dataset_id), force=force) for run in runs]
 
 
-def _of_run(workspace: Workspace, run: Run, *, force: bool) -> AnalyzeResult:
+def _of_run(workspace: Workspace, run: Run, strata: Strata | None, *, force: bool) -> AnalyzeResult:
     started = time.monotonic()
     with workspace.database.transaction() as connection:
         inputs = read_inputs(connection, run.run_id)
-        current = not force and _is_current(connection, run, inputs)
+        current = not force and _is_current(connection, run, inputs, strata)
         n_stored = count_metrics(connection, run.run_id)
         delivered = is_delivered(connection, run)
     if not current:
-        return _analyze_run(workspace, run, inputs, started)
+        return _analyze_run(workspace, run, inputs, strata, started)
     if not delivered:
         workspace.deliver(run)
     update = MetricsUpdate(added=0, changed=0, unchanged=n_stored, outdated=False)
     return AnalyzeResult(run, inputs.n_pairs, update, time.monotonic() - started, is_computed=False)
 
 
-def _is_current(connection: Connection, run: Run, inputs: Inputs) -> bool:
+def _is_current(connection: Connection, run: Run, inputs: Inputs, strata: Strata | None) -> bool:
     """Return whether a run's metrics were computed as now from what is there now, and nobody changed them."""
-    basis = inputs_result(inputs.sha256)
+    basis = inputs_result(inputs.sha256, strata)
     stored = read_results_json(connection, run.run_id, basis["name"], basis["subset"])
     return stored == basis["value"] and digest_matches(connection, run.run_id)
 
 
-def _analyze_run(workspace: Workspace, run: Run, inputs: Inputs, started: float) -> AnalyzeResult:
+def _analyze_run(
+    workspace: Workspace, run: Run, inputs: Inputs, strata: Strata | None, started: float
+) -> AnalyzeResult:
     arrays = workspace.arrays(run)
     if not arrays.layers:
         raise VlmprobeError(f"{run.name} has no hidden states; extract it again with --new")
@@ -110,7 +120,7 @@ def _analyze_run(workspace: Workspace, run: Run, inputs: Inputs, started: float)
         workspace.console.track(f"{run.name}: metrics", len(arrays.layers)) as advance,
     ):
         try:
-            metrics, results = run_metrics(arrays, advance)
+            metrics, results = run_metrics(arrays, advance, strata)
         except ValueError as error:
             raise VlmprobeError(f"{run.name}: {error}") from error
     axes, of_run = arrays.axis_set, peaks(metrics)
@@ -119,7 +129,7 @@ def _analyze_run(workspace: Workspace, run: Run, inputs: Inputs, started: float)
         results.append(candidates_result(candidates_of(metrics, run.n_layers, subset, axes), subset))
         results.append(recommendation_result(found, subset))
         of_run += range_of_angles(metrics, found, subset, axes)
-    results.append(inputs_result(inputs.sha256))
+    results.append(inputs_result(inputs.sha256, strata))
     metrics += of_run
     with workspace.database.transaction() as connection:
         metrics += _accuracy(connection, run)
