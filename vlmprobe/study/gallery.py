@@ -21,6 +21,7 @@ from vlmprobe.analysis.catalog import (
     PCA,
     Interval,
 )
+from vlmprobe.analysis.results import FEWEST_IMAGES
 from vlmprobe.figures import (
     ablation,
     accuracy_bars,
@@ -137,11 +138,15 @@ class Exhibit:
 
 #: What a caption says of a metric's intervals.
 _BANDS = {
-    Interval.JACKKNIFE: "The band is the 95 % jackknife interval over images.",
+    Interval.JACKKNIFE: "The band is the pointwise 95 % jackknife interval over images.",
     Interval.NOT_COVERING: "There is no band: noise biases this value, and an interval around it would not cover.",
 }
 _ONE_VECTOR = "There is none where an image has several pairs."
-_BOTH = "Only pairs with both answers right; a missing line has fewer than two such pairs."
+#: Where a reader may compare subsets that the answers chose.
+_BOTH = (
+    "Only pairs with both answers right. They are selected by the answer: do not compare them with all pairs. A "
+    f"missing line has fewer than {FEWEST_IMAGES} images."
+)
 
 
 def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
@@ -160,6 +165,8 @@ def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
         arguments: Arguments = {
             "curves": view.study.select(entry.name, view.subset, run=view.run, targets=shown)
         }
+        if entry.one_vector_an_image:
+            arguments["curves"] = [curve for curve in arguments["curves"] if curve.has_images]
         if not arguments["curves"]:
             return {}
         if control is None:
@@ -168,7 +175,11 @@ def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
             arguments["controls"] = view.study.controls(entry, view.subset, run=view.run, panel=targets[0])
         if view.run:
             every = (*targets, *(control.targets(axes) if control else ()))
-            curves_of_all = view.study.select(entry.name, view.subset, targets=every)
+            curves_of_all = [
+                curve
+                for curve in view.study.select(entry.name, view.subset, targets=every)
+                if curve.has_images or not entry.one_vector_an_image
+            ]
             arguments["limits"] = None if view.free_y else shared_limits(curves_of_all)
         return arguments
 
@@ -198,7 +209,7 @@ def _categories(view: View) -> Arguments:
 
 
 def _peaks(view: View) -> list[PeakPoint]:
-    return [peak for peak in view.study.peaks if peak.subset == view.subset]
+    return [peak for peak in view.study.peaks if peak.subset == view.subset and peak.has_images]
 
 
 def _ablation(view: View) -> Arguments:
@@ -244,7 +255,7 @@ _OWN = {
                     "accuracy",
                     "Both questions right, by scale",
                     "A pair counts if both the original and the swapped question are answered correctly. "
-                    "Bars are 95 % Wilson bounds.",
+                    "Bars are 95 % Wilson bounds, each for its own scale (pointwise).",
                 ),
             ),
         ),
@@ -264,7 +275,7 @@ _OWN = {
                     DELTA_SIMILARITY.name,
                     "Cosines between the categories' mean deltas",
                     "At the layer where the axes are most coherent on average. Opposites should be near -1, "
-                    "categories of different axes near 0; far from 0, two axes share a direction.",
+                    "categories of different axes near 0. Noise pulls every value to 0. There is no interval.",
                 ),
             ),
         ),

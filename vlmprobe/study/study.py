@@ -12,6 +12,7 @@ from vlmprobe.analysis.catalog import (
     AXIS_COHERENCE,
     CROSS_AXIS_ALIGNMENT_CANONICAL,
     DELTA_SIMILARITY,
+    LAYER_CANDIDATES,
     NULLS,
     PER_SAMPLE,
     RECOMMENDED_LAYER,
@@ -104,7 +105,10 @@ class Study:
         return DatasetFacts(dataset_id=run.dataset_id, template=run.template, **asdict(counts))
 
     def _layer_range(self, connection: Connection, run: Run) -> LayerRange:
-        stored = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
+        stored, listed = (
+            read_results_json(connection, run.run_id, entry.name, str(Subset.ALL))
+            for entry in (RECOMMENDED_LAYER, LAYER_CANDIDATES)
+        )
         if stored is None:
             return LayerRange(run.family, run.scale, (), None, (), _OLD)
         return LayerRange(
@@ -114,6 +118,8 @@ class Study:
             stored["layer"],
             tuple(stored["axes"]),
             stored["reason"],
+            run.n_layers,
+            listed["cutoff_layer"] if listed else None,
         )
 
     def _facts(self, connection: Connection, run: Run) -> RunFacts:
@@ -214,8 +220,8 @@ class Study:
             if self.unnamed[run.run_id].n
         ]
         notes += [
-            f"{point.family} @ {point.scale}: {point.target} is unreliable (right in {point.acc_orig:.0%} of the "
-            f"original and {point.acc_swap:.0%} of the swapped questions; both must be at least 50 %)"
+            f"{point.family} @ {point.scale}: {point.target} is answered right in {point.acc_orig:.0%} of the original "
+            f"and {point.acc_swap:.0%} of the swapped questions: one or both below 50 % in this sample (n = {point.n})"
             for point in self.categories
             if not point.reliable
         ]
@@ -242,12 +248,12 @@ class Study:
         ]
 
     def _without_value(self, metric: str) -> list[LayerCurve]:
-        """Return a metric's curves over ``both_correct`` that are NaN at every layer."""
+        """Return a metric's curves over ``both_correct`` that are not shown: NaN at every layer, or few images."""
         return [
             curve
             for _, curve in self.curves
             if (curve.metric, curve.subset) == (metric, Subset.BOTH_CORRECT)
-            and all(map(math.isnan, curve.values))
+            and (all(map(math.isnan, curve.values)) or (metric == AXIS_COHERENCE.name and not curve.has_images))
         ]
 
 
@@ -276,6 +282,7 @@ def curve_from(values: Sequence[LayerValue]) -> LayerCurve:
         low=tuple(each.value - _Z * each.std if is_null else each.ci_low for each in values),
         high=tuple(each.value + _Z * each.std if is_null else each.ci_high for each in values),
         n=first.n,
+        n_images=first.n_images,
     )
 
 
