@@ -121,7 +121,7 @@ class Family:
 
     @property
     def usual_floor(self) -> float:
-        """Where the adjusted p-value of a clear axis mostly ends."""
+        """What the adjusted p-value of a clear axis is at most."""
         return min(1.0, self.n_tests * self.usual_p)
 
     def __str__(self) -> str:

@@ -19,9 +19,7 @@ from vlmprobe.analysis.catalog import (
     CATALOG,
     DELTA_SIMILARITY,
     PCA,
-    Interval,
 )
-from vlmprobe.analysis.results import FEWEST_IMAGES
 from vlmprobe.figures import (
     ablation,
     accuracy_bars,
@@ -39,6 +37,7 @@ from vlmprobe.figures import (
     vd_ei_over_layers,
 )
 from vlmprobe.pairs import Subset
+from vlmprobe.study.captions import caption_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -136,19 +135,6 @@ class Exhibit:
         return {name for _, name, _, _ in Formatter().parse(self.file) if name}
 
 
-#: What a caption says of a metric's intervals.
-_BANDS = {
-    Interval.JACKKNIFE: "The band is the pointwise 95 % jackknife interval over images.",
-    Interval.NOT_COVERING: "There is no band: noise biases this value, and an interval around it would not cover.",
-}
-_ONE_VECTOR = "There is none where an image has several pairs."
-#: Where a reader may compare subsets that the answers chose.
-_BOTH = (
-    "Only pairs with both answers right. They are selected by the answer: do not compare them with all pairs. A "
-    f"missing line has fewer than {FEWEST_IMAGES} images."
-)
-
-
 def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
     """Declare the figures of a metric of layers: one across scales, and one of each scale."""
     stem = curves.stem or entry.name.replace(".", "_")
@@ -190,14 +176,12 @@ def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
 
 def _in_report(entry: Entry, curves: Curves, stem: str) -> Iterator[InReport]:
     title = curves.heading or f"{entry.title} over layers"
-    caption = f"{curves.caption} {_BANDS[entry.interval]}"
-    if entry.one_vector_an_image:
-        caption += f" {_ONE_VECTOR}"
     for subset in curves.subsets:
+        caption = caption_of(entry, curves, subset)
         if subset is Subset.ALL:
             yield InReport(stem, title, caption)
         else:
-            yield InReport(f"{stem}_{subset}", f"{title}, both answers right", f"{caption} {_BOTH}", subset)
+            yield InReport(f"{stem}_{subset}", f"{title}, both answers right", caption, subset)
 
 
 def _points(view: View) -> Arguments:

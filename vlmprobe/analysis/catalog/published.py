@@ -121,8 +121,8 @@ CROSS_AXIS_ALIGNMENT_CANONICAL = Entry(
     ),
     curves=Curves(
         "A quad asks about the height and about the distance of the same two objects. The curve is the "
-        "cosine of its two sign-corrected deltas. The gray band holds 95 % of random signs, at each layer by itself. n, "
-        "above a panel, counts quads.",
+        "cosine of its two sign-corrected deltas. The gray band holds 95 % of random signs, at each layer by itself. "
+        "Above a panel, n counts quads.",
         heading="Alignment of height and distance over quads",
         stem="alignment",
         targets=(PER_SAMPLE, OF_MEANS),

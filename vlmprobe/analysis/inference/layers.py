@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
     from vlmprobe.analysis.inference.permutation import LabelPermutations
 
-__all__ = ["DRAWS_PER_TEST_AND_LAYER", "NO_NULL_SPREAD", "AxisTest", "AxisTests", "Directions", "LayerTest", "min_p"]
+__all__ = [
+    "DRAWS_PER_TEST_AND_LAYER",
+    "NO_NULL_SPREAD",
+    "AxisTest",
+    "AxisTests",
+    "Directions",
+    "LayerTest",
+    "min_p",
+]
 
 NO_NULL_SPREAD = "the draws do not differ"
 #: A p-value that would be above this after the correction is refined, where fewer than ``_FEW`` draws exceed the data.
