@@ -8,7 +8,7 @@ SELECT
     peaks.family, peaks.scale, peaks.samples_seen, peaks.dataset, peaks.template,
     peaks.target AS axis, peaks.layer, peaks.value,
     split.value AS split, split.ci_low AS split_low, split.ci_high AS split_high,
-    peaks.n, peaks.run_id, peaks.dataset_id
+    peaks.n, peaks.n_images, peaks.run_id, peaks.dataset_id
 FROM consistency AS peaks
 LEFT JOIN run_axes ON peaks.run_id = run_axes.run_id AND peaks.target = run_axes.axis
 LEFT JOIN consistency AS split

@@ -77,7 +77,7 @@ def test_distance_by_perspective_and_the_gap_are_the_first_table(report, finding
     row = "tiny @ 2m 2,000,000 0.88 [ 0.72 , 0.95 ] n = 32 1.000 [ 0.907 , 1.000 ] n = 40 "
     row += "0.68 [ 0.51 , 0.80 ] n = 40 0.33 [ 0.17 , 0.49 ] n = 40"
     assert row in text
-    assert text.index(row) < text.index("Distance: 2m gets both answers right")
+    assert text.index(row) < text.index("Distance: highest observed at 2m")
 
 
 def test_the_family_of_tests_is_named(report, findings):
@@ -160,3 +160,103 @@ def test_what_others_wrote_is_escaped(report, findings):
     html = render_report(report(findings=Findings(attacked, findings.family)))
     assert "<script" not in html
     assert "&lt;script&gt;" in html
+
+
+def with_excess(low, high, **fields):
+    """Return a scale with three axes, its VD-EI, and the excess over a control."""
+    plain = scale("2m", 2_000_000, 0.01)
+    horizontal = dataclasses.replace(plain.axes[0], axis="horizontal")
+    excess = metric("vd_ei.excess", "horizontal/vertical", (low + high) / 2, low, high)
+    return dataclasses.replace(plain, axes=(horizontal, *plain.axes), excess=(excess,), **fields)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (-0.17, 0.11, "not larger than horizontal/vertical"),
+        (0.07, 0.35, "larger than horizontal/vertical"),
+        (-0.35, -0.07, "smaller than horizontal/vertical"),
+    ],
+)
+def test_the_excess_over_a_control_says_in_words_what_it_says(report, findings, low, high, words):
+    """An interval that reaches 0 shows no VD-EI beyond the control."""
+    found = Findings([with_excess(low, high)], findings.family)
+    text = section(render_report(report(findings=found)), "axes")
+    assert "excess over horizontal/vertical" in text
+    assert f"[ {low:.2f} , {high:.2f} ] {words} VD-EI by perspective" in text
+
+
+def test_an_excess_without_an_axis_says_nothing(report, findings):
+    """Refutes: a verdict where the horizontal axis is not resolved."""
+    found = with_excess(0.07, 0.35)
+    lost = dataclasses.replace(found.axes[0], is_there=False)
+    found = dataclasses.replace(found, axes=(lost, *found.axes[1:]))
+    text = section(render_report(report(findings=Findings([found], findings.family))), "axes")
+    assert "larger than horizontal/vertical VD-EI" not in text
+
+
+def test_split_values_stand_beside_those_of_the_chosen_layer(report, findings):
+    """The chosen layer is flagged; the last stored one may speak of the answer."""
+    found = with_excess(0.07, 0.35, splits=(metric("vd_ei.split", "vertical/distance", 0.8, 0.7, 0.9),))
+    axes = tuple(
+        dataclasses.replace(axis, split=metric("axis_coherence.split", axis.axis, 0.41, 0.2, 0.5))
+        for axis in found.axes
+    )
+    found = dataclasses.replace(found, axes=axes, last_layer=5)
+    text = section(render_report(report(findings=Findings([found], findings.family))), "axes")
+    flagged = "yes last stored layer: may be the answer's word 0.010 5 0.43 [ 0.22 , 0.50 ] "
+    assert f"{flagged}layer chosen on the same images 0.41 [ 0.20 , 0.50 ]" in text
+    assert "0.876 [ 0.828 , 0.924 ] split 0.80 [ 0.70 , 0.90 ]" in text
+    early = Findings([dataclasses.replace(found, last_layer=6)], findings.family)
+    assert "may be the answer's word" not in section(render_report(report(findings=early)), "axes")
+
+
+def test_peaks_without_an_axis_are_not_shown(report, findings):
+    """Neither in the table of peaks nor in that of runs: a peak of noise has a layer too."""
+    peaks = [dataclasses.replace(each, layer=3, value=0.0123, n=32) for each in report().peaks]
+    runs = [dataclasses.replace(each, peak_layers={"distance": (3, 0.0123)}) for each in report().runs]
+    html = render_report(report(findings=findings, peaks=peaks, runs=runs))
+    reason = "no axis resolved (not evidence of none)"
+    assert f"tiny @ vanilla distance all n/a n/a {reason} n/a 32" in section(html, "peaks")
+    assert "tiny @ 2m distance all 3 0.01" in section(html, "peaks")
+    assert section(html, "runs").count("distance: n/a") == 1
+    assert section(html, "runs").count("distance: 3 ( 0.01 )") == 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (None, None, "a mixture cannot be ruled out here"),
+        (-0.1, 0.3, "a mixture cannot be ruled out here"),
+        (0.1, 0.3, "VD-EI over all pairs is a mixture"),
+    ],
+)
+def test_a_gap_of_angles_says_whether_vd_ei_is_a_mixture(report, findings, low, high, words):
+    """Without a gap nothing is ruled out; each cell says its n."""
+    plain = scale("2m", 2_000_000, 0.01)
+    gap = metric("vd_ei.gap", "vertical/distance", math.nan if low is None else 0.2, low, high)
+    found = dataclasses.replace(plain, by_perspective=(*plain.by_perspective[:-1], gap))
+    text = section(render_report(report(findings=Findings([found], findings.family))), "axes")
+    assert f"n = 40, 40 images {words}" in text
+
+
+@pytest.mark.parametrize(
+    ("share", "words"), [(0.0, "as with constant answers"), (1.0, "a ceiling"), (0.5, None)]
+)
+def test_a_gap_of_constant_answers_is_called_so(report, findings, share, words):
+    """0 less 0 is no sign that a model treats the perspectives alike."""
+    part = metric("accuracy.perspective", "distance/consistent", share, share, share)
+    found = dataclasses.replace(findings.scales[1], consistent=part, counter=part)
+    text = section(render_report(report(findings=Findings([found], findings.family))), "accuracy")
+    assert ("both are" in text) is (words is not None)
+    assert words is None or words in text
+
+
+def test_the_floor_of_p_is_said(report, findings):
+    """Equal p-values at the floor are no equal evidence."""
+    family = Family(15, 3, 5, 0, smallest_p=1 / 3000, usual_p=1 / 1200)
+    text = section(render_report(report(findings=Findings(findings.scales, family))), "axes")
+    assert (
+        "no p here can be below 0.0050 after Holm's rule, and a clear axis ends between that and 0.013."
+        in text
+    )

@@ -7,7 +7,11 @@ import dataclasses
 import math
 from html.parser import HTMLParser
 
+from vlmprobe.analysis import catalog
+from vlmprobe.analysis.difference import Difference
+from vlmprobe.analysis.inference import Estimate
 from vlmprobe.reports import LayerRange, ReportFigure, render_report
+from vlmprobe.reports.matrix import ScaleMatrix
 
 HOSTILE = "<script>alert('x')</script>\"' onload=\"alert(1)"
 
@@ -35,6 +39,11 @@ class Page(HTMLParser):
         return [attrs[name] for _, attrs in self.tags if name in attrs]
 
 
+def section(report, name):
+    """Return the text of one section of the page."""
+    return Page(render_report(report).partition(f'<section id="{name}">')[2].partition("</section>")[0]).text
+
+
 def hostile(item):
     """Replace every text of a dataclass by an attack."""
     texts = {
@@ -59,9 +68,10 @@ def test_the_answer_to_which_scale_is_right_most_often_is_a_sentence(report):
     """One sentence an axis, before any table."""
     text = Page(render_report(report())).text
 
-    sentence = "Distance: 2m gets both answers right most often, 0.67 [0.50, 0.80] (95 % bounds, n = 32)."
+    sentence = "Distance: highest observed at 2m, 0.67 [0.50, 0.80] (95 % bounds, n = 32)."
     assert sentence in text
-    assert "Vertical: 2m gets both answers right most often, 0.88 [0.72, 0.95]" in text
+    vertical = "Vertical: highest observed at 2m, 0.88 [0.72, 0.95] (95 % bounds, n = 32)"
+    assert f"{vertical}; chosen after looking, not tested." in text
 
 
 def test_scales_that_tie_are_all_named(report):
@@ -69,7 +79,7 @@ def test_scales_that_tie_are_all_named(report):
     points = [dataclasses.replace(point, acc_both=0.5, target="vertical") for point in report().accuracy[1:3]]
 
     assert (
-        "Vertical: vanilla and 2m get both answers right most often, 0.50."
+        "Vertical: highest observed at vanilla and 2m, 0.50."
         in Page(render_report(report(accuracy=points))).text
     )
 
@@ -79,7 +89,7 @@ def test_no_data_reads_not_available_and_says_why(report):
     html = render_report(report())
 
     assert '<span class="none" title="no answered pair on this axis">n/a</span>' in html
-    assert '<span class="none" title="fewer than 2 pairs">n/a</span>' in html
+    assert '<span class="none" title="fewer than 10 images">n/a</span>' in html
     assert "nan" not in [word.lower() for word in Page(html).text.split()]
     assert "nan" not in Page(html).attributes("data-value")
 
@@ -188,12 +198,56 @@ def test_without_an_axis_no_layer_is_recommended_in_words(report):
     """Not only as a missing number; where one is recommended, it is said for which axes."""
     ranges = [
         LayerRange("tiny", "vanilla", (), None, (), "no axis is resolved"),
-        LayerRange("tiny", "2m", (3, 4), 4, ("vertical", "distance"), ""),
+        LayerRange("tiny", "2m", (3, 4), 4, ("vertical", "distance"), "", n_layers=36, cutoff=33),
     ]
     text = " ".join(Page(render_report(report(layer_ranges=ranges))).text.split())
 
-    assert "tiny @ vanilla n/a no layer is recommended: no axis is resolved n/a" in text
-    assert "tiny @ 2m 4 vertical, distance 3, 4" in text
+    assert (
+        "tiny @ vanilla unknown, none excluded n/a no layer is recommended: no axis is resolved n/a" in text
+    )
+    assert "tiny @ 2m 36, 34, 35 excluded 4 vertical, distance 3, 4" in text
+
+
+def test_a_recommended_last_layer_is_flagged(report):
+    """Near the output a delta may be the answer's word."""
+    ranges = [LayerRange("tiny", "2m", (4, 5), 5, ("vertical",), "", n_layers=6, cutoff=6)]
+    text = Page(render_report(report(layer_ranges=ranges))).text
+
+    assert "6, none excluded 5 last stored layer: may be the answer's word vertical" in text
+
+
+def test_the_highest_accuracy_says_from_which_scales_it_is_resolved(report):
+    """The highest is chosen by its value; the paired test of the matrix says what it is worth."""
+    for p_holm, words in ((0.2, "not resolved from vanilla"), (0.01, "resolved from every other scale")):
+        row = Difference(
+            catalog.DELTA_ACCURACY, "vertical", Estimate(0.84, 32), 0.01, "exact McNemar", 32, p_holm=p_holm
+        )
+        matrix = ScaleMatrix("tiny", ("vanilla", "2m"), (("vanilla", "2m", row),), 32, 0, "", 1)
+        text = Page(render_report(report(matrices=[matrix]))).text
+        assert f"Vertical: highest observed at 2m, 0.88 [0.72, 0.95] (95 % bounds, n = 32); {words}." in text
+
+
+def test_a_coherence_of_few_images_is_not_shown(report):
+    """Refutes: a peak of .62 of three pairs. Its pairs were chosen by the answer, which the row says."""
+    few = dataclasses.replace(report().peaks[1], value=0.6179, n=3, n_images=3, subset="both_correct")
+    text = section(report(peaks=[few]), "peaks")
+
+    assert "both_correct selected by the answer n/a n/a fewer than 10 images n/a 3" in text
+    assert "0.62" not in text
+    enough = dataclasses.replace(few, n=30, n_images=10)
+    assert "selected by the answer 4 0.62" in section(report(peaks=[enough]), "peaks")
+
+
+def test_the_head_counts_images_and_says_what_the_numbers_are_about(report):
+    """Bounds count images. What quads add is said where the runs' pairs are counted."""
+    facts = dataclasses.replace(report().dataset, n_images=30, n_of_quads=8)
+    text = Page(render_report(report(dataset=facts))).text
+
+    assert "32 pairs about 30 images, 2 runs." in text
+    assert "One training each: about these checkpoints. Another training may differ" in text
+    assert "A run answers 40 pairs: 32 of the dataset, and 8 that quads add" in section(
+        report(dataset=facts), "runs"
+    )
 
 
 def test_infinite_bounds_are_not_numbers(report):

@@ -65,3 +65,12 @@ def test_every_text_of_a_point_is_escaped(report):
     hostile = dataclasses.replace(point("published", 0.5), **dict.fromkeys(texts, HOSTILE))
 
     assert "<script" not in render_report(report(over_templates=[hostile]))
+
+
+def test_the_peak_is_spoken_of_only_where_it_is_shown():
+    """Of the published coherence; the rows of a report are at a layer that was chosen, which is said."""
+    peaks = side_by_side([point("published", 0.5)])
+    others = side_by_side([dataclasses.replace(point("published", 0.5), metric="accuracy.both")])
+    assert "the peak over layers is shown" in peaks.reading
+    assert "the peak" not in others.reading
+    assert "chosen on the same images" in others.reading

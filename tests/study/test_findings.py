@@ -41,6 +41,10 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Any:
                 metric(catalog.AXIS_COHERENCE_BALANCED, "distance", 0.9, layer=4),
                 metric(catalog.AXIS_COHERENCE_BALANCED, "distance", 0.8, layer=5, subset="both_correct"),
                 metric(catalog.CONSISTENT_SHARE, "distance", 0.88),
+                metric(catalog.VD_EI_EXCESS, "horizontal/vertical", 0.2, layer=5),
+                metric(catalog.VD_EI_EXCESS, "horizontal/vertical", 0.7, layer=4),
+                metric(catalog.VD_EI_SPLIT, "vertical/distance", 0.3),
+                metric(catalog.AXIS_COHERENCE_SPLIT, "distance", 0.4),
             ]
             for number, row in enumerate(p_values)
         }
@@ -106,3 +110,14 @@ def test_what_labels_were_permuted_within_is_noted(
     """Not where they were exchanged among all images, as an earlier version did without a word."""
     findings = found((0.01, 0.02, 0.9), (None, 0.01, 0.8), methods=methods)
     assert findings.method_note == note
+
+
+def test_excess_is_of_the_layer_and_split_values_are_of_the_run(found: Any) -> None:
+    """The last stored layer is known, so that a reading there can be flagged; p has a floor."""
+    findings = found((0.01, 0.01, 0.01))
+    (scale,) = findings.scales
+    assert [each.value for each in scale.excess] == [0.2]
+    assert [each.value for each in scale.splits] == [0.3]
+    assert [axis.split and axis.split.value for axis in scale.axes] == [None, None, 0.4]
+    assert (scale.last_layer, scale.is_late) == (5, True)
+    assert (findings.family.floor, findings.family.usual_floor) == (3 / 3000, 3 / 1200)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from vlmprobe.analysis import CATALOG
-from vlmprobe.study.gallery import _OWN, EXHIBITS, VARIANTS
+from vlmprobe.analysis import CATALOG, LayerCurve, PeakPoint
+from vlmprobe.pairs import SPACE
+from vlmprobe.study.gallery import _OWN, EXHIBITS, VARIANTS, View
 
 SHOWN = {entry.name for exhibit in EXHIBITS for entry in exhibit.shows}
 
@@ -40,3 +44,19 @@ def test_every_figure_that_is_declared_is_shown() -> None:
     declared = {exhibit.file for exhibits in _OWN.values() for exhibit in exhibits}
     assert declared <= {exhibit.file for exhibit in EXHIBITS}
     assert set(_OWN) <= set(CATALOG)
+
+
+@pytest.mark.parametrize(("n_images", "is_drawn"), [(3, False), (9, False), (10, True), (None, True)])
+def test_a_published_coherence_of_few_images_is_not_drawn(n_images: int | None, is_drawn: bool) -> None:
+    """Three pairs may agree by chance. Without a count of images, that of the 80 vectors stands for it."""
+    two = (0.6, 0.1)
+    curve = LayerCurve(
+        "tiny", "80k", 1, "axis_coherence", "vertical", "all", (0, 1), two, two, two, 80, n_images
+    )
+    peak = PeakPoint(
+        "tiny", "80k", 1, "axis_coherence", "vertical", "all", 0, 0.6, None, None, 80, n_images=n_images
+    )
+    study: Any = SimpleNamespace(select=lambda *_, **__: [curve], peaks=[peak], axes=SPACE, unreliable={})
+    files = "{variant}/compare/axis_coherence", "{variant}/compare/peak_coherence"
+    drawn = [exhibit.arguments(View(study)) for exhibit in EXHIBITS if exhibit.file in files]
+    assert list(map(bool, drawn)) == [is_drawn, is_drawn]

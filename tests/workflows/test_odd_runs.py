@@ -22,7 +22,7 @@ from vlmprobe.extraction.not_finite import check_first_batch, without_not_finite
 from vlmprobe.extraction.same_model import check_same_model, prompt_notes
 from vlmprobe.families import BatchOutput
 from vlmprobe.store.predictions import UnnamedAnswers
-from vlmprobe.study.study import unnamed_line
+from vlmprobe.study.notes import unnamed_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Which layer to read: the shortlist's best, for the axes that are there.
 
 The published criteria (:mod:`vlmprobe.analysis.layer_choice`) shortlist layers of any run, also where all coherence is
-noise. No layer is recommended where no axis is resolved: there is nothing to read in it.
+noise. No layer is recommended where no axis is resolved.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["NO_AXIS", "Recommendation", "range_of_angles", "recommend"]
 
 #: Of the axis tests after Holm's rule.
 _LEVEL = 0.05
-NO_AXIS = "no axis is resolved, so there is nothing to read in any layer"
+NO_AXIS = "no axis is resolved (not evidence of none)"
 _LATE = "every layer near a peak is among the model's last ones"
 _OVER_RANGE = "values of layers"
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = [
+    "FEWEST_IMAGES",
     "AccuracyPoint",
     "LayerCurve",
     "Metric",
@@ -17,6 +18,10 @@ __all__ = [
     "PointCloud",
     "SimilarityMatrix",
 ]
+
+
+#: Images below which a published coherence is stored but not shown: three pairs may agree by chance.
+FEWEST_IMAGES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,13 @@ class LayerCurve:
     low: tuple[float, ...]
     high: tuple[float, ...]
     n: int
+    n_images: int | None = None
+    """None = not counted."""
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there are ``FEWEST_IMAGES`` images; of a curve without their number, as many vectors."""
+        return (self.n if self.n_images is None else self.n_images) >= FEWEST_IMAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +131,13 @@ class PeakPoint:
     """Read on either half of the images at the layer that the other half chose; not too high."""
     split_low: float | None = None
     split_high: float | None = None
+    n_images: int | None = None
+    """None = not counted."""
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there are ``FEWEST_IMAGES`` images; of a peak without their number, as many vectors."""
+        return (self.n if self.n_images is None else self.n_images) >= FEWEST_IMAGES
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -48,7 +48,7 @@ def analyze(
     If a scale was run with several question templates, a second table compares them. --json and --csv print
     the runs; with --metric they print that comparison, one row per metric, target and template.
     """
-    from vlmprobe.reports import READING, TemplatePoint
+    from vlmprobe.reports import TemplatePoint, side_by_side
     from vlmprobe.study.over_templates import check_metrics, over_templates
     from vlmprobe.workflows.analyze import analyze as run_analysis
 
@@ -65,7 +65,7 @@ def analyze(
     if points and output.is_table:
         typer.echo()
         output.rows(_over_templates(points))
-        workspace.console.say(READING)
+        workspace.console.say(side_by_side(points).reading)
     elif metrics:
         workspace.console.warn(
             "no scale was run with several templates; add some with 'vlmprobe extract --templates'"

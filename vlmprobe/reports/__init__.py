@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vlmprobe.reports.html import render_report
-from vlmprobe.reports.over_templates import READING, TemplateTable, side_by_side
+from vlmprobe.reports.over_templates import TemplateTable, side_by_side
 from vlmprobe.reports.report import (
     ChangeRow,
     DatasetFacts,
@@ -16,7 +16,6 @@ from vlmprobe.reports.report import (
 from vlmprobe.reports.summary import summary_rows, write_summary_csv
 
 __all__ = [
-    "READING",
     "ChangeRow",
     "DatasetFacts",
     "LayerRange",

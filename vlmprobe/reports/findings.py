@@ -28,6 +28,8 @@ class AxisFinding:
     """Balanced, at the scale's layer."""
     plug_in: Metric | None
     """The published coherence at that layer."""
+    split: Metric | None = None
+    """Read on either half of the images at the layer that the other half chose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,12 @@ class ScaleFindings:
     """Corrected VD-EI of consistent pairs, of counter pairs, of both with equal weight, and the gap."""
     plug_ins: tuple[Metric, ...]
     """The published VD-EI, without intervals."""
+    excess: tuple[Metric, ...] = ()
+    """Of each control: the size of VD-EI less its own."""
+    splits: tuple[Metric, ...] = ()
+    """The angles, read on either half of the images at the layer that the other half chose."""
+    last_layer: int | None = None
+    """The last one that is stored; None = unknown."""
     method: str | None = None
     """How its axes were tested; None where an earlier version did not say."""
 
@@ -59,10 +67,42 @@ class ScaleFindings:
         """Whether any axis is there."""
         return any(axis.is_there for axis in self.axes)
 
-    def resolves(self, target: str) -> bool:
-        """Whether both axes of a pair of axes are there."""
+    @property
+    def is_late(self) -> bool:
+        """Whether the layer is the last one that is stored, where a delta may be the answer's word."""
+        return self.layer == self.last_layer
+
+    def resolves(self, *targets: str) -> bool:
+        """Whether all axes of these pairs of axes are there."""
         there = {axis.axis for axis in self.axes if axis.is_there}
-        return set(target.split("/")) <= there
+        return {axis for target in targets for axis in target.split("/")} <= there
+
+    def split_of(self, target: str) -> Metric | None:
+        """Return the split reading of an angle."""
+        return next((each for each in self.splits if each.target == target), None)
+
+    @property
+    def of_controls(self) -> tuple[tuple[Metric, str], ...]:
+        """The excess over each control, and what it says in words; empty words where there is no interval."""
+        return tuple((each, _verdict(each)) for each in self.excess)
+
+    @property
+    def is_mixture(self) -> str:
+        """Say what the gap of VD-EI says of the angle over all pairs."""
+        gap = self.by_perspective[-1] if self.by_perspective else None
+        if gap is None or gap.ci_low is None or gap.ci_high is None or gap.ci_low <= 0 <= gap.ci_high:
+            return "a mixture cannot be ruled out here"
+        return "VD-EI over all pairs is a mixture"
+
+    @property
+    def constant(self) -> str:
+        """Say that both perspectives are never, or always, answered right: their gap is then 0 whatever the states."""
+        if self.consistent is None or self.counter is None:
+            return ""
+        values = {self.consistent.value, self.counter.value}
+        if values == {0.0}:
+            return "both are 0, as with constant answers"
+        return "both are 1: a ceiling" if values == {1.0} else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +113,20 @@ class Family:
     n_axes: int
     n_scales: int
     n_untested: int
+    smallest_p: float = 0.0
+    """What one test gives at best: it counts exchanges of labels."""
+    usual_p: float = 0.0
+    """What a clear axis is given at most."""
+
+    @property
+    def floor(self) -> float:
+        """The smallest adjusted p-value that there can be."""
+        return min(1.0, self.n_tests * self.smallest_p)
+
+    @property
+    def usual_floor(self) -> float:
+        """What the adjusted p-value of a clear axis is at most."""
+        return min(1.0, self.n_tests * self.usual_p)
 
     def __str__(self) -> str:
         """Name it: ``Holm over 15 tests: 3 axes x 5 scales``."""
@@ -115,6 +169,15 @@ class Findings:
         )
 
     @property
+    def n_gaps(self) -> int:
+        """Scales that have a gap of accuracy."""
+        return sum(scale.gap is not None for scale in self.scales)
+
+    def of(self, family: str, scale: str) -> ScaleFindings | None:
+        """Return those of one scale."""
+        return next((each for each in self.scales if (each.family, each.scale) == (family, scale)), None)
+
+    @property
     def has_angles(self) -> bool:
         """Whether the axes have a VD-EI: those of height and depth do."""
         return bool(self.angle_names)
@@ -125,8 +188,20 @@ class Findings:
         return tuple(dict.fromkeys(each.target for scale in self.scales for each in scale.angles))
 
     @property
+    def controls(self) -> tuple[str, ...]:
+        """The pairs of axes that VD-EI is compared with."""
+        return tuple(dict.fromkeys(each.target for scale in self.scales for each in scale.excess))
+
+    @property
     def plug_in_names(self) -> tuple[str, ...]:
         """Metric and pair of axes of each published value."""
         return tuple(
             dict.fromkeys(f"{each.name} {each.target}" for scale in self.scales for each in scale.plug_ins)
         )
+
+
+def _verdict(excess: Metric) -> str:
+    if excess.ci_low is None or excess.ci_high is None:
+        return ""
+    size = "larger" if excess.ci_low > 0 else "smaller" if excess.ci_high < 0 else "not larger"
+    return f"{size} than {excess.target}"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.reports.matrix import matrix_tables
 from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, full, p_value, rounded
-from vlmprobe.reports.over_templates import READING, side_by_side
-from vlmprobe.reports.tables import headline, problems
+from vlmprobe.reports.over_templates import side_by_side
+from vlmprobe.reports.tables import headline, peak_rows, peaks_of_run, problems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,11 +32,12 @@ def render_report(report: Report) -> str:
     """
     return _template().render(
         report=report,
-        headline=headline(report.accuracy, report.axes),
+        headline=headline(report.accuracy, report.axes, report.matrices),
+        peaks=peak_rows(report),
+        peaks_of={run.run_id: peaks_of_run(report, run) for run in report.runs},
         problems=problems(report),
         matrices=[(matrix, matrix_tables(matrix)) for matrix in report.matrices],
         templates=side_by_side(report.over_templates),
-        reading=READING,
         figures=list(zip(_anchors(report.figures), report.figures, strict=True)),
     )
 

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["READING", "TemplateRow", "TemplateTable", "side_by_side"]
 
 #: How to read the table, in a line.
-READING = (
-    "Metrics of layers are taken at the layer where the run's axes are most coherent; "
-    f"of {AXIS_COHERENCE.name}, the published one, the peak over layers is shown"
-)
+READING = "Metrics of layers are taken at the layer where the run's axes are most coherent, chosen on the same images"
+#: Where the published coherence is among the rows.
+READING_OF_PEAKS = f"of {AXIS_COHERENCE.name}, the published one, the peak over layers is shown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,12 @@ class TemplateTable:
     templates: tuple[str, ...]
     """The columns."""
     rows: tuple[TemplateRow, ...]
+
+    @property
+    def reading(self) -> str:
+        """How to read these rows."""
+        shows_peaks = any(row.metric == AXIS_COHERENCE.name for row in self.rows)
+        return f"{READING}; {READING_OF_PEAKS}" if shows_peaks else READING
 
     @property
     def about(self) -> tuple[tuple[str, str], ...]:

@@ -35,6 +35,10 @@ class DatasetFacts:
     n_problems: int
     """Rows of the file that gave no pair."""
     template: str
+    n_of_quads: int = 0
+    """Pairs that are asked for quads alone: the height question about the two objects of a distance question."""
+    n_images: int = 0
+    """Images of the pairs; 0 = unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,23 @@ class LayerRange:
     """The axes that are resolved; the others count for nothing."""
     reason: str
     """Why no layer is recommended; empty where one is."""
+    n_layers: int | None = None
+    """Of the model; None = unknown."""
+    cutoff: int | None = None
+    """The last layer that may be recommended; None = any."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the recommended layer is the model's last one."""
+        return self.n_layers is not None and self.recommended == self.n_layers - 1
+
+    @property
+    def excluded(self) -> str:
+        """Say how many layers the model has, and which of them are too late to be recommended."""
+        if self.n_layers is None or self.cutoff is None:
+            return "unknown, none excluded"
+        late = ", ".join(str(layer) for layer in range(self.cutoff + 1, self.n_layers))
+        return f"{self.n_layers}, {late or 'none'} excluded"
 
 
 @dataclass(frozen=True, slots=True)

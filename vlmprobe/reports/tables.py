@@ -6,19 +6,21 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmprobe.analysis.catalog import OVERALL, axes_and_overall
-from vlmprobe.pairs.axes import DEPTH
+from vlmprobe.analysis.catalog import DELTA_ACCURACY, OVERALL, axes_and_overall
+from vlmprobe.analysis.results import FEWEST_IMAGES
+from vlmprobe.pairs.axes import DEPTH, Subset
 from vlmprobe.reports.numbers import measured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmprobe.analysis.results import AccuracyPoint
+    from vlmprobe.analysis.results import AccuracyPoint, PeakPoint
     from vlmprobe.pairs.axes import AxisSet
     from vlmprobe.reports.findings import ScaleFindings
-    from vlmprobe.reports.report import Report
+    from vlmprobe.reports.matrix import ScaleMatrix
+    from vlmprobe.reports.report import Report, RunFacts
 
-__all__ = ["Headline", "headline", "problems"]
+__all__ = ["Headline", "headline", "peak_rows", "peaks_of_run", "problems", "why_no_peak"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Headline:
     rows: tuple[tuple[str, str, int | None, tuple[AccuracyPoint | None, ...]], ...]
     """Family, scale, samples seen, and a point (or None) per column."""
     sentences: tuple[str, ...]
-    """Per column, which scale is best."""
+    """Per column, at which scale the highest value was observed."""
 
     @property
     def depth(self) -> str:
@@ -50,8 +52,14 @@ class Headline:
         return (None,) * len(self.others)
 
 
-def headline(points: Sequence[AccuracyPoint], axes: AxisSet) -> Headline:
-    """Arrange accuracy by scale and axis, with a sentence on the best scale of each axis."""
+def headline(
+    points: Sequence[AccuracyPoint], axes: AxisSet, matrices: Sequence[ScaleMatrix] = ()
+) -> Headline:
+    """Arrange accuracy by scale and axis, with a sentence on where the highest value of each axis was observed.
+
+    The highest of several is chosen by its value, so the sentence says from which scales it is not resolved, as
+    ``matrices`` have it.
+    """
     present = {point.target for point in points}
     columns = tuple(target for target in axes_and_overall(axes) if target in present)
     by_run: dict[tuple[str, str, int | None], dict[str, AccuracyPoint]] = {}
@@ -60,24 +68,84 @@ def headline(points: Sequence[AccuracyPoint], axes: AxisSet) -> Headline:
     rows = tuple((*run, tuple(map(cells.get, columns))) for run, cells in by_run.items())
     families = {point.family for point in points}
     sentences = tuple(
-        _sentence(axis, [point for point in points if point.target == axis], with_family=len(families) > 1)
+        _sentence(
+            axis, [point for point in points if point.target == axis], matrices, with_family=len(families) > 1
+        )
         for axis in columns
     )
     return Headline(columns, rows, sentences)
 
 
-def _sentence(axis: str, points: Sequence[AccuracyPoint], *, with_family: bool) -> str:
+def _sentence(
+    axis: str, points: Sequence[AccuracyPoint], matrices: Sequence[ScaleMatrix], *, with_family: bool
+) -> str:
     known = [point for point in points if math.isfinite(point.acc_both)]
     if not known:
         return f"{axis.capitalize()}: no scale has an answered pair."
     best = max(known, key=lambda point: point.acc_both)
     ties = [point for point in known if point.acc_both == best.acc_both]
-    names = " and ".join(f"{point.family} @ {point.scale}" if with_family else point.scale for point in ties)
-    verb = "gets" if len(ties) == 1 else "get"
+    names = _listed([f"{point.family} @ {point.scale}" if with_family else point.scale for point in ties])
     low, high = best.acc_both_low, best.acc_both_high
     shown = measured(best.acc_both, low, high, bounds=len(ties) == 1)
     where = "" if len(ties) > 1 else f" (95 % bounds, n = {best.n})"
-    return f"{axis.capitalize()}: {names} {verb} both answers right most often, {shown}{where}."
+    others = [point for point in known if point not in ties]
+    beside = f"; {_against(axis, ties, others, matrices)}" if others else ""
+    return f"{axis.capitalize()}: highest observed at {names}, {shown}{where}{beside}."
+
+
+def _against(
+    axis: str,
+    best: Sequence[AccuracyPoint],
+    others: Sequence[AccuracyPoint],
+    matrices: Sequence[ScaleMatrix],
+) -> str:
+    resolved = {
+        (matrix.family, frozenset((before, after))): row.is_resolved
+        for matrix in matrices
+        for before, after, row in matrix.differences
+        if row.entry is DELTA_ACCURACY and row.target == axis
+    }
+    found = {
+        (other.family, other.scale): [
+            resolved.get((point.family, frozenset((point.scale, other.scale))))
+            for point in best
+            if point.family == other.family
+        ]
+        for other in others
+    }
+    if not all(found.values()) or any(None in each for each in found.values()):
+        return "chosen after looking, not tested"
+    alike = [scale for (_, scale), each in found.items() if not all(each)]
+    return f"not resolved from {_listed(alike)}" if alike else "resolved from every other scale"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def why_no_peak(report: Report, peak: PeakPoint) -> str:
+    """Say why a peak is not shown: too few images, or no axis; empty where it is."""
+    if not peak.has_images:
+        return f"fewer than {FEWEST_IMAGES} images"
+    found = report.findings.of(peak.family, peak.scale) if report.findings else None
+    if found is None or any(axis.is_there for axis in found.axes if axis.axis == peak.target):
+        return ""
+    return "no axis resolved (not evidence of none)"
+
+
+def peak_rows(report: Report) -> list[tuple[PeakPoint, str]]:
+    """Return the peaks of a report, each with the reason why it is not shown."""
+    return [(peak, why_no_peak(report, peak)) for peak in report.peaks]
+
+
+def peaks_of_run(report: Report, run: RunFacts) -> list[tuple[str, int, float, str]]:
+    """Return axis, layer, coherence and the reason why they are not shown, of each axis that has a peak."""
+    why = {
+        peak.target: reason
+        for peak, reason in peak_rows(report)
+        if peak.run_id == run.run_id and peak.subset == Subset.ALL
+    }
+    return [(axis, layer, value, why.get(axis, "")) for axis, (layer, value) in run.peak_layers.items()]
 
 
 def problems(report: Report) -> list[str]:

@@ -78,6 +78,10 @@ class DatasetCounts:
     path: str
     n_pairs: int
     """Its own, without those that are asked for quads alone."""
+    n_of_quads: int
+    """Those: the height question about the two objects of a distance question."""
+    n_images: int
+    """Of its own pairs; 0 where the images are unknown."""
     n_problems: int
 
 
@@ -90,6 +94,10 @@ def count_dataset(connection: Connection, dataset_id: str, template: str) -> Dat
         SELECT name, path,
             (SELECT count(*) FROM swap_pairs WHERE dataset_id = $id AND template = $template AND origin = 'row')
                 AS n_pairs,
+            (SELECT count(*) FROM swap_pairs WHERE dataset_id = $id AND template = $template AND origin = 'quad')
+                AS n_of_quads,
+            (SELECT count(DISTINCT image_sha256) FROM swap_pairs
+                WHERE dataset_id = $id AND template = $template AND origin = 'row') AS n_images,
             (SELECT count(*) FROM row_problems WHERE dataset_id = $id) AS n_problems
         FROM datasets WHERE dataset_id = $id
         """,

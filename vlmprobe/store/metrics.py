@@ -134,6 +134,7 @@ class LayerValue:
     value: float
     std: float
     n: int
+    n_images: int | None
     ci_low: float
     ci_high: float
 

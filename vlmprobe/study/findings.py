@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import catalog
+from vlmprobe.analysis.axis_significance import SMALLEST_P, USUAL_P
 from vlmprobe.analysis.inference import holm
 from vlmprobe.pairs import DEPTH, HEIGHT, Subset
 from vlmprobe.reports.findings import AxisFinding, Family, Findings, ScaleFindings
@@ -34,7 +35,7 @@ def findings_of(study: Study, database: Database) -> Findings:
     p_values = [test.p_value if test is not None else None for row in tests for test in row]
     adjusted = holm(p_values)
     n_tested = sum(p is not None for p in adjusted)
-    family = Family(n_tested, len(axes), len(found), len(adjusted) - n_tested)
+    family = Family(n_tested, len(axes), len(found), len(adjusted) - n_tested, SMALLEST_P, USUAL_P)
     return Findings(
         [
             _of_scale(study, run, each, axes, adjusted[place * len(axes) : (place + 1) * len(axes)])
@@ -53,6 +54,10 @@ class _Stored:
             for metric in metrics
             if metric.subset == Subset.ALL
         }
+
+    @property
+    def last_layer(self) -> int | None:
+        return max((layer for _, _, layer in self._by_key if layer >= 0), default=None)
 
     def of(self, entry: Entry, target: str, layer: int = -1) -> Metric | None:
         return self._by_key.get((entry.name, target, layer))
@@ -77,9 +82,13 @@ def _of_scale(
             catalog.VD_EI_GAP,
         )
     )
-    angles = (
-        stored.of(catalog.VD_EI_CORRECTED, target, layer)
-        for target in catalog.VD_EI_CORRECTED.targets(study.axes)
+    angles, excess, splits = (
+        [stored.of(entry, target, at) for target in entry.targets(study.axes)]
+        for entry, at in (
+            (catalog.VD_EI_CORRECTED, layer),
+            (catalog.VD_EI_EXCESS, layer),
+            (catalog.VD_EI_SPLIT, -1),
+        )
     )
     tests = (stored.of(catalog.AXIS_TEST, axis) for axis in axes)
     methods = (test.method for test in tests if test is not None)
@@ -104,6 +113,7 @@ def _of_scale(
                 is_there=p_value is not None and p_value <= _ALPHA,
                 coherence=stored.of(catalog.AXIS_COHERENCE_BALANCED, axis, layer),
                 plug_in=stored.of(catalog.AXIS_COHERENCE, axis, layer),
+                split=stored.of(catalog.AXIS_COHERENCE_SPLIT, axis),
             )
             for axis, p_value in zip(axes, p_values, strict=True)
         ),
@@ -111,4 +121,7 @@ def _of_scale(
         by_perspective=tuple(metric for metric in by_perspective if metric is not None),
         plug_ins=tuple(metric for metric in plug_ins if metric is not None),
         method=next(filter(None, methods), None),
+        excess=tuple(metric for metric in excess if metric is not None),
+        splits=tuple(metric for metric in splits if metric is not None),
+        last_layer=stored.last_layer,
     )

@@ -19,7 +19,6 @@ from vlmprobe.analysis.catalog import (
     CATALOG,
     DELTA_SIMILARITY,
     PCA,
-    Interval,
 )
 from vlmprobe.figures import (
     ablation,
@@ -38,6 +37,7 @@ from vlmprobe.figures import (
     vd_ei_over_layers,
 )
 from vlmprobe.pairs import Subset
+from vlmprobe.study.captions import caption_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -135,15 +135,6 @@ class Exhibit:
         return {name for _, name, _, _ in Formatter().parse(self.file) if name}
 
 
-#: What a caption says of a metric's intervals.
-_BANDS = {
-    Interval.JACKKNIFE: "The band is the 95 % jackknife interval over images.",
-    Interval.NOT_COVERING: "There is no band: noise biases this value, and an interval around it would not cover.",
-}
-_ONE_VECTOR = "There is none where an image has several pairs."
-_BOTH = "Only pairs with both answers right; a missing line has fewer than two such pairs."
-
-
 def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
     """Declare the figures of a metric of layers: one across scales, and one of each scale."""
     stem = curves.stem or entry.name.replace(".", "_")
@@ -160,6 +151,8 @@ def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
         arguments: Arguments = {
             "curves": view.study.select(entry.name, view.subset, run=view.run, targets=shown)
         }
+        if entry.one_vector_an_image:
+            arguments["curves"] = [curve for curve in arguments["curves"] if curve.has_images]
         if not arguments["curves"]:
             return {}
         if control is None:
@@ -168,7 +161,11 @@ def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
             arguments["controls"] = view.study.controls(entry, view.subset, run=view.run, panel=targets[0])
         if view.run:
             every = (*targets, *(control.targets(axes) if control else ()))
-            curves_of_all = view.study.select(entry.name, view.subset, targets=every)
+            curves_of_all = [
+                curve
+                for curve in view.study.select(entry.name, view.subset, targets=every)
+                if curve.has_images or not entry.one_vector_an_image
+            ]
             arguments["limits"] = None if view.free_y else shared_limits(curves_of_all)
         return arguments
 
@@ -179,14 +176,12 @@ def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
 
 def _in_report(entry: Entry, curves: Curves, stem: str) -> Iterator[InReport]:
     title = curves.heading or f"{entry.title} over layers"
-    caption = f"{curves.caption} {_BANDS[entry.interval]}"
-    if entry.one_vector_an_image:
-        caption += f" {_ONE_VECTOR}"
     for subset in curves.subsets:
+        caption = caption_of(entry, curves, subset)
         if subset is Subset.ALL:
             yield InReport(stem, title, caption)
         else:
-            yield InReport(f"{stem}_{subset}", f"{title}, both answers right", f"{caption} {_BOTH}", subset)
+            yield InReport(f"{stem}_{subset}", f"{title}, both answers right", caption, subset)
 
 
 def _points(view: View) -> Arguments:
@@ -198,7 +193,7 @@ def _categories(view: View) -> Arguments:
 
 
 def _peaks(view: View) -> list[PeakPoint]:
-    return [peak for peak in view.study.peaks if peak.subset == view.subset]
+    return [peak for peak in view.study.peaks if peak.subset == view.subset and peak.has_images]
 
 
 def _ablation(view: View) -> Arguments:
@@ -244,7 +239,7 @@ _OWN = {
                     "accuracy",
                     "Both questions right, by scale",
                     "A pair counts if both the original and the swapped question are answered correctly. "
-                    "Bars are 95 % Wilson bounds.",
+                    "Bars are 95 % Wilson bounds, each for its own scale (pointwise).",
                 ),
             ),
         ),
@@ -264,7 +259,7 @@ _OWN = {
                     DELTA_SIMILARITY.name,
                     "Cosines between the categories' mean deltas",
                     "At the layer where the axes are most coherent on average. Opposites should be near -1, "
-                    "categories of different axes near 0; far from 0, two axes share a direction.",
+                    "categories of different axes near 0. Noise pulls every value to 0. There is no interval.",
                 ),
             ),
         ),

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from vlmprobe.analysis import AccuracyPoint, LayerCurve, PeakPoint, SimilarityMatrix
 from vlmprobe.analysis.catalog import (
     AXIS_COHERENCE,
-    CROSS_AXIS_ALIGNMENT_CANONICAL,
     DELTA_SIMILARITY,
+    LAYER_CANDIDATES,
     NULLS,
-    PER_SAMPLE,
     RECOMMENDED_LAYER,
 )
+from vlmprobe.analysis.recommendation import NO_AXIS
 from vlmprobe.pairs import Subset
 from vlmprobe.reports import DatasetFacts, LayerRange, RunFacts
 from vlmprobe.store.axes import read_axes
@@ -32,18 +32,13 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.catalog import Entry
     from vlmprobe.store.engine import Database
     from vlmprobe.store.metrics import LayerValue
-    from vlmprobe.store.predictions import UnnamedAnswers
     from vlmprobe.store.runs import Run
 
-__all__ = ["Study", "cosine_of", "curve_from", "most_coherent_layer", "unnamed_line"]
+__all__ = ["Study", "cosine_of", "curve_from", "most_coherent_layer"]
 
 #: A null is a mean and a spread; its band holds 95 % of a normal distribution with these.
 _Z = NormalDist().inv_cdf(0.975)
-#: Beyond this share of answers that name neither option, accuracy says little about what a model knows.
-_MANY_UNNAMED = 0.2
 _OLD = "analyzed by an earlier version; run 'vlmprobe analyze' again"
-#: Characters of an answer in a note.
-_SHOWN = 60
 
 
 class Study:
@@ -104,7 +99,10 @@ class Study:
         return DatasetFacts(dataset_id=run.dataset_id, template=run.template, **asdict(counts))
 
     def _layer_range(self, connection: Connection, run: Run) -> LayerRange:
-        stored = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
+        stored, listed = (
+            read_results_json(connection, run.run_id, entry.name, str(Subset.ALL))
+            for entry in (RECOMMENDED_LAYER, LAYER_CANDIDATES)
+        )
         if stored is None:
             return LayerRange(run.family, run.scale, (), None, (), _OLD)
         return LayerRange(
@@ -113,7 +111,10 @@ class Study:
             tuple(stored["candidate_range"]),
             stored["layer"],
             tuple(stored["axes"]),
-            stored["reason"],
+            # Runs that earlier versions analyzed say that there is no axis, which no test shows.
+            stored["reason"] if stored["axes"] else NO_AXIS,
+            run.n_layers,
+            listed["cutoff_layer"] if listed else None,
         )
 
     def _facts(self, connection: Connection, run: Run) -> RunFacts:
@@ -205,60 +206,6 @@ class Study:
                 found.setdefault((point.family, point.scale), set()).add(point.target)
         return found
 
-    def notes(self) -> list[str]:
-        """Return what a reader must know before trusting a number."""
-        notes = [f"{run.family} @ {run.scale}: {note}" for run in self.runs for note in run.notes]
-        notes += [
-            f"{run.family} @ {run.scale}: {unnamed_line(self.unnamed[run.run_id])}"
-            for run in self.runs
-            if self.unnamed[run.run_id].n
-        ]
-        notes += [
-            f"{point.family} @ {point.scale}: {point.target} is unreliable (right in {point.acc_orig:.0%} of the "
-            f"original and {point.acc_swap:.0%} of the swapped questions; both must be at least 50 %)"
-            for point in self.categories
-            if not point.reliable
-        ]
-        notes += self._too_few_quads()
-        counted: dict[tuple[str, str], set[str]] = {}
-        for curve in self._without_value(AXIS_COHERENCE.name):
-            counted.setdefault((curve.family, curve.scale), set()).add(curve.target)
-        notes += [
-            f"{family} @ {scale}: too few pairs with both answers right in {', '.join(sorted(axes))}, "
-            "so coherence over both_correct is n/a there"
-            for (family, scale), axes in counted.items()
-        ]
-        notes += [
-            f"{run.family} @ {run.scale}: {run.n_failed} pairs failed" for run in self.facts if run.n_failed
-        ]
-        return notes
-
-    def _too_few_quads(self) -> list[str]:
-        return [
-            f"{curve.family} @ {curve.scale}: too few quads with all four answers right, so cross-axis alignment over "
-            "both_correct is n/a there"
-            for curve in self._without_value(CROSS_AXIS_ALIGNMENT_CANONICAL.name)
-            if curve.target == PER_SAMPLE
-        ]
-
-    def _without_value(self, metric: str) -> list[LayerCurve]:
-        """Return a metric's curves over ``both_correct`` that are NaN at every layer."""
-        return [
-            curve
-            for _, curve in self.curves
-            if (curve.metric, curve.subset) == (metric, Subset.BOTH_CORRECT)
-            and all(map(math.isnan, curve.values))
-        ]
-
-
-def unnamed_line(found: UnnamedAnswers) -> str:
-    """Say how many answers of a run name neither option; show some if they are more than a fifth."""
-    line = f"{found.n} of {found.n_answers} answers name neither of their two options"
-    if found.share <= _MANY_UNNAMED:
-        return line
-    examples = ", ".join(repr(text[:_SHOWN]) for text in found.examples)
-    return f"{line}, so its accuracy means little; such as {examples}"
-
 
 def curve_from(values: Sequence[LayerValue]) -> LayerCurve:
     """Return one metric and target, by layer, as a curve; a null's bounds are its 95 % band."""
@@ -276,6 +223,7 @@ def curve_from(values: Sequence[LayerValue]) -> LayerCurve:
         low=tuple(each.value - _Z * each.std if is_null else each.ci_low for each in values),
         high=tuple(each.value + _Z * each.std if is_null else each.ci_high for each in values),
         n=first.n,
+        n_images=first.n_images,
     )
 
 

@@ -17,6 +17,7 @@ from vlmprobe.store.queries import load_query, queries_of_report
 from vlmprobe.study.drawing import draw_report
 from vlmprobe.study.findings import findings_of
 from vlmprobe.study.matrix import scale_matrices
+from vlmprobe.study.notes import notes_of
 from vlmprobe.study.over_templates import over_templates
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.study import Study
@@ -92,7 +93,7 @@ def merge(
         over_templates=points,
         figures=figures,
         disagreements=study.disagreements,
-        notes=[*chosen.notes, *study.notes()],
+        notes=[*chosen.notes, *notes_of(study)],
         queries=queries_of_report([run.run_id for run in runs], over_templates=bool(points)),
         provenance={
             "database": str(settings.database_path),

@@ -57,7 +57,10 @@ WITHIN_CATEGORY_CONSISTENCY = Entry(
     label="mean pairwise cosine of deltas",
     targets=each_category,
     legend="category",
-    curves=Curves("Mean cosine between the deltas of one category. No sign correction is needed."),
+    curves=Curves(
+        "Mean cosine between the deltas of one category. No sign correction is needed. At the last layers, where few "
+        "answers are wrong, the band holds the truth in about 90 % of studies."
+    ),
 )
 DELTA_SIMILARITY = Entry(
     name="delta_similarity",
@@ -118,7 +121,8 @@ CROSS_AXIS_ALIGNMENT_CANONICAL = Entry(
     ),
     curves=Curves(
         "A quad asks about the height and about the distance of the same two objects. The curve is the "
-        "cosine of its two sign-corrected deltas. Random signs produce values inside the gray band.",
+        "cosine of its two sign-corrected deltas. The gray band holds 95 % of random signs, at each layer by itself. "
+        "Above a panel, n counts quads.",
         heading="Alignment of height and distance over quads",
         stem="alignment",
         targets=(PER_SAMPLE, OF_MEANS),
@@ -159,8 +163,7 @@ PERSPECTIVE_COSINE = Entry(
     legend="perspective",
     curves=Curves(
         "Cosine of the mean sign-corrected deltas of the consistent and of the counter distance "
-        "pairs. Near 1, the direction does not depend on height in the image. Below 0, the states follow "
-        "that height."
+        "pairs. Near 1, the direction does not depend on height in the image."
     ),
 )
 DELTA_RATIO = Entry(

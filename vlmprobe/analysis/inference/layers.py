@@ -20,13 +20,21 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
     from vlmprobe.analysis.inference.permutation import LabelPermutations
 
-__all__ = ["NO_NULL_SPREAD", "AxisTest", "AxisTests", "Directions", "LayerTest", "min_p"]
+__all__ = [
+    "DRAWS_PER_TEST_AND_LAYER",
+    "NO_NULL_SPREAD",
+    "AxisTest",
+    "AxisTests",
+    "Directions",
+    "LayerTest",
+    "min_p",
+]
 
 NO_NULL_SPREAD = "the draws do not differ"
 #: A p-value that would be above this after the correction is refined, where fewer than ``_FEW`` draws exceed the data.
 _COARSE, _FEW = 0.025, 20
 #: Draws of the best layer per test and layer, and how many are made at a time.
-_PER_TEST_AND_LAYER, _PORTION = 40, 4096
+DRAWS_PER_TEST_AND_LAYER, _PORTION = 40, 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +192,7 @@ class AxisTests:
         if (layers[best].p_value or 1.0) * (self._n_draws + 1) > _FEW:
             return p_value
         each = directions_of(best, name)
-        wanted, drawn, exceeding = _PER_TEST_AND_LAYER * self._n_tests * len(tested), 0, 0
+        wanted, drawn, exceeding = DRAWS_PER_TEST_AND_LAYER * self._n_tests * len(tested), 0, 0
         while drawn < wanted and exceeding < _FEW:
             labels = family.draw(min(_PORTION, wanted - drawn))
             exceeding += int(
