@@ -72,7 +72,9 @@ def _most_losses(n: int, level: float) -> FloatArray:
     """Return (n + 1,) of 0 to n changes the most that may be lost for the test to reject; -1 = it cannot."""
     changes = np.arange(n + 1)
     # Where the real-valued quantile lies, or is none, the whole one is no higher.
-    found: FloatArray = np.ceil(np.nan_to_num(np.maximum(bdtrik(level / 2, changes.astype(np.float64), 0.5), 0.0)))
+    found: FloatArray = np.ceil(
+        np.nan_to_num(np.maximum(bdtrik(level / 2, changes.astype(np.float64), 0.5), 0.0))
+    )
     for _ in range(2):
         p_values = 2 * bdtr(np.maximum(found, 0.0), changes, 0.5)
         found = np.where((found >= 0) & (p_values > level * (1 + 1e-9)), found - 1, found)
