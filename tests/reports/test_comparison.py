@@ -19,6 +19,7 @@ from vlmprobe.reports.comparison import (
     tidy_rows,
 )
 from vlmprobe.reports.matrix import ScaleMatrix
+from vlmprobe.reports.report import ChangeRow
 
 HOSTILE = "<script>alert('x')</script>"
 COHERENCE = Difference(
@@ -157,6 +158,15 @@ def test_the_matrix_says_where_there_is_nothing_to_compare(report, matrix):
         in section
     )
     assert '<small title="no axis">vertical/distance n/a</small>' in section
+
+
+def test_what_was_gained_and_lost_points_to_its_test(report, matrix):
+    """The counts have no p-value of their own: the matrix has it, or the command."""
+    rows = [ChangeRow("tiny", "400k", "800k", "distance", 80, 3, 0)]
+    for matrices, pointer in (([matrix], 'tested in <a href="#resolved">'), ([], "vlmprobe compare")):
+        page = render_report(report(matrices=matrices, changes=rows))
+        section = page.partition('<section id="changes">')[2].partition("</section>")[0]
+        assert pointer in section, pointer
 
 
 def test_the_report_shows_means_over_trainings_beside_what_pictures_leave_open(report, matrix):
