@@ -14,7 +14,8 @@ from vlmprobe.analysis.comparison import (
     geometry_differences,
     read_geometry,
 )
-from vlmprobe.analysis.difference import CLUSTERED_T, MCNEMAR, PAIRED_T, averaged, with_holm
+from vlmprobe.analysis.difference import ALIKE, CLUSTERED_T, MCNEMAR, PAIRED_T, averaged, with_holm
+from vlmprobe.analysis.inference import power_difference, power_mcnemar
 from vlmprobe.analysis.trend import accuracy_trend, geometry_trend, trend_coefficients
 from vlmprobe.pairs import SPACE
 
@@ -115,8 +116,7 @@ def test_differences_are_later_minus_earlier_with_an_interval_and_what_would_hav
     assert row.estimate.ci_high < 0
     assert row.is_worse
     assert row.n == 80
-    half = (row.estimate.ci_high - row.estimate.ci_low) / 2
-    assert row.mde == pytest.approx(half + 0.8416 * row.estimate.se, rel=1e-3)
+    assert (row.n_tests, row.mde) == (9, power_difference(row.estimate.se, 80, 0.05 / 9))
     back = by_target(geometry_differences(weak, strong, pairs.counts()), catalog.DELTA_COHERENCE)["vertical"]
     assert back.estimate.value == pytest.approx(-row.estimate.value)
     assert not with_holm([back])[0].is_worse
@@ -183,6 +183,45 @@ def test_holm_counts_the_tests_that_were_made():
     smallest = min(tested, key=lambda row: row.p_value)
     assert len(tested) == 4
     assert smallest.p_holm == pytest.approx(min(1.0, 4 * smallest.p_value))
+
+
+def test_what_would_have_been_resolved_is_after_holm_by_the_test_that_is_used():
+    """One pair an image: the exact test of as many pairs, at .05 over the tests of the family."""
+    pairs, rng = pairs_of(240, perspectives=(None,)), np.random.default_rng(13)
+    rows = accuracy_differences(rng.random(240) < 0.4, rng.random(240) < 0.6, pairs)
+    found = by_target(with_holm(rows), catalog.DELTA_ACCURACY)["distance"]
+    assert found.mde == power_mcnemar(80, min(found.gained, found.lost), 0.05 / 4)
+    several = pairs_of(240, an_image=4, perspectives=(None,))
+    rows = accuracy_differences(rng.random(240) < 0.4, rng.random(240) < 0.6, several)
+    found = by_target(with_holm(rows), catalog.DELTA_ACCURACY)["overall"]
+    assert (found.method, found.mde) == (CLUSTERED_T, power_difference(found.estimate.se, 60, 0.05 / 4))
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_where_all_answers_are_alike_there_is_no_spread_to_measure(share):
+    """All wrong or all right at both checkpoints: a reason, and no MDE; it stays a test of the family."""
+    pairs = pairs_of(240, perspectives=(None,))
+    right = np.full(240, bool(share))
+    for rows in (
+        accuracy_differences(right, right, pairs),
+        accuracy_trend([right] * 3, [0, 80_000, 400_000], pairs),
+    ):
+        row = {each.target: each for each in with_holm(rows)}["distance"]
+        assert (row.alike, row.mde, row.remark, row.n_tests) == (True, None, ALIKE, 4)
+        assert row.p_value == pytest.approx(1.0)
+    mixed = accuracy_differences(right, ~right, pairs)[0]
+    assert not mixed.alike
+    assert mixed.mde is not None
+    same = np.arange(240) % 2 == 0
+    assert not accuracy_differences(same, same, pairs)[0].alike
+
+
+def test_few_pairs_say_that_nothing_could_be_resolved():
+    """Five pairs of an axis, five gained: p = .0625."""
+    pairs = pairs_of(30, perspectives=(None,))
+    row = with_holm(accuracy_differences(np.zeros(30, bool), np.arange(30) < 15, pairs))[0]
+    assert (row.p_value is None, row.mde) == (False, None)
+    assert row.remark == "too few pairs to resolve any difference over 4 tests"
 
 
 def test_several_trainings_are_tested_over_trainings():

@@ -13,6 +13,7 @@ import pytest
 from vlmprobe.store.runs import complete_runs
 from vlmprobe.study.comparison import compare_subjects
 from vlmprobe.study.matrix import scale_matrices
+from vlmprobe.study.paired_runs import PairedRuns
 from vlmprobe.study.subjects import Subject, two_subjects
 from vlmprobe.workspace import Workspace
 
@@ -136,12 +137,43 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_2(
 
 @pytest.mark.full
 def test_the_layer_is_chosen_and_the_choice_explained(study: Any, vlmprobe: Any) -> None:
-    """As asked for, or as recommended for all, or the last one with the reason."""
+    """As asked for, or as recommended, or the last one with the reason."""
     asked = compare(vlmprobe, study, "vanilla", "2m", "--layer", 3, "--json").ok()
     assert "geometry at layer 3, as asked for" in asked.err
     assert {row["layer"] for row in json.loads(asked.out)} == {None, "3"}
     chosen = compare(vlmprobe, study, "vanilla", "2m").ok().err
-    assert "recommended for each run" in chosen or "geometry at the last stored layer (5), since" in chosen
+    assert ", recommended for " in chosen or "geometry at the last stored layer (5), since" in chosen
+
+
+@pytest.mark.parametrize(
+    ("layers", "choice"),
+    [
+        ((None, 3), "geometry at layer 3, recommended for 2m; none for vanilla"),
+        ((3, 3), "geometry at layer 3, recommended for vanilla, 2m"),
+        ((3, 4), "since the recommended ones differ (3 for vanilla; 4 for 2m)"),
+        ((None, 77), "since not every run has the recommended one (77 for 2m; none for vanilla)"),
+        ((None, None), "since none is recommended (none for vanilla, 2m)"),
+        (("old", 3), "layer 3, recommended for 2m; not known for vanilla, so run 'vlmprobe analyze' first"),
+    ],
+)
+def test_scales_with_a_recommended_layer_decide(
+    layers: tuple[Any, Any], choice: str, study: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scale in which no axis is resolved recommends none; the published shortlist has one for it all the same."""
+    workspace = Workspace.open(study.home)
+    runs = [next(iter(each.trainings.values())) for each in two_subjects(workspace, "vanilla", "2m")]
+    stored = dict(zip([run.run_id for run in runs], layers, strict=True))
+
+    def read(_: Any, run_id: str, name: str, subset: str) -> Any:
+        assert (name, subset) == ("recommended_layer", "all")
+        return None if stored[run_id] == "old" else {"layer": stored[run_id]}
+
+    monkeypatch.setattr("vlmprobe.study.paired_runs.read_results_json", read)
+    layers_read = PairedRuns(workspace, runs).layers
+    assert choice in layers_read.choice
+    is_last = "the last stored layer (5)" in layers_read.choice
+    assert set(layers_read.of_run.values()) == ({5} if is_last else {3})
+    assert is_last is ("near the output the delta may be the answer's word" in layers_read.choice)
 
 
 def test_several_trainings_are_compared_by_their_mean(study: Any) -> None:
@@ -199,6 +231,7 @@ def test_the_report_says_which_scales_differ(study: Any) -> None:
     """A matrix with Holm's family named, resolved differences in bold."""
     page = (study.out / "report.html").read_text()
     section = page.partition('<section id="resolved">')[2].partition("</section>")[0]
-    assert "tiny: 6 tests" in section
+    assert "tiny: resolved (Holm over 6 tests)" in section
+    assert "vertical/distance n/a</small>" in section
     assert "horizontal <b>+" in section
     assert "One training each: about these checkpoints" in section

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from vlmprobe.analysis.catalog import DELTA_ACCURACY, DELTA_COHERENCE, DELTA_VD_EI
-from vlmprobe.analysis.difference import CLUSTERED_T, PAIRED_T, Difference, averaged, with_holm
+from vlmprobe.analysis.catalog import DELTA_ACCURACY, DELTA_COHERENCE, DELTA_VD_EI, DELTA_VD_EI_SIZE
+from vlmprobe.analysis.difference import CLUSTERED_T, MCNEMAR, PAIRED_T, Difference, averaged, with_holm
 from vlmprobe.analysis.inference import Estimate
 from vlmprobe.reports import render_report
 from vlmprobe.reports.comparison import (
@@ -19,6 +19,7 @@ from vlmprobe.reports.comparison import (
     tidy_rows,
 )
 from vlmprobe.reports.matrix import ScaleMatrix
+from vlmprobe.reports.report import ChangeRow
 
 HOSTILE = "<script>alert('x')</script>"
 COHERENCE = Difference(
@@ -63,8 +64,8 @@ def test_digits_follow_the_interval_and_what_is_missing_says_why():
     first, second, third = shown_rows(comparison())
     assert list(first)[:2] == ["metric", "target"]
     assert (first["before"], first["after"], first["value"]) == ("0.570", "0.665", "+0.095")
-    assert (first["95 % interval"], first["MDE"]) == ("[0.057, 0.133]", "0.054")
-    assert (first["p"], first["p (Holm)"], first["resolved"]) == ("< 0.0001", "< 0.0001", "yes")
+    assert (first["95 % interval"], first["MDE"]) == ("[0.057, 0.133]", "0.060")
+    assert (first["p"], first["p (Holm)"], first["resolved"]) == ("< 0.001", "< 0.001", "yes")
     assert (second["value"], second["changed"], second["resolved"]) == ("+0.025", "+2/-0", "no")
     assert (third["value"], third["resolved"], third["note"]) == ("n/a", "n/a", "no axis")
 
@@ -81,10 +82,25 @@ def test_the_words_name_the_family_of_tests_and_what_the_numbers_are_about():
     """How many tests, how many pairs, one training or several."""
     text = " ".join(comparison().words())
     assert "240 pairs of 240 images that all runs answered; 3 left out" in text
-    assert "corrected for the 2 tests printed here" in text
-    assert "missed in more than 1 of 5 studies" in text
+    assert (
+        "resolved (Holm over 2 tests): p (Holm), corrected for all tests printed here, is at most 0.05"
+        in text
+    )
+    assert (
+        "a true difference of this size would have been resolved in 4 of 5 such studies (after Holm over"
+        in text
+    )
     assert "one training each: about these checkpoints" in text
     assert "3 trainings each: means" in " ".join(comparison(trainings=("", "b", "c")).words())
+
+
+def test_small_p_values_of_t_tests_are_not_told_apart():
+    """They are checked at 5 %; an exact p-value has its digits, and JSON has all of them."""
+    exact = replace(ACCURACY, p_value=0.0002, method=MCNEMAR, gained=14, lost=0)
+    shown = shown_rows(comparison([replace(ACCURACY, p_value=0.0002), exact]))
+    assert [row["p"] for row in shown] == ["< 0.001", "0.00020"]
+    assert [row["p (Holm)"] for row in shown] == ["< 0.001", "0.00040"]
+    assert tidy_rows(comparison())[0]["p_value"] == 1e-6
 
 
 def test_changed_pairs_are_counted_and_the_first_five_named():
@@ -119,12 +135,38 @@ def test_the_report_has_a_matrix_of_scales(report, matrix):
     page = render_report(report(matrices=[matrix]))
     section = page.partition('<section id="resolved">')[2].partition("</section>")[0]
     assert HOSTILE not in page
-    assert "alert(&#39;x&#39;)&lt;/script&gt;: 3 tests" in section
+    assert "alert(&#39;x&#39;)&lt;/script&gt;: resolved (Holm over 3 tests)" in section
     assert "distance <b>+0.095</b>" in section
     assert "distance +0.095, not resolved" in section
-    assert 'title="95 % interval 0.057 to 0.133; p 0.40, 0.80 after Holm; MDE 0.054"' in section
+    assert 'title="95 % interval 0.057 to 0.133; p 0.40, 0.80 (Holm over 3 tests); MDE 0.063"' in section
     assert "240 pairs that every scale answered, 3 left out" in section
     assert '<a href="#resolved">Which scales differ</a>' in page
+
+
+def test_the_matrix_says_where_there_is_nothing_to_compare(report, matrix):
+    """All answers alike, with no MDE; no axis in one of the two, with the reason and no verdict."""
+    alike = Difference(
+        DELTA_ACCURACY, "distance", Estimate(0.0, 80, 0.01, -0.02, 0.02), 1.0, MCNEMAR, 80, 0.0, 0.0, 0, 0,
+        alike=True,
+    )  # fmt: skip
+    angle = replace(MISSING, entry=DELTA_VD_EI_SIZE)
+    rows = tuple(("400k", "800k", row) for row in with_holm([alike, angle]))
+    page = render_report(report(matrices=[replace(matrix, differences=rows)]))
+    section = page.partition('<section id="resolved">')[2].partition("</section>")[0]
+    assert (
+        '(Holm over 1 tests); MDE n/a: all answers alike">distance 0.000, all answers alike</small>'
+        in section
+    )
+    assert '<small title="no axis">vertical/distance n/a</small>' in section
+
+
+def test_what_was_gained_and_lost_points_to_its_test(report, matrix):
+    """The counts have no p-value of their own: the matrix has it, or the command."""
+    rows = [ChangeRow("tiny", "400k", "800k", "distance", 80, 3, 0)]
+    for matrices, pointer in (([matrix], 'tested in <a href="#resolved">'), ([], "vlmprobe compare")):
+        page = render_report(report(matrices=matrices, changes=rows))
+        section = page.partition('<section id="changes">')[2].partition("</section>")[0]
+        assert pointer in section, pointer
 
 
 def test_the_report_shows_means_over_trainings_beside_what_pictures_leave_open(report, matrix):

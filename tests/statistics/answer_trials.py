@@ -18,7 +18,7 @@ from vlmprobe.analysis.inference.equivalence import EQUIVALENT
 
 from .outcomes import FALSE_EQUIVALENCE, FALSE_POSITIVES, POWER, Outcome, covers, rejects
 
-__all__ = ["accuracy", "paired_accuracy", "perspective_gap", "reproduced"]
+__all__ = ["accuracy", "paired_accuracy", "perspective_gap", "reproduced", "two_answers"]
 
 
 def _answers(
@@ -42,16 +42,10 @@ def accuracy(
     return [covers("accuracy", effective_wilson(correct, names), p)]
 
 
-def paired_accuracy(
-    rng: np.random.Generator,
-    *,
-    images: int,
-    an_image: int,
-    gain: float,
-    changed: float,
-    together: float = 0.0,
-) -> list[Outcome]:
-    """Two checkpoints' answers: a share of pairs changes, up or down, some as the others of their image."""
+def two_answers(
+    rng: np.random.Generator, *, images: int, an_image: int, gain: float, changed: float, together: float
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Draw whether each pair is right at two checkpoints, and the pairs' images."""
     n = images * an_image
     names = [str(i // an_image) for i in range(n)]
     before = rng.random(n) < 0.5
@@ -62,6 +56,22 @@ def paired_accuracy(
     # Changes go up or down by chance; those that cannot are taken as changed the other way round.
     before = np.where(change, ~up, before)
     after = np.where(change, up, before)
+    return before, after, names
+
+
+def paired_accuracy(
+    rng: np.random.Generator,
+    *,
+    images: int,
+    an_image: int,
+    gain: float,
+    changed: float,
+    together: float = 0.0,
+) -> list[Outcome]:
+    """Two checkpoints' answers: a share of pairs changes, up or down, some as the others of their image."""
+    before, after, names = two_answers(
+        rng, images=images, an_image=an_image, gain=gain, changed=changed, together=together
+    )
     kind = POWER if gain else FALSE_POSITIVES
     return [
         covers("delta.accuracy", paired_difference(before, after, names), gain),

@@ -8,6 +8,7 @@ from vlmprobe.analysis.catalog import TREND_ACCURACY, TREND_COHERENCE, TREND_VD_
 
 from .comparison_trials import accuracies_over_scales, axes_over_scales, sizes_over_scales, trainings
 from .experiment import NOISE, Experiment
+from .mde_trials import accuracy_at_mde, coherence_at_mde, size_at_mde
 from .outcomes import COVERAGE, FALSE_POSITIVES
 from .trials import paired_angles, quads, twins
 from .worlds import Twins
@@ -93,4 +94,27 @@ def _over_scales() -> list[Experiment]:
     return found
 
 
-COMPARISONS = [*_comparisons(), *_over_scales()]
+def _at_their_mde() -> list[Experiment]:
+    """Two checkpoints whose true difference is the MDE that is printed of them."""
+    found = []
+    for images, an_image, both, together, n_tests in (
+        (80, 1, 0.0, 0.0, 60),
+        (80, 1, 0.1, 0.0, 60),
+        (200, 1, 0.1, 0.0, 12),
+        (60, 4, 0.1, 0.6, 12),
+        (20, 4, 0.1, 0.6, 60),
+    ):
+        how = {"images": images, "an_image": an_image, "both": both, "together": together}
+        text = f"accuracy differs by the MDE of {n_tests} tests, {both:.0%} of pairs changed besides, "
+        text += f"{together:.0%} as their image, {images} images of {an_image} pairs"
+        found.append(Experiment(text, partial(accuracy_at_mde, n_tests=n_tests, **how), 1000))
+    for theta, pairs, n_tests in ((0.1, 80, 60), (0.5, 80, 60), (0.5, 20, 12)):
+        study = partial(coherence_at_mde, pairs=pairs, theta=theta, n_tests=n_tests)
+        text = f"coherence differs from {theta} by the MDE of {n_tests} tests, {pairs} pairs"
+        found.append(Experiment(text, study, 1000))
+    text = "size of VD-EI differs from 0.3 by the MDE of 60 tests, 80 pairs an axis"
+    found.append(Experiment(text, partial(size_at_mde, pairs=80, cosine=0.3, n_tests=60), 500))
+    return found
+
+
+COMPARISONS = [*_comparisons(), *_over_scales(), *_at_their_mde()]

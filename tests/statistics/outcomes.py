@@ -17,6 +17,7 @@ __all__ = [
     "FALSE_EQUIVALENCE",
     "FALSE_POSITIVES",
     "POWER",
+    "POWER_AT_MDE",
     "Outcome",
     "covers",
     "rejects",
@@ -25,6 +26,8 @@ __all__ = [
 COVERAGE, BIAS = "coverage", "bias"
 #: Of a p-value at 5 %; of "an axis is there", which asks for more than a p-value; and where there is something.
 FALSE_POSITIVES, FALSE_AXES, POWER = "false positives", "false axes", "power"
+#: Of a true difference of the size of the MDE, at .05 over the tests of the family.
+POWER_AT_MDE = "power at the MDE"
 #: Of "equivalent", where the difference is the margin.
 FALSE_EQUIVALENCE = "false equivalence"
 #: Draws of a test within a study: 20 divides B + 1, so that a p-value at .05 is exact.

@@ -15,8 +15,9 @@ from . import run
 from .comparison_trials import trainings
 from .experiment import Experiment
 from .experiments import EXPERIMENTS
-from .outcomes import COVERAGE, FALSE_POSITIVES, POWER, rejects
-from .verdicts import cells_of, exact_interval
+from .mde_trials import accuracy_at_mde
+from .outcomes import COVERAGE, FALSE_POSITIVES, POWER, POWER_AT_MDE, rejects
+from .verdicts import BARS, cells_of, exact_interval
 from .worlds import Twins
 
 
@@ -57,6 +58,24 @@ def test_means_over_trainings_hold_their_level():
     experiment = Experiment("short", partial(trainings, count=4, between=0.4, truth=0.0), 2000)
     for cell in cells_of(experiment, run.study(experiment, 0, 2000)):
         assert cell.verdict in {"ok", "borderline"}, cell
+
+
+@pytest.mark.parametrize(("images", "an_image"), [(80, 1), (20, 4)])
+def test_a_true_difference_of_the_size_of_the_mde_is_resolved_in_four_of_five_studies(images, an_image):
+    """After Holm over 60 tests; an MDE of the unadjusted test is resolved in a third of these, or fewer."""
+    how = {"images": images, "an_image": an_image, "both": 0.1, "n_tests": 60}
+    experiment = Experiment("short", partial(accuracy_at_mde, **how), 200)
+    (cell,) = cells_of(experiment, run.study(experiment, 0, 200))
+    assert (cell.measure, cell.printed) == (POWER_AT_MDE, 1.0)
+    assert BARS[POWER_AT_MDE] == (0.7, 0.95)
+    assert cell.verdict in {"ok", "borderline"}
+
+
+def test_the_mde_is_studied_of_accuracy_coherence_and_the_size_of_vd_ei():
+    """Each has a world whose true difference is its MDE."""
+    worlds = [each.world for each in EXPERIMENTS if "by the MDE" in each.world]
+    for of in ("accuracy differs", "coherence differs", "size of VD-EI differs"):
+        assert any(world.startswith(of) for world in worlds), of
 
 
 def test_every_number_of_a_comparison_has_its_rows():

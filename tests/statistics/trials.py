@@ -39,10 +39,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vlmprobe.analysis.geometry import DeltaSums, Products
+    from vlmprobe.analysis.inference import Statistic
 
     from .worlds import Sample
 
-__all__ = ["geometry", "intervals", "paired_angles", "published", "quads", "twins"]
+__all__ = ["geometry", "intervals", "paired_angles", "published", "quads", "twins", "two_angles"]
 
 HEIGHT, DEPTH = 1, 2
 ALIGNMENTS = "canonical", "published"
@@ -150,10 +151,10 @@ def twins(world: Twins, rng: np.random.Generator) -> list[Outcome]:
     ]
 
 
-def paired_angles(
+def two_angles(
     rng: np.random.Generator, *, pairs: int, theta: float, cosines: tuple[float, float]
-) -> list[Outcome]:
-    """Two checkpoints whose axes stand at different angles, with most noise in common: the difference of VD-EI."""
+) -> list[Statistic]:
+    """Draw two checkpoints whose axes stand at different angles, with most noise in common; estimate their VD-EI."""
     seed = int(rng.integers(2**31))
     angles = []
     for cosine in cosines:
@@ -163,6 +164,14 @@ def paired_angles(
         own = 0.5 * rng.normal(size=sample.deltas.shape) * noise_spread(world.dim)
         products = sums_of_vectors(sample.deltas + own, Layout(sample.codes, sample.images, 6)).raw.products()
         angles.append(corrected_cosine(products, axis_effect(HEIGHT), axis_effect(DEPTH)))
+    return angles
+
+
+def paired_angles(
+    rng: np.random.Generator, *, pairs: int, theta: float, cosines: tuple[float, float]
+) -> list[Outcome]:
+    """Two checkpoints whose axes stand at different angles, with most noise in common: the difference of VD-EI."""
+    angles = two_angles(rng, pairs=pairs, theta=theta, cosines=cosines)
     found = []
     sizes = [size(angle) for angle in angles]
     for name, both, true in (

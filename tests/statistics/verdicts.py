@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import betaincinv
 
-from .outcomes import BIAS, COVERAGE, FALSE_AXES, FALSE_EQUIVALENCE, FALSE_POSITIVES, Outcome
+from .outcomes import BIAS, COVERAGE, FALSE_AXES, FALSE_EQUIVALENCE, FALSE_POSITIVES, POWER_AT_MDE, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +23,7 @@ BARS = {
     FALSE_POSITIVES: (0.035, 0.065),
     FALSE_AXES: (0.0, 0.065),
     FALSE_EQUIVALENCE: (0.0, 0.065),
+    POWER_AT_MDE: (0.7, 0.95),
 }
 #: Of the exact binomial interval, so that among hundreds of sound cells none fails by chance.
 _LEVEL = 0.999
@@ -107,6 +108,6 @@ def _verdict(measure: str, rate: float, low: float, high: float) -> str:
         return "ok"
     if low <= top and high >= floor:
         return "borderline"
-    # Too wide an interval, or too strict a test, misleads nobody; it costs power.
-    too_safe = rate > top if measure == COVERAGE else rate < floor
+    # Too wide an interval, too strict a test, or too large an MDE misleads nobody; it costs power.
+    too_safe = rate > top if measure in {COVERAGE, POWER_AT_MDE} else rate < floor
     return "conservative" if too_safe else "fails"

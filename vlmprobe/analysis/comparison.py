@@ -29,7 +29,7 @@ from vlmprobe.analysis.inference import contrast, paired_difference, paired_p_va
 from vlmprobe.pairs.axes import DEPTH, SPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -45,6 +45,7 @@ __all__ = [
     "Geometry",
     "SharedPairs",
     "accuracy_differences",
+    "are_alike",
     "axis_cosines",
     "geometry_differences",
     "no_pair",
@@ -114,6 +115,7 @@ def accuracy_differences(before: BoolArray, after: BoolArray, pairs: SharedPairs
                 float(second.mean()) if n else None,
                 int((second & ~first).sum()),
                 int((first & ~second).sum()),
+                alike=are_alike([first, second]),
             )
         )
     return found
@@ -205,6 +207,11 @@ def _difference(
         before=first,
         after=second,
     )
+
+
+def are_alike(answers: Sequence[BoolArray]) -> bool:
+    """Whether all answers of all checkpoints are right, or all wrong; some pairs at least."""
+    return len(np.unique(np.stack(answers))) == 1
 
 
 def no_pair(target: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmprobe.analysis.catalog import DELTA_ACCURACY, DELTA_COHERENCE
-from vlmprobe.analysis.inference import Estimate, holm, power_difference
+from vlmprobe.analysis.inference import Estimate, holm, power_difference, power_mcnemar
 from vlmprobe.analysis.trainings import over_trainings
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vlmprobe.pairs.axes import AxisSet
 
 __all__ = [
+    "ALIKE",
     "ALPHA",
     "CLUSTERED_T",
     "MCNEMAR",
@@ -37,6 +38,8 @@ MCNEMAR, CLUSTERED_T, PAIRED_T = "exact McNemar", "clustered t", "paired jackkni
 T_OVER_TRAININGS = "t over trainings"
 #: The angle between two directions is no difference: 0 is not what it is held against.
 NO_TEST = ""
+#: Of accuracies that are all 0, or all 1.
+ALIKE = "all answers alike"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +63,33 @@ class Difference:
     lost: int | None = None
     trainings: Trainings | None = None
     """Of several trainings: their spread. ``estimate`` is then their mean."""
+    alike: bool = False
+    """Of accuracy: whether all answers are wrong at both checkpoints, or all right. There is no spread to measure."""
     p_holm: float | None = None
     """Corrected for the family of tests that :func:`with_holm` was given."""
+    n_tests: int = 1
+    """Tests of that family."""
 
     @property
     def mde(self) -> float | None:
-        """The smallest true difference that four of five such studies would see."""
-        if not self.method:
+        """The smallest true difference that four of five such studies would resolve, after Holm at its strictest."""
+        if self.p_value is None or self.alike:
             return None
+        level = ALPHA / self.n_tests
+        if self.method == MCNEMAR and self.gained is not None and self.lost is not None:
+            return power_mcnemar(self.n, min(self.gained, self.lost), level)
         n = self.trainings.n_trainings if self.trainings else self.estimate.n_images
-        return power_difference(self.estimate.se, n)
+        return power_difference(self.estimate.se, n, level)
+
+    @property
+    def remark(self) -> str:
+        """Why a value, an interval or the MDE is missing, or what a reader must know of the value."""
+        if self.alike:
+            return ALIKE
+        said = self.estimate.reason or self.estimate.note
+        if said or self.p_value is None or self.mde is not None:
+            return said
+        return f"too few pairs to resolve any difference over {self.n_tests} tests"
 
     @property
     def is_resolved(self) -> bool:
@@ -108,6 +128,7 @@ def averaged(of_trainings: Sequence[Sequence[Difference]]) -> list[Difference]:
                 gained=None,
                 lost=None,
                 trainings=mean,
+                alike=all(row.alike for row in rows),
             )
         )
     return found
@@ -116,7 +137,11 @@ def averaged(of_trainings: Sequence[Sequence[Difference]]) -> list[Difference]:
 def with_holm(differences: Sequence[Difference]) -> list[Difference]:
     """Correct the p-values of one family of tests by Holm's rule."""
     adjusted = holm([each.p_value for each in differences])
-    return [replace(each, p_holm=p_value) for each, p_value in zip(differences, adjusted, strict=True)]
+    n_tests = max(1, sum(p_value is not None for p_value in adjusted))
+    return [
+        replace(each, p_holm=p_value, n_tests=n_tests)
+        for each, p_value in zip(differences, adjusted, strict=True)
+    ]
 
 
 def missing(entries: Sequence[Entry], axes: AxisSet, reason: str) -> list[Difference]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmprobe.analysis import catalog
-from vlmprobe.analysis.comparison import no_pair
+from vlmprobe.analysis.comparison import are_alike, no_pair
 from vlmprobe.analysis.difference import CLUSTERED_T, PAIRED_T, Difference
 from vlmprobe.analysis.inference import contrast, mean_change, paired_t, size
 
@@ -58,7 +58,15 @@ def accuracy_trend(
         if not inside.any():
             estimate = replace(estimate, reason=no_pair(target))
         found.append(
-            Difference(catalog.TREND_ACCURACY, target, estimate, p_value, CLUSTERED_T, int(inside.sum()))
+            Difference(
+                catalog.TREND_ACCURACY,
+                target,
+                estimate,
+                p_value,
+                CLUSTERED_T,
+                int(inside.sum()),
+                alike=are_alike([each[inside] for each in answers]),
+            )
         )
     return found
 

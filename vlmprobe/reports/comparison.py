@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.analysis.difference import MCNEMAR
 from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, p_value, rounded
 
 if TYPE_CHECKING:
@@ -12,10 +13,20 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.difference import Difference
 
-__all__ = ["ChangedPair", "Compared", "Comparison", "pair_rows", "shown_rows", "tidy_rows"]
+__all__ = [
+    "ChangedPair",
+    "Compared",
+    "Comparison",
+    "pair_rows",
+    "shown_p",
+    "shown_rows",
+    "tidy_rows",
+]
 
 #: Changed pairs that are named unless all are asked for.
 _NAMED = 5
+#: Simulations check t tests at 5 %, so a smaller p-value than this is not told from another.
+_SMALLEST_P_OF_T = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +99,9 @@ class Comparison:
         hint = "; --layer N reads another" if any(part.layer for part in self.parts) else ""
         lines.append(f"{self.layer_choice}{hint}")
         lines.append(
-            f"p (Holm): corrected for the {self.n_tests} tests printed here; resolved: at most 0.05. "
-            "MDE: a true difference smaller than this would have been missed in more than 1 of 5 studies"
+            f"resolved (Holm over {self.n_tests} tests): p (Holm), corrected for all tests printed here, is at most "
+            "0.05. MDE: a true difference of this size would have been resolved in 4 of 5 such studies (after Holm "
+            f"over {self.n_tests} tests)"
         )
         if len(self.trainings) > 1:
             lines.append(
@@ -148,7 +160,7 @@ def tidy_rows(comparison: Comparison) -> list[dict[str, Any]]:
             "sd_trainings": row.trainings.sd if row.trainings else None,
             "se_images": row.trainings.se_images if row.trainings else row.estimate.se,
             "method": row.method or None,
-            "reason": row.estimate.reason or row.estimate.note or None,
+            "reason": row.remark or None,
         }
         for part, row in _rows(comparison)
     ]
@@ -181,8 +193,8 @@ def _shown(part: Compared, row: Difference, *, several: bool, trainings: bool) -
         "after": show(row.after),
         "value": show(estimate.value, sign=True),
         "95 % interval": NOT_AVAILABLE if low is None else f"[{show(low)}, {show(high)}]",
-        "p": p_value(row.p_value),
-        "p (Holm)": p_value(row.p_holm),
+        "p": shown_p(row, row.p_value),
+        "p (Holm)": shown_p(row, row.p_holm),
         "resolved": "yes" if row.is_resolved else "no" if row.p_holm is not None else NOT_AVAILABLE,
         "MDE": show(row.mde),
         "changed": NOT_AVAILABLE if row.gained is None else f"+{row.gained}/-{row.lost}",
@@ -191,7 +203,12 @@ def _shown(part: Compared, row: Difference, *, several: bool, trainings: bool) -
         spread = row.trainings
         cells["SD trainings"] = show(spread.sd if spread else None)
         cells["SE images"] = show(spread.se_images if spread else None)
-    return cells | {"note": estimate.reason or estimate.note}
+    return cells | {"note": row.remark}
+
+
+def shown_p(row: Difference, p: float | None) -> str:
+    """Print a p-value of a difference; that of a t test, below .001, only as such."""
+    return p_value(p) if row.method == MCNEMAR else p_value(p, _SMALLEST_P_OF_T)
 
 
 def pair_rows(comparison: Comparison) -> list[dict[str, Any]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, p_value, rounded
+from vlmprobe.analysis.difference import ALIKE
+from vlmprobe.reports.comparison import shown_p
+from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, rounded
 
 if TYPE_CHECKING:
     from vlmprobe.analysis.difference import Difference
@@ -43,7 +45,8 @@ class ScaleMatrix:
     family: str
     scales: tuple[str, ...]
     differences: tuple[tuple[str, str, Difference], ...]
-    """Earlier scale, later scale, and a difference of coherence or accuracy of an axis; Holm's family is all of it."""
+    """Earlier scale, later scale, and a difference of accuracy or coherence of an axis, or of the size of VD-EI; Holm's
+    family is all of it."""
     n_pairs: int
     left_out: int
     layer_choice: str
@@ -59,13 +62,15 @@ class ScaleMatrix:
 
 @dataclass(frozen=True, slots=True)
 class MatrixCell:
-    """One axis in one cell."""
+    """One axis, or the two of VD-EI, in one cell."""
 
     target: str
     text: str
     resolved: bool
+    state: str
+    """Beside the number: whether it is resolved, or why that is no question. Empty where there is no number."""
     title: str
-    """Interval and p-value, or why there are none."""
+    """Interval, p-value and MDE, or why there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +113,16 @@ def _cell(row: Difference) -> MatrixCell:
     text = rounded(estimate.value, decimals)
     if estimate.value is not None and estimate.value > 0:
         text = f"+{text}"
+    state = "resolved" if row.is_resolved else ALIKE if row.alike else "not resolved"
     if estimate.ci_low is None:
-        return MatrixCell(row.target, text, row.is_resolved, estimate.reason)
+        state = "" if estimate.value is None else state
+        return MatrixCell(row.target, text, row.is_resolved, state, row.remark)
     bounds = f"{rounded(estimate.ci_low, decimals)} to {rounded(estimate.ci_high, decimals)}"
+    p, p_holm = shown_p(row, row.p_value), shown_p(row, row.p_holm)
+    title = f"95 % interval {bounds}; p {p}, {p_holm} (Holm over {row.n_tests} tests)"
     mde = rounded(row.mde, decimals)
-    title = f"95 % interval {bounds}; p {p_value(row.p_value)}, {p_value(row.p_holm)} after Holm; MDE {mde}"
-    return MatrixCell(row.target, text, row.is_resolved, title)
+    title += f"; MDE {mde}" if row.mde is not None else f"; MDE {mde}: {row.remark}"
+    return MatrixCell(row.target, text, row.is_resolved, state, title)
 
 
 def _decimals(estimate: Estimate) -> int:

@@ -57,8 +57,8 @@ def measured(value: float | None, low: float | None, high: float | None, *, boun
     return f"{text} [{rounded(low, decimals)}, {rounded(high, decimals)}]"
 
 
-def p_value(p: float | None) -> str:
-    """Print a p-value with two significant digits, and never as 0."""
+def p_value(p: float | None, smallest: float = _SMALLEST_P) -> str:
+    """Print a p-value with two significant digits, and never as 0: below ``smallest`` only that it is below."""
     if p is None or not math.isfinite(p):
         return NOT_AVAILABLE
-    return f"{p:#.2g}" if p >= _SMALLEST_P else f"< {_SMALLEST_P:g}"
+    return f"{p:#.2g}" if p >= smallest else f"< {smallest:g}"

@@ -12,9 +12,11 @@ from vlmprobe.analysis.catalog import (
     AXIS_COHERENCE_BALANCED,
     DELTA_ACCURACY,
     DELTA_COHERENCE,
+    DELTA_VD_EI_SIZE,
     VD_EI_CORRECTED,
 )
 from vlmprobe.analysis.difference import averaged, with_holm
+from vlmprobe.analysis.entanglement import axis_pairs
 from vlmprobe.analysis.inference import effective_wilson
 from vlmprobe.analysis.trainings import over_trainings
 from vlmprobe.errors import VlmprobeError
@@ -58,13 +60,16 @@ def scale_matrices(workspace: Workspace, runs: Sequence[Run]) -> list[ScaleMatri
 def _matrix(workspace: Workspace, family: str, subjects: Sequence[Subject]) -> ScaleMatrix:
     labels, runs_of = runs_of_trainings(subjects)
     paired = PairedRuns(workspace, [run for runs in runs_of for run in runs])
-    axes, wanted = set(map(str, paired.axes)), {DELTA_ACCURACY, DELTA_COHERENCE}
+    axes = list(map(str, paired.axes))
+    wanted = {(entry, axis) for entry in (DELTA_ACCURACY, DELTA_COHERENCE) for axis in axes}
+    # Without its controls, which no claim is about.
+    wanted |= {(DELTA_VD_EI_SIZE, "/".join(both)) for both in axis_pairs(paired.axes)[:1]}
     cells = []
     for first, second in combinations(range(len(subjects)), 2):
         both = zip(runs_of[first], runs_of[second], strict=True)
         rows = averaged([paired.differences(before, after, cosines=False) for before, after in both])
         names = subjects[first].name, subjects[second].name
-        cells += [(*names, row) for row in rows if row.entry in wanted and row.target in axes]
+        cells += [(*names, row) for row in rows if (row.entry, row.target) in wanted]
     corrected = with_holm([row for _, _, row in cells])
     return ScaleMatrix(
         family,

@@ -12,7 +12,7 @@ from vlmprobe.analysis.catalog import (
     DELTA_COHERENCE,
     DELTA_VD_EI,
     DELTA_VD_EI_SIZE,
-    LAYER_CANDIDATES,
+    RECOMMENDED_LAYER,
     TREND_COHERENCE,
     TREND_VD_EI_SIZE,
 )
@@ -34,7 +34,7 @@ from vlmprobe.store.comparison import judged_pairs
 from vlmprobe.store.metrics import read_results_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["PairedRuns"]
 
 NO_STATES = "no hidden states of these pairs are stored"
+NEAR_THE_OUTPUT = "near the output the delta may be the answer's word"
 TWO_SPACES = "states of two families, or of two layers, have no coordinates in common"
 
 
@@ -69,7 +70,8 @@ class PairedRuns:
         Args:
             workspace: the home.
             runs: on one dataset under one template.
-            layer: whose states are read; None = the one that is recommended for all, or else each run's last one.
+            layer: whose states are read; None = the one that is recommended for those runs that have one, if these
+                agree, or else each run's last one.
 
         Raises:
             UsageError: a run lacks that layer, or no pair was answered by all.
@@ -79,9 +81,7 @@ class PairedRuns:
             self.axes = read_axes(connection, runs[0].dataset_id)
             judged = {run.run_id: judged_pairs(connection, run.run_id) for run in runs}
             recommended = {
-                run.run_id: (
-                    read_results_json(connection, run.run_id, LAYER_CANDIDATES.name, str(Subset.ALL)) or {}
-                ).get("recommended")
+                run.run_id: read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
                 for run in runs
             }
         shared = set.intersection(*({pair.pair_id for pair in pairs} for pairs in judged.values()))
@@ -117,7 +117,7 @@ class PairedRuns:
         }
         return _chosen(self.pairs, inside), places
 
-    def _choose(self, layer: int | None, recommended: dict[str, int | None]) -> _Layers:
+    def _choose(self, layer: int | None, recommended: Mapping[str, dict[str, Any] | None]) -> _Layers:
         stored = {run.run_id: getattr(self._arrays[run.run_id], "layers", []) for run in self.runs}
         if not all(stored.values()):
             return _Layers({}, f"no geometry: {NO_STATES}")
@@ -126,20 +126,41 @@ class PairedRuns:
                 if layer not in stored[run.run_id]:
                     raise UsageError(f"{run.name} has no layer {layer}; it has {stored[run.run_id]}")
             return _Layers(dict.fromkeys(stored, layer), f"geometry at layer {layer}, as asked for")
-        wanted = set(recommended.values())
-        first = recommended[self.runs[0].run_id]
-        if len(wanted) == 1 and first is not None and all(first in layers for layers in stored.values()):
-            return _Layers(
-                dict.fromkeys(stored, first), f"geometry at layer {first}, recommended for each run"
-            )
+        of_layer, without = self._recommended(recommended)
+        rest = f"; {without}" if without else ""
+        if len(of_layer) == 1:
+            ((best, names),) = of_layer.items()
+            if all(best in layers for layers in stored.values()):
+                named = f"recommended for {', '.join(names)}{rest}"
+                return _Layers(dict.fromkeys(stored, best), f"geometry at layer {best}, {named}")
         last = {run_id: layers[-1] for run_id, layers in stored.items()}
         shown = ", ".join(map(str, sorted(set(last.values()))))
-        named = ", ".join(
-            f"{run.scale}: {'none' if (best := recommended[run.run_id]) is None else best}"
-            for run in self.runs
-        )
-        why = f"since no layer is recommended for all ({named})"
-        return _Layers(last, f"geometry at the last stored layer ({shown}), {why}")
+        why = "not every run has the recommended one" if len(of_layer) == 1 else "the recommended ones differ"
+        named = "; ".join(f"{best} for {', '.join(names)}" for best, names in of_layer.items())
+        why = f"since {why} ({named}{rest})" if of_layer else f"since none is recommended ({without})"
+        return _Layers(last, f"geometry at the last stored layer ({shown}), {why}; {NEAR_THE_OUTPUT}")
+
+    def _recommended(
+        self, recommended: Mapping[str, dict[str, Any] | None]
+    ) -> tuple[dict[int, list[str]], str]:
+        """Return the runs' names by recommended layer, and which runs have none."""
+        of_layer: dict[int, list[str]] = {}
+        none, unknown = [], []
+        several = len({run.family for run in self.runs}) > 1
+        for run in self.runs:
+            name = f"{run.family} @ {run.scale}" if several else run.scale
+            found = recommended[run.run_id]
+            if found is None:
+                unknown.append(name)
+            elif found["layer"] is None:
+                none.append(name)
+            else:
+                of_layer.setdefault(int(found["layer"]), []).append(name)
+        without = [f"none for {', '.join(dict.fromkeys(none))}"] if none else []
+        if unknown:
+            names = ", ".join(dict.fromkeys(unknown))
+            without.append(f"not known for {names}, so run 'vlmprobe analyze' first")
+        return {layer: list(dict.fromkeys(of_layer[layer])) for layer in sorted(of_layer)}, "; ".join(without)
 
     @property
     def has_states(self) -> bool:

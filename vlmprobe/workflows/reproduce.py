@@ -11,7 +11,7 @@ from vlmprobe.analysis.catalog import (
     ACCURACIES,
     AXIS_COHERENCE,
     AXIS_COHERENCE_BALANCED,
-    LAYER_CANDIDATES,
+    RECOMMENDED_LAYER,
     VD_EI_CORRECTED,
     VD_EI_EQ3,
 )
@@ -171,8 +171,8 @@ class _Ours:
         layer, n_layers = PUBLISHED_LAYERS.get(self.run.family, (None, None))
         if layer is not None and n_layers == self.run.n_layers:
             return layer, "published"
-        stored = read_results_json(connection, self.run.run_id, LAYER_CANDIDATES.name, str(Subset.ALL)) or {}
-        recommended = stored.get("recommended")
+        stored = read_results_json(connection, self.run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
+        recommended = None if stored is None else stored["layer"]
         return recommended, None if recommended is None else "recommended"
 
     def at_layer(self, name: str, target: str) -> StoredMetric | None:

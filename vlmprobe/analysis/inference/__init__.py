@@ -12,11 +12,11 @@ from vlmprobe.analysis.inference.jackknife import (
     Statistic,
     contrast,
     paired_t,
-    power_difference,
     size,
 )
 from vlmprobe.analysis.inference.layers import AxisTest, AxisTests, Directions, LayerTest, min_p
 from vlmprobe.analysis.inference.permutation import LabelPermutations, hash_order
+from vlmprobe.analysis.inference.power import power_difference, power_mcnemar
 from vlmprobe.analysis.inference.proportions import (
     clustered_mean,
     effective_wilson,
@@ -52,6 +52,7 @@ __all__ = [
     "paired_p_value",
     "paired_t",
     "power_difference",
+    "power_mcnemar",
     "random_sign_p_values",
     "share_gap",
     "share_se",

@@ -19,7 +19,6 @@ from math import isfinite, nan, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri
 
 from vlmprobe.analysis.inference.estimate import Estimate, two_sided_p, upper_quantile
 
@@ -36,7 +35,6 @@ __all__ = [
     "Statistic",
     "contrast",
     "paired_t",
-    "power_difference",
     "size",
 ]
 
@@ -45,8 +43,6 @@ NOT_DEFINED_WITHOUT = "not defined without one of the images"
 NO_SPREAD = "the images do not differ"
 #: A spread, or a distance from 1, that is only rounding.
 _ROUNDING = 1e-12
-#: Share of true differences of the size of ``power_difference`` that a study sees.
-_POWER = 0.8
 
 
 class Scale(Enum):
@@ -177,13 +173,6 @@ def paired_t(difference: Statistic) -> float | None:
     """
     se = difference.se()
     return None if not isfinite(se) else two_sided_p(difference.value / se, difference.n_images - 1)
-
-
-def power_difference(se: float | None, n_images: int) -> float | None:
-    """Return the smallest true difference that four of five such studies would see: (t_.975 + z_.8) se."""
-    if se is None or n_images < 2:
-        return None
-    return (upper_quantile(n_images - 1) + float(ndtri(_POWER))) * se
 
 
 def _acceleration(influences: FloatArray) -> float:
