@@ -109,6 +109,18 @@ def test_geometry_is_read_at_one_layer_and_shortened_alike(compare):
     assert coherence.se == pytest.approx(2**0.5 * many.se, rel=1e-6)
 
 
+def test_a_run_without_a_resolved_axis_has_no_geometry_to_compare(compare, monkeypatch):
+    """The published shortlist names a layer of it all the same; it is not read."""
+
+    def read(_: Any, run_id: str, name: str, subset: str) -> Any:
+        return {"layer": None} if name == "recommended_layer" else {"recommended": 3}
+
+    monkeypatch.setattr("vlmprobe.workflows.reproduce.read_results_json", read)
+    (cell,) = compare([published(0.4, None, metric=AXIS_COHERENCE.name, split="all")]).cells
+    assert (cell.ours, cell.layer) == (None, None)
+    assert cell.reason == "axis_coherence: no layer is recommended"
+
+
 def test_what_is_missing_is_counted_with_its_reason(compare):
     """Values of other scales and of metrics that are not computed here."""
     values = [
