@@ -14,6 +14,7 @@ import numpy as np
 
 from vlmprobe.analysis.catalog import (
     ACCURACIES,
+    AXIS_COHERENCE,
     AXIS_COHERENCE_PEAK,
     AXIS_COHERENCE_PEAK_LAYER,
     CATALOG,
@@ -151,7 +152,7 @@ def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
         arguments: Arguments = {
             "curves": view.study.select(entry.name, view.subset, run=view.run, targets=shown)
         }
-        if entry.one_vector_an_image:
+        if entry is AXIS_COHERENCE:
             arguments["curves"] = [curve for curve in arguments["curves"] if curve.has_images]
         if not arguments["curves"]:
             return {}
@@ -164,7 +165,7 @@ def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
             curves_of_all = [
                 curve
                 for curve in view.study.select(entry.name, view.subset, targets=every)
-                if curve.has_images or not entry.one_vector_an_image
+                if curve.has_images or entry is not AXIS_COHERENCE
             ]
             arguments["limits"] = None if view.free_y else shared_limits(curves_of_all)
         return arguments
