@@ -93,6 +93,7 @@ def _demo() -> list[Experiment]:
     mixture = "at the last layer few wrong answers, whose deltas point the other way, decide: covers about .90 to .92"
     limits = {
         ("400k", 5): {("within_category_consistency", COVERAGE): mixture},
+        ("800k", 5): {("order_coherence", COVERAGE): mixture},
         ("2m", 5): {("order_coherence", COVERAGE): mixture},
     }
     found = [
@@ -111,7 +112,7 @@ def _demo() -> list[Experiment]:
         for pairs in (40, 80):
             study = partial(demo_study, DemoWorld(scale, layer, pairs, only_right=True))
             text = f"the demo's deltas of right answers, {scale}, layer {layer}, {pairs} pairs an axis"
-            found.append(Experiment(text, study, 1000, notes))
+            found.append(Experiment(text, study, 1000, notes, limits.get((scale, layer), {})))
     return found
 
 
