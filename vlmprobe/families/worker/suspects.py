@@ -98,7 +98,8 @@ def calls_of(error: BaseException) -> Iterator[tuple[str, str]]:
 def all_values(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield every key and value of a config and its parts."""
     for key, value in config.items():
-        yield key, value
+        # A loaded config has numbers for keys where it maps classes to their names.
+        yield str(key), value
         if isinstance(value, dict):
             yield from all_values(value)
 

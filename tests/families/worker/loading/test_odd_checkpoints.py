@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from vlmprobe.families import LoadOptions, fingerprint, open_family
 from vlmprobe.families.worker import ModelFault
 from vlmprobe.families.worker.molmo.family import Molmo
 from vlmprobe.families.worker.nvila.family import Nvila
+from vlmprobe.families.worker.weights.naming import check_unique
 from vlmprobe.families.worker.weights.tensors import check_left_over, harmless
 
 from ....odd_folders import (
@@ -57,6 +59,27 @@ def taller(tensors: dict[str, torch.Tensor]) -> None:
 def renamed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Move the whole model below a name that no wrapper is known for."""
     return {f"student.{name}": tensor for name, tensor in tensors.items()}
+
+
+def respelled(old: str, new: str) -> Change:
+    """Put other weights of a layer or a tower beside its own, as another version of transformers names them."""
+    return weights(
+        lambda tensors: (
+            tensors | {name.replace(old, new, 1): 2 * each for name, each in tensors.items() if old in name}
+        )
+    )
+
+
+def keys_lost(*names: str, part: str = "") -> Change:
+    """Remove keys of config.json, or of a part of it."""
+
+    def change(folder: Path) -> None:
+        said = json.loads((folder / "config.json").read_text())
+        for name in names:
+            del (said[part] if part else said)[name]
+        write(folder, "config.json", json.dumps(said))
+
+    return change
 
 
 def adapter(folder: Path) -> None:
@@ -203,6 +226,41 @@ OTHER_WEIGHTS: dict[str, tuple[Change, str]] = {
     "a tensor in two files": (
         twice,
         r"\S+ is in two weight files \(model-00001-of-00002.safetensors and model-00002-of-00002.safetensors\); keep",
+    ),
+    "a layer under two spellings": (
+        respelled("model.layers.0.", "model.language_model.layers.0."),
+        r"the weights hold model.language_model.layers.0.(\S+) and model.layers.0.\1, which are both the model's "
+        r"model.language_model.layers.0.\1: two sets of weights under two spellings; remove the set that you do not",
+    ),
+    "a tower under two spellings": (
+        respelled("visual.", "model.visual."),
+        r"the weights hold model.visual.(\S+) and visual.\1, which are both the model's model.visual.\1: two sets",
+    ),
+    "a layer as a wrapper names it, beside its own": (
+        respelled("model.layers.1.", "module.model.layers.1."),
+        r"the weights hold model.layers.1.(\S+) and module.model.layers.1.\1, which are both the model's",
+    ),
+    "weights as two training wrappers name them": (
+        respelled("visual.", "_orig_mod.model.visual."),
+        r"the weights hold _orig_mod.model.visual.(\S+) and visual.\1, which are both the model's",
+    ),
+    "no text_config": (
+        keys_lost("text_config"),
+        "config.json has no text_config, and the default size of that part is not that of these weights; copy the",
+    ),
+    "no vision_config": (
+        keys_lost("vision_config"),
+        "config.json has no vision_config, and the default size",
+    ),
+    "a text_config of null": (settings(text_config=None), "config.json has no text_config, and the default"),
+    "a vision_config of null": (settings(vision_config=None), "config.json has no vision_config, and the"),
+    "a vision_config of nothing": (
+        settings(vision_config={}),
+        r"has shape .* in the weights but .* in the model \(\d+ more differ\); use the config.json that belongs",
+    ),
+    "far more layers than the weights": (
+        settings(part="text_config", num_hidden_layers=900, layer_types=None),
+        "the weights end at layers.5, but its config describes a model with layers.10",
     ),
     "quantized weights": (
         settings(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
@@ -507,6 +565,45 @@ def test_a_tied_head_is_harmless():
     """It is the embeddings under another name; a head of its own is not."""
     assert harmless(["lm_head.weight", "a.inv_freq"], tied=True) == {"lm_head.weight", "a.inv_freq"}
     assert harmless(["lm_head.weight"], tied=False) == set()
+
+
+def test_a_model_that_does_not_fit_takes_no_memory(tmp_path, monkeypatch):
+    """The files' headers are compared with the config before any weight is read or made up."""
+
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("the model was built")
+
+    monkeypatch.setattr("transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained", load)
+    folder = link(tmp_path / "odd", CHECKPOINTS / "2m")
+    settings(vision_config=None)(folder)
+    with pytest.raises(VlmprobeError, match="has no vision_config"):
+        open_checkpoint("qwen25", folder)
+
+
+class Patterns(torch.nn.Linear):
+    """A model with the patterns of names that classes of transformers 4 have, and without those of version 5."""
+
+    base_model_prefix = "model"
+    _checkpoint_conversion_mapping: ClassVar = {"^old": "new"}
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(1, 1)
+        self._names = names
+
+    def state_dict(self, **_: object) -> dict[str, None]:
+        """Name the parameters."""
+        return dict.fromkeys(self._names)
+
+
+def test_names_are_told_apart_without_the_rules_of_transformers_5(monkeypatch):
+    """The patterns of version 4 rename as well."""
+    monkeypatch.setitem(sys.modules, "transformers.core_model_loading", None)
+    model = Patterns("new.a", "model.b")
+    assert check_unique("odd", model, ["old.a", "b"]) == {"old.a": ("new.a", True), "b": ("model.b", True)}
+    with pytest.raises(
+        ModelFault, match=r"the weights hold new.a and old.a, which are both the model's new.a"
+    ):
+        check_unique("odd", model, ["new.a", "old.a"])
 
 
 def parts(folder: Path) -> Path:

@@ -260,6 +260,10 @@ REFUSED: dict[tuple[str, str], tuple[Change, str]] = {
         dangling("model.pt"),
         r"model\.pt is a link to a file that is not there",
     ),
+    ("native", "a tensor under two spellings"): (
+        pickled(lambda held: held | {f"_fsdp_wrapped_module.{FIRST}": 2 * held[FIRST]}),
+        rf"the weights hold {FIRST} and _fsdp_wrapped_module.{FIRST}, which are both the model's {FIRST}: two sets",
+    ),
     ("native", "weights that are a pointer"): (text("model.pt", POINTER), r"model\.pt is a Git LFS pointer"),
     ("native", "weights that are empty"): (
         text("model.pt", ""),

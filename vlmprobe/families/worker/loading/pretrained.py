@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,9 @@ from vlmprobe.families.worker.weights.files import (
     WeightFiles,
     find_weights,
     mapped_files,
+    weight_names,
 )
+from vlmprobe.families.worker.weights.naming import check_headers, check_unique
 from vlmprobe.families.worker.weights.numbers import check_tensors
 from vlmprobe.families.worker.weights.tensors import check_shapes, shapes_in, wrapper_of
 
@@ -76,6 +79,10 @@ def load_model(
     if not local:
         _refuse_adapter_of_hub(source, revision)
     with quiet(), loading_faults(source, device, {"config.json": config}):
+        argument = _config_argument(model_class, config, source, revision, trusted=trusted)
+        draft = None if files is None or trusted else _draft(model_class, argument, config)
+        if files is not None and draft is not None:
+            check_headers(source, draft, Path(source).expanduser(), files.names, config)
 
         def load(prefix: str) -> tuple[Any, dict[str, Any]]:
             loaded: tuple[Any, dict[str, Any]] = model_class.from_pretrained(
@@ -85,7 +92,7 @@ def load_model(
                 # Tensors of another shape are then named in the report, and refused below.
                 ignore_mismatched_sizes=True,
                 **dtype_argument(dtype),
-                **_config_argument(model_class, config, source, revision, trusted=trusted),
+                **argument,
                 **({"key_mapping": {f"^{re.escape(prefix)}": ""}} if prefix else {}),
                 **({"trust_remote_code": True} if trusted else {}),
             )
@@ -97,6 +104,8 @@ def load_model(
             prefix = wrapper_of(report["unexpected_keys"])
             if prefix:
                 model, report = load(prefix)
+        if files is not None and draft is None:
+            check_unique(source, model, weight_names(Path(source).expanduser()))
         fit = check_fit(
             source,
             model,
@@ -199,6 +208,22 @@ def _config_argument(
         own = AutoConfig.from_pretrained(place_of(source), revision=revision, trust_remote_code=True)
         config_class = type(own)
     return {} if config_class is None else {"config": config_class.from_dict(plain)}
+
+
+def _draft(model_class: Any, argument: dict[str, Any], config: dict[str, Any]) -> Any:
+    """Return the model that a config describes, without memory for its weights; None if none can be made of it."""
+    import torch
+
+    config_class = getattr(model_class, "config_class", None) or _config_class(config)
+    try:
+        described = argument.get("config") or config_class.from_dict(deepcopy(config))
+        with torch.device("meta"):
+            return (getattr(model_class, "from_config", None) or model_class._from_config)(
+                deepcopy(described)
+            )
+    # Whatever it is, loading the model says it.
+    except Exception:
+        return None
 
 
 def _config_class(config: dict[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from vlmprobe.families.worker.loading.diagnosis import not_the_file
 from vlmprobe.families.worker.loading.reading import quiet
 from vlmprobe.families.worker.weights.account import check_fit, keep_account
 from vlmprobe.families.worker.weights.files import WeightFiles, other_weights
+from vlmprobe.families.worker.weights.naming import check_renamed
 from vlmprobe.families.worker.weights.tensors import wrapper_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["CONFIG", "WEIGHTS", "load_weights"]
 
 CONFIG, WEIGHTS = "config.yaml", "model.pt"
+_FSDP = "_fsdp_wrapped_module."
 
 
 def load_weights(olmo: ModuleType, config: Any, folder: Path) -> Any:
@@ -40,6 +42,8 @@ def load_weights(olmo: ModuleType, config: Any, folder: Path) -> Any:
     with torch.device("meta"), quiet():
         config.init_device = None
         model = olmo.Molmo(config)
+    # What that function removes from the names.
+    check_renamed(str(folder), [(name, name.replace(_FSDP, "")) for name in weights])
     weights, _ = model._make_state_dict_compatible(weights)
     own = dict(model.named_parameters())
     fit = check_fit(

@@ -33,6 +33,7 @@ from vlmprobe.families.worker.weights.files import (
     refuse_adapter,
     weight_names,
 )
+from vlmprobe.families.worker.weights.naming import check_unique
 from vlmprobe.families.worker.weights.numbers import check_tensors
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ def check_filled(source: str, found: NvilaFolder, model: Any, parts: dict[str, A
         read += [f"{part}/{name}" for name in files.names]
         not_read += [f"{part}/{name}" for name in files.not_read]
         held = weight_names(found.folder / part)
+        check_unique(f"{source}: {part}/", module, held)
         tensors = module.state_dict(keep_vars=True)
         # Tied tensors are one object under two names, and are stored once.
         filled = {id(tensor) for name, tensor in tensors.items() if name in held}

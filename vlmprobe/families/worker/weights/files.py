@@ -38,6 +38,7 @@ __all__ = [
     "mapped_files",
     "other_weights",
     "refuse_adapter",
+    "stored_shapes",
     "weight_names",
 ]
 
@@ -120,6 +121,23 @@ def weight_names(folder: Path) -> set[str]:
     import torch
 
     return set(torch.load(old, map_location="meta", weights_only=True, mmap=True))
+
+
+def stored_shapes(folder: Path, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the name and the shape of each tensor in the files of a folder, from their headers alone."""
+    from safetensors import safe_open
+
+    found: dict[str, tuple[int, ...]] = {}
+    for name in names:
+        if name.endswith(".safetensors"):
+            with safe_open(folder / name, framework="pt") as file:
+                found |= {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        else:
+            import torch
+
+            held = torch.load(folder / name, map_location="meta", weights_only=True, mmap=True)
+            found |= {key: tuple(each.shape) for key, each in held.items()}
+    return found
 
 
 def mapped_files(index: Path) -> tuple[str, ...]:

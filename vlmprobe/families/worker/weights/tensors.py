@@ -17,6 +17,7 @@ __all__ = [
     "check_shapes",
     "harmless",
     "shapes_in",
+    "without_wrappers",
     "wrapper_of",
 ]
 
@@ -50,6 +51,11 @@ def wrapper_of(names: Iterable[str]) -> str:
             break
         found, left = found + more, [name.removeprefix(more) for name in left]
     return found
+
+
+def without_wrappers(name: str) -> str:
+    """Return a name without what training wrappers put before it."""
+    return name.removeprefix(wrapper_of([name]))
 
 
 def check_missing(
