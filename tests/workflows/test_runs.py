@@ -112,6 +112,43 @@ def test_a_scale_is_not_renamed_onto_itself_or_a_bad_name(inside: Any, home: Pat
         assert says in ran.errors[0]
 
 
+def test_a_scale_is_not_renamed_onto_another_checkpoint_in_silence(
+    inside: Any, home: Path, rows: Any
+) -> None:
+    """Both are named with fingerprint and date; who means it goes on, and a rename by id takes it back."""
+    before = _listed(inside, home)
+    facts = "SELECT scale, run_id, run_key, samples_seen, global_steps FROM runs ORDER BY run_id"
+    runs, kept = rows(home, facts), rows(home, "SELECT scale, fingerprint, created_at FROM runs")
+    ran = inside("runs", "rename", "2m", "vanilla", "--home", home)
+    assert ran.code == 2
+    (line,) = ran.errors
+    for _, fingerprint, created_at in kept:
+        assert f"(fingerprint {fingerprint[:12]}, run of {created_at:%Y-%m-%d %H:%M} UTC)" in line
+    assert f"run {before['2m']} of scale 2m is" in line
+    assert "pass --new-checkpoint" in line
+    assert rows(home, facts) == runs
+    said = inside("runs", "rename", "2m", "vanilla", "--new-checkpoint", "--home", home).ok().err
+    assert f"run {before['2m']}, scale 2m until now" in said
+    assert {row[0] for row in rows(home, facts)} == {"vanilla"}
+    said = inside("runs", "rename", before["2m"][:13], "2m", "--home", home).ok().err
+    assert "scale vanilla until now" in said
+    assert rows(home, facts) == runs
+    inside("runs", "rename", "2m", "mine", "--home", home).ok()
+    inside("runs", "rename", "mine", "2m", "--home", home).ok()
+    assert rows(home, facts) == runs
+
+
+def test_one_run_is_renamed_and_has_its_own_training_sizes_again(inside: Any, home: Path, rows: Any) -> None:
+    """An id renames that run alone; the samples and steps that a name stands for end with the name."""
+    facts = "SELECT run_id, samples_seen, global_steps FROM runs WHERE scale <> '2m'"
+    before = rows(home, facts)
+    inside("runs", "rename", "vanilla", "mine", "--home", home).ok()
+    inside("runs", "rename", "mine", "80k", "--home", home).ok()
+    assert rows(home, facts) != before
+    inside("runs", "rename", before[0][0], "mine", "--home", home).ok()
+    assert rows(home, facts) == before
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("stdin", ["<&-", "</dev/null"])
 def test_a_question_without_anyone_to_answer_is_one_line(shell: Any, home: Path, stdin: str) -> None:

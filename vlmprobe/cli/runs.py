@@ -1,4 +1,4 @@
-"""``vlmprobe runs``: list runs, remove one, rename a scale."""
+"""``vlmprobe runs``: list runs, remove one, rename a scale or one run."""
 
 from __future__ import annotations
 
@@ -58,16 +58,24 @@ def rm(
 def rename(
     workspace: Workspace,
     *,
-    scale: Annotated[str, typer.Argument(help="The scale's name.", metavar="SCALE")],
-    new: Annotated[str, typer.Argument(help="Its new name.", metavar="NEW")],
+    scale: Annotated[
+        str,
+        typer.Argument(
+            help="The scale's name, or the id of one run, or the beginning or end of it.", metavar="SCALE|RUN"
+        ),
+    ],
+    new: Annotated[str, typer.Argument(help="The new name of the scale.", metavar="NEW")],
     family: Annotated[str | None, typer.Option("--family", help="Only runs of this family.")] = None,
+    new_checkpoint: Annotated[
+        bool,
+        typer.Option("--new-checkpoint", help="Go on although the new scale has runs of another checkpoint."),
+    ] = False,
 ) -> None:
-    """Give every run of a scale another scale's name; commands under that name resume them."""
+    """Give every run of a scale, or one run, another scale's name; commands under that name resume them."""
     from vlmprobe.workflows.runs import rename as rename_scale
 
-    renamed = rename_scale(workspace, scale, new, family=family)
-    for run in renamed:
-        workspace.console.say(f"{run.name}: run {run.run_id}, scale {scale} until now")
+    for before, run in rename_scale(workspace, scale, new, family=family, new_checkpoint=new_checkpoint):
+        workspace.console.say(f"{run.name}: run {run.run_id}, scale {before.scale} until now")
 
 
 def _confirmed(question: str) -> bool:

@@ -1,4 +1,4 @@
-"""What an extraction must know of earlier runs: the file had other content, or the scale was another checkpoint."""
+"""What a command must know of earlier runs: the file had other content, or the scale was another checkpoint."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ from vlmprobe.store.places import places_of
 from vlmprobe.store.rows import fetch_as
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
 
-    from vlmprobe.store.runs import Run, RunPlan
+    from vlmprobe.store.runs import ListedRun, Run, RunPlan
 
-__all__ = ["EarlierRun", "OtherCheckpoint", "begun_on_another_content", "other_checkpoint"]
+__all__ = [
+    "EarlierRun",
+    "OtherCheckpoint",
+    "ScaleCheckpoint",
+    "begun_on_another_content",
+    "of_another_checkpoint",
+    "other_checkpoint",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +82,49 @@ def other_checkpoint(connection: Connection, plan: RunPlan) -> OtherCheckpoint |
     )
     known = {each.fingerprint for each in found}
     return found[0] if found and plan.fingerprint not in known else None
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleCheckpoint:
+    """The checkpoint that a run of a scale is of."""
+
+    run_id: str
+    scale: str
+    checkpoint: str
+    fingerprint: str | None
+    """None of imported runs: nothing tells what their weights were."""
+    created_at: datetime
+
+    def __str__(self) -> str:
+        """Return it as messages name it."""
+        known = "no fingerprint" if self.fingerprint is None else f"fingerprint {self.fingerprint[:12]}"
+        return f"{self.checkpoint} ({known}, run of {self.created_at:%Y-%m-%d %H:%M} UTC)"
+
+    @property
+    def weights(self) -> tuple[str | None, str | None]:
+        """What is equal for equal weights, as far as anything tells: the fingerprint, or else the checkpoint."""
+        return self.fingerprint, self.checkpoint if self.fingerprint is None else None
+
+
+def of_another_checkpoint(
+    connection: Connection, runs: Sequence[ListedRun], scale: str
+) -> tuple[ScaleCheckpoint, ScaleCheckpoint] | None:
+    """Return the first of some runs of one family whose checkpoint another scale has no run of, and what that scale is.
+
+    None if the scale has no other runs, or has runs of each of their checkpoints.
+    """
+    found = fetch_as(
+        ScaleCheckpoint,
+        connection,
+        """
+        SELECT run_id, scale, checkpoint, fingerprint, created_at FROM runs
+        WHERE family = $family
+        ORDER BY created_at DESC, run_id DESC
+        """,
+        {"family": runs[0].family},
+    )
+    named = {run.run_id for run in runs}
+    there = [each for each in found if each.scale == scale and each.run_id not in named]
+    known = {each.weights for each in there}
+    other = next((each for each in found if each.run_id in named and each.weights not in known), None)
+    return (other, there[0]) if there and other is not None else None

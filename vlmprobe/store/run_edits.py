@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["delete_run", "rename_run"]
 
+#: Key in a run's config: samples seen and steps, as it was extracted.
+_OWN_TRAINING = "own_training"
+
 _OF_RUN = (Prediction, Failure, Shard, Certificate, MetricRow, ResultJson, RunRow)
 
 
@@ -34,17 +37,20 @@ def rename_run(connection: Connection, run: Run, scale: str, training: tuple[int
         connection: in a transaction.
         run: the run.
         scale: its new scale.
-        training: samples seen and steps that the new name stands for; None = as the run has them.
+        training: samples seen and steps that the new name stands for; None = as the run had them before any rename.
 
     Raises:
         UsageError: the new scale has that very run already.
     """
     config = connection.execute(select(RunRow.config).where(RunRow.run_id == run.run_id)).scalar_one() or {}
     samples, steps = training
+    # Kept, so that the run has its own numbers again when its name no longer stands for any.
+    own_samples, own_steps = config.setdefault(_OWN_TRAINING, [run.samples_seen, run.global_steps])
     values: dict[str, Any] = {
         "scale": scale,
-        "samples_seen": run.samples_seen if samples is None else samples,
-        "global_steps": run.global_steps if steps is None else steps,
+        "samples_seen": own_samples if samples is None else samples,
+        "global_steps": own_steps if steps is None else steps,
+        "config": config,
         "updated_at": utc_now(),
     }
     # An imported run has no identity; its key says where it came from.

@@ -1,4 +1,4 @@
-"""Runs: removes one for good, or renames a scale."""
+"""Runs: removes one for good, or renames a scale or one run of it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import TrackingError, UsageError
 from vlmprobe.families import load_catalog
 from vlmprobe.safe_names import safe_name
+from vlmprobe.store.earlier_runs import of_another_checkpoint
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.run_edits import delete_run, rename_run
 from vlmprobe.store.runs import get_run, list_runs
 
 if TYPE_CHECKING:
+    from vlmprobe.store.earlier_runs import ScaleCheckpoint
     from vlmprobe.store.runs import ListedRun, Run
     from vlmprobe.workspace import Workspace
 
@@ -68,33 +70,47 @@ def remove(workspace: Workspace, run_id: str) -> Run:
     return run
 
 
-def rename(workspace: Workspace, scale: str, new: str, *, family: str | None = None) -> list[Run]:
-    """Give every run of a scale another scale's name; return them as they are now.
+def rename(
+    workspace: Workspace,
+    scale: str,
+    new: str,
+    *,
+    family: str | None = None,
+    new_checkpoint: bool = False,
+) -> list[tuple[ListedRun, Run]]:
+    """Give every run of a scale, or one run, another scale's name; return each as it was and as it is now.
 
     Commands under the new name resume them. MLflow shows them under the new name.
 
+    Args:
+        workspace: the home.
+        scale: the scale, or the id of one run as :func:`find_listed` takes it.
+        new: the scale's new name.
+        family: only runs of this family.
+        new_checkpoint: go on although the new scale has runs of another checkpoint.
+
     Raises:
-        UsageError: no run is of that scale, several families have it, the new name is none, or the new scale has one of
-            these runs already.
+        UsageError: no run is of that scale or has that id, several families have the scale, the new name is none, or
+            the new scale has one of these runs already, or runs of another checkpoint.
         LeaseHeldError: a process is extracting one of them.
         ReadOnlyError: the home cannot be written.
     """
     safe_name(new, "scale")
     workspace.require_writable()
     database = workspace.database
-    with database.transaction() as connection:
-        of_scale = [run for run in list_runs(connection) if run.scale == scale]
-        runs = [get_run(connection, run.run_id) for run in of_scale if family in (None, run.family)]
-    families = sorted({run.family for run in runs})
-    if not runs:
-        raise UsageError(f"no run is of scale {scale!r}; list them with 'vlmprobe runs'")
+    named = _named(workspace, scale, family)
+    families = sorted({run.family for run in named})
     if len(families) > 1:
         raise UsageError(f"scale {scale} is in families {', '.join(families)}; choose one with --family")
+    with database.transaction() as connection:
+        runs = [get_run(connection, run.run_id) for run in named]
     training = load_catalog().training_of(new)
     with ExitStack() as stack:
         for run in runs:
             stack.enter_context(hold_lease(database.path, run.run_key))
         with database.transaction() as connection:
+            if not new_checkpoint and (other := of_another_checkpoint(connection, named, new)) is not None:
+                raise UsageError(_is_another(families[0], new, *other))
             for run in runs:
                 rename_run(connection, run, new, training)
             renamed = [get_run(connection, run.run_id) for run in runs]
@@ -104,4 +120,28 @@ def rename(workspace: Workspace, scale: str, new: str, *, family: str | None = N
                 workspace.tracker.rename(run)
             except TrackingError as error:
                 workspace.console.warn(f"{error}; MLflow shows {run.name} under its old name")
-    return renamed
+    return list(zip(named, renamed, strict=True))
+
+
+def _named(workspace: Workspace, scale: str, family: str | None) -> list[ListedRun]:
+    """Return the runs of a scale; of a text that is no scale, the run that has it as its id."""
+    with workspace.database.transaction() as connection:
+        listed = [run for run in list_runs(connection) if family in (None, run.family)]
+    if of_scale := [run for run in listed if run.scale == scale]:
+        return of_scale
+    try:
+        found = find_listed(workspace, scale)
+    except UsageError:
+        if any(scale in (run.run_id[: len(scale)], run.run_id[-len(scale) :]) for run in listed):
+            raise
+    else:
+        if family in (None, found.family):
+            return [found]
+    raise UsageError(f"no run is of scale {scale!r} or has it as its id; list them with 'vlmprobe runs'")
+
+
+def _is_another(family: str, new: str, ours: ScaleCheckpoint, theirs: ScaleCheckpoint) -> str:
+    return (
+        f"{family} @ {new} is {theirs}, and run {ours.run_id} of scale {ours.scale} is {ours}; give it a name "
+        "of its own, or pass --new-checkpoint to have both under this one"
+    )
