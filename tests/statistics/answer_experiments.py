@@ -64,7 +64,7 @@ def _perspectives() -> list[Experiment]:
             how = {"images": images, "an_image": an_image, "share": share, "correlation": correlation}
             text = f"accuracy {chances[0]} consistent and {chances[1]} counter, {share:.0%} consistent, "
             text += f"correlation {correlation} in an image, {images} images of {an_image} pairs"
-            found.append(Experiment(text, partial(perspective_gap, chances=chances, **how), 4000, _WIDE))
+            found.append(Experiment(text, partial(perspective_gap, chances=chances, **how), 2000, _WIDE))
     return found
 
 
@@ -87,12 +87,12 @@ def _reproductions() -> list[Experiment]:
                 )
                 text += f"correlation {correlation} in an image, {images} images of {an_image} pairs"
                 study = partial(reproduced, theirs=theirs, n_theirs=n_theirs, gap=gap, margin=0.03, **how)
-                found.append(Experiment(text, study, 4000, notes))
+                found.append(Experiment(text, study, 2000, notes))
     # Of a wide margin the test is sharp: it must then be right to call 5 % of differences of the margin equivalent.
     for gap in (0.1, 0.0):
         text = f"published accuracy 0.63 of 976 questions, ours lower by {gap}, margin 0.1, 1000 images"
         study = partial(reproduced, theirs=0.63, n_theirs=976, gap=gap, margin=0.1, images=1000, an_image=1)
-        found.append(Experiment(text, study, 4000, notes))
+        found.append(Experiment(text, study, 2000, notes))
     return found
 
 

@@ -25,7 +25,7 @@ def _comparisons() -> list[Experiment]:
             for pairs in (20, 80):
                 world = Twins(pairs, (theta, theta), cosine)
                 text = f"two checkpoints, theta {theta}, axes at cosine {cosine}, {pairs} pairs"
-                found.append(Experiment(text, partial(twins, world), 4000 if pairs == 80 else 2000, strict))
+                found.append(Experiment(text, partial(twins, world), 2000 if pairs == 80 else 1000, strict))
     for first, second, shared in ((0.1, 0.12, 0.8), (0.1, 0.12, 0.0), (0.5, 0.55, 0.8)):
         world = Twins(80, (first, second), 0.9, shared)
         text = (
@@ -41,7 +41,7 @@ def _comparisons() -> list[Experiment]:
         for pairs in (40, 80):
             study = partial(paired_angles, pairs=pairs, theta=theta, cosines=cosines)
             text = f"two checkpoints, theta {theta}, VD {cosines[0]} and {cosines[1]}, {pairs} pairs an axis"
-            found.append(Experiment(text, study, 2000, strict))
+            found.append(Experiment(text, study, 1000, strict))
     wild = {("cross_axis_alignment.canonical (of_means)", FALSE_POSITIVES): NOISE}
     for n in (20, 80):
         for height, depth in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.3), (0.3, 0.3), (0.6, 0.6)):
@@ -72,7 +72,7 @@ def _over_scales() -> list[Experiment]:
                 study = partial(axes_over_scales, pairs=pairs, thetas=thetas, turning=turning)
                 text = f"five checkpoints, theta {thetas[0]} to {thetas[-1]}, "
                 text += f"the axis turns by {turning} each, {pairs} pairs"
-                found.append(Experiment(text, study, 2000, strict))
+                found.append(Experiment(text, study, 1000, strict))
     for theta, cosines in ((0.1, (0.5,) * 5), (0.5, (0.5,) * 5), (0.5, (0.9, 0.8, 0.7, 0.5, 0.3))):
         for pairs in (40, 80):
             study = partial(sizes_over_scales, pairs=pairs, theta=theta, cosines=cosines)
@@ -86,7 +86,7 @@ def _over_scales() -> list[Experiment]:
                 how = {"images": images, "an_image": an_image, "shares": shares, "own": own}
                 text = f"five checkpoints, accuracy {shares[0]} to {shares[-1]}, {own:.0%} of their own, "
                 text += f"{images} images of {an_image} pairs"
-                found.append(Experiment(text, partial(accuracies_over_scales, **how), 4000, notes))
+                found.append(Experiment(text, partial(accuracies_over_scales, **how), 2000, notes))
     for count in (2, 4, 8):
         for truth in (0.0, 0.3):
             study = partial(trainings, count=count, between=0.4, truth=truth)

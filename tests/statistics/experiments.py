@@ -53,7 +53,7 @@ def _geometry() -> list[Experiment]:
     strict |= {(name, FALSE_POSITIVES): NOISE for name in (VD_EI, CONTRAST)}
     found = []
     for name, world in worlds.items():
-        for pairs, replicates in ((20, 2000), (80, 2000), (300, 600)):
+        for pairs, replicates in ((20, 1000), (80, 1000), (300, 400)):
             each = replace(world, pairs=pairs)
             study = partial(geometry, each)
             bias = 0.02 if pairs == 80 else None
@@ -174,7 +174,7 @@ def _axes() -> list[Experiment]:
     for theta, layout in ((0.1, "one"), (0.3, "one"), (0.1, "four")):
         world = SwapWorld(pairs=80, coherence=(0.1, theta, 0.1), layout=layout)
         text = f"directions of halves, theta {theta}, {layout} an image, 80 pairs"
-        found.append(Experiment(text, partial(direction_accuracy, world), 2000))
+        found.append(Experiment(text, partial(direction_accuracy, world), 1000))
     for theta in (0.1, 0.5):
         for pairs, layers, shared in ((40, 6, 0.5), (100, 36, 0.9), (100, 36, 0.5)):
             world = Layers(pairs, theta, layers, shared)
@@ -182,7 +182,7 @@ def _axes() -> list[Experiment]:
             strict = {
                 ("axis_coherence.balanced.peak", COVERAGE): "covers the highest layer however many there are"
             }
-            found.append(Experiment(name, partial(layer_choice, world), 600, strict))
+            found.append(Experiment(name, partial(layer_choice, world), 400, strict))
     return found
 
 
