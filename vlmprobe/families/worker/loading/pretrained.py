@@ -222,7 +222,7 @@ def _draft(model_class: Any, argument: dict[str, Any], config: dict[str, Any]) -
                 deepcopy(described)
             )
     # Whatever it is, loading the model says it.
-    except Exception:
+    except Exception:  # noqa: BLE001
         return None
 
 
