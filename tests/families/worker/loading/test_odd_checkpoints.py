@@ -18,7 +18,7 @@ from vlmprobe.families import LoadOptions, fingerprint, open_family
 from vlmprobe.families.worker import ModelFault
 from vlmprobe.families.worker.molmo.family import Molmo
 from vlmprobe.families.worker.nvila.family import Nvila
-from vlmprobe.families.worker.weights.naming import check_unique
+from vlmprobe.families.worker.weights.naming import check_renamed, check_unique
 from vlmprobe.families.worker.weights.tensors import check_left_over, harmless
 
 from ....odd_folders import (
@@ -674,6 +674,13 @@ def test_names_are_told_apart_without_the_rules_of_transformers_5(monkeypatch):
         ModelFault, match=r"the weights hold new.a and old.a, which are both the model's new.a"
     ):
         check_unique("odd", model, ["new.a", "old.a"])
+
+
+def test_names_that_a_family_changes_itself_stay_apart():
+    """As those of Molmo's own form: two stored names that end up as one are refused with both."""
+    check_renamed("odd", [("a", "a"), ("wrapped.b", "b")])
+    with pytest.raises(ModelFault, match=r"the weights hold a and wrapped.a, which are both the model's a: two sets"):
+        check_renamed("odd", [("a", "a"), ("wrapped.a", "a")])
 
 
 def parts(folder: Path) -> Path:
