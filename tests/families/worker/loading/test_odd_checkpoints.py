@@ -679,7 +679,9 @@ def test_names_are_told_apart_without_the_rules_of_transformers_5(monkeypatch):
 def test_names_that_a_family_changes_itself_stay_apart():
     """As those of Molmo's own form: two stored names that end up as one are refused with both."""
     check_renamed("odd", [("a", "a"), ("wrapped.b", "b")])
-    with pytest.raises(ModelFault, match=r"the weights hold a and wrapped.a, which are both the model's a: two sets"):
+    with pytest.raises(
+        ModelFault, match=r"the weights hold a and wrapped.a, which are both the model's a: two sets"
+    ):
         check_renamed("odd", [("a", "a"), ("wrapped.a", "a")])
 
 
