@@ -69,6 +69,10 @@ def test_who_means_it_goes_on(inside: Any, home: Path, benchmark: Callable[..., 
             "/no/such: no such folder",
         ),
         (("tiny", "--scale", "2m", "--layers", "0,-3"), "--layers '0,-3': use 'all' or layer numbers"),
+        (
+            ("tiny", "--scale", "2m", "--layers", "5,99"),
+            "--layers: layer 99 does not exist; ",
+        ),
         (("tiny", "--scale", "2m", "--templates", "polite"), "unknown template 'polite'"),
         (("tiny", "--scale", "2m", "--batch-size", "0"), "--batch-size '0'"),
         (("tiny", "--scale", "2m", "--devices", "0,,1"), "--devices '0,,1'"),
@@ -82,6 +86,7 @@ def test_arguments_are_checked_before_the_benchmark_is_read(
     assert ran.code == 2
     assert says in ran.errors[0]
     assert "none.tsv" not in ran.errors[0]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_checkpoint_is_of_one_scale(inside: Any, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from vlmprobe.families import (
     LoadOptions,
     ModelOptions,
     check_folder,
+    check_layers,
     fingerprint,
     is_local,
     load_catalog,
@@ -138,6 +139,7 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
     for place in (spec.checkpoint, spec.processor):
         if place is not None:
             check_folder(place)
+    check_layers(spec.checkpoint, wanted.model.layers)
     dataset = read_dataset(
         wanted.data,
         max_per_category=wanted.max_per_category,

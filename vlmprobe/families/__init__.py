@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.base import Model, NotExactError, OpenFamily
+from vlmprobe.families.depth import check_layers
 from vlmprobe.families.environments import Environment
 from vlmprobe.families.fingerprint import check_folder, fingerprint
 from vlmprobe.families.opening import open_family, open_on_devices
@@ -45,6 +46,7 @@ __all__ = [
     "ScaleSpec",
     "certified_batches",
     "check_folder",
+    "check_layers",
     "compare",
     "conflict",
     "family_names",

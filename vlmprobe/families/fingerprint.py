@@ -60,10 +60,6 @@ def check_folder(checkpoint: str) -> None:
 
 
 def _of_folder(folder: Path, *, weights: bool) -> str:
-    try:
-        check_links(folder)
-    except ModelFault as fault:
-        raise ModelError(str(fault)) from fault
     parts = sorted(
         (path.relative_to(folder).as_posix(), path)
         for path in _files(folder)
@@ -84,6 +80,10 @@ def _of_folder(folder: Path, *, weights: bool) -> str:
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    try:
+        check_links(folder)
+    except ModelFault as fault:
+        raise ModelError(str(fault)) from fault
     for path in folder.iterdir():
         if path.is_dir():
             if not _TRAINING_FOLDER.match(path.name):

@@ -12,7 +12,7 @@ from vlmprobe.families.worker.faults import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Configs", "all_values", "blamed", "calls_of", "is_count", "said_by"]
+__all__ = ["Configs", "all_values", "blamed", "calls_of", "is_count", "lines_of", "said_by"]
 
 #: The settings that a model was made of, by the name of their file in the checkpoint.
 Configs: TypeAlias = "Mapping[str, Mapping[str, Any]]"
@@ -56,7 +56,7 @@ def said_by(error: BaseException) -> str:
     """Return an error's type and message on one line; of a bare ``assert``, the line of code that it is."""
     name, said = type(error).__name__, one_line(error, most=None)
     if said == name:
-        said = (_lines_of(error) or [""])[-1]
+        said = (lines_of(error) or [""])[-1]
     # The end of what transformers says of a file that is not in a folder.
     said = re.sub(r" Checkout '\S+' for available files\.?", "", said)[:_MOST]
     return f"{name}: {said}" if said else name
@@ -130,7 +130,7 @@ def _at_fault(values: list[_Value], error: BaseException, *, by_number: bool) ->
     telling = [found for found in held if len({each.key for each in found}) == 1]
     few = [found for found in held if len({each.key for each in found}) <= _FEW]
     counted = [each for found in telling or few for each in found]
-    return counted or _named(values, text) or _odd(values, text) or _read(values, _lines_of(error))
+    return counted or _named(values, text) or _odd(values, text) or _read(values, lines_of(error))
 
 
 def _named(values: list[_Value], text: str) -> list[_Value]:
@@ -169,7 +169,7 @@ def _parts(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _lines_of(error: BaseException) -> list[str]:
+def lines_of(error: BaseException) -> list[str]:
     """Return the innermost lines of code that an error came through."""
     lines: list[str] = []
     step = error.__traceback__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +18,7 @@ from vlmprobe.families import LoadOptions, fingerprint, open_family
 from vlmprobe.families.worker import ModelFault
 from vlmprobe.families.worker.molmo.family import Molmo
 from vlmprobe.families.worker.nvila.family import Nvila
-from vlmprobe.families.worker.weights.naming import check_unique
+from vlmprobe.families.worker.weights.naming import check_renamed, check_unique
 from vlmprobe.families.worker.weights.tensors import check_left_over, harmless
 
 from ....odd_folders import (
@@ -80,6 +81,31 @@ def keys_lost(*names: str, part: str = "") -> Change:
         write(folder, "config.json", json.dumps(said))
 
     return change
+
+
+def no_sections(folder: Path) -> None:
+    """Let the rotary embedding of positions have no parts."""
+    said = json.loads((folder / "config.json").read_text())
+    del said["text_config"]["rope_parameters"]["mrope_section"]
+    write(folder, "config.json", json.dumps(said))
+
+
+def pipe(name: str) -> Change:
+    """Put a pipe in the place of a file, which nobody writes to."""
+
+    def change(folder: Path) -> None:
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+
+    return change
+
+
+def distributed(folder: Path, *, inside: str = "") -> None:
+    """Leave what FSDP saves, a file a process, in the place of weights."""
+    (folder / WEIGHTS).unlink()
+    (folder / inside).mkdir(exist_ok=True)
+    write(folder / inside, "__0_0.distcp", "x")
+    write(folder / inside, ".metadata", "x")
 
 
 def adapter(folder: Path) -> None:
@@ -187,6 +213,23 @@ OTHER_WEIGHTS: dict[str, tuple[Change, str]] = {
         above("snapshots/0123abc"),
         "its checkpoint is in snapshots/0123abc; pass that folder",
     ),
+    "the hub's cache of every model": (
+        above("models--owner--name/snapshots/0123abc"),
+        "its checkpoint is in models--owner--name/snapshots/0123abc; pass that folder",
+    ),
+    "the home of the hub's cache": (
+        above("hub/models--a--b/snapshots/0123abc", "hub/models--a--c/snapshots/9"),
+        "its checkpoints are in hub/models--a--b/snapshots/0123abc, hub/models--a--c/snapshots/9; pass one",
+    ),
+    "FSDP's own form": (
+        distributed,
+        r"it is the distributed form of FSDP \(\*.distcp\); merge it with 'accelerate merge-weights'",
+    ),
+    "FSDP's own form in a trainer's folder": (
+        lambda folder: distributed(folder, inside="pytorch_model_fsdp_0"),
+        "its weights are in pytorch_model_fsdp_0, in the distributed form of FSDP",
+    ),
+    "a pipe in the place of weights": (pipe(WEIGHTS), "model.safetensors is no regular file"),
     "weights that are gone": (
         dangling(WEIGHTS),
         "model.safetensors is a link to a file that is not there; download",
@@ -368,6 +411,31 @@ OTHER_FILES: dict[str, tuple[Change, str]] = {
         sections(16, 24, 24),
         r"config.json has mrope_section: \[16, 24, 24\], which adds up to 64, not to 16, half the size of a head",
     ),
+    "no parts of positions": (
+        no_sections,
+        r"config.json has no mrope_section beside its rope_type, .* \(.*\); compare it",
+    ),
+    "images of any size": (
+        settings("preprocessor_config.json", do_resize=False),
+        r"its image processor cannot prepare an image with do_resize: false in preprocessor_config.json \(",
+    ),
+    "a template in another encoding": (
+        lambda folder: write(folder, "chat_template.jinja", b"\xff\xfe{{ a }}"),
+        r"chat_template.jinja cannot be read as UTF-8 text \(.*\); copy it again, or pass --processor",
+    ),
+    "a way to generate that is cut": (
+        lambda folder: write(folder, "generation_config.json", "{"),
+        "generation_config.json is not valid JSON: .*; copy it again",
+    ),
+    "a way to generate that is a list": (
+        lambda folder: write(folder, "generation_config.json", "[1]"),
+        "generation_config.json holds a list, not settings",
+    ),
+    "a pipe in the place of a config": (
+        pipe("config.json"),
+        "config.json is no regular file .*; put the file itself",
+    ),
+    "a pipe in the place of a tokenizer": (pipe("tokenizer.json"), "tokenizer.json is no regular file"),
     "a template that cannot be read": (
         template("{% for m in messages %}\n{{ m.role } }"),
         r"chat_template.jinja cannot be used as a chat template \(line 2: misplaced '}'\); copy the base model's",
@@ -437,6 +505,8 @@ SLOW = (
     "heads",
     "an unknown",
     "parts of",
+    "no parts",
+    "images of",
     "a template",
     "an end",
 )
@@ -604,6 +674,15 @@ def test_names_are_told_apart_without_the_rules_of_transformers_5(monkeypatch):
         ModelFault, match=r"the weights hold new.a and old.a, which are both the model's new.a"
     ):
         check_unique("odd", model, ["new.a", "old.a"])
+
+
+def test_names_that_a_family_changes_itself_stay_apart():
+    """As those of Molmo's own form: two stored names that end up as one are refused with both."""
+    check_renamed("odd", [("a", "a"), ("wrapped.b", "b")])
+    with pytest.raises(
+        ModelFault, match=r"the weights hold a and wrapped.a, which are both the model's a: two sets"
+    ):
+        check_renamed("odd", [("a", "a"), ("wrapped.a", "a")])
 
 
 def parts(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import Fault, ModelFault, OutOfMemoryError, one_line
 from vlmprobe.families.worker.loading.places import is_local
-from vlmprobe.families.worker.suspects import blamed, calls_of, is_count, said_by
+from vlmprobe.families.worker.suspects import blamed, calls_of, is_count, lines_of, said_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ __all__ = [
     "config_reason",
     "damaged_file",
     "damaged_json",
+    "damaged_text",
     "decoding",
     "kind_of",
     "not_the_file",
@@ -46,6 +47,7 @@ _TOKENIZER_FILES = (
     "added_tokens.json",
     "vocab.json",
 )
+_TEXTS = ("chat_template.jinja", "chat_template.json", "merges.txt", "vocab.txt")
 
 
 def not_the_file(path: Path) -> str | None:
@@ -119,6 +121,18 @@ def damaged_json(source: str, names: tuple[str, ...] = _TOKENIZER_FILES) -> str 
     return None
 
 
+def damaged_text(source: str) -> str | None:
+    """Say which of a folder's text files a tokenizer cannot read; None if all are UTF-8."""
+    for name in _TEXTS if is_local(source) else ():
+        path = Path(source).expanduser() / name
+        if path.is_file():
+            try:
+                path.read_text(encoding="utf-8")
+            except (ValueError, OSError) as error:
+                return f"{name} cannot be read as UTF-8 text ({one_line(error)}); copy it again"
+    return None
+
+
 def config_reason(configs: Configs, error: BaseException) -> str | None:
     """Say which file, and where it can be told which keys, a model's code cannot make a model of.
 
@@ -169,7 +183,7 @@ def running_first(source: str, configs: Configs) -> Iterator[None]:
             raise
         said = said_by(error)
         first, config = next(iter(configs.items()))
-        wrong = _wrong_sections(dict(config))
+        wrong = _wrong_sections(dict(config), error)
         token = config.get("image_token_id", config.get("image_token_index"))
         if wrong is None and "image tokens" in str(error) and token is not None:
             wrong = f"image_token_id: {token}, which the prompt may not hold"
@@ -206,7 +220,8 @@ def preparing_images(source: str, configs: Configs, otherwise: str = "") -> Iter
     except Fault:
         raise
     except Exception as error:
-        found = blamed(configs, error, by_number=False)
+        still = next((file for file, said in configs.items() if said.get("do_resize") is False), None)
+        found = (still, "do_resize: false") if still else blamed(configs, error, by_number=False)
         files, keys = found or (" and ".join(configs), "")
         which = f" with {keys} in {files}" if keys else ""
         raise ModelFault(
@@ -250,13 +265,15 @@ def _is_token(value: Any) -> bool:
     return value is None or all(is_count(each) for each in (value if isinstance(value, list) else [value]))
 
 
-def _wrong_sections(config: dict[str, Any]) -> str | None:
-    """Say that the parts of a rotary embedding (M-RoPE) do not make up a head; None if they do."""
+def _wrong_sections(config: dict[str, Any], error: BaseException) -> str | None:
+    """Say that the parts of a rotary embedding (M-RoPE) do not make up a head, or are not there; None if they do."""
     for part in (config.get("text_config"), config):
         if not isinstance(part, dict):
             continue
         rope = part.get("rope_parameters") or part.get("rope_scaling")
         sections = rope.get("mrope_section") if isinstance(rope, dict) else None
+        if isinstance(rope, dict) and sections is None and any("mrope" in line for line in lines_of(error)):
+            return "no mrope_section beside its rope_type, and the default is not that of a head"
         heads, hidden = part.get("num_attention_heads"), part.get("hidden_size")
         if isinstance(sections, list) and is_count(heads) and is_count(hidden) and heads:
             size = part.get("head_dim") or hidden // heads

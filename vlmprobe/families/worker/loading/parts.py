@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.environment.versions import tokenizer_in_older_form, with_own_size
 from vlmprobe.families.worker.faults import ModelFault, first_line
-from vlmprobe.families.worker.loading.diagnosis import config_reason, damaged_json
+from vlmprobe.families.worker.loading.diagnosis import config_reason, damaged_json, damaged_text
 from vlmprobe.families.worker.loading.places import is_local
 from vlmprobe.families.worker.loading.reading import (
     path_of,
@@ -202,7 +202,8 @@ def _load_part(part_class: Any, what: str, options: LoadOptions, **more: Any) ->
         raise
     # The tokenizers library raises plain exceptions.
     except Exception as error:
-        damaged = damaged_json(source) or config_reason({"config.json": _config_of(source, revision)}, error)
+        damaged = damaged_json(source) or damaged_text(source)
+        damaged = damaged or config_reason({"config.json": _config_of(source, revision)}, error)
         if damaged is not None:
             raise ModelFault(
                 f"{source}: {damaged}, or pass --processor with the base model's folder or id"

@@ -20,7 +20,7 @@ from vlmprobe.families.worker.loading.config_parts import attention_named, check
 from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.diagnosis import config_reason, damaged_file, not_the_file
 from vlmprobe.families.worker.loading.places import is_local
-from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_config
+from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_config, read_settings
 from vlmprobe.families.worker.suspects import said_by
 from vlmprobe.families.worker.weights.account import check_fit, keep_account
 from vlmprobe.families.worker.weights.files import (
@@ -72,6 +72,8 @@ def load_model(
     config = read_config(source, revision, model_type)
     trusted = own_code and options.trust_remote_code
     check_config(source, config, trusted=trusted)
+    # transformers would ignore a damaged one, and the answers' end with it.
+    read_settings(source, "generation_config.json", revision)
     local = is_local(source)
     files = find_weights(Path(source).expanduser()) if local else None
     if files is not None:

