@@ -64,3 +64,17 @@ def test_the_library_face_loads_on_first_use() -> None:
         assert getattr(vlmprobe, name)
     with pytest.raises(AttributeError, match="nothing_of_this_name"):
         _ = vlmprobe.nothing_of_this_name
+
+
+def test_a_deleted_working_directory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line says which folder is gone, and not only that something is."""
+    from vlmprobe.errors import UsageError
+    from vlmprobe.settings import Settings
+
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.setenv("PWD", str(gone))
+    gone.rmdir()
+    with pytest.raises(UsageError, match=r"the working directory \(.*gone\) cannot be read"):
+        Settings.load()

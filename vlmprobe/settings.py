@@ -96,7 +96,7 @@ class Settings:
             UsageError: a value is not usable; the message names the variable.
         """
         env = dict(os.environ if environ is None else environ)
-        folder = Path.cwd() if folder is None else folder
+        folder = _working_directory() if folder is None else folder
         dotenv = _read_dotenv(folder / ENV_FILE)
         merged = {**dotenv, **env}
         chosen = home or Path(merged.get("VLMPROBE_HOME") or "vlmprobe-data")
@@ -116,6 +116,18 @@ class Settings:
             shard_seconds=_positive(merged, "VLMPROBE_SHARD_SECONDS", 30),
             environment={k: v for k, v in dotenv.items() if k.startswith("MLFLOW_") and k not in env},
         )
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        # The shell still shows the name of a folder that was deleted.
+        name = os.environ.get("PWD") or "no name is left of it"
+        raise UsageError(
+            f"the working directory ({name}) cannot be read: {error.strerror}; it may have been deleted or replaced; "
+            "change to another folder, or to this one again"
+        ) from None
 
 
 def _read_dotenv(path: Path) -> dict[str, str]:

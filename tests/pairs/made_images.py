@@ -63,6 +63,13 @@ def _tiff(
     return start + data + struct.pack("<H", len(tags)) + directory + struct.pack("<I", 0)
 
 
+def _wide_color_tiff(values: Any) -> bytes:
+    data = values.astype("<u2").tobytes()
+    gray = _tiff(16, data, photometric=2)
+    # One sample a pixel becomes three; Pillow takes the 16 bits of the first for all.
+    return gray.replace(struct.pack("<HHII", 277, 3, 1, 1), struct.pack("<HHII", 277, 3, 1, 3))
+
+
 def _twelve_bits() -> bytes:
     values = (GRAY.astype(int) * 4095 // 255).ravel().tolist()
     return b"".join((a << 12 | b).to_bytes(3) for a, b in zip(values[::2], values[1::2], strict=True))
@@ -151,7 +158,14 @@ IMAGES: dict[str, Callable[[], bytes]] = {
     "10-bit PGM": lambda: b"P5 8 6 1020\n" + (GRAY.astype(">u2") * 4).astype(">u2").tobytes(),
     "16-bit RGB PNG": lambda: _png(16, 2, _rows(PICTURE.astype(np.uint16) * 257)),
     "16-bit gray PNG, dark": lambda: _saved((GRAY // 16).astype(np.uint16) * 257, "PNG"),
+    "16-bit RGB PNG, dark": lambda: _png(16, 2, _rows((PICTURE // 16).astype(np.uint16) * 257)),
+    "16-bit RGB TIFF, dark": lambda: _wide_color_tiff((PICTURE // 16).astype(np.uint16) * 257),
     # no known look
+    "12 bits in 16-bit RGB PNG": lambda: _png(16, 2, _rows(PICTURE.astype(np.uint16) * 16)),
+    "12 bits in 16-bit RGBA PNG": lambda: _png(
+        16, 6, _rows(np.dstack([PICTURE.astype(np.uint16) * 16, np.full_like(_WIDE, 65535)]))
+    ),
+    "12 bits in 16-bit RGB TIFF": lambda: _wide_color_tiff(PICTURE.astype(np.uint16) * 16),
     "depth in millimeters": lambda: _saved(GRAY.astype(np.uint16) * 16, "PNG"),
     "32-bit TIFF": lambda: _saved(Image.fromarray(GRAY.astype(np.int32) * 257, "I"), "TIFF"),
     "float TIFF": lambda: _saved(_FRACTION, "TIFF"),

@@ -48,6 +48,12 @@ OPTIONS = {
     "on top of the bed": None,
     "far left": None,
     "the lamp is left of the bed": None,
+    "The window is on the right side and the desk is on the left side.": RIGHT,
+    "the desk is on the left, while the window is on the right": RIGHT,
+    "The window is on the left and the desk is on the left.": None,
+    "The window is on the right side and the desk is tall": None,
+    "The lamp is on the right side and the desk is on the left side": None,
+    "upper right": None,
     "window": None,
     "": None,
 }
@@ -66,6 +72,19 @@ EMBSPATIAL = {
     "a synonym disagrees": (
         {"category": "above", "A": "underneath"},
         "category above, but the answer A says 'underneath'",
+    ),
+    "a corner denies it": ({"A": "upper right"}, "category left, but the answer A says 'upper right'"),
+    "a corner with a hyphen": ({"A": "Top-right."}, "category left, but the answer A says 'Top-right.'"),
+    "a corner written out": (
+        {"answer": "in the lower right corner", "A": ""},
+        "category left, but the answer in the lower right corner says 'in the lower right corner'",
+    ),
+    "a corner has it": ({"A": "upper left"}, None),
+    "a corner has it on its own axis": ({"category": "above", "A": "upper right"}, None),
+    "a corner has it, written out": ({"answer": "top left", "A": ""}, None),
+    "it says where each object is": (
+        {"A": "The cup is on the right side and the book is on the left side"},
+        "category left, but the answer A says 'The cup is on the right side and the book is on the left sid'",
     ),
     "the option names no relation": ({"A": "The cup is touching the book."}, None),
     "the answer is written out": ({"answer": "right"}, "category left, but the answer right says 'right'"),
@@ -309,6 +328,20 @@ READY_MADE = {
         },
         2,
     ),
+    "questions of another axis": (
+        {
+            "original_question": "Is the mug above or below the pen?",
+            "swapped_question": "Is the pen above or below the mug?",
+        },
+        1,
+    ),
+    "questions that name another axis besides": (
+        {
+            "original_question": "Whether above or below, is the mug left or right of the pen?",
+            "swapped_question": "Whether above or below, is the pen left or right of the mug?",
+        },
+        0,
+    ),
     "one question twice": ({"original_question": "Is it left?", "swapped_question": "is it  left?"}, 1),
 }
 
@@ -322,12 +355,26 @@ def test_ready_made_questions(tsv: Any, what: str) -> None:
     assert [problem.what for problem in dataset.problems] == ["contradiction"] * n_problems
 
 
+def _boxes(subject: list[int], reference: list[int]) -> dict[str, object]:
+    """Return the columns of two boxes, and other objects than the first row's."""
+    return {"subject": "mug", "reference": "pen", "subject_box": subject, "reference_box": reference}
+
+
 #: Changes of a generic row in which the cup is left of the book, and how many rows of two are contradictions.
 GENERIC = {
     "the same": ({}, 0),
     "the opposite": ({"category": "right"}, 2),
     "the opposite, turned": ({"category": "right", "subject": "the book", "reference": "Cup"}, 0),
     "one object": ({"subject": "a  cup", "reference": "Cup"}, 1),
+    "boxes that agree": (_boxes([0, 0, 3, 3], [3, 0, 3, 3]), 0),
+    "boxes wholly on the other side": (_boxes([4, 0, 3, 3], [0, 0, 3, 3]), 1),
+    "boxes that touch": (_boxes([3, 0, 3, 3], [0, 0, 3, 3]), 1),
+    "boxes that overlap": (_boxes([2, 0, 5, 3], [0, 0, 3, 3]), 0),
+    "boxes of no width at one place": (_boxes([3, 0, 0, 3], [3, 0, 0, 3]), 0),
+    "above, with boxes wholly below": ({"category": "above"} | _boxes([0, 4, 3, 3], [0, 0, 3, 3]), 1),
+    "below, with boxes wholly above": ({"category": "below"} | _boxes([0, 0, 3, 3], [0, 4, 3, 3]), 1),
+    "below, with boxes wholly below": ({"category": "below"} | _boxes([0, 4, 3, 3], [0, 0, 3, 3]), 0),
+    "one box alone": ({"subject_box": [4, 0, 3, 3]}, 0),
 }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +52,12 @@ OUTCOMES: dict[str, Any] = {
     ),
     "12-bit gray TIFF": np.round((GRAY.astype(int) * 4095 // 255) * 255 / 4095),
     "16-bit RGB PNG": "pillow",
+    **dict.fromkeys(("16-bit RGB PNG, dark", "16-bit RGB TIFF, dark"), "pillow"),
+    **dict.fromkeys(
+        ("12 bits in 16-bit RGB PNG", "12 bits in 16-bit RGB TIFF"),
+        "mode RGB: color of 16 bits whose values use less than a quarter of 0 to 65535",
+    ),
+    "12 bits in 16-bit RGBA PNG": "mode RGBA: color of 16 bits whose values use less than a quarter",
     "16-bit gray PNG, dark": GRAY // 16,
     "depth in millimeters": "mode I;16: gray whose values use less than a quarter of 0 to 65535",
     "32-bit TIFF": "mode I: 32-bit or signed gray",
@@ -138,13 +146,18 @@ def test_what_a_user_should_know_of_images_is_said_once_a_kind(tsv: Any) -> None
         _jpeg(exif=upright),
         _jpeg(icc_profile=profile),
     ]
+    png = IMAGES["RGB PNG"]()
+    for points in (b"\x09\x10\0\1", b"\1\x0d\0\1"):
+        chunk = b"cICP" + points
+        whole = struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        cells.append(base64.b64encode(png[:33] + whole + png[33:]).decode())
     cells += [_encoded("RGBA PNG"), _encoded("16-bit gray PNG"), _encoded("opaque RGBA PNG")]
     dataset = read_dataset(tsv.write(*(tsv.horizontal(image=cell) for cell in cells)))
     assert image_lines(dataset) == [
         "2 images: EXIF orientation 6, not applied (first on line 2)",
-        "1 image: color profile other than sRGB, not applied (line 5)",
-        "1 image: transparency, shown on white (line 6)",
-        "1 image: wide gray, scaled to 8 bits (line 7)",
+        "2 images: color profile other than sRGB, not applied (first on line 5)",
+        "1 image: transparency, shown on white (line 8)",
+        "1 image: wide gray, scaled to 8 bits (line 9)",
     ]
 
 

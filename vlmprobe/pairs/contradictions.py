@@ -14,14 +14,19 @@ from vlmprobe.pairs.boxes import normalize_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vlmprobe.pairs.axes import Answer, AxisSet, Category
+    from vlmprobe.pairs.axes import Answer, Axis, AxisSet, Category
     from vlmprobe.pairs.swap_pair import SwapPair
 
-__all__ = ["Claims", "named_relation", "object_key", "question_key"]
+__all__ = ["Claims", "asked_of_another_axis", "named_corner", "named_relation", "object_key", "question_key"]
 
 #: A name is the same with them: "coffee-table", "coffee_table", '"cup"'.
 _BETWEEN_WORDS = re.compile(r"[-_\s\u2010-\u2015\"`*\u201c\u201d,;:!?()\[\]]+")
 _APOSTROPHES = str.maketrans("\u2018\u2019", "''")
+_BETWEEN_CLAUSES = re.compile(r"(?:,|;)? (?:and|while|but|whereas) |[,;] ")
+_CORNER = re.compile(
+    r"(?:(?:it is|is) )?(?:(?:to|on|at|in) )?(?:the )?(upper|top|lower|bottom|above|below) (?:and )?(?:to the )?"
+    r"(left|right)(?: (?:corner|side|hand side))?"
+)
 _ARTICLE = re.compile(r"an? (?=\S)")
 
 
@@ -62,6 +67,49 @@ def named_relation(option: str, axes: AxisSet, subject: str, reference: str) -> 
     has_both = len(turned) <= len(phrase) - len(first) - len(second) - 2
     if has_both and (found := pattern.fullmatch(turned)):
         return words[found[1]].opposite
+    return _of_each(phrase, words, first, second)
+
+
+def _of_each(phrase: str, words: Mapping[str, Category], subject: str, reference: str) -> Category | None:
+    """Return the relation in a sentence that says where each object is: "the cup is on the left and the book ..."."""
+    parts = _BETWEEN_CLAUSES.split(phrase)
+    if len(parts) != 2:
+        return None
+    said: dict[str, Category] = {}
+    for part in parts:
+        for name in (subject, reference):
+            bare = _without(part, name, at_end=False)
+            if bare != part and (found := _relation(tuple(words)).fullmatch(bare)):
+                said[name] = words[found[1]]
+    if len(said) == 2 and said[subject] == said[reference].opposite:
+        return said[subject]
+    return None
+
+
+def named_corner(option: str, axes: AxisSet) -> frozenset[Category]:
+    """Return the two relations that a corner names, such as "upper right" or "top-left"; empty for another text."""
+    words = _words(axes)
+    phrase = " ".join(_BETWEEN_WORDS.sub(" ", _visible(option).casefold()).split()).strip(" .'")
+    found = _CORNER.fullmatch(phrase)
+    if found is None or not all(word in words for word in found.groups()):
+        return frozenset()
+    return frozenset(words[word] for word in found.groups())
+
+
+def asked_of_another_axis(text: str, category: Category, axes: AxisSet) -> Axis | None:
+    """Return the axis whose two relations a question offers ("above or below"), if it names none of the category's."""
+    phrase = question_key(text)
+    own = {word for word, each in _words(axes).items() if each.axis == category.axis}
+    if any(re.search(rf"\b{re.escape(word)}\b", phrase) for word in own):
+        return None
+    for axis in axes:
+        sides = [
+            "|".join(re.escape(word) for word, each in _words(axes).items() if each == side)
+            for side in axis.categories
+        ]
+        for first, second in (sides, sides[::-1]):
+            if re.search(rf"\b(?:{first}),? or (?:{second})\b", phrase):
+                return axis
     return None
 
 

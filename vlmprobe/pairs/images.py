@@ -50,6 +50,8 @@ _DATA_URL = re.compile(
 _URL_ALPHABET = str.maketrans("-_", "+/")
 #: Characters that a cell of a spreadsheet holds at most; the rest of a longer text is lost when it is saved.
 _SPREADSHEET_CELL = 32_767
+#: Primaries of BT.709, curve of sRGB (ITU-T H.273).
+_SRGB_CODE_POINTS = bytes((1, 13))
 _ORIENTATION, _UPRIGHT = 0x0112, 1
 #: A JPEG of one color has about 0.02 bytes a pixel, with the noise of a camera more; photos have 0.1 and more.
 _FEWEST_BYTES_A_PIXEL = 0.06
@@ -166,7 +168,7 @@ def image_facts(content: bytes, *, decode: bool = False) -> ImageFacts:
         warnings.simplefilter("ignore")
         image = _open(content)
     with image:
-        notes = _notes(image)
+        notes = _notes(image, content)
         treated = pixels = None
         if decode or needs_the_rule(image) or _may_be_one_color(image, len(content)):
             try:
@@ -226,16 +228,30 @@ def _loaded(image: Image, use: Callable[[Image], T]) -> T:
         raise DamagedImageError(f"damaged or cut off ({in_one_line(error)[:120]})") from None
 
 
-def _notes(image: Image) -> tuple[str, ...]:
+def _notes(image: Image, content: bytes) -> tuple[str, ...]:
     notes = []
     if (orientation := _orientation(image)) != _UPRIGHT:
         notes.append(f"EXIF orientation {orientation}, not applied")
     profile = image.info.get("icc_profile") or b""
-    if profile[16:20] == b"RGB " and b"sRGB" not in profile.replace(b"\0", b""):
+    is_other = profile[16:20] == b"RGB " and b"sRGB" not in profile.replace(b"\0", b"")
+    if is_other or (image.format == "PNG" and _has_other_code_points(content)):
         notes.append("color profile other than sRGB, not applied")
     if _has_frames(image):
         notes.append("several frames, the first is shown")
     return tuple(notes)
+
+
+def _has_other_code_points(content: bytes) -> bool:
+    """Return whether a PNG's chunk cICP, which Pillow skips, names other primaries or another curve than sRGB's."""
+    at = 8
+    while at + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, at)
+        if kind == b"cICP":
+            return length == 4 and content[at + 8 : at + 10] != _SRGB_CODE_POINTS
+        if kind == b"IDAT":
+            break
+        at += 12 + length
+    return False
 
 
 def _has_frames(image: Image) -> bool:

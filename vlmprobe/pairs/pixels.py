@@ -6,6 +6,8 @@ Pillow alone clips wide gray to white and shows the hidden color of transparent 
 from __future__ import annotations
 
 import hashlib
+import io
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -48,6 +50,10 @@ _WHY_REFUSED = {
 _DARK = 64
 #: What a value of 8 bits is multiplied by to fill 16.
 _STEP = 257
+#: How Pillow names the order of the two bytes of a value, and the name under which it reads the other byte.
+_OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+#: Where an opened image of wide color keeps its file: once it is loaded, only the high bytes are left.
+_WIDE_COLOR = "vlmprobe_wide_color"
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _WHITE_IS_ZERO, _SIGNED = 0, 2
 
@@ -68,11 +74,13 @@ def check_header(image: Image) -> None:
     if image.format == "TIFF" and _SIGNED in _tag(image, _SAMPLE_FORMAT):
         raise RefusedImageError(f"mode {mode}: signed values; save it as 8-bit gray or RGB")
     _correct_transparent_value(image)
+    if _raw_mode(image).startswith(("RGB;16", "RGBA;16", "RGBX;16")):
+        image.info[_WIDE_COLOR] = getattr(image, "fp", None)
 
 
 def needs_the_rule(image: Image) -> bool:
     """Return whether this rule may show other pixels than Pillow's conversion to RGB, by the header."""
-    return _is_wide_gray(image) or _has_alpha(image)
+    return _is_wide_gray(image) or _has_alpha(image) or _WIDE_COLOR in image.info
 
 
 def treatment(image: Image, shown: Image) -> str | None:
@@ -84,6 +92,8 @@ def treatment(image: Image, shown: Image) -> str | None:
     """
     if _is_wide_gray(image):
         note, theirs = "wide gray, scaled to 8 bits", image.convert("RGB")
+    elif not _has_alpha(image):
+        return None
     else:
         note, theirs = "transparency, shown on white", _layer(image).convert("RGB")
     return note if shown.tobytes() != theirs.tobytes() else None
@@ -142,6 +152,8 @@ def to_rgb(image: Image) -> Image:
     """
     if _is_wide_gray(image):
         return _gray(image).convert("RGB")
+    if _WIDE_COLOR in image.info:
+        _check_wide_color(image)
     return _on_white(image) if _has_alpha(image) else image.convert("RGB")
 
 
@@ -200,6 +212,42 @@ def _is_copy_of_8_bits(gray: Image, wide: Image, top: int, *, inverted: bool) ->
     values = gray.point([255 - value for value in range(256)]) if inverted else gray
     spread = values.convert("I").point(lambda value: value * _STEP)
     return top == 2**16 - 1 and spread.tobytes() == wide.tobytes()
+
+
+def _check_wide_color(image: Image) -> None:
+    """Refuse color of 16 bits of which little would be seen, by the rule for gray; Pillow keeps the high bytes."""
+    colors = image.convert("RGB")
+    brightest = max(cast("tuple[int, int]", band.getextrema())[1] for band in colors.split())
+    if brightest < _DARK and not _has_equal_bytes(image):
+        raise RefusedImageError(
+            f"mode {image.mode}: color of 16 bits whose values use less than a quarter of 0 to {2**16 - 1}, so nearly "
+            "black in 8 bits; save it with 8 bits a channel as it should look"
+        )
+
+
+def _has_equal_bytes(image: Image) -> bool:
+    """Return whether the low byte of every value is its high byte, as in a copy of a picture of 8 bits."""
+    import PIL.Image
+
+    with PIL.Image.open(io.BytesIO(image.info[_WIDE_COLOR].getvalue())) as again:
+        opened: Any = again
+        tiles: list[Any] = []
+        for tile in opened.tile:
+            args = tile[3]
+            raw = args if isinstance(args, str) else args[0]
+            other = raw[:-1] + _OTHER_BYTE[raw[-1]]
+            parts = (*tile[:3], other if isinstance(args, str) else (other, *args[1:]))
+            tiles.append(tile._make(parts) if hasattr(tile, "_make") else parts)
+        opened.tile = tiles
+        again.load()
+        return again.tobytes() == image.tobytes()
+
+
+def _raw_mode(image: Image) -> str:
+    """Return Pillow's name of how an image that is not loaded stores its pixels; empty if it has none."""
+    tiles = getattr(image, "tile", ())
+    args = tiles[0][3] if tiles else ""
+    return str(args[0] if isinstance(args, tuple | list) and args else args)
 
 
 def _correct_transparent_value(image: Image) -> None:

@@ -25,8 +25,9 @@ def test_questions_and_answers_come_as_they_are(tsv: Any) -> None:
 
 def test_synonyms_are_read_as_their_category(tsv: Any) -> None:
     """Under and beneath are below; near and nearby are close."""
+    questions = {"original_question": "Where is the cup?", "swapped_question": "Where is the book?"}
     row = tsv.ready_made(
-        category="under", group="Vertical", original_answer="beneath", swapped_answer="above"
+        **questions, category="under", group="Vertical", original_answer="beneath", swapped_answer="above"
     )
     (pair,) = read_dataset(tsv.write(row)).pairs
     assert (pair.category, pair.orig.expected, pair.swap.expected) == ("below", "below", "above")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from vlmprobe.pairs.axes import DEPTH, SPACE
 from vlmprobe.pairs.choices import UNDERSTOOD, read_choice, words_of
-from vlmprobe.pairs.contradictions import named_relation
+from vlmprobe.pairs.contradictions import named_corner, named_relation
 from vlmprobe.pairs.forms import (
     PANDAS_NA,
     Contradiction,
@@ -148,7 +148,12 @@ class EmbSpatialReader(Reader):
             if words_of(choice.text) in others or (said and named and said != named):
                 why = f"the answer {answer[:40]!r} names option {letter}, which says {option[:60]!r}"
                 return Contradiction(why, "answer")
-        if letter is None and said is None:
+        corner = named_corner(option or choice.text, self.axes)
+        if category.opposite in corner:
+            text = option or choice.text
+            why = f"category {category}, but the answer {answer[:40]} says {text[:60]!r}"
+            return Contradiction(why, "answer")
+        if letter is None and said is None and not corner:
             return Contradiction(f"the answer {answer[:40]!r} names no option; {UNDERSTOOD}", "answer")
         named = named or said
         if named is None or named == category:

@@ -6,9 +6,17 @@ import json
 import math
 from typing import TYPE_CHECKING, ClassVar
 
-from vlmprobe.pairs.axes import DEPTH
+from vlmprobe.pairs.axes import ABOVE, BELOW, DEPTH, LEFT, RIGHT
 from vlmprobe.pairs.boxes import parse_box
-from vlmprobe.pairs.forms import Draft, Reader, RowRejectedError, clean_object, read_category, same_objects
+from vlmprobe.pairs.forms import (
+    Contradiction,
+    Draft,
+    Reader,
+    RowRejectedError,
+    clean_object,
+    read_category,
+    same_objects,
+)
 from vlmprobe.pairs.prompts import PUBLISHED
 
 if TYPE_CHECKING:
@@ -33,7 +41,8 @@ class GenericReader(Reader):
         """Build a row's pair in the published words."""
         category = read_category(self.axes, row.texts("category"), "category", "category")
         subject, reference = _object(row, "subject"), _object(row, "reference")
-        contradiction = same_objects(subject, reference)
+        boxes = _box(row, "subject_box"), _box(row, "reference_box")
+        contradiction = same_objects(subject, reference) or _boxes_against(category, *boxes)
         depths = _number(row, "subject_depth"), _number(row, "reference_depth")
         _check_depths(category, *depths)
         orig, swap = PUBLISHED.ask(category, subject, reference)
@@ -47,8 +56,8 @@ class GenericReader(Reader):
                 subject=subject,
                 reference=reference,
                 question_id=row.text("question_id", "index").strip() or None,
-                subject_box=_box(row, "subject_box"),
-                reference_box=_box(row, "reference_box"),
+                subject_box=boxes[0],
+                reference_box=boxes[1],
                 subject_depth=depths[0],
                 reference_depth=depths[1],
                 contradiction=contradiction,
@@ -107,6 +116,24 @@ def _check_depths(category: Category, subject: float | None, reference: float | 
     if not agrees:
         why = f"category {category}, but the subject's depth is {subject:g} and the reference's {reference:g}"
         raise RowRejectedError("depth", why, "subject_depth")
+
+
+def _boxes_against(category: Category, subject: Box | None, reference: Box | None) -> Contradiction | None:
+    """Return how boxes deny a category: one is wholly on the other side of the other. An overlap denies nothing."""
+    if subject is None or reference is None:
+        return None
+    first, last = (subject, reference) if category in (LEFT, ABOVE) else (reference, subject)
+    if category in (LEFT, RIGHT):
+        denied = first.x >= last.x + last.width and first.x + first.width > last.x
+    elif category in (ABOVE, BELOW):
+        denied = first.y >= last.y + last.height and first.y + first.height > last.y
+    else:
+        return None
+    if not denied:
+        return None
+    where = f"{category.opposite} of" if category in (LEFT, RIGHT) else str(category.opposite)
+    why = f"category {category}, but the subject's box is wholly {where} the reference's"
+    return Contradiction(why, "subject_box")
 
 
 READER = GenericReader

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from vlmprobe.pairs.contradictions import question_key
+from vlmprobe.pairs.contradictions import asked_of_another_axis, question_key
 from vlmprobe.pairs.forms import Contradiction, Draft, Reader, RowRejectedError, read_category
 from vlmprobe.pairs.prompts import AS_WRITTEN
 from vlmprobe.pairs.swap_pair import Question
@@ -12,6 +12,7 @@ from vlmprobe.pairs.swap_pair import Question
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vlmprobe.pairs.axes import Category
     from vlmprobe.pairs.tables import Row
 
 __all__ = ["READER", "ReadyMadeReader"]
@@ -63,9 +64,18 @@ class ReadyMadeReader(Reader):
                 swap=Question(cells["swapped_question"], category.opposite, category),
                 image=row.image(self.image_column),
                 question_id=cells["question_id"].strip() or None,
-                contradiction=_same_question(cells),
+                contradiction=_same_question(cells) or self._other_axis(cells, category),
             ),
         )
+
+    def _other_axis(self, cells: Mapping[str, str], category: Category) -> Contradiction | None:
+        """Return which question offers two relations of another axis, neither of which is the category."""
+        for column in ("original_question", "swapped_question"):
+            axis = asked_of_another_axis(cells[column], category, self.axes)
+            if axis is not None:
+                offered = " or ".join(map(str, axis.categories))
+                return Contradiction(f"category {category}, but the question offers {offered}", column)
+        return None
 
 
 def _same_question(cells: Mapping[str, str]) -> Contradiction | None:
