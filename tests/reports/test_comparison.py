@@ -65,7 +65,7 @@ def test_digits_follow_the_interval_and_what_is_missing_says_why():
     assert list(first)[:2] == ["metric", "target"]
     assert (first["before"], first["after"], first["value"]) == ("0.570", "0.665", "+0.095")
     assert (first["95 % interval"], first["MDE"]) == ("[0.057, 0.133]", "0.060")
-    assert (first["p"], first["p (Holm)"], first["resolved"]) == ("< 0.001", "< 0.001", "yes")
+    assert (first["p"], first["p (Holm)"], first["resolved"]) == ("< 0.001", "at most 0.05", "yes")
     assert (second["value"], second["changed"], second["resolved"]) == ("+0.025", "+2/-0", "no")
     assert (third["value"], third["resolved"], third["note"]) == ("n/a", "n/a", "no axis")
 
@@ -99,7 +99,7 @@ def test_small_p_values_of_t_tests_are_not_told_apart():
     exact = replace(ACCURACY, p_value=0.0002, method=MCNEMAR, gained=14, lost=0)
     shown = shown_rows(comparison([replace(ACCURACY, p_value=0.0002), exact]))
     assert [row["p"] for row in shown] == ["< 0.001", "0.00020"]
-    assert [row["p (Holm)"] for row in shown] == ["< 0.001", "0.00040"]
+    assert [row["p (Holm)"] for row in shown] == ["at most 0.05", "0.00040"]
     assert tidy_rows(comparison())[0]["p_value"] == 1e-6
 
 

@@ -173,7 +173,7 @@ def with_excess(low, high, **fields):
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (-0.17, 0.11, "not larger than horizontal/vertical"),
+        (-0.17, 0.11, "not resolved as larger than horizontal/vertical"),
         (0.07, 0.35, "larger than horizontal/vertical"),
         (-0.35, -0.07, "smaller than horizontal/vertical"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.analysis.difference import MCNEMAR
+from vlmprobe.analysis.difference import ALPHA, MCNEMAR
 from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, p_value, rounded
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ __all__ = [
     "Compared",
     "Comparison",
     "pair_rows",
+    "shown_holm",
     "shown_p",
     "shown_rows",
     "tidy_rows",
@@ -194,7 +195,7 @@ def _shown(part: Compared, row: Difference, *, several: bool, trainings: bool) -
         "value": show(estimate.value, sign=True),
         "95 % interval": NOT_AVAILABLE if low is None else f"[{show(low)}, {show(high)}]",
         "p": shown_p(row, row.p_value),
-        "p (Holm)": shown_p(row, row.p_holm),
+        "p (Holm)": shown_holm(row),
         "resolved": "yes" if row.is_resolved else "no" if row.p_holm is not None else NOT_AVAILABLE,
         "MDE": show(row.mde),
         "changed": NOT_AVAILABLE if row.gained is None else f"+{row.gained}/-{row.lost}",
@@ -209,6 +210,13 @@ def _shown(part: Compared, row: Difference, *, several: bool, trainings: bool) -
 def shown_p(row: Difference, p: float | None) -> str:
     """Print a p-value of a difference; that of a t test, below .001, only as such."""
     return p_value(p) if row.method == MCNEMAR else p_value(p, _SMALLEST_P_OF_T)
+
+
+def shown_holm(row: Difference) -> str:
+    """Print a corrected p-value; of a t test, which is checked at 5 % alone, whether it is at most that."""
+    if row.method != MCNEMAR and row.p_holm is not None and row.p_holm <= ALPHA:
+        return f"at most {ALPHA}"
+    return shown_p(row, row.p_holm)
 
 
 def pair_rows(comparison: Comparison) -> list[dict[str, Any]]:

@@ -203,5 +203,5 @@ class Findings:
 def _verdict(excess: Metric) -> str:
     if excess.ci_low is None or excess.ci_high is None:
         return ""
-    size = "larger" if excess.ci_low > 0 else "smaller" if excess.ci_high < 0 else "not larger"
+    size = "larger" if excess.ci_low > 0 else "smaller" if excess.ci_high < 0 else "not resolved as larger"
     return f"{size} than {excess.target}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.difference import ALIKE
-from vlmprobe.reports.comparison import shown_p
+from vlmprobe.reports.comparison import shown_holm, shown_p
 from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, rounded
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _cell(row: Difference) -> MatrixCell:
         state = "" if estimate.value is None else state
         return MatrixCell(row.target, text, row.is_resolved, state, row.remark)
     bounds = f"{rounded(estimate.ci_low, decimals)} to {rounded(estimate.ci_high, decimals)}"
-    p, p_holm = shown_p(row, row.p_value), shown_p(row, row.p_holm)
+    p, p_holm = shown_p(row, row.p_value), shown_holm(row)
     title = f"95 % interval {bounds}; p {p}, {p_holm} (Holm over {row.n_tests} tests)"
     mde = rounded(row.mde, decimals)
     title += f"; MDE {mde}" if row.mde is not None else f"; MDE {mde}: {row.remark}"

@@ -42,7 +42,12 @@ def decimals_of(low: float | None, high: float | None) -> int:
         return _WITHOUT_INTERVAL
     half = (high - low) / 2
     # Of the rounded one: 0.0996 has the two digits of 0.10.
-    return DECIMALS if half <= 0 else min(DECIMALS, max(0, 1 - math.floor(math.log10(float(f"{half:.1e}")))))
+    if half <= 0:
+        return DECIMALS
+    decimals = min(DECIMALS, max(0, 1 - math.floor(math.log10(float(f"{half:.1e}")))))
+    # A bound that is not 0 is not printed as 0: on which side it lies decides.
+    hidden = any(bound and not round(bound, decimals) for bound in (low, high))
+    return min(DECIMALS, decimals + 1) if hidden else decimals
 
 
 def measured(value: float | None, low: float | None, high: float | None, *, bounds: bool = True) -> str:

@@ -116,7 +116,8 @@ def _against(
     if not all(found.values()) or any(None in each for each in found.values()):
         return "chosen after looking, not tested"
     alike = [scale for (_, scale), each in found.items() if not all(each)]
-    return f"not resolved from {_listed(alike)}" if alike else "resolved from every other scale"
+    verdict = f"not resolved from {_listed(alike)}" if alike else "resolved from every other scale"
+    return f"{verdict}, see Which scales differ; the bounds ignore the choice"
 
 
 def _listed(names: Sequence[str]) -> str:

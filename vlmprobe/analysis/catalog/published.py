@@ -79,8 +79,8 @@ VD_EI_EQ3 = Entry(
     legend="pair of axes",
     control=CROSSING,
     curves=Curves(
-        "Eq. 3 of the paper: how strongly above goes with far and below with close. Noise brings it nearer to 0. The "
-        "controls use the horizontal axis.",
+        "Eq. 3 of the paper: how strongly above goes with far and below with close. Noise brings it nearer to 0, and "
+        "where an axis is not resolved it is noise alone. The controls use the horizontal axis.",
         heading="Vertical-distance entanglement (Eq. 3)",
     ),
 )
@@ -94,7 +94,7 @@ VD_EI_POOLED = Entry(
     control=CROSSING,
     curves=Curves(
         "Cosine of the mean sign-corrected deltas of two axes. Compare it with its controls: an effect also seen in "
-        "the controls is not evidence of perspective.",
+        "the controls is not evidence of perspective. Where an axis is not resolved, it is noise alone.",
         heading="Vertical-distance entanglement (pooled)",
     ),
 )

@@ -58,7 +58,7 @@ ALIKE, MIN_IMAGES_ALIKE = 0.3, 80
 TOO_FEW_ALIKE = (
     f"deltas this alike need {MIN_IMAGES_ALIKE} images on an axis: few unlike ones decide the angle"
 )
-SELECTED = "may be too low by selection: one of the axes is only just resolved"
+SELECTED = "may be off by selection: one of the axes is only just resolved"
 #: A lower bound below this share of the value is one at the border.
 _BORDER = 0.25
 
