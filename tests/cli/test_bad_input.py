@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
 
+import vlmprobe as package
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 EXTRACT = "extract tiny --scale 2m --data {good} --home {home}"
 
@@ -60,7 +63,7 @@ WRONG = {
     "layers beyond": (
         EXTRACT + " --layers 0,99",
         {},
-        "layer 99 does not exist; this model has layers 0 to 5",
+        "--layers: layer 99 does not exist; ",
     ),
     "batch size": (EXTRACT + " --batch-size 0", {}, "--batch-size '0': use 'auto' or a number"),
     "device": (EXTRACT + " --device tpu", {}, "unknown device 'tpu'; use auto, cpu, cuda or cuda:N"),
@@ -151,12 +154,19 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_progress_may_come_before_the_error(
-    vlmprobe: Any, places: dict[str, Path], mlflow_store: dict[str, str]
+    vlmprobe: Any, places: dict[str, Path], mlflow_store: dict[str, str], tmp_path: Path
 ) -> None:
-    """Without ``--quiet`` the error is still one line, and the last."""
-    ran = vlmprobe(*EXTRACT.format(**places).split(), "--layers", 99, **mlflow_store)
+    """Without ``--quiet`` the error is still one line, and the last: here, that of weights that were cut off."""
+    folder = shutil.copytree(
+        Path(package.__file__).parent / "demo" / "checkpoints" / "2m", tmp_path / "damaged"
+    )
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    command = EXTRACT.format(**places).replace("--scale 2m", f"--scale mine --checkpoint {folder}")
+    ran = vlmprobe(*command.split(), **mlflow_store)
     assert ran.err.splitlines()[0] == "benchmark: 12 pairs from 12 rows (embspatial form)"
     assert ran.errors == ran.err.splitlines()[-1:]
+    assert "model.safetensors is damaged" in ran.errors[0]
 
 
 def test_wrong_files_are_left_alone(vlmprobe: Any, places: dict[str, Path]) -> None:
