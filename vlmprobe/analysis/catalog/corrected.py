@@ -75,7 +75,7 @@ VD_EI_EXCESS = Entry(
     name="vd_ei.excess",
     title="Size of VD-EI less that of its control",
     targets=controls_of_axis_pair,
-    no_figure="where the interval of this number reaches 0, VD-EI is no larger than the control",
+    no_figure="where the interval of this number holds 0, VD-EI is not resolved as larger than the control",
 )
 VD_EI_CONSISTENT, VD_EI_COUNTER, VD_EI_EQUAL, VD_EI_GAP = (
     Entry(
