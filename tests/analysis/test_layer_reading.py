@@ -88,24 +88,24 @@ def test_a_run_is_read_as_the_algebra_says(an_image):
 def test_the_layer_of_an_angle_is_where_the_weaker_axis_is_strong():
     """The angle itself chooses nothing: layer 0 has the larger one, and no distance axis to speak of."""
     rng = np.random.default_rng(2)
-    canonical = np.tile([True, False], 80)
+    canonical = np.tile([True, False], 160)
     sign = np.where(canonical, 1.0, -1.0)[:, None]
-    is_distance = np.repeat([False, True], 80)[:, None]
+    is_distance = np.repeat([False, True], 160)[:, None]
     axis = np.where(is_distance, np.eye(8)[0] + np.eye(8)[1], np.eye(8)[0])
     layers = [
-        rng.normal(size=(160, 8)) + strength * sign * axis
-        for strength in (np.where(is_distance, 0.6, 6.0), np.full((160, 1), 3.0))
+        rng.normal(size=(320, 8)) + strength * sign * axis
+        for strength in (np.where(is_distance, 0.6, 6.0), np.full((320, 1), 3.0))
     ]
     names = np.where(
         is_distance[:, 0], np.where(canonical, "far", "close"), np.where(canonical, "above", "below")
     )
-    found, chosen, _ = read(layers, names.tolist(), [f"image {row}" for row in range(160)])
+    found, chosen, _ = read(layers, names.tolist(), [f"image {row}" for row in range(320)])
     assert chosen["vertical/distance"] == [1, 1]
     assert chosen["vertical"] == [0, 0]
     angle = found[ANGLE, "all", "vertical/distance"]
     assert angle.value == pytest.approx(np.sqrt(0.5), abs=0.1)
     assert angle.ci_low < np.sqrt(0.5) < angle.ci_high
-    assert (angle.n, angle.n_images) == (160, 80)
+    assert (angle.n, angle.n_images) == (320, 160)
     assert chosen["horizontal"] is None
     assert found[SPLIT, "all", "horizontal"].reason == TOO_FEW_FOR_HALVES
 

@@ -128,7 +128,7 @@ def layer_choice(world: Layers, rng: np.random.Generator) -> list[Outcome]:
             coherence[half].append(both[0])
             scores[half].append(min(each.value for each in both))
             raw = sums.raw.products(unions[1 + half])
-            angles[half].append(corrected_cosine(raw, first, other, of_half=True))
+            angles[half].append(corrected_cosine(raw, first, other))
     counts = sums_of_vectors(layers[0], layout).units.products(everything).counts
     split = split_reading(
         tuple([each.value for each in half] for half in coherence),

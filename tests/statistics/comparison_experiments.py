@@ -7,7 +7,8 @@ from functools import partial
 from vlmprobe.analysis.catalog import TREND_ACCURACY, TREND_COHERENCE, TREND_VD_EI_SIZE
 
 from .comparison_trials import accuracies_over_scales, axes_over_scales, sizes_over_scales, trainings
-from .experiment import NOISE, Experiment
+from .experiment import NOISE, OPEN, Experiment
+from .holm_trials import accuracy_after_holm, angles_after_holm, axis_after_holm, coherence_after_holm
 from .mde_trials import accuracy_at_mde, coherence_at_mde, size_at_mde
 from .outcomes import COVERAGE, FALSE_POSITIVES
 from .trials import paired_angles, quads, twins
@@ -34,9 +35,12 @@ def _comparisons() -> list[Experiment]:
         found.append(Experiment(text, partial(twins, world), 1000, strict))
     names = ("delta.vd_ei.corrected", "delta.vd_ei.corrected.size")
     strict = {(name, measure): NOISE for name in names for measure in (COVERAGE, FALSE_POSITIVES)}
+    strict |= {(names[1], measure): OPEN for measure in (COVERAGE, FALSE_POSITIVES)}
     for theta, cosines in (
         *((0.1, (0.5, 0.5)), (0.5, (0.5, 0.5)), (0.1, (0.0, 0.5)), (0.5, (0.9, 0.5))),
         *((0.1, (0.5, -0.5)), (0.5, (0.5, -0.5)), (0.5, (0.0, 0.5))),
+        *((0.1, (0.0, 0.9)), (0.5, (0.0, 0.9)), (0.5, (0.9, 0.9))),
+        *((0.5, (0.0, 0.0)), (0.5, (0.1, 0.1)), (0.5, (0.1, -0.1)), (0.5, (0.05, 0.3))),
     ):
         for pairs in (40, 80):
             study = partial(paired_angles, pairs=pairs, theta=theta, cosines=cosines)
@@ -66,6 +70,7 @@ def _over_scales() -> list[Experiment]:
         for name in (TREND_COHERENCE.name, TREND_VD_EI_SIZE.name)
         for measure in (COVERAGE, FALSE_POSITIVES)
     }
+    strict |= {(TREND_VD_EI_SIZE.name, measure): OPEN for measure in (COVERAGE, FALSE_POSITIVES)}
     for thetas in ((0.1,) * 5, (0.5,) * 5, (0.0, 0.0, 0.3, 0.4, 0.5)):
         for turning in (0.0, 0.5):
             for pairs in (20, 80):
@@ -73,7 +78,10 @@ def _over_scales() -> list[Experiment]:
                 text = f"five checkpoints, theta {thetas[0]} to {thetas[-1]}, "
                 text += f"the axis turns by {turning} each, {pairs} pairs"
                 found.append(Experiment(text, study, 1000, strict))
-    for theta, cosines in ((0.1, (0.5,) * 5), (0.5, (0.5,) * 5), (0.5, (0.9, 0.8, 0.7, 0.5, 0.3))):
+    for theta, cosines in (
+        *((0.1, (0.5,) * 5), (0.5, (0.5,) * 5), (0.5, (0.9, 0.8, 0.7, 0.5, 0.3))),
+        *((0.5, (0.1, -0.1, 0.1, -0.1, 0.1)), (0.5, (0.0,) * 5)),
+    ):
         for pairs in (40, 80):
             study = partial(sizes_over_scales, pairs=pairs, theta=theta, cosines=cosines)
             text = f"five checkpoints, theta {theta}, VD {cosines[0]} to {cosines[-1]}, {pairs} pairs an axis"
@@ -117,4 +125,27 @@ def _at_their_mde() -> list[Experiment]:
     return found
 
 
-COMPARISONS = [*_comparisons(), *_over_scales(), *_at_their_mde()]
+def _after_holm() -> list[Experiment]:
+    """Ask of tests that are right at 5 % whether they keep the level of the smallest of 63 p-values, too."""
+    found = []
+    for theta, cosine, pairs in ((0.1, 0.5, 80), (0.5, 0.5, 80), (0.5, 1.0, 40)):
+        world = Twins(pairs, (theta, theta), cosine)
+        text = f"no difference, at .05/63: theta {theta}, axes at cosine {cosine}, {pairs} pairs"
+        found.append(Experiment(text, partial(coherence_after_holm, world), 20_000))
+    for theta, cosine in ((0.5, 0.5), (0.5, 0.0)):
+        study = partial(angles_after_holm, pairs=80, theta=theta, cosine=cosine)
+        text = f"no difference, at .05/63: theta {theta}, VD {cosine}, 80 pairs an axis"
+        found.append(Experiment(text, study, 10_000))
+    for images, an_image, changed in ((80, 1, 0.2), (60, 2, 0.2), (200, 4, 0.05)):
+        study = partial(accuracy_after_holm, images=images, an_image=an_image, changed=changed)
+        text = (
+            f"no difference, at .05/63: {changed:.0%} of pairs changed, {images} images of {an_image} pairs"
+        )
+        found.append(Experiment(text, study, 20_000))
+    for order in (0.0, 0.3):
+        study = partial(axis_after_holm, pairs=60, order=order)
+        found.append(Experiment(f"no axis, at .05/63: order effect {order}, 60 pairs", study, 10_000))
+    return found
+
+
+COMPARISONS = [*_comparisons(), *_over_scales(), *_at_their_mde(), *_after_holm()]

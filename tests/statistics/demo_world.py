@@ -23,7 +23,7 @@ from .worlds import Sample
 if TYPE_CHECKING:
     from .outcomes import Outcome
 
-__all__ = ["FOLDER", "DemoWorld", "demo_study", "prepare"]
+__all__ = ["FOLDER", "DemoWorld", "axes_of_demo", "demo_study", "prepare"]
 
 FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "statistics-demo"
 SCALES, LAYERS = ("400k", "800k", "2m"), (3, 4, 5)
@@ -76,9 +76,14 @@ class DemoWorld:
     def sample(self, rng: np.random.Generator) -> Sample:
         """Draw pairs with replacement; each that is drawn counts as an image of its own."""
         deltas, codes = self.population()
-        axes = [np.flatnonzero(codes // 2 == axis) for axis in range(3)]
-        rows = np.concatenate([rng.choice(inside, size=self.pairs) for inside in axes])
+        rows = self.rows(rng)
         return Sample(deltas[rows], codes[rows], [str(place) for place in range(len(rows))])
+
+    def rows(self, rng: np.random.Generator) -> np.ndarray:
+        """Draw (3 x pairs,) rows of the population; the same pairs of every scale and layer, where all are in it."""
+        codes = self.population()[1]
+        axes = [np.flatnonzero(codes // 2 == axis) for axis in range(3)]
+        return np.concatenate([rng.choice(inside, size=self.pairs) for inside in axes])
 
     def truth(self) -> tuple[dict[str, np.ndarray], float, float]:
         """Return what ``worlds.truth`` does, the cosine of height and depth, and that of the first axis and height."""
@@ -91,8 +96,7 @@ def _truth(scale: str, layer: int, only_right: bool) -> tuple[dict[str, np.ndarr
     lengths = np.linalg.norm(deltas, axis=1)
     units = np.stack([(deltas / lengths[:, None])[codes == code].mean(axis=0) for code in range(6)])
     axes, orders = (units[::2] - units[1::2]) / 2, (units[::2] + units[1::2]) / 2
-    raw = np.stack([deltas[codes == code].mean(axis=0) for code in range(6)])
-    first, height, depth = (raw[::2] - raw[1::2]) / np.linalg.norm(raw[::2] - raw[1::2], axis=1)[:, None]
+    first, height, depth = axes_of_demo(deltas, codes)
     true = {
         "axis": np.square(axes).sum(axis=1),
         "order": np.square(orders).sum(axis=1),
@@ -100,6 +104,13 @@ def _truth(scale: str, layer: int, only_right: bool) -> tuple[dict[str, np.ndarr
         "length": np.array([lengths[codes == code].mean() for code in range(6)]),
     }
     return true, float(height @ depth), float(first @ height)
+
+
+def axes_of_demo(deltas: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return the (3, D) axes of some pairs' deltas, of length 1."""
+    means = np.stack([deltas[codes == code].mean(axis=0) for code in range(6)])
+    axes: np.ndarray = (means[::2] - means[1::2]) / np.linalg.norm(means[::2] - means[1::2], axis=1)[:, None]
+    return axes
 
 
 def demo_study(world: DemoWorld, rng: np.random.Generator) -> list[Outcome]:

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
     from .outcomes import Outcome
 
-__all__ = ["BOTH", "DISCRETE", "NOISE", "Experiment"]
+__all__ = ["BOTH", "DISCRETE", "NOISE", "OPEN", "Experiment"]
 
 #: Why an interval is too wide, or a test too strict, by its construction.
 NOISE = "few images and a weak axis: the jackknife counts the spread of products of noise twice"
 BOTH = "an axis must also be resolved in |alpha|^2"
+OPEN = f"{NOISE}; where a sign is open, both are allowed for"
 DISCRETE = "exact test of few changed pairs"
 
 

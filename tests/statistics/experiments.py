@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from vlmprobe.analysis.catalog import AXIS_COSINE, DELTA_COHERENCE, DELTA_VD_EI, DELTA_VD_EI_SIZE
+
 from .answer_experiments import ANSWERS
 from .axis_trials import direction_accuracy, label_test, layer_choice, layer_test
 from .comparison_experiments import COMPARISONS
+from .demo_trials import demo_difference, demo_excess, demo_split
 from .demo_world import DemoWorld, demo_study
-from .experiment import BOTH, NOISE, Experiment
+from .experiment import BOTH, NOISE, OPEN, Experiment
 from .outcomes import COVERAGE, FALSE_AXES, FALSE_POSITIVES
 from .perspective_trials import perspectives
 from .trials import geometry, published
@@ -40,6 +43,7 @@ def _geometry() -> list[Experiment]:
         "VD -1": SwapWorld(cosine=-1.0),
         "VD .9, theta .5": SwapWorld(cosine=0.9, coherence=(0.5, 0.5, 0.5)),
         "VD 0, HV 0": SwapWorld(cosine=0.0),
+        "VD .1, HV .1, theta .5": SwapWorld(cosine=0.1, control=0.1, coherence=(0.5, 0.5, 0.5)),
         "VD .5, HV .5": SwapWorld(cosine=0.5, control=0.5),
         "VD .5, HV .5, theta .5": SwapWorld(cosine=0.5, control=0.5, coherence=(0.5, 0.5, 0.5)),
     }
@@ -50,7 +54,8 @@ def _geometry() -> list[Experiment]:
             "within_category_consistency",
         )
     }
-    strict |= {(name, FALSE_POSITIVES): NOISE for name in (VD_EI, CONTRAST)}
+    strict |= {(VD_EI, FALSE_POSITIVES): NOISE}
+    strict |= {(CONTRAST, measure): OPEN for measure in (COVERAGE, FALSE_POSITIVES)}
     found = []
     for name, world in worlds.items():
         for pairs, replicates in ((20, 1000), (80, 1000), (300, 400)):
@@ -113,6 +118,44 @@ def _demo() -> list[Experiment]:
             study = partial(demo_study, DemoWorld(scale, layer, pairs, only_right=True))
             text = f"the demo's deltas of right answers, {scale}, layer {layer}, {pairs} pairs an axis"
             found.append(Experiment(text, study, 1000, notes, limits.get((scale, layer), {})))
+    return [*found, *_demo_beyond_one_layer()]
+
+
+def _demo_beyond_one_layer() -> list[Experiment]:
+    names = (DELTA_COHERENCE.name, DELTA_VD_EI.name, DELTA_VD_EI_SIZE.name)
+    notes = {(name, measure): NOISE for name in names for measure in (COVERAGE, FALSE_POSITIVES)}
+    notes[AXIS_COSINE.name, COVERAGE] = "the true cosine is 1, and intervals beyond 1 are moved to reach it"
+    mixture = "a mixture of two models whose axes are nearly opposite: 40 pairs an axis are too few"
+    mixed = {
+        (name, measure): mixture
+        for name in (DELTA_VD_EI.name, DELTA_VD_EI_SIZE.name)
+        for measure in (COVERAGE, FALSE_POSITIVES)
+    }
+    found = []
+    for scales, layer in ((("400k", "800k"), 4), (("400k", "2m"), 5), (("800k", "2m"), 5)):
+        for pairs in (40, 80):
+            worlds = tuple(DemoWorld(scale, layer, pairs) for scale in scales)
+            for exchanged in (False, True):
+                study = partial(demo_difference, worlds=worlds, exchanged=exchanged)
+                how = "exchanged by chance" if exchanged else "on the same pairs"
+                text = f"the demo's deltas, {scales[0]} and {scales[1]} {how}, layer {layer}, {pairs} pairs an axis"
+                limits = mixed if exchanged and scales == ("800k", "2m") and pairs == 40 else {}
+                found.append(Experiment(text, study, 1000 if exchanged else 500, notes, limits))
+    for scale, layer in (("400k", 4), ("400k", 5), ("800k", 5), ("2m", 5)):
+        for pairs in (40, 80):
+            world = DemoWorld(scale, layer, pairs)
+            text = (
+                f"the demo's deltas, {scale} twice, half of other pairs, layer {layer}, {pairs} pairs an axis"
+            )
+            found.append(Experiment(text, partial(demo_difference, worlds=(world, world)), 1000, notes))
+        text = f"the demo's deltas, {scale}, layer {layer}, 80 pairs an axis, and the control"
+        study = partial(demo_excess, DemoWorld(scale, layer, 80))
+        found.append(Experiment(text, study, 1000, {(CONTRAST, COVERAGE): OPEN}))
+    for scale in ("400k", "800k", "2m"):
+        for pairs in (80, 160):
+            study = partial(demo_split, world=DemoWorld(scale, 5, pairs), layers=(3, 4, 5))
+            text = f"the demo's deltas, {scale}, layers 3 to 5, {pairs} pairs an axis"
+            found.append(Experiment(text, study, 500))
     return found
 
 

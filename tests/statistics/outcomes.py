@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vlmprobe.analysis.inference import Estimate
+    from vlmprobe.analysis.results import Metric
 
 __all__ = [
+    "AFTER_HOLM",
     "BIAS",
     "COVERAGE",
     "DRAWS",
+    "FALSE_AFTER_HOLM",
     "FALSE_AXES",
     "FALSE_EQUIVALENCE",
     "FALSE_POSITIVES",
@@ -26,6 +29,8 @@ __all__ = [
 COVERAGE, BIAS = "coverage", "bias"
 #: Of a p-value at 5 %; of "an axis is there", which asks for more than a p-value; and where there is something.
 FALSE_POSITIVES, FALSE_AXES, POWER = "false positives", "false axes", "power"
+#: Of a p-value at Holm's strictest level in a comparison of five scales: .05 over 63 tests.
+FALSE_AFTER_HOLM, AFTER_HOLM = "false positives after Holm", 0.05 / 63
 #: Of a true difference of the size of the MDE, at .05 over the tests of the family.
 POWER_AT_MDE = "power at the MDE"
 #: Of "equivalent", where the difference is the margin.
@@ -47,7 +52,7 @@ class Outcome:
     """Value less truth."""
 
 
-def covers(estimator: str, found: Estimate, true: float) -> Outcome:
+def covers(estimator: str, found: Estimate | Metric, true: float) -> Outcome:
     """Look whether an interval holds the truth."""
     error = nan if found.value is None else found.value - true
     if found.ci_low is None or found.ci_high is None:
@@ -56,5 +61,6 @@ def covers(estimator: str, found: Estimate, true: float) -> Outcome:
 
 
 def rejects(estimator: str, p_value: float | None, measure: str = FALSE_POSITIVES) -> Outcome:
-    """Look whether a test rejects at 5 %."""
-    return Outcome(estimator, measure, None if p_value is None else p_value <= _ALPHA)
+    """Look whether a test rejects at 5 %, or at Holm's strictest level."""
+    level = AFTER_HOLM if measure == FALSE_AFTER_HOLM else _ALPHA
+    return Outcome(estimator, measure, None if p_value is None else p_value <= level)

@@ -22,12 +22,14 @@ from vlmprobe.analysis.geometry import (
     sums_of_vectors,
 )
 from vlmprobe.analysis.inference import (
+    Contrast,
     Scale,
     clustered_mean,
     contrast,
+    contrast_of_sizes,
     paired_t,
     random_sign_p_values,
-    size,
+    wild_p_of_contrasts,
     wild_p_values,
 )
 from vlmprobe.pairs import SPACE
@@ -104,9 +106,10 @@ def _contrast(raw: Products, rng: np.random.Generator, cosine: float) -> list[Ou
     """Compare VD-EI with its control where both are equally large."""
     height, depth, other = (axis_effect(axis) for axis in (HEIGHT, DEPTH, 0))
     both = corrected_cosine(raw, height, depth), corrected_cosine(raw, other, height)
-    gap = contrast([size(each) for each in both], (1, -1))
+    gap = contrast_of_sizes(both, (1, -1))
     name = "vd_ei.excess"
-    p_values = wild_p_values([gap, both[0]], seed=int(rng.integers(2**31)), n_draws=DRAWS)
+    seed = int(rng.integers(2**31))
+    p_values = wild_p_of_contrasts([gap, Contrast((both[0],))], seed=seed, n_draws=DRAWS)
     found = [covers(name, gap.estimate(), 0.0), rejects(name, p_values[0])]
     return found if cosine else [*found, rejects("vd_ei.corrected", p_values[1])]
 
@@ -173,16 +176,14 @@ def paired_angles(
     """Two checkpoints whose axes stand at different angles, with most noise in common: the difference of VD-EI."""
     angles = two_angles(rng, pairs=pairs, theta=theta, cosines=cosines)
     found = []
-    sizes = [size(angle) for angle in angles]
-    for name, both, true in (
-        (DELTA_VD_EI.name, angles, cosines),
-        (DELTA_VD_EI_SIZE.name, sizes, tuple(map(abs, cosines))),
+    for name, difference, true in (
+        (DELTA_VD_EI.name, Contrast((contrast(angles, (-1, 1)),)), cosines),
+        (DELTA_VD_EI_SIZE.name, contrast_of_sizes(angles, (-1, 1)), tuple(map(abs, cosines))),
     ):
-        difference = contrast(both, (-1, 1))
         kind = FALSE_POSITIVES if true[0] == true[1] else POWER
         found += [
             covers(name, difference.estimate(), true[1] - true[0]),
-            rejects(name, paired_t(difference), kind),
+            rejects(name, difference.p_value(), kind),
         ]
     return found
 

@@ -20,7 +20,7 @@ from vlmprobe.analysis.geometry import (
     corrected_cosine,
     order_coherence,
 )
-from vlmprobe.analysis.inference import contrast, size, wild_p_values
+from vlmprobe.analysis.inference import Contrast, contrast_of_sizes, wild_p_of_contrasts
 from vlmprobe.analysis.metric_maker import MetricMaker
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class AxisMetrics:
         """
         metrics: list[Metric] = []
         resolved, coherence = {}, {}
-        tested: dict[tuple[str, str, str], Statistic] = {}
+        tested: dict[tuple[str, str, str], Contrast] = {}
         for subset in self._groups.subsets:
             sample = _Sample(self._groups.axes, subset, layer, products)
             metrics += sample.metrics()
@@ -76,7 +76,7 @@ class AxisMetrics:
             for place, axis in enumerate(self._groups.axes):
                 resolved[subset, str(axis)] = axis_size(products.raw[subset], place).estimate().is_resolved
                 coherence[subset, str(axis)] = sample.coherence(place)
-        found = wild_p_values(list(tested.values()), seed=self._seed)
+        found = wild_p_of_contrasts(list(tested.values()), seed=self._seed)
         p_values = dict(zip(tested, found, strict=True))
         return AxesOfLayer([self._with_p(metric, p_values) for metric in metrics], resolved, coherence)
 
@@ -92,7 +92,7 @@ class _Sample:
         # Nothing is drawn, so the seed goes nowhere.
         self._axes, self._maker, self._subset = axes, MetricMaker(subset, layer, seed=0), subset
         self._raw, self._units = products.raw[subset], products.units[subset]
-        self.tested: dict[tuple[str, str, str], Statistic] = {}
+        self.tested: dict[tuple[str, str, str], Contrast] = {}
 
     def coherence(self, place: int) -> Statistic:
         """Return the balanced coherence of an axis."""
@@ -114,11 +114,12 @@ class _Sample:
         cosines = [angle.estimate() for angle in angles]
         n_of = [n_vectors(self._raw, *both) for both in effects]
         for target, angle, cosine, n in zip(targets, angles, cosines, n_of, strict=True):
-            self._test(catalog.VD_EI_CORRECTED, target, angle)
+            # The angle itself: its sign is part of the question.
+            self._test(catalog.VD_EI_CORRECTED, target, Contrast((angle,)))
             yield self._maker.estimated(catalog.VD_EI_CORRECTED, target, cosine, n)
         # |VD-EI| less the size of each of its controls.
         for control, angle, n in zip(targets[1:], angles[1:], n_of[1:], strict=True):
-            excess = contrast([size(angles[0]), size(angle)], [1.0, -1.0])
+            excess = contrast_of_sizes([angles[0], angle], [1.0, -1.0])
             self._test(catalog.VD_EI_EXCESS, control, excess)
             n_both = n_of[0] + n if min(n_of[0], n) else 0
             yield self._maker.estimated(catalog.VD_EI_EXCESS, control, excess.estimate(), n_both)
@@ -133,8 +134,8 @@ class _Sample:
                 reason=_NO_LENGTH if value is None else None,
             )
 
-    def _test(self, entry: Entry, target: str, statistic: Statistic) -> None:
-        self.tested[entry.name, str(self._subset), target] = statistic
+    def _test(self, entry: Entry, target: str, tested: Contrast) -> None:
+        self.tested[entry.name, str(self._subset), target] = tested
 
 
 def n_vectors(products: Products, *effects: Effect) -> int:

@@ -25,7 +25,13 @@ from vlmprobe.analysis.geometry import (
     sums_of_swaps,
     sums_of_two_runs,
 )
-from vlmprobe.analysis.inference import contrast, paired_difference, paired_p_value, paired_t, size
+from vlmprobe.analysis.inference import (
+    Contrast,
+    contrast,
+    contrast_of_sizes,
+    paired_difference,
+    paired_p_value,
+)
 from vlmprobe.pairs.axes import DEPTH, SPACE
 
 if TYPE_CHECKING:
@@ -163,9 +169,9 @@ def geometry_differences(before: Geometry, after: Geometry, counts: Mapping[str,
         _difference(catalog.DELTA_COHERENCE, target, first, after.coherence[target], counts)
         for target, first in before.coherence.items()
     ]
-    for entry, form in ((catalog.DELTA_VD_EI, _same), (catalog.DELTA_VD_EI_SIZE, size)):
+    for entry in (catalog.DELTA_VD_EI, catalog.DELTA_VD_EI_SIZE):
         found += [
-            _difference(entry, target, form(first), form(after.angles[target]), counts)
+            _difference(entry, target, first, after.angles[target], counts)
             for target, first in before.angles.items()
         ]
     return found
@@ -191,17 +197,23 @@ def axis_cosines(before: States, after: States, layout: Layout, axes: AxisSet) -
 def _difference(
     entry: Entry, target: str, before: Statistic, after: Statistic, counts: Mapping[str, int]
 ) -> Difference:
-    difference = contrast([before, after], (-1, 1))
+    of_sizes = entry is catalog.DELTA_VD_EI_SIZE
+    difference = (
+        contrast_of_sizes([before, after], (-1, 1))
+        if of_sizes
+        else Contrast((contrast([before, after], (-1, 1)),))
+    )
+    estimate = difference.estimate()
     if before.reason != after.reason:
         which = "later" if after.reason else "earlier"
-        reason = f"{which} checkpoint: {after.reason or before.reason}"
-        difference = replace(difference, reason=reason)
-    first, second = (each.value if isfinite(each.value) else None for each in (before, after))
+        estimate = replace(estimate, reason=f"{which} checkpoint: {after.reason or before.reason}")
+    values = [abs(each.value) if of_sizes else each.value for each in (before, after)]
+    first, second = (value if isfinite(value) else None for value in values)
     return Difference(
         entry,
         target,
-        difference.estimate(),
-        paired_t(difference),
+        estimate,
+        difference.p_value(),
         PAIRED_T,
         counts[target],
         before=first,
@@ -218,7 +230,3 @@ def no_pair(target: str) -> str:
     """Say why a target of accuracy has no pair."""
     of_perspective = "/" in target
     return "no such pair; perspective comes from --boxes" if of_perspective else "no pair of this axis"
-
-
-def _same(statistic: Statistic) -> Statistic:
-    return statistic

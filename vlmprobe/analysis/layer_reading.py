@@ -77,9 +77,7 @@ class LayerReadings:
             raw = [products.sums.raw.products(each) for each in members]
             first, second = ([balanced_coherence(half, axis) for axis in axes] for half in units)
             found.coherence[subset] = first, second
-            first, second = (
-                [corrected_cosine(half, one, other, of_half=True) for one, other in effects] for half in raw
-            )
+            first, second = ([corrected_cosine(half, one, other) for one, other in effects] for half in raw)
             found.angles[subset] = first, second
         return found
 

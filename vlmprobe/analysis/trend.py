@@ -14,7 +14,7 @@ import numpy as np
 from vlmprobe.analysis import catalog
 from vlmprobe.analysis.comparison import are_alike, no_pair
 from vlmprobe.analysis.difference import CLUSTERED_T, PAIRED_T, Difference
-from vlmprobe.analysis.inference import contrast, mean_change, paired_t, size
+from vlmprobe.analysis.inference import Contrast, contrast, contrast_of_sizes, mean_change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.comparison import Geometry, SharedPairs
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
     from vlmprobe.analysis.entries import Entry
-    from vlmprobe.analysis.inference import Estimate, Statistic
+    from vlmprobe.analysis.inference import Estimate
 
 __all__ = ["accuracy_trend", "geometry_trend", "trend_coefficients"]
 
@@ -80,7 +80,7 @@ def geometry_trend(
         _slope(
             catalog.TREND_COHERENCE,
             target,
-            contrast([reading.coherence[target] for reading in readings], weights),
+            Contrast((contrast([reading.coherence[target] for reading in readings], weights),)),
             counts[target],
         )
         for target in readings[0].coherence
@@ -89,15 +89,15 @@ def geometry_trend(
         _slope(
             catalog.TREND_VD_EI_SIZE,
             target,
-            contrast([size(reading.angles[target]) for reading in readings], weights),
+            contrast_of_sizes([reading.angles[target] for reading in readings], weights),
             counts[target],
         )
         for target in readings[0].angles
     ]
 
 
-def _slope(entry: Entry, target: str, statistic: Statistic, n: int) -> Difference:
-    return Difference(entry, target, statistic.estimate(), paired_t(statistic), PAIRED_T, n)
+def _slope(entry: Entry, target: str, slope: Contrast, n: int) -> Difference:
+    return Difference(entry, target, slope.estimate(), slope.p_value(), PAIRED_T, n)
 
 
 def _times(estimate: Estimate, factor: float) -> Estimate:

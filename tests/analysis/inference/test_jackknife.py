@@ -19,7 +19,6 @@ from vlmprobe.analysis.inference import (
     contrast,
     holm,
     paired_t,
-    size,
     wild_p_values,
 )
 from vlmprobe.analysis.inference.jackknife import NO_SPREAD, NO_VALUE, NOT_DEFINED_WITHOUT
@@ -80,10 +79,13 @@ def test_where_there_is_no_interval_it_is_none_with_the_reason(leave_outs, value
     assert wild_p_values([statistic], seed=0) == (None,)
 
 
-def test_of_sizes_the_sign_does_not_count():
-    """|-2| less |1.5|."""
-    found = contrast([size(mean_of([-1.0, -3.0])), size(mean_of([1.0, 2.0]))], (1, -1))
-    assert found.value == pytest.approx(0.5)
+def test_an_interval_reaches_what_the_truth_can_be():
+    """No cosine is above 1: an interval that lies wholly above is moved to reach it, and the value stands."""
+    beyond = mean_of([1.01, 1.02, 1.03, 1.02], largest=1.0).estimate()
+    assert (beyond.value, beyond.ci_low) == (pytest.approx(1.02), 1.0)
+    across = mean_of([0.9, 1.02, 1.03, 1.02], largest=1.0)
+    assert across.estimate() == mean_of([0.9, 1.02, 1.03, 1.02]).estimate()
+    assert mean_of([-1.01, -1.02, -1.03, -1.02], largest=1.0).estimate().ci_high == -1.0
 
 
 def test_holm_steps_down():

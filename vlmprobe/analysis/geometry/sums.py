@@ -164,8 +164,12 @@ class _Pass:
             self._lengths[block] = lengths
             inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
             self._inverse[block] = inverse
-            inside = layout.groups[layout.order[block]] == np.arange(layout.n_groups)[:, None]
-            totals += np.stack([inside.astype(np.float64), inside * inverse]) @ vectors
+            # One group after the other: a product with all groups' flags would cost T times as much.
+            in_order = np.argsort(layout.groups[layout.order[block]], kind="stable")
+            ends = np.cumsum(np.bincount(layout.groups[layout.order[block]], minlength=layout.n_groups))
+            for group, places in enumerate(np.split(in_order, ends[:-1])):
+                weights = np.stack([np.ones(len(places)), inverse[places]])
+                totals[:, group] += weights @ vectors[places]
         return totals
 
     def _shared(self) -> tuple[IntArray, IntArray, FloatArray]:

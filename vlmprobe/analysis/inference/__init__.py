@@ -12,7 +12,6 @@ from vlmprobe.analysis.inference.jackknife import (
     Statistic,
     contrast,
     paired_t,
-    size,
 )
 from vlmprobe.analysis.inference.layers import AxisTest, AxisTests, Directions, LayerTest, min_p
 from vlmprobe.analysis.inference.permutation import LabelPermutations, hash_order
@@ -26,11 +25,13 @@ from vlmprobe.analysis.inference.proportions import (
     paired_p_value,
     share_gap,
 )
+from vlmprobe.analysis.inference.sizes import Contrast, contrast_of_sizes, wild_p_of_contrasts
 from vlmprobe.analysis.inference.wild import random_sign_p_values, wild_p_values
 
 __all__ = [
     "AxisTest",
     "AxisTests",
+    "Contrast",
     "Directions",
     "Equivalence",
     "Estimate",
@@ -41,6 +42,7 @@ __all__ = [
     "binomial_se",
     "clustered_mean",
     "contrast",
+    "contrast_of_sizes",
     "effective_wilson",
     "equivalence",
     "exact_mcnemar",
@@ -56,6 +58,6 @@ __all__ = [
     "random_sign_p_values",
     "share_gap",
     "share_se",
-    "size",
+    "wild_p_of_contrasts",
     "wild_p_values",
 ]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from math import isfinite, nan, sqrt
+from math import inf, isfinite, nan, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +35,6 @@ __all__ = [
     "Statistic",
     "contrast",
     "paired_t",
-    "size",
 ]
 
 NO_VALUE = "too few pairs of different images"
@@ -87,6 +86,8 @@ class Statistic:
     reason: str = ""
     """Why there may be no interval."""
     note: str = ""
+    largest: float = inf
+    """What the truth is no larger than in size; an interval that lies wholly beyond is moved until it reaches it."""
 
     def influences(self) -> FloatArray:
         """Return (G,) values on the scale whose squares sum to se^2; 0 for other images, NaN where one is undefined."""
@@ -133,6 +134,8 @@ class Statistic:
         quantile, se = upper_quantile(self.n_images - 1), _root_sum(influences)
         middle = float(self.scale.of(np.array(self.value)))
         low, high = (self.scale.back(middle + se * _skewed(each, lean)) for each in (-quantile, quantile))
+        # A corrected cosine may pass 1 by more than its error: near 1 the error is no longer linear in the data.
+        low, high = min(low, self.largest), max(high, -self.largest)
         return Estimate(value, self.n_images, self.se(), low, high, note=self.note)
 
 
@@ -158,11 +161,6 @@ def contrast(statistics: Sequence[Statistic], coefficients: Sequence[float]) -> 
         n_images=min(each.n_images for each in statistics),
         reason=next((each.reason for each in statistics if each.reason), ""),
     )
-
-
-def size(statistic: Statistic) -> Statistic:
-    """Return the absolute value, for differences of sizes."""
-    return replace(statistic, value=abs(statistic.value), leave_outs=np.abs(statistic.leave_outs))
 
 
 def paired_t(difference: Statistic) -> float | None:

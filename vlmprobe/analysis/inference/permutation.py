@@ -62,7 +62,7 @@ class LabelPermutations:
             canonical: n flags, whether the pair is of the canonical category.
             images: n image names or hashes.
             pair_keys: n names of the pairs, such as their ids; their hashes order the pairs of an image.
-            seed: of a PCG64 generator.
+            seed: of PCG64 generators, one for each set of images that exchange labels.
             strata: n names; labels are exchanged among images of one stratum.
 
         Raises:
@@ -77,8 +77,10 @@ class LabelPermutations:
         _, image_of = np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)
         self._of_one_image = _pairs_of_one_image(image_of)
         self.seed = seed
-        self._rng = np.random.Generator(np.random.PCG64(seed))
         self._exchanged = _exchangeable(image_of, hash_order(pair_keys), strata)
+        # A generator for each set: its draws stay one sequence, however many are made at a time.
+        seeds = np.random.SeedSequence(seed).spawn(len(self._exchanged))
+        self._rngs = [np.random.Generator(np.random.PCG64(of_set)) for of_set in seeds]
         canonicals = np.bincount(image_of, weights=self._labels)
         others = np.bincount(image_of, weights=~self._labels)
         a, b = canonicals.sum(), others.sum()
@@ -98,9 +100,10 @@ class LabelPermutations:
     def draw(self, n_draws: int) -> BoolArray:
         """Return the next (n_draws, n) labels; one after the other they are one sequence, whatever the portions."""
         drawn = np.repeat(self._labels[None], n_draws, axis=0)
-        for row in drawn:
-            for pairs in self._exchanged:
-                row[pairs] = self._labels[pairs[self._rng.permutation(len(pairs))]]
+        for pairs, rng in zip(self._exchanged, self._rngs, strict=True):
+            in_turn = np.repeat(np.arange(len(pairs), dtype=np.int32)[None], n_draws, axis=0)
+            rng.permuted(in_turn, axis=1, out=in_turn)
+            drawn[:, pairs] = self._labels[pairs][in_turn]
         return drawn
 
     def observed(self) -> BoolArray:
