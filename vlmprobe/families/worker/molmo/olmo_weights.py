@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -70,7 +71,7 @@ def _read_weights(file: Path) -> dict[str, torch.Tensor]:
     if other is not None:
         raise ModelFault(f"{file.parent}: {file.name} {other}")
     try:
-        weights = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        weights = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except pickle.UnpicklingError as error:
         raise ModelFault(
             f"{file}: holds more than tensors, and only tensors are unpickled; save the model's state_dict alone"

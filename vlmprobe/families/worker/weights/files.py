@@ -15,9 +15,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import ModelFault
 
@@ -124,9 +125,7 @@ def weight_names(folder: Path) -> set[str]:
 
         with safe_open(safe, framework="pt") as file:
             return set(file.keys())
-    import torch
-
-    return set(torch.load(old, map_location="meta", weights_only=True, mmap=True))
+    return set(_pickled_tensors(old))
 
 
 def stored_shapes(folder: Path, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -139,11 +138,19 @@ def stored_shapes(folder: Path, names: Sequence[str]) -> dict[str, tuple[int, ..
             with safe_open(folder / name, framework="pt") as file:
                 found |= {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
         else:
-            import torch
-
-            held = torch.load(folder / name, map_location="meta", weights_only=True, mmap=True)
-            found |= {key: tuple(each.shape) for key, each in held.items()}
+            found |= {key: tuple(each.shape) for key, each in _pickled_tensors(folder / name).items()}
     return found
+
+
+def _pickled_tensors(file: Path) -> dict[str, Any]:
+    """Return the tensors of a ``.bin`` file without their data."""
+    import torch
+
+    # Only the newer of torch's two forms, a zip archive, can be mapped; the older one is read.
+    held: dict[str, Any] = torch.load(
+        file, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(file)
+    )
+    return held
 
 
 def mapped_files(index: Path) -> tuple[str, ...]:
