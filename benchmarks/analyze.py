@@ -4,7 +4,7 @@
 
 Three parts, one table. *Arithmetic*: the same layers, one after the other, through both; the numbers must be equal
 to 1e-6. The usual way runs in float32, as scripts keep their states, and in float64, as we compute; ours once for the
-same numbers, and once for all metrics of a run with boxes, with their intervals, 2,999 permutations and 4,999 draws of
+same numbers, and once for all metrics of a run with boxes, with their intervals, 1,199 permutations and 4,999 draws of
 signs, which the usual way has not; principal components stand apart. *The whole*:
 from states in memory to stored numbers, stored states and figures on disk; ours are ``vlmprobe analyze`` and
 ``vlmprobe plot --layers all`` as processes, imports included. *Memory*: the peak of ``vlmprobe analyze``.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["accuracy_after_holm", "angles_after_holm", "axis_after_holm", "coherence_after_holm"]
 
-#: Draws of labels in a study: as many as a run's first ones.
+#: Draws of labels in a study: as few as a refined p-value rests on.
 _DRAWS = 2999
 
 

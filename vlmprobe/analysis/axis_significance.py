@@ -15,7 +15,7 @@ import numpy as np
 
 from vlmprobe.analysis.catalog import AXIS_COHERENCE_BALANCED, AXIS_TEST
 from vlmprobe.analysis.inference import AxisTests, Directions, LabelPermutations
-from vlmprobe.analysis.inference.layers import DRAWS_PER_TEST_AND_LAYER
+from vlmprobe.analysis.inference.layers import DRAWS_PER_TEST, DRAWS_PER_TEST_AND_LAYER
 from vlmprobe.analysis.results import Metric
 from vlmprobe.pairs.axes import Subset
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["METHOD", "N_DRAWS", "SMALLEST_P", "TESTS_TOGETHER", "USUAL_P", "AxisSignificance"]
 
-#: Tests that Holm's rule corrects together where a study is read: three axes, five scales, two subsets. There are 100
-#: draws for each, so that the smallest p-value still counts after the correction.
+#: Tests that Holm's rule corrects together where a study is read: three axes, five scales, two subsets. All layers
+#: share 40 draws for each; where few of them exceed the data, the best layer has more.
 TESTS_TOGETHER = 30
-N_DRAWS = 100 * TESTS_TOGETHER - 1
-#: The smallest p-value of an axis, over layers: that no draw exceeds the data.
-SMALLEST_P = 1 / (N_DRAWS + 1)
+N_DRAWS = 40 * TESTS_TOGETHER - 1
+#: The smallest p-value of an axis, over layers: that none of the draws of the only layer exceeds the data.
+SMALLEST_P = 1 / (DRAWS_PER_TEST * TESTS_TOGETHER)
 #: What the p-value of a clear axis is at most, however many layers there are: the draws of one layer are as many as
 #: there are tests and layers, times 40.
 USUAL_P = 1 / (DRAWS_PER_TEST_AND_LAYER * TESTS_TOGETHER)

@@ -77,11 +77,13 @@ def perspective_metrics(
     if both_correct is not None:
         subsets[Subset.BOTH_CORRECT] = np.asarray(both_correct, dtype=bool)
     names = np.asarray(images, dtype=np.str_)
+    directions = unit(signed)
     return [
         metric
         for subset, members in subsets.items()
         for metric in _metrics(
             signed,
+            directions,
             [half & members for half in halves],
             names,
             None if coherence is None else [coherence[subset, half] for half in _HALVES],
@@ -93,13 +95,14 @@ def perspective_metrics(
 
 def _metrics(
     signed: FloatArray,
+    directions: tuple[FloatArray, BoolArray],
     halves: Sequence[BoolArray],
     images: npt.NDArray[np.str_],
     coherence: Sequence[Estimate] | None,
     maker: MetricMaker,
     axes: AxisSet,
 ) -> Iterator[Metric]:
-    units, directed = unit(signed)
+    units, directed = directions
     of_units = np.cumsum(directed) - 1
     targets = AXIS_COHERENCE_PERSPECTIVE.targets(axes)
     for place, (target, rows) in enumerate(zip(targets, halves, strict=True)):

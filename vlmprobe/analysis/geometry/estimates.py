@@ -106,15 +106,19 @@ def inner_product(
     The value stands also where there are too few images for an interval; NaN where a group's pairs come from fewer
     than two images.
     """
-    one, two = first.images(products.counts), second.images(products.counts)
-    return Statistic(
-        value=float(_form(products.values, first, second)),
-        leave_outs=_form(products.leave_outs, first, second),
-        members=one | two,
-        n_images=int(min(one.sum(), two.sum())),
-        scale=scale,
-        reason=first.why_not(products.counts) or second.why_not(products.counts),
-    )
+    key = first, second, scale
+    if key not in products.known:
+        one, two = first.images(products.counts), second.images(products.counts)
+        products.known[key] = Statistic(
+            value=float(_form(products.values, first, second)),
+            leave_outs=_form(products.leave_outs, first, second),
+            members=one | two,
+            n_images=int(min(one.sum(), two.sum())),
+            scale=scale,
+            reason=first.why_not(products.counts) or second.why_not(products.counts),
+        )
+    found: Statistic = products.known[key]
+    return found
 
 
 def balanced_coherence(directions: Products, axis: int) -> Statistic:

@@ -12,7 +12,7 @@ the denominator likewise, so that all leave-one-outs cost one product of the vec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,8 @@ class Products:
     """(G, T) vectors of each image and group."""
     plug_in: FloatArray
     """(T, T) inner products of the mean vectors themselves, noise and all."""
+    known: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What has been computed of these: an axis is asked for again with each axis that it stands beside."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +55,7 @@ class CrossSums:
     along: FloatArray
     """(cells, T) S_tg . S_u of the cell's t and g."""
     firsts: IntArray
-    """(K,) cells, of which each with each second cell of the same image."""
+    """(K,) cells, image after image, of which each with each second cell of the same image."""
     seconds: IntArray
     """(K,) cells; a cell goes with itself once, and two cells once."""
     shared: FloatArray
@@ -101,16 +103,12 @@ class CrossSums:
 
 
 def _by_image(values: FloatArray, images: IntArray, n_images: int) -> FloatArray:
-    """Add (K, ...) values up to (G, ...) by the image of each."""
+    """Add (K, ...) values, image after image, up to (G, ...) by the image of each."""
     found = np.zeros((n_images, *values.shape[1:]))
-    # Sorted, since reduceat adds runs; np.add.at is ten times slower.
-    order = np.argsort(images, kind="stable")
-    sorted_images = images[order]
-    first = (
-        np.flatnonzero(np.append(True, sorted_images[1:] != sorted_images[:-1])) if len(images) else images
-    )
     if len(images):
-        found[sorted_images[first]] = np.add.reduceat(values[order], first, axis=0)
+        # reduceat adds runs; np.add.at is ten times slower.
+        first = np.flatnonzero(np.append(True, images[1:] != images[:-1]))
+        found[images[first]] = np.add.reduceat(values, first, axis=0)
     return found
 
 

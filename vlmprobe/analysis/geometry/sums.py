@@ -26,8 +26,10 @@ __all__ = ["DeltaSums", "sums_of_swaps", "sums_of_two_runs", "sums_of_vectors"]
 
 #: Numbers per float64 block of vectors: 32 MiB.
 _BLOCK = 2**22
-#: Vectors whose products with each other are computed at once, to take those of the same image from them.
+#: Vectors of an image whose products with each other are computed one by one; of more, the sums of its cells are.
 _TILE = 64
+#: Pairs of cells and their products, of no image.
+_NOTHING = ((np.zeros(0, dtype=np.int64),), (np.zeros(0, dtype=np.int64),), (np.zeros((2, 0)),))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,54 +175,61 @@ class _Pass:
         return totals
 
     def _shared(self) -> tuple[IntArray, IntArray, FloatArray]:
-        """Return pairs of cells of one image, and the (2, K) inner products of their sums."""
+        """Return pairs of cells of one image, image after image, and the (2, K) inner products of their sums."""
         layout = self._layout
-        sizes = np.bincount(layout.images, minlength=layout.n_images)[layout.cell_images]
-        # The vector of an image that has no other one is its own cell.
-        alone = np.flatnonzero(sizes == 1)
-        squared = np.square(self._lengths[layout.starts[alone]])
-        firsts, seconds, shared = [alone], [alone], [np.stack([squared, (squared > 0).astype(np.float64)])]
-        for cells in _whole_images(layout.cell_images, sizes):
-            products = self._products_of_cells(cells)
-            same = layout.cell_images[cells][:, None] == layout.cell_images[cells]
-            first, second = np.nonzero(np.triu(same))
-            firsts.append(cells[first])
-            seconds.append(cells[second])
-            shared.append(products[:, first, second])
-        return np.concatenate(firsts), np.concatenate(seconds), np.concatenate(shared, axis=1)
+        sizes = np.bincount(layout.images, minlength=layout.n_images)
+        begins = np.cumsum(sizes) - sizes
+        found = []
+        for size in np.unique(sizes).tolist():
+            images = np.flatnonzero(sizes == size)
+            places = begins[images][:, None] + np.arange(size)
+            step = 1 if size > _TILE else max(1, _BLOCK // (size * max(self._dim, 1)))
+            found += [
+                self._products_of_images(places[start : start + step])
+                for start in range(0, len(images), step)
+            ]
+        firsts, seconds, shared = (
+            np.concatenate(each, axis=-1) for each in (zip(*found, strict=True) if found else _NOTHING)
+        )
+        in_turn = np.argsort(layout.cell_images[firsts], kind="stable")
+        return firsts[in_turn], seconds[in_turn], shared[:, in_turn]
 
-    def _products_of_cells(self, cells: IntArray) -> FloatArray:
-        """Return (2, C, C) inner products of the sums of neighbouring cells: of vectors and of directions."""
-        layout = self._layout
-        # Images with a single vector may lie between these cells.
-        start, end = np.searchsorted(layout.cell_of, [cells[0], cells[-1] + 1])
-        places = start + np.flatnonzero(np.isin(layout.cell_of[start:end], cells))
-        inside = layout.cell_of[places] == cells[:, None]
+    def _products_of_images(self, places: IntArray) -> tuple[IntArray, IntArray, FloatArray]:
+        """Return pairs of cells of some images with m vectors each, at (k, m) places, and their (2, K) products."""
+        if places.shape[1] > _TILE:
+            return self._products_of_image(places[0])
+        cells, inverse = self._layout.cell_of[places], self._inverse[places]
+        begin, end = int(places[0, 0]), int(places[-1, -1]) + 1
+        # Neighbors are not copied.
+        are_neighbors = end - begin == places.size
+        vectors = self._at(slice(begin, end) if are_neighbors else places.ravel())
+        vectors = vectors.reshape(*places.shape, self._dim)
+        raw = vectors @ vectors.swapaxes(1, 2)
+        products = np.stack([raw, raw * inverse[:, :, None] * inverse[:, None, :]])
+        # Of two cells once, whichever comes first; of a cell with itself each of its vectors with each.
+        kept = cells[:, :, None] <= cells[:, None, :]
+        n_cells = len(self._layout.starts)
+        keys = (cells[:, :, None] * n_cells + cells[:, None, :])[kept]
+        pairs, which = np.unique(keys, return_inverse=True)
+        return (
+            pairs // n_cells,
+            pairs % n_cells,
+            np.stack([np.bincount(which, each[kept], len(pairs)) for each in products]),
+        )
+
+    def _products_of_image(self, places: IntArray) -> tuple[IntArray, IntArray, FloatArray]:
+        """Return the same for one image of many vectors, whose cells are summed first."""
+        cells = np.unique(self._layout.cell_of[places])
+        inside = self._layout.cell_of[places] == cells[:, None]
         weights = np.stack([inside.astype(np.float64), inside * self._inverse[places]])
-        if len(places) <= _TILE:
-            vectors = self._at(places)
-            return np.asarray(weights @ (vectors @ vectors.T) @ weights.swapaxes(1, 2))
         sums = np.zeros((2, len(cells), self._dim))
         for block in _blocks(len(places), self._dim):
             sums += weights[:, :, block] @ self._at(places[block])
-        return np.asarray(sums @ sums.swapaxes(1, 2))
+        first, second = np.triu_indices(len(cells))
+        return cells[first], cells[second], (sums @ sums.swapaxes(1, 2))[:, first, second]
 
 
 def _blocks(n: int, dim: int) -> Iterator[slice]:
     step = max(1, _BLOCK // max(dim, 1))
     for start in range(0, n, step):
         yield slice(start, min(start + step, n))
-
-
-def _whole_images(images: IntArray, sizes: IntArray) -> Iterator[IntArray]:
-    """Split the cells of images with several vectors into whole images; small ones share a part."""
-    cells = np.flatnonzero(sizes > 1)
-    first = np.flatnonzero(np.diff(images[cells], prepend=-1))
-    start, inside = 0, 0
-    for cell in first.tolist():
-        inside += int(sizes[cells[cell]])
-        if inside > _TILE and cell > start:
-            yield cells[start:cell]
-            start, inside = cell, int(sizes[cells[cell]])
-    if len(cells):
-        yield cells[start:]

@@ -136,7 +136,8 @@ class Statistic:
         low, high = (self.scale.back(middle + se * _skewed(each, lean)) for each in (-quantile, quantile))
         # A corrected cosine may pass 1 by more than its error: near 1 the error is no longer linear in the data.
         low, high = min(low, self.largest), max(high, -self.largest)
-        return Estimate(value, self.n_images, self.se(), low, high, note=self.note)
+        own = se if self.scale is Scale.PLAIN else _root_sum(self.plain().influences())
+        return Estimate(value, self.n_images, own, low, high, note=self.note)
 
 
 def contrast(statistics: Sequence[Statistic], coefficients: Sequence[float]) -> Statistic:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.inference.permutation import LabelPermutations
 
 __all__ = [
+    "DRAWS_PER_TEST",
     "DRAWS_PER_TEST_AND_LAYER",
     "NO_NULL_SPREAD",
     "AxisTest",
@@ -33,8 +34,8 @@ __all__ = [
 NO_NULL_SPREAD = "the draws do not differ"
 #: A p-value that would be above this after the correction is refined, where fewer than ``_FEW`` draws exceed the data.
 _COARSE, _FEW = 0.025, 20
-#: Draws of the best layer per test and layer, and how many are made at a time.
-DRAWS_PER_TEST_AND_LAYER, _PORTION = 40, 4096
+#: Draws of the best layer per test and layer, at least so many per test, and how many are made at a time.
+DRAWS_PER_TEST_AND_LAYER, DRAWS_PER_TEST, _PORTION = 40, 100, 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,8 @@ class AxisTests:
         """
         tested = [place for place, layer in enumerate(layers) if layer.p_value is not None]
         shown = [place for place in tested if allowed is None or allowed[place]]
-        if not shown or p_value * self._n_tests <= _COARSE:
+        are_many = self._n_draws + 1 >= DRAWS_PER_TEST * self._n_tests
+        if not shown or (are_many and p_value * self._n_tests <= _COARSE):
             return p_value
         spreads = values[shown, 1:].std(axis=1)
         excess = (values[shown, 0] - values[shown, 1:].mean(axis=1)) / np.where(spreads > 0, spreads, np.inf)
@@ -192,7 +194,8 @@ class AxisTests:
         if (layers[best].p_value or 1.0) * (self._n_draws + 1) > _FEW:
             return p_value
         each = directions_of(best, name)
-        wanted, drawn, exceeding = DRAWS_PER_TEST_AND_LAYER * self._n_tests * len(tested), 0, 0
+        wanted = max(DRAWS_PER_TEST_AND_LAYER * len(tested), DRAWS_PER_TEST) * self._n_tests
+        drawn = exceeding = 0
         while drawn < wanted and exceeding < _FEW:
             labels = family.draw(min(_PORTION, wanted - drawn))
             exceeding += int(

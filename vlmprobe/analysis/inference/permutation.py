@@ -101,9 +101,18 @@ class LabelPermutations:
         """Return the next (n_draws, n) labels; one after the other they are one sequence, whatever the portions."""
         drawn = np.repeat(self._labels[None], n_draws, axis=0)
         for pairs, rng in zip(self._exchanged, self._rngs, strict=True):
-            in_turn = np.repeat(np.arange(len(pairs), dtype=np.int32)[None], n_draws, axis=0)
-            rng.permuted(in_turn, axis=1, out=in_turn)
-            drawn[:, pairs] = self._labels[pairs][in_turn]
+            # A random order is that of random keys; 64 bits do not tie.
+            keys = rng.integers(2**64, size=(n_draws, len(pairs)), dtype=np.uint64)
+            labels = self._labels[pairs]
+            if labels.shape[1] > 1:
+                drawn[:, pairs] = labels[np.argsort(keys, axis=1)]
+                continue
+            # Of single pairs it is enough to know which have the smallest keys, as many as are canonical.
+            n_canonical = int(labels.sum())
+            drawn[:, pairs[:, 0]] = n_canonical > 0
+            if 0 < n_canonical < len(pairs):
+                largest = np.partition(keys, n_canonical - 1, axis=1)[:, n_canonical - 1, None]
+                drawn[:, pairs[:, 0]] = keys <= largest
         return drawn
 
     def observed(self) -> BoolArray:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy.typing as npt
 
     from vlmprobe.analysis.deltas import FloatArray
     from vlmprobe.analysis.inference.jackknife import Statistic
@@ -75,16 +78,22 @@ def random_sign_p_values(terms: FloatArray, observed: FloatArray, *, seed: int, 
         seed: of a PCG64 generator.
         n_draws: B.
     """
-    rng = np.random.Generator(np.random.PCG64(seed))
-    n_images, exceeding = terms.shape[1], np.zeros(len(terms), dtype=np.int64)
+    exceeding = np.zeros(len(terms), dtype=np.int64)
     # In units of the observed value, which float32 may not reach otherwise.
     scale = np.where(observed == 0, 1.0, np.abs(observed))
     single = (terms / scale[:, None]).astype(np.float32)
     totals, limit = single.sum(axis=1), np.abs(observed) / scale * (1 - _ROUNDING)
     for start in range(0, n_draws, _CHUNK):
-        rows = min(_CHUNK, n_draws - start)
-        bits = rng.integers(256, size=(rows, (n_images + 7) // 8), dtype=np.uint8)
         # A sum with signs is twice that over the images with a plus, less the sum of all.
-        plus = np.unpackbits(bits, axis=1, count=n_images).astype(np.float32)
-        exceeding += (np.abs(2.0 * (plus @ single.T) - totals) >= limit).sum(axis=0)
+        plus = _draws_of_plus(seed, terms.shape[1], n_draws)[start : start + _CHUNK]
+        sums = 2.0 * (plus.astype(np.float32) @ single.T) - totals
+        exceeding += (np.abs(sums) >= limit).sum(axis=0)
     return [(1 + count) / (n_draws + 1) for count in exceeding.tolist()]
+
+
+@lru_cache(maxsize=8)
+def _draws_of_plus(seed: int, n_images: int, n_draws: int) -> npt.NDArray[np.bool_]:
+    """Draw (B, G) which images have a plus; the layers of a run ask for the same."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    bits = rng.integers(256, size=(n_draws, (n_images + 7) // 8), dtype=np.uint8)
+    return np.unpackbits(bits, axis=1, count=n_images).view(np.bool_)
