@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.analysis.deltas import category_codes
 from vlmprobe.analysis.geometry import Layout, axis_effect, corrected_cosine, sums_of_swaps
-from vlmprobe.analysis.inference import contrast, size
+from vlmprobe.analysis.inference import contrast_of_sizes
 from vlmprobe.pairs import SPACE
 from vlmprobe.settings import Settings
 from vlmprobe.study.findings import findings_of
@@ -75,10 +75,8 @@ def _excess(workspace: Workspace, run: Run, layer: int) -> tuple[Estimate, int]:
     layout = Layout(category_codes(arrays.categories), arrays.images, len(SPACE.categories))
     products = sums_of_swaps(states[:, 0], states[:, 1], layout).raw.products()
     horizontal, vertical, distance = (axis_effect(place) for place in PLACES.values())
-    sizes = [
-        size(corrected_cosine(products, *both)) for both in ((vertical, distance), (horizontal, vertical))
-    ]
-    return contrast(sizes, (1, -1)).estimate(), len(states)
+    angles = [corrected_cosine(products, *both) for both in ((vertical, distance), (horizontal, vertical))]
+    return contrast_of_sizes(angles, (1, -1)).estimate(), len(states)
 
 
 def _row(scale: str, metric: Metric) -> dict[str, Any]:
