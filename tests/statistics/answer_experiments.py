@@ -49,6 +49,16 @@ def _answers() -> list[Experiment]:
                 text = f"{changed:.0%} of pairs changed, {together:.0%} as their image, gain {gain:.0%}, "
                 text += f"{images} images of {an_image} pairs"
                 found.append(Experiment(text, partial(paired_accuracy, **how), 10_000, notes))
+    for images, an_image, gain in ((80, 1, 0.9), (60, 2, 0.9), (80, 1, 0.5)):
+        how = {"images": images, "an_image": an_image, "together": 0.0, "gain": gain, "changed": gain + 0.05}
+        text = f"{gain + 0.05:.0%} of pairs changed, gain {gain:.0%}, {images} images of {an_image} pairs"
+        found.append(Experiment(text, partial(paired_accuracy, **how), 10_000, notes))
+    for images, most in ((5, 1), (10, 1), (12, 3), (20, 4)):
+        for p in (0.5, 0.9):
+            study = partial(accuracy, p=p, correlation=0.0 if most == 1 else 0.2, images=images, most=most)
+            pairs = "4" if most == 4 else f"1 to {most}"
+            text = f"accuracy {p}, {images} images of {pairs} pairs"
+            found.append(Experiment(text, study, 10_000, wide))
     return found
 
 

@@ -27,7 +27,10 @@ def _comparisons() -> list[Experiment]:
                 world = Twins(pairs, (theta, theta), cosine)
                 text = f"two checkpoints, theta {theta}, axes at cosine {cosine}, {pairs} pairs"
                 found.append(Experiment(text, partial(twins, world), 2000 if pairs == 80 else 1000, strict))
-    for first, second, shared in ((0.1, 0.12, 0.8), (0.1, 0.12, 0.0), (0.5, 0.55, 0.8)):
+    for first, second, shared in (
+        *((0.1, 0.12, 0.8), (0.1, 0.12, 0.0), (0.5, 0.55, 0.8)),
+        *((0.0, 0.0, 0.8), (0.0, 0.0, 0.0), (0.0, 0.1, 0.8), (0.0, 0.5, 0.8)),
+    ):
         world = Twins(80, (first, second), 0.9, shared)
         text = (
             f"two checkpoints, theta {first} and {second}, axes at cosine 0.9, correlation {shared}, 80 pairs"
@@ -53,8 +56,10 @@ def _comparisons() -> list[Experiment]:
             text = f"{n} quads, coherence {height} and {depth}, orthogonal axes"
             found.append(Experiment(text, study, 4000, wild))
     for n in (20, 80):
-        study = partial(quads, n=n, height=0.1, depth=0.1, cosine=0.5)
-        found.append(Experiment(f"{n} quads, coherence 0.1 and 0.1, axes at cosine 0.5", study, 1000))
+        for theta, cosine in ((0.1, 0.5), (0.6, 0.5), (0.6, 0.9)):
+            study = partial(quads, n=n, height=theta, depth=theta, cosine=cosine)
+            text = f"{n} quads, coherence {theta} and {theta}, axes at cosine {cosine}"
+            found.append(Experiment(text, study, 1000))
     study = partial(quads, n=80, height=0.3, depth=0.3, an_image=4)
     found.append(
         Experiment("80 quads, coherence 0.3 and 0.3, orthogonal axes, four an image", study, 4000, wild)

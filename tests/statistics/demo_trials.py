@@ -9,12 +9,20 @@ import numpy as np
 
 from vlmprobe.analysis import PairGroups
 from vlmprobe.analysis.catalog import (
+    AXIS_COHERENCE,
+    AXIS_COHERENCE_PERSPECTIVE,
     AXIS_COHERENCE_SPLIT,
     AXIS_COSINE,
+    CONSISTENT,
+    COUNTER,
     DELTA_COHERENCE,
     DELTA_VD_EI,
     DELTA_VD_EI_SIZE,
+    VD_EI_CONSISTENT,
+    VD_EI_COUNTER,
+    VD_EI_EQUAL,
     VD_EI_EXCESS,
+    VD_EI_GAP,
     VD_EI_SPLIT,
 )
 from vlmprobe.analysis.comparison import axis_cosines, geometry_differences, read_geometry
@@ -23,10 +31,12 @@ from vlmprobe.analysis.geometry import (
     axis_effect,
     balanced_coherence,
     corrected_cosine,
+    pooled_coherence,
     sums_of_vectors,
 )
 from vlmprobe.analysis.inference import contrast_of_sizes
 from vlmprobe.analysis.layer_reading import LayerReadings
+from vlmprobe.analysis.perspective_axes import PerspectiveAxes
 from vlmprobe.pairs import SPACE, Subset
 
 from .demo_world import axes_of_demo
@@ -38,7 +48,7 @@ if TYPE_CHECKING:
 
     from .demo_world import DemoWorld
 
-__all__ = ["demo_difference", "demo_excess", "demo_split"]
+__all__ = ["demo_difference", "demo_excess", "demo_perspectives", "demo_split"]
 
 _HEIGHT = str(SPACE.axes[HEIGHT])
 _BOTH = f"{SPACE.axes[HEIGHT]}/{SPACE.axes[DEPTH]}"
@@ -135,6 +145,41 @@ def demo_split(rng: np.random.Generator, *, world: DemoWorld, layers: Sequence[i
             )
         outcomes.append(covers(entry.name, metric, true))
     return outcomes
+
+
+def demo_perspectives(world: DemoWorld, rng: np.random.Generator) -> list[Outcome]:
+    """Angles and coherence of either perspective, and the published coherence of all pairs."""
+    deltas, codes = world.population()
+    halves, rows = world.perspectives(), world.rows(rng)
+    images = [str(place) for place in range(len(rows))]
+    categories = [str(SPACE.categories[code]) for code in codes[rows]]
+    drawn = deltas[rows]
+    found = PerspectiveAxes(categories, halves[rows].tolist(), images)(np.zeros_like(drawn), drawn, layer=0)
+    metrics = {each.name: each for each in found.metrics if each.target == _BOTH}
+    height = axes_of_demo(deltas, codes)[HEIGHT]
+    axes = [_axis(deltas, codes, halves == half) for half in (CONSISTENT, COUNTER)]
+    first, second = (float(height @ axis) / float(np.linalg.norm(axis)) for axis in axes)
+    both = axes[0] + axes[1]
+    true = {
+        VD_EI_CONSISTENT.name: first,
+        VD_EI_COUNTER.name: second,
+        VD_EI_GAP.name: first - second,
+        VD_EI_EQUAL.name: float(height @ both) / float(np.linalg.norm(both)),
+    }
+    outcomes = [covers(name, metrics[name], value) for name, value in true.items()]
+    outcomes += [
+        covers(AXIS_COHERENCE_PERSPECTIVE.name, found.coherence[Subset.ALL, half], world.pooled(DEPTH, half))
+        for half in (CONSISTENT, COUNTER)
+    ]
+    units = sums_of_vectors(drawn, Layout(codes[rows], images, 6)).units
+    coherence = pooled_coherence(units, HEIGHT).estimate()
+    return [*outcomes, covers(AXIS_COHERENCE.name, coherence, world.pooled(HEIGHT))]
+
+
+def _axis(deltas: np.ndarray, codes: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Return the distance axis of some pairs, as long as it is."""
+    far, close = (deltas[inside & (codes == 2 * DEPTH + end)].mean(axis=0) for end in (0, 1))
+    return np.asarray((far - close) / 2)
 
 
 def _coherence(deltas: np.ndarray, codes: np.ndarray) -> float:

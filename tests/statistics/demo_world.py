@@ -31,7 +31,7 @@ SCALES, LAYERS = ("400k", "800k", "2m"), (3, 4, 5)
 
 def prepare(folder: Path = FOLDER) -> Path:
     """Run the demo, unless it has been, and keep its deltas."""
-    file = folder / "pairs.npz"
+    file = folder / "deltas.npz"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         home = ["--home", str(folder / "home")]
@@ -46,6 +46,9 @@ def prepare(folder: Path = FOLDER) -> Path:
                 found[f"{scale} {layer}"] = states.deltas.astype(np.float32)
                 found["codes"] = np.array([SPACE.categories.index(name) for name in states.categories])
                 found[f"{scale} right"] = states.both_correct
+        rows = workspace.pairs(f"tiny/{scale}").to_pylist()
+        halves = {row["pair_id"]: row["perspective"] or "" for row in rows}
+        found["perspectives"] = np.array([halves[name] for name in states.pair_ids])
         np.savez(file, **found)
     return file
 
@@ -73,6 +76,11 @@ class DemoWorld:
         inside = _deltas()[f"{self.scale} right"] if self.only_right else np.ones(len(codes), dtype=bool)
         return deltas[inside], codes[inside]
 
+    def perspectives(self) -> np.ndarray:
+        """Return (n,) of consistent, counter, or an empty text."""
+        halves = _deltas()["perspectives"]
+        return halves[_deltas()[f"{self.scale} right"]] if self.only_right else halves
+
     def sample(self, rng: np.random.Generator) -> Sample:
         """Draw pairs with replacement; each that is drawn counts as an image of its own."""
         deltas, codes = self.population()
@@ -84,6 +92,16 @@ class DemoWorld:
         codes = self.population()[1]
         axes = [np.flatnonzero(codes // 2 == axis) for axis in range(3)]
         return np.concatenate([rng.choice(inside, size=self.pairs) for inside in axes])
+
+    def pooled(self, axis: int, half: str | None = None) -> float:
+        """Return the mean cosine of all pairs of an axis, or of its pairs of one perspective, sign-corrected."""
+        deltas, codes = self.population()
+        inside = codes // 2 == axis
+        if half is not None:
+            inside &= self.perspectives() == half
+        signed = deltas[inside] * np.where(codes[inside] % 2 == 0, 1.0, -1.0)[:, None]
+        mean = (signed / np.linalg.norm(signed, axis=1)[:, None]).mean(axis=0)
+        return float(mean @ mean)
 
     def truth(self) -> tuple[dict[str, np.ndarray], float, float]:
         """Return what ``worlds.truth`` does, the cosine of height and depth, and that of the first axis and height."""

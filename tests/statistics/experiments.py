@@ -10,7 +10,7 @@ from vlmprobe.analysis.catalog import AXIS_COSINE, DELTA_COHERENCE, DELTA_VD_EI,
 from .answer_experiments import ANSWERS
 from .axis_trials import direction_accuracy, label_test, layer_choice, layer_test
 from .comparison_experiments import COMPARISONS
-from .demo_trials import demo_difference, demo_excess, demo_split
+from .demo_trials import demo_difference, demo_excess, demo_perspectives, demo_split
 from .demo_world import DemoWorld, demo_study
 from .experiment import BOTH, NOISE, OPEN, Experiment
 from .outcomes import COVERAGE, FALSE_AXES, FALSE_POSITIVES
@@ -67,6 +67,16 @@ def _geometry() -> list[Experiment]:
             limits = {("delta_norm", COVERAGE): tails, ("delta_ratio", COVERAGE): tails}
             limits = limits if world.heavy and pairs == 20 else {}
             found.append(Experiment(text, study, replicates, strict, limits, bias))
+    for name, world in (
+        ("theta 0", SwapWorld(coherence=(0.0, 0.0, 0.0))),
+        ("theta 0, order effect .3", SwapWorld(coherence=(0.0, 0.0, 0.0), order=0.3)),
+    ):
+        for pairs in (20, 80):
+            study = partial(geometry, replace(world, pairs=pairs))
+            found.append(Experiment(f"{name}, {pairs} pairs an axis", study, 1000, strict))
+    for theta in (0.1, 0.5):
+        study = partial(geometry, SwapWorld(pairs=12, coherence=(theta,) * 3))
+        found.append(Experiment(f"theta {theta}, 12 pairs an axis", study, 1000, strict))
     large = SwapWorld(dim=2048)
     for pairs in (20, 80):
         study = partial(geometry, replace(large, pairs=pairs))
@@ -132,7 +142,12 @@ def _demo_beyond_one_layer() -> list[Experiment]:
         for measure in (COVERAGE, FALSE_POSITIVES)
     }
     found = []
-    for scales, layer in ((("400k", "800k"), 4), (("400k", "2m"), 5), (("800k", "2m"), 5)):
+    for scales, layer in (
+        (("400k", "800k"), 4),
+        (("400k", "800k"), 5),
+        (("400k", "2m"), 5),
+        (("800k", "2m"), 5),
+    ):
         for pairs in (40, 80):
             worlds = tuple(DemoWorld(scale, layer, pairs) for scale in scales)
             for exchanged in (False, True):
@@ -141,7 +156,15 @@ def _demo_beyond_one_layer() -> list[Experiment]:
                 text = f"the demo's deltas, {scales[0]} and {scales[1]} {how}, layer {layer}, {pairs} pairs an axis"
                 limits = mixed if exchanged and scales == ("800k", "2m") and pairs == 40 else {}
                 found.append(Experiment(text, study, 1000 if exchanged else 500, notes, limits))
+    names = (
+        *(f"vd_ei.{part}" for part in ("consistent", "counter", "equal", "gap")),
+        "axis_coherence.perspective",
+    )
     for scale, layer in (("400k", 4), ("400k", 5), ("800k", 5), ("2m", 5)):
+        for pairs in (80, 160):
+            study = partial(demo_perspectives, DemoWorld(scale, layer, pairs))
+            text = f"the demo's deltas by perspective, {scale}, layer {layer}, {pairs} pairs an axis"
+            found.append(Experiment(text, study, 1000, {(name, COVERAGE): NOISE for name in names}))
         for pairs in (40, 80):
             world = DemoWorld(scale, layer, pairs)
             text = (
@@ -156,6 +179,9 @@ def _demo_beyond_one_layer() -> list[Experiment]:
             study = partial(demo_split, world=DemoWorld(scale, 5, pairs), layers=(3, 4, 5))
             text = f"the demo's deltas, {scale}, layers 3 to 5, {pairs} pairs an axis"
             found.append(Experiment(text, study, 500))
+        study = partial(demo_split, world=DemoWorld(scale, 5, 160, only_right=True), layers=(3, 4, 5))
+        text = f"the demo's deltas of right answers, {scale}, layers 3 to 5, 160 pairs an axis"
+        found.append(Experiment(text, study, 500))
     return found
 
 

@@ -206,11 +206,8 @@ def quads(
     cosine: float = 0.0,
 ) -> list[Outcome]:
     """Test the alignment of quads whose two axes are orthogonal, or see it where they are not."""
-    first, other = directions(96, 2, 17)
-    axes = np.stack([first, cosine * first + np.sqrt(1 - cosine**2) * other])
-    axes *= np.sqrt([[height / (1 - height)], [depth / (1 - depth)]])
     images = [f"image {i // an_image}" for i in range(n)]
-    vectors = [axis + rng.normal(size=(n, 96)) * noise_spread(96) for axis in axes]
+    vectors = _vectors_of_quads(rng, n, height, depth, cosine)
     layout = Layout(np.repeat([0, 1], n), images * 2, 2)
     products = sums_of_vectors(np.vstack(vectors), layout).raw.products()
     statistic = inner_product(products, category_mean(0), category_mean(1))
@@ -222,7 +219,14 @@ def quads(
     seed = int(rng.integers(2**31))
     p_value = wild_p_values([statistic], seed=seed, n_draws=DRAWS)[0]
     if cosine:
-        return [*biased, rejects("cross_axis_alignment.canonical (of_means)", p_value, POWER)]
+        mean = clustered_mean(cosines, images).estimate()
+        return [
+            *biased,
+            rejects("cross_axis_alignment.canonical (of_means)", p_value, POWER),
+            covers(
+                "cross_axis_alignment.canonical (per_sample)", mean, _cosine_of_quads(height, depth, cosine)
+            ),
+        ]
     of_image = np.bincount(np.arange(n) // an_image, weights=cosines)
     symmetric = random_sign_p_values(of_image[None], of_image.sum()[None], seed=seed, n_draws=DRAWS)[0]
     # As they are: the questions of a quad name their objects in any order.
@@ -235,3 +239,20 @@ def quads(
             "cross_axis_alignment.canonical (per_sample)", clustered_mean(cosines, images).estimate(), 0.0
         ),
     ]
+
+
+def _vectors_of_quads(
+    rng: np.random.Generator, n: int, height: float, depth: float, cosine: float
+) -> list[np.ndarray]:
+    """Draw (n, 96) sign-corrected deltas of either half of quads."""
+    first, other = directions(96, 2, 17)
+    axes = np.stack([first, cosine * first + np.sqrt(1 - cosine**2) * other])
+    axes *= np.sqrt([[height / (1 - height)], [depth / (1 - depth)]])
+    return [axis + rng.normal(size=(n, 96)) * noise_spread(96) for axis in axes]
+
+
+@lru_cache(maxsize=16)
+def _cosine_of_quads(height: float, depth: float, cosine: float) -> float:
+    """Return the mean cosine of the two deltas of a quad."""
+    vectors = _vectors_of_quads(np.random.default_rng(8), 100_000, height, depth, cosine)
+    return float((unit(vectors[0])[0] * unit(vectors[1])[0]).sum(axis=1).mean())
