@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vlmprobe.analysis import AxisMetrics, PairGroups
-from vlmprobe.analysis.axis_significance import N_DRAWS, AxisSignificance
+from vlmprobe.analysis.axis_significance import N_DRAWS, AxisSignificance, family_size
 from vlmprobe.analysis.inference import LabelPermutations
 from vlmprobe.analysis.inference.permutation import NOT_ACROSS_IMAGES
 from vlmprobe.pairs import SPACE
@@ -67,6 +67,13 @@ def test_the_p_value_of_a_layer_counts_permuted_labels():
     assert metric.p_value == pytest.approx((1 + (draws >= data[0] - 1e-6).sum()) / (N_DRAWS + 1))
     assert metric.p_layers >= metric.p_value
     assert metric.seed == 3
+
+
+@pytest.mark.parametrize(("n_runs", "n_tests"), [(1, 30), (10, 30), (11, 60), (22, 120), (75, 240)])
+def test_of_many_runs_the_smallest_p_value_is_small_enough_for_all(n_runs, n_tests):
+    """Holm multiplies it by three axes of each run; a clear axis in one of many layers must stand that."""
+    assert family_size(n_runs) == n_tests
+    assert 3 * n_runs / (40 * n_tests) <= 0.05 / 2
 
 
 def test_labels_are_permuted_within_strata_of_the_images():

@@ -243,3 +243,16 @@ def test_several_trainings_are_tested_over_trainings():
     assert row.trainings.sd > 10 * row.trainings.se_images
     assert not with_holm([row])[0].is_resolved
     assert averaged(both[:1]) == both[0]
+
+
+def test_trainings_that_all_fall_by_the_same_amount_are_worse():
+    """They have no spread for a t, so each must be worse by its own test; the largest p-value counts."""
+    pairs, right = pairs_of(240), np.ones(240, dtype=bool)
+    lost = np.arange(240) % 4 == 0
+    falls = [accuracy_differences(right, right & ~np.roll(lost, turn), pairs) for turn in range(2)]
+    row = by_target(averaged(falls), catalog.DELTA_ACCURACY)["overall"]
+    assert row.trainings.sd == 0
+    assert (row.method, row.p_value) == (MCNEMAR, pytest.approx(2 * 0.5**60))
+    assert with_holm([row])[0].is_worse
+    alike = averaged([accuracy_differences(right, right, pairs)] * 2)
+    assert not any(each.is_worse for each in with_holm(alike))

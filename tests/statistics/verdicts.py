@@ -99,9 +99,12 @@ def _cell(experiment: Experiment, estimator: str, measure: str, outcomes: list[O
         verdict, reason = "", "printed in too few studies to be judged"
     elif key in experiment.limits:
         verdict, reason = "limit", experiment.limits[key]
-    elif verdict == "conservative":
+    elif verdict == "conservative" or (
+        verdict == "borderline" and key in experiment.notes and _is_safe(measure, rate)
+    ):
+        # With a stated reason it need not be studied again: it misleads nobody, whatever more studies would show.
         reason = experiment.notes.get(key, "")
-        verdict = verdict if reason else "fails"
+        verdict = "conservative" if reason else "fails"
     elif estimator.startswith("vd_ei.corrected") and (
         experiment.median_bias and abs(bias) - _BIAS_ERRORS * bias_error > experiment.median_bias
     ):
@@ -120,6 +123,13 @@ def _verdict(measure: str, rate: float, low: float, high: float) -> str:
         return "ok"
     if low <= top and high >= floor:
         return "borderline"
-    # Too wide an interval, too strict a test, or too large an MDE misleads nobody; it costs power.
-    too_safe = rate > top if measure in {COVERAGE, POWER_AT_MDE} else rate < floor
-    return "conservative" if too_safe else "fails"
+    return "conservative" if _is_safe(measure, rate) else "fails"
+
+
+def _is_safe(measure: str, rate: float) -> bool:
+    """Whether a rate outside its bar is so by too wide an interval, too strict a test or too large an MDE.
+
+    That misleads nobody; it costs power.
+    """
+    floor, top = BARS[measure]
+    return rate > top if measure in {COVERAGE, POWER_AT_MDE} else rate < floor

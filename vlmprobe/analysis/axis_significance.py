@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.pair_groups import PairGroups
     from vlmprobe.pairs.strata import Strata
 
-__all__ = ["METHOD", "N_DRAWS", "SMALLEST_P", "TESTS_TOGETHER", "USUAL_P", "AxisSignificance"]
+__all__ = [
+    "METHOD",
+    "N_DRAWS",
+    "SMALLEST_P",
+    "TESTS_TOGETHER",
+    "USUAL_P",
+    "AxisSignificance",
+    "family_size",
+]
 
 #: Tests that Holm's rule corrects together where a study is read: three axes, five scales, two subsets. All layers
 #: share 40 draws for each; where few of them exceed the data, the best layer has more.
@@ -39,8 +47,22 @@ SMALLEST_P = 1 / (DRAWS_PER_TEST * TESTS_TOGETHER)
 #: What the p-value of a clear axis is at most, however many layers there are: the draws of one layer are as many as
 #: there are tests and layers, times 40.
 USUAL_P = 1 / (DRAWS_PER_TEST_AND_LAYER * TESTS_TOGETHER)
+#: Up to so many runs of one benchmark and template are judged together with ``TESTS_TOGETHER``; of more, their axes of
+#: one subset would have no p-value that the correction leaves below .05.
+_RUNS_TOGETHER = 10
 #: ``method`` of the tests, before what they are within.
 METHOD = "label permutation"
+
+
+def family_size(n_runs: int) -> int:
+    """Return for how many tests the best layers are to have draws, of so many runs of one benchmark and template.
+
+    In steps, so that few runs are analyzed again when one is added.
+    """
+    found, together = TESTS_TOGETHER, _RUNS_TOGETHER
+    while together < n_runs:
+        found, together = 2 * found, 2 * together
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +80,13 @@ class AxisSignificance:
     """The tests of one run's axes, for all pairs and for those with both answers right."""
 
     def __init__(
-        self, groups: PairGroups, pair_ids: Sequence[str], *, seed: int, strata: Strata | None = None
+        self,
+        groups: PairGroups,
+        pair_ids: Sequence[str],
+        *,
+        seed: int,
+        strata: Strata | None = None,
+        n_tests: int = TESTS_TOGETHER,
     ) -> None:
         """Sort the pairs by axis and subset, and draw the labels.
 
@@ -67,6 +95,7 @@ class AxisSignificance:
             pair_ids: N names, whose hashes order the pairs of an image.
             seed: of the permutations; goes into the result.
             strata: of the images; labels are exchanged within one. Without: among all images.
+            n_tests: tests that Holm's rule will correct together (``family_size``).
 
         Raises:
             ValueError: the lengths differ.
@@ -96,7 +125,7 @@ class AxisSignificance:
                 self._families[subset, str(axis)] = family
         self._tests = AxisTests(
             {_name(*key): family.permutations for key, family in self._families.items()},
-            n_tests=TESTS_TOGETHER,
+            n_tests=n_tests,
             n_draws=N_DRAWS,
         )
 

@@ -117,12 +117,16 @@ def averaged(of_trainings: Sequence[Sequence[Difference]]) -> list[Difference]:
         mean = over_trainings([row.estimate for row in rows])
         first = rows[0]
         has_test = any(row.method for row in rows)
+        p_value, method = mean.p_value, T_OVER_TRAININGS
+        if mean.sd == 0:
+            # Trainings that differ by the same amount have no spread for a t, and each has a test of its own.
+            p_value, method = _largest([row.p_value for row in rows]), first.method
         found.append(
             replace(
                 first,
                 estimate=mean.estimate,
-                p_value=mean.p_value if has_test else None,
-                method=T_OVER_TRAININGS if has_test else NO_TEST,
+                p_value=p_value if has_test else None,
+                method=method if has_test else NO_TEST,
                 before=_mean([row.before for row in rows]),
                 after=_mean([row.after for row in rows]),
                 gained=None,
@@ -151,6 +155,11 @@ def missing(entries: Sequence[Entry], axes: AxisSet, reason: str) -> list[Differ
         for entry in entries
         for target in entry.targets(axes)
     ]
+
+
+def _largest(p_values: Sequence[float | None]) -> float | None:
+    known = [each for each in p_values if each is not None]
+    return max(known) if known and len(known) == len(p_values) else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -51,5 +51,5 @@ def _line(cells: Sequence[str]) -> str:
 
 def _escaped(text: str) -> str:
     plain = re.sub(r"->|[\\&%$#_{}~^±<>]", lambda found: _SPECIAL[found[0]], plain_text(text))
-    # A minus sign, not a hyphen.
-    return f"${plain}$" if re.fullmatch(r"-\d.*", plain) else plain
+    # A minus sign, not a hyphen, also of bounds.
+    return f"${plain}$" if re.fullmatch(r"-\d.*|\[[-+\d., ]+\]", plain) else plain

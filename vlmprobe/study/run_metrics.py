@@ -21,7 +21,7 @@ from vlmprobe.analysis import (
     project_states,
 )
 from vlmprobe.analysis.axis_significance import N_DRAWS as N_PERMUTATIONS
-from vlmprobe.analysis.axis_significance import AxisSignificance
+from vlmprobe.analysis.axis_significance import TESTS_TOGETHER, AxisSignificance
 from vlmprobe.analysis.catalog import CATALOG, INPUTS, LAYER_CANDIDATES, PCA, RECOMMENDED_LAYER
 from vlmprobe.analysis.inference.wild import N_DRAWS as N_WILD
 from vlmprobe.analysis.layer_reading import LayerReadings
@@ -52,7 +52,10 @@ _COPIES = 4
 
 
 def run_metrics(
-    arrays: RunArrays, advance: Callable[[int], None], strata: Strata | None = None
+    arrays: RunArrays,
+    advance: Callable[[int], None],
+    strata: Strata | None = None,
+    n_tests: int = TESTS_TOGETHER,
 ) -> tuple[list[Metric], list[dict[str, Any]]]:
     """Compute the per-layer metrics of a run and its rows of ``results_json``, a few layers in memory at a time.
 
@@ -60,12 +63,13 @@ def run_metrics(
         arrays: the run's.
         advance: called with 1 after each layer.
         strata: what the labels of the axis tests are permuted within.
+        n_tests: tests of axes that will be corrected together.
 
     Raises:
         ValueError: a hidden state is not finite.
         InputError: an image has no stratum.
     """
-    job = _LayerJob(arrays, strata)
+    job = _LayerJob(arrays, strata, n_tests)
     metrics: list[Metric] = []
     results: list[dict[str, Any]] = []
     axes, halves, draws = {}, {}, {}
@@ -101,7 +105,7 @@ class _OfLayer:
 class _LayerJob:
     """Computes the metrics of one layer after another; what no layer changes is prepared once."""
 
-    def __init__(self, arrays: RunArrays, strata: Strata | None) -> None:
+    def __init__(self, arrays: RunArrays, strata: Strata | None, n_tests: int) -> None:
         self._arrays = arrays
         self._groups = PairGroups(
             arrays.categories, arrays.images, both_correct=arrays.both_correct, axes=arrays.axis_set
@@ -110,7 +114,7 @@ class _LayerJob:
         self._axis_metrics = AxisMetrics(self._groups, seed=WILD_SEED)
         self.readings = LayerReadings(self._groups, seed=PEAK_SEED)
         self.significance = AxisSignificance(
-            self._groups, arrays.pair_ids, seed=PERMUTATION_SEED, strata=strata
+            self._groups, arrays.pair_ids, seed=PERMUTATION_SEED, strata=strata, n_tests=n_tests
         )
         self._far_close = np.array([axis == DEPTH for axis in arrays.axes], dtype=bool)
         has_perspective = any(perspective is not None for perspective in arrays.perspectives)
@@ -208,7 +212,7 @@ def explained_variance(
     return {"name": PCA.name, "version": PCA.version, "subset": str(subset), "layer": layer, "value": shares}
 
 
-def inputs_result(sha256: str, strata: Strata | None = None) -> dict[str, Any]:
+def inputs_result(sha256: str, strata: Strata | None = None, n_tests: int = TESTS_TOGETHER) -> dict[str, Any]:
     """Return the row of ``results_json`` that says what a run's metrics were computed from, and how.
 
     While it is equal, computing them again gives the same numbers.
@@ -216,6 +220,7 @@ def inputs_result(sha256: str, strata: Strata | None = None) -> dict[str, Any]:
     Args:
         sha256: the hash of the run's pairs, answers and arrays; see :class:`vlmprobe.store.arrays.Inputs`.
         strata: what the labels of the axis tests were permuted within.
+        n_tests: tests of axes that are corrected together.
     """
     value: dict[str, Any] = {
         "sha256": sha256,
@@ -228,6 +233,7 @@ def inputs_result(sha256: str, strata: Strata | None = None) -> dict[str, Any]:
             "peaks": PEAK_SEED,
         },
         "draws": {"permutations": N_PERMUTATIONS, "wild tests": N_WILD},
+        "tests together": n_tests,
     }
     if strata is not None:
         value["strata"] = strata.facts

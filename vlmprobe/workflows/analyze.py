@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vlmprobe.analysis import AccuracyPoint, Metric
 from vlmprobe.analysis.accuracy import perspective_accuracy
+from vlmprobe.analysis.axis_significance import family_size
 from vlmprobe.analysis.catalog import ACCURACIES
 from vlmprobe.analysis.layer_choice import candidates_of, peaks
 from vlmprobe.analysis.recommendation import range_of_angles, recommend
@@ -29,7 +30,7 @@ from vlmprobe.store.metrics import (
 )
 from vlmprobe.store.perspective import perspective_answers
 from vlmprobe.store.queries import load_query
-from vlmprobe.store.runs import Run, get_run
+from vlmprobe.store.runs import Run, complete_runs, get_run
 from vlmprobe.study.run_metrics import candidates_result, inputs_result, recommendation_result, run_metrics
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.strata import read_strata_of
@@ -91,26 +92,27 @@ def _of_run(workspace: Workspace, run: Run, strata: Strata | None, *, force: boo
     started = time.monotonic()
     with workspace.database.transaction() as connection:
         inputs = read_inputs(connection, run.run_id)
-        current = not force and _is_current(connection, run, inputs, strata)
+        beside = complete_runs(connection, dataset_id=run.dataset_id, templates=(run.template,))
+        n_tests = family_size(len(beside))
+        current = not force and _is_current(connection, run, inputs_result(inputs.sha256, strata, n_tests))
         n_stored = count_metrics(connection, run.run_id)
         delivered = is_delivered(connection, run)
     if not current:
-        return _analyze_run(workspace, run, inputs, strata, started)
+        return _analyze_run(workspace, run, inputs, strata, n_tests, started)
     if not delivered:
         workspace.deliver(run)
     update = MetricsUpdate(added=0, changed=0, unchanged=n_stored, outdated=False)
     return AnalyzeResult(run, inputs.n_pairs, update, time.monotonic() - started, is_computed=False)
 
 
-def _is_current(connection: Connection, run: Run, inputs: Inputs, strata: Strata | None) -> bool:
+def _is_current(connection: Connection, run: Run, basis: dict[str, Any]) -> bool:
     """Return whether a run's metrics were computed as now from what is there now, and nobody changed them."""
-    basis = inputs_result(inputs.sha256, strata)
     stored = read_results_json(connection, run.run_id, basis["name"], basis["subset"])
     return stored == basis["value"] and digest_matches(connection, run.run_id)
 
 
 def _analyze_run(
-    workspace: Workspace, run: Run, inputs: Inputs, strata: Strata | None, started: float
+    workspace: Workspace, run: Run, inputs: Inputs, strata: Strata | None, n_tests: int, started: float
 ) -> AnalyzeResult:
     arrays = workspace.arrays(run)
     if not arrays.layers:
@@ -120,7 +122,7 @@ def _analyze_run(
         workspace.console.track(f"{run.name}: metrics", len(arrays.layers)) as advance,
     ):
         try:
-            metrics, results = run_metrics(arrays, advance, strata)
+            metrics, results = run_metrics(arrays, advance, strata, n_tests)
         except ValueError as error:
             raise VlmprobeError(f"{run.name}: {error}") from error
     axes, of_run = arrays.axis_set, peaks(metrics)
@@ -129,7 +131,7 @@ def _analyze_run(
         results.append(candidates_result(candidates_of(metrics, run.n_layers, subset, axes), subset))
         results.append(recommendation_result(found, subset))
         of_run += range_of_angles(metrics, found, subset, axes)
-    results.append(inputs_result(inputs.sha256, strata))
+    results.append(inputs_result(inputs.sha256, strata, n_tests))
     metrics += of_run
     with workspace.database.transaction() as connection:
         metrics += _accuracy(connection, run)

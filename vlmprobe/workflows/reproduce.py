@@ -56,6 +56,8 @@ class Cell:
     """Questions; of coherence and VD-EI pairs of a category, here and below."""
     ours: float | None = None
     n_ours: int | None = None
+    se_ours: float | None = None
+    """Standard error of ours alone, also where theirs has none."""
     difference: float | None = None
     se: float | None = None
     """sqrt(se_ours^2 + se_theirs^2); None without their n."""
@@ -245,7 +247,7 @@ def _geometry(cell: Cell, ours: _Ours) -> Cell:
 def _tested(
     cell: Cell, value: float, se_ours: float | None, se_theirs: float | None, n_images: int, why: str
 ) -> Cell:
-    cell = replace(cell, difference=value - cell.theirs)
+    cell = replace(cell, difference=value - cell.theirs, se_ours=se_ours)
     if cell.n_theirs is None or cell.margin is None:
         return replace(cell, reason=_N_UNKNOWN)
     if se_ours is None or se_theirs is None or n_images < 2:

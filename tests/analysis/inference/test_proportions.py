@@ -88,6 +88,17 @@ def test_several_pairs_an_image_are_tested_by_image():
     assert paired_p_value(before, after, names(96, 4)) > 0.01 > exact_mcnemar(20, 0)
 
 
+@pytest.mark.parametrize("an_image", [1, 2])
+def test_where_all_images_change_alike_they_are_counted(an_image):
+    """There is no spread for a t; that all pairs are lost is no weaker a sign than that all but one are."""
+    n = 20 * an_image
+    right, images = np.ones(n, dtype=bool), names(n, an_image)
+    assert paired_p_value(right, ~right, images) == pytest.approx(2 * 0.5**20)
+    half = np.arange(n) % an_image == 0
+    assert paired_p_value(right, ~half, images) == pytest.approx(2 * 0.5**20)
+    assert paired_p_value(right, right, images) == 1.0
+
+
 @pytest.mark.parametrize("changed", [0, 1, 10])
 def test_a_difference_has_an_interval_however_few_pairs_change(changed):
     """Also where none does: then it is as wide as one pair makes it."""

@@ -199,8 +199,9 @@ def paired_p_value(
 ) -> float | None:
     """Test whether two shares on the same pairs are equal, two-sided.
 
-    Exact McNemar where each image has one pair, clustered t where images have several. None where the latter shows no
-    spread, or few images hold most pairs.
+    Exact McNemar where each image has one pair, clustered t where images have several. Where all images change alike
+    there is no spread for a t: then it is the sign test over images, exact like McNemar's. None where few images hold
+    most pairs.
 
     Raises:
         ValueError: the lengths differ.
@@ -217,7 +218,7 @@ def paired_p_value(
     se = _clustered_se(mean, sums, sizes)
     if se > 0:
         return two_sided_p(mean / se, len(sizes) - 1)
-    return 1.0 if mean == 0 else None
+    return 1.0 if mean == 0 else exact_mcnemar(int((sums > 0).sum()), int((sums < 0).sum()))
 
 
 def exact_mcnemar(gained: int, lost: int) -> float:
