@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MetricMaker"]
 
 NO_DATA = "too few vectors, or they cancel"
-NOT_COVERING = "noise biases this value, so that no interval around it would cover"
+NOT_COVERING = "noise biases this value, and an interval around it need not cover, so none is given"
 
 
 @dataclass(frozen=True, slots=True)
