@@ -44,7 +44,7 @@ PAIR_COLORS = {
 PAIR_MARKERS = {"vertical-distance": "o", "horizontal-vertical": "D", "horizontal-distance": "v"}
 #: The layer of the figures and tables that have one: the last, from which the answer is read.
 LAST_LAYER = 5
-#: Trainings have no test of an axis in their results. Below this coherence, of 930 pairs, an axis counts as absent.
+#: Trainings have no test of an axis in their results. Below this coherence, of 1,200 pairs, an axis counts as absent.
 #: Under the published template each is either at most .009 or at least .048.
 NO_AXIS = 0.02
 #: Scales whose sizes of VD-EI are compared over trainings.
@@ -188,7 +188,7 @@ def shipped_angles_table(shipped: dict[tuple[str, str, str], dict[str, str]]) ->
 
 def _shown(row: dict[str, str] | None) -> str:
     if row is None or not row["value"]:
-        return "no axis"
+        return "not resolved"
     return measured(float(row["value"]), float(row["low"]), float(row["high"]))
 
 

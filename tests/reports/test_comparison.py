@@ -87,8 +87,8 @@ def test_the_words_name_the_family_of_tests_and_what_the_numbers_are_about():
         in text
     )
     assert (
-        "a true difference of this size would have been resolved in 4 of 5 such studies (after Holm over"
-        in text
+        "MDE: a true difference of this size would have been resolved in about 4 of 5 such studies (.73 to .92 in "
+        "made-up worlds), after Holm at its strictest over 2 tests" in text
     )
     assert "one training each: about these checkpoints" in text
     assert "3 trainings each: means" in " ".join(comparison(trainings=("", "b", "c")).words())
@@ -138,8 +138,16 @@ def test_the_report_has_a_matrix_of_scales(report, matrix):
     assert "alert(&#39;x&#39;)&lt;/script&gt;: resolved (Holm over 3 tests)" in section
     assert "distance <b>+0.095</b>" in section
     assert "distance +0.095, not resolved" in section
-    assert 'title="95 % interval 0.057 to 0.133; p 0.40, 0.80 (Holm over 3 tests); MDE 0.063"' in section
+    assert (
+        'title="95 % interval 0.057 to 0.133; paired jackknife t: p 0.40, 0.80 (Holm over 3 tests); MDE 0.063"'
+        in section
+    )
     assert "240 pairs that every scale answered, 3 left out" in section
+    assert (
+        "Test: paired jackknife t, checked in simulations at 5 %, also on the demo&#39;s deltas; at .05/63"
+        in section
+    )
+    assert "do not allow for the choice" in section
     assert '<a href="#resolved">Which scales differ</a>' in page
 
 

@@ -174,8 +174,8 @@ def with_excess(low, high, **fields):
     ("low", "high", "words"),
     [
         (-0.17, 0.11, "not resolved as larger than horizontal/vertical"),
-        (0.07, 0.35, "larger than horizontal/vertical"),
-        (-0.35, -0.07, "smaller than horizontal/vertical"),
+        (0.07, 0.35, "resolved as larger than horizontal/vertical (unadjusted)"),
+        (-0.35, -0.07, "resolved as smaller than horizontal/vertical (unadjusted)"),
     ],
 )
 def test_the_excess_over_a_control_says_in_words_what_it_says(report, findings, low, high, words):
@@ -184,6 +184,7 @@ def test_the_excess_over_a_control_says_in_words_what_it_says(report, findings, 
     text = section(render_report(report(findings=found)), "axes")
     assert "excess over horizontal/vertical" in text
     assert f"[ {low:.2f} , {high:.2f} ] {words} VD-EI by perspective" in text
+    assert "unadjusted, 1 excess)" in text
 
 
 def test_an_excess_without_an_axis_says_nothing(report, findings):
@@ -192,7 +193,8 @@ def test_an_excess_without_an_axis_says_nothing(report, findings):
     lost = dataclasses.replace(found.axes[0], is_there=False)
     found = dataclasses.replace(found, axes=(lost, *found.axes[1:]))
     text = section(render_report(report(findings=Findings([found], findings.family))), "axes")
-    assert "larger than horizontal/vertical VD-EI" not in text
+    assert "larger than horizontal/vertical" not in text
+    assert "unadjusted, 0 excesses" in text
 
 
 def test_split_values_stand_beside_those_of_the_chosen_layer(report, findings):
@@ -260,3 +262,28 @@ def test_the_floor_of_p_is_said(report, findings):
         "no p here can be below 0.0050 after Holm's rule, and a clear axis ends between that and 0.013."
         in text
     )
+
+
+def test_a_floor_that_all_tests_share_is_said_once(report, findings):
+    """Refutes: a floor of .0050, which belongs to one layer, where every run has six."""
+    family = Family(15, 3, 5, 0, smallest_p=6 / 7201, usual_p=6 / 7201)
+    text = section(render_report(report(findings=Findings(findings.scales, family))), "axes")
+    assert "no p here can be below 0.012 after Holm's rule, and a clear axis ends near it." in text
+
+
+def test_captions_say_method_level_and_n(report, findings):
+    """Of axes and of angles: what a bracket is, and of how many pairs. An axis that is not there does not count."""
+    text = section(render_report(report(findings=findings)), "axes")
+    assert "with its 95 % jackknife interval over images; n = 40 pairs, 40 images an axis." in text
+    assert "with 95 % jackknife intervals over images, n = 40 pairs, 40 images (pairs of both axes" in text
+    first, second = findings.scales[1].axes
+    fewer = dataclasses.replace(second, coherence=dataclasses.replace(second.coherence, n=38, n_images=None))
+    mixed = dataclasses.replace(findings.scales[1], axes=(first, fewer))
+    assert Findings([findings.scales[0], mixed], findings.family).n_of_axes == "n = 38 to 40 pairs, 40 images"
+    assert Findings(findings.scales[:1], findings.family).n_of_axes == ""
+
+
+def test_intervals_are_said_to_ignore_that_the_layer_was_chosen(report, findings):
+    """Above the axes, and in the captions of angles and of VD-EI by perspective."""
+    text = section(render_report(report(findings=findings)), "axes")
+    assert text.count("Intervals are for a fixed layer and do not allow for the choice.") == 3

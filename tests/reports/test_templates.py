@@ -41,14 +41,16 @@ def test_scales_and_datasets_have_rows_of_their_own():
 
 
 def test_the_report_shows_values_with_bounds_and_layer(report):
-    """With what each template changes; a value that there is none of says why."""
+    """With n, and what each template changes; a value that there is none of says why."""
     points = [point("published", 0.75), point("yes-no", math.nan)]
 
     page = render_report(report(over_templates=points))
 
     section = page.partition('<section id="templates">')[2].partition("</section>")[0]
     assert '<span data-value="0.75">0.75</span><small>[<span data-value="0.625">' in section
-    assert "<small>layer 4</small>" in section
+    assert "<small>layer 4</small><small>n = 32</small>" in section
+    assert section.count("n = 32") == 1
+    assert "do not allow for the choice" in section
     assert '<span class="none" title="too few pairs, or no axis">n/a</span>' in section
     assert "<dt>yes-no</dt><dd>asks whether the canonical category holds" in section
     assert '<a href="#templates">Across templates</a>' in page

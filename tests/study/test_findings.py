@@ -37,8 +37,9 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Any:
                     metric(catalog.AXIS_TEST, axis, math.nan if p is None else p, p=p)
                     for axis, p in zip(AXES, row, strict=True)
                 ),
-                *(metric(catalog.AXIS_COHERENCE_BALANCED, axis, 0.5, layer=5) for axis in AXES),
-                metric(catalog.AXIS_COHERENCE_BALANCED, "distance", 0.9, layer=4),
+                *(metric(catalog.AXIS_COHERENCE_BALANCED, axis, 0.5, layer=5, p=0.01) for axis in AXES),
+                metric(catalog.AXIS_COHERENCE_BALANCED, "distance", 0.9, layer=4, p=0.01),
+                metric(catalog.AXIS_COHERENCE_BALANCED, "distance", 0.9, layer=3),
                 metric(catalog.AXIS_COHERENCE_BALANCED, "distance", 0.8, layer=5, subset="both_correct"),
                 metric(catalog.CONSISTENT_SHARE, "distance", 0.88),
                 metric(catalog.VD_EI_EXCESS, "horizontal/vertical", 0.2, layer=5),
@@ -120,4 +121,6 @@ def test_excess_is_of_the_layer_and_split_values_are_of_the_run(found: Any) -> N
     assert [each.value for each in scale.splits] == [0.3]
     assert [axis.split and axis.split.value for axis in scale.axes] == [None, None, 0.4]
     assert (scale.last_layer, scale.is_late) == (5, True)
-    assert (findings.family.floor, findings.family.usual_floor) == (3 / 3000, 3 / 1200)
+    # One layer of two axes was tested, two layers of the third.
+    floors = findings.family.floor, findings.family.usual_floor
+    assert floors == pytest.approx((3 / 3001, 3 * 2 / 3001))

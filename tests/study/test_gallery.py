@@ -9,6 +9,7 @@ import pytest
 
 from vlmprobe.analysis import CATALOG, LayerCurve, PeakPoint
 from vlmprobe.pairs import SPACE
+from vlmprobe.study.captions import LAST_LAYERS
 from vlmprobe.study.gallery import _OWN, EXHIBITS, VARIANTS, View
 
 SHOWN = {entry.name for exhibit in EXHIBITS for entry in exhibit.shows}
@@ -44,6 +45,13 @@ def test_every_figure_that_is_declared_is_shown() -> None:
     declared = {exhibit.file for exhibits in _OWN.values() for exhibit in exhibits}
     assert declared <= {exhibit.file for exhibit in EXHIBITS}
     assert set(_OWN) <= set(CATALOG)
+
+
+def test_every_figure_of_layers_says_that_the_last_may_hold_the_answer() -> None:
+    """Also the heatmap, which may be of a late layer; a value without a band says that none is given, and why."""
+    captions = {shown.name: shown.caption for exhibit in EXHIBITS for shown in exhibit.report}
+    assert {name for name, caption in captions.items() if LAST_LAYERS not in caption} == {"accuracy"}
+    assert captions["perspective_cosine"].count("need not cover, so none is given.") == 1
 
 
 @pytest.mark.parametrize(("n_images", "is_drawn"), [(3, False), (9, False), (10, True), (None, True)])

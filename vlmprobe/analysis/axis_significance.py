@@ -28,25 +28,12 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.pair_groups import PairGroups
     from vlmprobe.pairs.strata import Strata
 
-__all__ = [
-    "METHOD",
-    "N_DRAWS",
-    "SMALLEST_P",
-    "TESTS_TOGETHER",
-    "USUAL_P",
-    "AxisSignificance",
-    "family_size",
-]
+__all__ = ["METHOD", "N_DRAWS", "TESTS_TOGETHER", "AxisSignificance", "family_size", "smallest_p"]
 
 #: Tests that Holm's rule corrects together where a study is read: three axes, five scales, two subsets. All layers
 #: share 40 draws for each; where few of them exceed the data, the best layer has more.
 TESTS_TOGETHER = 30
 N_DRAWS = 40 * TESTS_TOGETHER - 1
-#: The smallest p-value of an axis, over layers: that none of the draws of the only layer exceeds the data.
-SMALLEST_P = 1 / (DRAWS_PER_TEST * TESTS_TOGETHER)
-#: What the p-value of a clear axis is at most, however many layers there are: the draws of one layer are as many as
-#: there are tests and layers, times 40.
-USUAL_P = 1 / (DRAWS_PER_TEST_AND_LAYER * TESTS_TOGETHER)
 #: Up to so many runs of one benchmark and template are judged together with ``TESTS_TOGETHER``; of more, their axes of
 #: one subset would have no p-value that the correction leaves below .05.
 _RUNS_TOGETHER = 10
@@ -74,6 +61,16 @@ class _Family:
     """(n,) which of the axis's pairs, in the order of ``PairGroups``."""
     n_images: int
     permutations: LabelPermutations
+
+
+def smallest_p(n_layers: int, n_runs: int = 1) -> float:
+    """Return the smallest p-value that an axis can have over so many layers: no draw of its best layer tops the data.
+
+    About 1/1,200 with three layers or more, since the draws of the best layer are 40 for each test and layer; with
+    fewer layers there are more draws for each of them, and so there are beside many runs.
+    """
+    n_draws = max(DRAWS_PER_TEST_AND_LAYER * n_layers, DRAWS_PER_TEST) * family_size(n_runs)
+    return n_layers / (1 + n_draws)
 
 
 class AxisSignificance:

@@ -72,7 +72,7 @@ class Difference:
 
     @property
     def mde(self) -> float | None:
-        """The smallest true difference that four of five such studies would resolve, after Holm at its strictest."""
+        """The size of a true difference that about four of five such studies resolve, after Holm at its strictest."""
         if self.p_value is None or self.alike:
             return None
         level = ALPHA / self.n_tests

@@ -33,7 +33,7 @@ class Interval(Enum):
     SIMULTANEOUS = "simultaneous"
     """Of a highest value: it holds for all layers at once."""
     NOT_COVERING = "not-covering"
-    """None: an interval around a biased value covers the wrong number."""
+    """None: an interval around a biased value need not cover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Entry:
     one_vector_an_image: bool = False
     """Whether that interval covers only where no image has several vectors of the target."""
     plug_ins: tuple[str, ...] = ()
-    """Targets, or first parts of targets, whose interval would not cover."""
+    """Targets, or first parts of targets, whose interval need not cover."""
     control: Control | None = None
     curves: Curves | None = None
     """None = the gallery declares its figures, unless ``no_figure`` says why there are none."""

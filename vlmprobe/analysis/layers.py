@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LayerMetrics", "layer_metrics"]
 
-#: Stands for an estimate of which the interval would not cover anyway.
+#: Stands for an estimate of which the interval need not cover anyway.
 NOT_WANTED = Estimate(None, 0)
 
 

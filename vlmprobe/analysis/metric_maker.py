@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MetricMaker"]
 
 NO_DATA = "too few vectors, or they cancel"
-NOT_COVERING = "noise biases this value, so that no interval around it would cover"
+NOT_COVERING = "noise biases this value, and an interval around it need not cover, so none is given"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class MetricMaker:
     ) -> Metric:
         """Return a metric whose value has a definition of its own, with the interval of an estimate of the same.
 
-        The bounds are None where there is no estimate, where an interval of this metric would not cover
+        The bounds are None where there is no estimate, where an interval of this metric need not cover
         (``Entry.interval_of``), and where the value is missing.
 
         Args:

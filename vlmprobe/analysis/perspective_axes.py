@@ -1,7 +1,7 @@
 """VD-EI of distance pairs whose farther object is the higher one, of those where it is the lower one, and the gap.
 
-A benchmark mixes the two halves in some share, and an angle over all of them follows that share. The halves differ in
-size, so that noise shortens plug-in values of them differently: these are corrected.
+A benchmark mixes the two halves in some share, and an angle over all of them may follow that share. The halves differ
+in size, so that noise shortens plug-in values of them differently: these are corrected.
 """
 
 from __future__ import annotations

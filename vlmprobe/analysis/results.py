@@ -45,7 +45,7 @@ class Metric:
     n_images: int | None = None
     """Images behind the value; of a value with several members, those of the member with the fewest."""
     method: str | None = None
-    """How its interval was computed, or that an interval of this metric would not cover."""
+    """How its interval was computed, or that an interval of this metric need not cover."""
     reason: str | None = None
     """Why the value, or its interval alone, is missing."""
     p_layers: float | None = None

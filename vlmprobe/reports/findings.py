@@ -114,9 +114,9 @@ class Family:
     n_scales: int
     n_untested: int
     smallest_p: float = 0.0
-    """What one test gives at best: it counts exchanges of labels."""
+    """What the test of fewest layers gives at best: it counts exchanges of labels."""
     usual_p: float = 0.0
-    """What a clear axis is given at most."""
+    """The same of most layers: what a clear axis is given."""
 
     @property
     def floor(self) -> float:
@@ -125,7 +125,7 @@ class Family:
 
     @property
     def usual_floor(self) -> float:
-        """What the adjusted p-value of a clear axis is at most."""
+        """What the adjusted p-value of a clear axis is about, at most."""
         return min(1.0, self.n_tests * self.usual_p)
 
     def __str__(self) -> str:
@@ -169,9 +169,32 @@ class Findings:
         )
 
     @property
+    def n_of_axes(self) -> str:
+        """What is counted of the axes that are there."""
+        return _counted(
+            [axis.coherence for each in self.scales for axis in each.axes if axis.coherence and axis.is_there]
+        )
+
+    @property
+    def n_of_angles(self) -> str:
+        """What is counted of the angles between axes that are there."""
+        return _counted(
+            [angle for each in self.scales for angle in each.angles if each.resolves(angle.target)]
+        )
+
+    @property
     def n_gaps(self) -> int:
         """Scales that have a gap of accuracy."""
         return sum(scale.gap is not None for scale in self.scales)
+
+    @property
+    def n_excesses(self) -> int:
+        """Excesses that are shown with an interval: of resolved axes alone."""
+        return sum(
+            each.ci_low is not None and scale.resolves(each.target, self.angle_names[0])
+            for scale in self.scales
+            for each in scale.excess
+        )
 
     def of(self, family: str, scale: str) -> ScaleFindings | None:
         """Return those of one scale."""
@@ -200,8 +223,23 @@ class Findings:
         )
 
 
+def _counted(metrics: Sequence[Metric]) -> str:
+    """Say how many pairs, and images where they are known, stand behind some numbers; empty without any."""
+    n = [each.n for each in metrics]
+    n_images = [each.n_images for each in metrics if each.n_images is not None]
+    counted = [f"{_range(each)} {what}" for each, what in ((n, "pairs"), (n_images, "images")) if each]
+    return f"n = {', '.join(counted)}" if counted else ""
+
+
+def _range(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
 def _verdict(excess: Metric) -> str:
     if excess.ci_low is None or excess.ci_high is None:
         return ""
-    size = "larger" if excess.ci_low > 0 else "smaller" if excess.ci_high < 0 else "not resolved as larger"
-    return f"{size} than {excess.target}"
+    if excess.ci_low <= 0 <= excess.ci_high:
+        return f"not resolved as larger than {excess.target}"
+    size = "larger" if excess.ci_low > 0 else "smaller"
+    return f"resolved as {size} than {excess.target} (unadjusted)"

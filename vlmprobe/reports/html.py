@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from vlmprobe.analysis.metric_maker import NOT_COVERING
+from vlmprobe.reports.comparison import MDE_SAYS
 from vlmprobe.reports.matrix import matrix_tables
 from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, full, p_value, rounded
 from vlmprobe.reports.over_templates import side_by_side
@@ -53,7 +55,13 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"full": full, "decimals_of": decimals_of, "NOT_AVAILABLE": NOT_AVAILABLE}
+    environment.globals |= {
+        "full": full,
+        "decimals_of": decimals_of,
+        "NOT_AVAILABLE": NOT_AVAILABLE,
+        "MDE_SAYS": MDE_SAYS,
+        "NOT_COVERING": NOT_COVERING,
+    }
     environment.filters |= {"rounded": rounded, "p_value": p_value, "data_uri": _data_uri, "count": _count}
     return environment.get_template("report.html.j2")
 

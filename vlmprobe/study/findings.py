@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import catalog
-from vlmprobe.analysis.axis_significance import SMALLEST_P, USUAL_P
+from vlmprobe.analysis.axis_significance import smallest_p
 from vlmprobe.analysis.inference import holm
 from vlmprobe.pairs import DEPTH, HEIGHT, Subset
 from vlmprobe.reports.findings import AxisFinding, Family, Findings, ScaleFindings
@@ -35,7 +35,14 @@ def findings_of(study: Study, database: Database) -> Findings:
     p_values = [test.p_value if test is not None else None for row in tests for test in row]
     adjusted = holm(p_values)
     n_tested = sum(p is not None for p in adjusted)
-    family = Family(n_tested, len(axes), len(found), len(adjusted) - n_tested, SMALLEST_P, USUAL_P)
+    floors = [
+        smallest_p(each.n_tested_layers(axis), len(found))
+        for each, row in zip(found, tests, strict=True)
+        for axis, test in zip(axes, row, strict=True)
+        if test is not None and test.p_value is not None
+    ]
+    smallest, usual = min(floors, default=0.0), max(floors, default=0.0)
+    family = Family(n_tested, len(axes), len(found), len(adjusted) - n_tested, smallest, usual)
     return Findings(
         [
             _of_scale(study, run, each, axes, adjusted[place * len(axes) : (place + 1) * len(axes)])
@@ -54,6 +61,15 @@ class _Stored:
             for metric in metrics
             if metric.subset == Subset.ALL
         }
+
+    def n_tested_layers(self, axis: str) -> int:
+        """Count the layers in which an axis was tested, at least one."""
+        found = (
+            metric.p_value is not None
+            for (name, target, _), metric in self._by_key.items()
+            if (name, target) == (catalog.AXIS_COHERENCE_BALANCED.name, axis)
+        )
+        return max(1, sum(found))
 
     @property
     def last_layer(self) -> int | None:

@@ -38,7 +38,7 @@ from vlmprobe.figures import (
     vd_ei_over_layers,
 )
 from vlmprobe.pairs import Subset
-from vlmprobe.study.captions import caption_of
+from vlmprobe.study.captions import LAST_LAYERS, caption_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -240,7 +240,7 @@ _OWN = {
                     "accuracy",
                     "Both questions right, by scale",
                     "A pair counts if both the original and the swapped question are answered correctly. "
-                    "Bars are 95 % Wilson bounds, each for its own scale (pointwise).",
+                    "Bars are 95 % bounds by Wilson's formula with Student's t, each for its own scale (pointwise).",
                 ),
             ),
         ),
@@ -259,8 +259,9 @@ _OWN = {
                 InReport(
                     DELTA_SIMILARITY.name,
                     "Cosines between the categories' mean deltas",
-                    "At the layer where the axes are most coherent on average. Opposites should be near -1, "
-                    "categories of different axes near 0. Noise pulls every value to 0. There is no interval.",
+                    "At the layer where the axes are most coherent on average. Opposites are near -1 where the "
+                    "model has the axis, categories of different axes near 0 where it keeps the axes apart; neither "
+                    f"is a norm. Noise pulls every value to 0, and there is no interval. {LAST_LAYERS}",
                 ),
             ),
         ),

@@ -221,7 +221,7 @@ def _geometry(cell: Cell, ours: _Ours) -> Cell:
     is_angle = cell.metric == VD_EI_EQ3.name
     n = found.n / (4 if is_angle else 2)
     cell = replace(cell, ours=found.value, n_ours=round(n), layer=ours.layer, layer_is=ours.layer_is)
-    # The published definitions have no interval where one would not cover: that of the same thing without bias serves.
+    # The published definitions have no interval where one need not cover: that of the same thing without bias serves.
     unbiased = ours.at_layer((VD_EI_CORRECTED if is_angle else AXIS_COHERENCE_BALANCED).name, cell.target)
     source = unbiased if is_angle or found.ci_low is None else found
     se_ours = None if source is None else _se_of(source, is_mean_cosine=not is_angle)

@@ -65,9 +65,9 @@ VD_EI_CORRECTED = Entry(
     legend="pair of axes",
     control=CROSSING,
     curves=Curves(
-        "Cosine of the effects of two axes, without the shortening by noise. There is no value where an axis is not "
-        "resolved: without an axis there is no angle. Compare its size with the controls; the sign alone says nothing "
-        "about pictures.",
+        "Cosine of the effects of two axes, without the shortening by noise. Where an axis is not resolved at a layer "
+        "(its squared length, unadjusted), its angle is not known. Compare its size with the controls; the sign alone "
+        "says nothing about pictures.",
         heading="Vertical-distance entanglement (corrected)",
     ),
 )
@@ -82,7 +82,7 @@ VD_EI_CONSISTENT, VD_EI_COUNTER, VD_EI_EQUAL, VD_EI_GAP = (
         name=f"vd_ei.{part}",
         title=f"VD-EI, corrected: {title}",
         targets=each_pair_with_depth,
-        no_figure="read the four side by side, at one layer: VD-EI over all pairs follows the share of consistent ones",
+        no_figure="read the four side by side, at one layer: VD-EI over all pairs may follow the consistent share",
     )
     for part, title in (
         (CONSISTENT, "consistent distance pairs"),

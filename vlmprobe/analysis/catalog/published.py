@@ -58,8 +58,8 @@ WITHIN_CATEGORY_CONSISTENCY = Entry(
     targets=each_category,
     legend="category",
     curves=Curves(
-        "Mean cosine between the deltas of one category. No sign correction is needed. At the last layers, where few "
-        "answers are wrong, the band holds the truth in about 90 % of studies."
+        "Mean cosine between the deltas of one category. No sign correction is needed. Where few deltas point the "
+        "other way, the band may hold the truth in about 90 % of studies only, as at the last layer of the demo's 400k."
     ),
 )
 DELTA_SIMILARITY = Entry(
@@ -80,7 +80,7 @@ VD_EI_EQ3 = Entry(
     control=CROSSING,
     curves=Curves(
         "Eq. 3 of the paper: how strongly above goes with far and below with close. Noise brings it nearer to 0, and "
-        "where an axis is not resolved it is noise alone. The controls use the horizontal axis.",
+        "where an axis is not resolved it may be noise alone. The controls use the horizontal axis.",
         heading="Vertical-distance entanglement (Eq. 3)",
     ),
 )
@@ -94,7 +94,7 @@ VD_EI_POOLED = Entry(
     control=CROSSING,
     curves=Curves(
         "Cosine of the mean sign-corrected deltas of two axes. Compare it with its controls: an effect also seen in "
-        "the controls is not evidence of perspective. Where an axis is not resolved, it is noise alone.",
+        "the controls is not evidence of perspective. Where an axis is not resolved, it may be noise alone.",
         heading="Vertical-distance entanglement (pooled)",
     ),
 )
@@ -163,7 +163,7 @@ PERSPECTIVE_COSINE = Entry(
     legend="perspective",
     curves=Curves(
         "Cosine of the mean sign-corrected deltas of the consistent and of the counter distance "
-        "pairs. Near 1, the direction does not depend on height in the image."
+        "pairs. Near 1, the mean deltas of both perspectives point the same way."
     ),
 )
 DELTA_RATIO = Entry(
@@ -173,7 +173,7 @@ DELTA_RATIO = Entry(
     targets=each_category,
     legend="category",
     curves=Curves(
-        "Mean |delta|/|h|. Where it is tiny, bfloat16 rounding dominates; ignore the cosines.",
+        "Mean |delta|/|h|. Where it is tiny, rounding dominates; ignore the cosines.",
         heading="Size of the delta, relative to the hidden state",
     ),
 )
