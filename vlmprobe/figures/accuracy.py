@@ -64,6 +64,6 @@ def accuracy_over_scales(
         training.handle(look, theme.target_title(axis, axes)) for axis, look in looks.items() if axis in given
     ]
     frame.legend(figure, [*handles, training.guess_handle("both guessed (0.25)")], "axis")
-    frame.head(figure, title, "Accuracy over scales, with 95 % Wilson bounds")
+    frame.head(figure, title, "Accuracy over scales, with 95 % bounds")
     frame.stagger_tick_labels(figure, *panels)
     return figure
