@@ -14,9 +14,11 @@ from vlmprobe.demo.scenes import (
     keeps_margin,
     relation,
 )
+from vlmprobe.demo.taught import TAUGHT
 
 __all__ = [
     "DEMO_SCALES",
+    "TAUGHT",
     "BenchmarkFiles",
     "BenchmarkRow",
     "Confounds",
