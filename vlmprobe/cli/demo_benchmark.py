@@ -69,6 +69,10 @@ def benchmark(
             "--mention-order", help="Whether two shapes are named in a fixed order: balanced or fixed."
         ),
     ] = "balanced",
+    image_swaps: Annotated[
+        bool,
+        typer.Option("--image-swaps", help="Also draw each scene with its two objects exchanged."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Draw a benchmark of scenes with known geometry, for any family. You choose the bias and the margins."""
@@ -95,9 +99,12 @@ def benchmark(
             counter_share=counter_share,
             options=options,
             confounds=confounds,
+            image_swaps=image_swaps,
             progress=lambda *_: advance(1),
         )
     written = {"tsv": files.tsv, "boxes": files.boxes, "datasheet": files.datasheet}
+    if files.swaps is not None and files.swap_boxes is not None:
+        written |= {"image_swaps": files.swaps, "image_swaps_boxes": files.swap_boxes}
     if as_json:
         import json
 

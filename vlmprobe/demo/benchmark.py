@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vlmprobe.demo.confounds import Confounds
-from vlmprobe.demo.datasheet import COLUMNS, Counts, Knobs, datasheet
+from vlmprobe.demo.datasheet import COLUMNS, SWAP_COLUMN, Counts, Knobs, datasheet
 from vlmprobe.demo.questions import benchmark_rows
 from vlmprobe.demo.render import encode_png, render
 from vlmprobe.demo.scenes import SceneOptions
@@ -34,6 +35,9 @@ class BenchmarkFiles:
     boxes: Path
     datasheet: Path
     n_rows: int
+    swaps: Path | None = None
+    """The rows' image swaps, where they were asked for, and their boxes."""
+    swap_boxes: Path | None = None
 
 
 def build_benchmark(
@@ -44,6 +48,7 @@ def build_benchmark(
     counter_share: float = 0.5,
     options: SceneOptions | None = None,
     confounds: Confounds | None = None,
+    image_swaps: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> BenchmarkFiles:
     """Draw the benchmark into a folder, which is created if it is missing.
@@ -60,6 +65,8 @@ def build_benchmark(
         options: size, margins and number of objects of the scenes; those that the bundled checkpoints were
             trained on when None.
         confounds: what the rows give away besides their scenes; nothing when None.
+        image_swaps: also write ``image_swaps.tsv`` and ``image_swaps_boxes.json``: each row once more, about the
+            scene with its two objects in each other's places.
         progress: called with (rows done, rows in all) after each row.
 
     Raises:
@@ -72,26 +79,40 @@ def build_benchmark(
     )
     folder = Path(folder)
     n_rows = pairs_per_category * len(SPACE.categories)
-    files = BenchmarkFiles(folder / "benchmark.tsv", folder / "boxes.json", folder / "DATASHEET.md", n_rows)
+    files = BenchmarkFiles(
+        folder / "benchmark.tsv",
+        folder / "boxes.json",
+        folder / "DATASHEET.md",
+        n_rows,
+        folder / "image_swaps.tsv" if image_swaps else None,
+        folder / "image_swaps_boxes.json" if image_swaps else None,
+    )
     boxes: list[dict[str, Any]] = []
+    swap_boxes: list[dict[str, Any]] = []
     letters: Counter[str] = Counter()
     categories: Counter[str] = Counter()
     counter: Counter[str] = Counter()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(files.tsv) as partial, partial.open("wb") as out:
-            out.write(_tsv_line(COLUMNS))
+        with ExitStack() as stack:
+            out = _open(stack, files.tsv, COLUMNS)
+            swaps_out = None if files.swaps is None else _open(stack, files.swaps, (*COLUMNS, SWAP_COLUMN))
             for done, row in enumerate(rows, start=1):
                 out.write(_tsv_line(_fields(row)))
                 boxes.append(_boxes(row))
+                if swaps_out is not None:
+                    exchanged = row.exchanged()
+                    swaps_out.write(_tsv_line((*_fields(exchanged), row.question_id)))
+                    swap_boxes.append(_boxes(exchanged))
                 letters[row.answer] += 1
                 categories[row.category] += 1
                 counter[row.category] += row.perspective == "counter"
                 if progress is not None:
                     progress(done, n_rows)
-        with whole_file(files.boxes) as partial:
-            partial.write_bytes(("[\n" + ",\n".join(map(json.dumps, boxes)) + "\n]\n").encode())
-        knobs = Knobs(pairs_per_category, seed, counter_share, options, confounds)
+        _write_boxes(files.boxes, boxes)
+        if files.swap_boxes is not None:
+            _write_boxes(files.swap_boxes, swap_boxes)
+        knobs = Knobs(pairs_per_category, seed, counter_share, options, confounds, image_swaps)
         counts = Counts(categories, counter, letters)
         with whole_file(files.datasheet) as partial:
             partial.write_bytes(datasheet(files.tsv.name, files.boxes.name, knobs, counts).encode())
@@ -100,6 +121,18 @@ def build_benchmark(
             f"cannot write the demo benchmark to {folder}: {error.strerror or error}; choose another folder"
         ) from error
     return files
+
+
+def _open(stack: ExitStack, path: Path, columns: tuple[str, ...]) -> BinaryIO:
+    """Open a TSV that takes its name when the stack is left without an error."""
+    out = stack.enter_context(stack.enter_context(whole_file(path)).open("wb"))
+    out.write(_tsv_line(columns))
+    return out
+
+
+def _write_boxes(path: Path, boxes: list[dict[str, Any]]) -> None:
+    with whole_file(path) as partial:
+        partial.write_bytes(("[\n" + ",\n".join(map(json.dumps, boxes)) + "\n]\n").encode())
 
 
 def _fields(row: BenchmarkRow) -> tuple[str, ...]:

@@ -13,10 +13,12 @@ from vlmprobe.pairs.axes import SPACE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["COLUMNS", "Counts", "Knobs", "datasheet", "shares"]
+__all__ = ["COLUMNS", "SWAP_COLUMN", "Counts", "Knobs", "datasheet", "shares"]
 
 #: Of the TSV.
 COLUMNS = ("index", "question_id", "category", "question", "image", "answer", *LETTERS)
+#: Of the TSV of image swaps, the last column: the question_id of the row in the first TSV.
+SWAP_COLUMN = "swap_of"
 
 _DATASHEET = """\
 # A benchmark of drawn scenes
@@ -38,7 +40,7 @@ plane. The benchmark contains no photographs and no data from people.
 * Balance: in {n_counter} of {n_rows} rows, spread evenly over the categories, the farther object is the lower
   one in the image (counter); in the others it is the higher one (consistent). Counter rows of each category:
   {counter_by_category}.
-{confounds}* Options are shuffled (correct answers under A, B, C, D: {by_letter}); names are distinct within an image.
+{on_purpose}* Options are shuffled (correct answers under A, B, C, D: {by_letter}); names are distinct within an image.
 
 Use it to try the tool, to test, and to evaluate models trained on such scenes. Scores on it say nothing about
 photographs.
@@ -51,6 +53,11 @@ The same versions of NumPy and Pillow give the same bytes.
 """
 
 
+_IMAGE_SWAPS = """* `image_swaps.tsv` and `image_swaps_boxes.json` hold each row once more, of the same index, about the scene with its
+  two objects in each other's places: every relation is reversed, and the pictures differ only where the two are.
+  `swap_of` is the question_id of the row in the first file. Places keep their apparent sizes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Knobs:
     """Everything that determines the files."""
@@ -60,6 +67,7 @@ class Knobs:
     counter_share: float
     options: SceneOptions
     confounds: Confounds
+    image_swaps: bool
 
     @property
     def command(self) -> str:
@@ -79,6 +87,8 @@ class Knobs:
             words.append(f"--uneven {shares(confounds.canonical_share)}")
         if confounds.mention_order != honest.mention_order:
             words.append(f"--mention-order {confounds.mention_order}")
+        if self.image_swaps:
+            words.append("--image-swaps")
         return " ".join(words)
 
 
@@ -122,7 +132,7 @@ def datasheet(tsv: str, boxes: str, knobs: Knobs, counts: Counts) -> str:
         counter_by_category=", ".join(
             f"{category} {counts.counter[category]}" for category in SPACE.categories
         ),
-        confounds="".join(f"{line}\n" for line in _confounds(knobs)),
+        on_purpose="".join(f"{line}\n" for line in _on_purpose(knobs)),
         by_letter=", ".join(str(counts.letters[letter]) for letter in LETTERS),
         command=knobs.command,
     )
@@ -139,8 +149,8 @@ def _categories(knobs: Knobs, counts: Counts) -> str:
     return ", ".join(f"{counts.categories[category]} {category}" for category in SPACE.categories)
 
 
-def _confounds(knobs: Knobs) -> Iterator[str]:
-    """Yield what the benchmark is confounded with on purpose; nothing of an honest one."""
+def _on_purpose(knobs: Knobs) -> Iterator[str]:
+    """Yield what only some benchmarks have: confounds, and image swaps."""
     confounds = knobs.confounds
     if confounds.name_leak > Confounds().name_leak:
         marked = leaking_colours(knobs.seed)
@@ -161,6 +171,8 @@ def _confounds(knobs: Knobs) -> Iterator[str]:
             "* The order of mention is fixed on purpose: in every row, the shape of the object that the category is\n"
             f"  about comes before that of the other one in the order {', '.join(SHAPES)}."
         )
+    if knobs.image_swaps:
+        yield _IMAGE_SWAPS
 
 
 def _or(words: Sequence[str]) -> str:

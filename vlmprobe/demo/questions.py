@@ -7,7 +7,7 @@ shorter one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,6 +73,26 @@ class BenchmarkRow:
     def perspective(self) -> str:
         """``consistent`` where the pair's farther object is higher in the image, else ``counter``."""
         return "consistent" if is_consistent(self.subject, self.reference) else "counter"
+
+    def exchanged(self) -> BenchmarkRow:
+        """Return the same question about the scene with the two objects in each other's places.
+
+        The pair that a reader makes of it asks the same, word for word, and expects the opposite. So the options keep
+        their letters, and a far row becomes a close one whose right option is the same object.
+        """
+        scene, category = self.scene.exchanged(), self.category.opposite
+        subject, reference = scene.roles(category)
+        is_distance = category.axis is DISTANCE
+        right = subject.name if is_distance else str(category)
+        return replace(
+            self,
+            category=category,
+            scene=scene,
+            subject=subject,
+            reference=reference,
+            question=_DISTANCE_QUESTIONS[category] if is_distance else self.question,
+            answer=LETTERS[self.options.index(right)],
+        )
 
 
 def benchmark_rows(

@@ -179,6 +179,16 @@ class Scene:
         """The two objects that questions are about."""
         return self.objects[0], self.objects[1]
 
+    def exchanged(self) -> Scene:
+        """Return the scene with the main pair's solids in each other's places.
+
+        Places, depths and apparent sizes stay, and so do shadows, the other objects and the noise: two pictures
+        differ where the two objects are.
+        """
+        first, second, *others = self.objects
+        objects = (first.renamed(second.name), second.renamed(first.name), *others)
+        return replace(self, objects=objects)
+
     def roles(self, category: Category) -> tuple[SceneObject, SceneObject]:
         """Return the main pair as subject and reference of a category: which of the two is left, say, comes first."""
         first, second = self.main_pair

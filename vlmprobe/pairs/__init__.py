@@ -7,6 +7,7 @@ from vlmprobe.pairs.axes import DEPTH, HEIGHT, SPACE, Axis, AxisSet, Category, S
 from vlmprobe.pairs.boxes import Box, Boxes, BoxProblem, normalize_name, read_boxes
 from vlmprobe.pairs.dataset import READER_VERSION, Dataset, read_dataset
 from vlmprobe.pairs.image_source import HeldImage, ImageFile, ImageSource
+from vlmprobe.pairs.image_swaps import ImageSwap, ImageSwaps, link_image_swaps
 from vlmprobe.pairs.images import MAX_PIXELS, decode_image
 from vlmprobe.pairs.pixels import DECODING_VERSION
 from vlmprobe.pairs.prompts import (
@@ -48,6 +49,8 @@ __all__ = [
     "HeldImage",
     "ImageFile",
     "ImageSource",
+    "ImageSwap",
+    "ImageSwaps",
     "Order",
     "Origin",
     "ProblemGroup",
@@ -65,6 +68,7 @@ __all__ = [
     "get_template",
     "image_lines",
     "is_under",
+    "link_image_swaps",
     "link_quads",
     "normalize_name",
     "one_color_lines",
