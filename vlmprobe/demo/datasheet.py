@@ -53,7 +53,8 @@ The same versions of NumPy and Pillow give the same bytes.
 """
 
 
-_IMAGE_SWAPS = """* `image_swaps.tsv` and `image_swaps_boxes.json` hold each row once more, of the same index, about the scene with its
+_IMAGE_SWAPS = """\
+* `image_swaps.tsv` and `image_swaps_boxes.json` hold each row once more, of the same index, about the scene with its
   two objects in each other's places: every relation is reversed, and the pictures differ only where the two are.
   `swap_of` is the question_id of the row in the first file. Places keep their apparent sizes."""
 
