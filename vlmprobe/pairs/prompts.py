@@ -41,10 +41,11 @@ class Order(NamedTuple):
     first_option: Literal["canonical", "opposite"]
 
 
-_ORDERS = tuple(
-    Order(first_object, first_option)
-    for first_object in ("subject", "reference")
-    for first_option in ("canonical", "opposite")
+_ORDERS = (
+    Order("subject", "canonical"),
+    Order("subject", "opposite"),
+    Order("reference", "canonical"),
+    Order("reference", "opposite"),
 )
 
 
@@ -102,8 +103,8 @@ class Template:
         Raises:
             UsageError: one has not.
         """
+        orders: tuple[Order | None, ...] = _ORDERS if self.is_balanced else (None,)
         for axis in axes:
-            orders = _ORDERS if self.is_balanced else (None,)
             for order in orders:
                 self._ordered(axis, order)
 
