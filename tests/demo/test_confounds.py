@@ -122,6 +122,11 @@ def test_each_axis_has_the_share_of_canonical_categories(share: float, canonical
         for category in SPACE.categories
     }
     assert all(relation(row.subject, row.reference, row.category.axis) is row.category for row in rows)
+    rare = benchmark_rows(40, counter_share=0.25, confounds=Confounds(canonical_share=share))
+    assert Counter(row.category for row in rare if row.perspective == "counter") == {
+        category: (canonical if category.is_canonical else 80 - canonical) // 4
+        for category in SPACE.categories
+    }
 
 
 def test_a_fixed_order_of_mention_names_shapes_in_one_order() -> None:
