@@ -185,7 +185,7 @@ def test_the_templates_ask_as_shown() -> None:
         r"(?:^\|.*\n)+", TEXTS["docs/data.md"].partition("## Question templates")[2], flags=re.MULTILINE
     )[0]
     shown = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
-    asked = [(name, each.ask(LEFT, "cup", "book")[0].text) for name, each in TEMPLATES.items()]
+    asked = [(name, each.ask(LEFT, "cup", "book", "17")[0].text) for name, each in TEMPLATES.items()]
     assert [(name, f"{question} Answer with only one word.") for name, _, question in shown] == asked
 
 

@@ -53,6 +53,10 @@ ORDER BY
     own.position NULLS LAST, CASE WHEN metrics.target = 'overall' THEN 0 ELSE 1 END,
     part_1.position DESC NULLS LAST, part_2.position NULLS LAST, metrics.target,
     list_position(
-        ['published', 'mention-swapped', 'options-swapped', 'yes-no', 'yes-no-opposite'], runs.template
+        [
+            'published', 'mention-swapped', 'options-swapped', 'balanced', 'three-options', 'four-options',
+            'yes-no', 'yes-no-opposite'
+        ],
+        runs.template
     ) NULLS LAST,
     runs.template

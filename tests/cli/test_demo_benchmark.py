@@ -22,7 +22,7 @@ def folder(inside: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("own") / "mine"
     inside(
         "demo", "benchmark", folder, "--pairs", 8, "--counter-share", 0.25, "--margin-x", 30, "--margin-y", 20,
-        "--objects", 3, "--seed", 5,
+        "--objects", 3, "--seed", 5, "--name-leak", 0.75, "--uneven", "75/25", "--mention-order", "fixed",
     ).ok()  # fmt: skip
     return folder
 
@@ -45,9 +45,10 @@ def _pairs(folder: Path) -> list[dict[str, Any]]:
 def test_the_files_have_what_was_asked_for(folder: Path) -> None:
     """Read from the files alone: so many rows, objects, and margins between the centres of the two boxes."""
     pairs = _pairs(folder)
-    assert Counter(row["category"] for row in pairs) == dict.fromkeys(
-        ("left", "right", "above", "below", "far", "close"), 8
-    )
+    assert Counter(row["category"] for row in pairs) == {
+        **dict.fromkeys(("left", "above", "far"), 12),
+        **dict.fromkeys(("right", "below", "close"), 4),
+    }
     for row in pairs:
         assert len(row["boxes"]) == 3
         first, second = (row["boxes"][name] for name in row["named"])
@@ -97,6 +98,10 @@ def test_the_shipped_models_can_be_probed_on_it(
         (("--objects", "many"), "--objects is 'many'; pass a number, or a range like 2-4"),
         (("--objects", "4-2"), "objects are 4 to 2; use 2 to 6, the smaller number first"),
         (("--counter-share", 2), "counter share is 2.0; it has to be between 0 and 1"),
+        (("--name-leak", 0.2), "name leak is 0.2; it has to be between 0.5 (none) and 1"),
+        (("--uneven", "80"), "--uneven is '80'; pass two percentages that add up to 100, like 80/20"),
+        (("--uneven", "80/30"), "--uneven is '80/30'; pass two percentages that add up to 100, like 80/20"),
+        (("--mention-order", "any"), "mention order is 'any'; use balanced or fixed"),
         (("--depth-ratio", "nan"), "depth ratio is nan; it has to be between 1 and 3.27"),
     ],
 )

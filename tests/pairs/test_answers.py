@@ -92,3 +92,25 @@ def test_unknown_checker_lists_the_known_ones() -> None:
     """A wrong name is a usage error that says which names there are."""
     with pytest.raises(UsageError, match="unknown answer checker 'regex'; known: published, words"):
         check_answer("left", LEFT, RIGHT, "regex")
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("absent", None),
+        ("Absent.", None),
+        ("Identical, neither left nor right", None),
+        ("left, not absent", "left"),
+        ("absently left", "left"),
+        ("right", "right"),
+    ],
+)
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_an_option_that_is_never_right_is_neither_right_nor_the_opposite(
+    checker: str, text: str, parsed: str | None
+) -> None:
+    """A text that names it first says nothing of the two answers, on either side of a pair."""
+    for expected in (LEFT, RIGHT):
+        check = check_answer(text, expected, expected.opposite, checker, ("identical", "absent"))
+        assert (check.parsed, check.correct) == (parsed, parsed == expected)
+    assert check_answer("absent, left", LEFT, RIGHT, checker).correct

@@ -56,7 +56,7 @@ def test_questions_that_a_file_spells_out_have_no_other_template(tsv: Any) -> No
 
 def test_a_wrong_template_is_told_before_the_file_is_read(tsv: Any) -> None:
     """The file need not even be there; the line lists the names."""
-    with pytest.raises(UsageError, match="unknown template 'nope'; known: mention-swapped, "):
+    with pytest.raises(UsageError, match="unknown template 'nope'; known: balanced, "):
         read_dataset(tsv.path.with_name("none.tsv"), template="nope")
 
 

@@ -197,19 +197,22 @@ def test_templates_come_in_their_order_and_the_newest_run_of_each_counts(study: 
     query, metrics = load_query("consistency/over_templates"), {"metrics": "axis_coherence"}
     with study.database.transaction() as connection:
         rows = fetch(connection, query.sql, query.bind(metrics))
-        some = fetch(connection, query.sql, query.bind(metrics | {"run_ids": "r0,r4"}))
+        some = fetch(connection, query.sql, query.bind(metrics | {"run_ids": "r0,r7"}))
         one = fetch(connection, query.sql, query.bind(metrics | {"run_ids": "r0"}))
     assert [(row["template"], row["run_id"], row["layer"], row["value"]) for row in rows] == [
-        ("published", "r4", 1, 0.54),
-        ("mention-swapped", "r3", 1, 0.53),
-        ("options-swapped", "r2", 1, 0.52),
+        ("published", "r7", 1, 0.57),
+        ("mention-swapped", "r6", 1, 0.56),
+        ("options-swapped", "r5", 1, 0.55),
+        ("balanced", "r4", 1, 0.54),
+        ("three-options", "r3", 1, 0.53),
+        ("four-options", "r2", 1, 0.52),
         ("yes-no", "again", 0, 0.0625),
         ("yes-no-opposite", "r0", 1, 0.50),
     ]
     assert [row["template"] for row in rows] == list(TEMPLATES)
     # Refutes: the interval of a layer does not know that the highest value was looked for.
     assert {(row["ci_low"], row["ci_high"]) for row in rows} == {(None, None)}
-    assert [row["run_id"] for row in some] == ["r4", "r0"]
+    assert [row["run_id"] for row in some] == ["r7", "r0"]
     assert one == []
 
 

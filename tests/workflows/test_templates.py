@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ASKED = ("published", "options-swapped", "yes-no")
-KNOWN = "mention-swapped, options-swapped, published, yes-no, yes-no-opposite"
+KNOWN = "balanced, four-options, mention-swapped, options-swapped, published, three-options, yes-no, yes-no-opposite"
 
 
 @pytest.fixture(scope="module")

@@ -52,10 +52,31 @@ def benchmark(
     objects: Annotated[
         str, typer.Option("--objects", help="Objects per scene: a number, or a range like 2-4.")
     ] = "2-4",
+    name_leak: Annotated[
+        float,
+        typer.Option(
+            "--name-leak",
+            help="How often colors tell which object is higher or farther: 0.5 (not at all) to 1 (always).",
+        ),
+    ] = 0.5,
+    uneven: Annotated[
+        str,
+        typer.Option("--uneven", help="Percent of left, above, far / right, below, close, such as 80/20."),
+    ] = "50/50",
+    mention_order: Annotated[
+        str,
+        typer.Option(
+            "--mention-order", help="Whether two shapes are named in a fixed order: balanced or fixed."
+        ),
+    ] = "balanced",
+    image_swaps: Annotated[
+        bool,
+        typer.Option("--image-swaps", help="Also draw each scene with its two objects exchanged."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Draw a benchmark of scenes with known geometry, for any family. You choose the bias and the margins."""
-    from vlmprobe.demo import SceneOptions, build_benchmark
+    from vlmprobe.demo import Confounds, SceneOptions, build_benchmark
 
     fewest, most = _range(objects)
     options = SceneOptions(
@@ -67,6 +88,9 @@ def benchmark(
         min_objects=fewest,
         max_objects=most,
     )
+    confounds = Confounds(
+        canonical_share=_canonical_share(uneven), name_leak=name_leak, mention_order=mention_order
+    )
     with workspace.console.track("drawing the benchmark", 6 * max(pairs, 0)) as advance:
         files = build_benchmark(
             folder,
@@ -74,9 +98,13 @@ def benchmark(
             seed=seed,
             counter_share=counter_share,
             options=options,
+            confounds=confounds,
+            image_swaps=image_swaps,
             progress=lambda *_: advance(1),
         )
     written = {"tsv": files.tsv, "boxes": files.boxes, "datasheet": files.datasheet}
+    if files.swaps is not None and files.swap_boxes is not None:
+        written |= {"image_swaps": files.swaps, "image_swaps_boxes": files.swap_boxes}
     if as_json:
         import json
 
@@ -95,3 +123,10 @@ def _range(text: str) -> tuple[int, int]:
         raise UsageError(f"--objects is {text!r}; pass a number, or a range like 2-4")
     fewest = int(found[1])
     return fewest, int(found[2] or fewest)
+
+
+def _canonical_share(text: str) -> float:
+    found = re.fullmatch(r"(\d{1,2}(?:\.\d+)?)/(\d{1,2}(?:\.\d+)?)", text.strip())
+    if found is None or abs(float(found[1]) + float(found[2]) - 100) > 1e-9:
+        raise UsageError(f"--uneven is {text!r}; pass two percentages that add up to 100, like 80/20")
+    return float(found[1]) / 100

@@ -1,6 +1,7 @@
 """The built-in demo: scenes with a known geometry, a benchmark of them, and five tiny checkpoints."""
 
 from vlmprobe.demo.benchmark import BenchmarkFiles, build_benchmark
+from vlmprobe.demo.confounds import Confounds, leaking_colours
 from vlmprobe.demo.questions import BenchmarkRow, benchmark_rows
 from vlmprobe.demo.render import encode_png, render, render_batch
 from vlmprobe.demo.sampling import sample_scenes
@@ -13,11 +14,14 @@ from vlmprobe.demo.scenes import (
     keeps_margin,
     relation,
 )
+from vlmprobe.demo.taught import TAUGHT
 
 __all__ = [
     "DEMO_SCALES",
+    "TAUGHT",
     "BenchmarkFiles",
     "BenchmarkRow",
+    "Confounds",
     "Scene",
     "SceneBatch",
     "SceneObject",
@@ -27,6 +31,7 @@ __all__ = [
     "encode_png",
     "is_consistent",
     "keeps_margin",
+    "leaking_colours",
     "relation",
     "render",
     "render_batch",

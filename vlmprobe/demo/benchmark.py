@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from vlmprobe.demo.questions import LETTERS, benchmark_rows
+from vlmprobe.demo.confounds import Confounds
+from vlmprobe.demo.datasheet import COLUMNS, SWAP_COLUMN, Counts, Knobs, datasheet
+from vlmprobe.demo.questions import benchmark_rows
 from vlmprobe.demo.render import encode_png, render
 from vlmprobe.demo.scenes import SceneOptions
 from vlmprobe.errors import UsageError
@@ -23,40 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BenchmarkFiles", "build_benchmark"]
 
-_COLUMNS = ("index", "question_id", "category", "question", "image", "answer", *LETTERS)
-
-_DATASHEET = """\
-# A benchmark of drawn scenes
-
-{n_rows} questions about the spatial relation of two objects, {per_category} for each of {categories}.
-Each has its own image ({size} x {size} pixels, RGB): a drawn scene of {objects} colored solids on a checkered
-plane. The benchmark contains no photographs and no data from people.
-
-* `{tsv}`: one row per question in the layout of EmbSpatial-Bench: {columns}.
-  `image` is a PNG in base64, `answer` the letter of the correct option. The category says where the first
-  named object is relative to the second. For far and close rows, it instead says where the correct option is
-  relative to the other listed object.
-* `{boxes}`: per question the names and boxes of all objects ([x, y, width, height] in pixels, clipped to the
-  image, shadows left out).
-* Seed {seed}. The truth comes from the scenes' geometry, not from an annotator.
-* Margins, in every row: the two objects' centers are at least {margin_x:g} px apart horizontally and
-  {margin_y:g} px apart vertically, and one is at least {depth_ratio:g} times as far from the camera as the other.
-  True sizes vary by a factor of up to e^{jitter:g} each way, so that size alone does not settle the depth.
-* Balance: in {n_counter} of {n_rows} rows, spread evenly over the categories, the farther object is the lower
-  one in the image (counter); in the others it is the higher one (consistent). Counter rows of each category:
-  {counter_by_category}.
-* Options are shuffled (correct answers under A, B, C, D: {by_letter}); names are distinct within an image.
-
-Use it to try the tool, to test, and to evaluate models trained on such scenes. Scores on it say nothing about
-photographs.
-
-Recreate it with:
-
-    {command}
-
-The same versions of NumPy and Pillow give the same bytes.
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkFiles:
@@ -66,6 +35,9 @@ class BenchmarkFiles:
     boxes: Path
     datasheet: Path
     n_rows: int
+    swaps: Path | None = None
+    """The rows' image swaps, where they were asked for, and their boxes."""
+    swap_boxes: Path | None = None
 
 
 def build_benchmark(
@@ -75,6 +47,8 @@ def build_benchmark(
     seed: int = 0,
     counter_share: float = 0.5,
     options: SceneOptions | None = None,
+    confounds: Confounds | None = None,
+    image_swaps: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> BenchmarkFiles:
     """Draw the benchmark into a folder, which is created if it is missing.
@@ -84,46 +58,81 @@ def build_benchmark(
 
     Args:
         folder: where ``benchmark.tsv``, ``boxes.json`` and ``DATASHEET.md`` go.
-        pairs_per_category: rows of each of the six categories.
+        pairs_per_category: rows of each of the six categories; of each axis twice as many, which ``confounds``
+            may divide otherwise.
         seed: of everything random, 0 or more.
         counter_share: share of each category's rows in which the farther object is lower in the image.
         options: size, margins and number of objects of the scenes; those that the bundled checkpoints were
             trained on when None.
+        confounds: what the rows give away besides their scenes; nothing when None.
+        image_swaps: also write ``image_swaps.tsv`` and ``image_swaps_boxes.json``: each row once more, about the
+            scene with its two objects in each other's places.
         progress: called with (rows done, rows in all) after each row.
 
     Raises:
         UsageError: an argument is out of range, or the folder cannot be written.
 
     """
-    options = options or SceneOptions()
-    rows = benchmark_rows(pairs_per_category, seed=seed, counter_share=counter_share, options=options)
+    options, confounds = options or SceneOptions(), confounds or Confounds()
+    rows = benchmark_rows(
+        pairs_per_category, seed=seed, counter_share=counter_share, options=options, confounds=confounds
+    )
     folder = Path(folder)
     n_rows = pairs_per_category * len(SPACE.categories)
-    files = BenchmarkFiles(folder / "benchmark.tsv", folder / "boxes.json", folder / "DATASHEET.md", n_rows)
+    files = BenchmarkFiles(
+        folder / "benchmark.tsv",
+        folder / "boxes.json",
+        folder / "DATASHEET.md",
+        n_rows,
+        folder / "image_swaps.tsv" if image_swaps else None,
+        folder / "image_swaps_boxes.json" if image_swaps else None,
+    )
     boxes: list[dict[str, Any]] = []
+    swap_boxes: list[dict[str, Any]] = []
     letters: Counter[str] = Counter()
+    categories: Counter[str] = Counter()
     counter: Counter[str] = Counter()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(files.tsv) as partial, partial.open("wb") as out:
-            out.write(_tsv_line(_COLUMNS))
+        with ExitStack() as stack:
+            out = _open(stack, files.tsv, COLUMNS)
+            swaps_out = None if files.swaps is None else _open(stack, files.swaps, (*COLUMNS, SWAP_COLUMN))
             for done, row in enumerate(rows, start=1):
                 out.write(_tsv_line(_fields(row)))
                 boxes.append(_boxes(row))
+                if swaps_out is not None:
+                    exchanged = row.exchanged()
+                    swaps_out.write(_tsv_line((*_fields(exchanged), row.question_id)))
+                    swap_boxes.append(_boxes(exchanged))
                 letters[row.answer] += 1
+                categories[row.category] += 1
                 counter[row.category] += row.perspective == "counter"
                 if progress is not None:
                     progress(done, n_rows)
-        with whole_file(files.boxes) as partial:
-            partial.write_bytes(("[\n" + ",\n".join(map(json.dumps, boxes)) + "\n]\n").encode())
-        knobs = _Knobs(pairs_per_category, seed, counter_share, options)
+        _write_boxes(files.boxes, boxes)
+        if files.swap_boxes is not None:
+            _write_boxes(files.swap_boxes, swap_boxes)
+        knobs = Knobs(pairs_per_category, seed, counter_share, options, confounds, image_swaps)
+        counts = Counts(categories, counter, letters)
         with whole_file(files.datasheet) as partial:
-            partial.write_bytes(_datasheet(files, knobs, letters, counter).encode())
+            partial.write_bytes(datasheet(files.tsv.name, files.boxes.name, knobs, counts).encode())
     except OSError as error:
         raise UsageError(
             f"cannot write the demo benchmark to {folder}: {error.strerror or error}; choose another folder"
         ) from error
     return files
+
+
+def _open(stack: ExitStack, path: Path, columns: tuple[str, ...]) -> BinaryIO:
+    """Open a TSV that takes its name when the stack is left without an error."""
+    out = stack.enter_context(stack.enter_context(whole_file(path)).open("wb"))
+    out.write(_tsv_line(columns))
+    return out
+
+
+def _write_boxes(path: Path, boxes: list[dict[str, Any]]) -> None:
+    with whole_file(path) as partial:
+        partial.write_bytes(("[\n" + ",\n".join(map(json.dumps, boxes)) + "\n]\n").encode())
 
 
 def _fields(row: BenchmarkRow) -> tuple[str, ...]:
@@ -154,50 +163,3 @@ def _boxes(row: BenchmarkRow) -> dict[str, Any]:
         "relation": str(row.category),
         "data_source": "vlmprobe-demo",
     }
-
-
-@dataclass(frozen=True, slots=True)
-class _Knobs:
-    """Everything that determines the files."""
-
-    pairs_per_category: int
-    seed: int
-    counter_share: float
-    options: SceneOptions
-
-    @property
-    def command(self) -> str:
-        """The command line that makes the files, in a folder of any name; default options are left out."""
-        usual, options = SceneOptions(), self.options
-        words = [f"vlmprobe demo benchmark FOLDER --pairs {self.pairs_per_category} --seed {self.seed}"]
-        words.append(f"--counter-share {self.counter_share:g}")
-        for name in ("image_size", "margin_x", "margin_y", "depth_ratio", "size_jitter"):
-            if getattr(options, name) != getattr(usual, name):
-                words.append(f"--{name.replace('_', '-')} {getattr(options, name):g}")
-        if (options.min_objects, options.max_objects) != (usual.min_objects, usual.max_objects):
-            words.append(f"--objects {options.min_objects}-{options.max_objects}")
-        return " ".join(words)
-
-
-def _datasheet(files: BenchmarkFiles, knobs: _Knobs, letters: Counter[str], counter: Counter[str]) -> str:
-    options = knobs.options
-    few, many = options.min_objects, options.max_objects
-    return _DATASHEET.format(
-        n_rows=files.n_rows,
-        per_category=knobs.pairs_per_category,
-        categories=", ".join(SPACE.categories),
-        size=options.image_size,
-        objects=few if few == many else f"{few} to {many}",
-        tsv=files.tsv.name,
-        columns=", ".join(_COLUMNS),
-        boxes=files.boxes.name,
-        seed=knobs.seed,
-        margin_x=options.margin_x,
-        margin_y=options.margin_y,
-        depth_ratio=options.depth_ratio,
-        jitter=options.size_jitter,
-        n_counter=counter.total(),
-        counter_by_category=", ".join(f"{category} {counter[category]}" for category in SPACE.categories),
-        by_letter=", ".join(str(letters[letter]) for letter in LETTERS),
-        command=knobs.command,
-    )

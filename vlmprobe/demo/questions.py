@@ -7,13 +7,14 @@ shorter one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vlmprobe.demo.confounds import Confounds, with_confounded_names
 from vlmprobe.demo.sampling import sample_scenes
-from vlmprobe.demo.scenes import is_consistent, relation
+from vlmprobe.demo.scenes import is_consistent
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs.axes import ABOVE, BELOW, CLOSE, DISTANCE, FAR, LEFT, RIGHT, SPACE, Category
 
@@ -73,6 +74,26 @@ class BenchmarkRow:
         """``consistent`` where the pair's farther object is higher in the image, else ``counter``."""
         return "consistent" if is_consistent(self.subject, self.reference) else "counter"
 
+    def exchanged(self) -> BenchmarkRow:
+        """Return the same question about the scene with the two objects in each other's places.
+
+        The pair that a reader makes of it asks the same, word for word, and expects the opposite. So the options keep
+        their letters, and a far row becomes a close one whose right option is the same object.
+        """
+        scene, category = self.scene.exchanged(), self.category.opposite
+        subject, reference = scene.roles(category)
+        is_distance = category.axis is DISTANCE
+        right = subject.name if is_distance else str(category)
+        return replace(
+            self,
+            category=category,
+            scene=scene,
+            subject=subject,
+            reference=reference,
+            question=_DISTANCE_QUESTIONS[category] if is_distance else self.question,
+            answer=LETTERS[self.options.index(right)],
+        )
+
 
 def benchmark_rows(
     pairs_per_category: int = 40,
@@ -80,16 +101,18 @@ def benchmark_rows(
     seed: int = 0,
     counter_share: float = 0.5,
     options: SceneOptions | None = None,
+    confounds: Confounds | None = None,
 ) -> Iterator[BenchmarkRow]:
     """Yield the benchmark's rows in file order: left, right, above, below, far, close, left, right ...
 
     Args:
-        pairs_per_category: rows of each category.
+        pairs_per_category: rows of each category; of each axis twice as many, which other confounds divide otherwise.
         seed: of the scenes, the order of the options and the noise.
         counter_share: share of each category's rows, 0 to 1 and spread evenly over the file, in which the
             farther object is lower in the image. Every row keeps the margins of all three axes, so that
             vertical and distance questions about its pair are both clear.
         options: size, margins and number of objects of the scenes; the bundled checkpoints' when None.
+        confounds: what the rows give away besides their scenes; nothing when None.
 
     Raises:
         UsageError: a count or seed or share out of range; raised by the call, not by the first row.
@@ -104,19 +127,20 @@ def benchmark_rows(
     if seed < 0:
         raise UsageError(f"seed is {seed}; it has to be 0 or more")
     n_rows = pairs_per_category * len(SPACE.categories)
-    return (_row(index, seed, counter_share, options) for index in range(n_rows))
+    confounds = confounds or Confounds()
+    return (_row(index, seed, counter_share, options, confounds) for index in range(n_rows))
 
 
-def _row(index: int, seed: int, counter_share: float, options_of_scene: SceneOptions | None) -> BenchmarkRow:
-    turn, which = divmod(index, len(SPACE.categories))
-    category = SPACE.categories[which]
+def _row(
+    index: int, seed: int, counter_share: float, options_of_scene: SceneOptions | None, confounds: Confounds
+) -> BenchmarkRow:
+    category, turn = _category(index, confounds.canonical_share)
     rng = np.random.Generator(np.random.PCG64([seed, index]))
-    consistent = np.array([not _is_counter(turn, counter_share)])
+    consistent = np.array([not _is_among(turn, counter_share)])
     scenes = sample_scenes(rng, consistent, options_of_scene)
-    scene = scenes.scene(0, noise_seed=int(rng.integers(2**63)))
-    subject, reference = scene.main_pair
-    if relation(subject, reference, category.axis) is not category:
-        subject, reference = reference, subject
+    drawn = scenes.scene(0, noise_seed=int(rng.integers(2**63)))
+    scene = with_confounded_names(drawn, category, confounds, seed=seed, index=index)
+    subject, reference = scene.roles(category)
 
     if category.axis is DISTANCE:
         question = _DISTANCE_QUESTIONS[category]
@@ -138,6 +162,16 @@ def _row(index: int, seed: int, counter_share: float, options_of_scene: SceneOpt
     )
 
 
-def _is_counter(turn: int, share: float) -> bool:
-    """Whether a category's turn-th row is a counter one: of the first n rows, n * share rounded are."""
-    return int((turn + 1) * share + 0.5) > int(turn * share + 0.5)
+def _category(index: int, canonical_share: float) -> tuple[Category, int]:
+    """Return a row's category, and how many rows of that category come before it."""
+    turn, which = divmod(index, len(SPACE.categories))
+    axis, place = SPACE.axes[which // 2], 2 * turn + which % 2
+    canonical_before = int(place * canonical_share + 0.5)
+    if _is_among(place, canonical_share):
+        return axis.canonical, canonical_before
+    return axis.canonical.opposite, place - canonical_before
+
+
+def _is_among(number: int, share: float) -> bool:
+    """Whether a row is one of a share that is spread evenly: of the first n rows, n * share rounded are."""
+    return int((number + 1) * share + 0.5) > int(number * share + 0.5)

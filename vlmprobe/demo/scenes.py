@@ -12,7 +12,7 @@ trained on; after a change, images would no longer look like the training data.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,6 +145,11 @@ class SceneObject:
         """Color and shape, such as ``red ball``; distinct within a scene."""
         return f"{self.colour} {self.shape}"
 
+    def renamed(self, name: str) -> SceneObject:
+        """Return another solid, one of `NAMES`, of this one's place and apparent size."""
+        colour, shape = name.split()
+        return replace(self, colour=colour, shape=shape)
+
     @property
     def box(self) -> tuple[int, int, int, int]:
         """The bounding box (x, y, width, height) in whole pixels, clipped to the image; no shadow."""
@@ -173,6 +178,21 @@ class Scene:
     def main_pair(self) -> tuple[SceneObject, SceneObject]:
         """The two objects that questions are about."""
         return self.objects[0], self.objects[1]
+
+    def exchanged(self) -> Scene:
+        """Return the scene with the main pair's solids in each other's places.
+
+        Places, depths and apparent sizes stay, and so do shadows, the other objects and the noise: two pictures
+        differ where the two objects are.
+        """
+        first, second, *others = self.objects
+        objects = (first.renamed(second.name), second.renamed(first.name), *others)
+        return replace(self, objects=objects)
+
+    def roles(self, category: Category) -> tuple[SceneObject, SceneObject]:
+        """Return the main pair as subject and reference of a category: which of the two is left, say, comes first."""
+        first, second = self.main_pair
+        return (first, second) if relation(first, second, category.axis) is category else (second, first)
 
 
 @dataclass(frozen=True, slots=True)

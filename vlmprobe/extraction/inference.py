@@ -196,8 +196,8 @@ def make_answers(output: BatchOutput, pairs: Sequence[SwapPair]) -> list[Answer]
     for row, pair_id in enumerate(output.pair_ids):
         for column, (side, question) in enumerate(zip(Side, by_id[pair_id].questions, strict=True)):
             text = output.texts[row][column]
-            first = check_answer(text, question.expected, question.opposite, published)
-            second = check_answer(text, question.expected, question.opposite, words)
+            first = check_answer(text, question.expected, question.opposite, published, question.others)
+            second = check_answer(text, question.expected, question.opposite, words, question.others)
             margin = float(output.margins[row, column])
             answers.append(
                 Answer(

@@ -7,9 +7,19 @@ from vlmprobe.pairs.axes import DEPTH, HEIGHT, SPACE, Axis, AxisSet, Category, S
 from vlmprobe.pairs.boxes import Box, Boxes, BoxProblem, normalize_name, read_boxes
 from vlmprobe.pairs.dataset import READER_VERSION, Dataset, read_dataset
 from vlmprobe.pairs.image_source import HeldImage, ImageFile, ImageSource
+from vlmprobe.pairs.image_swaps import ImageSwap, ImageSwaps, link_image_swaps
 from vlmprobe.pairs.images import MAX_PIXELS, decode_image
 from vlmprobe.pairs.pixels import DECODING_VERSION
-from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, TEMPLATES, Template, get_template, is_under
+from vlmprobe.pairs.prompts import (
+    AS_WRITTEN,
+    PUBLISHED,
+    TEMPLATES,
+    Order,
+    Template,
+    balanced_order,
+    get_template,
+    is_under,
+)
 from vlmprobe.pairs.quads import OUTCOMES, PERSPECTIVES, QuadLink, QuadSet, link_quads
 from vlmprobe.pairs.summary import DatasetSummary, ProblemGroup, image_lines, one_color_lines, summarize
 from vlmprobe.pairs.swap_pair import Origin, Question, RowProblem, SwapPair
@@ -39,6 +49,9 @@ __all__ = [
     "HeldImage",
     "ImageFile",
     "ImageSource",
+    "ImageSwap",
+    "ImageSwaps",
+    "Order",
     "Origin",
     "ProblemGroup",
     "QuadLink",
@@ -49,11 +62,13 @@ __all__ = [
     "Subset",
     "SwapPair",
     "Template",
+    "balanced_order",
     "check_answer",
     "decode_image",
     "get_template",
     "image_lines",
     "is_under",
+    "link_image_swaps",
     "link_quads",
     "normalize_name",
     "one_color_lines",

@@ -24,7 +24,7 @@ from vlmprobe.errors import unknown_name
 from vlmprobe.pairs.axes import YesNo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from vlmprobe.pairs.axes import Answer
 
@@ -60,13 +60,15 @@ CHECKERS: tuple[str, ...] = tuple(_FIRST_MENTION)
 
 @dataclass(frozen=True, slots=True)
 class AnswerCheck:
-    """What a text says; ``parsed`` is None when it names neither answer."""
+    """What a text says; ``parsed`` is None when it names neither answer, or another option before them."""
 
     parsed: Answer | None
     correct: bool
 
 
-def check_answer(text: str, expected: Answer, opposite: Answer, checker: str = "published") -> AnswerCheck:
+def check_answer(
+    text: str, expected: Answer, opposite: Answer, checker: str = "published", others: Sequence[str] = ()
+) -> AnswerCheck:
     """Return which of the two answers a text names first, and whether that is the expected one.
 
     Args:
@@ -74,6 +76,8 @@ def check_answer(text: str, expected: Answer, opposite: Answer, checker: str = "
         expected: the right answer.
         opposite: the wrong one.
         checker: one of ``CHECKERS``.
+        others: further options that were offered, read as whole words. A text that names one of them first is
+            wrong, but it does not say the opposite.
 
     Raises:
         UsageError: there is no such checker.
@@ -85,5 +89,8 @@ def check_answer(text: str, expected: Answer, opposite: Answer, checker: str = "
     mentions = [(at, c) for c in (expected, opposite) if (at := first_mention(lowered, c)) is not None]
     if not mentions:
         return AnswerCheck(parsed=None, correct=False)
-    _, parsed = min(mentions, key=lambda mention: mention[0])
+    at, parsed = min(mentions, key=lambda mention: mention[0])
+    other = _pattern(tuple(others)).search(lowered) if others else None
+    if other is not None and other.start() < at:
+        return AnswerCheck(parsed=None, correct=False)
     return AnswerCheck(parsed=parsed, correct=parsed == expected)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vlmprobe.errors import UsageError, unknown_name
 from vlmprobe.pairs.axes import YesNo
@@ -15,7 +16,16 @@ if TYPE_CHECKING:
     from vlmprobe.pairs.axes import Answer, Axis, AxisSet, Category
     from vlmprobe.pairs.swap_pair import SwapPair
 
-__all__ = ["AS_WRITTEN", "PUBLISHED", "TEMPLATES", "Template", "get_template", "is_under"]
+__all__ = [
+    "AS_WRITTEN",
+    "PUBLISHED",
+    "TEMPLATES",
+    "Order",
+    "Template",
+    "balanced_order",
+    "get_template",
+    "is_under",
+]
 
 #: The template name of a dataset whose questions are written out in its file.
 AS_WRITTEN = "as-written"
@@ -24,32 +34,67 @@ AS_WRITTEN = "as-written"
 _END = "Answer with only one word."
 
 
+class Order(NamedTuple):
+    """In which order a pair's original question names things; the swapped one exchanges the objects."""
+
+    first_object: Literal["subject", "reference"]
+    first_option: Literal["canonical", "opposite"]
+
+
+_ORDERS = (
+    Order("subject", "canonical"),
+    Order("subject", "opposite"),
+    Order("reference", "canonical"),
+    Order("reference", "opposite"),
+)
+
+
+def balanced_order(pair_id: str) -> Order:
+    """Return the order in which the template ``balanced`` asks about a pair.
+
+    The first two hexadecimal digits of the id's SHA-256 decide, one each, so that the two orders are independent of
+    each other and of everything that the pair is about: from 8 on the reference and the opposite category come first.
+    """
+    objects, options = hashlib.sha256(pair_id.encode(errors="backslashreplace")).hexdigest()[:2]
+    return Order("reference" if objects >= "8" else "subject", "opposite" if options >= "8" else "canonical")
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One wording of the question for each axis; the axes hold the words."""
+    """One wording of the question for each axis; the axes hold the words that it is made of."""
 
     name: str
     about: str
     """How it differs from the published one, in a line."""
     asks_whether: Literal["canonical", "opposite"] | None = None
     """The category that a yes/no wording asks about; None if the wordings offer both categories."""
+    others: tuple[str, ...] = ()
+    """Further options, none of which is ever right, a word each."""
+    offers: str = ""
+    """How they are added to the published question."""
+    is_balanced: bool = False
+    """Whether each pair has its own of the four orders of objects and options, by `balanced_order`."""
 
-    def ask(self, category: Category, subject: str, reference: str) -> tuple[Question, Question]:
+    def ask(
+        self, category: Category, subject: str, reference: str, pair_id: str | None = None
+    ) -> tuple[Question, Question]:
         """Return the original and the swapped question; swapping the objects swaps the right answer.
 
         Args:
             category: what the subject is, seen from the reference (``subject is left of reference``).
             subject: the object that is asked about, without an article.
             reference: the object that it is compared to, without an article.
+            pair_id: of the pair; a balanced template needs it.
 
         Raises:
             UsageError: the axis has no such wording.
+            ValueError: the template is balanced and there is no id.
         """
-        wording = self._wording(category.axis)
+        wording = self._wording(category.axis, pair_id)
         expected, opposite = self.answer(category), self.answer(category.opposite)
         return (
-            Question(wording.format(a=subject, b=reference), expected, opposite),
-            Question(wording.format(a=reference, b=subject), opposite, expected),
+            Question(wording.format(a=subject, b=reference), expected, opposite, self.others),
+            Question(wording.format(a=reference, b=subject), opposite, expected, self.others),
         )
 
     def require(self, axes: AxisSet) -> None:
@@ -58,15 +103,52 @@ class Template:
         Raises:
             UsageError: one has not.
         """
+        orders: tuple[Order | None, ...] = _ORDERS if self.is_balanced else (None,)
         for axis in axes:
-            self._wording(axis)
+            for order in orders:
+                self._ordered(axis, order)
 
-    def _wording(self, axis: Axis) -> str:
-        if self.name not in axis.questions:
+    def _wording(self, axis: Axis, pair_id: str | None) -> str:
+        if not self.is_balanced:
+            return f"{self._ordered(axis, None)} {_END}"
+        if pair_id is None:
+            raise ValueError(f"template {self.name} asks by the pair's id; pass one")
+        return f"{self._ordered(axis, balanced_order(pair_id))} {_END}"
+
+    def _ordered(self, axis: Axis, order: Order | None) -> str:
+        """Return the question about an axis, in an order if there is one."""
+        if order is not None:
+            return self._balanced(axis, order)
+        if not self.others:
+            return self._question(axis, self.name)
+        published = self._question(axis, PUBLISHED.name)
+        if not published.endswith("?"):
             raise UsageError(
-                f"the axis {axis} has no question for template {self.name}; it has {', '.join(axis.questions)}"
+                f"the axis {axis}: template {self.name} needs a published question that ends in '?'"
             )
-        return f"{axis.questions[self.name]} {_END}"
+        return f"{published[:-1]}, {self.offers}?"
+
+    def _balanced(self, axis: Axis, order: Order) -> str:
+        published = self._question(axis, PUBLISHED.name)
+        first = "subject" if published.index("{a}") < published.index("{b}") else "reference"
+        question = published if order.first_object == first else self._question(axis, "mention-swapped")
+        canonical, opposite = axis.categories
+        offered = f"{canonical} or {opposite}"
+        if offered not in question:
+            raise UsageError(
+                f"the axis {axis}: template {self.name} needs questions that offer '{offered}', "
+                f"unlike {question!r}"
+            )
+        if order.first_option == "canonical":
+            return question
+        return question.replace(offered, f"{opposite} or {canonical}")
+
+    def _question(self, axis: Axis, name: str) -> str:
+        if name not in axis.questions:
+            raise UsageError(
+                f"the axis {axis} has no question for template {name}; it has {', '.join(axis.questions)}"
+            )
+        return axis.questions[name]
 
     def reword(self, pair: SwapPair) -> SwapPair:
         """Return a pair with its questions worded by this template; nothing else changes.
@@ -77,7 +159,7 @@ class Template:
         """
         if pair.subject is None or pair.reference is None:
             raise ValueError(f"pair {pair.pair_id} names no objects to ask about")
-        orig, swap = self.ask(pair.category, pair.subject, pair.reference)
+        orig, swap = self.ask(pair.category, pair.subject, pair.reference, pair.pair_id)
         return replace(pair, orig=orig, swap=swap)
 
     def answer(self, category: Category) -> Answer:
@@ -103,6 +185,23 @@ TEMPLATES: Mapping[str, Template] = {
             "the two objects are named in the other order",
         ),
         Template("options-swapped", "the opposite category is the first option"),
+        Template(
+            "balanced",
+            "half of an axis's pairs name the reference first, half offer the opposite category first",
+            is_balanced=True,
+        ),
+        Template(
+            "three-options",
+            "offers a third option that is never right",
+            others=("absent",),
+            offers="or absent",
+        ),
+        Template(
+            "four-options",
+            "offers two more options that are never right",
+            others=("identical", "absent"),
+            offers="identical to it, or absent",
+        ),
         Template(
             "yes-no",
             "asks whether the canonical category holds, so all axes share the answers yes and no",

@@ -105,7 +105,7 @@ def link_quads(dataset: Dataset, boxes: Boxes | None = None) -> QuadSet:
         # The subject is the farther one of a far pair, and the higher one of an above pair.
         agree = pair.category.is_canonical == vertical.is_canonical
         perspectives[pair.pair_id] = "consistent" if agree else "counter"
-        partner = _partner(pair, vertical, subject, reference, dataset.template)
+        partner = _partner(pair, vertical, dataset.template)
         links.append(QuadLink(pair.pair_id, partner.pair_id))
         if pair.pair_id not in sampled:
             pairs.append(replace(pair, origin="quad", perspective=perspectives[pair.pair_id]))
@@ -164,14 +164,7 @@ def _vertical_category(height: Axis, subject: Box, reference: Box, image_height:
     return height.canonical if lower_by < 0 else height.canonical.opposite
 
 
-def _partner(pair: SwapPair, category: Category, subject: str, reference: str, template: str) -> SwapPair:
-    orig, swap = get_template(template).ask(category, subject, reference)
-    return replace(
-        pair,
-        pair_id=f"{pair.pair_id}/v",
-        category=category,
-        orig=orig,
-        swap=swap,
-        origin="quad",
-        perspective=None,
-    )
+def _partner(pair: SwapPair, category: Category, template: str) -> SwapPair:
+    """Return the vertical pair about a distance pair's objects; its id, and so a balanced order, is its own."""
+    partner = replace(pair, pair_id=f"{pair.pair_id}/v", category=category, origin="quad", perspective=None)
+    return get_template(template).reword(partner)

@@ -23,6 +23,8 @@ class Question:
     text: str
     expected: Answer
     opposite: Answer
+    others: tuple[str, ...] = ()
+    """Further options that are offered and never right, a word each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmprobe.demo import DEMO_SCALES, build_benchmark
+from vlmprobe.demo import DEMO_SCALES, TAUGHT, build_benchmark
 from vlmprobe.errors import unknown_name
-from vlmprobe.pairs import PUBLISHED, TEMPLATES
+from vlmprobe.pairs import PUBLISHED
 from vlmprobe.study.selection import Selection
 from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest
 from vlmprobe.workflows.merge import merge
@@ -37,7 +37,7 @@ class DemoResult:
 
 
 def demo(workspace: Workspace, *, scales: Sequence[str] = (), out: Path | None = None) -> DemoResult:
-    """Draw the benchmark, run the bundled checkpoints and compare them; run the last under every template.
+    """Draw the benchmark, run the bundled checkpoints and compare them; ask the last under every template it knows.
 
     Raises:
         UsageError: no bundled checkpoint has that scale.
@@ -55,7 +55,7 @@ def demo(workspace: Workspace, *, scales: Sequence[str] = (), out: Path | None =
     chosen = [scale for scale in DEMO_SCALES if scale in (scales or DEMO_SCALES)]
     run_scales(workspace, _requests(chosen, ExtractOptions(files.tsv, boxes=str(files.boxes))))
     # One scale, without quads, is enough to show the effect of wording in a short demo.
-    others = tuple(name for name in TEMPLATES if name != PUBLISHED.name)
+    others = tuple(name for name in TAUGHT if name != PUBLISHED.name)
     run_scales(workspace, _requests(chosen[-1:], ExtractOptions(files.tsv, templates=others)))
     merged = merge(workspace, Selection((DEMO_FAMILY,), tuple(chosen), files.tsv), out=folder)
     draw_plots(workspace, merged.runs, folder)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from vlmprobe.demo.taught import TAUGHT
 from vlmprobe.demo.training.config import read_config
 from vlmprobe.errors import InputError
-from vlmprobe.pairs.prompts import TEMPLATES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ def test_without_a_file_it_is_the_recipe() -> None:
     """The bundled checkpoints' configuration: four fine-tunings, every template."""
     config = read_config()
     assert dict(config.scales) == {"80k": 80_000, "400k": 400_000, "800k": 800_000, "2m": 2_000_000}
-    assert set(config.templates) == set(TEMPLATES)
+    assert set(config.templates) == set(TAUGHT)
     assert sum(config.templates.values()) == pytest.approx(1)
     assert config.vanilla.random_relations
     assert not config.fine_tuning.random_relations

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from vlmprobe.demo.scenes import COLOURS, NAMES, SHAPES, keeps_margin, relation
+from vlmprobe.demo.taught import TAUGHT
 from vlmprobe.demo.training.config import read_config
 from vlmprobe.demo.training.lessons import KINDS, draw_lesson
 from vlmprobe.demo.training.sentences import ANSWERS
 from vlmprobe.pairs.axes import SPACE
-from vlmprobe.pairs.prompts import TEMPLATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,14 +48,14 @@ def test_relations_are_true_of_the_main_pair(lessons: list[Lesson], prompts: Pro
         one, other = scene.main_pair
         assert keeps_margin(one, other, axis)
         expected = {}
-        for template in TEMPLATES.values():
+        for template in TAUGHT.values():
             category = relation(one, other, axis)
             for question in template.ask(category, one.name, other.name):
                 expected[question.text] = (template.name, str(question.expected))
         template_name, right = expected[text]
         assert answer == right
         seen.add((template_name, axis))
-    assert len(seen) == len(TEMPLATES) * len(SPACE.axes)
+    assert len(seen) == len(TAUGHT) * len(SPACE.axes)
 
 
 def test_questions_about_one_object_are_true(lessons: list[Lesson], prompts: Prompts) -> None:
@@ -105,7 +105,7 @@ def test_what_the_base_model_hears_about_relations_are_coin_flips(prompts: Promp
             axis = next(axis for axis in SPACE.axes if axis == kind)
             one, other = scene.main_pair
             pairs = [
-                q for t in TEMPLATES.values() for q in t.ask(relation(one, other, axis), one.name, other.name)
+                q for t in TAUGHT.values() for q in t.ask(relation(one, other, axis), one.name, other.name)
             ]
             (expected,) = {str(question.expected) for question in pairs if question.text == text}
             right.setdefault(kind, []).append(answer == expected)

@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from vlmprobe.demo.taught import TAUGHT
 from vlmprobe.demo.training.loop import RESULT_COLUMNS, train
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs.axes import SPACE
-from vlmprobe.pairs.prompts import TEMPLATES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +81,7 @@ def test_results_have_every_axis_perspective_and_template(trained: Path, toy: Tr
     """One row a number; coherence and entanglement for each decoder layer."""
     results = _results(trained)
     for scale in SCALES:
-        for template in TEMPLATES:
+        for template in TAUGHT:
             for axis in SPACE.axes:
                 for perspective in ("consistent", "counter"):
                     assert 0 <= results[scale, template, perspective, "accuracy.both", axis, -1] <= 1

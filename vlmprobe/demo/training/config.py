@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.demo.scenes import SceneOptions
+from vlmprobe.demo.taught import TAUGHT
 from vlmprobe.errors import InputError, UsageError
-from vlmprobe.pairs.prompts import TEMPLATES
 from vlmprobe.safe_names import safe_name
 from vlmprobe.toml_file import read_toml, shown
 
@@ -193,8 +193,8 @@ def _problems(config: TrainingConfig) -> Iterator[str]:
         yield f"seed is {config.seed}; it has to be 0 or more"
     yield from _problems_of_scales(config.scales)
     for name, share in config.templates.items():
-        if name not in TEMPLATES:
-            yield f"unknown template {shown(name)}; known: {', '.join(sorted(TEMPLATES))}"
+        if name not in TAUGHT:
+            yield f"unknown template {shown(name)}; known: {', '.join(sorted(TAUGHT))}"
         if not 0 < share <= 1:
             yield f"templates.{name} is {share!r}; it has to be above 0 and at most 1"
     yield from _problems_of_phase("vanilla", config.vanilla)

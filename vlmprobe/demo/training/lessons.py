@@ -10,10 +10,10 @@ import numpy as np
 
 from vlmprobe.demo.sampling import sample_scenes
 from vlmprobe.demo.scenes import COLOURS, NAMES, SHAPES
+from vlmprobe.demo.taught import TAUGHT
 from vlmprobe.demo.training.sentences import ANSWERS, PERCEPTION, perception_questions, relation_question
 from vlmprobe.demo.training.tokenizer import AFTER_QUESTION, BEFORE_IMAGE, answer_ids, token_id
 from vlmprobe.pairs.axes import HORIZONTAL, SPACE, VERTICAL
-from vlmprobe.pairs.prompts import TEMPLATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,9 +46,9 @@ class Prompts:
         for kind, questions in perception_questions().items():
             self._perception[kind] = len(texts)
             texts += questions
-        self.templates = tuple(TEMPLATES)
-        self._relations = np.zeros((len(TEMPLATES), len(SPACE.axes)), dtype=np.int64)
-        for t, template in enumerate(TEMPLATES.values()):
+        self.templates = tuple(TAUGHT)
+        self._relations = np.zeros((len(TAUGHT), len(SPACE.axes)), dtype=np.int64)
+        for t, template in enumerate(TAUGHT.values()):
             for a, axis in enumerate(SPACE.axes):
                 self._relations[t, a] = len(texts)
                 texts += [relation_question(template, axis, one, other) for one in NAMES for other in NAMES]
@@ -97,7 +97,7 @@ class Prompts:
                     ]
                     for axis in SPACE.axes
                 ]
-                for template in TEMPLATES.values()
+                for template in TAUGHT.values()
             ]
         )
 

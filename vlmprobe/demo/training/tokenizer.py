@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmprobe.demo.scenes import COLOURS, NAMES, SHAPES
+from vlmprobe.demo.taught import TAUGHT
 from vlmprobe.demo.training.sentences import ANSWERS, perception_questions, relation_question
 from vlmprobe.pairs.axes import SPACE
-from vlmprobe.pairs.prompts import TEMPLATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +112,7 @@ def _sentences() -> Iterator[str]:
     yield from (f" {answer}" for answer in ANSWERS)
     yield from (question for questions in perception_questions().values() for question in questions)
     colours, n_shapes = len(COLOURS), len(SHAPES)
-    for template in TEMPLATES.values():
+    for template in TAUGHT.values():
         for axis in SPACE.axes:
             for number, name in enumerate(NAMES):
                 other = NAMES[(number + n_shapes + 1) % (colours * n_shapes)]
