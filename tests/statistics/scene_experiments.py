@@ -1,0 +1,52 @@
+"""Worlds with and without an axis of the scene."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from .experiment import Experiment
+from .outcomes import FALSE_SCENE
+from .scene_trials import scene_verdict
+from .scene_world import SceneWorld
+
+__all__ = ["SCENES", "WITHOUT_SPACE", "WITH_SPACE"]
+
+WITHOUT_SPACE = {
+    "nothing": SceneWorld(),
+    "names leak": SceneWorld(names=0.05),
+    "names leak, more so with the picture": SceneWorld(names=0.05, amplified=1.5),
+    "the answer's word": SceneWorld(word=0.3),
+    "word and names": SceneWorld(word=0.3, names=0.05, amplified=1.5),
+    "word and position": SceneWorld(word=0.3, position=0.1, asked=1.5),
+    "names, word and position": SceneWorld(word=0.3, names=0.05, amplified=1.5, position=0.1, asked=1.5),
+}
+WITH_SPACE = {
+    "space .1, cosine .5": SceneWorld(space=0.1),
+    "space .1, cosine .8": SceneWorld(space=0.1, cosine=0.8),
+    "space .1, cosine .5, word .3": SceneWorld(space=0.1, word=0.3),
+    "space .1, cosine .5, names, word and position": SceneWorld(
+        space=0.1, word=0.3, names=0.05, amplified=1.5, position=0.1, asked=1.5
+    ),
+    "space .05, cosine .5": SceneWorld(space=0.05),
+    "space .1, cosine .5, 40 pairs": SceneWorld(space=0.1, pairs=40),
+}
+_UNEQUAL = "a word that the second template does not fully reverse is in both halves, along one axis"
+_LIMITS = {
+    "a tenth of the word .3 stays": SceneWorld(word=0.3, kept=0.1),
+    "a tenth of the word .8 stays": SceneWorld(word=0.8, kept=0.1),
+}
+
+
+def _scenes() -> list[Experiment]:
+    found = [
+        Experiment(f"scene: {name}, {world.pairs} pairs", partial(scene_verdict, world), 1000)
+        for name, world in (WITHOUT_SPACE | WITH_SPACE).items()
+    ]
+    limits = {("axis of the scene", FALSE_SCENE): _UNEQUAL}
+    return found + [
+        Experiment(f"scene: {name}, 100 pairs", partial(scene_verdict, world), 1000, limits=limits)
+        for name, world in _LIMITS.items()
+    ]
+
+
+SCENES = _scenes()
