@@ -25,7 +25,7 @@ _TESTS = 15
 
 
 def scene_verdict(world: SceneWorld, rng: np.random.Generator) -> list[Outcome]:
-    """Run the rules on one study: is it called an axis of the scene, and what is it called?"""
+    """Run the rules on one study, and look what its axis is called."""
     found = judge(world.evidence(rng), rng, n_tests=_TESTS if world.space else 1)
     measure = POWER if world.space else FALSE_SCENE
     shares = [Outcome(f"verdict: {origin}", SHARE, found.origin is origin) for origin in Origin]

@@ -30,12 +30,12 @@ def evidence(world, seed=1):
 
 
 def origin(world, p_axis=CLEAR):
-    """The verdict of a study whose axis test is given."""
+    """Return the verdict on a study whose axis test is given."""
     return verdict(evidence(world), p_axis).origin
 
 
 def kept(half, rows):
-    """The two templates with only some pairs asked."""
+    """Leave some pairs unasked in both templates."""
     arrays = (np.where(rows[:, None], each, np.nan) for each in (half.first, half.opposite))
     return Counterbalanced(*arrays)
 
