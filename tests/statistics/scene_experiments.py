@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from .experiment import Experiment
@@ -20,6 +21,13 @@ WITHOUT_SPACE = {
     "word and position": SceneWorld(word=0.3, position=0.1, asked=1.5),
     "names, word and position": SceneWorld(word=0.3, names=0.05, amplified=1.5, position=0.1, asked=1.5),
 }
+_MANY = SceneWorld(pairs=200, an_image=4)
+WITHOUT_SPACE |= {
+    "nothing, four pairs an image": _MANY,
+    "names, word and position, four pairs an image": replace(
+        WITHOUT_SPACE["names, word and position"], pairs=200, an_image=4
+    ),
+}
 WITH_SPACE = {
     "space .1, cosine .5": SceneWorld(space=0.1),
     "space .1, cosine .8": SceneWorld(space=0.1, cosine=0.8),
@@ -28,7 +36,8 @@ WITH_SPACE = {
         space=0.1, word=0.3, names=0.05, amplified=1.5, position=0.1, asked=1.5
     ),
     "space .05, cosine .5": SceneWorld(space=0.05),
-    "space .1, cosine .5, 40 pairs": SceneWorld(space=0.1, pairs=40),
+    "space .1, cosine .5, a smaller study": SceneWorld(space=0.1, pairs=40),
+    "space .1, cosine .5, four pairs an image": SceneWorld(space=0.1, pairs=200, an_image=4),
 }
 _UNEQUAL = "a word that the second template does not fully reverse is in both halves, along one axis"
 _LIMITS = {

@@ -42,7 +42,10 @@ def judge(evidence: Evidence, rng: np.random.Generator, *, n_tests: int) -> Verd
             the worst for power, the other for false verdicts.
     """
     family = LabelPermutations(
-        evidence.canonical, evidence.images, evidence.images, seed=int(rng.integers(2**31))
+        evidence.canonical,
+        evidence.images,
+        [f"pair {place}" for place in range(len(evidence.images))],
+        seed=int(rng.integers(2**31)),
     )
     directions = Directions(unit(evidence.real)[0].astype(np.float32))
     tests = AxisTests({"axis": family}, n_draws=_DRAWS, n_tests=n_tests)

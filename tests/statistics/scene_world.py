@@ -15,7 +15,7 @@ __all__ = ["SceneWorld", "length"]
 
 @dataclass(frozen=True)
 class SceneWorld:
-    """One axis of N pairs, an image each. Each number is a coherence: signal per total variance."""
+    """One axis of N pairs. Each number is a coherence: signal per total variance."""
 
     pairs: int = 100
     space: float = 0.0
@@ -36,6 +36,8 @@ class SceneWorld:
     """How much longer the position's part is under the question that asks about it."""
     shared: float = 0.5
     """Correlation of the noise of runs over the same pairs."""
+    an_image: int = 1
+    """Pairs of one image, which share half of their noise."""
     dim: int = 96
 
     def evidence(self, rng: np.random.Generator) -> Evidence:
@@ -57,7 +59,7 @@ class SceneWorld:
         return Evidence(
             real=space + said + self.amplified * named + question[0],
             canonical=canonical,
-            images=[f"image {i}" for i in range(n)],
+            images=[f"image {i // self.an_image}" for i in range(n)],
             blind={"blind": named + question[1]},
             answers=Counterbalanced(
                 space + said + self.amplified * named + question[0],
@@ -75,9 +77,15 @@ class SceneWorld:
         return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
     def _noise(self, rng: np.random.Generator, runs: int) -> np.ndarray:
-        common = rng.normal(size=(self.pairs, self.dim))
-        own = rng.normal(size=(runs, self.pairs, self.dim))
+        common = self._of_images(rng.normal(size=(self.pairs, self.dim)), rng)
+        own = self._of_images(rng.normal(size=(runs, self.pairs, self.dim)), rng)
         return (np.sqrt(self.shared) * common + np.sqrt(1 - self.shared) * own) * noise_spread(self.dim)
+
+    def _of_images(self, noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if self.an_image == 1:
+            return noise
+        image = np.arange(self.pairs) // self.an_image
+        return np.sqrt(0.5) * noise + np.sqrt(0.5) * rng.normal(size=noise.shape)[..., image, :]
 
 
 def length(coherence: float) -> float:
