@@ -39,6 +39,8 @@ class SceneWorld:
     an_image: int = 1
     """Pairs of one image, which share half of their noise."""
     dim: int = 96
+    narrow: bool = False
+    """Whether common parts lie in the few dimensions in which noise is large, where two of them are alike by chance."""
 
     def evidence(self, rng: np.random.Generator) -> Evidence:
         """Draw the directions, which differ from study to study, and the pairs."""
@@ -73,7 +75,8 @@ class SceneWorld:
         )
 
     def _directions(self, rng: np.random.Generator) -> np.ndarray:
-        drawn = rng.normal(size=(5, self.dim)) * np.sqrt(noise_spread(self.dim))
+        spread = noise_spread(self.dim)
+        drawn = rng.normal(size=(5, self.dim)) * (spread if self.narrow else np.sqrt(spread))
         return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
     def _noise(self, rng: np.random.Generator, runs: int) -> np.ndarray:

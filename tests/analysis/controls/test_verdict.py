@@ -8,8 +8,15 @@ from functools import partial
 import numpy as np
 import pytest
 
-from vlmprobe.analysis.controls import VERSION, Counterbalanced, Evidence, Origin, verdict
-from vlmprobe.analysis.controls.verdict import NO_EXCHANGE
+from vlmprobe.analysis.controls import (
+    VERSION,
+    Counterbalanced,
+    Evidence,
+    Origin,
+    chance_cosine,
+    verdict,
+)
+from vlmprobe.analysis.controls.verdict import BY_CHANCE, NO_EXCHANGE
 from vlmprobe.analysis.geometry.estimates import TOO_FEW_IMAGES
 
 from ...statistics import run
@@ -196,6 +203,32 @@ def test_what_does_not_fit_is_refused():
         verdict(replace(study, real=broken), CLEAR)
 
 
+def test_random_directions_are_as_alike_as_their_dimensions_allow():
+    """Oracle: in D dimensions, all alike, the cosine's size has its 95 % point near 1.96 / sqrt(D); in one it is 1."""
+    rng = np.random.default_rng(3)
+    canonical = np.arange(2000) % 2 == 0
+    for dim in (25, 100):
+        noise = rng.normal(size=(2, 2000, dim))
+        assert chance_cosine(*noise, canonical, seed=1) == pytest.approx(1.96 / np.sqrt(dim), rel=0.12)
+    line = rng.normal(size=(2000, 1)) * np.ones(9)
+    assert chance_cosine(line, 2 * line, canonical, seed=1) == pytest.approx(1.0)
+    assert chance_cosine(np.ones((4, 3)), np.ones((4, 3)), canonical[:4], seed=1) is None
+    # The axis itself is no chance: it is in both, and leaves the limit where it is.
+    axis = np.where(canonical, 9.0, -9.0)[:, None] * np.eye(1, 25)
+    deltas = rng.normal(size=(2, 2000, 25)) + axis
+    assert chance_cosine(*deltas, canonical, seed=1) < 0.5
+    some = np.where((np.arange(2000) < 200)[:, None], deltas[0], np.nan)
+    assert chance_cosine(some, deltas[1], canonical, seed=1) < 0.5
+
+
+def test_a_cosine_that_chance_reaches_is_noted():
+    """In few dimensions .2 is not far from 0; the verdict stands, and says what it is worth."""
+    world = replace(STRONG, cosine=0.4, narrow=True)
+    found = verdict(evidence(world), CLEAR)
+    assert (found.origin, found.note.startswith(BY_CHANCE)) == (Origin.SCENE, True)
+    assert verdict(evidence(replace(STRONG, cosine=0.99)), CLEAR).note == ""
+
+
 def hits(name, world, measure, n):
     """How many of the first n studies are called an axis of the scene."""
     experiment = Experiment(f"scene: {name}, {world.pairs} pairs", partial(scene_verdict, world), n)
@@ -219,4 +252,5 @@ def test_an_axis_of_the_scene_is_found():
 def test_every_world_is_judged():
     """At most 4 of 200 studies without an axis of the scene may find one."""
     assert BARS[FALSE_SCENE] == (0.0, 0.02)
-    assert {f"scene: {name}, 100 pairs" for name in WITHOUT_SPACE} <= {each.world for each in SCENES}
+    expected = {f"scene: {name}, {world.pairs} pairs" for name, world in WITHOUT_SPACE.items()}
+    assert expected <= {each.world for each in SCENES}

@@ -5,6 +5,7 @@ out there, and nowhere else.
 """
 
 from vlmprobe.analysis.controls.answers import space_coherence, space_cosine, space_share
+from vlmprobe.analysis.controls.chance import chance_cosine
 from vlmprobe.analysis.controls.deltas import Counterbalanced
 from vlmprobe.analysis.controls.dimensions import (
     anisotropy,
@@ -55,6 +56,7 @@ __all__ = [
     "anisotropy",
     "answer_following",
     "causal",
+    "chance_cosine",
     "coherence_by_dimension",
     "direction_accuracy",
     "order_warning",

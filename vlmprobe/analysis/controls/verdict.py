@@ -5,7 +5,8 @@
 3. More than the answer's words: |alpha|^2 of the space half of two counterbalanced templates is resolved.
 4. It follows the picture: |alpha|^2 of the deltas of exchanged pictures is resolved, and so is that of what is left of
    them after Null 1, the same exchange under a question about another axis.
-5. It is one axis: the cosine of the space half and of the scene half lies above .2.
+5. It is one axis: the cosine of the space half and of the scene half lies above .2. Where deltas fill few dimensions
+   two random directions are often as alike; the verdict's note then says so.
 
 "Resolved" is always that the lower 97.5 % jackknife bound of products of different images is above 0. That a control
 has no significant axis of its own is no rule: in a world of answer words alone it is wrong in 94 % of studies. A rule
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vlmprobe.analysis.controls.chance import chance_cosine
 from vlmprobe.analysis.controls.deltas import Counterbalanced, sums_of_asked, sums_of_both
 from vlmprobe.analysis.geometry import Layout, axis_effect, axis_size, corrected_cosine
 
@@ -44,6 +46,9 @@ _RUN_BLIND = "run the same questions with a gray picture or with another pair's 
 _RUN_ANSWERS = "run the templates yes-no and yes-no-opposite on the same pairs"
 _RUN_NULL_1 = "run the exchanged pictures with a question about another axis (Null 1)"
 _NOT_TESTED = "the axis was not tested over layers"
+#: Of the random directions.
+_SEED = 0
+BY_CHANCE = "the bound of the cosine is no higher than two random directions of these deltas reach in 1 of 20"
 NO_EXCHANGE = "there are no exchanged pictures"
 
 
@@ -108,6 +113,7 @@ class Verdict:
     missing: str = ""
     """What to run, or why else there is no verdict."""
     note: str = ""
+    """What a reader must know of it."""
     version: int = VERSION
 
     def __str__(self) -> str:
@@ -147,7 +153,7 @@ def verdict(evidence: Evidence, p_axis: float | None) -> Verdict:
                 pairs = zip(evidence.blind, found, strict=True)
                 named = tuple(name for name, row in pairs if not row.holds)
             return Verdict(otherwise, tuple(rows), named)
-    return Verdict(Origin.SCENE, tuple(rows))
+    raise AssertionError("the rules end with a verdict")  # pragma: no cover
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +183,7 @@ class _Rules:
         yield [self._resolved(1, "|alpha|^2", evidence.real)], Origin.NO_AXIS
         if not evidence.blind:
             yield _End(Origin.NONE, missing=_RUN_BLIND)
+            return
         # Vectors, not sizes: a size says nothing of a control whose axis points elsewhere.
         beyond = [
             self._resolved(2, f"|alpha(real - {name})|^2", np.subtract(evidence.real, each, dtype=np.float64))
@@ -200,7 +207,11 @@ class _Rules:
         yield [self._resolved(4, "|alpha(scene half - Null 1)|^2", left)], Origin.OPEN
         both = sums_of_both(space, scene, self._layout).raw.products()
         cosine = corrected_cosine(both, axis_effect(0), axis_effect(1))
-        yield [_bound(5, "cosine of space half and scene half", cosine, SAME_AXIS)], Origin.OPEN
+        row = _bound(5, "cosine of space half and scene half", cosine, SAME_AXIS)
+        yield [row], Origin.OPEN
+        chance = chance_cosine(space, scene, evidence.canonical, seed=_SEED)
+        by_chance = chance is not None and row.low is not None and row.low <= chance
+        yield _End(Origin.SCENE, note=f"{BY_CHANCE} ({chance:.2f})" if by_chance else "")
 
     def _tested(self) -> Row:
         p_value = self._p_axis
