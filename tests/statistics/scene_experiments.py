@@ -46,6 +46,10 @@ _LIMITS = {
     "a tenth of the word .3 stays": (SceneWorld(word=0.3, kept=0.1), _UNEQUAL),
     "a tenth of the word .8 stays": (SceneWorld(word=0.8, kept=0.1), _UNEQUAL),
     "names, word and position in few dimensions": (replace(_CONFOUNDED, narrow=True), _BY_CHANCE),
+    "names, word and position in very few dimensions": (
+        replace(_CONFOUNDED, narrow=True, steep=1.5),
+        _BY_CHANCE,
+    ),
 }
 
 

@@ -39,6 +39,8 @@ class SceneWorld:
     an_image: int = 1
     """Pairs of one image, which share half of their noise."""
     dim: int = 96
+    steep: float = 1.0
+    """Eigenvalues of the noise are 1 / k to this power; at 1 its participation ratio is 16, at 1.5 it is 5."""
     narrow: bool = False
     """Whether common parts lie in the few dimensions in which noise is large, where two of them are alike by chance."""
 
@@ -75,14 +77,18 @@ class SceneWorld:
         )
 
     def _directions(self, rng: np.random.Generator) -> np.ndarray:
-        spread = noise_spread(self.dim)
+        spread = self._spread()
         drawn = rng.normal(size=(5, self.dim)) * (spread if self.narrow else np.sqrt(spread))
         return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
     def _noise(self, rng: np.random.Generator, runs: int) -> np.ndarray:
         common = self._of_images(rng.normal(size=(self.pairs, self.dim)), rng)
         own = self._of_images(rng.normal(size=(runs, self.pairs, self.dim)), rng)
-        return (np.sqrt(self.shared) * common + np.sqrt(1 - self.shared) * own) * noise_spread(self.dim)
+        return (np.sqrt(self.shared) * common + np.sqrt(1 - self.shared) * own) * self._spread()
+
+    def _spread(self) -> np.ndarray:
+        spread = noise_spread(self.dim) ** self.steep
+        return spread / np.linalg.norm(spread)
 
     def _of_images(self, noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if self.an_image == 1:

@@ -55,7 +55,7 @@ def direction_accuracy(pairs: AxisDeltas) -> Estimate:
 
     Returns:
         With Wilson's interval over images. Each pair is in the direction of all others, so where there is no axis the
-        share strays further than the interval says: it holds .5 in .86 to .92 of studies. Whether there is an axis at
+        share strays further than the interval says: it holds .5 in .86 to .93 of studies. Whether there is an axis at
         all, ``axis_test`` says.
     """
     return transfer(pairs, pairs)
