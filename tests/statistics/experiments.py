@@ -15,6 +15,7 @@ from .demo_world import DemoWorld, demo_study
 from .experiment import BOTH, NOISE, OPEN, Experiment
 from .outcomes import COVERAGE, FALSE_AXES, FALSE_POSITIVES
 from .perspective_trials import perspectives
+from .scene_experiments import SCENES
 from .trials import geometry, published
 from .worlds import Layers, SwapWorld
 
@@ -255,4 +256,4 @@ def _axes() -> list[Experiment]:
     return found
 
 
-EXPERIMENTS = [*_geometry(), *_demo(), *_axes(), *COMPARISONS, *ANSWERS]
+EXPERIMENTS = [*_geometry(), *_demo(), *_axes(), *COMPARISONS, *ANSWERS, *SCENES]

@@ -19,8 +19,10 @@ __all__ = [
     "FALSE_AXES",
     "FALSE_EQUIVALENCE",
     "FALSE_POSITIVES",
+    "FALSE_SCENE",
     "POWER",
     "POWER_AT_MDE",
+    "SHARE",
     "Outcome",
     "covers",
     "rejects",
@@ -35,6 +37,8 @@ FALSE_AFTER_HOLM, AFTER_HOLM = "false positives after Holm", 0.05 / 63
 POWER_AT_MDE = "power at the MDE"
 #: Of "equivalent", where the difference is the margin.
 FALSE_EQUIVALENCE = "false equivalence"
+#: Of "axis of the scene", where no axis follows the scene; and how often a study ends with each verdict.
+FALSE_SCENE, SHARE = "false scene verdicts", "share of verdicts"
 #: Draws of a test within a study: 20 divides B + 1, so that a p-value at .05 is exact.
 DRAWS = 399
 _ALPHA = 0.05

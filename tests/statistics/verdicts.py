@@ -17,6 +17,7 @@ from .outcomes import (
     FALSE_AXES,
     FALSE_EQUIVALENCE,
     FALSE_POSITIVES,
+    FALSE_SCENE,
     POWER_AT_MDE,
     Outcome,
 )
@@ -35,6 +36,8 @@ BARS = {
     FALSE_AFTER_HOLM: (0.0, 2 * AFTER_HOLM),
     FALSE_AXES: (0.0, 0.065),
     FALSE_EQUIVALENCE: (0.0, 0.065),
+    # 4 of 200.
+    FALSE_SCENE: (0.0, 0.02),
     POWER_AT_MDE: (0.7, 0.95),
 }
 #: Of the exact binomial interval, so that among hundreds of sound cells none fails by chance.

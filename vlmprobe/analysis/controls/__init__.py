@@ -1,0 +1,78 @@
+"""Is it space? What an axis is made of: the scene, the answer's words, names that leak, one inner product.
+
+Pure functions of deltas, categories and images. A row of NaN is a pair that was not asked in that control; it is left
+out there, and nowhere else.
+"""
+
+from vlmprobe.analysis.controls.answers import space_coherence, space_cosine, space_share
+from vlmprobe.analysis.controls.chance import chance_cosine
+from vlmprobe.analysis.controls.deltas import Counterbalanced
+from vlmprobe.analysis.controls.dimensions import (
+    anisotropy,
+    coherence_by_dimension,
+    participation_ratio,
+    rogue_share,
+)
+from vlmprobe.analysis.controls.following import answer_following
+from vlmprobe.analysis.controls.inner_products import (
+    InnerProduct,
+    UnderProduct,
+    causal,
+    robustness,
+    under_products,
+    within_whitened,
+    zscored,
+)
+from vlmprobe.analysis.controls.readout import Readout, readout, readout_span, without_span
+from vlmprobe.analysis.controls.shares import order_warning
+from vlmprobe.analysis.controls.transfer import (
+    AxisDeltas,
+    direction_accuracy,
+    transfer,
+    transfer_matrix,
+)
+from vlmprobe.analysis.controls.verdict import (
+    SAME_AXIS,
+    VERSION,
+    Evidence,
+    Origin,
+    Row,
+    Verdict,
+    verdict,
+)
+
+__all__ = [
+    "SAME_AXIS",
+    "VERSION",
+    "AxisDeltas",
+    "Counterbalanced",
+    "Evidence",
+    "InnerProduct",
+    "Origin",
+    "Readout",
+    "Row",
+    "UnderProduct",
+    "Verdict",
+    "anisotropy",
+    "answer_following",
+    "causal",
+    "chance_cosine",
+    "coherence_by_dimension",
+    "direction_accuracy",
+    "order_warning",
+    "participation_ratio",
+    "readout",
+    "readout_span",
+    "robustness",
+    "rogue_share",
+    "space_coherence",
+    "space_cosine",
+    "space_share",
+    "transfer",
+    "transfer_matrix",
+    "under_products",
+    "verdict",
+    "within_whitened",
+    "without_span",
+    "zscored",
+]
