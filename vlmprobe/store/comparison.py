@@ -27,7 +27,10 @@ class JudgedPair:
 
 
 def judged_pairs(connection: Connection, run_id: str) -> list[JudgedPair]:
-    """Return the pairs that a run, which may be a control, answered, without those that only quads have, in one order for all runs."""
+    """Return the pairs that a run answered, without those that only quads have, in one order for all runs.
+
+    The run may be a control.
+    """
     return fetch_as(
         JudgedPair,
         connection,

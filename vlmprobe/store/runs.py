@@ -69,7 +69,7 @@ class RunPlan:
 
 
 def run_name(family: str, scale: str, template: str, control: str | None = None) -> str:
-    """Return what a run is called: ``qwen25 @ 80k``, plus ``(yes-no)`` under another template, ``[grey]`` of a control."""
+    """Return what a run is called: ``qwen25 @ 80k``, then ``(yes-no)`` of another template, ``[grey]`` of a control."""
     own = is_under(template, PUBLISHED.name)
     of_control = "" if control is None else f" [{control}]"
     return f"{family} @ {scale}{'' if own else f' ({template})'}{of_control}"
