@@ -19,6 +19,7 @@ from PIL import Image as Images
 
 from vlmprobe.errors import ModelError, UsageError
 from vlmprobe.families import fingerprint
+from vlmprobe.store.controls import GREY, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS
 from vlmprobe.store.identity import run_key
 from vlmprobe.store.runs import find_run
 
@@ -34,11 +35,7 @@ if TYPE_CHECKING:
     from vlmprobe.store.runs import Run, RunPlan
 
 __all__ = [
-    "GREY",
     "KINDS",
-    "OTHER_IMAGE",
-    "RANDOM_WEIGHTS",
-    "SHUFFLED_LABELS",
     "Control",
     "ControlPictures",
     "check_random_weights",
@@ -47,7 +44,6 @@ __all__ = [
     "served_run",
 ]
 
-GREY, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS = "grey", "other-image", "random-weights", "shuffled-labels"
 #: Kinds that a model is asked for, and whether something of them is drawn.
 KINDS = {GREY: False, OTHER_IMAGE: True, RANDOM_WEIGHTS: True}
 #: The middle of each channel's 256 values.
