@@ -75,7 +75,7 @@ def test_an_axis_of_the_names_alone_cancels_however_coherent():
 
 
 def test_what_seeing_adds_is_estimated_without_bias_and_its_interval_covers():
-    """Known truth: names move both by 1 along one direction, sight moves the run by .5 along another: |alpha|^2 = .25."""
+    """Known truth: names move both by 1 along one direction, sight the run by .5 along another: |alpha|^2 = .25."""
     pairs, shared = pairs_of(120), np.random.default_rng(9).normal(size=(120, DIM))
     values, covered = [], []
     for seed in range(100):
