@@ -12,7 +12,7 @@ import torch
 from vlmprobe.families import LoadOptions, compare
 from vlmprobe.families.worker.qwen.family import Tiny
 
-from ....families.conftest import CHECKPOINTS
+from ...conftest import CHECKPOINTS
 
 
 def load(seed, *, checkpoint=CHECKPOINTS / "2m", **options):
