@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.above_control import AboveControl, above_control, above_shuffled_labels
 from vlmprobe.analysis.catalog import RECOMMENDED_LAYER
 from vlmprobe.analysis.comparison import accuracy_differences
+from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs import Subset
+from vlmprobe.reports.controls import LAST, RECOMMENDED, ControlRow
 from vlmprobe.store.controls import RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
 from vlmprobe.store.metrics import read_results_json
 from vlmprobe.store.runs import controls_of
@@ -21,27 +22,7 @@ if TYPE_CHECKING:
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
 
-__all__ = ["RECOMMENDED", "ControlRow", "beside_controls", "controls_by_kind"]
-
-RECOMMENDED, LAST = "recommended", "last"
-
-
-@dataclass(frozen=True, slots=True)
-class ControlRow:
-    """One axis of a real run beside one of its controls."""
-
-    run: Run
-    control: str
-    control_run_id: str | None
-    """None of exchanged labels, which no run is."""
-    axis: str
-    layer: int | None
-    """None where the states of one of the two are not there."""
-    layer_is: str
-    """``recommended`` for the real run, or the ``last`` one stored."""
-    geometry: AboveControl | None
-    accuracy: Difference | None
-    """Both answers right: run minus control. None of exchanged labels."""
+__all__ = ["all_controls", "beside_controls", "controls_by_kind"]
 
 
 def controls_by_kind(workspace: Workspace, run: Run) -> dict[str, Run]:
@@ -75,6 +56,18 @@ def beside_controls(workspace: Workspace, run: Run, kinds: Sequence[str]) -> lis
     return rows
 
 
+def all_controls(workspace: Workspace, runs: Sequence[Run]) -> list[ControlRow]:
+    """Hold each run of a report against every complete control that serves it; without any there are no rows."""
+    rows: list[ControlRow] = []
+    for run in runs:
+        try:
+            rows += beside_controls(workspace, run, list(controls_by_kind(workspace, run)))
+        except VlmprobeError as error:
+            # The rest of a report needs no control.
+            workspace.console.warn(f"{run.name}: no table of its controls: {error}")
+    return rows
+
+
 def _beside(workspace: Workspace, run: Run, control: Run, layer: int | None) -> list[ControlRow]:
     paired = PairedRuns(workspace, [run, control], layer)
     geometry: dict[str, AboveControl] = {}
@@ -89,16 +82,7 @@ def _beside(workspace: Workspace, run: Run, control: Run, layer: int | None) -> 
     answers = accuracy_differences(paired.right[control.run_id], paired.right[run.run_id], paired.pairs)
     accuracy = {each.target: each for each in answers}
     return [
-        ControlRow(
-            run,
-            str(control.control),
-            control.run_id,
-            axis,
-            paired.layers.of_run.get(run.run_id),
-            LAST if layer is None else RECOMMENDED,
-            geometry.get(axis),
-            accuracy[axis],
-        )
+        _row(run, str(control.control), control.run_id, axis, paired, layer, geometry.get(axis), accuracy[axis])
         for axis in map(str, paired.axes)
     ]
 
@@ -109,6 +93,30 @@ def _beside_labels(workspace: Workspace, run: Run, kind: str, layer: int | None)
         return []
     seed = int(kind.partition(":")[2] or 0)
     found = above_shuffled_labels(paired.states(run), paired.state_pairs, seed=seed)
-    layer_is = LAST if layer is None else RECOMMENDED
-    at = paired.layers.of_run.get(run.run_id)
-    return [ControlRow(run, kind, None, each.axis, at, layer_is, each, None) for each in found]
+    return [_row(run, kind, None, each.axis, paired, layer, each, None) for each in found]
+
+
+def _row(
+    run: Run,
+    kind: str,
+    control_run_id: str | None,
+    axis: str,
+    paired: PairedRuns,
+    recommended: int | None,
+    geometry: AboveControl | None,
+    accuracy: Difference | None,
+) -> ControlRow:
+    return ControlRow(
+        run.family,
+        run.scale,
+        run.template,
+        run.name,
+        run.run_id,
+        kind,
+        control_run_id,
+        axis,
+        paired.layers.of_run.get(run.run_id),
+        LAST if recommended is None else RECOMMENDED,
+        geometry,
+        accuracy,
+    )

@@ -10,7 +10,7 @@ from vlmprobe.extraction.control import Control
 from vlmprobe.families import load_catalog
 from vlmprobe.pairs import is_under
 from vlmprobe.store.controls import GREY, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
-from vlmprobe.study.controls import ControlRow, beside_controls
+from vlmprobe.study.controls import beside_controls
 from vlmprobe.study.selection import Selection
 from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest, extract
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmprobe.families import Catalog
+    from vlmprobe.reports.controls import ControlRow
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
 
@@ -87,7 +88,10 @@ def control(
     workspace.require_writable()
     runs = _runs(workspace, family, options, scales)
     catalog = load_catalog()
-    extracted, already, failed, rows = [], [], [], []
+    extracted: list[str] = []
+    already: list[str] = []
+    failed: list[str] = []
+    rows: list[ControlRow] = []
     for run in runs:
         for kind in kinds:
             if kind_of(kind) == SHUFFLED_LABELS:
