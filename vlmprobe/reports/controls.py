@@ -20,8 +20,8 @@ RECOMMENDED, LAST = "recommended", "last"
 #: How to read the table, in lines.
 READING = (
     "right_above: share with both answers right, run minus control; above: coherence, run minus control, paired",
-    "left: squared length of the axis after the control's vectors are subtracted pair by pair; adds_an_axis: whether its "
-    "lower bound is above 0, else the axis is also in the control",
+    "left: squared length of the axis after the control's vectors are subtracted pair by pair; adds_an_axis: whether "
+    "its lower bound is above 0, else the axis is also in the control",
     "left is not defined for random-weights, whose coordinates are others, nor for shuffled-labels, whose vectors are "
     "the run's own",
 )
