@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from vlmprobe.errors import UsageError
 from vlmprobe.extraction.control import Control, ControlPictures, exchanged_images
 from vlmprobe.families.worker.qwen.family import Tiny
 from vlmprobe.pairs import read_dataset
+from vlmprobe.workflows.control import USUAL, kind_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,3 +217,16 @@ def test_a_family_that_would_load_real_weights_is_refused(
     ran = run(*of_80k, "--control", "random-weights")
     assert ran.code != 0
     assert "cannot initialize random weights" in ran.errors[-1]
+
+
+def test_kinds_are_read_as_they_are_stored() -> None:
+    """A seed that is not named is 0, and a kind that comes twice counts once."""
+    assert kind_list(["grey", " other-image", "other-image:0", "random-weights:3", "shuffled-labels:1"]) == (
+        "grey",
+        "other-image:0",
+        "random-weights:3",
+        "shuffled-labels:1",
+    )
+    assert kind_list(USUAL) == USUAL
+    with pytest.raises(UsageError, match="--kinds 'shuffled-labels:x': a seed is a whole number"):
+        kind_list(["shuffled-labels:x"])

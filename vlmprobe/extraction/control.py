@@ -41,6 +41,7 @@ __all__ = [
     "check_random_weights",
     "controlled_plan",
     "exchanged_images",
+    "read_seed",
     "served_run",
 ]
 
@@ -58,29 +59,29 @@ class Control:
     seed: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Control:
+    def parse(cls, text: str, option: str = "--control") -> Control:
         """Read ``grey``, ``other-image``, ``random-weights:1``; a seed that is not named is 0.
+
+        Args:
+            text: as it was typed.
+            option: where, for messages.
 
         Raises:
             UsageError: there is no such kind, its seed is no whole number, or it draws nothing.
         """
-        kind, colon, number = text.strip().partition(":")
+        kind, colon, _ = text.strip().partition(":")
         if kind == SHUFFLED_LABELS:
             raise UsageError(
-                f"--control {SHUFFLED_LABELS} needs no extraction, since its states are those of the real run; "
+                f"{option} {SHUFFLED_LABELS} needs no extraction, since its states are those of the real run; "
                 "'vlmprobe control FAMILY --data FILE' computes it from them"
             )
         if kind not in KINDS:
-            raise UsageError(f"--control {text[:60]!r}: there is no such control; choose from {', '.join(KINDS)}")
+            raise UsageError(f"{option} {text[:60]!r}: there is no such control; choose from {', '.join(KINDS)}")
         if not KINDS[kind]:
             if colon:
-                raise UsageError(f"--control {text[:60]!r}: {kind} draws nothing, so it takes no seed; use {kind}")
+                raise UsageError(f"{option} {text[:60]!r}: {kind} draws nothing, so it takes no seed; use {kind}")
             return cls(kind)
-        if not colon:
-            return cls(kind, 0)
-        if not (number.isascii() and number.isdecimal() and int(number) < 2**63):
-            raise UsageError(f"--control {text[:60]!r}: a seed is a whole number of 0 or more, like {kind}:0")
-        return cls(kind, int(number))
+        return cls(kind, read_seed(text, option))
 
     def __str__(self) -> str:
         """Return it as it is stored: ``grey``, ``other-image:0``."""
@@ -93,6 +94,20 @@ class Control:
     def load_options(self, options: LoadOptions) -> LoadOptions:
         """Return how the model is loaded."""
         return replace(options, random_weights=self.seed) if self.kind == RANDOM_WEIGHTS else options
+
+
+def read_seed(text: str, option: str) -> int:
+    """Return the seed behind a kind's colon; 0 without one.
+
+    Raises:
+        UsageError: it is no whole number.
+    """
+    kind, colon, number = text.strip().partition(":")
+    if not colon:
+        return 0
+    if not (number.isascii() and number.isdecimal() and int(number) < 2**63):
+        raise UsageError(f"{option} {text[:60]!r}: a seed is a whole number of 0 or more, like {kind}:0")
+    return int(number)
 
 
 class ControlPictures:

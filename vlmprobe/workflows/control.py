@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
-from vlmprobe.extraction.control import Control
+from vlmprobe.extraction.control import Control, read_seed
 from vlmprobe.families import load_catalog
 from vlmprobe.pairs import is_under
 from vlmprobe.store.controls import GREY, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
@@ -49,13 +49,10 @@ def kind_list(texts: Sequence[str]) -> tuple[str, ...]:
     """
     found = []
     for text in texts:
-        kind, _, seed = text.strip().partition(":")
-        if kind == SHUFFLED_LABELS:
-            # Its seed is read by the same rule.
-            of_seed = Control.parse(f"{OTHER_IMAGE}:{seed}" if seed else OTHER_IMAGE).seed
-            found.append(f"{SHUFFLED_LABELS}:{of_seed}")
+        if kind_of(text.strip()) == SHUFFLED_LABELS:
+            found.append(f"{SHUFFLED_LABELS}:{read_seed(text, '--kinds')}")
         else:
-            found.append(str(Control.parse(text)))
+            found.append(str(Control.parse(text, "--kinds")))
     return tuple(dict.fromkeys(found))
 
 
