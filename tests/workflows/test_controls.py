@@ -110,12 +110,29 @@ def test_no_command_takes_a_control_for_a_real_run(
     with undrawn():
         home("merge", "tiny", "--data", data, "--out", out).ok()
     summary = (out / "summary.csv").read_text()
+    page = (out / "report.html").read_text()
+    section = page.partition('<section id="controls">')[2].partition("</section>")[0]
+    assert [section.count(f"<td>{kind}</td>") for kind in KINDS] == [3, 3, 3]
     assert listed["grey"]["run_id"] not in summary
     assert home("compare", listed["real"]["run_id"], listed["grey"]["run_id"]).code == 2
     answers = json.loads(home("sql", "select count(distinct run_id) as n from accuracy", "--json").ok().out)
     assert answers == [{"n": 1}]
     sql = "select distinct control from control_accuracy order by 1"
     assert [row["control"] for row in json.loads(home("sql", sql, "--json").ok().out)] == KINDS
+
+
+def test_the_figure_of_coherence_has_a_band_of_all_controls(home: Any, listed: dict[str, Any]) -> None:
+    """Each of the three controls in each layer and axis, with bounds that hold 0 at the last layer."""
+    from vlmprobe.store.engine import Database
+    from vlmprobe.store.runs import get_run
+    from vlmprobe.study.control_curves import read_control_curves
+
+    with Database(home.folder / "vlmprobe.duckdb").transaction() as connection:
+        curves = read_control_curves(connection, [get_run(connection, listed["real"]["run_id"])])
+    assert [curve.target for curve in curves] == ["horizontal", "vertical", "distance"] * 3
+    for curve in curves:
+        assert (curve.layers, curve.scale, curve.n, curve.n_images) == (tuple(range(6)), "2m", 36, 36)
+        assert curve.low[-1] <= 0 <= curve.high[-1]
 
 
 def test_grey_pictures_have_their_own_size_and_nothing_else(data: Path) -> None:

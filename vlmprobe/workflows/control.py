@@ -10,6 +10,7 @@ from vlmprobe.extraction.control import Control, read_seed
 from vlmprobe.families import load_catalog
 from vlmprobe.pairs import is_under
 from vlmprobe.store.controls import GREY, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
+from vlmprobe.study.control_curves import keep_control_curves
 from vlmprobe.study.controls import beside_controls
 from vlmprobe.study.selection import Selection
 from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest, extract
@@ -99,6 +100,7 @@ def control(
             (extracted if result.n_inferred else already).append(result.run.name)
             if result.failed:
                 failed.append(result.run.name)
+            keep_control_curves(workspace, result.run)
         rows += beside_controls(workspace, run, kinds)
     return Controlled(tuple(rows), tuple(extracted), tuple(already), tuple(failed))
 
