@@ -190,6 +190,7 @@ def test_odd_kinds_are_refused_in_one_line(inside: Any, tmp_path: Path, control:
     assert says in line
 
 
+@pytest.mark.full
 def test_controls_are_renamed_and_removed_with_their_run(
     inside: Any, data: Path, mlflow_store: dict[str, str], tmp_path: Path
 ) -> None:
@@ -215,6 +216,7 @@ def test_controls_are_renamed_and_removed_with_their_run(
     assert list((tmp_path / "spool").iterdir()) == []
 
 
+@pytest.mark.full
 def test_a_family_that_would_load_real_weights_is_refused(
     inside: Any, data: Path, mlflow_store: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
