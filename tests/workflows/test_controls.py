@@ -92,6 +92,7 @@ def test_blind_and_untrained_models_have_no_axis_here(home: Any) -> None:
     }
 
 
+@pytest.mark.full
 def test_the_same_command_again_extracts_nothing(home: Any, data: Path) -> None:
     """Controls are cached as runs are; the table is the same."""
     again = home("control", "tiny", "--data", data, "--json").ok()
@@ -100,6 +101,7 @@ def test_the_same_command_again_extracts_nothing(home: Any, data: Path) -> None:
     assert json.loads(again.out) == json.loads(home.first.out)
 
 
+@pytest.mark.full
 def test_no_command_takes_a_control_for_a_real_run(
     home: Any, data: Path, listed: dict[str, Any], undrawn: Any
 ) -> None:
