@@ -12,5 +12,5 @@ INNER JOIN swap_pairs
     AND predictions.pair_id = swap_pairs.pair_id
     AND swap_pairs.origin = 'row'
 WHERE predictions.correct <> predictions.correct_words
-    AND ($run_id IS NULL OR predictions.run_id = $run_id)
+    AND (($run_id IS NULL AND runs.control IS NULL) OR predictions.run_id = $run_id)
 ORDER BY runs.family, runs.scale, runs.template, predictions.pair_id, predictions.side

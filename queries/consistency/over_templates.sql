@@ -8,7 +8,7 @@ WITH
 newest AS (
     SELECT run_id, family, scale, samples_seen, dataset_id, template
     FROM runs
-    WHERE status = 'complete' AND run_id IN (SELECT run_id FROM metrics)
+    WHERE status = 'complete' AND control IS NULL AND run_id IN (SELECT run_id FROM metrics)
         AND ($family IS NULL OR family = $family)
         AND ($run_ids IS NULL OR list_contains(string_split($run_ids, ','), run_id))
     QUALIFY row_number() OVER (

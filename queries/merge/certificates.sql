@@ -9,6 +9,6 @@ SELECT
     bool_and(passed) AS passed, runs.run_id
 FROM certificates
 INNER JOIN runs ON certificates.run_id = runs.run_id
-WHERE ($run_id IS NULL OR runs.run_id = $run_id)
+WHERE (($run_id IS NULL AND runs.control IS NULL) OR runs.run_id = $run_id)
 GROUP BY runs.family, runs.scale, runs.template, certificates.dtype, runs.run_id
 ORDER BY runs.family, runs.scale, runs.template, runs.run_id

@@ -8,6 +8,6 @@ SELECT
 FROM runs
 INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
 LEFT JOIN predictions ON runs.run_id = predictions.run_id
-WHERE ($family IS NULL OR runs.family = $family)
+WHERE ($family IS NULL OR runs.family = $family) AND runs.control IS NULL
 GROUP BY ALL
 ORDER BY runs.family, runs.samples_seen NULLS LAST, runs.scale, runs.template, runs.run_id

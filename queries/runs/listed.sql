@@ -1,4 +1,4 @@
--- question: Which runs are there, on what, from which checkpoint, how many pairs did each answer, and what has a reader to know?
+-- question: Which runs are there (and which controls, if asked for), on what, from which checkpoint, how many pairs did each answer, and what has a reader to know?
 -- grain: one row per run
 -- param run_id text = null: only this run
 -- param family text = null: only this family
@@ -6,12 +6,14 @@
 -- param dataset text = null: only on this dataset (its name)
 -- param template text = null: only under this question template
 -- param status text = null: only with this status (complete, running, interrupted, failed, created)
+-- param controls text = null: 'also' lists control runs too; a control that run_id names is listed anyway
 SELECT
     runs.run_id, runs.family, runs.scale, datasets.name AS dataset, runs.template, runs.status,
     coalesce(answered.n, 0) AS n_pairs, coalesce(failed.n, 0) AS n_failed, runs.n_layers, runs.dim,
     runs.dtype, runs.device, runs.checkpoint, runs.samples_seen, runs.global_steps, runs.dataset_id,
     runs.provenance, runs.created_at, coalesce(answered.n_unnamed, 0) AS n_unnamed,
-    coalesce(array_to_string(CAST(json_extract(runs.config, '$.notes') AS VARCHAR[]), '; '), '') AS notes
+    coalesce(array_to_string(CAST(json_extract(runs.config, '$.notes') AS VARCHAR[]), '; '), '') AS notes,
+    runs.control, runs.serves
 FROM runs
 INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
 LEFT JOIN (
@@ -33,4 +35,5 @@ WHERE ($run_id IS NULL OR runs.run_id = $run_id)
     AND ($dataset IS NULL OR datasets.name = $dataset)
     AND ($template IS NULL OR runs.template = $template)
     AND ($status IS NULL OR runs.status = $status)
+    AND (runs.control IS NULL OR $controls = 'also' OR runs.run_id = $run_id)
 ORDER BY runs.created_at, runs.run_id

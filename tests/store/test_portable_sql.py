@@ -41,7 +41,7 @@ _STATEMENT = re.compile(r'"""\s*((?:SELECT|WITH|INSERT|UPDATE|DELETE)\b.*?)"""',
 def statements():
     """Return (file, text) of all SQL but that of released views."""
     found = {}
-    for folder in ("queries", "migrations/views/0003"):
+    for folder in ("queries", "migrations/views/0003", "migrations/views/0004"):
         for path in sorted((ROOT / folder).rglob("*.sql")):
             lines = path.read_text(encoding="utf-8").splitlines()
             found[path.relative_to(ROOT).as_posix()] = "\n".join(line.partition("--")[0] for line in lines)

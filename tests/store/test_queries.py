@@ -149,6 +149,7 @@ BROKEN = {
     "checks/both_sides": "INSERT INTO predictions VALUES ('r1','1','orig','','',true,'c','',true,0,9,0)",
     "checks/pairs_exist": "INSERT INTO predictions VALUES ('r1','none','orig','','',true,'c','',true,0,9,0)",
     "checks/complete_runs_are_whole": "UPDATE runs SET status = 'complete'",
+    "checks/controls_serve_runs": "UPDATE runs SET control = 'grey', serves = 'nobody'",
     "checks/datasets_exist": "INSERT INTO row_problems VALUES ('nowhere', 1, 'a', 'b', NULL)",
     "checks/pairs_lie_on_axes": "UPDATE swap_pairs SET category = 'hot'",
     "checks/opposite_answers": "UPDATE swap_pairs SET swap_expected = 'left'",

@@ -26,21 +26,36 @@ def extract(
     scale: Annotated[str, typer.Option("--scale", help="Checkpoint of the family: vanilla, 80k, ...")],
     checkpoint: CheckpointOptions,
     options: ExtractionOptions,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            "--control",
+            help="Extract a control of the run: grey, other-image[:SEED], random-weights[:SEED].",
+            metavar="KIND",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a checkpoint on every pair of a benchmark; store answers and hidden states.
 
     Interrupted? Rerun the same command; it resumes.
     """
+    from dataclasses import replace
+
+    from vlmprobe.extraction.control import Control
     from vlmprobe.workflows.extract import extract as run_extraction
 
     request = checkpoint.request(family, scale, options.on(data))
+    if control is not None:
+        request = replace(request, control=Control.parse(control))
     results = run_extraction(workspace, request)
     for result in results:
         workspace.console.say(_summary(result))
     interrupted = results[-1].interrupted
     if not interrupted:
-        workspace.console.say(f"next: vlmprobe analyze {family}")
+        what_next = "control" if control is not None else "analyze"
+        more = f" --data {data}" if control is not None else ""
+        workspace.console.say(f"next: vlmprobe {what_next} {family}{more}")
     if as_json:
         _print_json([_facts(result) for result in results], several=len(request.options.templates) > 1)
     if interrupted:
@@ -60,6 +75,8 @@ def _facts(result: ExtractResult) -> dict[str, Any]:
     return {
         "run_id": result.run.run_id,
         "template": result.run.template,
+        "control": result.run.control,
+        "serves": result.run.serves,
         "status": result.run.status,
         "pairs": result.n_pairs,
         "asked": result.n_inferred,

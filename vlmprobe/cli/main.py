@@ -15,6 +15,7 @@ from vlmprobe.cli.analyze import analyze
 from vlmprobe.cli.backup import backup
 from vlmprobe.cli.command import add
 from vlmprobe.cli.compare import compare
+from vlmprobe.cli.control import control
 from vlmprobe.cli.data import app as data_app
 from vlmprobe.cli.db import app as db_app
 from vlmprobe.cli.demo import app as demo_app
@@ -71,6 +72,7 @@ def _options(
 add(
     app,
     extract,
+    control,
     analyze,
     merge,
     reproduce,

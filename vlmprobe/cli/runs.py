@@ -25,12 +25,17 @@ app = typer.Typer(
 def runs(
     workspace: Workspace,
     *,
+    controls: Annotated[
+        bool, typer.Option("--controls", help="List control runs too, with their kind and the run they serve.")
+    ] = False,
     output: Output,
 ) -> None:
-    """List every run with its progress, benchmark and checkpoint."""
+    """List every run with its progress, benchmark and checkpoint; control runs only with --controls."""
     from vlmprobe.workflows.query import all_runs
 
-    rows = [asdict(run) for run in all_runs(workspace)]
+    rows = [asdict(run) for run in all_runs(workspace, controls=controls)]
+    if not controls:
+        rows = [{name: row[name] for name in row if name not in {"control", "serves"}} for row in rows]
     if output.is_table:
         rows = [{**row, "created_at": f"{row['created_at']:%Y-%m-%d %H:%M}"} for row in rows]
     output.rows(rows, empty="no runs yet; create one with 'vlmprobe extract'")
@@ -44,10 +49,13 @@ def rm(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove a run for good: answers, hidden states, metrics. MLflow's copy goes to MLflow's trash."""
-    from vlmprobe.workflows.runs import find_listed, remove
+    from vlmprobe.workflows.runs import controls_serving, find_listed, remove
 
     found = find_listed(workspace, run)
-    name = f"{found.family} @ {found.scale} on {found.dataset} ({found.template}), {found.pairs} pairs"
+    kind = "" if found.control is None else f", control {found.control}"
+    name = f"{found.family} @ {found.scale} on {found.dataset} ({found.template}{kind}), {found.pairs} pairs"
+    if serving := controls_serving(workspace, [found.run_id]):
+        name += f", and its controls {', '.join(str(each.control) for each in serving)}"
     if not yes and not _confirmed(f"remove run {found.run_id}: {name}?"):
         raise UsageError("nothing was removed")
     remove(workspace, found.run_id)

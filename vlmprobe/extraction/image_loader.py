@@ -10,7 +10,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vlmprobe.errors import ImageError
 from vlmprobe.extraction.inference import make_items
@@ -24,10 +24,18 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from vlmprobe.families import BatchItem
-    from vlmprobe.pairs import Dataset, SwapPair
+    from vlmprobe.pairs import SwapPair
     from vlmprobe.store.shards import FailureRecord
 
-__all__ = ["ImagesAhead", "quick_turns", "read_items"]
+__all__ = ["ImagesAhead", "Pictures", "quick_turns", "read_items"]
+
+
+class Pictures(Protocol):
+    """What the model is shown for each pair: a dataset's own pictures, or those of a control."""
+
+    def image(self, pair: SwapPair) -> Image:
+        """Return the picture of a pair, as RGB; see :meth:`Dataset.image`."""
+
 
 #: Threads that decode for one GPU; large PNGs take tens of milliseconds.
 _THREADS_A_GPU = 4
@@ -51,19 +59,19 @@ def quick_turns() -> Iterator[None]:
 
 
 def read_items(
-    dataset: Dataset, pairs: Sequence[SwapPair], *, gpus: int = 0
+    pictures: Pictures, pairs: Sequence[SwapPair], *, gpus: int = 0
 ) -> tuple[list[BatchItem], list[FailureRecord]]:
     """Return model inputs for the pairs, and a failure record for each pair whose image is damaged."""
-    with ImagesAhead(dataset, gpus=gpus) as images:
+    with ImagesAhead(pictures, gpus=gpus) as images:
         return make_items(pairs, images.collect(images.submit(pairs)))
 
 
 class ImagesAhead:
     """Decodes images in background threads before they are needed; use it as a context manager."""
 
-    def __init__(self, dataset: Dataset, *, gpus: int = 0) -> None:
+    def __init__(self, pictures: Pictures, *, gpus: int = 0) -> None:
         """Start enough threads to feed ``gpus`` GPUs; pass 0 if the model itself runs on the CPU."""
-        self._dataset = dataset
+        self._pictures = pictures
         threads = min(max(gpus * _THREADS_A_GPU, 1), os.cpu_count() or 1)
         self._pool = ThreadPoolExecutor(threads, "vlmprobe-images")
 
@@ -90,6 +98,6 @@ class ImagesAhead:
 
     def _decode(self, pair: SwapPair) -> Image | ImageError:
         try:
-            return self._dataset.image(pair)
+            return self._pictures.image(pair)
         except ImageError as error:
             return error

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from vlmprobe.extraction.batches import Batch
+    from vlmprobe.extraction.image_loader import Pictures
     from vlmprobe.extraction.inference import PendingBatch
     from vlmprobe.families import BatchItem, BatchOutput, Model
-    from vlmprobe.pairs import Dataset, SwapPair
+    from vlmprobe.pairs import SwapPair
     from vlmprobe.store.committer import Committer
     from vlmprobe.store.runs import Run
     from vlmprobe.store.shards import FailureRecord
@@ -69,7 +70,7 @@ class Extraction:
     def __init__(
         self,
         workspace: Workspace,
-        dataset: Dataset,
+        pictures: Pictures,
         batches: Sequence[Batch],
         model: Model,
         committer: Committer,
@@ -79,7 +80,7 @@ class Extraction:
         plain: bool,
     ) -> None:
         """Store the arguments. ``plain``: an earlier session failed a certificate; use plain forwards."""
-        self._dataset, self._batches, self._model = dataset, batches, model
+        self._pictures, self._batches, self._model = pictures, batches, model
         self._runner = BatchRunner(model)
         self._committer, self._console, self._run = committer, workspace.console, run
         self._builder = ShardBuilder(workspace.settings, run.run_id, model.info.layers, first_shard)
@@ -109,7 +110,7 @@ class Extraction:
         in_flight: deque[_InFlight] = deque()
         with (
             self._console.track(self._run.name, total, total - n_left) as advance,
-            ImagesAhead(self._dataset, gpus=self._gpus) as images,
+            ImagesAhead(self._pictures, gpus=self._gpus) as images,
             quick_turns(),
         ):
             try:
@@ -269,7 +270,7 @@ class Extraction:
         # A pair may not be replaced by a shard that also holds its first answer.
         self.flush()
         for batch in suspects:
-            items, _ = read_items(self._dataset, batch.pairs, gpus=self._gpus)
+            items, _ = read_items(self._pictures, batch.pairs, gpus=self._gpus)
             if not items:
                 continue
             again = self._collect_finite(self._runner.submit(items, plain=True), items)

@@ -11,8 +11,9 @@ from vlmprobe.extraction.image_loader import read_items
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from vlmprobe.extraction.image_loader import Pictures
     from vlmprobe.families import BatchItem, Model
-    from vlmprobe.pairs import Dataset, SwapPair
+    from vlmprobe.pairs import SwapPair
 
 __all__ = ["accepted_items", "first_prompt"]
 
@@ -20,29 +21,31 @@ __all__ = ["accepted_items", "first_prompt"]
 _TRIED = 32
 
 
-def first_prompt(model: Model, dataset: Dataset) -> dict[str, Any]:
+def first_prompt(model: Model, pictures: Pictures, pairs: Sequence[SwapPair]) -> dict[str, Any]:
     """Return the prompt of the first pair that the model accepts; empty if it refuses the first few.
 
     Raises:
         VlmprobeError: the model itself is at fault.
     """
-    return next((prompt for _, prompt in _accepted(model, dataset, dataset.pairs)), {})
+    return next((prompt for _, prompt in _accepted(model, pictures, pairs)), {})
 
 
-def accepted_items(model: Model, dataset: Dataset, pairs: Sequence[SwapPair], most: int) -> list[BatchItem]:
+def accepted_items(
+    model: Model, pictures: Pictures, pairs: Sequence[SwapPair], most: int
+) -> list[BatchItem]:
     """Return at most ``most`` of the first few pairs, as model input, that the model accepts.
 
     Raises:
         VlmprobeError: the model itself is at fault.
     """
-    return [item for item, _ in islice(_accepted(model, dataset, pairs), most)]
+    return [item for item, _ in islice(_accepted(model, pictures, pairs), most)]
 
 
 def _accepted(
-    model: Model, dataset: Dataset, pairs: Sequence[SwapPair]
+    model: Model, pictures: Pictures, pairs: Sequence[SwapPair]
 ) -> Iterator[tuple[BatchItem, dict[str, Any]]]:
     for pair in pairs[:_TRIED]:
-        items, _ = read_items(dataset, [pair])
+        items, _ = read_items(pictures, [pair])
         for item in items:
             try:
                 prompt = model.first_prompt(item)

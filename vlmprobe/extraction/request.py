@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import ModelError, unknown_name
+from vlmprobe.extraction.control import Control, controlled_plan
 from vlmprobe.extraction.remarks import check_problems, dataset_lines, quad_lines
 from vlmprobe.families import (
     DTYPES,
@@ -34,8 +35,10 @@ from vlmprobe.store.runs import RunPlan
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vlmprobe.extraction.image_loader import Pictures
     from vlmprobe.families import OpenFamily, ScaleSpec
     from vlmprobe.pairs import AxisSet, Dataset, QuadSet, SwapPair
+    from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Console
 
 __all__ = ["ExtractOptions", "ExtractRequest", "Prepared", "prepare"]
@@ -80,6 +83,8 @@ class ExtractRequest:
     revision: str | None = None
     new_checkpoint: bool = False
     """Whether to go on although the scale's earlier runs are of another checkpoint."""
+    control: Control | None = None
+    """The kind of control to extract instead of the real run, which must be complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ class Prepared:
     family: OpenFamily
     options: LoadOptions
     plan: RunPlan
+    pictures: Pictures
+    """What the model is shown: the dataset's pictures, or those of a control."""
 
     @property
     def quad_pairs(self) -> tuple[SwapPair, ...]:
@@ -117,7 +124,18 @@ class Prepared:
             template=dataset.template,
             config={**self.plan.config, "identity": identity},
         )
-        return replace(self, dataset=dataset, quads=quads or self.quads, plan=plan)
+        return replace(self, dataset=dataset, quads=quads or self.quads, plan=plan, pictures=dataset)
+
+    def controlled(self, control: Control, served: Run) -> Prepared:
+        """Return this request as a control of a complete run of it.
+
+        Raises:
+            ModelError: the checkpoint has no settings to initialize a model from.
+            UsageError: there are too few images to exchange.
+        """
+        pictures = control.pictures(self.dataset)
+        plan = controlled_plan(self.plan, control, served, self.options, pictures)
+        return replace(self, plan=plan, pictures=pictures, options=control.load_options(self.options))
 
 
 def prepare(request: ExtractRequest, console: Console) -> Prepared:
@@ -172,7 +190,7 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
         console.say(f"{len(options.devices)} devices share the batches: {', '.join(options.devices)}")
         family = open_on_devices(spec.architecture, spec.environment, family)
     return Prepared(
-        dataset, quads, family, options, _plan(spec, dataset, options, marks, wanted.model.layers)
+        dataset, quads, family, options, _plan(spec, dataset, options, marks, wanted.model.layers), dataset
     )
 
 

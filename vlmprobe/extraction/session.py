@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vlmprobe import __version__
 from vlmprobe.errors import TrackingError, VlmprobeError
 from vlmprobe.extraction.batches import Batch, plan_batches
+from vlmprobe.extraction.control import check_random_weights
 from vlmprobe.extraction.loop import Extraction
 from vlmprobe.extraction.probing import accepted_items, first_prompt
 from vlmprobe.extraction.remarks import resume_line
@@ -89,6 +90,7 @@ class RunSession:
         self._set_status("running")
         with self._ending(before):
             model = self._model.load()
+            check_random_weights(self._prepared.options, self.run.family, model.info.manifest)
             check_same_model(self.run, model.info.manifest)
             extraction, committer, notes = self._prepare(model)
         interrupted = self._run_loop(extraction, committer, done)
@@ -105,7 +107,7 @@ class RunSession:
         info = model.info
         batch_size = self._batch_size(model)
         batches = self._batches(batch_size)
-        prompt = first_prompt(model, self._prepared.dataset)
+        prompt = first_prompt(model, self._prepared.pictures, self._prepared.dataset.pairs)
         notes = [*info.manifest.get("notes", ()), *prompt_notes(prompt)]
         for note in notes:
             self._console.warn(f"{self.run.name}: {note}")
@@ -134,7 +136,7 @@ class RunSession:
         committer = Committer(self._storage, self.run.run_id)
         extraction = Extraction(
             self._workspace,
-            self._prepared.dataset,
+            self._prepared.pictures,
             batches,
             model,
             committer,
@@ -224,7 +226,7 @@ class RunSession:
         if wanted is not None:
             return wanted
         largest = sorted(self._prepared.pairs, key=lambda pair: -pair.image_width * pair.image_height)
-        return model.fitting_batch(accepted_items(model, self._prepared.dataset, largest, _PROBED))
+        return model.fitting_batch(accepted_items(model, self._prepared.pictures, largest, _PROBED))
 
     def _batches(self, batch_size: int) -> list[Batch]:
         """Plan the dataset's own pairs as if there were no quads; boxes added later must not change them."""

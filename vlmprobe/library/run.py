@@ -51,6 +51,10 @@ class Run:
     """Answers that name neither of their two options."""
     notes: str
     """What a reader has to know about its weights and its prompts; empty if nothing."""
+    control: str | None = None
+    """What kind of control it is, such as ``grey``; None = a real run."""
+    serves: str | None = None
+    """Of a control: the id of the run that it serves."""
 
     @property
     def name(self) -> str:
@@ -58,7 +62,7 @@ class Run:
         # Imported here: who only opens a workspace need not wait for the database's packages.
         from vlmprobe.store.runs import run_name
 
-        return run_name(self.family, self.scale, self.template)
+        return run_name(self.family, self.scale, self.template, self.control)
 
     def __repr__(self) -> str:
         counts = f"{self.n_pairs} pairs" + (f", {self.n_failed} failed" if self.n_failed else "")

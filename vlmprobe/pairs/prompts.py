@@ -55,8 +55,8 @@ def balanced_order(pair_id: str) -> Order:
     The first two hexadecimal digits of the id's SHA-256 decide, one each, so that the two orders are independent of
     each other and of everything that the pair is about: from 8 on the reference and the opposite category come first.
     """
-    objects, options = hashlib.sha256(pair_id.encode(errors="backslashreplace")).hexdigest()[:2]
-    return Order("reference" if objects >= "8" else "subject", "opposite" if options >= "8" else "canonical")
+    digest = hashlib.sha256(pair_id.encode(errors="backslashreplace")).hexdigest()
+    return Order("reference" if digest[0] >= "8" else "subject", "opposite" if digest[1] >= "8" else "canonical")
 
 
 @dataclass(frozen=True, slots=True)

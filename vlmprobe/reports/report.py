@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.results import AccuracyPoint, PeakPoint
     from vlmprobe.pairs.axes import AxisSet
+    from vlmprobe.reports.controls import ControlRow
     from vlmprobe.reports.findings import Findings
     from vlmprobe.reports.matrix import ScaleMatrix
 
@@ -160,6 +161,8 @@ class Report:
     changes: Sequence[ChangeRow] = ()
     matrices: Sequence[ScaleMatrix] = ()
     """Which scales differ; one for each family with several."""
+    controls: Sequence[ControlRow] = ()
+    """Each scale beside the controls that it has; empty where none has any."""
     over_templates: Sequence[TemplatePoint] = ()
     """Of the scales that have runs under several templates; in display order."""
     figures: Sequence[ReportFigure] = ()

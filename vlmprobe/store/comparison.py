@@ -27,11 +27,14 @@ class JudgedPair:
 
 
 def judged_pairs(connection: Connection, run_id: str) -> list[JudgedPair]:
-    """Return the pairs that a run answered, without those that only quads have, in one order for all runs."""
+    """Return the pairs that a run answered, without those that only quads have, in one order for all runs.
+
+    The run may be a control.
+    """
     return fetch_as(
         JudgedPair,
         connection,
-        "SELECT pair_id, category, axis, image, perspective, both_correct FROM pair_answers "
+        "SELECT pair_id, category, axis, image, perspective, both_correct FROM every_pair_answer "
         "WHERE run_id = $id AND origin = 'row' ORDER BY pair_id",
         {"id": run_id},
     )

@@ -50,6 +50,7 @@ def begun_on_another_content(connection: Connection, run: Run) -> list[EarlierRu
             ON now.dataset_id = $dataset_id AND before.path = now.path AND before.options = now.options
         WHERE earlier.dataset_id <> $dataset_id AND earlier.template = $template
             AND earlier.family = $family AND earlier.scale = $scale AND earlier.status <> 'complete'
+            AND earlier.control IS NULL
         ORDER BY earlier.created_at
         """,
         {"dataset_id": run.dataset_id, "template": run.template, "family": run.family, "scale": run.scale},
@@ -76,6 +77,7 @@ def other_checkpoint(connection: Connection, plan: RunPlan) -> OtherCheckpoint |
         """
         SELECT checkpoint, fingerprint, created_at FROM runs
         WHERE family = $family AND scale = $scale AND provenance = 'extracted' AND fingerprint IS NOT NULL
+            AND control IS NULL
         ORDER BY created_at DESC, run_id DESC
         """,
         {"family": plan.family, "scale": plan.scale},
@@ -118,7 +120,7 @@ def of_another_checkpoint(
         connection,
         """
         SELECT run_id, scale, checkpoint, fingerprint, created_at FROM runs
-        WHERE family = $family
+        WHERE family = $family AND control IS NULL
         ORDER BY created_at DESC, run_id DESC
         """,
         {"family": runs[0].family},

@@ -31,7 +31,7 @@ def perspective_answers(connection: Connection, run_id: str) -> list[Perspective
     return fetch_as(
         PerspectiveAnswer,
         connection,
-        "SELECT perspective, image, orig_correct, both_correct FROM pair_answers "
+        "SELECT perspective, image, orig_correct, both_correct FROM every_pair_answer "
         "WHERE run_id = $id AND origin = 'row' AND axis = $depth AND perspective IS NOT NULL ORDER BY pair_id",
         {"id": run_id, "depth": DEPTH},
     )

@@ -214,7 +214,7 @@ def has_failed_certificate(connection: Connection, run_id: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PairAnswers:
-    """A pair with both answers of a run (a row of the view ``pair_answers``), and the facts of the pair."""
+    """A pair with both answers of a run (a row of the view ``every_pair_answer``), and the facts of the pair."""
 
     pair_id: str
     category: str
@@ -239,16 +239,16 @@ def answered_pairs(connection: Connection, run_id: str) -> list[PairAnswers]:
         PairAnswers,
         connection,
         """
-        SELECT pair_answers.*, swap_pairs.question_id, swap_pairs.subject, swap_pairs.reference,
+        SELECT every_pair_answer.*, swap_pairs.question_id, swap_pairs.subject, swap_pairs.reference,
             swap_pairs.orig_question, swap_pairs.swap_question,
             swap_pairs.image_sha256, swap_pairs.image_width, swap_pairs.image_height
-        FROM pair_answers
-        INNER JOIN runs ON pair_answers.run_id = runs.run_id
+        FROM every_pair_answer
+        INNER JOIN runs ON every_pair_answer.run_id = runs.run_id
         INNER JOIN swap_pairs
             ON runs.dataset_id = swap_pairs.dataset_id
             AND runs.template = swap_pairs.template
-            AND pair_answers.pair_id = swap_pairs.pair_id
-        WHERE pair_answers.run_id = $id
+            AND every_pair_answer.pair_id = swap_pairs.pair_id
+        WHERE every_pair_answer.run_id = $id
         """,
         {"id": run_id},
     )

@@ -150,7 +150,7 @@ COMPARABLE_SQL = """
 SELECT runs.run_id, runs.family, runs.scale, datasets.name AS dataset, runs.dataset_id, runs.template
 FROM runs
 INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
-WHERE runs.run_id = $first OR runs.run_id = $second
+WHERE (runs.run_id = $first OR runs.run_id = $second) AND runs.control IS NULL
 """
 
 
@@ -187,7 +187,7 @@ SCALES_SQL = """
 SELECT DISTINCT runs.scale, datasets.name AS dataset, runs.dataset_id, runs.template
 FROM runs
 INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
-WHERE runs.family = $family
+WHERE runs.family = $family AND runs.control IS NULL
 ORDER BY runs.scale, datasets.name, runs.dataset_id, runs.template
 """
 

@@ -27,6 +27,7 @@ __all__ = [
     "Run",
     "RunPlan",
     "complete_runs",
+    "controls_of",
     "find_run",
     "finished_pairs",
     "get_run",
@@ -61,12 +62,17 @@ class RunPlan:
     config: dict[str, Any] = field(default_factory=dict)
     training: str | None = None
     """Which of several trainings of the scale; None where nothing says so."""
+    control: str | None = None
+    """What kind of control it is, such as ``grey``; None = a real run."""
+    serves: str | None = None
+    """Of a control: the id of the real run that it is held against."""
 
 
-def run_name(family: str, scale: str, template: str) -> str:
-    """Return what a run is called: ``qwen25 @ 80k``, plus ``(yes-no)`` under another template."""
+def run_name(family: str, scale: str, template: str, control: str | None = None) -> str:
+    """Return what a run is called: ``qwen25 @ 80k``, then ``(yes-no)`` of another template, ``[grey]`` of a control."""
     own = is_under(template, PUBLISHED.name)
-    return f"{family} @ {scale}{'' if own else f' ({template})'}"
+    of_control = "" if control is None else f" [{control}]"
+    return f"{family} @ {scale}{'' if own else f' ({template})'}{of_control}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,10 @@ class Run:
     samples_seen: int | None
     global_steps: int | None
     training: str | None
+    control: str | None
+    """What kind of control it is; None = a real run."""
+    serves: str | None
+    """Of a control: the id of the run that it serves."""
     dtype: str | None
     device: str | None
     n_layers: int | None
@@ -98,7 +108,7 @@ class Run:
     @property
     def name(self) -> str:
         """The name in tables and MLflow; see :func:`run_name`."""
-        return run_name(self.family, self.scale, self.template)
+        return run_name(self.family, self.scale, self.template, self.control)
 
     @property
     def batch_size(self) -> int | None:
@@ -239,12 +249,31 @@ class ListedRun:
     created_at: datetime
     notes: str
     """What a reader has to know about the weights and the prompts."""
+    control: str | None
+    """What kind of control it is; None = a real run."""
+    serves: str | None
+    """Of a control: the id of the run that it serves."""
 
 
-def list_runs(connection: Connection) -> list[ListedRun]:
-    """Return every run with its counts, oldest first."""
+def list_runs(connection: Connection, *, controls: bool = False) -> list[ListedRun]:
+    """Return every real run with its counts, oldest first; with ``controls`` the control runs too."""
     renamed = {"n_pairs": "pairs", "n_failed": "failed", "n_unnamed": "unnamed", "n_layers": "layers"}
-    return load_query("runs/listed").rows(ListedRun, connection, {}, renamed=renamed)
+    given = {"controls": "also"} if controls else {}
+    return load_query("runs/listed").rows(ListedRun, connection, given, renamed=renamed)
+
+
+def controls_of(connection: Connection, run_ids: Sequence[str]) -> list[Run]:
+    """Return the control runs that serve some runs, whatever their status, by kind and age."""
+    return fetch_as(
+        Run,
+        connection,
+        _RUN_SQL
+        + """
+        WHERE list_contains($run_ids, runs.serves)
+        ORDER BY runs.serves, runs.control, runs.created_at, runs.run_id
+        """,
+        {"run_ids": list(run_ids)},
+    )
 
 
 def complete_runs(
@@ -254,20 +283,29 @@ def complete_runs(
     scales: Sequence[str] = (),
     dataset_id: str | None = None,
     templates: Sequence[str] = (),
+    controls: bool = False,
 ) -> list[Run]:
-    """Return matching complete runs by family, samples seen and scale; an empty filter matches all."""
+    """Return matching complete runs by family, samples seen and scale; an empty filter matches all.
+
+    Control runs are among them only with ``controls``.
+    """
     runs = fetch_as(
         Run,
         connection,
         _RUN_SQL
         + """
-        WHERE runs.status = 'complete'
+        WHERE runs.status = 'complete' AND ($controls OR runs.control IS NULL)
             AND (len($families) = 0 OR list_contains($families, runs.family))
             AND (len($scales) = 0 OR list_contains($scales, runs.scale))
             AND ($dataset_id IS NULL OR runs.dataset_id = $dataset_id)
         ORDER BY runs.family, runs.samples_seen NULLS LAST, runs.scale, runs.created_at
         """,
-        {"families": list(families), "scales": list(scales), "dataset_id": dataset_id},
+        {
+            "families": list(families),
+            "scales": list(scales),
+            "dataset_id": dataset_id,
+            "controls": controls,
+        },
     )
     return [
         run for run in runs if not templates or any(is_under(run.template, wanted) for wanted in templates)

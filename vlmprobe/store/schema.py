@@ -132,6 +132,8 @@ class RunRow(Base):
     samples_seen: Mapped[int | None] = mapped_column(BigInteger)
     global_steps: Mapped[int | None] = mapped_column(BigInteger)
     training: Mapped[str | None]
+    control: Mapped[str | None]
+    serves: Mapped[str | None]
     dtype: Mapped[str | None]
     device: Mapped[str | None]
     n_layers: Mapped[int | None]

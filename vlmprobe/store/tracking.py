@@ -204,6 +204,8 @@ def _create_run(client: MlflowClient, experiment_id: str, run: Run) -> str:
         "template": run.template,
         "checkpoint": run.checkpoint,
         "dtype": run.dtype,
+        "control": run.control,
+        "serves": run.serves,
     }
     known = {name: str(value) for name, value in facts.items() if value is not None}
     return _create(client, experiment_id, run.name, {**known, _RUN_ID_TAG: run.run_id}, known)

@@ -15,6 +15,7 @@ import numpy as np
 from vlmprobe.analysis.catalog import (
     ACCURACIES,
     AXIS_COHERENCE,
+    AXIS_COHERENCE_BALANCED,
     AXIS_COHERENCE_PEAK,
     AXIS_COHERENCE_PEAK_LAYER,
     CATALOG,
@@ -158,6 +159,8 @@ def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
             return {}
         if control is None:
             arguments["unreliable"] = view.unreliable
+            if entry is AXIS_COHERENCE_BALANCED and view.run is None and view.subset is Subset.ALL:
+                arguments["controls"] = view.study.control_curves
         elif control.is_band:
             arguments["controls"] = view.study.controls(entry, view.subset, run=view.run, panel=targets[0])
         if view.run:

@@ -23,6 +23,7 @@ from vlmprobe.store.datasets import count_dataset
 from vlmprobe.store.metrics import read_layer_values, read_results_json
 from vlmprobe.store.predictions import count_pairs, unnamed_answers
 from vlmprobe.store.queries import load_query
+from vlmprobe.study.control_curves import read_control_curves
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,7 @@ class Study:
             self.accuracy = self._read_accuracy(connection, "accuracy/by_axis", "axis")
             self.categories = self._read_accuracy(connection, "accuracy/by_category", "category")
             self.curves = self._read_curves(connection)
+            self.control_curves = read_control_curves(connection, self.runs)
             self.peaks = self._read_peaks(connection)
             disagree = load_query("accuracy/checkers_disagree")
             self.disagreements = sum(len(disagree.table(connection, {"run_id": run.run_id})) for run in runs)

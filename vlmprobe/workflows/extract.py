@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
+from vlmprobe.extraction.control import Control, served_run
 from vlmprobe.extraction.remarks import changed_line
 from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, Prepared, prepare
 from vlmprobe.extraction.session import LazyModel, RunSession, SessionResult
@@ -17,6 +18,7 @@ from vlmprobe.store.predictions import unnamed_answers
 from vlmprobe.store.runs import Run, RunPlan, open_run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from vlmprobe.workspace import Workspace
@@ -50,7 +52,7 @@ def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult
 
     Raises:
         UsageError: an option, a template, the family or the scale is wrong, or the scale's earlier runs are of another
-            checkpoint.
+            checkpoint; or a control has no complete run to serve.
         InputError: the dataset or the checkpoint is.
         LeaseHeldError: another process is working on this run.
         VlmprobeError: not one pair could be answered.
@@ -63,12 +65,16 @@ def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult
     started = time.monotonic()
     first = prepare(request, workspace.console)
     results: list[ExtractResult] = []
-    with LazyModel(first.family, first.options, workspace.console) as model:
+    options = first.options if request.control is None else request.control.load_options(first.options)
+    with LazyModel(first.family, options, workspace.console) as model:
         workspace.create_database()
         if not request.new_checkpoint:
             _check_checkpoint(workspace, first.plan)
-        for template in request.options.templates:
-            results.append(_extract(workspace, request.options, first.under(template), model, started))
+        wanted = [first.under(template) for template in request.options.templates]
+        if request.control is not None:
+            wanted = _controlled(workspace, wanted, request.control, request.options)
+        for prepared in wanted:
+            results.append(_extract(workspace, request.options, prepared, model, started))
             if results[-1].interrupted:
                 break
             started = time.monotonic()
@@ -84,7 +90,7 @@ def _extract(
         if prepared.quads is not None:
             register_quads(connection, prepared.dataset, prepared.quads)
         run, resumed = open_run(connection, prepared.plan, new=options.new)
-        earlier = [] if resumed or options.new else begun_on_another_content(connection, run)
+        earlier = [] if resumed or options.new or run.control is not None else begun_on_another_content(connection, run)
     for row in earlier:
         workspace.console.warn(changed_line(row, prepared.dataset))
     with hold_lease(database.path, run.run_key):
@@ -107,6 +113,15 @@ def _extract(
         notes=inferred.notes,
         unnamed=unnamed,
     )
+
+
+def _controlled(
+    workspace: Workspace, wanted: Sequence[Prepared], control: Control, options: ExtractOptions
+) -> list[Prepared]:
+    """Turn each request into its control, once the run that it serves is known to be there."""
+    with workspace.database.transaction() as connection:
+        served = [served_run(connection, prepared.plan, control, options.data) for prepared in wanted]
+    return [prepared.controlled(control, run) for prepared, run in zip(wanted, served, strict=True)]
 
 
 def _check_checkpoint(workspace: Workspace, plan: RunPlan) -> None:

@@ -63,7 +63,7 @@ def import_home(
     with other.database.transaction() as connection:
         runs = [
             run
-            for run in list_runs(connection)
+            for run in list_runs(connection, controls=True)
             if family in (None, run.family) and (not scales or run.scale in scales)
         ]
     workspace.require_writable()

@@ -14,6 +14,7 @@ from vlmprobe.reports import ChangeRow, Report, render_report, summary_rows, wri
 from vlmprobe.safe_names import file_part
 from vlmprobe.settings import without_password
 from vlmprobe.store.queries import load_query, queries_of_report
+from vlmprobe.study.controls import all_controls
 from vlmprobe.study.drawing import draw_report
 from vlmprobe.study.findings import findings_of
 from vlmprobe.study.matrix import scale_matrices
@@ -90,6 +91,7 @@ def merge(
         layer_ranges=study.layer_ranges,
         changes=_changes(database, runs),
         matrices=scale_matrices(workspace, runs),
+        controls=all_controls(workspace, runs),
         over_templates=points,
         figures=figures,
         disagreements=study.disagreements,

@@ -72,8 +72,8 @@ def query_text(name: str) -> str:
     return load_query(name).sql
 
 
-def all_runs(workspace: Workspace) -> list[ListedRun]:
-    """Return every run with its counts, oldest first.
+def all_runs(workspace: Workspace, *, controls: bool = False) -> list[ListedRun]:
+    """Return every real run with its counts, oldest first; with ``controls`` the control runs too.
 
     Raises:
         DatabaseError: there is no database, or it is not current.
@@ -82,7 +82,7 @@ def all_runs(workspace: Workspace) -> list[ListedRun]:
     from vlmprobe.store.runs import list_runs
 
     with workspace.database.transaction() as connection:
-        return list_runs(connection)
+        return list_runs(connection, controls=controls)
 
 
 def _describe(name: str, default: str | None) -> str:

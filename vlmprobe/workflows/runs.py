@@ -12,14 +12,16 @@ from vlmprobe.safe_names import safe_name
 from vlmprobe.store.earlier_runs import of_another_checkpoint
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.run_edits import delete_run, rename_run
-from vlmprobe.store.runs import get_run, list_runs
+from vlmprobe.store.runs import controls_of, get_run, list_runs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vlmprobe.store.earlier_runs import ScaleCheckpoint
     from vlmprobe.store.runs import ListedRun, Run
     from vlmprobe.workspace import Workspace
 
-__all__ = ["find_listed", "remove", "rename"]
+__all__ = ["controls_serving", "find_listed", "remove", "rename"]
 
 #: Characters of an id from which on it names a run.
 _LEAST = 8
@@ -32,7 +34,8 @@ def find_listed(workspace: Workspace, run_id: str) -> ListedRun:
         UsageError: there is none, or several begin or end so.
     """
     with workspace.database.transaction() as connection:
-        listed = list_runs(connection)
+        # Controls too: an id names one run, whatever its kind.
+        listed = list_runs(connection, controls=True)
     found = [run for run in listed if run.run_id == run_id] or [
         run
         for run in listed
@@ -45,29 +48,44 @@ def find_listed(workspace: Workspace, run_id: str) -> ListedRun:
     raise UsageError(f"no run {run_id[:40]!r}; list the run ids with 'vlmprobe runs'")
 
 
-def remove(workspace: Workspace, run_id: str) -> Run:
-    """Remove a run for good: its rows, then its spool; its MLflow run goes to MLflow's trash.
+def controls_serving(workspace: Workspace, run_ids: Sequence[str]) -> list[Run]:
+    """Return the control runs of some runs, which go and are renamed with them."""
+    with workspace.database.transaction() as connection:
+        return controls_of(connection, run_ids)
+
+
+def remove(workspace: Workspace, run_id: str) -> list[Run]:
+    """Remove a run and its controls for good: rows, then spool; their MLflow runs go to MLflow's trash.
+
+    Returns:
+        The run, then its controls.
 
     Raises:
         UsageError: there is no such run.
-        LeaseHeldError: a process is extracting it.
+        LeaseHeldError: a process is extracting one of them.
         ReadOnlyError: the home cannot be written.
     """
     workspace.require_writable()
     database = workspace.database
     with database.transaction() as connection:
-        run = get_run(connection, run_id)
-    with hold_lease(database.path, run.run_key):
+        # A control says nothing without the run that it serves.
+        runs = [get_run(connection, run_id), *controls_of(connection, [run_id])]
+    with ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(hold_lease(database.path, run.run_key))
         with database.transaction() as connection:
-            delete_run(connection, run_id)
+            for run in runs:
+                delete_run(connection, run.run_id)
         # After the rows: files without rows are found by 'vlmprobe verify', rows without files are a loss.
-        shutil.rmtree(workspace.settings.spool_of(run_id), ignore_errors=True)
-    if run.mlflow_run_id is not None:
-        try:
-            workspace.tracker.trash(run.mlflow_run_id)
-        except TrackingError as error:
-            workspace.console.warn(f"{error}; run {run.mlflow_run_id} of MLflow stays; delete it there")
-    return run
+        for run in runs:
+            shutil.rmtree(workspace.settings.spool_of(run.run_id), ignore_errors=True)
+    for run in runs:
+        if run.mlflow_run_id is not None:
+            try:
+                workspace.tracker.trash(run.mlflow_run_id)
+            except TrackingError as error:
+                workspace.console.warn(f"{error}; run {run.mlflow_run_id} of MLflow stays; delete it there")
+    return runs
 
 
 def rename(
@@ -80,7 +98,7 @@ def rename(
 ) -> list[tuple[ListedRun, Run]]:
     """Give every run of a scale, or one run, another scale's name; return each as it was and as it is now.
 
-    Commands under the new name resume them. MLflow shows them under the new name.
+    Commands under the new name resume them. MLflow shows them under the new name. Their controls go along.
 
     Args:
         workspace: the home.
@@ -104,6 +122,8 @@ def rename(
         raise UsageError(f"scale {scale} is in families {', '.join(families)}; choose one with --family")
     with database.transaction() as connection:
         runs = [get_run(connection, run.run_id) for run in named]
+        # After the real ones, and not among what is returned.
+        runs += controls_of(connection, [run.run_id for run in runs])
     training = load_catalog().training_of(new)
     with ExitStack() as stack:
         for run in runs:
@@ -120,7 +140,7 @@ def rename(
                 workspace.tracker.rename(run)
             except TrackingError as error:
                 workspace.console.warn(f"{error}; MLflow shows {run.name} under its old name")
-    return list(zip(named, renamed, strict=True))
+    return list(zip(named, renamed[: len(named)], strict=True))
 
 
 def _named(workspace: Workspace, scale: str, family: str | None) -> list[ListedRun]:
@@ -135,6 +155,8 @@ def _named(workspace: Workspace, scale: str, family: str | None) -> list[ListedR
         if any(scale in (run.run_id[: len(scale)], run.run_id[-len(scale) :]) for run in listed):
             raise
     else:
+        if found.control is not None:
+            raise UsageError(f"{scale} is a control; rename the run that it serves, {found.serves}, and it goes along")
         if family in (None, found.family):
             return [found]
     raise UsageError(f"no run is of scale {scale!r} or has it as its id; list them with 'vlmprobe runs'")

@@ -20,7 +20,7 @@ __all__ = ["sync"]
 
 
 def sync(workspace: Workspace, *, prune: bool = False) -> list[tuple[Run, Delivery]]:
-    """Replay every complete run into MLflow; the stored timestamps keep a replay from adding anything.
+    """Replay every complete run into MLflow, controls too; the stored timestamps keep a replay from adding anything.
 
     With ``prune``, shards are removed from the spool if MLflow has intact copies; those that it has lost are
     delivered again and stay.
@@ -32,7 +32,7 @@ def sync(workspace: Workspace, *, prune: bool = False) -> list[tuple[Run, Delive
     workspace.require_writable()
     database, console = workspace.database, workspace.console
     with database.transaction() as connection:
-        runs = complete_runs(connection)
+        runs = complete_runs(connection, controls=True)
     delivered = []
     for run in runs:
         try:

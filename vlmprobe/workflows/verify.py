@@ -34,7 +34,7 @@ def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
     verified = Verified()
     check_mlflow(workspace, verified)
     with database.transaction() as connection:
-        run_ids = [run.run_id for run in list_runs(connection)]
+        run_ids = [run.run_id for run in list_runs(connection, controls=True)]
         n_old = runs_with_old_intervals(connection)
     for run_id in run_ids:
         try:

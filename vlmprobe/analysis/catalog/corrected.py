@@ -37,7 +37,8 @@ AXIS_COHERENCE_BALANCED = Entry(
     curves=Curves(
         "How much of a delta its category decides, from products of different images only: 1 where swapping always "
         "moves the hidden state the same way, against the other category; 0 where the category makes no difference. "
-        "What every swap does alike is left out.",
+        "What every swap does alike is left out. Where scales have controls, the hatched band of all pairs holds the "
+        "intervals of all of them.",
         subsets=tuple(Subset),
     ),
 )

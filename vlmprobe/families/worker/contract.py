@@ -50,6 +50,8 @@ class LoadOptions(ModelOptions):
     revision: str | None = None
     processor_revision: str | None = None
     """Commit, branch or tag of the processor's hub id, if that is not the checkpoint's."""
+    random_weights: int | None = None
+    """The seed that the model is initialized under, as its config says, in place of the checkpoint's weights."""
 
     @property
     def processor_place(self) -> tuple[str, str | None]:

@@ -21,6 +21,7 @@ from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.diagnosis import config_reason, damaged_file, not_the_file
 from vlmprobe.families.worker.loading.places import is_local
 from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_config, read_settings
+from vlmprobe.families.worker.loading.untrained import make_untrained
 from vlmprobe.families.worker.suspects import said_by
 from vlmprobe.families.worker.weights.account import check_fit, keep_account
 from vlmprobe.families.worker.weights.files import (
@@ -54,7 +55,7 @@ def load_model(
     Args:
         model_class: the transformers class.
         model_type: what the checkpoint's config.json must call its architecture; None: whatever the class takes.
-        options: the checkpoint, the device and the number format.
+        options: the checkpoint, the device and the number format; with ``random_weights`` no weight file is read.
         own_code: whether this family runs Python files of a checkpoint, once the options allow it.
 
     Returns:
@@ -74,6 +75,8 @@ def load_model(
     check_config(source, config, trusted=trusted)
     # transformers would ignore a damaged one, and the answers' end with it.
     read_settings(source, "generation_config.json", revision)
+    if options.random_weights is not None:
+        return _untrained(model_class, config, options, dtype, device, trusted=trusted)
     local = is_local(source)
     files = find_weights(Path(source).expanduser()) if local else None
     if files is not None:
@@ -122,8 +125,45 @@ def load_model(
             architectures=config.get("architectures") or (),
             removed_prefix=prefix,
         )
-        model.vlmprobe_attention = attention_named(config)
-        return model.to(device).eval().requires_grad_(requires_grad=False)
+        return _ready(model, config, device)
+
+
+def _untrained(
+    model_class: Any,
+    config: dict[str, Any],
+    options: LoadOptions,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    trusted: bool,
+) -> Any:
+    """Return the model that a checkpoint's config describes, with random weights."""
+    from transformers import AutoConfig
+
+    source, revision, seed = options.checkpoint, options.revision, options.random_weights
+    assert seed is not None  # noqa: S101  (the caller looked)
+    with quiet(), loading_faults(source, device, {"config.json": config}):
+        argument = _config_argument(model_class, config, source, revision, trusted=trusted)
+        config_class = getattr(model_class, "config_class", None) or AutoConfig
+        described = argument.get("config") or config_class.from_pretrained(
+            place_of(source), revision=revision, **({"trust_remote_code": True} if trusted else {})
+        )
+        model = make_untrained(
+            model_class,
+            described,
+            source,
+            revision,
+            dtype,
+            seed,
+            architectures=config.get("architectures") or (),
+            trusted=trusted,
+        )
+        return _ready(model, config, device)
+
+
+def _ready(model: Any, config: dict[str, Any], device: torch.device) -> Any:
+    model.vlmprobe_attention = attention_named(config)
+    return model.to(device).eval().requires_grad_(requires_grad=False)
 
 
 @contextmanager

@@ -1,0 +1,67 @@
+"""The table of controls: what is printed, what is in full, and what a report without controls looks like."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vlmprobe.analysis.above_control import NO_COORDINATES, AboveControl
+from vlmprobe.analysis.inference import Estimate
+from vlmprobe.reports.controls import LAST, RECOMMENDED, ControlRow, controls_in_full, shown_controls
+from vlmprobe.reports.html import render_report
+
+
+def estimate(value, low, high):
+    """Return a value with its interval."""
+    return Estimate(value, 80, (high - low) / 4, low, high)
+
+
+@pytest.fixture
+def row():
+    """Make the horizontal axis of 2m beside grey pictures."""
+    geometry = AboveControl(
+        "horizontal",
+        80,
+        coherence=estimate(0.892, 0.876, 0.904),
+        of_control=estimate(0.01, -0.02, 0.04),
+        difference=estimate(0.882, 0.85, 0.91),
+        size=estimate(12.5, 11.0, 14.0),
+        own_size=estimate(13.0, 11.5, 14.5),
+    )
+    return ControlRow(
+        "tiny", "2m", "published", "tiny @ 2m", "run-2m", "grey", "c1", "horizontal", 5, RECOMMENDED, geometry, None
+    )
+
+
+def test_numbers_have_the_digits_of_their_intervals_and_the_verdict_is_that_of_the_bound(row):
+    """What is not known is None, never a number."""
+    (shown,) = shown_controls([row])
+    assert shown["coherence"] == "0.892 [0.876, 0.904]"
+    assert (shown["left"], shown["adds_an_axis"]) == ("12.5 [11.0, 14.0]", "yes")
+    assert shown["right_above"] is None
+    assert "own_size" not in shown
+    both = replace(row.geometry, size=estimate(0.5, -1.0, 2.0))
+    assert shown_controls([replace(row, geometry=both)])[0]["adds_an_axis"] == "no"
+    unknown = replace(row.geometry, size=Estimate(None, 80, reason=NO_COORDINATES))
+    (shown,) = shown_controls([replace(row, geometry=unknown, layer_is=LAST)])
+    assert (shown["left"], shown["adds_an_axis"], shown["layer"]) == (None, None, "5 (last)")
+
+
+def test_machines_get_every_number_and_why_one_is_missing(row):
+    """With the ids of both runs."""
+    unknown = replace(row.geometry, size=Estimate(None, 80, reason=NO_COORDINATES))
+    (full,) = controls_in_full([replace(row, geometry=unknown)])
+    assert (full["above"], full["above_low"], full["above_high"]) == (0.882, 0.85, 0.91)
+    assert (full["left"], full["left_reason"], full["adds_an_axis"]) == (None, NO_COORDINATES, None)
+    assert (full["run_id"], full["control_run_id"], full["n"]) == ("run-2m", "c1", 80)
+
+
+def test_a_report_has_the_table_only_where_there_are_controls(report, row):
+    """A scale without controls has no empty section."""
+    assert 'id="controls"' not in render_report(report())
+    page = render_report(report(controls=[row]))
+    assert 'href="#controls"' in page
+    section = page.partition('<section id="controls">')[2].partition("</section>")[0]
+    assert "0.882 [0.850, 0.910]" in section
+    assert "<td>yes</td>" in section

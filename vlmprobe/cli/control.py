@@ -1,0 +1,65 @@
+"""``vlmprobe control``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmprobe.cli.command import command
+from vlmprobe.cli.extraction_options import ExtractionOptions
+from vlmprobe.cli.options import BenchmarkData, Output
+from vlmprobe.workspace import Workspace
+
+if TYPE_CHECKING:
+    from vlmprobe.workflows.control import Controlled
+
+__all__ = ["control"]
+
+
+@command(example="vlmprobe control qwen25 --data EmbSpatial-Bench.tsv", experiment=True)
+def control(
+    workspace: Workspace,
+    *,
+    family: Annotated[str, typer.Argument(help="Model family whose runs are held against controls.")],
+    data: BenchmarkData,
+    scales: Annotated[
+        list[str] | None,
+        typer.Option("--scale", help="Only this scale; may be repeated. Default: all with a complete run."),
+    ] = None,
+    kinds: Annotated[
+        str | None,
+        typer.Option(
+            "--kinds",
+            help="Only these: grey, other-image[:SEED], random-weights[:SEED], shuffled-labels[:SEED].",
+            metavar="KIND,...",
+        ),
+    ] = None,
+    options: ExtractionOptions,
+    output: Output,
+) -> None:
+    """Extract the usual controls of each scale's run, and print how far the run is above them."""
+    from vlmprobe.reports.controls import controls_in_full, shown_controls
+    from vlmprobe.workflows.control import USUAL, kind_list
+    from vlmprobe.workflows.control import control as run_control
+
+    wanted = USUAL if kinds is None else kind_list(kinds.split(","))
+    found = run_control(workspace, family, options.on(data), scales=scales or (), kinds=wanted)
+    output.rows(shown_controls(found.rows) if output.is_table else controls_in_full(found.rows))
+    for line in _remarks(found):
+        workspace.console.say(line)
+
+
+def _remarks(found: Controlled) -> list[str]:
+    from vlmprobe.reports.controls import LAST, READING
+
+    lines = [
+        f"controls: {len(found.extracted)} extracted, {len(found.already)} were complete already; list them with "
+        "'vlmprobe runs --controls'"
+    ]
+    if found.failed:
+        lines.append(f"pairs failed in {', '.join(found.failed)}; these are held against the run on the other pairs")
+    last = dict.fromkeys(row.name for row in found.rows if row.layer_is == LAST)
+    if last:
+        lines.append(f"no layer is recommended for {', '.join(last)}, so the last one is shown")
+    return [*lines, *READING]

@@ -1,0 +1,129 @@
+"""Real runs beside their controls, as a table: a row for each scale, control and axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.reports.numbers import measured
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmprobe.analysis.above_control import AboveControl
+    from vlmprobe.analysis.difference import Difference
+    from vlmprobe.analysis.inference import Estimate
+
+__all__ = ["LAST", "READING", "RECOMMENDED", "ControlRow", "controls_in_full", "shown_controls"]
+
+RECOMMENDED, LAST = "recommended", "last"
+#: How to read the table, in lines.
+READING = (
+    "right_above: share with both answers right, run minus control; above: coherence, run minus control, paired",
+    "left: squared length of the axis after the control's vectors are subtracted pair by pair; adds_an_axis: whether "
+    "its lower bound is above 0, else the axis is also in the control",
+    "left is not defined for random-weights, whose coordinates are others, nor for shuffled-labels, whose vectors are "
+    "the run's own",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRow:
+    """One axis of a real run beside one of its controls."""
+
+    family: str
+    scale: str
+    template: str
+    name: str
+    """What the run is called."""
+    run_id: str
+    control: str
+    """Its kind, and its seed if it has one."""
+    control_run_id: str | None
+    """None of exchanged labels, which no run is."""
+    axis: str
+    layer: int | None
+    """None where the states of one of the two are not there."""
+    layer_is: str
+    """``recommended`` for the real run, or the ``last`` one stored."""
+    geometry: AboveControl | None
+    accuracy: Difference | None
+    """Both answers right: run minus control. None of exchanged labels."""
+
+    @property
+    def adds_an_axis(self) -> bool | None:
+        """Whether an axis is left without the control; None = not known."""
+        return None if self.geometry is None else self.geometry.adds_an_axis
+
+
+def shown_controls(rows: Sequence[ControlRow]) -> list[dict[str, Any]]:
+    """Return the rows for people, with the digits that the intervals allow; None = not known or not defined."""
+    several = len({row.family for row in rows}) > 1
+    templates = len({row.template for row in rows}) > 1
+    return [
+        {
+            **({"family": row.family} if several else {}),
+            "scale": row.scale,
+            **({"template": row.template} if templates else {}),
+            "control": row.control,
+            "axis": row.axis,
+            "layer": f"{row.layer} (last)" if row.layer is not None and row.layer_is == LAST else row.layer,
+            **{name: _measured(estimate) for name, estimate in _estimates(row).items() if name != "own_size"},
+            "adds_an_axis": {True: "yes", False: "no", None: None}[row.adds_an_axis],
+        }
+        for row in rows
+    ]
+
+
+def controls_in_full(rows: Sequence[ControlRow]) -> list[dict[str, Any]]:
+    """Return the rows for machines: every number in full, and why one is missing."""
+    return [
+        {
+            "family": row.family,
+            "scale": row.scale,
+            "template": row.template,
+            "control": row.control,
+            "axis": row.axis,
+            "n": 0 if row.geometry is None else row.geometry.n,
+            "layer": row.layer,
+            "layer_is": row.layer_is,
+            **{
+                f"{name}{part}": value
+                for name, estimate in _estimates(row).items()
+                for part, value in _parts(estimate).items()
+            },
+            "adds_an_axis": row.adds_an_axis,
+            "run_id": row.run_id,
+            "control_run_id": row.control_run_id,
+        }
+        for row in rows
+    ]
+
+
+def _estimates(row: ControlRow) -> dict[str, Estimate | None]:
+    found = row.geometry
+    return {
+        "right_above": None if row.accuracy is None else row.accuracy.estimate,
+        "coherence": None if found is None else found.coherence,
+        "of_control": None if found is None else found.of_control,
+        "above": None if found is None else found.difference,
+        "left": None if found is None else found.size,
+        "own_size": None if found is None else found.own_size,
+    }
+
+
+def _measured(estimate: Estimate | None) -> str | None:
+    if estimate is None or estimate.value is None:
+        return None
+    return measured(estimate.value, estimate.ci_low, estimate.ci_high)
+
+
+def _parts(estimate: Estimate | None) -> dict[str, Any]:
+    if estimate is None:
+        return {"": None, "_low": None, "_high": None, "_reason": ""}
+    return {
+        "": estimate.value,
+        "_low": estimate.ci_low,
+        "_high": estimate.ci_high,
+        "_reason": estimate.reason,
+    }

@@ -1,0 +1,14 @@
+"""The kinds of control, as column ``control`` of ``runs`` names them: ``grey``, or with a seed ``other-image:0``."""
+
+from __future__ import annotations
+
+__all__ = ["GREY", "OTHER_IMAGE", "RANDOM_WEIGHTS", "SHUFFLED_LABELS", "kind_of"]
+
+GREY, OTHER_IMAGE, RANDOM_WEIGHTS = "grey", "other-image", "random-weights"
+#: Made from the states of a real run; no run is one.
+SHUFFLED_LABELS = "shuffled-labels"
+
+
+def kind_of(control: str) -> str:
+    """Return the kind of a control without its seed."""
+    return control.partition(":")[0]

@@ -1,0 +1,122 @@
+"""Real runs beside their controls, at the layer that is recommended for the real one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vlmprobe.analysis.above_control import AboveControl, above_control, above_shuffled_labels
+from vlmprobe.analysis.catalog import RECOMMENDED_LAYER
+from vlmprobe.analysis.comparison import accuracy_differences
+from vlmprobe.errors import VlmprobeError
+from vlmprobe.pairs import Subset
+from vlmprobe.reports.controls import LAST, RECOMMENDED, ControlRow
+from vlmprobe.store.controls import RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
+from vlmprobe.store.metrics import read_results_json
+from vlmprobe.store.runs import controls_of
+from vlmprobe.study.paired_runs import PairedRuns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmprobe.analysis.difference import Difference
+    from vlmprobe.store.runs import Run
+    from vlmprobe.workspace import Workspace
+
+__all__ = ["all_controls", "beside_controls", "controls_by_kind"]
+
+
+def controls_by_kind(workspace: Workspace, run: Run) -> dict[str, Run]:
+    """Return the newest complete control of each kind and seed that serves a run."""
+    with workspace.database.transaction() as connection:
+        found = controls_of(connection, [run.run_id])
+    return {str(each.control): each for each in found if each.status == "complete"}
+
+
+def beside_controls(workspace: Workspace, run: Run, kinds: Sequence[str]) -> list[ControlRow]:
+    """Hold a real run against its controls over the pairs that both answered, a row for each control and axis.
+
+    Args:
+        workspace: the home.
+        run: a complete real run.
+        kinds: which controls, as they are stored; those that the run does not have are left out.
+
+    Raises:
+        UsageError: a control has answered no pair of the run, or lacks the layer.
+    """
+    there = controls_by_kind(workspace, run)
+    with workspace.database.transaction() as connection:
+        recommended = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
+    layer = None if recommended is None else recommended["layer"]
+    rows: list[ControlRow] = []
+    for kind in kinds:
+        if kind_of(kind) == SHUFFLED_LABELS:
+            rows += _beside_labels(workspace, run, kind, layer)
+        elif kind in there:
+            rows += _beside(workspace, run, there[kind], layer)
+    return rows
+
+
+def all_controls(workspace: Workspace, runs: Sequence[Run]) -> list[ControlRow]:
+    """Hold each run of a report against every complete control that serves it; without any there are no rows."""
+    rows: list[ControlRow] = []
+    for run in runs:
+        try:
+            rows += beside_controls(workspace, run, list(controls_by_kind(workspace, run)))
+        except VlmprobeError as error:
+            # The rest of a report needs no control.
+            workspace.console.warn(f"{run.name}: no table of its controls: {error}")
+    return rows
+
+
+def _beside(workspace: Workspace, run: Run, control: Run, layer: int | None) -> list[ControlRow]:
+    paired = PairedRuns(workspace, [run, control], layer)
+    geometry: dict[str, AboveControl] = {}
+    if paired.has_states:
+        found = above_control(
+            paired.states(run),
+            paired.states(control),
+            paired.state_pairs,
+            same_coordinates=kind_of(str(control.control)) != RANDOM_WEIGHTS,
+        )
+        geometry = {each.axis: each for each in found}
+    answers = accuracy_differences(paired.right[control.run_id], paired.right[run.run_id], paired.pairs)
+    accuracy = {each.target: each for each in answers}
+    return [
+        _row(run, str(control.control), control.run_id, axis, paired, layer, geometry.get(axis), accuracy[axis])
+        for axis in map(str, paired.axes)
+    ]
+
+
+def _beside_labels(workspace: Workspace, run: Run, kind: str, layer: int | None) -> list[ControlRow]:
+    paired = PairedRuns(workspace, [run], layer)
+    if not paired.has_states:
+        return []
+    seed = int(kind.partition(":")[2] or 0)
+    found = above_shuffled_labels(paired.states(run), paired.state_pairs, seed=seed)
+    return [_row(run, kind, None, each.axis, paired, layer, each, None) for each in found]
+
+
+def _row(
+    run: Run,
+    kind: str,
+    control_run_id: str | None,
+    axis: str,
+    paired: PairedRuns,
+    recommended: int | None,
+    geometry: AboveControl | None,
+    accuracy: Difference | None,
+) -> ControlRow:
+    return ControlRow(
+        run.family,
+        run.scale,
+        run.template,
+        run.name,
+        run.run_id,
+        kind,
+        control_run_id,
+        axis,
+        paired.layers.of_run.get(run.run_id),
+        LAST if recommended is None else RECOMMENDED,
+        geometry,
+        accuracy,
+    )
