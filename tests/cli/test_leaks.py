@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -15,7 +16,7 @@ from ..command_line import InProcess
 
 
 def _write(folder, pairs):
-    """Write pairs as EmbSpatial-Bench does, an image each; the far/close rows have two options."""
+    """Write pairs as EmbSpatial-Bench does, an image each; far/close rows have two options."""
     path = folder / "bench.tsv"
     columns = ("index", "question_id", "category", "question", "image", "answer", "A", "B", "C", "D")
     with path.open("w", newline="") as file:
@@ -58,7 +59,19 @@ def test_a_file_whose_names_leak_says_so_with_accuracy_and_p(check):
     leaks = [line for line in said.splitlines() if line.startswith("  LEAK  ")]
     assert len([line for line in leaks if "names alone tell" in line]) == 3
     assert "  LEAK  vertical: names alone tell above from below in 0." in said
-    assert "p 0.001, after Holm 0.00" in said
+    assert "p 0.001, p 0.005 after Holm)" in said
+
+
+def test_the_page_prints_what_the_command_does(check):
+    """The example of docs/data.md is this file's."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    shown = (
+        page.partition("## What leaks before any model is asked")[2]
+        .partition("```text\n")[2]
+        .partition("```")[0]
+    )
+    said = check(simulated(0, leak=0.9)).ok().out
+    assert shown.splitlines() == [line for line in said.splitlines() if line in shown.splitlines()]
 
 
 def test_json_has_every_number_in_full(check):
@@ -70,15 +83,15 @@ def test_json_has_every_number_in_full(check):
     assert (names["p_value"], names["is_alarm"], names["draws"], names["seed"]) == (0.001, True, 999, 42)
     assert by_check["perspective", "distance"]["value"] is None
     assert by_check["perspective", "distance"]["reason"] == "no boxes are known"
-    assert by_check["answer_option", "overall"]["detail"] == "option 1 of 2"
+    assert by_check["answer_option", "overall"]["value"] == 0.5
     as_csv = csv.DictReader(io.StringIO(check(simulated(0, leak=0.9), "--csv").ok().out))
     assert [row["name"] for row in as_csv] == [row["name"] for row in rows]
 
 
 def test_a_file_whose_names_say_nothing_raises_no_alarm_about_them(check):
-    """Its answers are always A, which is told."""
+    """Nor about anything else."""
     rows = json.loads(check(simulated(1), "--json").ok().out)
-    assert [row["name"] for row in rows if row["is_alarm"]] == ["answer_option"]
+    assert [row["name"] for row in rows if row["is_alarm"]] == []
 
 
 def test_boxes_are_for_leaks(tmp_path):

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from vlmprobe.analysis.leaks import summary_line
 from vlmprobe.reports.matrix import matrix_tables
 from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, full, p_value, rounded
 from vlmprobe.reports.over_templates import side_by_side
@@ -37,6 +38,7 @@ def render_report(report: Report) -> str:
         peaks_of={run.run_id: peaks_of_run(report, run) for run in report.runs},
         problems=problems(report),
         matrices=[(matrix, matrix_tables(matrix)) for matrix in report.matrices],
+        leaks=summary_line(report.leaks),
         templates=side_by_side(report.over_templates),
         figures=list(zip(_anchors(report.figures), report.figures, strict=True)),
     )

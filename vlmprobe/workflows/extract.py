@@ -6,12 +6,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vlmprobe.analysis.leaks import PERSPECTIVE, find_leaks, summary_line
 from vlmprobe.errors import UsageError
 from vlmprobe.extraction.remarks import changed_line
 from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, Prepared, prepare
 from vlmprobe.extraction.session import LazyModel, RunSession, SessionResult
 from vlmprobe.store.datasets import register_dataset, register_quads
 from vlmprobe.store.earlier_runs import begun_on_another_content, other_checkpoint
+from vlmprobe.store.leaks import read_leaks, store_leaks
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.predictions import unnamed_answers
 from vlmprobe.store.runs import Run, RunPlan, open_run
@@ -87,6 +89,7 @@ def _extract(
         earlier = [] if resumed or options.new else begun_on_another_content(connection, run)
     for row in earlier:
         workspace.console.warn(changed_line(row, prepared.dataset))
+    _check_leaks(workspace, prepared)
     with hold_lease(database.path, run.run_key):
         work = RunSession(workspace, prepared, model, run, options.batch_size)
         done = work.find_done(resumed=resumed)
@@ -107,6 +110,22 @@ def _extract(
         notes=inferred.notes,
         unnamed=unnamed,
     )
+
+
+def _check_leaks(workspace: Workspace, prepared: Prepared) -> None:
+    """Store what the pairs give away before the model is asked; of pairs that were checked, only boxes are new."""
+    dataset, quads = prepared.dataset, prepared.quads
+    with workspace.database.transaction() as connection:
+        known = read_leaks(connection, dataset.dataset_id, dataset.template)
+    if known and (
+        quads is None or any(leak.name == PERSPECTIVE and leak.value is not None for leak in known)
+    ):
+        return
+    leaks = find_leaks(dataset.pairs, dataset.axes, None if quads is None else quads.perspectives)
+    if any(leak.is_alarm for leak in leaks):
+        workspace.console.say(f"{summary_line(leaks)}; see 'vlmprobe data check --leaks'")
+    with workspace.database.transaction() as connection:
+        store_leaks(connection, dataset.dataset_id, dataset.template, leaks)
 
 
 def _check_checkpoint(workspace: Workspace, plan: RunPlan) -> None:

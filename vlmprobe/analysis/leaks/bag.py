@@ -42,7 +42,7 @@ _FOLDS, _FOLDS_OF_PARTITION, _PARTITIONS = 10, 5, 8
 #: Weight of the squared coefficients, in pairs: a name seen once is believed by half.
 _RIDGE = 1.0
 #: Of the names, or words, of most images; a rarer one hardly helps, and the inverse grows with their cube.
-_MAX_FEATURES = 1_000
+_MAX_FEATURES = 500
 #: Of pairs and features: 160 MB.
 _MAX_CELLS = 20_000_000
 #: Draws that are multiplied at a time.

@@ -86,7 +86,7 @@ def _names(leak: Leak, _: Sequence[Leak], axes: AxisSet) -> str:
 def _names_new(leak: Leak, _: Sequence[Leak], axes: AxisSet) -> str:
     told = (
         f"words tell {_sides(leak, axes)} in {leak.value:.2f} of {leak.n} pairs about objects with other names "
-        f"({leak.chance:.2f} by chance, p {leak.p_value:.3f})"
+        f"({leak.chance:.2f} by chance, {_small(leak.p_value)})"
     )
     if leak.p_value is not None and leak.p_value <= 0.05:
         return f"{told}. Holding objects out of a fit does not remove what words give away."
@@ -167,7 +167,13 @@ def _sides(leak: Leak, axes: AxisSet) -> str:
 def _p(leak: Leak) -> str:
     if leak.p_value is None:
         return f"no test: {leak.reason}"
-    return f"p {leak.p_value:.3f}, after Holm {leak.p_holm:.3f}"
+    return f"{_small(leak.p_value)}, {_small(leak.p_holm)} after Holm"
+
+
+def _small(p_value: float | None) -> str:
+    if p_value is None:
+        return "not tested"
+    return "p < 0.001" if p_value < 0.0005 else f"p {p_value:.3f}"
 
 
 def _share(leak: Leak) -> str:
