@@ -28,13 +28,10 @@ def _write(folder, pairs):
             row = {"index": place, "category": pair.category, "answer": "A"}
             row["image"] = base64.b64encode(picture.getvalue()).decode()
             if pair.axis == "distance":
-                row |= {
-                    "question": "Which object is it?",
-                    "A": pair.subject,
-                    "B": "unknown",
-                    "C": pair.reference,
-                }
-                row |= {"D": "unknown"}
+                # One place after the other, so that none leaks.
+                options = (pair.subject, pair.reference) if place % 2 else (pair.reference, pair.subject)
+                row |= {"question": "Which object is it?", "answer": "A" if place % 2 else "B"}
+                row |= dict(zip("ABCD", (*options, "unknown", "unknown"), strict=True))
             else:
                 row |= {"question": f"How are {pair.subject} and {pair.reference} positioned in the image?"}
                 row |= {"A": pair.category}
