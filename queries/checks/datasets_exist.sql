@@ -1,4 +1,4 @@
--- question: Does every run, pair, quad and row problem belong to a dataset that exists?
+-- question: Does every run, pair, quad, row problem and leak belong to a dataset that exists?
 -- grain: one row per table and missing dataset
 SELECT named.source, named.dataset_id
 FROM (
@@ -6,5 +6,6 @@ FROM (
     UNION ALL SELECT DISTINCT 'swap_pairs', dataset_id FROM swap_pairs
     UNION ALL SELECT DISTINCT 'quads', dataset_id FROM quads
     UNION ALL SELECT DISTINCT 'row_problems', dataset_id FROM row_problems
+    UNION ALL SELECT DISTINCT 'leaks', dataset_id FROM leaks
 ) AS named
 ANTI JOIN datasets ON named.dataset_id = datasets.dataset_id

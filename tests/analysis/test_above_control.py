@@ -115,7 +115,9 @@ def test_vectors_of_another_network_are_not_subtracted():
     pairs = pairs_of(120)
     run, untrained = states_with(pairs, 7, (0, 0.8)), states_with(pairs, 8)
     rows = above_control(run, untrained, pairs, same_coordinates=False)
-    assert {(row.size.value, row.size.reason, row.adds_an_axis) for row in rows} == {(None, NO_COORDINATES, None)}
+    assert {(row.size.value, row.size.reason, row.adds_an_axis) for row in rows} == {
+        (None, NO_COORDINATES, None)
+    }
     assert all(row.difference.ci_low > 0 for row in rows)
     wider = tuple(np.hstack([states, states]) for states in untrained)
     again = above_control(run, wider, pairs, same_coordinates=False)

@@ -30,7 +30,18 @@ def row():
         own_size=estimate(13.0, 11.5, 14.5),
     )
     return ControlRow(
-        "tiny", "2m", "published", "tiny @ 2m", "run-2m", "grey", "c1", "horizontal", 5, RECOMMENDED, geometry, None
+        "tiny",
+        "2m",
+        "published",
+        "tiny @ 2m",
+        "run-2m",
+        "grey",
+        "c1",
+        "horizontal",
+        5,
+        RECOMMENDED,
+        geometry,
+        None,
     )
 
 

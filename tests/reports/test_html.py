@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from vlmprobe.analysis import catalog
 from vlmprobe.analysis.difference import Difference
 from vlmprobe.analysis.inference import Estimate
+from vlmprobe.analysis.leaks import Leak
 from vlmprobe.reports import LayerRange, ReportFigure, render_report
 from vlmprobe.reports.matrix import ScaleMatrix
 
@@ -257,3 +258,20 @@ def test_infinite_bounds_are_not_numbers(report):
     text = Page(render_report(report(peaks=[peak]))).text
 
     assert "[ 0.25 , n/a ]" in text
+
+
+def test_what_leaks_stands_at_the_head(report):
+    """Alarms in the open, the other checks folded away; nothing where the dataset was never checked."""
+    alarm = Leak(
+        name="names", target="vertical", value=0.9, n=80, n_images=80, p_holm=0.005, says="Names tell."
+    )
+    quiet = Leak(name="duplicates", target="overall", value=0.0, n=80, n_images=80, says="No copies.")
+    page = render_report(report(leaks=[alarm, quiet]))
+
+    head = page.partition("<header>")[2].partition("</header>")[0]
+    shown, folded = head.split("<details>")
+    assert "Leaks before any model is asked: names vertical (1 test under Holm&#39;s rule)." in shown
+    assert ("Names tell." in shown, "No copies." in shown) == (True, False)
+    assert ("Names tell." in folded, "No copies." in folded) == (False, True)
+    assert "eaks before any model" not in render_report(report())
+    assert HOSTILE not in render_report(report(leaks=[dataclasses.replace(alarm, says=HOSTILE)]))

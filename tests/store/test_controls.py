@@ -76,7 +76,13 @@ def test_no_shipped_query_shows_a_control_unless_its_id_is_given(controlled: Any
             run_ids = {row["run_id"] for row in rows if "run_id" in row}
             assert "blind" not in run_ids, query.name
             seen |= {query.name} if "real" in run_ids else set()
-    assert {"runs/listed", "merge/scales", "merge/certificates", "accuracy/checkers_disagree", "runs/metrics"} <= seen
+    assert {
+        "runs/listed",
+        "merge/scales",
+        "merge/certificates",
+        "accuracy/checkers_disagree",
+        "runs/metrics",
+    } <= seen
 
 
 def test_two_runs_are_not_compared_if_one_is_a_control(controlled: Any) -> None:
@@ -104,7 +110,9 @@ def test_lists_of_runs_leave_controls_out_unless_asked(controlled: Any) -> None:
 
 def test_a_control_does_not_stand_for_its_scale(controlled: Any) -> None:
     """Random weights have another fingerprint; a real run of the scale's checkpoint is still no other checkpoint."""
-    plan = RunPlan("key", "data", "published", "tiny", "80k", "somewhere", "other", None, None, "float32", "cpu")
+    plan = RunPlan(
+        "key", "data", "published", "tiny", "80k", "somewhere", "other", None, None, "float32", "cpu"
+    )
     with controlled.database.transaction() as connection:
         # Only the control has the fingerprint ``other``, and no real run has one: nothing to hold it against.
         assert other_checkpoint(connection, plan) is None

@@ -22,6 +22,7 @@ TABLES = (
     "row_problems",
     "swap_pairs",
     "quads",
+    "leaks",
     "predictions",
     "failures",
     "certificates",

@@ -58,7 +58,9 @@ def _remarks(found: Controlled) -> list[str]:
         "'vlmprobe runs --controls'"
     ]
     if found.failed:
-        lines.append(f"pairs failed in {', '.join(found.failed)}; these are held against the run on the other pairs")
+        lines.append(
+            f"pairs failed in {', '.join(found.failed)}; these are held against the run on the other pairs"
+        )
     last = dict.fromkeys(row.name for row in found.rows if row.layer_is == LAST)
     if last:
         lines.append(f"no layer is recommended for {', '.join(last)}, so the last one is shown")

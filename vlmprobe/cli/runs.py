@@ -26,7 +26,8 @@ def runs(
     workspace: Workspace,
     *,
     controls: Annotated[
-        bool, typer.Option("--controls", help="List control runs too, with their kind and the run they serve.")
+        bool,
+        typer.Option("--controls", help="List control runs too, with their kind and the run they serve."),
     ] = False,
     output: Output,
 ) -> None:

@@ -76,10 +76,14 @@ class Control:
                 "'vlmprobe control FAMILY --data FILE' computes it from them"
             )
         if kind not in KINDS:
-            raise UsageError(f"{option} {text[:60]!r}: there is no such control; choose from {', '.join(KINDS)}")
+            raise UsageError(
+                f"{option} {text[:60]!r}: there is no such control; choose from {', '.join(KINDS)}"
+            )
         if not KINDS[kind]:
             if colon:
-                raise UsageError(f"{option} {text[:60]!r}: {kind} draws nothing, so it takes no seed; use {kind}")
+                raise UsageError(
+                    f"{option} {text[:60]!r}: {kind} draws nothing, so it takes no seed; use {kind}"
+                )
             return cls(kind)
         return cls(kind, read_seed(text, option))
 
@@ -151,7 +155,9 @@ def exchanged_images(images: Iterable[str], seed: int) -> dict[str, str]:
     """
     ring = sorted(set(images), key=lambda image: (hashlib.sha256(f"{seed}:{image}".encode()).digest(), image))
     if len(ring) < 2:
-        raise UsageError(f"{OTHER_IMAGE} needs two different images at least, and the benchmark has {len(ring)}")
+        raise UsageError(
+            f"{OTHER_IMAGE} needs two different images at least, and the benchmark has {len(ring)}"
+        )
     return dict(zip(ring, [*ring[1:], ring[0]], strict=True))
 
 

@@ -30,9 +30,7 @@ def first_prompt(model: Model, pictures: Pictures, pairs: Sequence[SwapPair]) ->
     return next((prompt for _, prompt in _accepted(model, pictures, pairs)), {})
 
 
-def accepted_items(
-    model: Model, pictures: Pictures, pairs: Sequence[SwapPair], most: int
-) -> list[BatchItem]:
+def accepted_items(model: Model, pictures: Pictures, pairs: Sequence[SwapPair], most: int) -> list[BatchItem]:
     """Return at most ``most`` of the first few pairs, as model input, that the model accepts.
 
     Raises:

@@ -77,6 +77,8 @@ class Draft:
     """A larger depth is farther from the camera, in whatever unit."""
     reference_depth: float | None = None
     contradiction: Contradiction | None = None
+    answer_option: tuple[int, int] | None = None
+    """Place of the right option, from 0, and number of options."""
 
 
 class Reader(ABC):

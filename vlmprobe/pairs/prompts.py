@@ -56,7 +56,9 @@ def balanced_order(pair_id: str) -> Order:
     each other and of everything that the pair is about: from 8 on the reference and the opposite category come first.
     """
     digest = hashlib.sha256(pair_id.encode(errors="backslashreplace")).hexdigest()
-    return Order("reference" if digest[0] >= "8" else "subject", "opposite" if digest[1] >= "8" else "canonical")
+    return Order(
+        "reference" if digest[0] >= "8" else "subject", "opposite" if digest[1] >= "8" else "canonical"
+    )
 
 
 @dataclass(frozen=True, slots=True)

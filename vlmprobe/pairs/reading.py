@@ -138,6 +138,7 @@ class Reading:
             reference_box=draft.reference_box,
             subject_depth=draft.subject_depth,
             reference_depth=draft.reference_depth,
+            answer_option=draft.answer_option,
         )
 
     def _facts_of(self, content: bytes, *, decode: bool) -> ImageFacts:

@@ -59,6 +59,8 @@ class SwapPair:
     subject_depth: float | None = None
     """A larger depth is farther from the camera, in the file's unit."""
     reference_depth: float | None = None
+    answer_option: tuple[int, int] | None = None
+    """Of a multiple-choice row: place of the right option, from 0, and number of options."""
 
     @property
     def axis(self) -> Axis:

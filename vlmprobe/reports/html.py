@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vlmprobe.analysis.metric_maker import NOT_COVERING
 from vlmprobe.reports.comparison import MDE_SAYS
 from vlmprobe.reports.controls import READING, shown_controls
+from vlmprobe.analysis.leaks import summary_line
 from vlmprobe.reports.matrix import matrix_tables
 from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, full, p_value, rounded
 from vlmprobe.reports.over_templates import side_by_side
@@ -42,6 +43,7 @@ def render_report(report: Report) -> str:
         matrices=[(matrix, matrix_tables(matrix)) for matrix in report.matrices],
         controls=shown_controls(report.controls),
         reading_of_controls=READING,
+        leaks=summary_line(report.leaks),
         templates=side_by_side(report.over_templates),
         figures=list(zip(_anchors(report.figures), report.figures, strict=True)),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from vlmprobe.analysis.leaks import Leak
     from vlmprobe.analysis.results import AccuracyPoint, PeakPoint
     from vlmprobe.pairs.axes import AxisSet
     from vlmprobe.reports.controls import ControlRow
@@ -156,6 +157,8 @@ class Report:
     """In display order; one per (family, scale, axis), for the axes and ``overall``."""
     findings: Findings | None = None
     """Perspective, axes and angles; None = not computed."""
+    leaks: Sequence[Leak] = ()
+    """What the dataset gives away before any model is asked; empty = never checked."""
     peaks: Sequence[PeakPoint] = ()
     layer_ranges: Sequence[LayerRange] = ()
     changes: Sequence[ChangeRow] = ()

@@ -17,6 +17,7 @@ __all__ = [
     "Certificate",
     "DatasetRow",
     "Failure",
+    "LeakRow",
     "MetricRow",
     "Prediction",
     "QuadRow",
@@ -115,6 +116,31 @@ class RowProblemRow(Base):
     what: Mapped[str]
     why: Mapped[str]
     column_name: Mapped[str | None]
+
+
+class LeakRow(Base):
+    """What one check of a dataset under one template found, before any model was asked."""
+
+    __tablename__ = "leaks"
+    dataset_id: Mapped[str] = mapped_column(primary_key=True)
+    template: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    target: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int]
+    value: Mapped[float | None]
+    chance: Mapped[float | None]
+    ci_low: Mapped[float | None]
+    ci_high: Mapped[float | None]
+    p_value: Mapped[float | None]
+    p_holm: Mapped[float | None]
+    n: Mapped[int]
+    n_images: Mapped[int]
+    draws: Mapped[int | None]
+    seed: Mapped[int | None]
+    method: Mapped[str]
+    detail: Mapped[str]
+    reason: Mapped[str]
+    says: Mapped[str]
 
 
 class RunRow(Base):

@@ -16,6 +16,7 @@ from vlmprobe.store.schema import (
     Certificate,
     DatasetRow,
     Failure,
+    LeakRow,
     MetricRow,
     Prediction,
     QuadRow,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["RunRows", "has_run", "read_run", "write_metrics", "write_run"]
 
 _OF_DATASET: _Tables = (AxisRow, RowProblemRow)
-_OF_TEMPLATE: _Tables = (SwapPairRow, QuadRow)
+_OF_TEMPLATE: _Tables = (SwapPairRow, QuadRow, LeakRow)
 #: What a run computed or wrote; equal rows mean an equal run.
 _RESULTS: _Tables = (Prediction, Failure, Certificate)
 _METRICS: _Tables = (MetricRow, ResultJson)

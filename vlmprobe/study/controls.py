@@ -82,7 +82,9 @@ def _beside(workspace: Workspace, run: Run, control: Run, layer: int | None) -> 
     answers = accuracy_differences(paired.right[control.run_id], paired.right[run.run_id], paired.pairs)
     accuracy = {each.target: each for each in answers}
     return [
-        _row(run, str(control.control), control.run_id, axis, paired, layer, geometry.get(axis), accuracy[axis])
+        _row(
+            run, str(control.control), control.run_id, axis, paired, layer, geometry.get(axis), accuracy[axis]
+        )
         for axis in map(str, paired.axes)
     ]
 

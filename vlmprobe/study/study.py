@@ -20,6 +20,7 @@ from vlmprobe.pairs import Subset
 from vlmprobe.reports import DatasetFacts, LayerRange, RunFacts
 from vlmprobe.store.axes import read_axes
 from vlmprobe.store.datasets import count_dataset
+from vlmprobe.store.leaks import read_leaks
 from vlmprobe.store.metrics import read_layer_values, read_results_json
 from vlmprobe.store.predictions import count_pairs, unnamed_answers
 from vlmprobe.store.queries import load_query
@@ -59,6 +60,7 @@ class Study:
             disagree = load_query("accuracy/checkers_disagree")
             self.disagreements = sum(len(disagree.table(connection, {"run_id": run.run_id})) for run in runs)
             self.dataset = self._read_dataset(connection)
+            self.leaks = read_leaks(connection, self.runs[0].dataset_id, self.runs[0].template)
             self.layer_ranges = [self._layer_range(connection, run) for run in self.runs]
             self.facts = [self._facts(connection, run) for run in self.runs]
             self.unnamed = {run.run_id: unnamed_answers(connection, run.run_id) for run in self.runs}

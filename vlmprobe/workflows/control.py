@@ -116,7 +116,9 @@ def _runs(workspace: Workspace, family: str, options: ExtractOptions, scales: Se
         if run.config.get("identity"):
             found[run.name] = run
         else:
-            workspace.console.warn(f"{run.name}: run {run.run_id} was imported, so no control can be extracted for it")
+            workspace.console.warn(
+                f"{run.name}: run {run.run_id} was imported, so no control can be extracted for it"
+            )
     missing = [scale for scale in scales if all(run.scale != scale for run in found.values())]
     if missing or not found:
         named = ", ".join(missing) or "any scale"
@@ -139,7 +141,9 @@ def _request(run: Run, options: ExtractOptions, kind: Control, catalog: Catalog)
         device=identity["device"] if given.device == "auto" else given.device,
     )
     template = next(each for each in options.templates if is_under(run.template, each))
-    own = replace(options, templates=(template,), batch_size=options.batch_size or run.batch_size, model=model)
+    own = replace(
+        options, templates=(template,), batch_size=options.batch_size or run.batch_size, model=model
+    )
     if run.scale in catalog.scale_names(run.family):
         return ExtractRequest(run.family, run.scale, own, control=kind)
     return ExtractRequest(

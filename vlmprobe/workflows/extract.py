@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vlmprobe.analysis.leaks import PERSPECTIVE, find_leaks, summary_line
 from vlmprobe.errors import UsageError
 from vlmprobe.extraction.control import Control, served_run
 from vlmprobe.extraction.remarks import changed_line
@@ -13,6 +14,7 @@ from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, Prepared
 from vlmprobe.extraction.session import LazyModel, RunSession, SessionResult
 from vlmprobe.store.datasets import register_dataset, register_quads
 from vlmprobe.store.earlier_runs import begun_on_another_content, other_checkpoint
+from vlmprobe.store.leaks import read_leaks, store_leaks
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.predictions import unnamed_answers
 from vlmprobe.store.runs import Run, RunPlan, open_run
@@ -90,9 +92,14 @@ def _extract(
         if prepared.quads is not None:
             register_quads(connection, prepared.dataset, prepared.quads)
         run, resumed = open_run(connection, prepared.plan, new=options.new)
-        earlier = [] if resumed or options.new or run.control is not None else begun_on_another_content(connection, run)
+        earlier = (
+            []
+            if resumed or options.new or run.control is not None
+            else begun_on_another_content(connection, run)
+        )
     for row in earlier:
         workspace.console.warn(changed_line(row, prepared.dataset))
+    _check_leaks(workspace, prepared)
     with hold_lease(database.path, run.run_key):
         work = RunSession(workspace, prepared, model, run, options.batch_size)
         done = work.find_done(resumed=resumed)
@@ -122,6 +129,22 @@ def _controlled(
     with workspace.database.transaction() as connection:
         served = [served_run(connection, prepared.plan, control, options.data) for prepared in wanted]
     return [prepared.controlled(control, run) for prepared, run in zip(wanted, served, strict=True)]
+
+
+def _check_leaks(workspace: Workspace, prepared: Prepared) -> None:
+    """Store what the pairs give away before the model is asked; of pairs that were checked, only boxes are new."""
+    dataset, quads = prepared.dataset, prepared.quads
+    with workspace.database.transaction() as connection:
+        known = read_leaks(connection, dataset.dataset_id, dataset.template)
+    if known and (
+        quads is None or any(leak.name == PERSPECTIVE and leak.value is not None for leak in known)
+    ):
+        return
+    leaks = find_leaks(dataset.pairs, dataset.axes, None if quads is None else quads.perspectives)
+    if any(leak.is_alarm for leak in leaks):
+        workspace.console.say(f"{summary_line(leaks)}; see 'vlmprobe data check --leaks'")
+    with workspace.database.transaction() as connection:
+        store_leaks(connection, dataset.dataset_id, dataset.template, leaks)
 
 
 def _check_checkpoint(workspace: Workspace, plan: RunPlan) -> None:

@@ -87,6 +87,7 @@ def merge(
         axes=study.axes,
         accuracy=study.accuracy,
         findings=findings,
+        leaks=study.leaks,
         peaks=study.peaks,
         layer_ranges=study.layer_ranges,
         changes=_changes(database, runs),

@@ -156,7 +156,9 @@ def _named(workspace: Workspace, scale: str, family: str | None) -> list[ListedR
             raise
     else:
         if found.control is not None:
-            raise UsageError(f"{scale} is a control; rename the run that it serves, {found.serves}, and it goes along")
+            raise UsageError(
+                f"{scale} is a control; rename the run that it serves, {found.serves}, and it goes along"
+            )
         if family in (None, found.family):
             return [found]
     raise UsageError(f"no run is of scale {scale!r} or has it as its id; list them with 'vlmprobe runs'")

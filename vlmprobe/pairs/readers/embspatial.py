@@ -116,6 +116,7 @@ class EmbSpatialReader(Reader):
                 reference=reference,
                 question_id=cells["question_id"].strip() or None,
                 contradiction=contradiction,
+                answer_option=_place(cells),
             ),
         )
 
@@ -184,6 +185,18 @@ class EmbSpatialReader(Reader):
             why = f"this option was picked as the reference but has no object: {cells[drawn][:40]!r}"
             raise RowRejectedError("option", why, drawn)
         return target, reference
+
+
+def _place(cells: Mapping[str, str]) -> tuple[int, int] | None:
+    """Return the place of the right option among those that say something, and their number; None if it is not sure."""
+    options = {letter: cells[letter] for letter in OPTIONS if _usable(cells[letter]) is not None}
+    try:
+        letter = read_choice(cells["answer"], options).letter
+    except ValueError:
+        return None
+    if letter not in options or len(options) < 2:
+        return None
+    return list(options).index(letter), len(options)
 
 
 def _named(question: str) -> tuple[str, str]:

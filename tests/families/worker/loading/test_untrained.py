@@ -77,7 +77,15 @@ def test_the_manifest_says_so(untrained):
     assert manifest["weights"]["random_weights"] == 0
     assert manifest["weights"]["values_sha256"] != load(1).info.manifest["weights"]["values_sha256"]
     assert "its weights are random" in manifest["notes"][0]
-    same = ("architecture", "attention", "n_parameters", "dtype", "decoder_kernel", "vision_kernel", "layers_at")
+    same = (
+        "architecture",
+        "attention",
+        "n_parameters",
+        "dtype",
+        "decoder_kernel",
+        "vision_kernel",
+        "layers_at",
+    )
     assert {name: manifest[name] for name in same} == {name: real[name] for name in same}
     for key in ("logits_processors", "end_tokens"):
         assert manifest.get(key) == real.get(key)

@@ -62,7 +62,9 @@ def make_untrained(
         model = make(config, **dtype_argument(dtype), **({"trust_remote_code": True} if trusted else {}))
     model.tie_weights()
     _take_generation_settings(model, source, revision)
-    note = f"its weights are random: initialized as its config says, under seed {seed}; no weight file was read"
+    note = (
+        f"its weights are random: initialized as its config says, under seed {seed}; no weight file was read"
+    )
     keep_account(model, WeightFiles(()), architectures=architectures, notes=[note])
     model.vlmprobe_account |= {"random_weights": seed, "values_sha256": _values_hash(model)}
     return model
