@@ -8,10 +8,10 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from vlmprobe.analysis.leaks import summary_line
 from vlmprobe.analysis.metric_maker import NOT_COVERING
 from vlmprobe.reports.comparison import MDE_SAYS
 from vlmprobe.reports.controls import READING, shown_controls
-from vlmprobe.analysis.leaks import summary_line
 from vlmprobe.reports.matrix import matrix_tables
 from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, full, p_value, rounded
 from vlmprobe.reports.over_templates import side_by_side
