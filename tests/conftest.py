@@ -41,6 +41,7 @@ SHARED = {
         "tests/library/test_workspace.py",
         "tests/workflows/test_foreign_lock.py",
         "tests/workflows/test_kill_and_resume.py",
+        "tests/workflows/test_leaks.py",
         "tests/workflows/test_own_environment.py",
         "tests/workflows/test_reproduce.py",
     },

@@ -12,7 +12,7 @@ from vlmprobe.resources import migrations_folder, queries_folder
 PACKAGE = Path(__file__).resolve().parents[1] / "vlmprobe"
 WORKFLOWS = {
     *("analyze", "compare", "database", "demo", "doctor", "export", "extract", "families", "import_home"),
-    *("import_results", "merge"),
+    *("control", "import_results", "merge"),
     *("plot", "query", "reproduce", "run", "runs", "sync", "train", "ui", "verify"),
 }
 
@@ -58,4 +58,5 @@ def test_sql_sorts_by_the_table_of_axes() -> None:
     assert {path.stem for path in files if quoted.search(path.read_text(encoding="utf-8"))} == {
         "accuracy_by_perspective",
         "answer_shares",
+        "every_answer_share",
     }

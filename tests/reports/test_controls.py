@@ -49,22 +49,26 @@ def test_numbers_have_the_digits_of_their_intervals_and_the_verdict_is_that_of_t
     """What is not known is None, never a number."""
     (shown,) = shown_controls([row])
     assert shown["coherence"] == "0.892 [0.876, 0.904]"
-    assert (shown["left"], shown["adds_an_axis"]) == ("12.5 [11.0, 14.0]", "yes")
+    assert (shown["size_left"], shown["adds_an_axis"]) == ("12.5 [11.0, 14.0]", "yes")
     assert shown["right_above"] is None
     assert "own_size" not in shown
     both = replace(row.geometry, size=estimate(0.5, -1.0, 2.0))
     assert shown_controls([replace(row, geometry=both)])[0]["adds_an_axis"] == "no"
     unknown = replace(row.geometry, size=Estimate(None, 80, reason=NO_COORDINATES))
     (shown,) = shown_controls([replace(row, geometry=unknown, layer_is=LAST)])
-    assert (shown["left"], shown["adds_an_axis"], shown["layer"]) == (None, None, "5 (last)")
+    assert (shown["size_left"], shown["adds_an_axis"], shown["layer"]) == (None, None, "5 (last)")
 
 
 def test_machines_get_every_number_and_why_one_is_missing(row):
     """With the ids of both runs."""
     unknown = replace(row.geometry, size=Estimate(None, 80, reason=NO_COORDINATES))
     (full,) = controls_in_full([replace(row, geometry=unknown)])
-    assert (full["above"], full["above_low"], full["above_high"]) == (0.882, 0.85, 0.91)
-    assert (full["left"], full["left_reason"], full["adds_an_axis"]) == (None, NO_COORDINATES, None)
+    assert (full["coherence_above"], full["coherence_above_low"], full["coherence_above_high"]) == (
+        0.882,
+        0.85,
+        0.91,
+    )
+    assert (full["size_left"], full["size_left_reason"], full["adds_an_axis"]) == (None, NO_COORDINATES, None)
     assert (full["run_id"], full["control_run_id"], full["n"]) == ("run-2m", "c1", 80)
 
 

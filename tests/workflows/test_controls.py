@@ -83,7 +83,7 @@ def test_blind_and_untrained_models_have_no_axis_here(home: Any) -> None:
     for row in table:
         assert row["of_control_low"] <= 0 <= row["of_control_high"], (row["control"], row["axis"])
     horizontal = [row for row in table if row["axis"] == "horizontal"]
-    assert all(row["coherence_low"] > 0 and row["above_low"] > 0 for row in horizontal)
+    assert all(row["coherence_low"] > 0 and row["coherence_above_low"] > 0 for row in horizontal)
     assert {row["control"]: row["adds_an_axis"] for row in horizontal} == {
         "grey": True,
         "other-image:0": True,

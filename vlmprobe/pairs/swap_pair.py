@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,8 +59,9 @@ class SwapPair:
     subject_depth: float | None = None
     """A larger depth is farther from the camera, in the file's unit."""
     reference_depth: float | None = None
-    answer_option: tuple[int, int] | None = None
-    """Of a multiple-choice row: place of the right option, from 0, and number of options."""
+    answer_option: tuple[int, int] | None = field(default=None, compare=False)
+    """Of a multiple-choice row: place of the right option, from 0, and number of options. Two forms of one benchmark
+    hold the same pairs, whichever of them lists options."""
 
     @property
     def axis(self) -> Axis:

@@ -19,11 +19,12 @@ __all__ = ["LAST", "READING", "RECOMMENDED", "ControlRow", "controls_in_full", "
 RECOMMENDED, LAST = "recommended", "last"
 #: How to read the table, in lines.
 READING = (
-    "right_above: share with both answers right, run minus control; above: coherence, run minus control, paired",
-    "left: squared length of the axis after the control's vectors are subtracted pair by pair; adds_an_axis: whether "
-    "its lower bound is above 0, else the axis is also in the control",
-    "left is not defined for random-weights, whose coordinates are others, nor for shuffled-labels, whose vectors are "
-    "the run's own",
+    "right_above: share with both answers right, run minus control; coherence_above: coherence, run minus control, "
+    "paired",
+    "size_left: squared length of the axis after the control's vectors are subtracted pair by pair; adds_an_axis: "
+    "whether its lower bound is above 0, else the axis is also in the control",
+    "size_left is not defined for random-weights, whose coordinates are others, nor for shuffled-labels, whose vectors "
+    "are the run's own",
 )
 
 
@@ -106,8 +107,8 @@ def _estimates(row: ControlRow) -> dict[str, Estimate | None]:
         "right_above": None if row.accuracy is None else row.accuracy.estimate,
         "coherence": None if found is None else found.coherence,
         "of_control": None if found is None else found.of_control,
-        "above": None if found is None else found.difference,
-        "left": None if found is None else found.size,
+        "coherence_above": None if found is None else found.difference,
+        "size_left": None if found is None else found.size,
         "own_size": None if found is None else found.own_size,
     }
 

@@ -21,7 +21,6 @@ from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
 from vlmprobe.families.worker.loading.diagnosis import config_reason, damaged_file, not_the_file
 from vlmprobe.families.worker.loading.places import is_local
 from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_config, read_settings
-from vlmprobe.families.worker.loading.untrained import make_untrained
 from vlmprobe.families.worker.suspects import said_by
 from vlmprobe.families.worker.weights.account import check_fit, keep_account
 from vlmprobe.families.worker.weights.files import (
@@ -35,6 +34,7 @@ from vlmprobe.families.worker.weights.files import (
 from vlmprobe.families.worker.weights.naming import check_headers, check_unique
 from vlmprobe.families.worker.weights.numbers import check_tensors
 from vlmprobe.families.worker.weights.tensors import check_shapes, shapes_in, wrapper_of
+from vlmprobe.families.worker.weights.untrained import make_untrained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,14 +151,26 @@ def _untrained(
         model = make_untrained(
             model_class,
             described,
-            source,
-            revision,
             dtype,
             seed,
             architectures=config.get("architectures") or (),
             trusted=trusted,
         )
+        _take_generation_settings(model, source, revision)
         return _ready(model, config, device)
+
+
+def _take_generation_settings(model: Any, source: str, revision: str | None) -> None:
+    """Let answers end, and be penalized, as the checkpoint says: else the control would have other settings."""
+    from transformers import GenerationConfig
+
+    can_generate = getattr(model, "can_generate", None)
+    if can_generate is None or not can_generate():
+        return
+    if path_of(source, "generation_config.json", revision) is not None:
+        model.generation_config = GenerationConfig.from_pretrained(
+            place_of(source), revision=revision or "main"
+        )
 
 
 def _ready(model: Any, config: dict[str, Any], device: torch.device) -> Any:

@@ -1,7 +1,7 @@
 """Makes a checkpoint's architecture with random weights: what its network does before it has learnt anything.
 
 No weight file is read. transformers initializes each module as its config says (``initializer_range``), as it would at
-the beginning of a training; tied tensors are tied, and answers end where the checkpoint's own do.
+the beginning of a training, and tied tensors are tied.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.families.worker.environment.versions import dtype_argument
-from vlmprobe.families.worker.loading.reading import path_of, place_of
 from vlmprobe.families.worker.weights.account import keep_account
 from vlmprobe.families.worker.weights.files import WeightFiles
 
@@ -28,8 +27,6 @@ _HASHED = 64
 def make_untrained(
     model_class: Any,
     config: Any,
-    source: str,
-    revision: str | None,
     dtype: torch.dtype,
     seed: int,
     *,
@@ -44,8 +41,6 @@ def make_untrained(
     Args:
         model_class: the transformers class, or one of its Auto classes.
         config: the checkpoint's, as an object; its number formats are set to ``dtype``.
-        source: the checkpoint, whose generation settings are read.
-        revision: of a hub id.
         dtype: the number format.
         seed: of the draws.
         architectures: the classes that the config names.
@@ -61,7 +56,6 @@ def make_untrained(
         torch.manual_seed(seed)
         model = make(config, **dtype_argument(dtype), **({"trust_remote_code": True} if trusted else {}))
     model.tie_weights()
-    _take_generation_settings(model, source, revision)
     note = (
         f"its weights are random: initialized as its config says, under seed {seed}; no weight file was read"
     )
@@ -78,19 +72,6 @@ def _parts_of(config: Any) -> list[Any]:
         if part is not None and not isinstance(part, dict):
             found += [part, *_parts_of(part)]
     return found
-
-
-def _take_generation_settings(model: Any, source: str, revision: str | None) -> None:
-    """Let answers end, and be penalized, as the checkpoint says: else the control would have other settings."""
-    from transformers import GenerationConfig
-
-    can_generate = getattr(model, "can_generate", None)
-    if can_generate is None or not can_generate():
-        return
-    if path_of(source, "generation_config.json", revision) is not None:
-        model.generation_config = GenerationConfig.from_pretrained(
-            place_of(source), revision=revision or "main"
-        )
 
 
 def _values_hash(model: Any) -> str:
