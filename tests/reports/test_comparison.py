@@ -144,7 +144,7 @@ def test_the_report_has_a_matrix_of_scales(report, matrix):
     )
     assert "240 pairs that every scale answered, 3 left out" in section
     assert (
-        "Test: paired jackknife t, checked in simulations at 5 %, also on the demo&#39;s deltas; at .05/63"
+        "Test: paired jackknife t, checked in simulations at 5 %, also on the demo&#39;s deltas of the vertical axis"
         in section
     )
     assert "do not allow for the choice" in section

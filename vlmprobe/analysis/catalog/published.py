@@ -151,7 +151,8 @@ AXIS_COHERENCE_PERSPECTIVE = Entry(
     curves=Curves(
         "Axis coherence of the distance pairs whose farther object is higher in the image (consistent), and of those "
         "where it is lower (counter). An axis found only in the consistent pairs may be a height axis "
-        "instead."
+        "instead. With 40 images a perspective the band may hold the truth in about 90 % of studies only, where few "
+        "wrong answers decide, as at the last layer of the demo's 2m."
     ),
 )
 PERSPECTIVE_COSINE = Entry(
