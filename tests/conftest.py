@@ -48,6 +48,7 @@ SHARED = {
     "quad_study": {
         "tests/workflows/test_exchange.py",
         "tests/workflows/test_export_directions.py",
+        "tests/workflows/test_leaks.py",
         "tests/workflows/test_plot.py",
         "tests/workflows/test_quads.py",
         "tests/workflows/test_round_trip.py",
