@@ -109,11 +109,13 @@ def test_arguments_reach_the_extraction(monkeypatch: pytest.MonkeyPatch, workspa
         "compile": False,
         "template": "yes-no",
         "boxes": Path("b.json"),
+        "control": "other-image:3",
     }
     assert extract(workspace, "qwen25", "mine", data="d.tsv", checkpoint=Path("/m"), **given) == run
     (request,) = asked
     options = request.options
     assert (request.family, request.scale, request.checkpoint) == ("qwen25", "mine", "/m")
+    assert str(request.control) == "other-image:3"
     assert (options.data, options.templates, options.boxes) == (Path("d.tsv"), ("yes-no",), "b.json")
     assert (options.model.layers, options.model.devices, options.model.compile) == ((0, 5), ("0", "1"), False)
 

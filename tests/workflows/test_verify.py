@@ -89,7 +89,7 @@ def test_a_home_that_nothing_happened_to_is_well(home: Home) -> None:
     for options in ((), ("--repair",)):
         ran = home.verify(*options).ok()
         assert ran.out == ""
-        assert ran.err.splitlines() == ["1 runs, 3 shards, 9 checks: all well"]
+        assert ran.err.splitlines() == ["1 runs, 3 shards, 10 checks: all well"]
 
 
 def test_findings_are_for_machines_too(home: Home) -> None:
@@ -207,7 +207,7 @@ def test_a_run_at_work_keeps_its_spool_to_itself(home: Home) -> None:
         ran = home.verify("--repair").ok()
     assert ran.err.splitlines() == [
         "tiny @ 2m: being extracted; its spool is left unchanged",
-        "1 runs, 2 shards, 9 checks: all well",
+        "1 runs, 2 shards, 10 checks: all well",
     ]
 
 

@@ -30,6 +30,7 @@ def extract(
     revision: str | None = None,
     new_checkpoint: bool = False,
     template: str = PUBLISHED.name,
+    control: str | None = None,
     boxes: str | PathLike[str] | None = None,
     max_per_category: int = 200,
     allow_contradictions: bool = False,
@@ -57,6 +58,8 @@ def extract(
         revision: commit, branch or tag of a hub id.
         new_checkpoint: whether to go on although the scale's earlier runs are of another checkpoint.
         template: how the questions are worded.
+        control: ``grey``, ``other-image[:SEED]`` or ``random-weights[:SEED]``: a control of the run, which must be
+            complete; None = the run itself.
         boxes: object boxes: a JSON or parquet file, or a hub dataset id.
         max_per_category: sample at most so many pairs of each category; 0 = all.
         allow_contradictions: also ask about rows whose labels contradict each other.
@@ -80,6 +83,7 @@ def extract(
         VlmprobeError: not one pair could be answered.
         KeyboardInterrupt: it was stopped; finished work is kept, and the same call resumes.
     """
+    from vlmprobe.extraction.control import Control
     from vlmprobe.families import ModelOptions
     from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest
     from vlmprobe.workflows.extract import extract as run_extraction
@@ -111,6 +115,7 @@ def extract(
         processor=_text(processor),
         revision=revision,
         new_checkpoint=new_checkpoint,
+        control=None if control is None else Control.parse(control),
     )
     (result,) = run_extraction(workspace, request)
     if result.interrupted:
