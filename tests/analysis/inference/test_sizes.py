@@ -59,6 +59,11 @@ def test_an_open_sign_makes_the_interval_the_hull_and_the_p_value_the_largest():
     )
 
 
+def test_without_angles_there_is_nothing_to_test():
+    """Axes without height and depth have no VD-EI."""
+    assert wild_p_of_contrasts([], seed=0) == ()
+
+
 def test_a_value_that_is_missing_leaves_no_interval():
     """As of any contrast, whichever of the two is missing."""
     nothing = Statistic(float("nan"), np.full(4, np.nan), np.ones(4, dtype=bool), 4, reason="no axis")

@@ -92,7 +92,7 @@ def wild_p_of_contrasts(
     every = [candidate for each in contrasts for candidate in each.candidates]
     found = wild_p_values(every, seed=seed, n_draws=n_draws)
     ends = np.cumsum([len(each.candidates) for each in contrasts]).tolist()
-    starts = [0, *ends[:-1]]
+    starts = [0, *ends][:-1]
     return tuple(_largest(found[start:end]) for start, end in zip(starts, ends, strict=True))
 
 
