@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from scipy.stats import ttest_1samp
 
 from vlmprobe.analysis.inference import holm
+from vlmprobe.demo import TAUGHT
 from vlmprobe.figures import frame, theme, to_png
 from vlmprobe.pairs.axes import SPACE
-from vlmprobe.pairs.prompts import TEMPLATES
 from vlmprobe.reports.numbers import measured, p_value
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def directions_table(results: Results, metric: str, targets: Iterable[str], pers
                 for target in targets
             ),
         ]
-        for template in TEMPLATES
+        for template in TAUGHT
         for scale in SCALES
     ]
     return _markdown(["template", "scale", *targets], rows)
@@ -349,7 +349,7 @@ def _scales_across(panel: Axes) -> None:
 def fill(page: str, results: Results) -> str:
     """Return the page with each marked place filled anew."""
     shipped = read_shipped()
-    blocks = {f"accuracy {template}": accuracy_table(results, template) for template in TEMPLATES}
+    blocks = {f"accuracy {template}": accuracy_table(results, template) for template in TAUGHT}
     blocks["coherence"] = directions_table(results, "axis_coherence", SPACE.axes)
     for perspective in ("all", *PERSPECTIVES):
         blocks[f"entanglement {perspective}"] = directions_table(
