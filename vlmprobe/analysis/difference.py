@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmprobe.analysis.catalog import DELTA_ACCURACY, DELTA_COHERENCE
-from vlmprobe.analysis.inference import Estimate, holm, power_difference, power_mcnemar
+from vlmprobe.analysis.inference import Estimate, holm, largest_p, power_difference, power_mcnemar
 from vlmprobe.analysis.trainings import over_trainings
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def averaged(of_trainings: Sequence[Sequence[Difference]]) -> list[Difference]:
         p_value, method = mean.p_value, T_OVER_TRAININGS
         if mean.sd == 0:
             # Trainings that differ by the same amount have no spread for a t, and each has a test of its own.
-            p_value, method = _largest([row.p_value for row in rows]), first.method
+            p_value, method = largest_p([row.p_value for row in rows]), first.method
         found.append(
             replace(
                 first,
@@ -155,11 +155,6 @@ def missing(entries: Sequence[Entry], axes: AxisSet, reason: str) -> list[Differ
         for entry in entries
         for target in entry.targets(axes)
     ]
-
-
-def _largest(p_values: Sequence[float | None]) -> float | None:
-    known = [each for each in p_values if each is not None]
-    return max(known) if known and len(known) == len(p_values) else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

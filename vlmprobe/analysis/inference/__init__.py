@@ -25,7 +25,7 @@ from vlmprobe.analysis.inference.proportions import (
     paired_p_value,
     share_gap,
 )
-from vlmprobe.analysis.inference.sizes import Contrast, contrast_of_sizes, wild_p_of_contrasts
+from vlmprobe.analysis.inference.sizes import Contrast, contrast_of_sizes, largest_p, wild_p_of_contrasts
 from vlmprobe.analysis.inference.wild import random_sign_p_values, wild_p_values
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "exact_mcnemar",
     "hash_order",
     "holm",
+    "largest_p",
     "mean_change",
     "min_p",
     "paired_difference",

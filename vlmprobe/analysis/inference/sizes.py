@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.inference.estimate import Estimate
     from vlmprobe.analysis.inference.jackknife import Statistic
 
-__all__ = ["OPEN_SIGN", "Contrast", "contrast_of_sizes", "wild_p_of_contrasts"]
+__all__ = ["OPEN_SIGN", "Contrast", "contrast_of_sizes", "largest_p", "wild_p_of_contrasts"]
 
 OPEN_SIGN = "a cosine's sign is open, so both are allowed for"
 
@@ -52,7 +52,7 @@ class Contrast:
 
     def p_value(self) -> float | None:
         """Return the p-value of the paired jackknife t: that of the signs under which it is largest."""
-        return _largest([paired_t(each) for each in self.candidates])
+        return largest_p([paired_t(each) for each in self.candidates])
 
 
 def contrast_of_sizes(statistics: Sequence[Statistic], coefficients: Sequence[float]) -> Contrast:
@@ -93,7 +93,7 @@ def wild_p_of_contrasts(
     found = wild_p_values(every, seed=seed, n_draws=n_draws)
     ends = np.cumsum([len(each.candidates) for each in contrasts]).tolist()
     starts = [0, *ends][:-1]
-    return tuple(_largest(found[start:end]) for start, end in zip(starts, ends, strict=True))
+    return tuple(largest_p(found[start:end]) for start, end in zip(starts, ends, strict=True))
 
 
 def _holds_zero(estimate: Estimate) -> bool:
@@ -101,6 +101,7 @@ def _holds_zero(estimate: Estimate) -> bool:
     return low is not None and high is not None and low <= 0 <= high
 
 
-def _largest(p_values: Sequence[float | None]) -> float | None:
+def largest_p(p_values: Sequence[float | None]) -> float | None:
+    """Return the p-value of "each of these is rejected" (an intersection-union test); None where one has none."""
     known = [each for each in p_values if each is not None]
     return max(known) if known and len(known) == len(p_values) else None
