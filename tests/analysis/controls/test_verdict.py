@@ -16,6 +16,7 @@ from vlmprobe.analysis.controls import (
     chance_cosine,
     verdict,
 )
+from vlmprobe.analysis.controls.deltas import without_axis
 from vlmprobe.analysis.controls.verdict import BY_CHANCE, NO_EXCHANGE
 from vlmprobe.analysis.geometry.estimates import TOO_FEW_IMAGES
 
@@ -227,6 +228,30 @@ def test_a_cosine_that_chance_reaches_is_noted():
     found = verdict(evidence(world), CLEAR)
     assert (found.origin, found.note.startswith(BY_CHANCE)) == (Origin.SCENE, True)
     assert verdict(evidence(replace(STRONG, cosine=0.99)), CLEAR).note == ""
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.33])
+def test_a_word_that_is_not_quite_reversed_is_no_scene(kept):
+    """What lies along the word's axis is taken out of both halves, where it would be one axis by itself."""
+    study = evidence(SceneWorld(word=0.8, kept=kept))
+    assert verdict(study, CLEAR).origin is Origin.ANSWER
+    space = study.answers.space
+    left = without_axis(space, study.answers.word, study.canonical)
+    signs = np.where(study.canonical, 1.0, -1.0)[:, None]
+    word = (signs * study.answers.word).mean(axis=0)
+    assert np.abs((signs * space).mean(axis=0) @ word) > 0.05 * (word @ word)
+    assert left @ word == pytest.approx(np.zeros(len(left)), abs=1e-9)
+
+
+def test_an_axis_is_taken_out_where_there_is_one():
+    """An empty category or equal means have none; a pair that was not asked stays one that was not."""
+    vectors = np.array([[3.0, 4.0], [1.0, 1.0], [np.nan, np.nan]])
+    axis_of = np.array([[1.0, 0.0], [-1.0, 0.0], [5.0, 5.0]])
+    canonical = [True, False, False]
+    one = without_axis(vectors, np.where([[True], [True], [False]], axis_of, np.nan), canonical)
+    np.testing.assert_allclose(one, [[0, 4], [0, 1], [np.nan, np.nan]])
+    np.testing.assert_array_equal(without_axis(vectors, axis_of, [True] * 3), vectors)
+    np.testing.assert_array_equal(without_axis(vectors, np.ones((3, 2)), canonical), vectors)
 
 
 def hits(name, world, measure, n):

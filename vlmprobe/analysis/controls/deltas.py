@@ -11,12 +11,14 @@ from vlmprobe.analysis.deltas import NOT_FINITE
 from vlmprobe.analysis.geometry import Layout, sums_of_vectors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
     from vlmprobe.analysis.geometry import DeltaSums
 
-__all__ = ["Counterbalanced", "asked", "sums_of_asked", "sums_of_both"]
+__all__ = ["Counterbalanced", "asked", "sums_of_asked", "sums_of_both", "without_axis"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +61,32 @@ def asked(vectors: npt.NDArray[Any]) -> BoolArray:
     if not (found | np.isnan(vectors).all(axis=1)).all():
         raise ValueError(f"there are {NOT_FINITE}")
     return found
+
+
+def without_axis(
+    vectors: npt.NDArray[Any], axis_of: npt.NDArray[Any], canonical: Sequence[bool] | BoolArray
+) -> FloatArray:
+    """Return vectors less their parts along the axis of others: the difference of those's two category means.
+
+    Args:
+        vectors: (N, D), not sign-corrected; a row of NaN is a pair that was not asked.
+        axis_of: (N, D) what the axis is taken of, likewise.
+        canonical: (N,) whether the pair is of the canonical category.
+
+    Returns:
+        (N, D); as they are where a category of ``axis_of`` is empty, or its means are equal.
+    """
+    deltas, inside = np.asarray(vectors, dtype=np.float64), asked(axis_of)
+    ends = np.asarray(canonical, dtype=bool)
+    both = [np.asarray(axis_of[inside & (ends == end)], dtype=np.float64) for end in (True, False)]
+    if not all(len(each) for each in both):
+        return deltas
+    along = both[0].mean(axis=0) - both[1].mean(axis=0)
+    length = float(np.linalg.norm(along))
+    if length == 0:
+        return deltas
+    left: FloatArray = deltas - np.outer(deltas @ (along / length), along / length)
+    return left
 
 
 def sums_of_asked(vectors: npt.NDArray[Any], layout: Layout) -> DeltaSums:

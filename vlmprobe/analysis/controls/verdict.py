@@ -2,11 +2,12 @@
 
 1. There is an axis: Holm's p of the smallest p-value over layers is at most .05, and |alpha|^2 is resolved.
 2. More than in the blind controls: |alpha(real - blind)|^2 is resolved, where vectors are subtracted pair by pair.
-3. More than the answer's words: |alpha|^2 of the space half of two counterbalanced templates is resolved.
+3. More than the answer's words: |alpha|^2 of the space half of two counterbalanced templates is resolved. What lies
+   along the word's axis is taken out of every half first, since no second template reverses a word quite.
 4. It follows the picture: |alpha|^2 of the deltas of exchanged pictures is resolved, and so is that of what is left of
    them after Null 1, the same exchange under a question about another axis.
-5. It is one axis: the cosine of the space half and of the scene half lies above .2. Where deltas fill few dimensions
-   two random directions are often as alike; the verdict's note then says so.
+5. It is one axis: the cosine of the space half and of the scene half less Null 1 lies above .2. Where deltas fill few
+   dimensions two random directions are often as alike; the verdict's note then says so.
 
 "Resolved" is always that the lower 97.5 % jackknife bound of products of different images is above 0. That a control
 has no significant axis of its own is no rule: in a world of answer words alone it is wrong in 94 % of studies. A rule
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.analysis.controls.chance import chance_cosine
-from vlmprobe.analysis.controls.deltas import Counterbalanced, sums_of_asked, sums_of_both
+from vlmprobe.analysis.controls.deltas import Counterbalanced, sums_of_asked, sums_of_both, without_axis
 from vlmprobe.analysis.geometry import Layout, axis_effect, axis_size, corrected_cosine
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["SAME_AXIS", "VERSION", "Evidence", "Origin", "Row", "Verdict", "verdict"]
 
 #: Of the rule; raised when it changes, so that old and new verdicts are told apart.
-VERSION = 1
+VERSION = 2
 #: What the cosine of rule 5 must lie above. At 0, chance passes one study in five in which names leak, a word is
-#: answered and positions are seen; at .2 one in fifty.
+#: answered and positions are seen; at .2 one in a hundred.
 SAME_AXIS = 0.2
 _ALPHA = 0.05
 
@@ -193,25 +194,29 @@ class _Rules:
         if evidence.answers is None:
             yield _End(Origin.NONE, missing=_RUN_ANSWERS)
             return
-        space = evidence.answers.space
+        space = self._without_word(evidence.answers)
         yield [self._resolved(3, "|alpha|^2 of the space half", space)], Origin.ANSWER
         if evidence.scene is None:
             yield _End(Origin.OPEN, note=NO_EXCHANGE)
             return
-        scene = evidence.scene.space
+        scene = self._without_word(evidence.scene)
         yield [self._resolved(4, "|alpha|^2 of the scene half", scene)], Origin.OPEN
         if evidence.null_1 is None:
             yield _End(Origin.NONE, missing=_RUN_NULL_1)
             return
-        left = scene - evidence.null_1.space
+        left = self._without_word(evidence.scene, less=evidence.null_1.space)
         yield [self._resolved(4, "|alpha(scene half - Null 1)|^2", left)], Origin.OPEN
-        both = sums_of_both(space, scene, self._layout).raw.products()
+        # What any question sees of an exchange is no part of the axis, and would only turn it.
+        both = sums_of_both(space, left, self._layout).raw.products()
         cosine = corrected_cosine(both, axis_effect(0), axis_effect(1))
-        row = _bound(5, "cosine of space half and scene half", cosine, SAME_AXIS)
+        row = _bound(5, "cosine of space half and scene half - Null 1", cosine, SAME_AXIS)
         yield [row], Origin.OPEN
-        chance = chance_cosine(space, scene, evidence.canonical, seed=_SEED)
+        chance = chance_cosine(space, left, evidence.canonical, seed=_SEED)
         by_chance = chance is not None and row.low is not None and row.low <= chance
         yield _End(Origin.SCENE, note=f"{BY_CHANCE} ({chance:.2f})" if by_chance else "")
+
+    def _without_word(self, half: Counterbalanced, less: FloatArray | float = 0.0) -> FloatArray:
+        return without_axis(half.space - less, half.word, self._evidence.canonical)
 
     def _tested(self) -> Row:
         p_value = self._p_axis
