@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib vlmprobe || true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all faults fuzz statistics environments lint audit format clean
+.PHONY: help demo test test-all faults fuzz statistics breaks environments lint audit format clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ fuzz: $(VENV)/installed-dev ## More than 100,000 odd inputs for all readers, and
 
 statistics: $(VENV)/installed-dev ## Whether intervals cover and tests keep their level, in worlds whose truth is known (up to an hour)
 	$(BIN)/python -m tests.statistics.run
+
+breaks: $(VENV)/installed-dev ## Take out each correction of the statistics in a copy of the source: a test must fail
+	$(BIN)/python -m tests.breaks.run
 
 faults: $(VENV)/installed-dev ## Kills, full disks, lost servers, damage: 200 times and more, then twelve processes at once (over an hour)
 	$(BIN)/python -m tests.faults.campaign

@@ -1,0 +1,231 @@
+"""Each correction of the statistics, taken out by one edit: what it refutes, and the tests that must notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["BREAKS", "Break"]
+
+_ANALYSIS = "vlmprobe/analysis"
+
+
+@dataclass(frozen=True)
+class Break:
+    """One edit of the source."""
+
+    what: str
+    """What is left once the correction is out."""
+    file: str
+    text: str
+    """In the file exactly once."""
+    instead: str
+    tests: str
+    """Files or folders of tests, of which one at least must fail."""
+
+
+BREAKS = (
+    Break(
+        "S1: the products of plug-in means",
+        f"{_ANALYSIS}/geometry/products.py",
+        "values=_ratio(numerator, pairs),",
+        "values=_ratio(totals, np.outer(n, n)),",
+        "tests/analysis/geometry",
+    ),
+    Break(
+        "S1: products of vectors of one image",
+        f"{_ANALYSIS}/geometry/products.py",
+        "numerator = totals - shared.sum(axis=0)",
+        "numerator = totals - 0 * shared.sum(axis=0)",
+        "tests/analysis/geometry",
+    ),
+    Break(
+        "S1: an angle of axes that are not resolved",
+        f"{_ANALYSIS}/geometry/estimates.py",
+        "        reason = NOT_RESOLVED\n",
+        '        reason = ""\n',
+        "tests/analysis/geometry tests/analysis/test_axis_metrics.py",
+    ),
+    Break(
+        "S1: the order effect in the axis",
+        f"{_ANALYSIS}/geometry/estimates.py",
+        "return Effect((2 * axis, 2 * axis + 1), (0.5, -0.5))",
+        "return Effect((2 * axis, 2 * axis + 1), (0.7, -0.3))",
+        "tests/analysis/geometry tests/analysis/test_axis_metrics.py",
+    ),
+    Break(
+        "S1: an interval where a leave-one-out is undefined",
+        f"{_ANALYSIS}/inference/jackknife.py",
+        "if not np.isfinite(self.scale.of(np.append(plain, self.value))).all():",
+        "if False:",
+        "tests/analysis/inference tests/analysis/geometry",
+    ),
+    Break(
+        "S2: labels dealt out afresh, as signs are flipped",
+        f"{_ANALYSIS}/inference/permutation.py",
+        "drawn[:, pairs[:, 0]] = keys <= largest",
+        "drawn[:, pairs[:, 0]] = keys < 2**63",
+        "tests/analysis/inference/test_permutation.py",
+    ),
+    Break(
+        "S2: labels exchanged among pairs, whatever their image",
+        f"{_ANALYSIS}/inference/permutation.py",
+        "_exchangeable(image_of, hash_order(pair_keys), strata)",
+        "_exchangeable(np.arange(n), hash_order(pair_keys), strata)",
+        "tests/analysis/inference/test_permutation.py",
+    ),
+    Break(
+        "S2: the pairs of an image in the order of the file",
+        f"{_ANALYSIS}/inference/permutation.py",
+        "_exchangeable(image_of, hash_order(pair_keys), strata)",
+        "_exchangeable(image_of, np.arange(n), strata)",
+        "tests/analysis/inference/test_permutation.py",
+    ),
+    Break(
+        "S2: labels exchanged across strata",
+        f"{_ANALYSIS}/inference/permutation.py",
+        "_exchangeable(image_of, hash_order(pair_keys), strata)",
+        "_exchangeable(image_of, hash_order(pair_keys), None)",
+        "tests/analysis/inference/test_permutation.py",
+    ),
+    Break(
+        "S2: the smallest p-value over layers as it is",
+        f"{_ANALYSIS}/inference/layers.py",
+        "return (adjusted(int(ranks[shown, 0].min()))",
+        "return (int(ranks[shown, 0].min()) / n_values",
+        "tests/analysis/inference tests/analysis/test_axis_significance.py",
+    ),
+    Break(
+        "S2: an axis whose raw |alpha|^2 is not resolved",
+        f"{_ANALYSIS}/inference/layers.py",
+        "allowed = np.ones(n_layers, dtype=bool) if eligible is None else np.asarray(eligible, dtype=bool)",
+        "allowed = np.ones(n_layers, dtype=bool)",
+        "tests/analysis/inference tests/analysis/test_axis_significance.py",
+    ),
+    Break(
+        "S2: as few draws as there are at first",
+        f"{_ANALYSIS}/inference/layers.py",
+        "p_value = self._refined(",
+        "p_value = p_value or self._refined(",
+        "tests/analysis/inference tests/analysis/test_axis_significance.py",
+    ),
+    Break(
+        "S2: draws of the wild test that are too narrow",
+        f"{_ANALYSIS}/inference/wild.py",
+        "sums = 2.0 * (plus.astype(np.float32) @ single.T) - totals",
+        "sums = plus.astype(np.float32) @ single.T - totals / 2",
+        "tests/analysis/inference tests/analysis/test_alignment.py tests/analysis/test_entanglement.py",
+    ),
+    Break(
+        "S3: Wilson's interval at the number of pairs",
+        f"{_ANALYSIS}/inference/proportions.py",
+        "effective = n / max(1.0, clustered / variance)",
+        "effective = n",
+        "tests/analysis/inference/test_proportions.py",
+    ),
+    Break(
+        "S3: an interval where one image holds most pairs",
+        f"{_ANALYSIS}/inference/proportions.py",
+        "MIN_EQUIVALENT_IMAGES = 5",
+        "MIN_EQUIVALENT_IMAGES = 0",
+        "tests/analysis/inference/test_proportions.py",
+    ),
+    Break(
+        "S4: the peak read on the half that chose it",
+        f"{_ANALYSIS}/geometry/halves.py",
+        "read = readings[0][places[1]], readings[1][places[0]]",
+        "read = readings[0][places[0]], readings[1][places[1]]",
+        "tests/analysis/geometry/test_halves.py",
+    ),
+    Break(
+        "S4: a direction fitted on the half that it tells",
+        f"{_ANALYSIS}/geometry/halves.py",
+        "fitted, read = second_half != half, second_half == half",
+        "fitted, read = second_half == half, second_half == half",
+        "tests/analysis/geometry/test_halves.py tests/analysis/test_fitted_directions.py",
+    ),
+    Break(
+        "S4: the interval of the best layer as if it had been the only one",
+        f"{_ANALYSIS}/geometry/peak.py",
+        "factor = float(np.quantile(largest, 2 * LEVEL - 1)) * upper_quantile(top.n_images - 1) / _Z",
+        "factor = upper_quantile(top.n_images - 1)",
+        "tests/analysis/geometry tests/analysis/test_layer_reading.py",
+    ),
+    Break(
+        "S4: a layer recommended without an axis",
+        f"{_ANALYSIS}/recommendation.py",
+        "if p_value is not None and p_value <= _LEVEL)",
+        "if p_value is not None)",
+        "tests/analysis/test_recommendation.py",
+    ),
+    Break(
+        "S5: images left out of one checkpoint only",
+        f"{_ANALYSIS}/inference/jackknife.py",
+        "leave_outs=np.asarray(sum(factor * each.leave_outs for factor, each in pairs), dtype=np.float64),",
+        "leave_outs=np.asarray(pairs[0][0] * pairs[0][1].leave_outs, dtype=np.float64),",
+        "tests/analysis/inference tests/analysis/test_comparison.py",
+    ),
+    Break(
+        "S5: no exact test where each image has one pair",
+        f"{_ANALYSIS}/inference/proportions.py",
+        "    if sizes.max() == 1:\n",
+        "    if sizes.max() == 0:\n",
+        "tests/analysis/inference/test_proportions.py tests/analysis/test_comparison.py",
+    ),
+    Break(
+        "S5: the sign of a cosine that is not resolved, taken as known",
+        f"{_ANALYSIS}/inference/sizes.py",
+        "*((sign, -sign) if undecided else (sign,) for",
+        "*((sign,) for",
+        "tests/analysis/inference/test_sizes.py",
+    ),
+    Break(
+        "S5: p-values without Holm's rule",
+        f"{_ANALYSIS}/inference/families.py",
+        "largest = max(largest, (len(tested) - rank) * p_value)",
+        "largest = max(largest, p_value)",
+        "tests/analysis/inference tests/analysis/test_comparison.py",
+    ),
+    Break(
+        "S7: halves of different sizes compared by plug-ins",
+        f"{_ANALYSIS}/perspective_axes.py",
+        "found = [corrected_cosine(products, other, effect) for other in others]",
+        "plain = replace(products, values=products.plug_in, known={})\n"
+        "            found = [corrected_cosine(plain, other, effect) for other in others]",
+        "tests/analysis/test_perspective_axes.py",
+    ),
+    Break(
+        "S9: a normal interval over few trainings",
+        f"{_ANALYSIS}/trainings.py",
+        "half = upper_quantile(n - 1) * se",
+        "half = 1.96 * se",
+        "tests/analysis/test_trainings.py",
+    ),
+    Break(
+        "S9: the spread of images for that of trainings",
+        f"{_ANALYSIS}/trainings.py",
+        "se = sd / sqrt(n)",
+        "se = (se_images or sd) / sqrt(n)",
+        "tests/analysis/test_trainings.py",
+    ),
+    Break(
+        "S12: one of the two one-sided tests",
+        f"{_ANALYSIS}/inference/equivalence.py",
+        "    p_equivalent = max(\n",
+        "    p_equivalent = min(\n",
+        "tests/analysis/inference/test_equivalence.py",
+    ),
+    Break(
+        "S12: a published value without its own error",
+        "vlmprobe/workflows/reproduce.py",
+        "sqrt(se_ours**2 + se_theirs**2)",
+        "se_ours",
+        "tests/workflows/test_reproduce.py tests/analysis/inference/test_equivalence.py",
+    ),
+    Break(
+        "S12: not different, called equivalent",
+        f"{_ANALYSIS}/inference/equivalence.py",
+        "else NOT_DECIDED",
+        "else EQUIVALENT",
+        "tests/analysis/inference/test_equivalence.py",
+    ),
+)
