@@ -28,8 +28,6 @@ __all__ = ["DeltaSums", "sums_of_swaps", "sums_of_two_runs", "sums_of_vectors"]
 _BLOCK = 2**22
 #: Vectors of an image whose products with each other are computed one by one; of more, the sums of its cells are.
 _TILE = 64
-#: Pairs of cells and their products, of no image.
-_NOTHING = ((np.zeros(0, dtype=np.int64),), (np.zeros(0, dtype=np.int64),), (np.zeros((2, 0)),))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,15 +139,13 @@ class _Pass:
         counts = np.stack([np.ones(self._n, dtype=np.int64), (self._lengths > 0).astype(np.int64)], axis=1)
         if self._n:
             along, counts = (np.add.reduceat(each, layout.starts, axis=0) for each in (along, counts))
-        firsts, seconds, shared = self._shared()
+        shared = self._shared()
         raw, units = (
             CrossSums(
                 layout,
                 counts[:, kind],
                 totals[kind] @ totals[kind].T,
                 along[:, kind * n_groups : (kind + 1) * n_groups],
-                firsts,
-                seconds,
                 shared[kind],
             )
             for kind in range(2)
@@ -174,30 +170,25 @@ class _Pass:
                 totals[:, group] += weights @ vectors[places]
         return totals
 
-    def _shared(self) -> tuple[IntArray, IntArray, FloatArray]:
-        """Return pairs of cells of one image, image after image, and the (2, K) inner products of their sums."""
+    def _shared(self) -> FloatArray:
+        """Return the (2, K) inner products of the sums of pairs of cells of one image, ``Layout.cell_pairs``."""
         layout = self._layout
+        shared = np.zeros((2, len(layout.cell_pairs[0])))
         sizes = np.bincount(layout.images, minlength=layout.n_images)
         begins = np.cumsum(sizes) - sizes
-        found = []
         for size in np.unique(sizes).tolist():
             images = np.flatnonzero(sizes == size)
             places = begins[images][:, None] + np.arange(size)
             step = 1 if size > _TILE else max(1, _BLOCK // (size * max(self._dim, 1)))
-            found += [
-                self._products_of_images(places[start : start + step])
-                for start in range(0, len(images), step)
-            ]
-        firsts, seconds, shared = (
-            np.concatenate(each, axis=-1) for each in (zip(*found, strict=True) if found else _NOTHING)
-        )
-        in_turn = np.argsort(layout.cell_images[firsts], kind="stable")
-        return firsts[in_turn], seconds[in_turn], shared[:, in_turn]
+            for start in range(0, len(images), step):
+                self._add_products(places[start : start + step], shared)
+        return shared
 
-    def _products_of_images(self, places: IntArray) -> tuple[IntArray, IntArray, FloatArray]:
-        """Return pairs of cells of some images with m vectors each, at (k, m) places, and their (2, K) products."""
+    def _add_products(self, places: IntArray, shared: FloatArray) -> None:
+        """Fill in the pairs of cells of some images with m vectors each, at (k, m) places."""
         if places.shape[1] > _TILE:
-            return self._products_of_image(places[0])
+            self._add_products_of_image(places[0], shared)
+            return
         cells, inverse = self._layout.cell_of[places], self._inverse[places]
         begin, end = int(places[0, 0]), int(places[-1, -1]) + 1
         # Neighbors are not copied.
@@ -208,17 +199,12 @@ class _Pass:
         products = np.stack([raw, raw * inverse[:, :, None] * inverse[:, None, :]])
         # Of two cells once, whichever comes first; of a cell with itself each of its vectors with each.
         kept = cells[:, :, None] <= cells[:, None, :]
-        n_cells = len(self._layout.starts)
-        keys = (cells[:, :, None] * n_cells + cells[:, None, :])[kept]
-        pairs, which = np.unique(keys, return_inverse=True)
-        return (
-            pairs // n_cells,
-            pairs % n_cells,
-            np.stack([np.bincount(which, each[kept], len(pairs)) for each in products]),
-        )
+        pairs = (self._layout.pair_starts[cells][:, :, None] + cells[:, None, :] - cells[:, :, None])[kept]
+        found, which = np.unique(pairs, return_inverse=True)
+        shared[:, found] = [np.bincount(which, each[kept], len(found)) for each in products]
 
-    def _products_of_image(self, places: IntArray) -> tuple[IntArray, IntArray, FloatArray]:
-        """Return the same for one image of many vectors, whose cells are summed first."""
+    def _add_products_of_image(self, places: IntArray, shared: FloatArray) -> None:
+        """Fill in those of one image of many vectors, whose cells are summed first."""
         cells = np.unique(self._layout.cell_of[places])
         inside = self._layout.cell_of[places] == cells[:, None]
         weights = np.stack([inside.astype(np.float64), inside * self._inverse[places]])
@@ -226,7 +212,8 @@ class _Pass:
         for block in _blocks(len(places), self._dim):
             sums += weights[:, :, block] @ self._at(places[block])
         first, second = np.triu_indices(len(cells))
-        return cells[first], cells[second], (sums @ sums.swapaxes(1, 2))[:, first, second]
+        pairs = self._layout.pair_starts[cells][first] + second - first
+        shared[:, pairs] = (sums @ sums.swapaxes(1, 2))[:, first, second]
 
 
 def _blocks(n: int, dim: int) -> Iterator[slice]:
