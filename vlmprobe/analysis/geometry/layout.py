@@ -55,18 +55,22 @@ class Layout:
 
     @cached_property
     def cell_pairs(self) -> tuple[IntArray, IntArray]:
-        """(K,) cells, each with itself and with the later ones of its image, in the order of the first, then the second."""
-        seconds = self.pair_starts[1:] - self.pair_starts[:-1]
+        """(K,) cells, and each one's partners: itself and the later ones of its image. In the order of the first."""
+        seconds = self._pair_starts[1:] - self._pair_starts[:-1]
         firsts = np.repeat(np.arange(len(self.starts)), seconds)
-        return firsts, firsts + np.arange(len(firsts)) - self.pair_starts[firsts]
+        return firsts, firsts + np.arange(len(firsts)) - self._pair_starts[firsts]
 
     @cached_property
-    def pair_starts(self) -> IntArray:
+    def _pair_starts(self) -> IntArray:
         """(cells + 1,) where the pairs of each first cell begin in ``cell_pairs``, and the last ones end."""
         of_image = np.bincount(self.cell_images, minlength=self.n_images)
         seconds = np.cumsum(of_image)[self.cell_images] - np.arange(len(self.starts))
         found: IntArray = np.append(0, np.cumsum(seconds))
         return found
+
+    def pair_numbers(self, first: IntArray, second: IntArray) -> IntArray:
+        """Return the places in ``cell_pairs`` of pairs of cells of one image, the first no later than the second."""
+        return self._pair_starts[first] + second - first
 
     def unions(self, members: FloatArray) -> Unions:
         """Return unions of groups, prepared once for all layers.
