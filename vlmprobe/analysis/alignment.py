@@ -183,7 +183,7 @@ def _signs_on(axis: str, categories: Sequence[str] | None, n: int, axes: AxisSet
         return np.ones(n)
     if len(categories) != n:
         raise ValueError(f"{n} quads need {n} {axis} categories, got {len(categories)}")
-    strange = sorted({str(name) for name in categories if axes.category(name).axis != axis})
+    strange = sorted({str(name) for name in set(categories) if axes.category(name).axis != axis})
     if strange:
         known = " or ".join(axes.axis(axis).categories)
         raise ValueError(f"the {axis} half of a quad must be {known}, not {', '.join(strange)}")

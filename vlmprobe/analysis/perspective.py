@@ -164,11 +164,11 @@ def _checked(
     signed = sign_corrected(deltas, categories, axes)
     if len(perspectives) != len(signed):
         raise ValueError(f"{len(signed)} pairs need one perspective each, got {len(perspectives)}")
-    strange = sorted({str(name) for name in categories if axes.category(name).axis != DEPTH})
+    strange = sorted({str(name) for name in set(categories) if axes.category(name).axis != DEPTH})
     if strange:
         known = ", ".join(axes.axis(DEPTH).categories)
         raise ValueError(f"only {DEPTH} pairs ({known}) have a perspective, not {', '.join(strange)}")
-    unknown = sorted({str(name) for name in perspectives if name not in _PERSPECTIVES})
+    unknown = sorted({str(name) for name in set(perspectives) if name not in _PERSPECTIVES})
     if unknown:
         raise ValueError(
             f"unknown perspective {', '.join(unknown)}; known: consistent, counter, ambiguous, None"

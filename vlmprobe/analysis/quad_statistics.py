@@ -114,11 +114,11 @@ class QuadSet:
 
     def cosine_of_means(self) -> float:
         """Take the cosine of the sums of both deltas; NaN without quads, or where a sum is only rounding."""
+        # With weights for all quads, so that none are copied.
+        weights = np.zeros((2, len(self.quads.cosines)))
+        weights[:, self.rows] = self._signs()
         sums = np.stack(
-            [
-                signs @ deltas[self.rows]
-                for signs, deltas in zip(self._signs(), self.quads.deltas, strict=True)
-            ]
+            [of_side @ deltas for of_side, deltas in zip(weights, self.quads.deltas, strict=True)]
         )
         lengths = np.array([lengths[self.rows].sum() for lengths in self.quads.lengths])
         return float(cosines(sums @ sums.T, lengths)[0, 1])
