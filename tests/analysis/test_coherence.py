@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
 from vlmprobe.analysis import pairwise_cosine, unit
-from vlmprobe.analysis.coherence import mean_of_pairs
+from vlmprobe.analysis.coherence import cosine_of_gram, mean_of_pairs
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(2, 12)
@@ -115,3 +115,14 @@ def test_means_of_several_sets_are_those_of_each():
 
     expected = [pairwise_cosine(units).mean for units in sets]
     assert means == pytest.approx(expected, abs=1e-15, nan_ok=True)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seeds, st.integers(0, 12))
+def test_some_vectors_have_their_rows_and_columns_of_all_products(seed, n):
+    """So that the products of all serve each subset."""
+    units = unit(some_vectors(seed, 12, 5))[0]
+    expected, found = pairwise_cosine(units[:n]), cosine_of_gram((units @ units.T)[:n, :n])
+    assert found.n == n
+    assert found.mean == pytest.approx(expected.mean, abs=1e-12, nan_ok=True)
+    assert found.std == pytest.approx(expected.std, abs=1e-6, nan_ok=True)

@@ -183,7 +183,7 @@ def _signs_on(axis: str, categories: Sequence[str] | None, n: int, axes: AxisSet
         return np.ones(n)
     if len(categories) != n:
         raise ValueError(f"{n} quads need {n} {axis} categories, got {len(categories)}")
-    strange = sorted({str(name) for name in categories if axes.category(name).axis != axis})
+    strange = sorted({str(name) for name in set(categories) if axes.category(name).axis != axis})
     if strange:
         known = " or ".join(axes.axis(axis).categories)
         raise ValueError(f"the {axis} half of a quad must be {known}, not {', '.join(strange)}")
@@ -199,5 +199,11 @@ def _checked(
             f"got {np.shape(vertical)} and {np.shape(distance)}"
         )
     first, second = np.asarray(vertical, dtype=np.float64), np.asarray(distance, dtype=np.float64)
-    check_finite(np.hstack([first, second]), "quads", layer=layer)
+    # A row's sum is finite if its numbers are; few rows are looked at twice.
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums = first.sum(axis=1) + second.sum(axis=1)
+    doubtful = ~np.isfinite(sums)
+    if doubtful.any():
+        both = np.hstack([first, second])
+        check_finite(np.where(doubtful[:, None], both, 0.0), "quads", layer=layer)
     return first, second

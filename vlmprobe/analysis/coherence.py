@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from vlmprobe.analysis.deltas import FloatArray
 
-__all__ = ["PairwiseCosine", "mean_of_pairs", "pairwise_cosine", "std_of_pairs"]
+__all__ = ["PairwiseCosine", "cosine_of_gram", "mean_of_pairs", "pairwise_cosine", "std_of_pairs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,20 @@ def pairwise_cosine(units: FloatArray) -> PairwiseCosine:
     mean = (float(total @ total) - n) / ordered_pairs
     gram = units @ units.T if n <= dim else units.T @ units
     return PairwiseCosine(mean, std_of_pairs(mean * ordered_pairs, float(np.vdot(gram, gram)) - n, n), n)
+
+
+def cosine_of_gram(gram: FloatArray) -> PairwiseCosine:
+    """Average the cosine over all pairs i < j of n unit vectors, from their (n, n) products.
+
+    Some of the vectors have the same rows and columns of them: one matrix serves all sets.
+    """
+    n = len(gram)
+    if n < 2:
+        return PairwiseCosine(nan, nan, n)
+    total = float(gram.sum()) - n
+    return PairwiseCosine(
+        total / (n * (n - 1)), std_of_pairs(total, float(np.einsum("ij,ij->", gram, gram)) - n, n), n
+    )
 
 
 def mean_of_pairs(squared_norms: FloatArray, counts: FloatArray) -> FloatArray:

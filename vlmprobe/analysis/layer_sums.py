@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["LayerSums", "LayerVectors"]
 
 #: Numbers per float64 part of the deltas, few enough to stay in the CPU's cache.
-_PART = 2**15
+_PART = 2**16
 #: Groups of an axis: those of the canonical category, then those of its opposite.
 _OF_AXIS = 4
 

@@ -149,7 +149,10 @@ class PairGroups:
         Raises:
             ValueError: there are not as many states as pairs.
         """
-        sums = sums_of_swaps(orig, swap, self.layout)
+        return self.products_of(sums_of_swaps(orig, swap, self.layout))
+
+    def products_of(self, sums: DeltaSums) -> LayerProducts:
+        """Return the same from the sums of one layer by ``layout``."""
         members = {subset: self.members(subset) for subset in self.subsets}
         return LayerProducts(
             sums,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.analysis.catalog import AXIS_COHERENCE_PERSPECTIVE, CONSISTENT, COUNTER, PERSPECTIVE_COSINE
-from vlmprobe.analysis.coherence import pairwise_cosine
+from vlmprobe.analysis.coherence import cosine_of_gram, pairwise_cosine
 from vlmprobe.analysis.deltas import check_finite, sign_corrected, unit
 from vlmprobe.analysis.entanglement import cosines
 from vlmprobe.analysis.metric_maker import MetricMaker
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from vlmprobe.analysis.deltas import BoolArray, FloatArray
+    from vlmprobe.analysis.coherence import PairwiseCosine
+    from vlmprobe.analysis.deltas import BoolArray, FloatArray, IntArray
     from vlmprobe.analysis.inference import Estimate
     from vlmprobe.analysis.results import Metric
     from vlmprobe.pairs.axes import AxisSet
@@ -76,16 +77,20 @@ def perspective_metrics(
     subsets = {Subset.ALL: np.ones(n, dtype=bool)}
     if both_correct is not None:
         subsets[Subset.BOTH_CORRECT] = np.asarray(both_correct, dtype=bool)
-    names = np.asarray(images, dtype=np.str_)
-    directions = unit(signed)
+    numbers = np.unique(np.asarray(images, dtype=np.str_), return_inverse=True)[1]
+    units, directed = unit(signed)
+    lengths = np.linalg.norm(signed, axis=1)
+    directions = [_Directions(units[half[directed]], half & directed) for half in halves]
     return [
         metric
         for subset, members in subsets.items()
         for metric in _metrics(
             signed,
+            lengths,
             directions,
+            members,
             [half & members for half in halves],
-            names,
+            numbers,
             None if coherence is None else [coherence[subset, half] for half in _HALVES],
             MetricMaker(subset, layer, seed=0),
             axes,
@@ -93,21 +98,43 @@ def perspective_metrics(
     ]
 
 
+class _Directions:
+    """The directions of one half."""
+
+    def __init__(self, units: FloatArray, rows: BoolArray) -> None:
+        """Multiply them with one another, where they are no more than their dimensions: subsets share the products.
+
+        Args:
+            units: (n, D) sign-corrected vectors of length 1.
+            rows: (N,) which pairs they are of.
+        """
+        self._units, self._rows = units, rows
+        self._gram: FloatArray | None = units @ units.T if len(units) <= units.shape[1] else None
+
+    def cosine(self, members: BoolArray) -> PairwiseCosine:
+        """Average the cosine over the pairs among (N,) members."""
+        inside = members[self._rows]
+        if self._gram is None:
+            return pairwise_cosine(self._units[inside])
+        return cosine_of_gram(self._gram[inside][:, inside])
+
+
 def _metrics(
     signed: FloatArray,
-    directions: tuple[FloatArray, BoolArray],
+    lengths: FloatArray,
+    directions: Sequence[_Directions],
+    members: BoolArray,
     halves: Sequence[BoolArray],
-    images: npt.NDArray[np.str_],
+    images: IntArray,
     coherence: Sequence[Estimate] | None,
     maker: MetricMaker,
     axes: AxisSet,
 ) -> Iterator[Metric]:
-    units, directed = directions
-    of_units = np.cumsum(directed) - 1
+    directed = lengths > 0
     targets = AXIS_COHERENCE_PERSPECTIVE.targets(axes)
     for place, (target, rows) in enumerate(zip(targets, halves, strict=True)):
         kept = rows & directed
-        cosine = pairwise_cosine(units[of_units[kept]])
+        cosine = directions[place].cosine(members)
         n_images = len(np.unique(images[kept]))
         yield maker.published(
             AXIS_COHERENCE_PERSPECTIVE,
@@ -120,9 +147,9 @@ def _metrics(
         )
     counts = [int(rows.sum()) for rows in halves]
     n, n_images = sum(counts) if min(counts) else 0, min(len(np.unique(images[rows])) for rows in halves)
-    sums = np.stack([signed[rows].sum(axis=0) for rows in halves])
-    lengths = np.array([np.linalg.norm(signed[rows], axis=1).sum() for rows in halves])
-    value = float(cosines(sums @ sums.T, lengths)[0, 1])
+    inside = np.stack(halves).astype(np.float64)
+    sums = inside @ signed
+    value = float(cosines(sums @ sums.T, inside @ lengths)[0, 1])
     yield maker.published(PERSPECTIVE_COSINE, PERSPECTIVE_COSINE.targets(axes)[0], value, n, n_images)
 
 
@@ -137,11 +164,11 @@ def _checked(
     signed = sign_corrected(deltas, categories, axes)
     if len(perspectives) != len(signed):
         raise ValueError(f"{len(signed)} pairs need one perspective each, got {len(perspectives)}")
-    strange = sorted({str(name) for name in categories if axes.category(name).axis != DEPTH})
+    strange = sorted({str(name) for name in set(categories) if axes.category(name).axis != DEPTH})
     if strange:
         known = ", ".join(axes.axis(DEPTH).categories)
         raise ValueError(f"only {DEPTH} pairs ({known}) have a perspective, not {', '.join(strange)}")
-    unknown = sorted({str(name) for name in perspectives if name not in _PERSPECTIVES})
+    unknown = sorted({str(name) for name in set(perspectives) if name not in _PERSPECTIVES})
     if unknown:
         raise ValueError(
             f"unknown perspective {', '.join(unknown)}; known: consistent, counter, ambiguous, None"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from vlmprobe.analysis.geometry import Products
+    from vlmprobe.analysis.geometry import DeltaSums, Products
     from vlmprobe.analysis.inference import Estimate, Statistic
     from vlmprobe.analysis.results import Metric
     from vlmprobe.pairs.axes import AxisSet
@@ -94,7 +94,7 @@ class PerspectiveAxes:
         of_depth = codes // 2 == depth
         places = _KINDS * (codes % 2) + 2 * np.array(halves, dtype=np.int64) + ~right
         groups[of_depth] = 2 * n + places[of_depth]
-        self._layout = Layout(groups, images, 2 * n + 2 * _KINDS)
+        self.layout = Layout(groups, images, 2 * n + 2 * _KINDS)
         self._consistent, self._counter = Effect((n, n + 1), (0.5, -0.5)), Effect((n + 2, n + 3), (0.5, -0.5))
         self._equal = Effect((n, n + 1, n + 2, n + 3), (0.25, -0.25, 0.25, -0.25))
         self._others = [axes.axes.index(other) for other, axis in axis_pairs(axes) if axis == DEPTH]
@@ -110,7 +110,10 @@ class PerspectiveAxes:
         Raises:
             ValueError: there are not as many states as pairs.
         """
-        sums = sums_of_swaps(orig, swap, self._layout)
+        return self.of_sums(sums_of_swaps(orig, swap, self.layout), layer=layer)
+
+    def of_sums(self, sums: DeltaSums, *, layer: int) -> PerspectivesOfLayer:
+        """Compute the same from the sums of one layer by ``layout``."""
         metrics: list[Metric] = []
         coherence = {}
         for subset in self._subsets:

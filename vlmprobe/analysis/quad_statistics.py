@@ -56,7 +56,10 @@ class Quads:
         self.deltas = vertical, distance
         self.lengths = np.linalg.norm(vertical, axis=1), np.linalg.norm(distance, axis=1)
         self.units = vertical / self.lengths[0][:, None], distance / self.lengths[1][:, None]
-        self.signs, self.images, self.right = signs, images, right
+        self.signs, self.right = signs, right
+        self._names = None if images is None else tuple(images.tolist())
+        #: (n,) numbers of the images, in the order of their names; None where they are not known.
+        self.images = None if images is None else np.unique(images, return_inverse=True)[1]
         self.consistent: BoolArray = signs[0] == signs[1]
         self.cosines: FloatArray = np.einsum("ij,ij->i", *self.units)
 
@@ -68,12 +71,14 @@ class Quads:
     @cached_property
     def sums(self) -> CrossSums:
         """Sums of the sign-corrected deltas: of the vertical halves, by perspective and answers, then of the others."""
-        if self.images is None:
+        if self._names is None:
             raise ValueError("products of different images need the images of the quads")
         group = 2 * ~self.consistent + ~self.right
-        layout = Layout(np.concatenate([group, group + 4]), np.tile(self.images, 2).tolist(), 8)
-        signed = [deltas * signs[:, None] for deltas, signs in zip(self.deltas, self.signs, strict=True)]
-        return sums_of_vectors(np.vstack(signed), layout).raw
+        signed = np.empty((2, *self.deltas[0].shape))
+        for out, deltas, signs in zip(signed, self.deltas, self.signs, strict=True):
+            np.multiply(deltas, signs[:, None], out=out)
+        layout = _layout(tuple(group.tolist()), self._names)
+        return sums_of_vectors(signed.reshape(2 * len(group), -1), layout).raw
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,8 @@ class QuadSet:
         return len(self.rows)
 
     @property
-    def images(self) -> npt.NDArray[np.str_] | None:
-        """(n,) image names; None where they are not known."""
+    def images(self) -> IntArray | None:
+        """(n,) image numbers; None where they are not known."""
         return None if self.quads.images is None else self.quads.images[self.rows]
 
     @property
@@ -109,11 +114,11 @@ class QuadSet:
 
     def cosine_of_means(self) -> float:
         """Take the cosine of the sums of both deltas; NaN without quads, or where a sum is only rounding."""
+        # With weights for all quads, so that none are copied.
+        weights = np.zeros((2, len(self.quads.cosines)))
+        weights[:, self.rows] = self._signs()
         sums = np.stack(
-            [
-                signs @ deltas[self.rows]
-                for signs, deltas in zip(self._signs(), self.quads.deltas, strict=True)
-            ]
+            [of_side @ deltas for of_side, deltas in zip(weights, self.quads.deltas, strict=True)]
         )
         lengths = np.array([lengths[self.rows].sum() for lengths in self.quads.lengths])
         return float(cosines(sums @ sums.T, lengths)[0, 1])
@@ -160,6 +165,12 @@ class QuadSet:
             return np.ones(self.n), np.ones(self.n)
         vertical, distance = self.quads.signs
         return vertical[self.rows], distance[self.rows]
+
+
+@lru_cache(maxsize=8)
+def _layout(groups: tuple[int, ...], images: tuple[str, ...]) -> Layout:
+    """Sort vertical halves in groups, and distance halves in four groups more, by image; layers ask for the same."""
+    return Layout(groups + tuple(group + 4 for group in groups), images + images, 8)
 
 
 @lru_cache(maxsize=32)

@@ -23,6 +23,7 @@ from vlmprobe.analysis import (
 from vlmprobe.analysis.axis_significance import N_DRAWS as N_PERMUTATIONS
 from vlmprobe.analysis.axis_significance import TESTS_TOGETHER, AxisSignificance
 from vlmprobe.analysis.catalog import CATALOG, INPUTS, LAYER_CANDIDATES, PCA, RECOMMENDED_LAYER
+from vlmprobe.analysis.geometry import sums_of_layouts
 from vlmprobe.analysis.inference.wild import N_DRAWS as N_WILD
 from vlmprobe.analysis.layer_reading import LayerReadings
 from vlmprobe.analysis.perspective_axes import PerspectiveAxes
@@ -130,6 +131,11 @@ class _LayerJob:
             else None
         )
 
+        # Pairs by halves of images, and by perspective: one pass serves both.
+        self._layouts = [self._groups.layout]
+        if self._perspective_axes:
+            self._layouts.append(self._perspective_axes.layout)
+
     def vectors(self, layer: int) -> LayerVectors:
         """Read a layer's vectors."""
         states = self._arrays.layer(layer)
@@ -145,10 +151,9 @@ class _LayerJob:
         states = arrays.layer(layer)
         if len(states):
             orig, swap = states[:, 0], states[:, 1]
-            vectors, products = (
-                self._groups.vectors(orig, swap, layer=layer),
-                self._groups.products(orig, swap),
-            )
+            vectors = self._groups.vectors(orig, swap, layer=layer)
+            of_pairs, *of_halves = sums_of_layouts(orig, swap, self._layouts)
+            products = self._groups.products_of(of_pairs)
             metrics += self._metrics(vectors, products, layer=layer)
             of_axes = self._axis_metrics(products, layer=layer)
             metrics += of_axes.metrics
@@ -159,8 +164,8 @@ class _LayerJob:
             results.append(
                 explained_variance(states[right], of_right, layer, Subset.BOTH_CORRECT, arrays.axis_set)
             )
-        if self._perspective_axes:
-            perspectives = self._perspective_axes(states[:, 0], states[:, 1], layer=layer)
+        if self._perspective_axes and len(states):
+            perspectives = self._perspective_axes.of_sums(of_halves[0], layer=layer)
             metrics += perspectives.metrics
             rows = self._far_close
             metrics += perspective_metrics(

@@ -31,6 +31,7 @@ from vlmprobe.analysis.geometry.peak import simultaneous_peak
 from vlmprobe.analysis.geometry.products import CrossSums, Products
 from vlmprobe.analysis.geometry.sums import (
     DeltaSums,
+    sums_of_layouts,
     sums_of_swaps,
     sums_of_two_runs,
     sums_of_vectors,
@@ -59,6 +60,7 @@ __all__ = [
     "pooled_coherence",
     "simultaneous_peak",
     "split_reading",
+    "sums_of_layouts",
     "sums_of_swaps",
     "sums_of_two_runs",
     "sums_of_vectors",

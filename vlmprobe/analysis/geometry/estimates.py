@@ -226,7 +226,7 @@ def corrected_cosine(products: Products, first: Effect, second: Effect) -> Stati
         leave_outs=_cosines(both.leave_outs, own[0].leave_outs, own[1].leave_outs),
         largest=1.0,
     )
-    lows = [each.estimate().ci_low for each in own]
+    lows = [_low(products, effect) for effect in (first, second)]
     reason = both.reason
     if not reason and not all(isfinite(each.value) for each in own):
         reason = NO_VALUE
@@ -240,6 +240,14 @@ def corrected_cosine(products: Products, first: Effect, second: Effect) -> Stati
         return replace(cosine, value=nan, reason=reason)
     near = any(low < _BORDER * each.value for low, each in zip(lows, own, strict=True) if low is not None)
     return replace(cosine, note=SELECTED if near else "")
+
+
+def _low(products: Products, effect: Effect) -> float | None:
+    """Return the lower bound of the squared length of an effect, which each cosine with it asks for."""
+    if effect not in products.known:
+        products.known[effect] = inner_product(products, effect, effect).estimate().ci_low
+    found: float | None = products.known[effect]
+    return found
 
 
 def _form(products: FloatArray, first: Effect, second: Effect) -> FloatArray:

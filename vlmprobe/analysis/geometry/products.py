@@ -54,18 +54,13 @@ class CrossSums:
     """(T, T) S_t . S_u."""
     along: FloatArray
     """(cells, T) S_tg . S_u of the cell's t and g."""
-    firsts: IntArray
-    """(K,) cells, image after image, of which each with each second cell of the same image."""
-    seconds: IntArray
-    """(K,) cells; a cell goes with itself once, and two cells once."""
     shared: FloatArray
-    """(K,) S_tg . S_ug of the two."""
+    """(K,) S_tg . S_ug of the ``cell_pairs`` of the layout."""
 
     def image_counts(self, members: npt.NDArray[Any]) -> IntArray:
         """Return (G, T') vectors of each image and union of groups, as of ``products``."""
-        inside = np.abs(np.asarray(members, dtype=np.float64)).T[self.layout.cell_groups]
-        layout = self.layout
-        return _by_image(inside * self.counts[:, None], layout.cell_images, layout.n_images).astype(np.int64)
+        unions = self.layout.unions(np.asarray(members, dtype=np.float64))
+        return unions.image_counts(self.counts).astype(np.int64)
 
     def products(self, members: npt.NDArray[Any] | None = None) -> Products:
         """Compute P of unions of groups.
@@ -74,42 +69,20 @@ class CrossSums:
             members: (T', T) which groups a union holds; -1 for a group whose vectors are to be negated. Without it,
                 each group is one.
         """
-        layout = self.layout
-        union = np.eye(layout.n_groups) if members is None else np.asarray(members, dtype=np.float64)
-        n_unions, n_images = len(union), layout.n_images
-        inside = union.T[layout.cell_groups]
-        counts = self.image_counts(union).astype(np.float64)
-        along = inside[:, :, None] * (self.along @ union.T)[:, None, :]
-        along = _by_image(along, layout.cell_images, n_images)
-        first, second = inside[self.firsts], inside[self.seconds]
-        shared = (first * self.shared[:, None])[:, :, None] * second[:, None, :]
-        different = self.firsts != self.seconds
-        shared[different] += shared[different].transpose(0, 2, 1)
-        shared = _by_image(shared, layout.cell_images[self.firsts], n_images)
-
-        totals, n = union @ self.totals @ union.T, counts.sum(axis=0)
-        pairs_of_image = counts[:, :, None] * counts[:, None, :]
-        pairs = np.outer(n, n) - pairs_of_image.sum(axis=0)
+        n_groups = self.layout.n_groups
+        union = np.eye(n_groups) if members is None else np.asarray(members, dtype=np.float64)
+        unions = self.layout.unions(union)
+        pairs = unions.pair_counts(self.counts)
+        along, shared = unions.of_cells(self.along @ union.T), unions.of_pairs(self.shared)
+        totals = union @ self.totals @ union.T
         numerator = totals - shared.sum(axis=0)
         numerators = numerator - along - along.transpose(0, 2, 1) + 2.0 * shared
-        rest = n - counts
-        pairs_left = rest[:, :, None] * rest[:, None, :] - (pairs_of_image.sum(axis=0) - pairs_of_image)
         return Products(
-            values=_ratio(numerator, pairs),
-            leave_outs=_ratio(numerators, pairs_left).reshape(n_images, n_unions, n_unions),
-            counts=counts.astype(np.int64),
-            plug_in=_ratio(totals, np.outer(n, n)),
+            values=_ratio(numerator, pairs.different),
+            leave_outs=_ratio(numerators, pairs.left),
+            counts=pairs.counts,
+            plug_in=_ratio(totals, pairs.every),
         )
-
-
-def _by_image(values: FloatArray, images: IntArray, n_images: int) -> FloatArray:
-    """Add (K, ...) values, image after image, up to (G, ...) by the image of each."""
-    found = np.zeros((n_images, *values.shape[1:]))
-    if len(images):
-        # reduceat adds runs; np.add.at is ten times slower.
-        first = np.flatnonzero(np.append(True, images[1:] != images[:-1]))
-        found[images[first]] = np.add.reduceat(values, first, axis=0)
-    return found
 
 
 def _ratio(products: FloatArray, pairs: FloatArray) -> FloatArray:
