@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vlmprobe.errors import UsageError
-from vlmprobe.extraction.session import LazyModel
+from vlmprobe.extraction.lazy_model import LazyModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

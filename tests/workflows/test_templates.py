@@ -145,49 +145,6 @@ def test_the_same_templates_again_ask_nothing(panel: Any, command: Any, rows: An
     assert rows(panel.home, "SELECT count(*) FROM runs") == [(4,)]
 
 
-@pytest.mark.full
-def test_a_stopped_extraction_goes_on_with_the_template_that_it_was_at(
-    command: Any, benchmark: Any, tmp_path: Path, rows: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is complete is reused, the interrupted one is finished, the rest is begun."""
-    from vlmprobe.extraction.loop import Extraction
-
-    goes: list[Any] = []
-    go = Extraction.run
-
-    def stop_in_the_second(extraction: Any, done: Any) -> None:
-        goes.append(extraction)
-        if len(goes) == 2:
-            raise KeyboardInterrupt
-        go(extraction, done)
-
-    options = (
-        "--scale",
-        "2m",
-        "--data",
-        benchmark(4),
-        "--batch-size",
-        8,
-        "--templates",
-        "published,yes-no,options-swapped",
-    )
-    with monkeypatch.context() as patched:
-        patched.setattr(Extraction, "run", stop_in_the_second)
-        stopped = command(tmp_path, "extract", "tiny", *options)
-    assert stopped.code == 130
-    states = "SELECT template, status FROM runs ORDER BY created_at"
-    assert rows(tmp_path, states) == [("published", "complete"), ("yes-no", "interrupted")]
-    said = command(tmp_path, "extract", "tiny", *options).ok().err
-    assert "tiny @ 2m: complete already, all 24 pairs reused" in said
-    assert "tiny @ 2m (yes-no): resuming run" in said
-    assert said.count("24 pairs extracted, 0 reused") == 2
-    assert rows(tmp_path, states) == [
-        ("published", "complete"),
-        ("yes-no", "complete"),
-        ("options-swapped", "complete"),
-    ]
-
-
 def test_extract_prints_a_list_for_several_templates(panel: Any, command: Any) -> None:
     """And an object for one, as ever."""
     options = ("extract", "tiny", "--scale", "2m", "--data", panel.data, "--json", "--templates")

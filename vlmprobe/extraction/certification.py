@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import VlmprobeError
+from vlmprobe.extraction.asked import items_of, output_of
 from vlmprobe.extraction.inference import pick_pairs
 from vlmprobe.families import certified_batches, compare
 
@@ -13,14 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
+    from vlmprobe.extraction.asked import Questions
     from vlmprobe.extraction.batches import Batch
     from vlmprobe.families import BatchItem, BatchOutput
     from vlmprobe.families.certificate import Comparison
 
-__all__ = ["certificate_row", "choose_batches", "compare_same", "exact_output", "spread"]
+__all__ = ["certificate_row", "choose_batches", "compare_runs", "exact_output", "spread"]
 
 #: Pairs of a certified batch that also get a plain forward, which costs as much as dozens of batched ones.
 _PAIRS = 8
+#: So many of each run, where several share the batches.
+_LEAST_OF_A_RUN = 2
 
 
 def choose_batches(batches: Sequence[Batch]) -> dict[int, str]:
@@ -33,10 +38,21 @@ def choose_batches(batches: Sequence[Batch]) -> dict[int, str]:
     return chosen
 
 
-def spread(items: Sequence[BatchItem], most: int = _PAIRS) -> list[BatchItem]:
-    """Return at most ``most`` evenly spread items, including the first and the last."""
-    n = min(len(items), most)
-    return [items[round(place * (len(items) - 1) / max(n - 1, 1))] for place in range(n)]
+def spread(items: Sequence[BatchItem], questions: Questions) -> list[BatchItem]:
+    """Return a few evenly spaced items of a batch, the first and the last among them; each run has others.
+
+    Args:
+        items: of all runs; see :func:`keyed`.
+        questions: what they ask.
+    """
+    n_runs = len(questions)
+    n = n_runs * max(_PAIRS // n_runs, _LEAST_OF_A_RUN)
+    chosen = []
+    for place in range(n_runs):
+        own = items_of(items, place, questions)
+        steps = (round(step * (len(own) - 1) / (n - 1)) for step in range(place, n, n_runs))
+        chosen += [own[step] for step in dict.fromkeys(steps) if own]
+    return chosen
 
 
 def exact_output(future: Future[BatchOutput] | None) -> BatchOutput | None:
@@ -53,7 +69,37 @@ def exact_output(future: Future[BatchOutput] | None) -> BatchOutput | None:
         return None
 
 
-def compare_same(
+def compare_runs(
+    fast: BatchOutput,
+    plain: BatchOutput,
+    exact: BatchOutput | None,
+    questions: Questions,
+    layers: Sequence[int],
+) -> tuple[Comparison, dict[int, tuple[Comparison, int]]] | None:
+    """Compare the pairs that both ways of a batch have.
+
+    The pairs of all runs together decide, for the runs were answered by the same passes.
+
+    Returns:
+        The comparison of all, and by the place of each run that of its own pairs, with the verdict of all, and their
+        number. None without any pair.
+    """
+    found = _compare_same(fast, plain, layers, exact)
+    if found is None:
+        return None
+    whole, _ = found
+    own = {}
+    for place in range(len(questions)):
+        our_fast, our_plain = (output_of(output, place, questions) for output in (fast, plain))
+        if our_fast is None or our_plain is None:
+            continue
+        each = _compare_same(our_fast, our_plain, layers, output_of(exact, place, questions))
+        if each is not None:
+            own[place] = replace(each[0], passed=whole.passed), each[1]
+    return whole, own
+
+
+def _compare_same(
     fast: BatchOutput, plain: BatchOutput, layers: Sequence[int], exact: BatchOutput | None
 ) -> tuple[Comparison, int] | None:
     """Compare the pairs that both runs of a batch have; return the comparison and their number, None without any."""

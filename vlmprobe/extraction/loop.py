@@ -1,5 +1,8 @@
 """The loop over batches: infer them, certify some against plain forwards, gather them into shards.
 
+Runs that ask about the same pictures share the batches: a batch is then the questions of all of them about its pairs,
+so that each image, and the words that the questions begin with, go through the model once.
+
 Three things run concurrently: images of upcoming batches are decoded, the model infers one batch while the
 next is prepared, and finished batches go into shards. Batches are collected in the order of the plan, so the
 content of the shards does not depend on timing.
@@ -11,31 +14,29 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.extraction.asked import keyed, open_questions, result_of
 from vlmprobe.extraction.certification import (
     certificate_row,
     choose_batches,
-    compare_same,
+    compare_runs,
     exact_output,
     spread,
 )
 from vlmprobe.extraction.image_loader import ImagesAhead, quick_turns, read_items
-from vlmprobe.extraction.inference import BatchResult, BatchRunner, join_results, make_answers, make_items
-from vlmprobe.extraction.not_finite import check_first_batch, not_finite, without_not_finite
-from vlmprobe.extraction.shard_builder import ShardBuilder
+from vlmprobe.extraction.inference import BatchResult, BatchRunner, join_results, make_items
+from vlmprobe.extraction.not_finite import not_finite, without_not_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence, Set
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
+    from vlmprobe.extraction.asked import AskedRun, Questions
     from vlmprobe.extraction.batches import Batch
     from vlmprobe.extraction.image_loader import Pictures
     from vlmprobe.extraction.inference import PendingBatch
     from vlmprobe.families import BatchItem, BatchOutput, Model
-    from vlmprobe.pairs import SwapPair
-    from vlmprobe.store.committer import Committer
-    from vlmprobe.store.runs import Run
     from vlmprobe.store.shards import FailureRecord
-    from vlmprobe.workspace import Workspace
+    from vlmprobe.workspace import Console
 
 __all__ = ["Extraction"]
 
@@ -48,7 +49,7 @@ class _InFlight:
     """A batch that was submitted to the model and not collected yet."""
 
     batch: Batch
-    pairs: Sequence[SwapPair]
+    questions: Questions
     items: Sequence[BatchItem]
     failures: Sequence[FailureRecord]
     pending: PendingBatch | None
@@ -58,6 +59,11 @@ class _InFlight:
     exact: Future[BatchOutput] | None = None
     """The same in float32, once per half-precision run."""
 
+    @property
+    def n_asked(self) -> int:
+        """Pairs of all runs."""
+        return sum(map(len, self.questions))
+
     def cancel(self) -> None:
         for pending in (self.pending, self.reference, self.exact):
             if pending is not None:
@@ -65,51 +71,51 @@ class _InFlight:
 
 
 class Extraction:
-    """One pass over the batches of a run; after an interruption, ``flush`` writes what is finished."""
+    """One pass over the batches of one run or several; after an interruption, ``flush`` writes what is finished."""
 
     def __init__(
         self,
-        workspace: Workspace,
+        console: Console,
         pictures: Pictures,
-        batches: Sequence[Batch],
+        runs: Sequence[AskedRun],
         model: Model,
-        committer: Committer,
-        run: Run,
-        first_shard: int,
         *,
         plain: bool,
     ) -> None:
-        """Store the arguments. ``plain``: an earlier session failed a certificate; use plain forwards."""
-        self._pictures, self._batches, self._model = pictures, batches, model
+        """Store the arguments.
+
+        Args:
+            console: shows progress and warnings.
+            pictures: what the model is shown, the same for all runs.
+            runs: at least one; their plans have the same batches.
+            model: the model.
+            plain: an earlier session failed a certificate; use plain forwards.
+        """
+        self._pictures, self._runs, self._model, self._console = pictures, runs, model, console
+        self._batches = runs[0].batches
         self._runner = BatchRunner(model)
-        self._committer, self._console, self._run = committer, workspace.console, run
-        self._builder = ShardBuilder(workspace.settings, run.run_id, model.info.layers, first_shard)
-        self._certified = choose_batches(batches)
+        self._certified = choose_batches(self._batches)
         self._last_passed = -1
         self._exact_submitted = False
         self._plain = plain
-        self._begun = False
-        self.n_inferred = 0
-        self.failed = 0
-        self.first_failure: str | None = None
         self.notes: list[str] = []
 
-    def run(self, done: Set[str]) -> None:
+    def run(self) -> None:
         """Infer every pair that is not done; only retries of failed pairs make a partial batch.
 
         Raises:
-            ModelError: no hidden state of the run's first batch is finite.
+            ModelError: no hidden state of a run's first batch is finite.
         """
-        self._begun = bool(done)
-        open_batches = [
-            (batch, [pair for pair in batch.pairs if pair.pair_id not in done]) for batch in self._batches
+        left = [
+            (batch, questions)
+            for place, batch in enumerate(self._batches)
+            if any(questions := open_questions(self._runs, place))
         ]
-        total = sum(len(batch.pairs) for batch in self._batches)
-        left = [(batch, pairs) for batch, pairs in open_batches if pairs]
-        n_left = sum(len(pairs) for _, pairs in left)
+        total = len(self._runs) * sum(len(batch.pairs) for batch in self._batches)
+        n_left = sum(len(pairs) for _, questions in left for pairs in questions)
         in_flight: deque[_InFlight] = deque()
         with (
-            self._console.track(self._run.name, total, total - n_left) as advance,
+            self._console.track(self._name, total, total - n_left) as advance,
             ImagesAhead(self._pictures, gpus=self._gpus) as images,
             quick_turns(),
         ):
@@ -126,10 +132,14 @@ class Extraction:
         self.flush()
 
     def flush(self) -> None:
-        """Write the gathered batches as a shard."""
-        shard = self._builder.write()
-        if shard is not None:
-            self._committer.submit(shard)
+        """Write the gathered batches of each run as a shard."""
+        for run in self._runs:
+            run.flush()
+
+    @property
+    def _name(self) -> str:
+        name = self._runs[0].run.name
+        return name if len(self._runs) == 1 else f"{name} and {len(self._runs) - 1} more"
 
     @property
     def _gpus(self) -> int:
@@ -139,22 +149,20 @@ class Extraction:
         return len(self._model.info.manifest.get("devices", ())) or 1
 
     def _submit_all(
-        self, images: ImagesAhead, left: Sequence[tuple[Batch, Sequence[SwapPair]]]
+        self, images: ImagesAhead, left: Sequence[tuple[Batch, Questions]]
     ) -> Iterator[_InFlight]:
         """Decode some batches ahead and submit one after the other to the model."""
-        ahead: deque[tuple[Batch, Sequence[SwapPair], Any]] = deque()
-        for batch, pairs in left:
-            ahead.append((batch, pairs, images.submit(pairs)))
+        ahead: deque[tuple[Batch, Questions, Any]] = deque()
+        for batch, questions in left:
+            ahead.append((batch, questions, images.submit([pair for pairs in questions for pair in pairs])))
             if len(ahead) > _DECODED_AHEAD:
                 yield self._submit(images, *ahead.popleft())
         while ahead:
             yield self._submit(images, *ahead.popleft())
 
-    def _submit(
-        self, images: ImagesAhead, batch: Batch, pairs: Sequence[SwapPair], pending: Any
-    ) -> _InFlight:
-        items, failures = make_items(pairs, images.collect(pending))
-        flight = _InFlight(batch, pairs, items, failures, None, None)
+    def _submit(self, images: ImagesAhead, batch: Batch, questions: Questions, pending: Any) -> _InFlight:
+        items, failures = make_items(keyed(questions), images.collect(pending))
+        flight = _InFlight(batch, questions, items, failures, None, None)
         self._send(flight)
         return flight
 
@@ -164,7 +172,7 @@ class Extraction:
         flight.pending = self._runner.submit(flight.items, plain=self._plain)
         flight.reference = None
         if flight.batch.number in self._certified and not self._plain:
-            some = spread(flight.items)
+            some = spread(flight.items, flight.questions)
             flight.reference = self._runner.submit(some, plain=True)
             if self._model.info.dtype != "float32" and not self._exact_submitted:
                 self._exact_submitted = True
@@ -174,23 +182,23 @@ class Extraction:
         """Collect the oldest submitted batch and keep its output."""
         flight = in_flight[0]
         result = None if flight.pending is None else self._collect_finite(flight.pending, flight.items)
-        if result is not None and not self._begun:
-            check_first_batch(self._run.name, result, self._model.info.dtype)
-            self._begun = True
-        certificate: dict[str, Any] | None = None
+        if result is not None:
+            for place, run in enumerate(self._runs):
+                run.check_first(result_of(result, place, flight.questions), self._model.info.dtype)
+        certificates: dict[int, dict[str, Any]] = {}
         if result is not None and flight.reference is not None:
-            result, certificate = self._certify(flight, result)
+            result, certificates = self._certify(flight, result)
         in_flight.popleft()
-        failures = flight.failures if result is None else [*flight.failures, *result.failures]
-        self._report(failures)
-        if result is not None and result.output is not None:
-            self._store(result.output, flight.pairs, certificate)
-        if certificate is not None and not certificate["passed"]:
+        whole = BatchResult(None, ()) if result is None else result
+        self._keep(
+            BatchResult(whole.output, (*flight.failures, *whole.failures)), flight.questions, certificates
+        )
+        if not all(row["passed"] for row in certificates.values()):
             # Later batches were submitted on the fast path.
             for later in in_flight:
                 later.cancel()
                 self._send(later)
-        advance(len(flight.pairs))
+        advance(flight.n_asked)
 
     def _collect_finite(self, pending: PendingBatch, items: Sequence[BatchItem]) -> BatchResult:
         """Wait for a batch; pairs whose states are not finite get one plain forward, and fail if that is no better."""
@@ -204,60 +212,65 @@ class Extraction:
         rest = without_not_finite(self._runner.collect(again), layers)
         return join_results([BatchResult(result.output, others), rest])
 
-    def _report(self, failures: Sequence[FailureRecord]) -> None:
-        for failure in failures:
-            self.failed += 1
-            self.first_failure = self.first_failure or f"{failure.error}: {failure.message}"
-            self._console.warn(f"pair {failure.pair_id} failed: {failure.error}: {failure.message}")
-        self._committer.submit_failures(failures)
-
-    def _store(
+    def _keep(
         self,
-        output: BatchOutput,
-        pairs: Sequence[SwapPair],
-        certificate: dict[str, Any] | None = None,
+        result: BatchResult,
+        questions: Questions,
+        certificates: Mapping[int, dict[str, Any]],
         *,
         replaces: bool = False,
     ) -> None:
-        self._builder.add(output, make_answers(output, pairs), certificate=certificate, replaces=replaces)
-        if not replaces:
-            self.n_inferred += len(output.pair_ids)
-        if self._builder.is_full:
-            self.flush()
+        """Hand each run its part of a batch."""
+        for place, run in enumerate(self._runs):
+            own = result_of(result, place, questions)
+            run.report(own.failures)
+            if own.output is not None:
+                run.store(own.output, questions[place], certificates.get(place), replaces=replaces)
 
-    def _certify(self, flight: _InFlight, result: BatchResult) -> tuple[BatchResult, dict[str, Any] | None]:
-        """Compare a batch with plain forwards; on failure, redo all batches since the last that passed."""
+    def _certify(
+        self, flight: _InFlight, result: BatchResult
+    ) -> tuple[BatchResult, dict[int, dict[str, Any]]]:
+        """Compare a batch with plain forwards; on failure, redo all batches since the last that passed.
+
+        Returns:
+            The result to keep, and by the place of each run its certificate.
+        """
         assert flight.reference is not None  # noqa: S101  (the caller looked)
         plain = self._collect_finite(flight.reference, flight.items)
         if result.output is None or plain.output is None:
-            return result, None
+            return result, {}
         info = self._model.info
-        found = compare_same(result.output, plain.output, info.layers, exact_output(flight.exact))
+        exact = exact_output(flight.exact)
+        found = compare_runs(result.output, plain.output, exact, flight.questions, info.layers)
         if found is not None and not found[0].passed and flight.exact is None and info.dtype != "float32":
             # Two roundings of a tiny delta can differ a lot although neither is wrong, so float32 decides.
-            exact = exact_output(self._model.submit(spread(flight.items), how="exact"))
-            found = compare_same(result.output, plain.output, info.layers, exact)
+            some = spread(flight.items, flight.questions)
+            exact = exact_output(self._model.submit(some, how="exact"))
+            found = compare_runs(result.output, plain.output, exact, flight.questions, info.layers)
         if found is None:
-            return result, None
-        comparison, n_pairs = found
+            return result, {}
+        whole, own = found
         number = flight.batch.number
-        row = certificate_row(
-            comparison, batch=number, reason=self._certified[number], n_pairs=n_pairs, dtype=info.dtype
-        )
-        if comparison.passed:
-            self._last_passed = flight.batch.number
-            return result, row
+        rows = {
+            place: certificate_row(
+                comparison, batch=number, reason=self._certified[number], n_pairs=n_pairs, dtype=info.dtype
+            )
+            for place, (comparison, n_pairs) in own.items()
+        }
+        if whole.passed:
+            self._last_passed = number
+            return result, rows
         self._rerun(flight.batch)
         again = self._runner.submit(flight.items, plain=True)
-        return self._collect_finite(again, flight.items), row
+        return self._collect_finite(again, flight.items), rows
 
     def _rerun(self, failed: Batch) -> None:
         """Rerun the batches since the last passed certificate with plain forwards; keep using those."""
         self._plain = True
         # Boxes added later must not change existing numbers, so a failed quad batch redoes quad batches only.
         suspects = [
-            batch
-            for batch in self._batches
+            place
+            for place, batch in enumerate(self._batches)
             if self._last_passed < batch.number < failed.number and batch.for_quads == failed.for_quads
         ]
         note = (
@@ -269,12 +282,11 @@ class Extraction:
         self._console.warn(note)
         # A pair may not be replaced by a shard that also holds its first answer.
         self.flush()
-        for batch in suspects:
-            items, _ = read_items(self._pictures, batch.pairs, gpus=self._gpus)
+        for place in suspects:
+            questions = tuple(run.batches[place].pairs for run in self._runs)
+            items, _ = read_items(self._pictures, keyed(questions), gpus=self._gpus)
             if not items:
                 continue
             again = self._collect_finite(self._runner.submit(items, plain=True), items)
-            if again.output is not None:
-                self._store(again.output, batch.pairs, replaces=True)
-            self._report(again.failures)
+            self._keep(again, questions, {}, replaces=True)
         self.flush()

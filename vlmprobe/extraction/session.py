@@ -1,19 +1,20 @@
-"""One session of a run: infers the pairs that are left and records the run's status in the database."""
+"""One session of a run: what is done already, its status in the database, and its delivery to MLflow."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe import __version__
 from vlmprobe.errors import TrackingError, VlmprobeError
-from vlmprobe.extraction.batches import Batch, plan_batches
+from vlmprobe.extraction.asked import AskedRun
+from vlmprobe.extraction.batches import plan_batches
 from vlmprobe.extraction.control import check_random_weights
-from vlmprobe.extraction.loop import Extraction
-from vlmprobe.extraction.probing import accepted_items, first_prompt
+from vlmprobe.extraction.probing import first_prompt
 from vlmprobe.extraction.remarks import resume_line
 from vlmprobe.extraction.same_model import check_same_model, prompt_notes
+from vlmprobe.extraction.shard_builder import ShardBuilder
 from vlmprobe.pairs import one_color_lines
 from vlmprobe.store.committer import Committer, adopt_orphans
 from vlmprobe.store.delivery import Delivery, deliver_end, warn_offline
@@ -21,19 +22,15 @@ from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
 from vlmprobe.store.runs import finished_pairs, get_run, set_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-    from typing import Self
+    from collections.abc import Iterator, Sequence
 
+    from vlmprobe.extraction.batches import Batch
     from vlmprobe.extraction.request import Prepared
-    from vlmprobe.families import LoadOptions, Model, OpenFamily
+    from vlmprobe.families import Model
     from vlmprobe.store.runs import Run
-    from vlmprobe.workspace import Console, Workspace
+    from vlmprobe.workspace import Workspace
 
-__all__ = ["LazyModel", "RunSession", "SessionResult"]
-
-#: Pairs to try when measuring how many fit in memory.
-_PROBED = 4
+__all__ = ["RunSession", "SessionResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,69 +47,80 @@ class SessionResult:
 class RunSession:
     """One session of a run, under its lease."""
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        prepared: Prepared,
-        model: LazyModel,
-        run: Run,
-        batch_size: int | None,
-    ) -> None:
-        """Store the arguments; nothing is loaded yet. ``batch_size``: None = as many pairs as fit."""
-        self._workspace, self._prepared, self._model = workspace, prepared, model
+    def __init__(self, workspace: Workspace, prepared: Prepared, run: Run, *, resumed: bool) -> None:
+        """Find the pairs that are already done, including those of shards left in the spool."""
+        self.prepared, self.run = prepared, run
+        self._workspace = workspace
         self._database, self._console = workspace.database, workspace.console
         # Now: MLflow's variables must be in the environment before a model's libraries may be reading it.
         self._storage = workspace.storage
-        self._wanted_batch_size = batch_size
-        self.run = run
         self.spool = workspace.settings.spool_of(run.run_id)
         self._delivery = Delivery(0, 0)
+        self._committer: Committer | None = None
+        self._notes: list[str] = []
+        self.done = self._find_done(resumed=resumed)
 
-    def find_done(self, *, resumed: bool) -> set[str]:
-        """Return the pairs that are already done, including those of shards left in the spool."""
+    def _find_done(self, *, resumed: bool) -> set[str]:
         adopted = adopt_orphans(self._database, self.spool, self.run.run_id, warn=self._console.warn)
         with self._database.transaction() as connection:
             # Read it again: another process may have continued the run before we held the lease.
             self.run = get_run(connection, self.run.run_id)
-            wanted = {pair.pair_id for pair in self._prepared.pairs}
+            wanted = {pair.pair_id for pair in self.prepared.pairs}
             done = finished_pairs(connection, self.run.run_id) & wanted
         if resumed:
             self._console.say(resume_line(self.run, len(done), len(wanted), adopted))
         return done
 
-    def todo(self, done: set[str]) -> int:
-        """Return how many pairs are left."""
-        return len(self._prepared.pairs) - len(done)
+    @property
+    def todo(self) -> int:
+        """How many pairs are left."""
+        return len(self.prepared.pairs) - len(self.done)
 
-    def infer(self, done: set[str]) -> SessionResult:
-        """Load the model and run inference; keep what is finished on Ctrl-C and on errors."""
+    @property
+    def is_plain(self) -> bool:
+        """Whether an earlier session failed a certificate, so that the run goes on with plain forwards."""
+        with self._database.transaction() as connection:
+            return has_failed_certificate(connection, self.run.run_id)
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Begin the session; record that the run failed, or was interrupted, before its first batch."""
         before = self.run.status
-        self._set_status("running")
-        with self._ending(before):
-            model = self._model.load()
-            check_random_weights(self._prepared.options, self.run.family, model.info.manifest)
-            check_same_model(self.run, model.info.manifest)
-            extraction, committer, notes = self._prepare(model)
-        interrupted = self._run_loop(extraction, committer, done)
-        return SessionResult(
-            interrupted,
-            extraction.n_inferred,
-            extraction.failed,
-            extraction.first_failure,
-            (*notes, *extraction.notes),
-        )
+        self.set_status("running")
+        try:
+            yield
+        except BaseException as error:
+            # A complete run stays complete, even if retrying its failed pairs could not start.
+            ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            self.set_status(before if before == "complete" else ended)
+            raise
 
-    def _prepare(self, model: Model) -> tuple[Extraction, Committer, list[str]]:
-        """Plan batches, keep the first prompt and what there is to say about it, and make what runs the loop."""
+    def check(self, model: Model) -> None:
+        """Check that the loaded model is the one that the run began with.
+
+        Raises:
+            ModelError: it is not.
+        """
+        check_random_weights(self.prepared.options, self.run.family, model.info.manifest)
+        check_same_model(self.run, model.info.manifest)
+
+    def begin(self, model: Model, batch_size: int, *, alone: bool) -> AskedRun:
+        """Plan batches, keep the first prompt and what there is to say about it, and make what takes the answers.
+
+        Args:
+            model: as :meth:`check` accepts it.
+            batch_size: pairs a batch.
+            alone: whether no other run is asked meanwhile, so that its warnings need not name it.
+        """
         info = model.info
-        batch_size = self._batch_size(model)
         batches = self._batches(batch_size)
-        prompt = first_prompt(model, self._prepared.pictures, self._prepared.dataset.pairs)
+        prompt = first_prompt(model, self.prepared.pictures, self.prepared.dataset.pairs)
         notes = [*info.manifest.get("notes", ()), *prompt_notes(prompt)]
         for note in notes:
             self._console.warn(f"{self.run.name}: {note}")
         # Said when the dataset was read, and kept with the run, whose answers to these mean nothing.
-        notes += one_color_lines(self._prepared.dataset)
+        notes += one_color_lines(self.prepared.dataset)
+        self._notes = notes
         config = {
             **self.run.config,
             "batch_size": batch_size,
@@ -124,8 +132,7 @@ class RunSession:
         }
         with self._database.transaction() as connection:
             first_shard = next_shard_number(connection, self.run.run_id)
-            plain = has_failed_certificate(connection, self.run.run_id)
-        self._set_status(
+        self.set_status(
             "running",
             config=config,
             versions=_versions(info.manifest),
@@ -133,18 +140,41 @@ class RunSession:
             dim=info.dim,
             dtype=info.dtype,
         )
-        committer = Committer(self._storage, self.run.run_id)
-        extraction = Extraction(
-            self._workspace,
-            self._prepared.pictures,
-            batches,
-            model,
-            committer,
+        self._committer = Committer(self._storage, self.run.run_id)
+        builder = ShardBuilder(self._workspace.settings, self.run.run_id, info.layers, first_shard)
+        name = "" if alone else f"{self.run.name}: "
+        return AskedRun(
             self.run,
-            first_shard,
-            plain=plain,
+            batches,
+            self.done,
+            builder,
+            self._committer,
+            warn=lambda text: self._console.warn(f"{name}{text}"),
         )
-        return extraction, committer, notes
+
+    def _batches(self, batch_size: int) -> list[Batch]:
+        """Plan the dataset's own pairs as if there were no quads; boxes added later must not change them."""
+        batches = plan_batches(self.prepared.dataset.pairs, batch_size)
+        return [
+            *batches,
+            *plan_batches(self.prepared.quad_pairs, batch_size, first=len(batches)),
+        ]
+
+    @property
+    def pending(self) -> int:
+        """Shards on disk whose rows are not written yet."""
+        return 0 if self._committer is None else self._committer.pending
+
+    def settle(self) -> None:
+        """Wait until every row is written and every upload tried."""
+        if self._committer is not None:
+            self._delivery = self._committer.close()
+
+    def result(self, asked: AskedRun, notes: Sequence[str], *, interrupted: bool) -> SessionResult:
+        """Return the outcome; ``notes``: what there is to say about the batches."""
+        return SessionResult(
+            interrupted, asked.n_inferred, asked.failed, asked.first_failure, (*self._notes, *notes)
+        )
 
     def close(self, result: SessionResult) -> Delivery:
         """Record the run's status and, if it is complete, bring MLflow up to date.
@@ -156,7 +186,7 @@ class RunSession:
             answered = len(finished_pairs(connection, self.run.run_id))
         status = "interrupted" if result.interrupted else "complete" if answered else "failed"
         if status != self.run.status:
-            self._set_status(status)
+            self.set_status(status)
         if status == "failed":
             raise VlmprobeError(
                 f"no pair could be answered; the first error was: {result.first_failure}; "
@@ -170,71 +200,11 @@ class RunSession:
             return self._delivery
         return self._workspace.deliver(self.run)
 
-    def _run_loop(self, extraction: Extraction, committer: Committer, done: set[str]) -> bool:
-        """Run the loop and wait for its rows; return whether it was interrupted."""
-        interrupted = False
-        try:
-            extraction.run(done)
-        except KeyboardInterrupt:
-            interrupted = True
-            self._console.warn(
-                "stopping: saving finished work (press Ctrl-C again to exit now; the next run then saves it)"
-            )
-            extraction.flush()
-        except BaseException:
-            _abandon(extraction, committer)
-            # Show the error that broke the run; this update may fail as well, for example on a full disk.
-            with suppress(VlmprobeError):
-                self._set_status("failed")
-            raise
-        if committer.pending:
-            self._console.say(f"waiting until the rows of {committer.pending} shards are in the database")
-        try:
-            self._delivery = committer.close()
-        except KeyboardInterrupt:
-            if not interrupted:
-                self._set_status("interrupted")
-            raise
-        return interrupted
-
-    @contextmanager
-    def _ending(self, before: str) -> Iterator[None]:
-        """Record that a run failed, or was interrupted, before its first batch."""
-        try:
-            yield
-        except BaseException as error:
-            # A complete run stays complete, even if retrying its failed pairs could not start.
-            ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            self._set_status(before if before == "complete" else ended)
-            raise
-
-    def _set_status(self, status: str, **values: Any) -> None:
+    def set_status(self, status: str, **values: Any) -> None:
+        """Set the run's status and other columns; see :func:`set_status`."""
         with self._database.transaction() as connection:
             set_status(connection, self.run.run_id, status, **values)
             self.run = get_run(connection, self.run.run_id)
-
-    def _batch_size(self, model: Model) -> int:
-        """Return the planned batch size; a run keeps its first one, since batches are redone whole."""
-        begun = self.run.batch_size
-        wanted = self._wanted_batch_size
-        if begun is not None:
-            if wanted not in (None, begun):
-                self._console.warn(
-                    f"this run began with --batch-size {begun} and keeps it; pass --new to start another run"
-                )
-            return begun
-        if wanted is not None:
-            return wanted
-        largest = sorted(self._prepared.pairs, key=lambda pair: -pair.image_width * pair.image_height)
-        return model.fitting_batch(accepted_items(model, self._prepared.pictures, largest, _PROBED))
-
-    def _batches(self, batch_size: int) -> list[Batch]:
-        """Plan the dataset's own pairs as if there were no quads; boxes added later must not change them."""
-        batches = plan_batches(self._prepared.dataset.pairs, batch_size)
-        return [
-            *batches,
-            *plan_batches(self._prepared.quad_pairs, batch_size, first=len(batches)),
-        ]
 
 
 def _versions(manifest: dict[str, Any]) -> dict[str, str]:
@@ -243,46 +213,3 @@ def _versions(manifest: dict[str, Any]) -> dict[str, str]:
         "vlmprobe": __version__,
         **{name: str(manifest[name]) for name in names if name in manifest},
     }
-
-
-def _abandon(extraction: Extraction, committer: Committer) -> None:
-    """Keep what is finished after an error, and suppress further errors so that the first one is shown."""
-    # Separately: shards on disk need their rows even if the next shard no longer fits there.
-    for step in (extraction.flush, committer.close):
-        with suppress(Exception):  # it is in the spool, and the next session adopts it
-            step()
-
-
-class LazyModel:
-    """A checkpoint that is loaded on first use and closed, with its family, on exit."""
-
-    def __init__(self, family: OpenFamily, options: LoadOptions, console: Console) -> None:
-        """Load nothing yet; complete runs need no model."""
-        self._family, self._options, self._console = family, options, console
-        self._model: Model | None = None
-
-    def load(self) -> Model:
-        """Return the model, loaded once.
-
-        Raises:
-            ModelError: the checkpoint is missing, incomplete or of another architecture.
-            UsageError: the device, the number format or a layer does not exist.
-        """
-        if self._model is None:
-            options = self._options
-            self._console.say(f"loading {options.checkpoint} ({options.dtype} on {options.device})")
-            self._model = self._family.load(options)
-            self._model.warn = self._console.warn
-        return self._model
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if self._model is not None:
-                self._model.close()
-        finally:
-            self._family.close()

@@ -68,7 +68,10 @@ class Model(ABC):
 
     @abstractmethod
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:
-        """Return how many pairs like these a batch should hold; runs them, to measure what they take."""
+        """Return how many pairs like these a batch should hold; runs them, to measure what they take.
+
+        Items about one image object count as one pair, of which several runs ask.
+        """
 
     @abstractmethod
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:

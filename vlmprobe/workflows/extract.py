@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.leaks import PERSPECTIVE, find_leaks, summary_line
-from vlmprobe.errors import UsageError
+from vlmprobe.errors import UsageError, VlmprobeError
 from vlmprobe.extraction.control import Control, served_run
+from vlmprobe.extraction.lazy_model import LazyModel
 from vlmprobe.extraction.remarks import changed_line
 from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, Prepared, prepare
-from vlmprobe.extraction.session import LazyModel, RunSession, SessionResult
+from vlmprobe.extraction.session import RunSession, SessionResult
+from vlmprobe.extraction.together import infer_together
 from vlmprobe.store.datasets import register_dataset, register_quads
 from vlmprobe.store.earlier_runs import begun_on_another_content, other_checkpoint
 from vlmprobe.store.leaks import read_leaks, store_leaks
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.workspace import Workspace
 
-__all__ = ["ExtractOptions", "ExtractRequest", "ExtractResult", "extract"]
+__all__ = ["ExtractOptions", "ExtractRequest", "ExtractResult", "extract", "extract_together"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class ExtractResult:
     failed: int
     problems: int
     seconds: float
+    """From the beginning to its end; runs that are asked together share their time."""
     interrupted: bool
     spool: Path
     notes: tuple[str, ...] = ()
@@ -50,7 +54,7 @@ def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult
     """Run one checkpoint on every pair under each template; resume runs that have the same key.
 
     Returns:
-        One result per template, in the request's order; an interrupted one is the last.
+        One result per template, in the request's order; after an interruption those of interrupted runs are the last.
 
     Raises:
         UsageError: an option, a template, the family or the scale is wrong, or the scale's earlier runs are of another
@@ -66,7 +70,6 @@ def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult
         raise UsageError(f"--batch-size must be 1 or more, not {batch_size}")
     started = time.monotonic()
     first = prepare(request, workspace.console)
-    results: list[ExtractResult] = []
     options = first.options if request.control is None else request.control.load_options(first.options)
     with LazyModel(first.family, options, workspace.console) as model:
         workspace.create_database()
@@ -75,19 +78,62 @@ def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult
         wanted = [first.under(template) for template in request.options.templates]
         if request.control is not None:
             wanted = _controlled(workspace, wanted, request.control, request.options)
-        for prepared in wanted:
-            results.append(_extract(workspace, request.options, prepared, model, started))
-            if results[-1].interrupted:
-                break
-            started = time.monotonic()
-    return results
+        return extract_together(workspace, request.options, wanted, model, started=started)
 
 
-def _extract(
-    workspace: Workspace, options: ExtractOptions, prepared: Prepared, model: LazyModel, started: float
-) -> ExtractResult:
-    database = workspace.database
-    with database.transaction() as connection:
+def extract_together(
+    workspace: Workspace,
+    options: ExtractOptions,
+    wanted: Sequence[Prepared],
+    model: LazyModel,
+    *,
+    started: float | None = None,
+) -> list[ExtractResult]:
+    """Extract runs that one model and the same pictures serve: a batch holds the questions of all of them.
+
+    Each run has its own lease, shards, rows and status, and is resumed where it was.
+
+    Args:
+        workspace: the home, with its database.
+        options: batch size, and whether new runs are wanted.
+        wanted: what to extract; they differ in their questions alone.
+        model: of all of them.
+        started: when the work on them began; now when None.
+
+    Returns:
+        One result each, in their order; after an interruption those of interrupted runs are the last.
+
+    Raises:
+        LeaseHeldError: another process is working on one of the runs; nothing was inferred.
+        ModelError: the model cannot be loaded, or is not the one that a run began with.
+        VlmprobeError: not one pair of a run could be answered; the others are finished.
+    """
+    started = time.monotonic() if started is None else started
+    opened = [_open(workspace, options, prepared) for prepared in wanted]
+    with ExitStack() as leases:
+        # In one order, whatever was asked for first.
+        for run, _ in sorted(opened, key=lambda each: each[0].run_key):
+            leases.enter_context(hold_lease(workspace.database.path, run.run_key))
+        sessions = [
+            RunSession(workspace, prepared, run, resumed=resumed)
+            for prepared, (run, resumed) in zip(wanted, opened, strict=True)
+        ]
+        left = [session for session in sessions if session.todo]
+        inferred = infer_together(workspace, left, model, options.batch_size) if left else []
+        result_of = {id(session): result for session, result in zip(left, inferred, strict=True)}
+        nothing = SessionResult(False, 0, 0, None, ())
+        outcomes = [result_of.get(id(session), nothing) for session in sessions]
+        _close(sessions, outcomes)
+    results = [
+        _result(workspace, session, outcome, time.monotonic() - started)
+        for session, outcome in zip(sessions, outcomes, strict=True)
+    ]
+    return sorted(results, key=lambda result: result.interrupted)
+
+
+def _open(workspace: Workspace, options: ExtractOptions, prepared: Prepared) -> tuple[Run, bool]:
+    """Create or find a run, after its dataset; return whether it existed."""
+    with workspace.database.transaction() as connection:
         register_dataset(connection, prepared.dataset)
         if prepared.quads is not None:
             register_quads(connection, prepared.dataset, prepared.quads)
@@ -100,24 +146,37 @@ def _extract(
     for row in earlier:
         workspace.console.warn(changed_line(row, prepared.dataset))
     _check_leaks(workspace, prepared)
-    with hold_lease(database.path, run.run_key):
-        work = RunSession(workspace, prepared, model, run, options.batch_size)
-        done = work.find_done(resumed=resumed)
-        inferred = work.infer(done) if work.todo(done) else SessionResult(False, 0, 0, None, ())
-        work.close(inferred)
-    with database.transaction() as connection:
-        unnamed = unnamed_answers(connection, run.run_id).n
+    return run, resumed
+
+
+def _close(sessions: Sequence[RunSession], outcomes: Sequence[SessionResult]) -> None:
+    """Close every session; then raise what was wrong with the first that has no answer at all."""
+    errors = []
+    for session, outcome in zip(sessions, outcomes, strict=True):
+        try:
+            session.close(outcome)
+        except VlmprobeError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _result(
+    workspace: Workspace, session: RunSession, outcome: SessionResult, seconds: float
+) -> ExtractResult:
+    with workspace.database.transaction() as connection:
+        unnamed = unnamed_answers(connection, session.run.run_id).n
     return ExtractResult(
-        run=work.run,
-        n_pairs=len(prepared.pairs),
-        reused=len(done),
-        n_inferred=inferred.n_inferred,
-        failed=inferred.failed,
-        problems=len(prepared.dataset.problems),
-        seconds=time.monotonic() - started,
-        interrupted=inferred.interrupted,
-        spool=work.spool,
-        notes=inferred.notes,
+        run=session.run,
+        n_pairs=len(session.prepared.pairs),
+        reused=len(session.done),
+        n_inferred=outcome.n_inferred,
+        failed=outcome.failed,
+        problems=len(session.prepared.dataset.problems),
+        seconds=seconds,
+        interrupted=outcome.interrupted,
+        spool=session.spool,
+        notes=outcome.notes,
         unnamed=unnamed,
     )
 

@@ -109,10 +109,14 @@ class Family(ABC):
         return None
 
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:
-        """Return how many pairs like these a batch should hold; on a GPU it runs them, to measure what they take."""
+        """Return how many pairs like these a batch should hold; on a GPU it runs them, to measure what they take.
+
+        Items about one image object count as one pair, of which several runs ask.
+        """
         from vlmprobe.families.worker.engine.memory import fitting_batch
 
-        return fitting_batch(lambda: self.run_batch(items), len(items), self.info.device)
+        n_pairs = len({id(item.image) for item in items})
+        return fitting_batch(lambda: self.run_batch(items), n_pairs, self.info.device)
 
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         """Return the prompt text and token ids of a pair's original question, for the run's config.

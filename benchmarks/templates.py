@@ -1,0 +1,152 @@
+"""What further question templates of the same pairs cost: whole extractions under one, five and eight, in one run.
+
+    python benchmarks/templates.py [--pairs 240] [--device cpu|cuda] [--shape tiny|3b|7b] [--repeats 3]
+
+Each call loads the model, asks, certifies, and ends with committed rows and shards in MLflow. All share a process and a
+home, and take turns, so that what else the machine does falls on each. The shapes of Qwen have random weights, and
+their answers end after two tokens, as a trained model's do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from extract_gpu import Clock, answers_of, save
+from shapes import BUNDLED
+from timing import describe, table
+
+from vlmprobe.demo.benchmark import build_benchmark
+from vlmprobe.families import ModelOptions
+from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest, extract
+from vlmprobe.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: The templates in the order in which they came to be.
+FIVE = ("published", "mention-swapped", "options-swapped", "yes-no", "yes-no-opposite")
+EIGHT = (*FIVE, "balanced", "three-options", "four-options")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=240)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--shape", default="tiny")
+    parser.add_argument("--batch-size", type=int, help="pairs a batch; default: as many as fit")
+    parser.add_argument("--profile", action="store_true", help="print where the time of five goes, and end")
+    asked = parser.parse_args()
+    print(f"{describe()}, {torch.get_num_threads()} threads", flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        checkpoint = BUNDLED
+        if asked.shape != "tiny":
+            checkpoint = folder / "checkpoint"
+            save(asked.shape, checkpoint)
+        answers: Any = nullcontext() if asked.shape == "tiny" else answers_of(2)
+        data = build_benchmark(folder / "demo", pairs_per_category=asked.pairs // 6, seed=3).tsv
+        calls = Calls(folder / "home", data, checkpoint, asked)
+        with answers:
+            if asked.profile:
+                calls.profile(FIVE)
+            else:
+                compare(calls, asked.repeats)
+
+
+def compare(calls: Calls, repeats: int) -> None:
+    """Extract under one, five and eight templates in turn; print medians and their ratios to one."""
+    ways: dict[str, Sequence[str]] = {"1 template": FIVE[:1], "5 templates": FIVE, "8 templates": EIGHT}
+    whole: dict[str, list[float]] = {name: [] for name in ways}
+    asking: dict[str, list[float]] = {name: [] for name in ways}
+    for templates in ways.values():
+        calls.extract(templates)
+    for _ in range(repeats):
+        for name, templates in ways.items():
+            seconds, loop = calls.extract(templates)
+            whole[name].append(seconds)
+            asking[name].append(loop)
+    medians = [[statistics.median(taken[name]) for taken in (whole, asking)] for name in ways]
+    rows = []
+    for name, (seconds, loop) in zip(ways, medians, strict=True):
+        rows.append(
+            [
+                name,
+                f"{seconds:.2f}",
+                f"{seconds / medians[0][0]:.2f}",
+                f"{loop:.2f}",
+                f"{loop / medians[0][1]:.2f}",
+            ]
+        )
+    head = [f"{calls.pairs} pairs, medians of {repeats}", "whole call, s", "ratio", "asking, s", "ratio"]
+    table(head, rows)
+    steps = [(more[0] - less[0]) / medians[0][0] for less, more in ((medians[1], medians[2]),)]
+    print(f"each further template costs {steps[0] / 3:.2f} of one")
+
+
+class Calls:
+    """Extractions of one checkpoint and benchmark in one home."""
+
+    def __init__(self, home: Path, data: Path, checkpoint: Path, asked: argparse.Namespace) -> None:
+        """Store the arguments."""
+        self.pairs = asked.pairs
+        self._home, self._data, self._checkpoint, self._asked = home, data, checkpoint, asked
+
+    def extract(self, templates: Sequence[str]) -> tuple[float, float]:
+        """Extract new runs; return seconds of the whole call, and from the first batch to the end."""
+        clock = Quiet()
+        workspace = Workspace.open(self._home, console=clock)
+        options = ExtractOptions(
+            self._data,
+            templates=tuple(templates),
+            max_per_category=0,
+            batch_size=self._asked.batch_size,
+            new=True,
+            model=ModelOptions(device=self._asked.device),
+        )
+        family, scale = ("tiny", "2m") if self._asked.shape == "tiny" else ("qwen25", "random")
+        request = ExtractRequest(family, scale, options, checkpoint=str(self._checkpoint))
+        started = time.perf_counter()
+        results = extract(workspace, request)
+        ended = time.perf_counter()
+        assert all(result.n_inferred == result.n_pairs for result in results)
+        return ended - started, ended - clock.first
+
+    def profile(self, templates: Sequence[str]) -> None:
+        """Print where the time of a second extraction goes."""
+        import cProfile
+        import pstats
+
+        self.extract(templates)
+        profiler = cProfile.Profile()
+        profiler.runcall(self.extract, templates)
+        pstats.Stats(profiler).sort_stats("cumulative").print_stats(60)
+
+
+class Quiet(Clock):
+    """A clock that prints warnings alone, and notes when the first loop began."""
+
+    first = 0.0
+
+    def say(self, text: str) -> None:
+        """Print nothing."""
+
+    def track(self, what: str, total: int, done: int = 0) -> Any:
+        """Note when the first loop began."""
+        self.first = self.first or time.perf_counter()
+        return super().track(what, total, done)
+
+    def note(self, n: int) -> None:
+        """Print nothing."""
+
+
+if __name__ == "__main__":
+    main()
