@@ -42,12 +42,16 @@ def control(
     from vlmprobe.reports.controls import controls_in_full, shown_controls
     from vlmprobe.workflows.control import USUAL, kind_list
     from vlmprobe.workflows.control import control as run_control
+    from vlmprobe.workflows.verdict import say_verdicts
 
     wanted = USUAL if kinds is None else kind_list(kinds.split(","))
     found = run_control(workspace, family, options.on(data), scales=scales or (), kinds=wanted)
     output.rows(shown_controls(found.rows) if output.is_table else controls_in_full(found.rows))
     for line in _remarks(found):
         workspace.console.say(line)
+    say_verdicts(
+        workspace, family, data, scales=scales or (), max_per_category=options.on(data).max_per_category
+    )
 
 
 def _remarks(found: Controlled) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["GREY", "OTHER_IMAGE", "RANDOM_WEIGHTS", "SHUFFLED_LABELS", "kind_of"]
+__all__ = ["GREY", "OTHER_AXIS", "OTHER_IMAGE", "RANDOM_WEIGHTS", "SHUFFLED_LABELS", "kind_of"]
 
 GREY, OTHER_IMAGE, RANDOM_WEIGHTS = "grey", "other-image", "random-weights"
+#: The same pictures with a question about another axis.
+OTHER_AXIS = "other-axis"
 #: Made from the states of a real run; no run is one.
 SHUFFLED_LABELS = "shuffled-labels"
 

@@ -14,12 +14,25 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.pairs import PUBLISHED, is_under
 from vlmprobe.store.metrics import analyzed_runs
-from vlmprobe.store.rows import fetch_as
+from vlmprobe.store.rows import fetch, fetch_as
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["SwapsOf", "exchanged_datasets", "swaps_of"]
+__all__ = ["SwapsOf", "exchanged_datasets", "swapped_pictures", "swaps_of"]
+
+#: Sampled rows of one dataset and of others that are image swaps of each other.
+_SWAPS = """
+FROM swap_pairs AS own
+INNER JOIN swap_pairs AS other
+    ON own.template = other.template AND own.pair_id = other.pair_id
+    AND own.dataset_id <> other.dataset_id
+WHERE own.dataset_id = $id AND own.template = $template
+    AND own.origin = 'row' AND other.origin = 'row'
+    AND own.orig_question = other.orig_question AND own.swap_question = other.swap_question
+    AND own.axis = other.axis AND own.category <> other.category
+    AND own.image_sha256 <> other.image_sha256
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +52,25 @@ def swaps_of(connection: Connection, dataset_id: str, template: str) -> list[Swa
     return fetch_as(
         SwapsOf,
         connection,
-        """
-        SELECT other.dataset_id, count(*) AS n_pairs
-        FROM swap_pairs AS own
-        INNER JOIN swap_pairs AS other
-            ON own.template = other.template AND own.pair_id = other.pair_id
-            AND own.dataset_id <> other.dataset_id
-        WHERE own.dataset_id = $id AND own.template = $template
-            AND own.origin = 'row' AND other.origin = 'row'
-            AND own.orig_question = other.orig_question AND own.swap_question = other.swap_question
-            AND own.axis = other.axis AND own.category <> other.category
-            AND own.image_sha256 <> other.image_sha256
+        f"""
+        SELECT other.dataset_id, count(*) AS n_pairs {_SWAPS}
         GROUP BY other.dataset_id
         ORDER BY n_pairs DESC, other.dataset_id
         """,
         {"id": dataset_id, "template": template},
     )
+
+
+def swapped_pictures(
+    connection: Connection, dataset_id: str, exchanged_id: str, template: str
+) -> dict[str, str]:
+    """Return the pairs of a dataset that are an image swap in another: id -> hash of the exchanged picture."""
+    found = fetch(
+        connection,
+        f"SELECT own.pair_id, other.image_sha256 AS image {_SWAPS} AND other.dataset_id = $other",
+        {"id": dataset_id, "template": template, "other": exchanged_id},
+    )
+    return {row["pair_id"]: row["image"] for row in found}
 
 
 @dataclass(frozen=True, slots=True)
