@@ -24,6 +24,7 @@ import numpy as np
 
 from vlmprobe.analysis.controls import Counterbalanced, Evidence
 from vlmprobe.errors import VlmprobeError
+from vlmprobe.pairs import YES_NO
 from vlmprobe.store.arrays import read_inputs
 from vlmprobe.store.controls import GREY, OTHER_AXIS, OTHER_IMAGE, kind_of
 from vlmprobe.store.image_swaps import swapped_pictures, swaps_of
@@ -38,10 +39,8 @@ if TYPE_CHECKING:
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
 
-__all__ = ["YES_NO", "Sources", "evidence_of", "find_sources", "marks_of"]
+__all__ = ["Sources", "evidence_of", "find_sources", "marks_of"]
 
-#: The templates that oppose the answer's word.
-YES_NO = ("yes-no", "yes-no-opposite")
 #: Controls without the picture, in the coordinates of the run that they serve.
 _BLIND = (GREY, OTHER_IMAGE)
 #: What two runs of one model under the same settings may differ in.

@@ -28,7 +28,7 @@ from vlmprobe.reports.verdicts import (
 from vlmprobe.store.datasets import stored_dataset
 from vlmprobe.store.metrics import read_results_json
 from vlmprobe.store.verdicts import read_verdicts, store_verdicts
-from vlmprobe.study.evidence import YES_NO, Sources, evidence_of, find_sources, marks_of
+from vlmprobe.study.evidence import Sources, evidence_of, find_sources, marks_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -178,7 +178,7 @@ def _commands(connection: Connection, run: Run, sources: Sources) -> dict[str, s
     exchange = f"vlmprobe control {of_data} --image-swaps {swaps}"
     return {
         BLIND: f"vlmprobe control {of_data}",
-        ANSWERS: f"vlmprobe extract {of_data} --templates {','.join(YES_NO)}",
+        ANSWERS: f"vlmprobe control {of_data}",
         EXCHANGED: exchange,
         NULL_1: exchange,
     }

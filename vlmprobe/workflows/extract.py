@@ -99,7 +99,9 @@ def _extract(
         )
     for row in earlier:
         workspace.console.warn(changed_line(row, prepared.dataset))
-    _check_leaks(workspace, prepared)
+    if run.control is None:
+        # A control's dataset may hold other questions, and the run that it serves was checked.
+        _check_leaks(workspace, prepared)
     with hold_lease(database.path, run.run_key):
         work = RunSession(workspace, prepared, model, run, options.batch_size)
         done = work.find_done(resumed=resumed)
