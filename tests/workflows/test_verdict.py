@@ -10,6 +10,9 @@ import pytest
 
 from vlmprobe.reports.verdicts import ANSWERS
 from vlmprobe.settings import Settings
+from vlmprobe.store.runs import set_mlflow_run
+from vlmprobe.store.tracking import Tracker
+from vlmprobe.store.verdicts import verdict_tags
 from vlmprobe.study.evidence import evidence_of, find_sources
 from vlmprobe.study.selection import Selection
 from vlmprobe.workflows.analyze import analyze
@@ -59,14 +62,6 @@ def opened(home: Path) -> Workspace:
     """Open a home whose MLflow is nowhere."""
     settings = Settings.load(home, environ={"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}, folder=home.parent)
     return Workspace(settings)
-
-
-@pytest.fixture
-def delivered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Record which runs are sent to MLflow instead of sending them."""
-    sent: list[str] = []
-    monkeypatch.setattr(Workspace, "deliver", lambda _, run, **__: sent.append(run.scale))
-    return sent
 
 
 @pytest.fixture
@@ -160,7 +155,7 @@ def test_pairs_that_a_run_was_not_asked_are_left_out_there_alone(copied: Workspa
 
 
 def test_a_verdict_is_kept_until_a_run_or_the_family_changes(
-    copied: Workspace, delivered: list[str], monkeypatch: pytest.MonkeyPatch
+    copied: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same question again reads no states; one more control, or other p-values, ask again."""
     calls: list[str] = []
@@ -170,18 +165,17 @@ def test_a_verdict_is_kept_until_a_run_or_the_family_changes(
         lambda *each: calls.append(each[1].real.scale) or judge(*each),
     )
     first = verdict(copied, "tiny")
-    assert (calls, delivered) == ([], [])
+    assert calls == []
     (run,) = Selection(("tiny",), ("bare",)).complete_runs(copied, ("published",))
     add_run(copied, "bare", SCENE, control="grey", serves=run.run_id)
     second = verdict(copied, "tiny")
-    assert (calls, delivered) == (["bare"], ["bare"])
+    assert calls == ["bare"]
     assert of_scale(second, "bare").runs["grey"] == "bare-published-own-grey"
     assert [each for each in second if each.scale != "bare"] == [
         each for each in first if each.scale != "bare"
     ]
     add_run(copied, "bare", SCENE, control="grey", serves=run.run_id, run_id="bare grey again")
     assert of_scale(verdict(copied, "tiny"), "bare").runs["grey"] == "bare-grey-again"
-    analyze(copied, Selection(("tiny",)), templates=("published",))
     monkeypatch.setattr("vlmprobe.study.findings.holm", lambda p_values: [None for _ in p_values])
     calls.clear()
     assert {str(each.verdict.origin) for each in verdict(copied, "tiny")} == {"no verdict"}
@@ -253,11 +247,19 @@ def test_the_report_has_the_verdicts_near_its_top(copied: Workspace, undrawn: An
     assert "scene_word.cosine" in section
 
 
-def test_mlflow_is_told_the_verdict_of_each_axis(made: Path) -> None:
-    """As tags of the real run, which any later delivery sets again."""
-    from vlmprobe.store.verdicts import verdict_tags
-
-    with opened(made).database.transaction() as connection:
+def test_mlflow_is_told_new_verdicts(copied: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As tags of the real run; any later delivery of it sets them again."""
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(Tracker, "tag", lambda _, mlflow_run_id, tags: told.update({mlflow_run_id: tags}))
+    with copied.database.transaction() as connection:
+        set_mlflow_run(connection, "bare-published-own-real", "in mlflow")
+        set_mlflow_run(connection, "words-published-own-real", "another")
+    verdict(copied, "tiny")
+    assert told == {}
+    add_run(copied, "bare", SCENE, control="grey", serves="bare-published-own-real")
+    verdict(copied, "tiny")
+    assert list(told) == ["in mlflow"]
+    assert told["in mlflow"][f"vlmprobe.verdict.{AXIS}"].startswith("no verdict: run the templates")
+    with copied.database.transaction() as connection:
         tags = verdict_tags(connection, "words-published-own-real")
-        assert tags[f"vlmprobe.verdict.{AXIS}"] == "axis, of the answer's words"
-        assert verdict_tags(connection, "words-published-own-grey") == {}
+    assert tags[f"vlmprobe.verdict.{AXIS}"] == "axis, of the answer's words"

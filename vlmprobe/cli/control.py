@@ -71,9 +71,7 @@ def control(
     output.rows(shown_controls(found.rows) if output.is_table else controls_in_full(found.rows))
     for line in _remarks(found):
         workspace.console.say(line)
-    say_verdicts(
-        workspace, family, data, scales=scales or (), max_per_category=options.on(data).max_per_category
-    )
+    say_verdicts(workspace, family, options.on(data), scales=scales or ())
 
 
 def _remarks(found: Controlled) -> list[str]:

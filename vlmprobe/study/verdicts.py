@@ -10,10 +10,12 @@ import shlex
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vlmprobe import __version__
 from vlmprobe.analysis.catalog import RECOMMENDED_LAYER
 from vlmprobe.analysis.controls import VERSION, Beside, Evidence, Origin, Row, Verdict, scene_words, verdict
-from vlmprobe.errors import VlmprobeError
+from vlmprobe.errors import TrackingError, VlmprobeError
 from vlmprobe.pairs import Subset
 from vlmprobe.paths import can_write
 from vlmprobe.reports.verdicts import (
@@ -27,7 +29,7 @@ from vlmprobe.reports.verdicts import (
 )
 from vlmprobe.store.datasets import stored_dataset
 from vlmprobe.store.metrics import read_results_json
-from vlmprobe.store.verdicts import read_verdicts, store_verdicts
+from vlmprobe.store.verdicts import read_verdicts, store_verdicts, verdict_tags
 from vlmprobe.study.evidence import Sources, evidence_of, find_sources, marks_of
 
 if TYPE_CHECKING:
@@ -58,14 +60,22 @@ def verdicts_of(
         scales: only these; empty = all. The family of p-values stays that of all runs.
     """
     found: list[AxisVerdict] = []
+    fresh: list[Run] = []
     for run, of_scale in zip(runs, findings.scales, strict=True):
         if scales and run.scale not in scales:
             continue
         try:
-            found += _of_run(workspace, run, of_scale, findings.family.n_tests)
+            question, kept = _question(workspace, run, of_scale, findings.family.n_tests)
+            judged = kept if kept is not None else _judge(workspace, question)
         except VlmprobeError as error:
             # The rest of a report needs no states.
             workspace.console.warn(f"{run.name}: no verdict: {error}")
+            continue
+        if kept is None and can_write(workspace.settings.home):
+            _keep(workspace, question, judged)
+            fresh.append(run)
+        found += [_shown(question, axis, *each) for axis, each in judged.items()]
+    _tag(workspace, fresh)
     return found
 
 
@@ -93,7 +103,13 @@ class _Question:
         }
 
 
-def _of_run(workspace: Workspace, run: Run, found: ScaleFindings, n_tests: int) -> list[AxisVerdict]:
+_Judged = tuple[Verdict, tuple[Beside, ...], str]
+
+
+def _question(
+    workspace: Workspace, run: Run, found: ScaleFindings, n_tests: int
+) -> tuple[_Question, dict[str, _Judged] | None]:
+    """Return what is asked of a run, and the answer by axis if one is kept that still holds."""
     with workspace.database.transaction() as connection:
         recommended = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
         layer = None if recommended is None else recommended["layer"]
@@ -109,21 +125,29 @@ def _of_run(workspace: Workspace, run: Run, found: ScaleFindings, n_tests: int) 
             _commands(connection, run, sources),
         )
         kept = read_verdicts(connection, run.run_id, VERSION, question.layer)
-    if kept is not None and kept["basis"] == question.basis:
-        return [_shown(question, axis, *_read(kept["axes"][axis])) for axis in question.p_values]
-    judged = _judge(workspace, question)
-    if can_write(workspace.settings.home):
-        value = {
-            "basis": question.basis,
-            "axes": {axis: _written(*each) for axis, each in judged.items()},
-        }
-        with workspace.database.transaction() as connection:
-            store_verdicts(connection, run.run_id, VERSION, question.layer, value)
-        workspace.deliver(run)
-    return [_shown(question, axis, *each) for axis, each in judged.items()]
+    if kept is None or kept["basis"] != question.basis:
+        return question, None
+    return question, {axis: _read(kept["axes"][axis]) for axis in question.p_values}
 
 
-_Judged = tuple[Verdict, tuple[Beside, ...], str]
+def _keep(workspace: Workspace, question: _Question, judged: Mapping[str, _Judged]) -> None:
+    value = {"basis": question.basis, "axes": {axis: _written(*each) for axis, each in judged.items()}}
+    with workspace.database.transaction() as connection:
+        store_verdicts(connection, question.run.run_id, VERSION, question.layer, value)
+
+
+def _tag(workspace: Workspace, runs: Sequence[Run]) -> None:
+    """Show new verdicts in MLflow, as far as it shows the runs."""
+    shown = [run for run in runs if run.mlflow_run_id is not None]
+    if not shown or workspace.tracker.is_read_only:
+        return
+    try:
+        for run in shown:
+            with workspace.database.transaction() as connection:
+                tags = verdict_tags(connection, run.run_id)
+            workspace.tracker.tag(str(run.mlflow_run_id), tags)
+    except TrackingError as error:
+        workspace.console.warn(f"{error}; the verdicts are in the database and not in MLflow")
 
 
 def _judge(workspace: Workspace, question: _Question) -> dict[str, _Judged]:
@@ -147,8 +171,6 @@ def _of_axis(evidence: Evidence, p_value: float | None) -> _Judged:
 
 def _untested(p_value: float | None) -> Verdict:
     """Return the verdict of rule 1 by p alone, which needs no vectors."""
-    import numpy as np
-
     return verdict(Evidence(np.zeros((0, 1)), [], []), p_value)
 
 

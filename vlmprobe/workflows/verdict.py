@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError, unknown_name
 from vlmprobe.pairs import PUBLISHED
+from vlmprobe.reports.verdicts import commands
 from vlmprobe.study.findings import findings_of
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.study import Study
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from vlmprobe.extraction.request import ExtractOptions
     from vlmprobe.reports.verdicts import AxisVerdict
     from vlmprobe.workspace import Workspace
 
@@ -61,13 +63,18 @@ def verdict(
 
 
 def say_verdicts(
-    workspace: Workspace, family: str, data: Path, *, scales: Sequence[str] = (), max_per_category: int = 200
+    workspace: Workspace, family: str, options: ExtractOptions, *, scales: Sequence[str] = ()
 ) -> None:
-    """Print the verdicts of a family's runs, a line each, and what is still to be run."""
-    from vlmprobe.reports.verdicts import commands
-
+    """Print the verdicts of a family's runs on a benchmark, a line each, and what is still to be run."""
     try:
-        found = verdict(workspace, family, data, scales=scales, max_per_category=max_per_category)
+        found = verdict(
+            workspace,
+            family,
+            options.data,
+            scales=scales,
+            max_per_category=options.max_per_category,
+            allow_contradictions=options.allow_contradictions,
+        )
     except UsageError as error:
         workspace.console.say(f"no verdicts: {error}")
         return
