@@ -30,7 +30,7 @@ LAYERS = (0, 1)
 AXIS, *_OTHERS = SPACE
 #: Directions of the scene, the answer's word, the published answer, and what names tell.
 _SCENE, _WORD, _PUBLISHED, _NAMES = np.eye(DIM)[:4]
-_NOISE = 1.5
+_NOISE = 1.0
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,14 @@ def opened(home: Path) -> Workspace:
     return Workspace(settings)
 
 
+@pytest.fixture(scope="module")
+def found(made: Path) -> list[AxisVerdict]:
+    """Read the verdicts that are kept."""
+    return verdict(opened(made), "tiny")
+
+
 @pytest.fixture
-def copied(made: Path, tmp_path: Path, delivered: list[str]) -> Workspace:
+def copied(made: Path, tmp_path: Path) -> Workspace:
     """Copy the home."""
     return opened(shutil.copytree(made, tmp_path / "home"))
 
@@ -77,11 +83,11 @@ def of_scale(found: list[AxisVerdict], scale: str) -> AxisVerdict:
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_each_world_gets_the_verdict_that_is_true_of_it(made: Path, scale: str) -> None:
+def test_each_world_gets_the_verdict_that_is_true_of_it(found: list[AxisVerdict], scale: str) -> None:
     """The scene, the answer's words, names that grey pictures have too, and what further runs would tell."""
-    found = of_scale(verdict(opened(made), "tiny", scales=[scale]), scale)
-    assert str(found.verdict).startswith(SCALES[scale][2])
-    assert found.decided_by
+    judged = of_scale(found, scale)
+    assert str(judged.verdict).startswith(SCALES[scale][2])
+    assert judged.decided_by
 
 
 @pytest.mark.parametrize(
@@ -96,16 +102,18 @@ def test_each_world_gets_the_verdict_that_is_true_of_it(made: Path, scale: str) 
         ("words", ""),
     ],
 )
-def test_what_was_not_run_has_its_command(made: Path, scale: str, command: str) -> None:
+def test_what_was_not_run_has_its_command(
+    made: Path, found: list[AxisVerdict], scale: str, command: str
+) -> None:
     """None where all was run, or where more runs change nothing."""
-    assert of_scale(verdict(opened(made), "tiny"), scale).command.replace(f"{made}/", "") == command
+    assert of_scale(found, scale).command.replace(f"{made}/", "") == command
 
 
-def test_an_axis_without_pairs_has_no_verdict_and_no_command(made: Path) -> None:
+def test_an_axis_without_pairs_has_no_verdict_and_no_command(found: list[AxisVerdict]) -> None:
     """It could not be tested; no control would help."""
-    found = [each for each in verdict(opened(made), "tiny") if each.axis != str(AXIS)]
-    assert len(found) == 2 * len(SCALES)
-    assert {(str(each.verdict), each.command) for each in found} == {
+    empty = [each for each in found if each.axis != str(AXIS)]
+    assert len(empty) == 2 * len(SCALES)
+    assert {(str(each.verdict), each.command) for each in empty} == {
         ("no verdict: the axis was not tested over layers", "")
     }
 
@@ -204,12 +212,10 @@ def test_what_is_kept_says_which_runs_it_rests_on(made: Path, rows: Any) -> None
         assert digest_matches(connection, "scene-published-own-real")
 
 
-def test_one_scale_keeps_the_family_of_all(made: Path) -> None:
+def test_one_scale_keeps_the_family_of_all(made: Path, found: list[AxisVerdict]) -> None:
     """Refutes: choosing a scale after looking makes its p-value smaller."""
-    every, one = (
-        of_scale(verdict(opened(made), "tiny", scales=scales), "scene") for scales in ((), ["scene"])
-    )
-    assert every == one
+    one = verdict(opened(made), "tiny", scales=["scene"])
+    assert one == [each for each in found if each.scale == "scene"]
 
 
 def test_the_command_prints_verdicts_rows_and_what_is_missing(inside: Any, made: Path) -> None:

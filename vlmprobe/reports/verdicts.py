@@ -213,10 +213,8 @@ def _condition(row: Row) -> str:
     if row.low is None:
         sign = "<=" if row.holds else ">"
         return f"{row.statistic} is {p_value(row.value)} {sign} {row.limit:g}"
-    sign = "above" if row.holds else "not above"
-    return (
-        f"{row.statistic} {_digits(row, row.value)}, lower bound {_digits(row, row.low)} {sign} {row.limit:g}"
-    )
+    value, low = _digits(row, row.value), _digits(row, row.low)
+    return f"{row.statistic} {value}, lower bound {low} {'' if row.holds else 'not '}above {row.limit:g}"
 
 
 def _as_it_is(row: Row, value: float | None) -> float | None:  # noqa: ARG001 - as _digits
