@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "vlmprobe"
 WORKFLOWS = {
     *("analyze", "compare", "database", "demo", "doctor", "export", "extract", "families", "import_home"),
     *("control", "import_results", "merge"),
-    *("plot", "query", "reproduce", "run", "runs", "sync", "train", "ui", "verify"),
+    *("plot", "query", "reproduce", "run", "runs", "sync", "train", "ui", "verdict", "verify"),
 }
 
 

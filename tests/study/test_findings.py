@@ -13,7 +13,7 @@ import pytest
 from vlmprobe.analysis import catalog
 from vlmprobe.analysis.results import Metric
 from vlmprobe.pairs import SPACE
-from vlmprobe.study.findings import findings_of
+from vlmprobe.study.findings import findings_of, runs_without_axis
 
 AXES = ("horizontal", "vertical", "distance")
 WITHIN = "label permutation within strata of data_source"
@@ -28,7 +28,7 @@ def metric(
 
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return the findings of runs with these p-values of their three axes."""
+    """Return the findings of runs with these p-values of their three axes; ``database`` and ``runs`` stay with it."""
 
     def read(*p_values: tuple[float | None, ...], methods: tuple[str | None, ...] = ()) -> Any:
         stored = {
@@ -58,6 +58,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Any:
         study: Any = SimpleNamespace(runs=runs, axes=SPACE, select=lambda *_, **__: [])
         database: Any = SimpleNamespace(transaction=nullcontext)
         monkeypatch.setattr("vlmprobe.study.findings.read_metrics", lambda _, run_id: stored[run_id])
+        read.study, read.database = study, database  # type: ignore[attr-defined]
         return findings_of(study, database)
 
     return read
@@ -73,6 +74,22 @@ def test_p_values_are_corrected_for_all_axes_and_scales(found: Any) -> None:
         *(True, False, False),
     ]
     assert str(findings.family) == "Holm over 6 tests: 3 axes x 2 scales"
+
+
+def test_runs_without_an_axis_are_those_with_none_after_the_correction(
+    found: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refutes: .02 of one test among six counts; a run that nobody tested, or analyzed, has no axis."""
+    found((0.001, 0.02, 0.9), (0.02, 0.03, 0.8), (None, None, None), (0.9, 0.9, 0.9))
+    monkeypatch.setattr("vlmprobe.study.findings.analyzed_runs", lambda _: {"0", "1", "2"})
+
+    def study(_: Any, runs: list[Any]) -> Any:
+        return SimpleNamespace(runs=runs, axes=SPACE, select=lambda *_, **__: [])
+
+    monkeypatch.setattr("vlmprobe.study.findings.Study", study)
+    runs = found.study.runs
+    assert [run.scale for run in runs_without_axis(found.database, runs)] == ["1"]
+    assert runs_without_axis(found.database, runs[3:]) == []
 
 
 def test_an_axis_without_a_test_is_none_and_not_in_the_family(found: Any) -> None:

@@ -40,7 +40,8 @@ def home(
 
     run.folder = folder  # type: ignore[attr-defined]
     run("extract", "tiny", "--scale", "2m", "--data", data, "--batch-size", 8).ok()
-    run.first = run("control", "tiny", "--data", data, "--json")  # type: ignore[attr-defined]
+    run.command = ("control", "tiny", "--data", data, "--kinds", ",".join(USUAL), "--json")  # type: ignore[attr-defined]
+    run.first = run(*run.command)  # type: ignore[attr-defined]
     return run
 
 
@@ -93,9 +94,9 @@ def test_blind_and_untrained_models_have_no_axis_here(home: Any) -> None:
 
 
 @pytest.mark.full
-def test_the_same_command_again_extracts_nothing(home: Any, data: Path) -> None:
+def test_the_same_command_again_extracts_nothing(home: Any) -> None:
     """Controls are cached as runs are; the table is the same."""
-    again = home("control", "tiny", "--data", data, "--json").ok()
+    again = home(*home.command).ok()
     assert "0 extracted, 3 were complete already" in again.err
     assert "loading" not in again.err
     assert json.loads(again.out) == json.loads(home.first.out)
@@ -176,7 +177,7 @@ def test_a_control_needs_a_complete_run_with_the_same_settings(home: Any, data: 
 @pytest.mark.parametrize(
     ("control", "says"),
     [
-        ("gray", "there is no such control; choose from grey, other-image, random-weights"),
+        ("gray", "there is no such control; choose from grey, other-image, random-weights, other-axis"),
         ("grey:1", "grey draws nothing"),
         ("other-image:x", "a seed is a whole number"),
         ("random-weights:", "a seed is a whole number"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,32 +32,65 @@ def control(
         str | None,
         typer.Option(
             "--kinds",
-            help="Only these: grey, other-image[:SEED], random-weights[:SEED], shuffled-labels[:SEED].",
+            help="Only these: grey, other-image[:SEED], random-weights[:SEED], shuffled-labels[:SEED], other-axis.",
             metavar="KIND,...",
         ),
     ] = None,
+    image_swaps: Annotated[
+        Path | None,
+        typer.Option(
+            "--image-swaps",
+            help="The same questions about pictures with two objects exchanged; verdicts need them.",
+            metavar="FILE",
+        ),
+    ] = None,
+    without_axis: Annotated[
+        bool,
+        typer.Option(
+            "--also-without-axis", help="Extract what verdicts need for scales that have no axis too."
+        ),
+    ] = False,
     options: ExtractionOptions,
     output: Output,
 ) -> None:
-    """Extract the usual controls of each scale's run, and print how far the run is above them."""
+    """Extract the usual controls of each scale's run and what verdicts need; print how far the run is above them."""
     from vlmprobe.reports.controls import controls_in_full, shown_controls
-    from vlmprobe.workflows.control import USUAL, kind_list
     from vlmprobe.workflows.control import control as run_control
+    from vlmprobe.workflows.control import kind_list
+    from vlmprobe.workflows.verdict import say_verdicts
 
-    wanted = USUAL if kinds is None else kind_list(kinds.split(","))
-    found = run_control(workspace, family, options.on(data), scales=scales or (), kinds=wanted)
+    found = run_control(
+        workspace,
+        family,
+        options.on(data),
+        scales=scales or (),
+        kinds=None if kinds is None else kind_list(kinds.split(",")),
+        image_swaps=image_swaps,
+        without_axis=without_axis,
+    )
     output.rows(shown_controls(found.rows) if output.is_table else controls_in_full(found.rows))
     for line in _remarks(found):
         workspace.console.say(line)
+    say_verdicts(workspace, family, options.on(data), scales=scales or ())
 
 
 def _remarks(found: Controlled) -> list[str]:
     from vlmprobe.reports.controls import LAST, READING
 
     lines = [
-        f"controls: {len(found.extracted)} extracted, {len(found.already)} were complete already; list them with "
-        "'vlmprobe runs --controls'"
+        f"controls: {len(found.controls.extracted)} extracted, {len(found.controls.already)} were complete already; "
+        "list them with 'vlmprobe runs --controls'"
     ]
+    if found.real.extracted or found.real.already:
+        lines.append(
+            f"yes/no runs for verdicts: {len(found.real.extracted)} extracted, {len(found.real.already)} were complete "
+            "already; list them with 'vlmprobe runs'"
+        )
+    if found.without_axis:
+        lines.append(
+            f"nothing was extracted for verdicts on {', '.join(found.without_axis)}: no axis; --also-without-axis "
+            "extracts it"
+        )
     if found.failed:
         lines.append(
             f"pairs failed in {', '.join(found.failed)}; these are held against the run on the other pairs"

@@ -30,7 +30,7 @@ def extract(
         str | None,
         typer.Option(
             "--control",
-            help="Extract a control of the run: grey, other-image[:SEED], random-weights[:SEED].",
+            help="Extract a control of the run: grey, other-image[:SEED], random-weights[:SEED], other-axis.",
             metavar="KIND",
         ),
     ] = None,

@@ -34,6 +34,7 @@ from vlmprobe.cli.session import STOPPED, ReportedExit, ignore_stops
 from vlmprobe.cli.sql import sql
 from vlmprobe.cli.sync import sync
 from vlmprobe.cli.ui import ui
+from vlmprobe.cli.verdict import verdict
 from vlmprobe.cli.verify import verify
 from vlmprobe.console import plain_text
 
@@ -73,6 +74,7 @@ add(
     app,
     extract,
     control,
+    verdict,
     analyze,
     merge,
     reproduce,

@@ -1,8 +1,9 @@
-"""Controls: a run with grey pictures, another image's pictures or random weights, and everything else as in a real run.
+"""Controls: a run with grey or other pictures, random weights or another axis's questions, all else as in a real run.
 
 What a control has in common with the run that it serves (coherence, say) is no evidence that the model sees. Pixels
 are replaced after decoding, in one place (:class:`ControlPictures`), so batches, shards, certificates and resuming are
 those of any run. Random weights are initialized by the family's code, from the seed in ``LoadOptions.random_weights``.
+Questions about another axis are worded before anything is asked; the pairs that are stored stay those of the real run.
 
 Exchanged labels need no model: the states are those of the real run. ``vlmprobe control`` computes that control from
 them, and there is no such run.
@@ -19,19 +20,20 @@ from PIL import Image as Images
 
 from vlmprobe.errors import ModelError, UsageError
 from vlmprobe.families import fingerprint
-from vlmprobe.store.controls import GREY, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS
+from vlmprobe.pairs import YES_NO, ask_other_axis, other_axes
+from vlmprobe.store.controls import GREY, OTHER_AXIS, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS
 from vlmprobe.store.identity import run_key
 from vlmprobe.store.runs import find_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from PIL.Image import Image
     from sqlalchemy import Connection
 
     from vlmprobe.extraction.image_loader import Pictures
     from vlmprobe.families import LoadOptions
-    from vlmprobe.pairs import Dataset, SwapPair
+    from vlmprobe.pairs import AxisSet, Dataset, SwapPair
     from vlmprobe.store.runs import Run, RunPlan
 
 __all__ = [
@@ -46,7 +48,7 @@ __all__ = [
 ]
 
 #: Kinds that a model is asked for, and whether something of them is drawn.
-KINDS = {GREY: False, OTHER_IMAGE: True, RANDOM_WEIGHTS: True}
+KINDS = {GREY: False, OTHER_IMAGE: True, RANDOM_WEIGHTS: True, OTHER_AXIS: False}
 #: The middle of each channel's 256 values.
 MID_GREY = (128, 128, 128)
 
@@ -93,7 +95,35 @@ class Control:
 
     def pictures(self, dataset: Dataset) -> Pictures:
         """Return what the model is shown for each pair: the dataset itself if the pictures are the real ones."""
-        return dataset if self.kind == RANDOM_WEIGHTS else ControlPictures(dataset, self)
+        return ControlPictures(dataset, self) if self.kind in {GREY, OTHER_IMAGE} else dataset
+
+    @property
+    def asks_own_questions(self) -> bool:
+        """Whether the model is asked the questions of the run that is served."""
+        return self.kind != OTHER_AXIS
+
+    def questions(self, dataset: Dataset) -> Dataset:
+        """Return the pairs as the model is asked about them: the dataset itself if the questions are the real ones.
+
+        Raises:
+            UsageError: the dataset has no other axis to ask about.
+        """
+        return dataset if self.asks_own_questions else ask_other_axis(dataset)
+
+    def check_templates(self, templates: Sequence[str]) -> None:
+        """Refuse templates whose questions this kind cannot replace, before a large file is read.
+
+        Raises:
+            UsageError: there is one.
+        """
+        if self.asks_own_questions:
+            return
+        refused = [name for name in templates if name not in YES_NO]
+        if refused:
+            raise UsageError(
+                f"control {self} asks about another axis, so the answer may name none; pass --templates "
+                f"{','.join(YES_NO)} instead of {','.join(refused)}"
+            )
 
     def load_options(self, options: LoadOptions) -> LoadOptions:
         """Return how the model is loaded."""
@@ -185,13 +215,13 @@ def served_run(connection: Connection, plan: RunPlan, control: Control, data: ob
 
 
 def controlled_plan(
-    plan: RunPlan, control: Control, served: Run, options: LoadOptions, pictures: Pictures
+    plan: RunPlan, control: Control, served: Run, options: LoadOptions, pictures: Pictures, axes: AxisSet
 ) -> RunPlan:
     """Return the plan of a control: its kind and the run it serves are part of its key; real runs keep theirs.
 
     Raises:
         ModelError: the checkpoint has no settings to initialize a model from.
-        UsageError: there are too few images to exchange.
+        UsageError: there are too few images to exchange, or there is no other axis.
     """
     about: dict[str, Any] = {"kind": control.kind, "seed": control.seed}
     identity = {**plan.config["identity"], "control": str(control), "serves": served.run_id}
@@ -199,6 +229,10 @@ def controlled_plan(
         # Of the settings alone: no number depends on the checkpoint's weights.
         settings = fingerprint(options.checkpoint, options.revision, weights=False)
         identity["fingerprint"] = f"random-weights:{control.seed}:{settings}"
+    if not control.asks_own_questions:
+        # Part of what was asked: another rule for which axis it is would be another control.
+        identity["asked_axes"] = {str(axis): str(other) for axis, other in other_axes(axes).items()}
+        about["axes"] = identity["asked_axes"]
     if isinstance(pictures, ControlPictures) and control.kind == OTHER_IMAGE:
         about["images"] = pictures.exchanged
     return replace(

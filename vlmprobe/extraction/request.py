@@ -131,11 +131,19 @@ class Prepared:
 
         Raises:
             ModelError: the checkpoint has no settings to initialize a model from.
-            UsageError: there are too few images to exchange.
+            UsageError: there are too few images to exchange, or there is no other axis to ask about.
         """
         pictures = control.pictures(self.dataset)
-        plan = controlled_plan(self.plan, control, served, self.options, pictures)
-        return replace(self, plan=plan, pictures=pictures, options=control.load_options(self.options))
+        plan = controlled_plan(self.plan, control, served, self.options, pictures, self.dataset.axes)
+        return replace(
+            self,
+            # Only asked: the database holds the served run's questions, and keeps them.
+            dataset=control.questions(self.dataset),
+            quads=self.quads if control.asks_own_questions else None,
+            plan=plan,
+            pictures=pictures,
+            options=control.load_options(self.options),
+        )
 
 
 def prepare(request: ExtractRequest, console: Console) -> Prepared:
@@ -154,6 +162,8 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
         raise unknown_name("dtype", wanted.model.dtype, list(DTYPES))
     for template in wanted.templates:
         get_template(template)
+    if request.control is not None:
+        request.control.check_templates(wanted.templates)
     for place in (spec.checkpoint, spec.processor):
         if place is not None:
             check_folder(place)

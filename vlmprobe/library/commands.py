@@ -58,8 +58,8 @@ def extract(
         revision: commit, branch or tag of a hub id.
         new_checkpoint: whether to go on although the scale's earlier runs are of another checkpoint.
         template: how the questions are worded.
-        control: ``grey``, ``other-image[:SEED]`` or ``random-weights[:SEED]``: a control of the run, which must be
-            complete; None = the run itself.
+        control: ``grey``, ``other-image[:SEED]``, ``random-weights[:SEED]`` or ``other-axis``: a control of the run,
+            which must be complete; None = the run itself.
         boxes: object boxes: a JSON or parquet file, or a hub dataset id.
         max_per_category: sample at most so many pairs of each category; 0 = all.
         allow_contradictions: also ask about rows whose labels contradict each other.

@@ -9,11 +9,13 @@ from vlmprobe.pairs.dataset import READER_VERSION, Dataset, read_dataset
 from vlmprobe.pairs.image_source import HeldImage, ImageFile, ImageSource
 from vlmprobe.pairs.image_swaps import ImageSwap, ImageSwaps, link_image_swaps
 from vlmprobe.pairs.images import MAX_PIXELS, decode_image
+from vlmprobe.pairs.other_axis import ask_other_axis, other_axes
 from vlmprobe.pairs.pixels import DECODING_VERSION
 from vlmprobe.pairs.prompts import (
     AS_WRITTEN,
     PUBLISHED,
     TEMPLATES,
+    YES_NO,
     Order,
     Template,
     balanced_order,
@@ -37,6 +39,7 @@ __all__ = [
     "READER_VERSION",
     "SPACE",
     "TEMPLATES",
+    "YES_NO",
     "AnswerCheck",
     "Axis",
     "AxisSet",
@@ -62,6 +65,7 @@ __all__ = [
     "Subset",
     "SwapPair",
     "Template",
+    "ask_other_axis",
     "balanced_order",
     "check_answer",
     "decode_image",
@@ -72,6 +76,7 @@ __all__ = [
     "link_quads",
     "normalize_name",
     "one_color_lines",
+    "other_axes",
     "read_boxes",
     "read_dataset",
     "summarize",

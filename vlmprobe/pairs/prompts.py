@@ -20,6 +20,7 @@ __all__ = [
     "AS_WRITTEN",
     "PUBLISHED",
     "TEMPLATES",
+    "YES_NO",
     "Order",
     "Template",
     "balanced_order",
@@ -92,11 +93,11 @@ class Template:
             UsageError: the axis has no such wording.
             ValueError: the template is balanced and there is no id.
         """
-        wording = self._wording(category.axis, pair_id)
+        asked, swapped = self._texts(category.axis, subject, reference, pair_id)
         expected, opposite = self.answer(category), self.answer(category.opposite)
         return (
-            Question(wording.format(a=subject, b=reference), expected, opposite, self.others),
-            Question(wording.format(a=reference, b=subject), opposite, expected, self.others),
+            Question(asked, expected, opposite, self.others),
+            Question(swapped, opposite, expected, self.others),
         )
 
     def require(self, axes: AxisSet) -> None:
@@ -109,6 +110,11 @@ class Template:
         for axis in axes:
             for order in orders:
                 self._ordered(axis, order)
+
+    def _texts(self, axis: Axis, subject: str, reference: str, pair_id: str | None) -> tuple[str, str]:
+        """Return the words of the original and of the swapped question."""
+        wording = self._wording(axis, pair_id)
+        return wording.format(a=subject, b=reference), wording.format(a=reference, b=subject)
 
     def _wording(self, axis: Axis, pair_id: str | None) -> str:
         if not self.is_balanced:
@@ -164,6 +170,24 @@ class Template:
         orig, swap = self.ask(pair.category, pair.subject, pair.reference, pair.pair_id)
         return replace(pair, orig=orig, swap=swap)
 
+    def reword_about(self, pair: SwapPair, axis: Axis) -> SwapPair:
+        """Return a pair of this template with its questions asked about another axis; category and answers stay.
+
+        Nobody knows the right answer to these questions, so whether an answer is what they expect means nothing.
+
+        Raises:
+            UsageError: that axis has no such wording.
+            ValueError: the template's answers are words of the pair's own axis, or the pair names no objects.
+        """
+        if self.asks_whether is None:
+            raise ValueError(
+                f"template {self.name} answers in words of the pair's own axis; use a yes/no one"
+            )
+        if pair.subject is None or pair.reference is None:
+            raise ValueError(f"pair {pair.pair_id} names no objects to ask about")
+        asked, swapped = self._texts(axis, pair.subject, pair.reference, pair.pair_id)
+        return replace(pair, orig=replace(pair.orig, text=asked), swap=replace(pair.swap, text=swapped))
+
     def answer(self, category: Category) -> Answer:
         """Return the right answer if the object asked about has this category."""
         if self.asks_whether is None:
@@ -216,6 +240,10 @@ TEMPLATES: Mapping[str, Template] = {
         ),
     )
 }
+
+
+#: The templates whose answers name no axis: one asks about the canonical category, the other about its opposite.
+YES_NO = tuple(name for name, template in TEMPLATES.items() if template.asks_whether is not None)
 
 
 def get_template(name: str) -> Template:

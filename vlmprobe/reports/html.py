@@ -16,6 +16,8 @@ from vlmprobe.reports.matrix import matrix_tables
 from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, full, p_value, rounded
 from vlmprobe.reports.over_templates import side_by_side
 from vlmprobe.reports.tables import headline, peak_rows, peaks_of_run, problems
+from vlmprobe.reports.verdicts import READING as READING_OF_VERDICTS
+from vlmprobe.reports.verdicts import commands, condition_rows, shown_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +45,10 @@ def render_report(report: Report) -> str:
         matrices=[(matrix, matrix_tables(matrix)) for matrix in report.matrices],
         controls=shown_controls(report.controls),
         reading_of_controls=READING,
+        verdicts=shown_verdicts(report.verdicts),
+        conditions=condition_rows(report.verdicts),
+        missing_runs=commands(report.verdicts),
+        reading_of_verdicts=READING_OF_VERDICTS,
         leaks=summary_line(report.leaks),
         templates=side_by_side(report.over_templates),
         figures=list(zip(_anchors(report.figures), report.figures, strict=True)),

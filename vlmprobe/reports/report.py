@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vlmprobe.reports.controls import ControlRow
     from vlmprobe.reports.findings import Findings
     from vlmprobe.reports.matrix import ScaleMatrix
+    from vlmprobe.reports.verdicts import AxisVerdict
 
 __all__ = [
     "ChangeRow",
@@ -157,6 +158,8 @@ class Report:
     """In display order; one per (family, scale, axis), for the axes and ``overall``."""
     findings: Findings | None = None
     """Perspective, axes and angles; None = not computed."""
+    verdicts: Sequence[AxisVerdict] = ()
+    """What each axis has been shown to be of; empty = not asked."""
     leaks: Sequence[Leak] = ()
     """What the dataset gives away before any model is asked; empty = never checked."""
     peaks: Sequence[PeakPoint] = ()

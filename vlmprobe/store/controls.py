@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["GREY", "OTHER_IMAGE", "RANDOM_WEIGHTS", "SHUFFLED_LABELS", "kind_of"]
+__all__ = ["GREY", "OTHER_AXIS", "OTHER_IMAGE", "RANDOM_WEIGHTS", "SHUFFLED_LABELS", "kind_of"]
 
 GREY, OTHER_IMAGE, RANDOM_WEIGHTS = "grey", "other-image", "random-weights"
+#: Null 1 of verdicts: a question about another axis. Its answers are neither right nor wrong, and it has no axis of its
+#: own to compare, so no table or figure holds it against the run that it serves.
+OTHER_AXIS = "other-axis"
 #: Made from the states of a real run; no run is one.
 SHUFFLED_LABELS = "shuffled-labels"
 

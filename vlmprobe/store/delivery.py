@@ -14,6 +14,7 @@ from vlmprobe.store.identity import utc_now
 from vlmprobe.store.metrics import mark_metrics_synced, read_metrics
 from vlmprobe.store.runs import MLFLOW_OUTDATED, MLFLOW_SENDING, get_run, set_config, set_mlflow_run
 from vlmprobe.store.tracking import metric_points
+from vlmprobe.store.verdicts import verdict_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -98,11 +99,14 @@ def deliver_run(
         with database.transaction() as connection:
             waiting = shard_places(connection, run.run_id, unsynced_only=True)
             metrics = read_metrics(connection, run.run_id)
+            tags = verdict_tags(connection, run.run_id)
         # Fetch all before sending the first: if one is lost, nothing of the run is sent.
         shards = [(place.number, storage.fetch(place)) for place in waiting]
         delivery = upload_shards(storage, run.run_id, shards)
         if metrics and (replay or any(metric.synced_at is None for metric in metrics)):
             _send(storage, mlflow_run_id, run.run_id, metrics)
+        if tags:
+            tracker.tag(mlflow_run_id, tags)
         tracker.remove_twins(run, mlflow_run_id)
         tracker.finish(mlflow_run_id, "FINISHED", color=color)
     except TrackingError as error:

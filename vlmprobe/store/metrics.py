@@ -33,6 +33,7 @@ __all__ = [
     "read_results_json",
     "store_digest",
     "store_metrics",
+    "store_named_results",
     "store_results",
 ]
 
@@ -150,30 +151,42 @@ def read_layer_values(connection: Connection, run_ids: Sequence[str]) -> list[La
     )
 
 
-def read_results_json(connection: Connection, run_id: str, name: str, subset: str) -> dict[str, Any] | None:
-    """Return the newest version of a whole-run result that is not a number."""
+def read_results_json(
+    connection: Connection, run_id: str, name: str, subset: str, layer: int = -1
+) -> dict[str, Any] | None:
+    """Return the newest version of a result that is not a number: of the whole run, or of one layer."""
     values = fetch_column(
         connection,
-        "SELECT value FROM results_json WHERE run_id = $id AND name = $name AND subset = $subset AND layer = -1 "
+        "SELECT value FROM results_json WHERE run_id = $id AND name = $name AND subset = $subset AND layer = $layer "
         "ORDER BY version DESC LIMIT 1",
-        {"id": run_id, "name": name, "subset": subset},
+        {"id": run_id, "name": name, "subset": subset, "layer": layer},
     )
     return json.loads(values[0]) if values else None
 
 
 def store_results(connection: Connection, run_id: str, results: Sequence[Mapping[str, Any]]) -> None:
     """Replace a run's non-numeric results by ``results``; an unchanged value keeps its timestamp."""
-    _make_equal(connection, run_id, results, "name <> $digest")
+    _make_equal(connection, run_id, results, "name <> $name", _DIGEST)
+
+
+def store_named_results(
+    connection: Connection, run_id: str, name: str, results: Sequence[Mapping[str, Any]]
+) -> None:
+    """Replace a run's non-numeric results of one name; a digest that matched the run's results goes on matching."""
+    is_kept = bool(_results(connection, run_id, "name = $name")) and digest_matches(connection, run_id)
+    _make_equal(connection, run_id, results, "name = $name", name)
+    if is_kept:
+        store_digest(connection, run_id)
 
 
 def store_digest(connection: Connection, run_id: str) -> None:
     """Store the current hash of a run's metrics and results (``results_json``, name ``digest``)."""
-    _make_equal(connection, run_id, [_digest(connection, run_id)], "name = $digest")
+    _make_equal(connection, run_id, [_digest(connection, run_id)], "name = $name", _DIGEST)
 
 
 def digest_matches(connection: Connection, run_id: str) -> bool:
     """Whether a run's metrics and results match their stored digest, if there is one."""
-    kept = [row["value"] for row in _results(connection, run_id, "name = $digest")]
+    kept = [row["value"] for row in _results(connection, run_id, "name = $name")]
     return not kept or kept == [json.dumps(_digest(connection, run_id)["value"])]
 
 
@@ -194,20 +207,22 @@ def _hashed(row: dict[str, Any]) -> list[Any]:
     return [row[name] for name in (*_KEY, *_VALUES)] + (added if known else [])
 
 
-def _results(connection: Connection, run_id: str, which: str = "name <> $digest") -> list[dict[str, Any]]:
+def _results(
+    connection: Connection, run_id: str, which: str = "name <> $name", name: str = _DIGEST
+) -> list[dict[str, Any]]:
     return fetch(
         connection,
         f"SELECT * FROM results_json WHERE run_id = $id AND {which} ORDER BY name, version, subset, layer",  # noqa: S608 - our own words
-        {"id": run_id, "digest": _DIGEST},
+        {"id": run_id, "name": name},
     )
 
 
 def _make_equal(
-    connection: Connection, run_id: str, results: Sequence[Mapping[str, Any]], which: str
+    connection: Connection, run_id: str, results: Sequence[Mapping[str, Any]], which: str, name: str
 ) -> None:
     wanted = {tuple(result[name] for name in _RESULT_KEY): result for result in results}
     gone = []
-    for row in _results(connection, run_id, which):
+    for row in _results(connection, run_id, which, name):
         key = tuple(row[name] for name in _RESULT_KEY)
         if key in wanted and row["value"] == json.dumps(wanted[key]["value"]):
             del wanted[key]

@@ -124,6 +124,12 @@ class Tracker(MlflowConnection):
                 client.set_tag(mlflow_run_id, "mlflow.runColor", color)
             client.set_terminated(mlflow_run_id, status)
 
+    def tag(self, mlflow_run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run; those that it has under other names stay."""
+        with self._connected() as (client, _):
+            for name, value in tags.items():
+                client.set_tag(mlflow_run_id, name, value)
+
     def trash(self, mlflow_run_id: str) -> None:
         """Move a run to MLflow's trash, from which MLflow can restore it."""
         with self._connected() as (client, _):

@@ -11,6 +11,7 @@ from vlmprobe.analysis.geometry import Layout, balanced_coherence, sums_of_swaps
 from vlmprobe.analysis.results import LayerCurve
 from vlmprobe.analysis.side_by_side import side_by_side
 from vlmprobe.pairs import Subset
+from vlmprobe.store.controls import OTHER_AXIS, kind_of
 from vlmprobe.store.metrics import read_results_json, store_results
 from vlmprobe.store.runs import controls_of
 
@@ -34,9 +35,13 @@ _COPIES = 3
 def keep_control_curves(workspace: Workspace, control: Run) -> None:
     """Compute ``axis_coherence.balanced`` of a complete control in every layer, unless that of its pairs is kept.
 
+    There is none of ``other-axis``: its deltas belong to two axes, so they say nothing of how coherent one is.
+
     Raises:
         VlmprobeError: a shard is neither in the spool nor in MLflow.
     """
+    if kind_of(str(control.control)) == OTHER_AXIS:
+        return
     with workspace.database.transaction() as connection:
         kept = read_results_json(connection, control.run_id, NAME, str(Subset.ALL))
     arrays = workspace.arrays(control)

@@ -10,7 +10,7 @@ from vlmprobe.analysis.comparison import accuracy_differences
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs import Subset
 from vlmprobe.reports.controls import LAST, RECOMMENDED, ControlRow
-from vlmprobe.store.controls import RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
+from vlmprobe.store.controls import OTHER_AXIS, RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
 from vlmprobe.store.metrics import read_results_json
 from vlmprobe.store.runs import controls_of
 from vlmprobe.study.paired_runs import PairedRuns
@@ -38,7 +38,8 @@ def beside_controls(workspace: Workspace, run: Run, kinds: Sequence[str]) -> lis
     Args:
         workspace: the home.
         run: a complete real run.
-        kinds: which controls, as they are stored; those that the run does not have are left out.
+        kinds: which controls, as they are stored; those that the run does not have are left out, and so is what only
+            verdicts use (``other-axis``), whose answers are neither right nor wrong.
 
     Raises:
         UsageError: a control has answered no pair of the run, or lacks the layer.
@@ -51,7 +52,7 @@ def beside_controls(workspace: Workspace, run: Run, kinds: Sequence[str]) -> lis
     for kind in kinds:
         if kind_of(kind) == SHUFFLED_LABELS:
             rows += _beside_labels(workspace, run, kind, layer)
-        elif kind in there:
+        elif kind in there and kind_of(kind) != OTHER_AXIS:
             rows += _beside(workspace, run, there[kind], layer)
     return rows
 

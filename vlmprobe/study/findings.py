@@ -9,19 +9,18 @@ from vlmprobe.analysis.axis_significance import smallest_p
 from vlmprobe.analysis.inference import holm
 from vlmprobe.pairs import DEPTH, HEIGHT, Subset
 from vlmprobe.reports.findings import AxisFinding, Family, Findings, ScaleFindings
-from vlmprobe.store.metrics import read_metrics
-from vlmprobe.study.study import most_coherent_layer
+from vlmprobe.store.metrics import analyzed_runs, read_metrics
+from vlmprobe.study.study import Study, most_coherent_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from vlmprobe.analysis.catalog import Entry
     from vlmprobe.analysis.results import Metric
     from vlmprobe.store.engine import Database
     from vlmprobe.store.runs import Run
-    from vlmprobe.study.study import Study
 
-__all__ = ["findings_of"]
+__all__ = ["findings_of", "runs_without_axis"]
 
 _ALPHA = 0.05
 
@@ -50,6 +49,26 @@ def findings_of(study: Study, database: Database) -> Findings:
         ],
         family,
     )
+
+
+def runs_without_axis(database: Database, runs: Sequence[Run]) -> list[Run]:
+    """Return the runs none of whose axes is there, after Holm's rule over the axes and scales of all of them.
+
+    Args:
+        database: where the metrics are.
+        runs: one of each scale, on one dataset under one template; those without a test of any axis are not returned.
+    """
+    with database.transaction() as connection:
+        analyzed = analyzed_runs(connection)
+    tested = [run for run in runs if run.run_id in analyzed]
+    if not tested:
+        return []
+    scales = findings_of(Study(database, tested), database).scales
+    return [
+        run
+        for run, scale in zip(tested, scales, strict=True)
+        if any(axis.p_value is not None for axis in scale.axes) and not scale.has_axis
+    ]
 
 
 class _Stored:

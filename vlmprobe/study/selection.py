@@ -12,11 +12,12 @@ from vlmprobe.errors import UsageError
 from vlmprobe.pairs import get_template, is_under, read_dataset
 from vlmprobe.safe_names import safe_name
 from vlmprobe.store.datasets import find_datasets
+from vlmprobe.store.image_swaps import exchanged_datasets
 from vlmprobe.store.metrics import analyzed_runs
 from vlmprobe.store.runs import complete_runs, list_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Set
     from pathlib import Path
 
     from vlmprobe.store.arrays import RunArrays
@@ -56,8 +57,13 @@ class Selection:
     allow_contradictions: bool = False
     """If ``data`` is a file: whether only runs count that were extracted with its contradicting rows."""
 
-    def complete_runs(self, workspace: Workspace, templates: Sequence[str] = ()) -> list[Run]:
+    def complete_runs(
+        self, workspace: Workspace, templates: Sequence[str] = (), *, exchanged: bool = False
+    ) -> list[Run]:
         """Return the matching complete runs.
+
+        Without ``data``, runs on image swaps of another dataset are left out where others match, and a line says so:
+        they are asked for what they say of the others. With ``exchanged`` they stay.
 
         Raises:
             UsageError: no run matches (the message lists the existing ones), or there is no such template.
@@ -77,9 +83,10 @@ class Selection:
                 dataset_id=dataset_id,
                 templates=templates,
             )
+            swaps = set() if dataset_id is not None or exchanged else exchanged_datasets(connection)
             everything = [] if runs else list_runs(connection)
         if runs:
-            return runs
+            return _originals(workspace, runs, swaps)
         if not everything:
             raise UsageError("the database has no runs yet; create one with 'vlmprobe extract'")
         there = sorted(
@@ -119,6 +126,19 @@ class Selection:
             raise UsageError(f"several scales match: {', '.join(names)}; choose one")
         _check(found)
         return found[-1]
+
+
+def _originals(workspace: Workspace, runs: list[Run], swaps: Set[str]) -> list[Run]:
+    """Leave out runs on image swaps, unless there are no others."""
+    kept = [run for run in runs if run.dataset_id not in swaps]
+    if not kept or len(kept) == len(runs):
+        return runs
+    names = ", ".join(sorted({run.dataset for run in runs if run.dataset_id in swaps}))
+    workspace.console.say(
+        f"{len(runs) - len(kept)} runs on {names} are left out, whose pictures are those of another dataset with two "
+        "objects exchanged; name one with --data"
+    )
+    return kept
 
 
 def dataset_of(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs import PUBLISHED
+from vlmprobe.store.image_swaps import exchanged_datasets
 from vlmprobe.store.runs import list_runs
 from vlmprobe.study.selection import Selection, of_template
 
@@ -52,10 +53,15 @@ def two_subjects(
         UsageError: a name is none or ambiguous, or the two have no dataset and template in common, or several.
         InputError: there is no such dataset.
     """
-    runs = Selection(data=data, max_per_category=max_per_category).complete_runs(workspace)
+    # An id may be that of a run on image swaps; names are not.
+    runs = Selection(data=data, max_per_category=max_per_category).complete_runs(workspace, exchanged=True)
     found = [_named(workspace, text, runs, template) for text in (first, second)]
     places = [list(dict.fromkeys(map(_place, matches))) for matches in found]
     common = [place for place in places[0] if place in places[1]]
+    if len(common) > 1 and data is None:
+        with workspace.database.transaction() as connection:
+            swaps = exchanged_datasets(connection)
+        common = [place for place in common if place[0] not in swaps] or common
     names = [matches[-1].name for matches in found]
     if not common:
         described = [", ".join(_described(matches)) for matches in found]

@@ -1,32 +1,56 @@
-"""Control: extracts the usual controls of a family's runs, and holds each run against them."""
+"""Control: extracts what a run is held against and what its verdicts need, and prints the first of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
 from vlmprobe.extraction.control import Control, read_seed
 from vlmprobe.families import load_catalog
-from vlmprobe.pairs import is_under
-from vlmprobe.store.controls import GREY, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
+from vlmprobe.pairs import PUBLISHED, YES_NO, is_under, link_image_swaps, other_axes, read_dataset
+from vlmprobe.store.controls import GREY, OTHER_AXIS, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
 from vlmprobe.study.control_curves import keep_control_curves
 from vlmprobe.study.controls import beside_controls
+from vlmprobe.study.findings import runs_without_axis
 from vlmprobe.study.selection import Selection
 from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest, extract
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from vlmprobe.families import Catalog
+    from vlmprobe.pairs import Dataset
     from vlmprobe.reports.controls import ControlRow
     from vlmprobe.store.runs import Run
+    from vlmprobe.workflows.extract import ExtractResult
     from vlmprobe.workspace import Workspace
 
-__all__ = ["USUAL", "Controlled", "control", "kind_list"]
+__all__ = ["USUAL", "Asked", "Controlled", "Made", "control", "kind_list"]
 
 #: What there is to say of a run before its axis is called one of the picture.
 USUAL = (GREY, f"{OTHER_IMAGE}:0", f"{RANDOM_WEIGHTS}:0", f"{SHUFFLED_LABELS}:0")
+_NULL_1 = Control(OTHER_AXIS)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One run of a scale on one file: how it is asked, and as what control where it is no real run."""
+
+    template: str
+    control: Control | None = None
+
+
+@dataclass(slots=True)
+class Made:
+    """The names of runs of one kind that the command came to."""
+
+    extracted: list[str] = field(default_factory=list)
+    """Those that had pairs to extract."""
+    already: list[str] = field(default_factory=list)
+    """Those that were complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +58,13 @@ class Controlled:
     """The controls of a family's runs, and what they say."""
 
     rows: tuple[ControlRow, ...]
-    extracted: tuple[str, ...]
-    """Names of the control runs that had pairs to extract."""
-    already: tuple[str, ...]
-    """Names of those that were complete."""
+    controls: Made
+    real: Made
+    """Real runs that verdicts need: yes/no questions, about the benchmark and its exchanged pictures."""
     failed: tuple[str, ...]
     """Those that have pairs which failed: they are held against the run on the others."""
+    without_axis: tuple[str, ...]
+    """Names of runs that were not asked what verdicts need, since they have no axis."""
 
 
 def kind_list(texts: Sequence[str]) -> tuple[str, ...]:
@@ -63,54 +88,163 @@ def control(
     options: ExtractOptions,
     *,
     scales: Sequence[str] = (),
-    kinds: Sequence[str] = USUAL,
+    kinds: Sequence[str] | None = None,
+    image_swaps: Path | None = None,
+    without_axis: bool = False,
 ) -> Controlled:
     """Extract controls of each scale's newest complete run and hold the run against them; what is complete is reused.
 
-    A control has the number format, the layers and, unless ``options`` says otherwise, the batch size of the run that
-    it serves.
+    Without ``kinds``, also what a verdict on a run under the published template needs: the yes/no templates on the
+    benchmark; with ``image_swaps`` the same on the exchanged pictures, and questions about another axis on both. These
+    runs are extracted and not analyzed.
+
+    All have the number format, the layers and, unless ``options`` says otherwise, the batch size of the run that they
+    are for.
 
     Args:
         workspace: the home.
         family: whose runs.
         options: the benchmark and how to run the model, as the runs were extracted.
         scales: only these; empty = all that have a complete run.
-        kinds: as :func:`kind_list` returns them.
+        kinds: only these, as :func:`kind_list` returns them; None = ``USUAL``, and what verdicts need.
+        image_swaps: a file of the benchmark's questions about pictures with the two objects exchanged.
+        without_axis: also extract what verdicts need for runs whose verdict is *no axis* without it.
 
     Raises:
-        UsageError: there is no complete run to serve, or a scale has none.
-        InputError: the dataset or a checkpoint is wrong.
+        UsageError: there is no complete run to serve, or a scale has none; or ``image_swaps`` are none, or go with
+            ``kinds``.
+        InputError: a dataset or a checkpoint is wrong.
         KeyboardInterrupt: it was stopped; what is done is kept.
         ReadOnlyError: the home cannot be written.
     """
     workspace.require_writable()
+    if kinds is not None and image_swaps is not None:
+        raise UsageError("--image-swaps is for verdicts, which need every kind; leave out --kinds")
     runs = _runs(workspace, family, options, scales)
+    swaps = None if image_swaps is None else _on_swaps(workspace, options, image_swaps)
+    judged = [] if kinds is not None else _judged(workspace, runs, options, is_required=swaps is not None)
+    left_out = [] if without_axis else _without_axis(workspace, judged, family, options)
     catalog = load_catalog()
-    extracted: list[str] = []
-    already: list[str] = []
+    controls, real = Made(), Made()
     failed: list[str] = []
     rows: list[ControlRow] = []
+    wanted = USUAL if kinds is None else kinds
     for run in runs:
-        for kind in kinds:
-            if kind_of(kind) == SHUFFLED_LABELS:
-                continue
-            result = extract(workspace, _request(run, options, Control.parse(kind), catalog))[-1]
-            if result.interrupted:
-                raise KeyboardInterrupt
-            (extracted if result.n_inferred else already).append(result.run.name)
+        own = [
+            Asked(run.template, Control.parse(kind)) for kind in wanted if kind_of(kind) != SHUFFLED_LABELS
+        ]
+        on_swaps: list[Asked] = []
+        if run in judged and run not in left_out:
+            own += [Asked(template) for template in YES_NO]
+            if swaps is not None:
+                on_swaps = [Asked(template, asked) for asked in (None, _NULL_1) for template in YES_NO]
+                own += [each for each in on_swaps if each.control is not None]
+        for result in _extract_all(workspace, run, options, own, swaps, on_swaps, catalog):
+            made = real if result.run.control is None else controls
+            (made.extracted if result.n_inferred else made.already).append(result.run.name)
             if result.failed:
                 failed.append(result.run.name)
-            keep_control_curves(workspace, result.run)
-        rows += beside_controls(workspace, run, kinds)
-    return Controlled(tuple(rows), tuple(extracted), tuple(already), tuple(failed))
+            if result.run.control is not None:
+                keep_control_curves(workspace, result.run)
+        rows += beside_controls(workspace, run, wanted)
+    return Controlled(tuple(rows), controls, real, tuple(failed), tuple(run.name for run in left_out))
+
+
+def _extract_all(
+    workspace: Workspace,
+    run: Run,
+    options: ExtractOptions,
+    own: Sequence[Asked],
+    swaps: ExtractOptions | None,
+    on_swaps: Sequence[Asked],
+    catalog: Catalog,
+) -> Iterator[ExtractResult]:
+    """Extract all that one scale is asked, file by file; a real run comes before the controls that serve it.
+
+    Raises:
+        KeyboardInterrupt: it was stopped; what is done is kept.
+    """
+    for of_file, asked in ((options, own), (swaps, on_swaps)):
+        for kind, group in groupby(asked, key=lambda each: each.control):
+            assert of_file is not None  # noqa: S101 - without the file nothing is asked of it
+            templates = [each.template for each in group]
+            for result in extract(workspace, _request(run, of_file, templates, kind, catalog)):
+                if result.interrupted:
+                    raise KeyboardInterrupt
+                yield result
+
+
+def _on_swaps(workspace: Workspace, options: ExtractOptions, image_swaps: Path) -> ExtractOptions:
+    """Return how the exchanged pictures are asked about: all of them where the sample would lose partners.
+
+    Raises:
+        UsageError: no pair of the file is an image swap of one of the benchmark, or there is one axis alone.
+        InputError: a file is wrong.
+    """
+    found = replace(options, data=image_swaps)
+    own, exchanged = (_read(each).under(YES_NO[0]) for each in (options, found))
+    other_axes(own.axes)
+    swaps = link_image_swaps(own, exchanged)
+    n = len(swaps.links)
+    workspace.console.say(
+        f"image swaps: {n} of {len(own.pairs)} pairs of {own.name} have one in {exchanged.name}"
+    )
+    sampled = {pair.pair_id for pair in exchanged.pairs}
+    is_cut = any(link.partner.pair_id not in sampled for link in swaps.links)
+    return replace(found, max_per_category=0) if is_cut else found
+
+
+def _judged(
+    workspace: Workspace, runs: Sequence[Run], options: ExtractOptions, *, is_required: bool
+) -> list[Run]:
+    """Return the runs that verdicts are about: none of a benchmark that can have no yes/no questions.
+
+    Raises:
+        UsageError: it cannot, and they are required.
+        InputError: the benchmark is wrong.
+    """
+    published = [run for run in runs if is_under(run.template, PUBLISHED.name)]
+    dataset = _read(options)
+    try:
+        for template in YES_NO:
+            dataset.wording(template)
+    except UsageError as error:
+        if is_required:
+            raise
+        workspace.console.say(f"nothing is extracted for verdicts, which need yes/no questions: {error}")
+        return []
+    return published
+
+
+def _read(options: ExtractOptions) -> Dataset:
+    return read_dataset(
+        options.data,
+        max_per_category=options.max_per_category,
+        axes=options.axes,
+        allow_contradictions=options.allow_contradictions,
+    )
+
+
+def _without_axis(
+    workspace: Workspace, judged: Sequence[Run], family: str, options: ExtractOptions
+) -> list[Run]:
+    """Return the runs that have no axis, as a report of all scales of the family finds."""
+    if not judged:
+        return []
+    found = {run.name: run for run in _selection(family, options).complete_runs(workspace, (PUBLISHED.name,))}
+    without = {run.run_id for run in runs_without_axis(workspace.database, list(found.values()))}
+    return [run for run in judged if run.run_id in without]
+
+
+def _selection(family: str, options: ExtractOptions, scales: Sequence[str] = ()) -> Selection:
+    return Selection(
+        (family,), tuple(scales), options.data, options.max_per_category, options.allow_contradictions
+    )
 
 
 def _runs(workspace: Workspace, family: str, options: ExtractOptions, scales: Sequence[str]) -> list[Run]:
     """Return the newest complete run of each scale under each template, in order of training."""
-    selection = Selection(
-        (family,), tuple(scales), options.data, options.max_per_category, options.allow_contradictions
-    )
-    complete = selection.complete_runs(workspace, options.templates)
+    complete = _selection(family, options, scales).complete_runs(workspace, options.templates)
     found: dict[str, Run] = {}
     for run in complete:
         if run.config.get("identity"):
@@ -129,8 +263,10 @@ def _runs(workspace: Workspace, family: str, options: ExtractOptions, scales: Se
     return list(found.values())
 
 
-def _request(run: Run, options: ExtractOptions, kind: Control, catalog: Catalog) -> ExtractRequest:
-    """Return the extraction of a control under the settings of the run that it serves."""
+def _request(
+    run: Run, options: ExtractOptions, templates: Sequence[str], kind: Control | None, catalog: Catalog
+) -> ExtractRequest:
+    """Return an extraction under the settings of a run."""
     identity = run.config["identity"]
     layers = identity["layers"]
     given = options.model
@@ -140,9 +276,15 @@ def _request(run: Run, options: ExtractOptions, kind: Control, catalog: Catalog)
         layers=None if layers == "all" else tuple(layers),
         device=identity["device"] if given.device == "auto" else given.device,
     )
-    template = next(each for each in options.templates if is_under(run.template, each))
+    is_own = templates == [run.template]
     own = replace(
-        options, templates=(template,), batch_size=options.batch_size or run.batch_size, model=model
+        options,
+        # Of a file that spells its questions out, the published template is its own.
+        templates=tuple(PUBLISHED.name if is_under(each, PUBLISHED.name) else each for each in templates),
+        # Quads are about the run's own questions; no verdict needs them.
+        boxes=options.boxes if is_own else None,
+        batch_size=options.batch_size or run.batch_size,
+        model=model,
     )
     if run.scale in catalog.scale_names(run.family):
         return ExtractRequest(run.family, run.scale, own, control=kind)

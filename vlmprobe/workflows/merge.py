@@ -22,6 +22,7 @@ from vlmprobe.study.notes import notes_of
 from vlmprobe.study.over_templates import over_templates
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.study import Study
+from vlmprobe.study.verdicts import verdicts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +88,7 @@ def merge(
         axes=study.axes,
         accuracy=study.accuracy,
         findings=findings,
+        verdicts=verdicts_of(workspace, runs, findings),
         leaks=study.leaks,
         peaks=study.peaks,
         layer_ranges=study.layer_ranges,

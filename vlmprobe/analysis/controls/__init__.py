@@ -24,6 +24,7 @@ from vlmprobe.analysis.controls.inner_products import (
     zscored,
 )
 from vlmprobe.analysis.controls.readout import Readout, readout, readout_span, without_span
+from vlmprobe.analysis.controls.scene_word import Beside, scene_words
 from vlmprobe.analysis.controls.shares import order_warning
 from vlmprobe.analysis.controls.transfer import (
     AxisDeltas,
@@ -45,6 +46,7 @@ __all__ = [
     "SAME_AXIS",
     "VERSION",
     "AxisDeltas",
+    "Beside",
     "Counterbalanced",
     "Evidence",
     "InnerProduct",
@@ -65,6 +67,7 @@ __all__ = [
     "readout_span",
     "robustness",
     "rogue_share",
+    "scene_words",
     "space_coherence",
     "space_cosine",
     "space_share",

@@ -1,0 +1,253 @@
+"""Verdicts about the axes of analyzed runs: assembled from stored states, kept with the run, computed again when stale.
+
+They are kept in ``results_json`` beside a basis: the layer, Holm's p of each axis and the number of its tests, and the
+hash of what each run that is involved has. While the basis is equal, so is the verdict.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmprobe import __version__
+from vlmprobe.analysis.catalog import RECOMMENDED_LAYER
+from vlmprobe.analysis.controls import VERSION, Beside, Evidence, Origin, Row, Verdict, scene_words, verdict
+from vlmprobe.errors import TrackingError, VlmprobeError
+from vlmprobe.pairs import Subset
+from vlmprobe.paths import can_write
+from vlmprobe.reports.verdicts import (
+    ANSWERS,
+    BLIND,
+    EXCHANGED,
+    MOST_COHERENT,
+    NULL_1,
+    RECOMMENDED,
+    AxisVerdict,
+)
+from vlmprobe.store.datasets import stored_dataset
+from vlmprobe.store.metrics import read_results_json
+from vlmprobe.store.verdicts import read_verdicts, store_verdicts, verdict_tags
+from vlmprobe.study.evidence import Sources, evidence_of, find_sources, marks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from vlmprobe.reports.findings import Findings, ScaleFindings
+    from vlmprobe.store.runs import Run
+    from vlmprobe.workspace import Workspace
+
+__all__ = ["verdicts_of"]
+
+#: As rule 1: an axis above this has its verdict without the deltas of a control.
+_ALPHA = 0.05
+_USUAL_PAIRS = 200
+
+
+def verdicts_of(
+    workspace: Workspace, runs: Sequence[Run], findings: Findings, *, scales: Sequence[str] = ()
+) -> list[AxisVerdict]:
+    """Return the verdict about each axis of some runs; those that are new are kept, where the home can be written.
+
+    Args:
+        workspace: the home.
+        runs: the newest analyzed run of each scale, as of ``findings``.
+        findings: of these runs: their axes with Holm's p over all axes and scales.
+        scales: only these; empty = all. The family of p-values stays that of all runs.
+    """
+    found: list[AxisVerdict] = []
+    fresh: list[Run] = []
+    for run, of_scale in zip(runs, findings.scales, strict=True):
+        if scales and run.scale not in scales:
+            continue
+        try:
+            question, kept = _question(workspace, run, of_scale, findings.family.n_tests)
+            judged = kept if kept is not None else _judge(workspace, question)
+        except VlmprobeError as error:
+            # The rest of a report needs no states.
+            workspace.console.warn(f"{run.name}: no verdict: {error}")
+            continue
+        if kept is None and can_write(workspace.settings.home):
+            _keep(workspace, question, judged)
+            fresh.append(run)
+        found += [_shown(question, axis, *each) for axis, each in judged.items()]
+    _tag(workspace, fresh)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked of one run, which decides whether a kept answer still holds."""
+
+    run: Run
+    layer: int
+    layer_is: str
+    p_values: dict[str, float | None]
+    n_tests: int
+    sources: Sources
+    marks: Mapping[str, Sequence[str]]
+    command_of: Mapping[str, str]
+
+    @property
+    def basis(self) -> dict[str, Any]:
+        return {
+            "vlmprobe": __version__,
+            "layer_is": self.layer_is,
+            "p_values": self.p_values,
+            "n_tests": self.n_tests,
+            "runs": {role: list(mark) for role, mark in self.marks.items()},
+        }
+
+
+_Judged = tuple[Verdict, tuple[Beside, ...], str]
+
+
+def _question(
+    workspace: Workspace, run: Run, found: ScaleFindings, n_tests: int
+) -> tuple[_Question, dict[str, _Judged] | None]:
+    """Return what is asked of a run, and the answer by axis if one is kept that still holds."""
+    with workspace.database.transaction() as connection:
+        recommended = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
+        layer = None if recommended is None else recommended["layer"]
+        sources = find_sources(connection, run)
+        question = _Question(
+            run,
+            found.layer if layer is None else int(layer),
+            MOST_COHERENT if layer is None else RECOMMENDED,
+            {axis.axis: axis.p_value for axis in found.axes},
+            n_tests,
+            sources,
+            marks_of(connection, sources),
+            _commands(connection, run, sources),
+        )
+        kept = read_verdicts(connection, run.run_id, VERSION, question.layer)
+    if kept is None or kept["basis"] != question.basis:
+        return question, None
+    return question, {axis: _read(kept["axes"][axis]) for axis in question.p_values}
+
+
+def _keep(workspace: Workspace, question: _Question, judged: Mapping[str, _Judged]) -> None:
+    value = {"basis": question.basis, "axes": {axis: _written(*each) for axis, each in judged.items()}}
+    with workspace.database.transaction() as connection:
+        store_verdicts(connection, question.run.run_id, VERSION, question.layer, value)
+
+
+def _tag(workspace: Workspace, runs: Sequence[Run]) -> None:
+    """Show new verdicts in MLflow, as far as it shows the runs."""
+    shown = [run for run in runs if run.mlflow_run_id is not None]
+    if not shown or workspace.tracker.is_read_only:
+        return
+    try:
+        for run in shown:
+            with workspace.database.transaction() as connection:
+                tags = verdict_tags(connection, run.run_id)
+            workspace.tracker.tag(str(run.mlflow_run_id), tags)
+    except TrackingError as error:
+        workspace.console.warn(f"{error}; the verdicts are in the database and not in MLflow")
+
+
+def _judge(workspace: Workspace, question: _Question) -> dict[str, _Judged]:
+    tested = [
+        axis for axis, p_value in question.p_values.items() if p_value is not None and p_value <= _ALPHA
+    ]
+    evidence = evidence_of(workspace, question.sources, question.layer, tested) if tested else {}
+    try:
+        return {
+            axis: _of_axis(evidence[axis], p_value) if axis in evidence else (_untested(p_value), (), "")
+            for axis, p_value in question.p_values.items()
+        }
+    except ValueError as error:
+        raise VlmprobeError(f"layer {question.layer}: {error}") from error
+
+
+def _of_axis(evidence: Evidence, p_value: float | None) -> _Judged:
+    found = verdict(evidence, p_value)
+    return found, scene_words(evidence), _lacks(found, evidence)
+
+
+def _untested(p_value: float | None) -> Verdict:
+    """Return the verdict of rule 1 by p alone, which needs no vectors."""
+    return verdict(Evidence(np.zeros((0, 1)), [], []), p_value)
+
+
+def _lacks(found: Verdict, evidence: Evidence) -> str:
+    """Return what the next rule would need, if it was not run."""
+    if found.origin is Origin.OPEN and evidence.scene is None:
+        return EXCHANGED
+    if found.origin is not Origin.NONE or any(row.holds is None for row in found.rows):
+        return ""
+    if not evidence.blind:
+        return BLIND
+    return ANSWERS if evidence.answers is None else NULL_1
+
+
+def _commands(connection: Connection, run: Run, sources: Sources) -> dict[str, str]:
+    """Return the commands that run what may be missing, without a scale."""
+    if not run.config.get("identity"):
+        # Imported: no model is known that could be asked again.
+        return {}
+    dataset = stored_dataset(connection, run.dataset_id)
+    pairs = dataset.options.get("max_per_category", _USUAL_PAIRS)
+    sampled = "" if pairs == _USUAL_PAIRS else f" --max-per-category {pairs or 0}"
+    of_data = f"{run.family} --data {shlex.quote(str(dataset.path))}{sampled}"
+    swaps = "FILE"
+    if sources.exchanged is not None:
+        swaps = shlex.quote(str(stored_dataset(connection, sources.exchanged[0].dataset_id).path))
+    exchange = f"vlmprobe control {of_data} --image-swaps {swaps}"
+    return {
+        BLIND: f"vlmprobe control {of_data}",
+        ANSWERS: f"vlmprobe control {of_data}",
+        EXCHANGED: exchange,
+        NULL_1: exchange,
+    }
+
+
+def _shown(
+    question: _Question, axis: str, found: Verdict, beside: tuple[Beside, ...], lacks: str
+) -> AxisVerdict:
+    run = question.run
+    return AxisVerdict(
+        run.family,
+        run.scale,
+        run.template,
+        run.run_id,
+        axis,
+        question.layer,
+        question.layer_is,
+        question.p_values[axis],
+        question.n_tests,
+        found,
+        beside,
+        {role: run_id for role, (run_id, _) in question.marks.items()},
+        lacks,
+        question.command_of.get(lacks, ""),
+    )
+
+
+def _written(found: Verdict, beside: tuple[Beside, ...], lacks: str) -> dict[str, Any]:
+    """Return a verdict as ``results_json`` keeps it; ``_read`` reads it back."""
+    return {
+        "says": str(found),
+        "verdict": str(found.origin),
+        "controls": list(found.controls),
+        "missing": found.missing,
+        "note": found.note,
+        "lacks": lacks,
+        "rows": [asdict(row) for row in found.rows],
+        "beside": [asdict(row) for row in beside],
+    }
+
+
+def _read(kept: Mapping[str, Any]) -> _Judged:
+    found = Verdict(
+        Origin(kept["verdict"]),
+        tuple(Row(**row) for row in kept["rows"]),
+        tuple(kept["controls"]),
+        kept["missing"],
+        kept["note"],
+    )
+    return found, tuple(Beside(**row) for row in kept["beside"]), kept["lacks"]
