@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe import __version__
-from vlmprobe.errors import TrackingError, VlmprobeError
+from vlmprobe.errors import TrackingError, VlmprobeError, first_line
 from vlmprobe.extraction.batches import Batch, plan_batches
 from vlmprobe.extraction.control import check_random_weights
 from vlmprobe.extraction.loop import Extraction
 from vlmprobe.extraction.probing import accepted_items, first_prompt
 from vlmprobe.extraction.remarks import resume_line
 from vlmprobe.extraction.same_model import check_same_model, prompt_notes
+from vlmprobe.extraction.unembedding import keep_output_layer
+from vlmprobe.families import OutOfMemoryError
 from vlmprobe.pairs import one_color_lines
 from vlmprobe.store.committer import Committer, adopt_orphans
 from vlmprobe.store.delivery import Delivery, deliver_end, warn_offline
@@ -105,6 +107,7 @@ class RunSession:
     def _prepare(self, model: Model) -> tuple[Extraction, Committer, list[str]]:
         """Plan batches, keep the first prompt and what there is to say about it, and make what runs the loop."""
         info = model.info
+        self._keep_output_layer(model)
         batch_size = self._batch_size(model)
         batches = self._batches(batch_size)
         prompt = first_prompt(model, self._prepared.pictures, self._prepared.dataset.pairs)
@@ -145,6 +148,21 @@ class RunSession:
             plain=plain,
         )
         return extraction, committer, notes
+
+    def keep_unembedding(self) -> None:
+        """Load the model of a complete run, only to keep its output layer; no pair is asked."""
+        model = self._model.load()
+        check_same_model(self.run, model.info.manifest)
+        self._keep_output_layer(model)
+
+    def _keep_output_layer(self, model: Model) -> None:
+        try:
+            keep_output_layer(
+                model, self._workspace.settings.home, self.run.config["identity"], self._prepared.dataset.axes
+            )
+        except (OSError, RuntimeError, OutOfMemoryError) as error:
+            # Only two tables need it.
+            self._console.warn(f"{self.run.name}: its output layer is not kept: {first_line(error)}")
 
     def close(self, result: SessionResult) -> Delivery:
         """Record the run's status and, if it is complete, bring MLflow up to date.

@@ -103,7 +103,12 @@ def _extract(
     with hold_lease(database.path, run.run_key):
         work = RunSession(workspace, prepared, model, run, options.batch_size)
         done = work.find_done(resumed=resumed)
-        inferred = work.infer(done) if work.todo(done) else SessionResult(False, 0, 0, None, ())
+        if work.todo(done):
+            inferred = work.infer(done)
+        else:
+            inferred = SessionResult(False, 0, 0, None, ())
+            if options.unembedding:
+                work.keep_unembedding()
         work.close(inferred)
     with database.transaction() as connection:
         unnamed = unnamed_answers(connection, run.run_id).n

@@ -23,6 +23,7 @@ from vlmprobe.analysis.controls.inner_products import (
     within_whitened,
     zscored,
 )
+from vlmprobe.analysis.controls.output_layer import OutputLayer
 from vlmprobe.analysis.controls.readout import Readout, readout, readout_span, without_span
 from vlmprobe.analysis.controls.shares import order_warning
 from vlmprobe.analysis.controls.transfer import (
@@ -49,6 +50,7 @@ __all__ = [
     "Evidence",
     "InnerProduct",
     "Origin",
+    "OutputLayer",
     "Readout",
     "Row",
     "UnderProduct",
