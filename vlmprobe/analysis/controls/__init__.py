@@ -24,6 +24,7 @@ from vlmprobe.analysis.controls.inner_products import (
     zscored,
 )
 from vlmprobe.analysis.controls.output_layer import OutputLayer
+from vlmprobe.analysis.controls.probe import Fit, Probed, ProbePairs, Split, probe
 from vlmprobe.analysis.controls.readout import Readout, readout, readout_span, without_span
 from vlmprobe.analysis.controls.shares import order_warning
 from vlmprobe.analysis.controls.transfer import (
@@ -48,11 +49,15 @@ __all__ = [
     "AxisDeltas",
     "Counterbalanced",
     "Evidence",
+    "Fit",
     "InnerProduct",
     "Origin",
     "OutputLayer",
+    "ProbePairs",
+    "Probed",
     "Readout",
     "Row",
+    "Split",
     "UnderProduct",
     "Verdict",
     "anisotropy",
@@ -63,6 +68,7 @@ __all__ = [
     "direction_accuracy",
     "order_warning",
     "participation_ratio",
+    "probe",
     "readout",
     "readout_span",
     "robustness",
