@@ -30,7 +30,7 @@ __all__ = [
 ROBUST = {"robust": "robust", "dependent": "not robust", "open": "not known"}
 #: How to read the tables, in lines.
 READING = (
-    "euclid, zscore, within, causal: coherence of an axis, or VD-EI of two, under that inner product, without intervals",
+    "euclid, zscore, within, causal: coherence of an axis, or VD-EI of two, under that inner product; no intervals",
     "robust: in all four, VD-EI has one sign and is larger than both of its controls",
     "space_share: 1 = the axis follows the scene or its names, 0 = the word of the answer",
     "answer_following: of wrong pairs, above 0 = the state follows the truth, below 0 = the answer",

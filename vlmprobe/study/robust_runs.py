@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError, VlmprobeError
-from vlmprobe.study.robustness import AtLayer, answers_rows, products_rows, read_at_layer
+from vlmprobe.study.at_layer import AtLayer, read_at_layer
+from vlmprobe.study.robustness import answers_rows, products_rows
 from vlmprobe.study.selection import Selection, of_template
 from vlmprobe.study.transfers import transfer_rows
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmprobe.analysis.catalog import ORDER_COHERENCE, RECOMMENDED_LAYER
+from vlmprobe.analysis.catalog import ORDER_COHERENCE
 from vlmprobe.analysis.catalog import robustness as names
 from vlmprobe.analysis.controls import (
     Counterbalanced,
@@ -24,139 +23,36 @@ from vlmprobe.analysis.controls import (
     space_share,
     under_products,
 )
-from vlmprobe.analysis.deltas import category_codes
 from vlmprobe.analysis.entanglement import axis_pairs
 from vlmprobe.analysis.geometry import Layout, order_coherence, sums_of_vectors
 from vlmprobe.analysis.geometry.estimates import NOT_RESOLVED
 from vlmprobe.analysis.inference import Estimate
-from vlmprobe.errors import InputError, UsageError
-from vlmprobe.pairs import Subset
 from vlmprobe.pairs.axes import YesNo
 from vlmprobe.pairs.prompts import TEMPLATES
-from vlmprobe.reports.controls import LAST, RECOMMENDED
-from vlmprobe.reports.robustness import ROBUST, RobustnessRow
-from vlmprobe.store.comparison import answered_pairs
-from vlmprobe.store.metrics import read_results_json
-from vlmprobe.store.output_layers import output_layer_path, read_output_layer
+from vlmprobe.reports.robustness import ROBUST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
-    from vlmprobe.analysis.controls import OutputLayer
-    from vlmprobe.store.arrays import RunArrays
-    from vlmprobe.store.comparison import AnsweredPair
-    from vlmprobe.store.runs import Run
-    from vlmprobe.workspace import Workspace
+    from vlmprobe.reports.robustness import RobustnessRow
+    from vlmprobe.study.at_layer import AtLayer
 
-__all__ = ["NO_OUTPUT_LAYER", "AtLayer", "answers_rows", "products_rows", "read_at_layer"]
+
+__all__ = ["NOT_BALANCED", "NO_OUTPUT_LAYER", "answers_rows", "products_rows"]
 
 #: Both halves of the counterbalanced answers.
 _BALANCED = ("yes-no", "yes-no-opposite")
 #: Of the draws of random words.
 _SEED = 0
-NO_OUTPUT_LAYER = (
-    "its output layer is not stored; run 'vlmprobe extract' again as the run was extracted, with --unembedding"
-)
+NO_OUTPUT_LAYER = "its output layer is not stored; run 'vlmprobe extract' as before, with --unembedding"
 NOT_BALANCED = (
     "needs runs of the same checkpoint under yes-no and yes-no-opposite; run 'vlmprobe extract' with "
     "--templates yes-no,yes-no-opposite"
 )
 NO_SHARED_PAIRS = "the runs under yes-no and yes-no-opposite have no pair in common at this layer"
 NO_WORDS = "the tokenizer has too few whole words for the control"
-
-
-@dataclass(frozen=True)
-class AtLayer:
-    """A run's states at one layer."""
-
-    run: Run
-    arrays: RunArrays
-    layer: int
-    layer_is: str
-    answers: Mapping[str, AnsweredPair]
-    output_layer: OutputLayer | None
-    """Of the checkpoint; None = not stored."""
-
-    @cached_property
-    def states(self) -> npt.NDArray[np.float32]:
-        """(N, 2, D), orig then swap."""
-        found = self.arrays.layer(self.layer)
-        if not np.isfinite(found).all():
-            raise InputError(
-                f"{self.run.name}: a hidden state of layer {self.layer} is not finite; choose with --layer N"
-            )
-        return found
-
-    @cached_property
-    def deltas(self) -> npt.NDArray[np.float64]:
-        """(N, D), not sign-corrected."""
-        return self.states[:, 1].astype(np.float64) - self.states[:, 0]
-
-    @cached_property
-    def codes(self) -> npt.NDArray[np.int64]:
-        """(N,) category numbers, 2 k and 2 k + 1 of axis k."""
-        return category_codes(self.arrays.categories, self.arrays.axis_set)
-
-    @cached_property
-    def layout(self) -> Layout:
-        """A group for each category."""
-        return Layout(self.codes, self.arrays.images, len(self.arrays.axis_set.categories))
-
-    @property
-    def axes(self) -> list[tuple[int, str]]:
-        """Number and name of each axis."""
-        return list(enumerate(map(str, self.arrays.axis_set)))
-
-    def inside(self, axis: int) -> npt.NDArray[np.bool_]:
-        """Return (N,) which pairs are of an axis."""
-        found: npt.NDArray[np.bool_] = self.codes // 2 == axis
-        return found
-
-    def row(self, table: str, metric: str, target: str, estimate: Estimate, n: int, note: str = "") -> RobustnessRow:
-        """Return one number of this run."""
-        return RobustnessRow(
-            table,
-            self.run.family,
-            self.run.scale,
-            self.run.template,
-            self.run.run_id,
-            self.layer,
-            self.layer_is,
-            metric,
-            target,
-            estimate,
-            n,
-            note,
-        )
-
-
-def read_at_layer(workspace: Workspace, run: Run, layer: int | None = None) -> AtLayer:
-    """Open a run at a layer; None = the recommended one, else the last one stored.
-
-    Raises:
-        UsageError: no hidden states of the run are stored, or not of that layer.
-        VlmprobeError: a shard is neither in the spool nor in MLflow.
-    """
-    with workspace.database.transaction() as connection:
-        recommended = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
-        answers = answered_pairs(connection, run.run_id)
-    arrays = workspace.arrays(run)
-    if not arrays.pair_ids or not arrays.layers:
-        raise UsageError(f"{run.name}: no hidden states of its pairs are stored")
-    best = None if recommended is None else recommended["layer"]
-    if layer is None:
-        layer, how = (best, RECOMMENDED) if best in arrays.layers else (arrays.layers[-1], LAST)
-    elif layer in arrays.layers:
-        how = RECOMMENDED if layer == best else LAST if layer == arrays.layers[-1] else "as asked for"
-    else:
-        raise UsageError(f"{run.name} has no layer {layer}; it has {arrays.layers}")
-    identity = run.config.get("identity")
-    kept = None
-    if identity is not None:
-        kept = read_output_layer(output_layer_path(workspace.settings.home, identity))
-    return AtLayer(run, arrays, layer, how, answers, kept)
 
 
 def products_rows(read: AtLayer) -> Iterator[RobustnessRow]:
@@ -201,7 +97,9 @@ def products_rows(read: AtLayer) -> Iterator[RobustnessRow]:
     yield read.row(
         "products", names.PARTICIPATION_RATIO.name, "@states", _number(participation_ratio(every)), n
     )
-    yield read.row("products", names.ANISOTROPY.name, "@states", _alone(anisotropy(every, twice).estimate()), n)
+    yield read.row(
+        "products", names.ANISOTROPY.name, "@states", _alone(anisotropy(every, twice).estimate()), n
+    )
 
 
 def answers_rows(read: AtLayer, balanced: Mapping[str, AtLayer]) -> Iterator[RobustnessRow]:
@@ -211,12 +109,14 @@ def answers_rows(read: AtLayer, balanced: Mapping[str, AtLayer]) -> Iterator[Rob
         read: a run.
         balanced: the runs of the same checkpoint and dataset under ``yes-no`` and ``yes-no-opposite``, by template.
     """
-    opposed = _opposed(read, balanced)
+    opposed = _opposed(balanced)
     sums = sums_of_vectors(read.deltas, read.layout).units.products()
     for axis, name in read.axes:
         inside = read.inside(axis)
         n = int(inside.sum())
-        for entry, estimate in zip((names.SPACE_SHARE, names.SPACE_COHERENCE), _space(opposed, axis), strict=True):
+        for entry, estimate in zip(
+            (names.SPACE_SHARE, names.SPACE_COHERENCE), _space(opposed, axis), strict=True
+        ):
             yield read.row("answers", entry.name, name, estimate, n)
         yield read.row("answers", names.ANSWER_FOLLOWING.name, name, _following(read, inside), n)
         yield from _readout_rows(read, axis, name, n)
@@ -225,7 +125,7 @@ def answers_rows(read: AtLayer, balanced: Mapping[str, AtLayer]) -> Iterator[Rob
         yield read.row("answers", ORDER_COHERENCE.name, name, order, n, warning)
 
 
-def _opposed(read: AtLayer, balanced: Mapping[str, AtLayer]) -> tuple[Counterbalanced, Layout] | str:
+def _opposed(balanced: Mapping[str, AtLayer]) -> tuple[Counterbalanced, Layout] | str:
     """Return the deltas of the pairs that both templates asked, or why there are none."""
     if any(name not in balanced for name in _BALANCED):
         return NOT_BALANCED
@@ -234,9 +134,7 @@ def _opposed(read: AtLayer, balanced: Mapping[str, AtLayer]) -> tuple[Counterbal
         return NO_SHARED_PAIRS
     place = {pair_id: number for number, pair_id in enumerate(second.arrays.pair_ids)}
     both = [
-        (number, place[pair_id])
-        for number, pair_id in enumerate(first.arrays.pair_ids)
-        if pair_id in place
+        (number, place[pair_id]) for number, pair_id in enumerate(first.arrays.pair_ids) if pair_id in place
     ]
     if not both:
         return NO_SHARED_PAIRS
@@ -254,7 +152,9 @@ def _space(opposed: tuple[Counterbalanced, Layout] | str, axis: int) -> tuple[Es
 
 
 def _following(read: AtLayer, inside: npt.NDArray[np.bool_]) -> Estimate:
-    right = np.array([read.answers[pair_id].n_right for pair_id in read.arrays.pair_ids], dtype=np.int64)[inside]
+    right = np.array([read.answers[pair_id].n_right for pair_id in read.arrays.pair_ids], dtype=np.int64)[
+        inside
+    ]
     images = np.array(read.arrays.images, dtype=np.str_)[inside].tolist()
     return answer_following(
         read.deltas[inside],
@@ -306,7 +206,7 @@ def _opposites(read: AtLayer) -> list[tuple[str, str]]:
     template = TEMPLATES.get(read.run.template)
     if template is not None and template.asks_whether is not None:
         return [(str(YesNo.YES), str(YesNo.NO))]
-    return [tuple(map(str, axis.categories)) for axis in read.arrays.axis_set]
+    return [(str(one), str(other)) for one, other in (axis.categories for axis in read.arrays.axis_set)]
 
 
 def _sorted(one: int, other: int) -> tuple[int, int]:

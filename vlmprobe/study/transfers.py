@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.controls import Fit
     from vlmprobe.reports.robustness import RobustnessRow
-    from vlmprobe.study.robustness import AtLayer
+    from vlmprobe.study.at_layer import AtLayer
 
 __all__ = ["probe_rows", "transfer_rows"]
 

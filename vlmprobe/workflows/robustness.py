@@ -73,10 +73,14 @@ def logistic() -> Fit:
     try:
         from sklearn.linear_model import LogisticRegression
     except ImportError:
-        raise MissingPackageError("--probe needs the package 'scikit-learn'; run: pip install 'vlmprobe[probe]'") from None
+        raise MissingPackageError(
+            "--probe needs the package 'scikit-learn'; run: pip install 'vlmprobe[probe]'"
+        ) from None
 
     def fit(states: FloatArray, labels: BoolArray) -> Callable[[FloatArray], BoolArray]:
-        predict: Callable[[FloatArray], BoolArray] = LogisticRegression(C=_C, max_iter=_STEPS).fit(states, labels).predict
+        predict: Callable[[FloatArray], BoolArray] = (
+            LogisticRegression(C=_C, max_iter=_STEPS).fit(states, labels).predict
+        )
         return predict
 
     return fit

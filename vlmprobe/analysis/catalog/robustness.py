@@ -43,7 +43,9 @@ PARTICIPATION_RATIO = _of_axes("participation_ratio", "How many dimensions state
 ANISOTROPY = Entry(
     name="anisotropy", title="Mean cosine of states of different images", no_figure=_NOT_STORED
 )
-SPACE_SHARE = _of_axes("answer_balanced.space_share", "Share of the axis that follows the scene, not the word")
+SPACE_SHARE = _of_axes(
+    "answer_balanced.space_share", "Share of the axis that follows the scene, not the word"
+)
 SPACE_COHERENCE = _of_axes("axis_coherence.answer_balanced", "Coherence of the half that follows the scene")
 ANSWER_FOLLOWING = _of_axes("answer_following", "Cosine of wrong pairs and the axis of right ones")
 READOUT_SHARE = _of_axes("readout_share", "Share of the axis along the answer's words")

@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
 
-__all__ = ["ALL_ALIKE", "NO_NAMES", "PARTITIONS", "TOO_FEW_OBJECTS", "Fit", "ProbePairs", "Probed", "Split", "probe"]
+__all__ = [
+    "ALL_ALIKE",
+    "NO_NAMES",
+    "PARTITIONS",
+    "TOO_FEW_OBJECTS",
+    "Fit",
+    "ProbePairs",
+    "Probed",
+    "Split",
+    "probe",
+]
 
 #: Of standardized (M, D) states and M labels, a function that labels other states.
 Fit = Callable[["FloatArray", "BoolArray"], Callable[["FloatArray"], "BoolArray"]]
@@ -91,7 +101,9 @@ def probe(pairs: ProbePairs, split: Split, fit: Fit, *, seed: int) -> Probed:
     """
     if any(name is None for name in (*pairs.subjects, *pairs.references)):
         return _nothing(split, NO_NAMES, seed)
-    kept = np.array([one != other for one, other in zip(pairs.subjects, pairs.references, strict=True)], dtype=bool)
+    kept = np.array(
+        [one != other for one, other in zip(pairs.subjects, pairs.references, strict=True)], dtype=bool
+    )
     names, numbers = np.unique(
         np.array([*pairs.subjects, *pairs.references], dtype=np.str_), return_inverse=True
     )
@@ -179,7 +191,8 @@ def _by_objects(
         shares.append([study.hits(labels, train, test).mean() for labels in (study.canonical, control)])
     told, ranked = np.array(shares).T
     n_images = len(np.unique(images))
-    return Probed(Split.OBJECTS, *(_over(each, n_images) for each in (told, ranked, told - ranked)), seed)
+    three = [_over(each, n_images) for each in (told, ranked, told - ranked)]
+    return Probed(Split.OBJECTS, three[0], three[1], three[2], seed)
 
 
 def _partitions(

@@ -32,9 +32,7 @@ class MarginReader:
     def first_tokens(self, word: str) -> frozenset[int]:
         """Return the first token ids of the word, lower-case and capitalized, with and without a space."""
         if word not in self._first_tokens:
-            self._first_tokens[word] = frozenset(
-                token for token in self.spellings(word) if token is not None
-            )
+            self._first_tokens[word] = frozenset(token for token in self.spellings(word) if token is not None)
         return self._first_tokens[word]
 
     def spellings(self, word: str) -> tuple[int | None, ...]:

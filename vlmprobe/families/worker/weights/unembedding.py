@@ -126,7 +126,7 @@ def _gain(norm: Any, dim: int) -> np.ndarray[Any, np.dtype[np.float32]] | None:
 
 def _covariance(weight: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Return (D, D), some thousand rows at a time: in float32 all of them may be larger than the model's."""
-    chunks = weight.split(_CHUNK)
+    chunks = torch.split(weight, _CHUNK)
     mean = torch.stack([chunk.float().sum(dim=0).double() for chunk in chunks]).sum(dim=0) / len(weight)
     dim = weight.shape[1]
     total = torch.zeros(dim, dim, device=weight.device)
