@@ -15,6 +15,8 @@ from vlmprobe.reports.controls import READING, shown_controls
 from vlmprobe.reports.matrix import matrix_tables
 from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, full, p_value, rounded
 from vlmprobe.reports.over_templates import side_by_side
+from vlmprobe.reports.robustness import READING as READING_OF_ROBUSTNESS
+from vlmprobe.reports.robustness import folded_tables, reasons
 from vlmprobe.reports.tables import headline, peak_rows, peaks_of_run, problems
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ def render_report(report: Report) -> str:
         matrices=[(matrix, matrix_tables(matrix)) for matrix in report.matrices],
         controls=shown_controls(report.controls),
         reading_of_controls=READING,
+        robustness=folded_tables(report.robustness),
+        reading_of_robustness=(*READING_OF_ROBUSTNESS, *reasons(report.robustness)),
         leaks=summary_line(report.leaks),
         templates=side_by_side(report.over_templates),
         figures=list(zip(_anchors(report.figures), report.figures, strict=True)),

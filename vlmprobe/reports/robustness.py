@@ -19,6 +19,7 @@ __all__ = [
     "RobustnessRow",
     "Table",
     "answers_table",
+    "folded_tables",
     "probe_table",
     "products_table",
     "reasons",
@@ -167,6 +168,16 @@ def probe_table(rows: Sequence[RobustnessRow]) -> Table:
         line = found.setdefault((row.run_id, row.target), {**_head(row), "axis": axis, "split": split})
         line[row.metric.partition(".")[2]] = _measured(row.estimate)
     return list(found.values())
+
+
+def folded_tables(rows: Sequence[RobustnessRow]) -> list[tuple[str, Table]]:
+    """Return the tables of a report with their titles; one without rows is left out."""
+    tables = (
+        ("Other inner products", products_table(rows)),
+        ("The words of the answers", answers_table(rows)),
+        ("Directions on other axes and templates", transfer_table(rows)),
+    )
+    return [(title, table) for title, table in tables if table]
 
 
 def reasons(rows: Sequence[RobustnessRow]) -> list[str]:
