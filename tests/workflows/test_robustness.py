@@ -10,6 +10,7 @@ import pytest
 
 from vlmprobe.analysis.catalog import ROBUSTNESS
 from vlmprobe.analysis.controls.readout import TOO_EARLY
+from vlmprobe.analysis.entries import Interval
 from vlmprobe.study.robustness import NO_OUTPUT_LAYER, NOT_BALANCED
 
 if TYPE_CHECKING:
@@ -100,6 +101,12 @@ def test_all_four_inner_products_are_there(last: dict[tuple[str, str], dict[str,
     assert {row["note"] for row in cosines} <= ({"robust", "not robust"} if known else {"not known"})
     assert "anisotropy" in {metric for metric, _ in last}
     assert {metric for metric, _ in last} <= {*ROBUSTNESS, "order_coherence"}
+
+
+def test_only_what_was_simulated_has_an_interval(last: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """The catalog says which numbers stand alone, and so does the table of simulations."""
+    alone = {name for name, entry in ROBUSTNESS.items() if entry.interval is Interval.NOT_COVERING}
+    assert alone & {metric for (metric, _), row in last.items() if row["ci_low"] is not None} == set()
 
 
 @pytest.mark.parametrize("layer", [0, 1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vlmprobe.analysis.catalog.targets import each_axis, each_axis_pair
-from vlmprobe.analysis.entries import Entry
+from vlmprobe.analysis.entries import Entry, Interval
 
 __all__ = [
     "ANISOTROPY",
@@ -27,21 +27,29 @@ __all__ = [
 _NOT_STORED = "no run stores it; see 'vlmprobe robustness'"
 
 
-def _of_axes(name: str, title: str) -> Entry:
-    return Entry(name=name, title=title, targets=each_axis, no_figure=_NOT_STORED)
+def _of_axes(name: str, title: str, interval: Interval = Interval.JACKKNIFE) -> Entry:
+    return Entry(name=name, title=title, targets=each_axis, interval=interval, no_figure=_NOT_STORED)
 
 
-COHERENCE_METRIC = _of_axes("axis_coherence.metric", "Coherence under another inner product")
+#: Of numbers that are printed alone: under these maps, and of shares of a sum, intervals were not simulated.
+_NONE = Interval.NOT_COVERING
+
+
+COHERENCE_METRIC = _of_axes("axis_coherence.metric", "Coherence under another inner product", _NONE)
 VD_EI_METRIC = Entry(
     name="vd_ei.metric",
     title="VD-EI under another inner product",
     targets=each_axis_pair,
+    interval=_NONE,
     no_figure=_NOT_STORED,
 )
-ROGUE_SHARE = _of_axes("rogue_share", "Share of the coherence in its best dimensions")
-PARTICIPATION_RATIO = _of_axes("participation_ratio", "How many dimensions states or deltas fill")
+ROGUE_SHARE = _of_axes("rogue_share", "Share of the coherence in its best dimensions", _NONE)
+PARTICIPATION_RATIO = _of_axes("participation_ratio", "How many dimensions states or deltas fill", _NONE)
 ANISOTROPY = Entry(
-    name="anisotropy", title="Mean cosine of states of different images", no_figure=_NOT_STORED
+    name="anisotropy",
+    title="Mean cosine of states of different images",
+    interval=_NONE,
+    no_figure=_NOT_STORED,
 )
 SPACE_SHARE = _of_axes(
     "answer_balanced.space_share", "Share of the axis that follows the scene, not the word"
