@@ -168,7 +168,7 @@ def test_a_control_needs_both_templates(
     ("options", "says"),
     [
         (("--probe", "--splits", "random"), "--splits random: the two questions of a pair"),
-        (("--probe", "--splits", "image"), "there is no split 'image'"),
+        (("--probe", "--splits", "image"), "unknown split 'image'; known: object-disjoint"),
         (("--splits", "image-grouped"), "--splits needs --probe"),
         (("--scale", "80k"), "no complete run matches"),
         (("--layer", "9"), "has no layer 9; it has [0, 1, 2, 3, 4, 5]"),
