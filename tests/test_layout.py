@@ -12,7 +12,7 @@ from vlmprobe.resources import migrations_folder, queries_folder
 PACKAGE = Path(__file__).resolve().parents[1] / "vlmprobe"
 WORKFLOWS = {
     *("analyze", "compare", "database", "demo", "doctor", "export", "extract", "families", "import_home"),
-    *("control", "import_results", "merge"),
+    *("control", "import_results", "merge", "robustness"),
     *("plot", "query", "reproduce", "run", "runs", "sync", "train", "ui", "verdict", "verify"),
 }
 

@@ -68,6 +68,10 @@ def test_the_numbers_are_those_of_this_process_bit_for_bit(opened, items):
         np.testing.assert_array_equal(ours.states, theirs.states)
         np.testing.assert_array_equal(ours.margins, theirs.margins)
         assert (ours.pair_ids, ours.texts, ours.dtype) == (theirs.pair_ids, theirs.texts, theirs.dtype)
+    ours, theirs = (model.unembedding(["left", "right"]) for model in (opened, local))
+    np.testing.assert_array_equal(ours.covariance, theirs.covariance)
+    np.testing.assert_array_equal(ours.rows, theirs.rows)
+    assert ours.spellings == theirs.spellings
     assert opened.first_prompt(items[0]) == local.first_prompt(items[0])
 
 

@@ -10,6 +10,7 @@ from vlmprobe.analysis.catalog import AXIS_COSINE, DELTA_COHERENCE, DELTA_VD_EI,
 from .answer_experiments import ANSWERS
 from .axis_trials import direction_accuracy, label_test, layer_choice, layer_test
 from .comparison_experiments import COMPARISONS
+from .control_experiments import CONTROLS
 from .demo_trials import demo_difference, demo_excess, demo_perspectives, demo_split
 from .demo_world import DemoWorld, demo_study
 from .experiment import BOTH, NOISE, OPEN, Experiment
@@ -265,4 +266,4 @@ def _axes() -> list[Experiment]:
     return found
 
 
-EXPERIMENTS = [*_geometry(), *_demo(), *_axes(), *COMPARISONS, *ANSWERS, *SCENES]
+EXPERIMENTS = [*_geometry(), *_demo(), *_axes(), *COMPARISONS, *ANSWERS, *SCENES, *CONTROLS]

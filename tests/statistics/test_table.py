@@ -14,6 +14,7 @@ from vlmprobe.analysis.catalog import (
     COMPARISONS,
     CROSS_AXIS_ALIGNMENT_CANONICAL,
     CROSS_AXIS_ALIGNMENT_PUBLISHED,
+    ROBUSTNESS,
 )
 from vlmprobe.analysis.entries import Interval
 from vlmprobe.pairs import SPACE
@@ -94,11 +95,16 @@ def studied(measure):
 
 
 def test_every_interval_has_a_row_of_coverage():
-    """Of a run's metrics, of its accuracies and of a comparison."""
+    """Of a run's metrics, of its accuracies, of a comparison and of what ``robustness`` prints."""
     intervals, _, _ = printed()
     assert len(intervals) >= 18
     assert intervals - studied(COVERAGE) == set()
     assert set(COMPARISONS) - studied(COVERAGE) == set()
+    of_robustness = {
+        name for name, entry in ROBUSTNESS.items() if entry.interval is not Interval.NOT_COVERING
+    }
+    assert len(of_robustness) == 10
+    assert of_robustness - studied(COVERAGE) == set()
     # The three accuracies are one estimator, as are the two of the perspectives.
     assert {"accuracy", f"{ACCURACY_PERSPECTIVE.name} ({GAP})"} <= studied(COVERAGE)
 

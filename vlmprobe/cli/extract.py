@@ -34,6 +34,12 @@ def extract(
             metavar="KIND",
         ),
     ] = None,
+    unembedding: Annotated[
+        bool,
+        typer.Option(
+            "--unembedding", help="Load a complete run's model too, to store its output layer; ask nothing."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a checkpoint on every pair of a benchmark; store answers and hidden states.
@@ -45,7 +51,7 @@ def extract(
     from vlmprobe.extraction.control import Control
     from vlmprobe.workflows.extract import extract as run_extraction
 
-    request = checkpoint.request(family, scale, options.on(data))
+    request = checkpoint.request(family, scale, replace(options.on(data), unembedding=unembedding))
     if control is not None:
         request = replace(request, control=Control.parse(control))
     results = run_extraction(workspace, request)

@@ -28,6 +28,7 @@ from vlmprobe.cli.merge import merge
 from vlmprobe.cli.plot import plot
 from vlmprobe.cli.query import query
 from vlmprobe.cli.reproduce import reproduce
+from vlmprobe.cli.robustness import robustness
 from vlmprobe.cli.run import run
 from vlmprobe.cli.runs import app as runs_app
 from vlmprobe.cli.session import STOPPED, ReportedExit, ignore_stops
@@ -75,6 +76,7 @@ add(
     extract,
     control,
     verdict,
+    robustness,
     analyze,
     merge,
     reproduce,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe import __version__
-from vlmprobe.errors import TrackingError, VlmprobeError
+from vlmprobe.errors import TrackingError, VlmprobeError, first_line
 from vlmprobe.extraction.asked import AskedRun
 from vlmprobe.extraction.batches import plan_batches
 from vlmprobe.extraction.control import check_random_weights
@@ -15,6 +15,8 @@ from vlmprobe.extraction.probing import first_prompt
 from vlmprobe.extraction.remarks import resume_line
 from vlmprobe.extraction.same_model import check_same_model, prompt_notes
 from vlmprobe.extraction.shard_builder import ShardBuilder
+from vlmprobe.extraction.unembedding import keep_output_layer
+from vlmprobe.families import OutOfMemoryError
 from vlmprobe.pairs import one_color_lines
 from vlmprobe.store.committer import Committer, adopt_orphans
 from vlmprobe.store.delivery import Delivery, deliver_end, warn_offline
@@ -113,6 +115,7 @@ class RunSession:
             alone: whether no other run is asked meanwhile, so that its warnings need not name it.
         """
         info = model.info
+        self._keep_output_layer(model)
         batches = self._batches(batch_size)
         prompt = first_prompt(model, self.prepared.pictures, self.prepared.dataset.pairs)
         notes = [*info.manifest.get("notes", ()), *prompt_notes(prompt)]
@@ -175,6 +178,20 @@ class RunSession:
         return SessionResult(
             interrupted, asked.n_inferred, asked.failed, asked.first_failure, (*self._notes, *notes)
         )
+
+    def keep_unembedding(self, model: Model) -> None:
+        """Keep the output layer of the model of a complete run; no pair is asked."""
+        check_same_model(self.run, model.info.manifest)
+        self._keep_output_layer(model)
+
+    def _keep_output_layer(self, model: Model) -> None:
+        try:
+            keep_output_layer(
+                model, self._workspace.settings.home, self.run.config["identity"], self.prepared.dataset.axes
+            )
+        except (OSError, RuntimeError, OutOfMemoryError) as error:
+            # Only two tables need it.
+            self._console.warn(f"{self.run.name}: its output layer is not kept: {first_line(error)}")
 
     def close(self, result: SessionResult) -> Delivery:
         """Record the run's status and, if it is complete, bring MLflow up to date.

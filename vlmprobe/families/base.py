@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions, ModelInfo
+    from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions, ModelInfo, Unembedding
 
 __all__ = ["How", "Model", "NotExactError", "OpenFamily", "error_of"]
 
@@ -76,6 +76,11 @@ class Model(ABC):
     @abstractmethod
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         """Return the prompt text and token ids of a pair's original question, for the run's config."""
+
+    def unembedding(self, words: Sequence[str]) -> Unembedding | None:
+        """Return the output layer's rows of these words, and what else a readout needs; None if it is not known."""
+        del words
+        return None
 
     @abstractmethod
     def close(self) -> None:

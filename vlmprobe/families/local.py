@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from vlmprobe.families.base import How
-    from vlmprobe.families.worker import BatchItem, BatchOutput, Family, LoadOptions
+    from vlmprobe.families.worker import BatchItem, BatchOutput, Family, LoadOptions, Unembedding
 
 __all__ = ["LocalFamily", "LocalModel"]
 
@@ -86,6 +86,11 @@ class LocalModel(Model):
         """See :meth:`Model.fitting_batch`."""
         family = self._loaded
         return self._submit(lambda: family.fitting_batch(items)).result()
+
+    def unembedding(self, words: Sequence[str]) -> Unembedding | None:
+        """See :meth:`Model.unembedding`."""
+        family = self._loaded
+        return self._submit(lambda: family.unembedding(words)).result()
 
     def close(self) -> None:
         """Finish a running batch, then release the model and its memory for the next scale."""

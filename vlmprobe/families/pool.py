@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vlmprobe.families.base import How
-    from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions
+    from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions, Unembedding
 
 __all__ = ["SpreadFamily"]
 
@@ -98,6 +98,10 @@ class DevicePool(Model):
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         """See :meth:`Model.first_prompt`."""
         return self._devices[0].model.first_prompt(item)
+
+    def unembedding(self, words: Sequence[str]) -> Unembedding | None:
+        """See :meth:`Model.unembedding`; all devices hold the same."""
+        return self._devices[0].model.unembedding(words)
 
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:
         """See :meth:`Model.fitting_batch`; the smallest of all devices."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.families.base import How
     from vlmprobe.families.environments import Environment
-    from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions
+    from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions, Unembedding
 
 __all__ = ["RemoteFamily"]
 
@@ -72,6 +72,9 @@ class _RemoteModel(Model):
         said, _ = self._worker.call("first_prompt", *protocol.write_items([item]))
         prompt: dict[str, Any] = said["prompt"]
         return prompt
+
+    def unembedding(self, words: Sequence[str]) -> Unembedding | None:
+        return protocol.read_unembedding(*self._worker.call("unembedding", {"words": list(words)}))
 
     def close(self) -> None:
         self._worker.close()

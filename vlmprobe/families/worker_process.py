@@ -44,6 +44,7 @@ _GREETING_S = 60.0
 _DOING = {
     "resolve": "starting",
     "load": "loading the checkpoint",
+    "unembedding": "reading the output layer",
     "first_prompt": "writing the first prompt",
     "run_batch": "running a batch",
     "run_plain": "running a batch for its certificate",

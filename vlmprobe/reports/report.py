@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vlmprobe.reports.controls import ControlRow
     from vlmprobe.reports.findings import Findings
     from vlmprobe.reports.matrix import ScaleMatrix
+    from vlmprobe.reports.robustness import RobustnessRow
     from vlmprobe.reports.verdicts import AxisVerdict
 
 __all__ = [
@@ -169,6 +170,8 @@ class Report:
     """Which scales differ; one for each family with several."""
     controls: Sequence[ControlRow] = ()
     """Each scale beside the controls that it has; empty where none has any."""
+    robustness: Sequence[RobustnessRow] = ()
+    """What the axes of each scale hang on; empty where no states are stored."""
     over_templates: Sequence[TemplatePoint] = ()
     """Of the scales that have runs under several templates; in display order."""
     figures: Sequence[ReportFigure] = ()

@@ -10,7 +10,7 @@ from vlmprobe.store.rows import fetch_as
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["JudgedPair", "judged_pairs"]
+__all__ = ["AnsweredPair", "JudgedPair", "answered_pairs", "judged_pairs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +38,28 @@ def judged_pairs(connection: Connection, run_id: str) -> list[JudgedPair]:
         "WHERE run_id = $id AND origin = 'row' ORDER BY pair_id",
         {"id": run_id},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredPair:
+    """One of the dataset's own pairs: its objects, and how many of its two answers are right."""
+
+    pair_id: str
+    subject: str | None
+    reference: str | None
+    n_right: int
+
+
+def answered_pairs(connection: Connection, run_id: str) -> dict[str, AnsweredPair]:
+    """Return the pairs with both answers of a run, by their ids."""
+    found = fetch_as(
+        AnsweredPair,
+        connection,
+        "SELECT pairs.pair_id, pairs.subject, pairs.reference, answers.n_right FROM (SELECT pair_id, "
+        "count(*) FILTER (WHERE correct) AS n_right FROM predictions WHERE run_id = $id GROUP BY pair_id "
+        "HAVING count(*) = 2) AS answers INNER JOIN runs ON runs.run_id = $id INNER JOIN swap_pairs AS pairs "
+        "ON pairs.dataset_id = runs.dataset_id AND pairs.template = runs.template AND "
+        "pairs.pair_id = answers.pair_id WHERE pairs.origin = 'row'",
+        {"id": run_id},
+    )
+    return {pair.pair_id: pair for pair in found}

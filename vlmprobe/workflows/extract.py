@@ -120,6 +120,8 @@ def extract_together(
         ]
         left = [session for session in sessions if session.todo]
         inferred = infer_together(workspace, left, model, options.batch_size) if left else []
+        if options.unembedding and not left:
+            sessions[0].keep_unembedding(model.load())
         result_of = {id(session): result for session, result in zip(left, inferred, strict=True)}
         nothing = SessionResult(False, 0, 0, None, ())
         outcomes = [result_of.get(id(session), nothing) for session in sessions]

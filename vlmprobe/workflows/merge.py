@@ -20,6 +20,7 @@ from vlmprobe.study.findings import findings_of
 from vlmprobe.study.matrix import scale_matrices
 from vlmprobe.study.notes import notes_of
 from vlmprobe.study.over_templates import over_templates
+from vlmprobe.study.robust_runs import all_robustness
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.study import Study
 from vlmprobe.study.verdicts import verdicts_of
@@ -95,6 +96,7 @@ def merge(
         changes=_changes(database, runs),
         matrices=scale_matrices(workspace, runs),
         controls=all_controls(workspace, runs),
+        robustness=all_robustness(workspace, runs),
         over_templates=points,
         figures=figures,
         disagreements=study.disagreements,

@@ -40,7 +40,8 @@ def study(world=WORLD, seed=0, scale=None):
 def found(seed=0, scale=None, rows=None, **options):
     """Return one study under each inner product, by its name."""
     orig, swap, codes, images = study(seed=seed, scale=scale, **options)
-    return {each.product: each for each in under_products(orig, swap, codes, images, 3, rows=rows)}
+    logits = None if rows is None else np.cov(rows.T, bias=True)
+    return {each.product: each for each in under_products(orig, swap, codes, images, 3, logits=logits)}
 
 
 def test_euclid_is_the_geometry_itself():
@@ -124,7 +125,7 @@ def test_whitening_keeps_axes_apart_that_noise_had_joined():
     middle = rng.normal(size=(n, 8)) * loud
     deltas += 0.3 * rng.normal(size=(n, 8)) * np.minimum(loud, 1.0)
     codes, images = 2 * axis + ~canonical, [f"image {i}" for i in range(n)]
-    options = {"rows": rng.normal(size=(60, 8))}
+    options = {"logits": np.cov(rng.normal(size=(8, 60)), bias=True)}
     by_product = under_products(middle - deltas / 2, middle + deltas / 2, codes, images, 2, **options)
     cosines = {each.product: each.cosines[0, 1].value for each in by_product}
     assert cosines[InnerProduct.EUCLID] > 0.8
@@ -136,7 +137,7 @@ def test_the_causal_product_is_the_covariance_of_the_logits():
     """Oracle: logits of every word, less their mean; words that all get alike do not count."""
     rng = np.random.default_rng(5)
     rows, vectors = rng.normal(size=(200, 16)) + 3.0, rng.normal(size=(5, 16))
-    mapped, logits = causal(vectors, rows), vectors @ rows.T
+    mapped, logits = causal(vectors, np.cov(rows.T, bias=True)), vectors @ rows.T
     np.testing.assert_allclose(mapped @ mapped.T, np.cov(logits, bias=True), atol=1e-10)
 
 

@@ -63,6 +63,7 @@ from vlmprobe.analysis.catalog.published import (
     ZERO_DELTAS,
     ZERO_QUADS,
 )
+from vlmprobe.analysis.catalog.robustness import ROBUSTNESS
 from vlmprobe.analysis.catalog.targets import (
     CONSISTENT,
     COUNTER,
@@ -118,6 +119,7 @@ __all__ = [
     "PER_SAMPLE",
     "RANDOM_SIGNS",
     "RECOMMENDED_LAYER",
+    "ROBUSTNESS",
     "SHUFFLED",
     "TARGET_TITLES",
     "TREND_ACCURACY",

@@ -23,6 +23,8 @@ from vlmprobe.analysis.controls.inner_products import (
     within_whitened,
     zscored,
 )
+from vlmprobe.analysis.controls.output_layer import OutputLayer
+from vlmprobe.analysis.controls.probe import Fit, Probed, ProbePairs, Split, probe
 from vlmprobe.analysis.controls.readout import Readout, readout, readout_span, without_span
 from vlmprobe.analysis.controls.scene_word import Beside, scene_words
 from vlmprobe.analysis.controls.shares import order_warning
@@ -49,10 +51,15 @@ __all__ = [
     "Beside",
     "Counterbalanced",
     "Evidence",
+    "Fit",
     "InnerProduct",
     "Origin",
+    "OutputLayer",
+    "ProbePairs",
+    "Probed",
     "Readout",
     "Row",
+    "Split",
     "UnderProduct",
     "Verdict",
     "anisotropy",
@@ -63,6 +70,7 @@ __all__ = [
     "direction_accuracy",
     "order_warning",
     "participation_ratio",
+    "probe",
     "readout",
     "readout_span",
     "robustness",

@@ -74,7 +74,7 @@ def under_products(
     images: Sequence[str],
     n_axes: int,
     *,
-    rows: npt.NDArray[Any] | None = None,
+    logits: npt.NDArray[Any] | None = None,
 ) -> tuple[UnderProduct, ...]:
     """Compute the coherences and cosines of all axes of one layer under each inner product.
 
@@ -84,7 +84,8 @@ def under_products(
         codes: N category numbers, 2 k and 2 k + 1 of axis k.
         images: N image names or hashes.
         n_axes: K.
-        rows: (V, D) unembedding rows times the gain of the final norm; without them there is no causal product.
+        logits: (D, D) covariance of the unembedding rows times the gain of the final norm; without it there is no
+            causal product.
 
     Raises:
         ValueError: the shapes differ, or a state is not finite.
@@ -100,8 +101,8 @@ def under_products(
         InnerProduct.ZSCORE: zscored(vectors, states),
         InnerProduct.WITHIN: within_whitened(vectors, states, classes),
     }
-    if rows is not None:
-        maps[InnerProduct.CAUSAL] = causal(vectors, rows)
+    if logits is not None:
+        maps[InnerProduct.CAUSAL] = causal(vectors, logits)
     found = []
     for product, mapped in maps.items():
         sums = sums_of_vectors(mapped, layout)
@@ -190,17 +191,13 @@ def within_whitened(
     return found
 
 
-def causal(vectors: npt.NDArray[Any], rows: npt.NDArray[Any]) -> FloatArray:
-    """Map (N, D) deltas so that their inner products are x' Cov(rows) y, the covariance of the logits they add.
+def causal(vectors: npt.NDArray[Any], logits: npt.NDArray[Any]) -> FloatArray:
+    """Map (N, D) deltas so that their inner products are x' C y, the covariance of the logits that they add.
 
     Args:
         vectors: (N, D).
-        rows: (V, D) unembedding rows times the gain of the final norm.
+        logits: C, the (D, D) covariance of the unembedding rows times the gain of the final norm.
     """
-    unembedding = np.asarray(rows, dtype=np.float64)
-    # Not centered in a copy: V is some hundred thousand.
-    mean = unembedding.mean(axis=0)
-    covariance = unembedding.T @ unembedding / len(unembedding) - np.outer(mean, mean)
-    eigenvalues, directions = np.linalg.eigh(covariance)
+    eigenvalues, directions = np.linalg.eigh(np.asarray(logits, dtype=np.float64))
     found: FloatArray = (np.asarray(vectors, np.float64) @ directions) * np.sqrt(eigenvalues.clip(min=0.0))
     return found

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.deltas import FloatArray
     from vlmprobe.analysis.geometry import Layout
+    from vlmprobe.analysis.inference import Statistic
 
 __all__ = ["DRAWS", "TOO_EARLY", "Readout", "readout", "readout_span", "without_span"]
 
@@ -87,11 +88,12 @@ def readout(
     if len(others) < 2 * len(answers):
         raise ValueError(f"the control needs {2 * len(answers)} words beside the answer's, got {len(others)}")
     rng = np.random.Generator(np.random.PCG64(seed))
-    share, coherence = _split(vectors, layout, axis, span)
+    whole = axis_size(sums_of_asked(vectors, layout).raw.products(), axis)
+    share, coherence = _split(vectors, layout, axis, span, whole)
     random = []
     for _ in range(n_draws):
         drawn = rng.choice(others, size=(len(answers), 2), replace=False).tolist()
-        random.append(_split(vectors, layout, axis, readout_span(rows, drawn)))
+        random.append(_split(vectors, layout, axis, readout_span(rows, drawn), whole))
     return Readout(
         share,
         coherence,
@@ -129,10 +131,9 @@ def without_span(vectors: npt.NDArray[Any], span: FloatArray) -> FloatArray:
 
 
 def _split(
-    vectors: npt.NDArray[Any], layout: Layout, axis: int, span: FloatArray
+    vectors: npt.NDArray[Any], layout: Layout, axis: int, span: FloatArray, whole: Statistic
 ) -> tuple[Estimate, Estimate]:
     # Lengths in the span are those of coordinates along its orthonormal vectors.
     inside = axis_size(sums_of_asked(np.asarray(vectors, np.float64) @ span.T, layout).raw.products(), axis)
-    whole = axis_size(sums_of_asked(vectors, layout).raw.products(), axis)
     left = sums_of_asked(without_span(vectors, span), layout).units.products()
     return share_of(inside, whole).estimate(), balanced_coherence(left, axis).estimate()

@@ -1,6 +1,6 @@
 """Whether the direction of one axis tells the category of pairs it was not fitted on, of its own axis or of another.
 
-A logistic probe does no better than the mean direction on the demo and needs a package more, so there is none here.
+A logistic probe does no better than the mean direction on the demo and needs a package more; see ``probe``.
 """
 
 from __future__ import annotations

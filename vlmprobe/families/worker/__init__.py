@@ -7,7 +7,14 @@ vlmprobe there. `vlmprobe.families.worker` is its name in both places.
 
 from __future__ import annotations
 
-from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOptions, ModelInfo, ModelOptions
+from vlmprobe.families.worker.contract import (
+    BatchItem,
+    BatchOutput,
+    LoadOptions,
+    ModelInfo,
+    ModelOptions,
+    Unembedding,
+)
 from vlmprobe.families.worker.engine.family import Family
 from vlmprobe.families.worker.faults import Fault, ModelFault, OutOfMemoryError, PackageFault, UsageFault
 
@@ -22,5 +29,6 @@ __all__ = [
     "ModelOptions",
     "OutOfMemoryError",
     "PackageFault",
+    "Unembedding",
     "UsageFault",
 ]

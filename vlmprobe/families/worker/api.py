@@ -12,7 +12,7 @@ It works wherever a family runs: here, or in a Python environment without vlmpro
 
 from __future__ import annotations
 
-from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOptions, ModelInfo
+from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOptions, ModelInfo, Unembedding
 from vlmprobe.families.worker.engine.capture import decoder_layers
 from vlmprobe.families.worker.engine.decoding import greedy_options
 from vlmprobe.families.worker.engine.family import Family
@@ -38,6 +38,7 @@ __all__ = [
     "Prompts",
     "Rows",
     "SharedPrefixFamily",
+    "Unembedding",
     "UsageFault",
     "decoder_layers",
     "distinct_images",

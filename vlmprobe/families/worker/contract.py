@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-__all__ = ["DTYPES", "MAX_NEW_TOKENS", "BatchItem", "BatchOutput", "LoadOptions", "ModelInfo", "ModelOptions"]
+__all__ = [
+    "DTYPES",
+    "MAX_NEW_TOKENS",
+    "BatchItem",
+    "BatchOutput",
+    "LoadOptions",
+    "ModelInfo",
+    "ModelOptions",
+    "Unembedding",
+]
 
 #: Greedy decoding stops here if no end token comes first (DESIGN 6).
 MAX_NEW_TOKENS = 20
@@ -104,3 +113,27 @@ class BatchOutput:
     """(N, 2); NaN where the two words share a first token."""
     leads: np.ndarray[Any, np.dtype[np.float64]] | None = None
     """(N, 2) if known: the smallest lead, in nats, of a chosen token over the next best in an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unembedding:
+    """How a model turns its last hidden state, of length D, into logits: the final norm's gain, and a row per token."""
+
+    spellings: dict[str, tuple[int | None, ...]]
+    """Word -> the first token of ``w``, ``W``, ``" w"`` and ``" W"``; None where that token is only space."""
+    tokens: tuple[int, ...]
+    """The tokens whose rows are here: those of the spellings, and the control's, ascending."""
+    controls: tuple[int, ...]
+    """Tokens of other words, drawn from the tokenizer: a space and at least three letters."""
+    rows: np.ndarray[Any, np.dtype[np.float32]]
+    """(R, D), a row for each of ``tokens``, without the gain."""
+    gain: np.ndarray[Any, np.dtype[np.float32]]
+    """(D,), by which the final norm multiplies each dimension."""
+    covariance: np.ndarray[Any, np.dtype[np.float32]]
+    """(D, D), of the rows of all tokens, without the gain."""
+    n_tokens: int
+    """Rows of the output layer, with those that pad it."""
+    tied: bool
+    """Whether the output layer is the input embedding."""
+    seed: int
+    """Of the draw of ``controls``."""

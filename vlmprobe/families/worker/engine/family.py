@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-    from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOptions, ModelInfo
+    from vlmprobe.families.worker.contract import (
+        BatchItem,
+        BatchOutput,
+        LoadOptions,
+        ModelInfo,
+        Unembedding,
+    )
 
 __all__ = ["Family"]
 
@@ -125,3 +131,11 @@ class Family(ABC):
         """
         del item
         return {}
+
+    def unembedding(self, words: Sequence[str]) -> Unembedding | None:
+        """Return the rows of these words' first tokens in the output layer, and what else a readout needs.
+
+        None if a family does not know its output layer and its final norm.
+        """
+        del words
+        return None

@@ -32,14 +32,17 @@ class MarginReader:
     def first_tokens(self, word: str) -> frozenset[int]:
         """Return the first token ids of the word, lower-case and capitalized, with and without a space."""
         if word not in self._first_tokens:
-            small, large = word.lower(), word.capitalize()
-            spellings = (small, large, f" {small}", f" {large}")
-            encoded = (self._tokenizer.encode(text, add_special_tokens=False) for text in spellings)
-            first = {ids[0] for ids in encoded if ids}
-            self._first_tokens[word] = frozenset(
-                token for token in first if self._tokenizer.decode([token]).strip()
-            )
+            self._first_tokens[word] = frozenset(token for token in self.spellings(word) if token is not None)
         return self._first_tokens[word]
+
+    def spellings(self, word: str) -> tuple[int | None, ...]:
+        """Return the first token of each spelling in turn; None where it is only space."""
+        small, large = word.lower(), word.capitalize()
+        encoded = (
+            self._tokenizer.encode(text, add_special_tokens=False)
+            for text in (small, large, f" {small}", f" {large}")
+        )
+        return tuple(ids[0] if ids and self._tokenizer.decode([ids[0]]).strip() else None for ids in encoded)
 
     def read(
         self, logits: Tensor, answers: Sequence[tuple[str, str]]

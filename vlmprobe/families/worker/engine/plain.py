@@ -20,12 +20,15 @@ from vlmprobe.families.worker.loading.devices import exact_float32, on_device
 from vlmprobe.families.worker.loading.diagnosis import decoding
 from vlmprobe.families.worker.loading.manifest import describe_run
 from vlmprobe.families.worker.loading.reading import quiet
+from vlmprobe.families.worker.weights.unembedding import embeddings, final_norm, read_unembedding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from PIL.Image import Image
     from torch import Tensor, nn
+
+    from vlmprobe.families.worker.contract import Unembedding
 
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -73,6 +76,7 @@ class PlainFamily(Family):
         self._modules = [layers[layer] for layer in kept]
         self._margins = MarginReader(tokenizer)
         generates = model if language_model is None else language_model
+        self._generates = generates
         settings = getattr(generates, "generation_config", None)
         with torch.inference_mode(), quiet(), decoding(options.checkpoint, settings):
             self._decoder = GreedyDecoder(generates, tokenizer, embedded=self.embedded)
@@ -99,6 +103,20 @@ class PlainFamily(Family):
     @abstractmethod
     def plain_inputs(self, image: Image, question: str) -> dict[str, Any]:
         """Return the arguments of the model's own forward for one question, including ``input_ids``."""
+
+    def output_layer(self) -> Any:
+        """Return the module whose weight is the unembedding; None if the model does not say."""
+        return embeddings("get_output_embeddings", self._generates, self.model)
+
+    @torch.inference_mode()
+    def unembedding(self, words: Sequence[str]) -> Unembedding | None:
+        """See :meth:`Family.unembedding`."""
+        head, norm = self.output_layer(), final_norm(self.model, self._modules[0])
+        inputs = embeddings("get_input_embeddings", self._generates, self.model)
+        spellings = {word: self._margins.spellings(word) for word in words}
+        with on_device(self.device):
+            found = read_unembedding(head, norm, self.tokenizer, spellings, inputs=inputs)
+        return found if found is not None and found.rows.shape[1] == self.info.dim else None
 
     def plain_logits(self, inputs: dict[str, Any]) -> Tensor:
         """Return the logits after the prompt, (1, vocabulary), by the model's own forward."""

@@ -194,6 +194,11 @@ class Molmo(SharedPrefixFamily):
         answers, _ = self._decoder.decode(inputs["input_ids"].tolist(), output.logits[:, -1], step)
         return answers[0]
 
+    def output_layer(self) -> Any:
+        """See :meth:`PlainFamily.output_layer`; olmo's class has no method that returns it."""
+        layers = self._core.transformer
+        return layers.wte if self._core.config.weight_tying else layers.ff_out
+
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         """Return text, token ids and number of crops of a pair's original question, as the model gets them."""
         prompts = self.prompts([item])

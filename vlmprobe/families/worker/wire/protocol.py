@@ -12,7 +12,13 @@ import struct
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOptions, ModelInfo
+from vlmprobe.families.worker.contract import (
+    BatchItem,
+    BatchOutput,
+    LoadOptions,
+    ModelInfo,
+    Unembedding,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,12 +30,14 @@ __all__ = [
     "read_items",
     "read_options",
     "read_output",
+    "read_unembedding",
     "receive",
     "send",
     "write_info",
     "write_items",
     "write_options",
     "write_output",
+    "write_unembedding",
 ]
 
 _MAGIC = b"vlmp"
@@ -161,4 +169,40 @@ def read_output(said: dict[str, Any], blobs: Sequence[bytes]) -> BatchOutput:
         texts=tuple((orig, swap) for orig, swap in said["texts"]),
         margins=np.frombuffer(margins, dtype=np.float64).reshape(-1, 2),
         leads=np.frombuffer(leads[0], dtype=np.float64).reshape(-1, 2) if leads else None,
+    )
+
+
+def write_unembedding(found: Unembedding | None) -> tuple[dict[str, Any], list[bytes]]:
+    """Return an unembedding as JSON, with the bytes of its arrays (float32)."""
+    if found is None:
+        return {"none": True}, []
+    header = {
+        "spellings": found.spellings,
+        "tokens": found.tokens,
+        "controls": found.controls,
+        "n_tokens": found.n_tokens,
+        "tied": found.tied,
+        "seed": found.seed,
+    }
+    return header, [each.tobytes() for each in (found.rows, found.gain, found.covariance)]
+
+
+def read_unembedding(said: dict[str, Any], blobs: Sequence[bytes]) -> Unembedding | None:
+    """Return an unembedding, bit for bit; None if the family knows none."""
+    import numpy as np
+
+    if said.get("none"):
+        return None
+    rows, gain, covariance = (np.frombuffer(blob, dtype=np.float32) for blob in blobs)
+    dim = len(gain)
+    return Unembedding(
+        spellings={word: tuple(tokens) for word, tokens in said["spellings"].items()},
+        tokens=tuple(said["tokens"]),
+        controls=tuple(said["controls"]),
+        rows=rows.reshape(-1, dim),
+        gain=gain,
+        covariance=covariance.reshape(dim, dim),
+        n_tokens=said["n_tokens"],
+        tied=said["tied"],
+        seed=said["seed"],
     )

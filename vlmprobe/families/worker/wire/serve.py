@@ -97,6 +97,8 @@ class _Worker:
         if self._model is None:
             raise ValueError(f"{call} was called before a model was loaded")
         model = self._model
+        if call == "unembedding":
+            return lambda: protocol.write_unembedding(model.unembedding(said["words"]))
         items = protocol.read_items(said, blobs)
         if call == "first_prompt":
             return lambda: ({"prompt": model.first_prompt(items[0])}, [])

@@ -1,0 +1,215 @@
+"""Whether axes hang on the inner product, on answers, or on a wording: rows, and the tables that people read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vlmprobe.reports.controls import LAST
+from vlmprobe.reports.numbers import measured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from vlmprobe.analysis.inference import Estimate
+
+__all__ = [
+    "READING",
+    "ROBUST",
+    "RobustnessRow",
+    "Table",
+    "answers_table",
+    "folded_tables",
+    "probe_table",
+    "products_table",
+    "reasons",
+    "rows_in_full",
+    "transfer_table",
+]
+
+#: What :func:`vlmprobe.analysis.controls.robustness` says, for people.
+ROBUST = {"robust": "robust", "dependent": "not robust", "open": "not known"}
+#: How to read the tables, in lines.
+READING = (
+    "euclid, zscore, within, causal: coherence of an axis, or VD-EI of two, under that inner product; no intervals",
+    "robust: in all four, VD-EI has one sign and is larger than both of its controls",
+    "space_share: 1 = the axis follows the scene or its names, 0 = the word of the answer",
+    "answer_following: of wrong pairs, above 0 = the state follows the truth, below 0 = the answer",
+    "readout_share, without_readout: along and without the directions of the answer's words; beside them the median of "
+    "as many random words",
+    "transfer: share of pairs whose category the sign along the direction of another axis or template tells; "
+    ".5 = nothing, 0 = the opposite",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RobustnessRow:
+    """One number of one run at one layer."""
+
+    table: str
+    """``products``, ``answers``, ``transfer`` or ``probe``."""
+    family: str
+    scale: str
+    template: str
+    run_id: str
+    layer: int
+    layer_is: str
+    """``recommended`` for the run, or the ``last`` one stored."""
+    metric: str
+    target: str
+    estimate: Estimate
+    n: int
+    """Pairs."""
+    note: str = ""
+    """What a reader must know; of a VD-EI whether it is robust."""
+
+
+Table = list[dict[str, Any]]
+
+
+def rows_in_full(rows: Iterable[RobustnessRow]) -> Table:
+    """Return the rows for machines: every number in full, and why one is missing."""
+    return [
+        {
+            "table": row.table,
+            "family": row.family,
+            "scale": row.scale,
+            "template": row.template,
+            "layer": row.layer,
+            "layer_is": row.layer_is,
+            "metric": row.metric,
+            "target": row.target,
+            "value": row.estimate.value,
+            "ci_low": row.estimate.ci_low,
+            "ci_high": row.estimate.ci_high,
+            "n": row.n,
+            "n_images": row.estimate.n_images,
+            "reason": row.estimate.reason,
+            "note": row.note,
+            "run_id": row.run_id,
+        }
+        for row in rows
+    ]
+
+
+def products_table(rows: Sequence[RobustnessRow]) -> Table:
+    """Return a row for each axis and each pair of axes: its number under each inner product, and dimensions."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    of_states: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row.table != "products":
+            continue
+        target, _, part = row.target.partition("@")
+        if not target:
+            of_states.setdefault(row.run_id, {})[_short(row.metric, part)] = _value(row.estimate)
+            continue
+        line = found.setdefault((row.run_id, target), {**_head(row), "axis": target, "robust": None})
+        line[_short(row.metric, part)] = _value(row.estimate)
+        if row.note:
+            line["robust"] = row.note
+    columns = ("euclid", "zscore", "within", "causal", "rogue_1", "rogue_3", "deltas_fill")
+    return [
+        {
+            **{name: line[name] for name in line if name not in {*columns, "robust"}},
+            **{name: line.get(name) for name in columns},
+            **of_states.get(run_id, {}),
+            "robust": line["robust"],
+        }
+        for (run_id, _), line in found.items()
+    ]
+
+
+def _short(metric: str, part: str) -> str:
+    names = {"rogue_share": f"rogue_{part.removeprefix('top')}", "anisotropy": "anisotropy"}
+    return names.get(metric) or {"deltas": "deltas_fill", "states": "states_fill"}.get(part, part)
+
+
+def answers_table(rows: Sequence[RobustnessRow]) -> Table:
+    """Return a row for each axis: what of it is of the answer."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    random: dict[tuple[str, str], dict[str, str | None]] = {}
+    for row in rows:
+        if row.table != "answers":
+            continue
+        target, _, part = row.target.partition("@")
+        name = row.metric.rpartition(".")[2]
+        if part:
+            random.setdefault((row.run_id, target), {})[name] = _value(row.estimate)
+            continue
+        found.setdefault((row.run_id, target), {**_head(row), "axis": target})[name] = _measured(row.estimate)
+    for key, beside in random.items():
+        for name, value in beside.items():
+            if value is not None and found[key].get(name) is not None:
+                found[key][name] = f"{found[key][name]} ({value})"
+    return _even(found.values())
+
+
+def transfer_table(rows: Sequence[RobustnessRow]) -> Table:
+    """Return a row for each source and template, with a column for each axis."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows:
+        if row.table != "transfer":
+            continue
+        source, _, target = row.target.partition("->")
+        told, _, axis = (target or source).rpartition(":")
+        key = (row.run_id, source, told)
+        line = found.setdefault(key, {**_head(row), "direction_of": source, "on": told})
+        line[axis] = _measured(row.estimate)
+    return _even(found.values())
+
+
+def probe_table(rows: Sequence[RobustnessRow]) -> Table:
+    """Return a row for each axis and split: accuracy, control and selectivity of the probe."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        if row.table != "probe":
+            continue
+        axis, _, split = row.target.partition("/")
+        line = found.setdefault((row.run_id, row.target), {**_head(row), "axis": axis, "split": split})
+        line[row.metric.partition(".")[2]] = _measured(row.estimate)
+    return list(found.values())
+
+
+def folded_tables(rows: Sequence[RobustnessRow]) -> list[tuple[str, Table]]:
+    """Return the tables of a report with their titles; one without rows is left out."""
+    tables = (
+        ("Other inner products", products_table(rows)),
+        ("The words of the answers", answers_table(rows)),
+        ("Directions on other axes and templates", transfer_table(rows)),
+    )
+    return [(title, table) for title, table in tables if table]
+
+
+def reasons(rows: Sequence[RobustnessRow]) -> list[str]:
+    """Return why numbers are missing, and what must be known of others, a line each, without repeating one."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.table == "transfer":
+            continue
+        note = row.note if row.table == "answers" and "@" not in row.target else ""
+        for text in (row.estimate.reason, note):
+            if text:
+                short = row.target.partition("@")[0] or "all axes"
+                found.setdefault(f"{row.scale}: {row.metric}: {text}", []).append(short)
+    return [f"{text} ({', '.join(dict.fromkeys(targets))})" for text, targets in found.items()]
+
+
+def _even(lines: Iterable[dict[str, Any]]) -> Table:
+    """Give all lines the columns that any of them has."""
+    rows = list(lines)
+    columns = dict.fromkeys(name for line in rows for name in line)
+    return [{name: line.get(name) for name in columns} for line in rows]
+
+
+def _head(row: RobustnessRow) -> dict[str, Any]:
+    return {"scale": row.scale, "layer": f"{row.layer} (last)" if row.layer_is == LAST else row.layer}
+
+
+def _value(estimate: Estimate) -> str | None:
+    return None if estimate.value is None else measured(estimate.value, None, None)
+
+
+def _measured(estimate: Estimate) -> str | None:
+    if estimate.value is None:
+        return None
+    return measured(estimate.value, estimate.ci_low, estimate.ci_high)
