@@ -97,7 +97,7 @@ def add_run(
 ) -> str:
     """Add a complete run with the states that its world gives; return its id."""
     name = run_id or f"{scale} {template} {dataset} {control or 'real'}"
-    identity = {"dtype": "float32", "template": template, "dataset_id": dataset}
+    identity = {"fingerprint": "made up", "dtype": "float32", "template": template, "dataset_id": dataset}
     row = {
         "run_id": name.replace(" ", "-").replace(":", "-"),
         "run_key": name,
