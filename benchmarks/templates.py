@@ -15,7 +15,7 @@ import tempfile
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from extract_gpu import Clock, answers_of, save
@@ -65,31 +65,38 @@ def main() -> None:
 def compare(calls: Calls, repeats: int) -> None:
     """Extract under one, five and eight templates in turn; print medians and their ratios to one."""
     ways: dict[str, Sequence[str]] = {"1 template": FIVE[:1], "5 templates": FIVE, "8 templates": EIGHT}
-    whole: dict[str, list[float]] = {name: [] for name in ways}
-    asking: dict[str, list[float]] = {name: [] for name in ways}
+    taken: dict[str, list[Taken]] = {name: [] for name in ways}
     for templates in ways.values():
         calls.extract(templates)
     for _ in range(repeats):
         for name, templates in ways.items():
-            seconds, loop = calls.extract(templates)
-            whole[name].append(seconds)
-            asking[name].append(loop)
-    medians = [[statistics.median(taken[name]) for taken in (whole, asking)] for name in ways]
-    rows = []
-    for name, (seconds, loop) in zip(ways, medians, strict=True):
-        rows.append(
-            [
-                name,
-                f"{seconds:.2f}",
-                f"{seconds / medians[0][0]:.2f}",
-                f"{loop:.2f}",
-                f"{loop / medians[0][1]:.2f}",
-            ]
-        )
-    head = [f"{calls.pairs} pairs, medians of {repeats}", "whole call, s", "ratio", "asking, s", "ratio"]
-    table(head, rows)
-    steps = [(more[0] - less[0]) / medians[0][0] for less, more in ((medians[1], medians[2]),)]
-    print(f"each further template costs {steps[0] / 3:.2f} of one")
+            taken[name].append(calls.extract(templates))
+    medians = {
+        name: [statistics.median(column) for column in zip(*each, strict=True)]
+        for name, each in taken.items()
+    }
+    one, five, eight = medians.values()
+    rows = [
+        [name, *(cell for value, of_one in zip(each, one, strict=True) for cell in _cells(value, of_one))]
+        for name, each in medians.items()
+    ]
+    head = [f"{calls.pairs} pairs, medians of {repeats}"]
+    table([*head, "whole call, s", "ratio", "of it loop, s", "ratio", "CPU, s", "ratio"], rows)
+    print(f"each template after the fifth costs {(eight[0] - five[0]) / 3 / one[0]:.2f} of one", flush=True)
+
+
+def _cells(value: float, of_one: float) -> tuple[str, str]:
+    return f"{value:.2f}", f"{value / of_one:.2f}"
+
+
+class Taken(NamedTuple):
+    """Seconds of an extraction."""
+
+    whole: float
+    loop: float
+    """From the first batch to the end."""
+    cpu: float
+    """Of the processor, which other work on the machine changes least."""
 
 
 class Calls:
@@ -100,8 +107,8 @@ class Calls:
         self.pairs = asked.pairs
         self._home, self._data, self._checkpoint, self._asked = home, data, checkpoint, asked
 
-    def extract(self, templates: Sequence[str]) -> tuple[float, float]:
-        """Extract new runs; return seconds of the whole call, and from the first batch to the end."""
+    def extract(self, templates: Sequence[str]) -> Taken:
+        """Extract new runs."""
         clock = Quiet()
         workspace = Workspace.open(self._home, console=clock)
         options = ExtractOptions(
@@ -114,11 +121,11 @@ class Calls:
         )
         family, scale = ("tiny", "2m") if self._asked.shape == "tiny" else ("qwen25", "random")
         request = ExtractRequest(family, scale, options, checkpoint=str(self._checkpoint))
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         results = extract(workspace, request)
         ended = time.perf_counter()
         assert all(result.n_inferred == result.n_pairs for result in results)
-        return ended - started, ended - clock.first
+        return Taken(ended - started, ended - clock.first, time.process_time() - cpu)
 
     def profile(self, templates: Sequence[str]) -> None:
         """Print where the time of a second extraction goes."""
