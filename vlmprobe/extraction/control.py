@@ -98,6 +98,11 @@ class Control:
         return ControlPictures(dataset, self) if self.kind in {GREY, OTHER_IMAGE} else dataset
 
     @property
+    def shares_batches(self) -> bool:
+        """Whether it can be asked together with real runs: the same model is shown the same pictures."""
+        return self.kind == OTHER_AXIS
+
+    @property
     def asks_own_questions(self) -> bool:
         """Whether the model is asked the questions of the run that is served."""
         return self.kind != OTHER_AXIS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
@@ -15,7 +14,7 @@ from vlmprobe.study.control_curves import keep_control_curves
 from vlmprobe.study.controls import beside_controls
 from vlmprobe.study.findings import runs_without_axis
 from vlmprobe.study.selection import Selection
-from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest, extract
+from vlmprobe.workflows.extract import Asked, ExtractOptions, ExtractRequest, extract_asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,19 +27,11 @@ if TYPE_CHECKING:
     from vlmprobe.workflows.extract import ExtractResult
     from vlmprobe.workspace import Workspace
 
-__all__ = ["USUAL", "Asked", "Controlled", "Made", "control", "kind_list"]
+__all__ = ["USUAL", "Controlled", "Made", "control", "kind_list"]
 
 #: What there is to say of a run before its axis is called one of the picture.
 USUAL = (GREY, f"{OTHER_IMAGE}:0", f"{RANDOM_WEIGHTS}:0", f"{SHUFFLED_LABELS}:0")
 _NULL_1 = Control(OTHER_AXIS)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One run of a scale on one file: how it is asked, and as what control where it is no real run."""
-
-    template: str
-    control: Control | None = None
 
 
 @dataclass(slots=True)
@@ -131,7 +122,9 @@ def control(
     wanted = USUAL if kinds is None else kinds
     for run in runs:
         own = [
-            Asked(run.template, Control.parse(kind)) for kind in wanted if kind_of(kind) != SHUFFLED_LABELS
+            Asked(_name(run.template), Control.parse(kind))
+            for kind in wanted
+            if kind_of(kind) != SHUFFLED_LABELS
         ]
         on_swaps: list[Asked] = []
         if run in judged and run not in left_out:
@@ -159,19 +152,21 @@ def _extract_all(
     on_swaps: Sequence[Asked],
     catalog: Catalog,
 ) -> Iterator[ExtractResult]:
-    """Extract all that one scale is asked, file by file; a real run comes before the controls that serve it.
+    """Extract all that one scale is asked, file by file: the checkpoint is loaded once for each, random weights apart.
 
     Raises:
         KeyboardInterrupt: it was stopped; what is done is kept.
     """
-    for of_file, asked in ((options, own), (swaps, on_swaps)):
-        for kind, group in groupby(asked, key=lambda each: each.control):
-            assert of_file is not None  # noqa: S101 - without the file nothing is asked of it
-            templates = [each.template for each in group]
-            for result in extract(workspace, _request(run, of_file, templates, kind, catalog)):
-                if result.interrupted:
-                    raise KeyboardInterrupt
-                yield result
+    untrained = [each for each in own if each.control is not None and each.control.kind == RANDOM_WEIGHTS]
+    trained = [each for each in own if each not in untrained]
+    for of_file, asked in ((options, trained), *((options, [each]) for each in untrained), (swaps, on_swaps)):
+        if not asked:
+            continue
+        assert of_file is not None  # noqa: S101 - without the file nothing is asked of it
+        for result in extract_asked(workspace, _request(run, of_file, catalog), asked):
+            if result.interrupted:
+                raise KeyboardInterrupt
+            yield result
 
 
 def _on_swaps(workspace: Workspace, options: ExtractOptions, image_swaps: Path) -> ExtractOptions:
@@ -263,9 +258,7 @@ def _runs(workspace: Workspace, family: str, options: ExtractOptions, scales: Se
     return list(found.values())
 
 
-def _request(
-    run: Run, options: ExtractOptions, templates: Sequence[str], kind: Control | None, catalog: Catalog
-) -> ExtractRequest:
+def _request(run: Run, options: ExtractOptions, catalog: Catalog) -> ExtractRequest:
     """Return an extraction under the settings of a run."""
     identity = run.config["identity"]
     layers = identity["layers"]
@@ -276,18 +269,15 @@ def _request(
         layers=None if layers == "all" else tuple(layers),
         device=identity["device"] if given.device == "auto" else given.device,
     )
-    is_own = templates == [run.template]
     own = replace(
         options,
-        # Of a file that spells its questions out, the published template is its own.
-        templates=tuple(PUBLISHED.name if is_under(each, PUBLISHED.name) else each for each in templates),
-        # Quads are about the run's own questions; no verdict needs them.
-        boxes=options.boxes if is_own else None,
+        # Quads are of these alone; no verdict needs them.
+        templates=(_name(run.template),),
         batch_size=options.batch_size or run.batch_size,
         model=model,
     )
     if run.scale in catalog.scale_names(run.family):
-        return ExtractRequest(run.family, run.scale, own, control=kind)
+        return ExtractRequest(run.family, run.scale, own)
     return ExtractRequest(
         run.family,
         run.scale,
@@ -295,5 +285,9 @@ def _request(
         checkpoint=run.checkpoint,
         processor=run.config.get("processor"),
         revision=run.config.get("revision"),
-        control=kind,
     )
+
+
+def _name(template: str) -> str:
+    """Return the name to ask for: of a file that spells its questions out, the published template is its own."""
+    return PUBLISHED.name if is_under(template, PUBLISHED.name) else template

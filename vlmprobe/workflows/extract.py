@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.leaks import PERSPECTIVE, find_leaks, summary_line
@@ -12,7 +12,7 @@ from vlmprobe.errors import UsageError, VlmprobeError
 from vlmprobe.extraction.control import Control, served_run
 from vlmprobe.extraction.lazy_model import LazyModel
 from vlmprobe.extraction.remarks import changed_line
-from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, Prepared, prepare
+from vlmprobe.extraction.request import Asked, ExtractOptions, ExtractRequest, Prepared, prepare
 from vlmprobe.extraction.session import RunSession, SessionResult
 from vlmprobe.extraction.together import infer_together
 from vlmprobe.store.datasets import register_dataset, register_quads
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.workspace import Workspace
 
-__all__ = ["ExtractOptions", "ExtractRequest", "ExtractResult", "extract", "extract_together"]
+__all__ = ["Asked", "ExtractOptions", "ExtractRequest", "ExtractResult", "extract", "extract_asked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,56 +68,110 @@ def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult
     batch_size = request.options.batch_size
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"--batch-size must be 1 or more, not {batch_size}")
+    asked = [Asked(template, request.control) for template in request.options.templates]
+    return extract_asked(workspace, request, asked)
+
+
+def extract_asked(
+    workspace: Workspace, request: ExtractRequest, asked: Sequence[Asked]
+) -> list[ExtractResult]:
+    """Run one checkpoint on every pair in all the ways that are asked for; it is loaded once.
+
+    Runs that are shown the same pictures are asked together: a batch holds the questions of all of them, and each
+    picture goes through the model once. Each run has its own lease, shards, rows and status, and is resumed where it
+    was.
+
+    Args:
+        workspace: the home, as for :func:`extract`.
+        request: the checkpoint, the file and the options; quads are only of its own templates. Its ``control`` says
+            nothing here.
+        asked: what to make. A control serves a real run of its template that is complete, or that stands before it.
+
+    Returns:
+        One result each, in their order; after an interruption those of interrupted runs are the last, and others are
+        left out.
+
+    Raises:
+        Everything that :func:`extract` raises.
+    """
     started = time.monotonic()
     first = prepare(request, workspace.console)
-    options = first.options if request.control is None else request.control.load_options(first.options)
+    options = first.options if asked[0].control is None else asked[0].control.load_options(first.options)
+    if any(
+        each.control is not None and each.control.load_options(first.options) != options for each in asked
+    ):
+        raise ValueError("random weights are another model, and are asked for apart")
+    results: list[ExtractResult] = []
     with LazyModel(first.family, options, workspace.console) as model:
         workspace.create_database()
         if not request.new_checkpoint:
             _check_checkpoint(workspace, first.plan)
-        wanted = [first.under(template) for template in request.options.templates]
-        if request.control is not None:
-            wanted = _controlled(workspace, wanted, request.control, request.options)
-        return extract_together(workspace, request.options, wanted, model, started=started)
+        for together in _by_pictures(asked):
+            opened = _open_all(workspace, request.options, first, together)
+            results += _extract_opened(workspace, request.options, opened, model, started)
+            if results[-1].interrupted:
+                break
+            started = time.monotonic()
+    return results
 
 
-def extract_together(
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A run in the database, before its lease is held."""
+
+    prepared: Prepared
+    run: Run
+    resumed: bool
+
+
+def _by_pictures(asked: Sequence[Asked]) -> list[list[Asked]]:
+    """Group what is shown the same pictures; a real run comes before the controls that serve it."""
+    groups: dict[str, list[Asked]] = {}
+    for each in asked:
+        own = each.control is None or each.control.shares_batches
+        groups.setdefault("" if own else str(each.control), []).append(each)
+    return list(groups.values())
+
+
+def _open_all(
+    workspace: Workspace, options: ExtractOptions, first: Prepared, together: Sequence[Asked]
+) -> list[_Opened]:
+    """Create or find the runs of one group."""
+    real: dict[str, Run] = {}
+    opened = []
+    for each in together:
+        prepared = first.under(each.template)
+        if each.template not in options.templates:
+            prepared = replace(prepared, quads=None)
+        if each.control is not None:
+            served = real.get(each.template) or _served(workspace, prepared, each.control, options)
+            prepared = prepared.controlled(each.control, served)
+        found = _open(workspace, options, prepared)
+        if each.control is None:
+            real[each.template] = found.run
+        opened.append(found)
+    return opened
+
+
+def _extract_opened(
     workspace: Workspace,
     options: ExtractOptions,
-    wanted: Sequence[Prepared],
+    opened: Sequence[_Opened],
     model: LazyModel,
-    *,
-    started: float | None = None,
+    started: float,
 ) -> list[ExtractResult]:
-    """Extract runs that one model and the same pictures serve: a batch holds the questions of all of them.
-
-    Each run has its own lease, shards, rows and status, and is resumed where it was.
-
-    Args:
-        workspace: the home, with its database.
-        options: batch size, and whether new runs are wanted.
-        wanted: what to extract; they differ in their questions alone.
-        model: of all of them.
-        started: when the work on them began; now when None.
-
-    Returns:
-        One result each, in their order; after an interruption those of interrupted runs are the last.
+    """Extract runs that one model and the same pictures serve.
 
     Raises:
         LeaseHeldError: another process is working on one of the runs; nothing was inferred.
         ModelError: the model cannot be loaded, or is not the one that a run began with.
         VlmprobeError: not one pair of a run could be answered; the others are finished.
     """
-    started = time.monotonic() if started is None else started
-    opened = [_open(workspace, options, prepared) for prepared in wanted]
     with ExitStack() as leases:
         # In one order, whatever was asked for first.
-        for run, _ in sorted(opened, key=lambda each: each[0].run_key):
-            leases.enter_context(hold_lease(workspace.database.path, run.run_key))
-        sessions = [
-            RunSession(workspace, prepared, run, resumed=resumed)
-            for prepared, (run, resumed) in zip(wanted, opened, strict=True)
-        ]
+        for each in sorted(opened, key=lambda each: each.run.run_key):
+            leases.enter_context(hold_lease(workspace.database.path, each.run.run_key))
+        sessions = [RunSession(workspace, each.prepared, each.run, resumed=each.resumed) for each in opened]
         left = [session for session in sessions if session.todo]
         inferred = infer_together(workspace, left, model, options.batch_size) if left else []
         if options.unembedding and not left:
@@ -133,7 +187,7 @@ def extract_together(
     return sorted(results, key=lambda result: result.interrupted)
 
 
-def _open(workspace: Workspace, options: ExtractOptions, prepared: Prepared) -> tuple[Run, bool]:
+def _open(workspace: Workspace, options: ExtractOptions, prepared: Prepared) -> _Opened:
     """Create or find a run, after its dataset; return whether it existed."""
     with workspace.database.transaction() as connection:
         register_dataset(connection, prepared.dataset)
@@ -150,7 +204,7 @@ def _open(workspace: Workspace, options: ExtractOptions, prepared: Prepared) -> 
     if run.control is None:
         # A control's dataset may hold other questions, and the run that it serves was checked.
         _check_leaks(workspace, prepared)
-    return run, resumed
+    return _Opened(prepared, run, resumed)
 
 
 def _close(sessions: Sequence[RunSession], outcomes: Sequence[SessionResult]) -> None:
@@ -185,13 +239,9 @@ def _result(
     )
 
 
-def _controlled(
-    workspace: Workspace, wanted: Sequence[Prepared], control: Control, options: ExtractOptions
-) -> list[Prepared]:
-    """Turn each request into its control, once the run that it serves is known to be there."""
+def _served(workspace: Workspace, prepared: Prepared, control: Control, options: ExtractOptions) -> Run:
     with workspace.database.transaction() as connection:
-        served = [served_run(connection, prepared.plan, control, options.data) for prepared in wanted]
-    return [prepared.controlled(control, run) for prepared, run in zip(wanted, served, strict=True)]
+        return served_run(connection, prepared.plan, control, options.data)
 
 
 def _check_leaks(workspace: Workspace, prepared: Prepared) -> None:
