@@ -27,8 +27,8 @@ BREAKS = (
     Break(
         "S1: the products of plug-in means",
         f"{_ANALYSIS}/geometry/products.py",
-        "values=_ratio(numerator, pairs),",
-        "values=_ratio(totals, np.outer(n, n)),",
+        "values=_ratio(numerator, pairs.different),",
+        "values=_ratio(totals, pairs.every),",
         "tests/analysis/geometry",
     ),
     Break(

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 ANSWERS = ["yes-no", "yes-no-opposite"]
 USUAL = ["grey", "other-image:0", "random-weights:0"]
-#: Calls of ``extract`` for the first scale before the command is stopped.
-BEFORE_STOP = 4
+#: Extractions of the first scale before the command is stopped: of the benchmark, then of random weights.
+BEFORE_STOP = 2
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def home(
     run("extract", "tiny", "--scale", "2m", "--data", files.tsv, "--batch-size", 12, "--layers", "4,5").ok()
     run("analyze", "tiny").ok()
     run.command = ("control", "tiny", "--data", files.tsv, "--image-swaps", files.swaps)  # type: ignore[attr-defined]
-    extract, calls = workflow.extract, []
+    extract, calls = workflow.extract_asked, []
 
     def stopped(*given: Any) -> Any:
         calls.append(given)
@@ -52,7 +52,7 @@ def home(
         return extract(*given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workflow, "extract", stopped)
+        patch.setattr(workflow, "extract_asked", stopped)
         run.stopped = run(*run.command)  # type: ignore[attr-defined]
     run.first = run(*run.command, "--json")  # type: ignore[attr-defined]
     return run
@@ -100,8 +100,8 @@ def test_the_same_command_goes_on_where_it_was_stopped(home: Any) -> None:
     """What was complete is reused, run by run."""
     assert home.stopped.code == 130
     assert "image swaps: 12 of 12 pairs of benchmark have one in image_swaps" in home.first.err
-    # Grey, exchanged and untrained, then both yes/no templates.
-    assert "controls: 4 extracted, 3 were complete already" in home.first.err
+    # All of the benchmark, then what the exchanged pictures need.
+    assert "controls: 2 extracted, 5 were complete already" in home.first.err
     assert "yes/no runs for verdicts: 2 extracted, 2 were complete already" in home.first.err
 
 
