@@ -93,14 +93,15 @@ class BatchRunner:
     After a batch did not fit, the next ones start smaller; after several fits, a larger one is tried again.
     """
 
-    def __init__(self, model: Model) -> None:
-        self._model = model
+    def __init__(self, model: Model, part: int | None = None) -> None:
+        """Store the arguments; ``part``: submit at most so many items at once, even if more would fit."""
+        self._model, self._part = model, part
         self._most: int | None = None
         self._fitted = 0
 
     def submit(self, items: Sequence[BatchItem], *, plain: bool = False) -> PendingBatch:
         """Submit a batch to the model, in parts no larger than the last size that fit."""
-        size = min(self._most or len(items), len(items))
+        size = min(self._most or len(items), self._part or len(items), len(items))
         parts = [items[start : start + size] for start in range(0, len(items), size)]
         return PendingBatch(tuple((part, self._model.submit(part, how=_how(plain))) for part in parts), plain)
 
