@@ -26,13 +26,12 @@ _IN_ALL = (
     "each pair is in the direction of all others, so that shares stray further, most where there is no axis"
 )
 _PARTITIONS = "partitions share pairs, so that their spread is too small"
-_FOLDS = "folds share training pairs"
 _AT_ITS_END = "a share at its end, 0 or 1, strays to one side"
 _ONE_OF_TWO = "a pair's two questions are told alike, so that one is right: the share hardly varies"
 #: Estimators whose intervals are too narrow, and why; and those that are too wide.
 _LIMITS = {
-    Split.OBJECTS: {names.PROBE_ACCURACY.name: _PARTITIONS, names.PROBE_SELECTIVITY.name: _PARTITIONS},
-    Split.IMAGES: {names.PROBE_SELECTIVITY.name: _FOLDS},
+    Split.OBJECTS: {names.PROBE_ACCURACY.name: _PARTITIONS},
+    Split.IMAGES: {},
 }
 _NOTES = {
     Split.OBJECTS: {},

@@ -65,6 +65,18 @@ def test_the_deltas_are_no_rounding(load, items, name):
 
 
 @pytest.mark.parametrize("name", NATIVE)
+def test_the_output_layer_gives_the_models_own_logits(load, items, name):
+    """Rows, times the gain, of the last layer's normed state: the right head and the right norm, whatever its class."""
+    model = load(name)
+    found = model.unembedding(["left", "right"])
+    state = model.run_plain(items[:1]).states[-1, 0, 0]
+    logits = model.plain_logits(model.plain_inputs(items[0].image, items[0].questions[0]))[0]
+    ours = found.rows @ (state / np.sqrt(np.square(state).mean()) * found.gain)
+    theirs = logits[list(found.tokens)].detach().numpy()
+    np.testing.assert_allclose(ours - ours.mean(), theirs - theirs.mean(), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NATIVE)
 def test_only_a_prefix_language_model_shares_nothing(load, name):
     """PaliGemma's prompt tokens see what follows them: found out by trying, not by name."""
     manifest = load(name).info.manifest

@@ -72,6 +72,18 @@ def items():
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_the_output_layer_gives_the_models_own_logits(load, items, form):
+    """Rows, times the gain, of the last layer's normed state: the right head and the right norm, whatever its class."""
+    model = load(form)
+    found = model.unembedding(["left", "right"])
+    state = model.run_plain(items[:1]).states[-1, 0, 0]
+    logits = model.plain_logits(model.plain_inputs(items[0].image, items[0].questions[0]))[0]
+    ours = found.rows @ (state / np.sqrt(np.square(state).mean()) * found.gain)
+    theirs = logits[list(found.tokens)].detach().numpy()
+    np.testing.assert_allclose(ours - ours.mean(), theirs - theirs.mean(), atol=1e-3)
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_the_fast_path_is_the_plain_one(load, items, form):
     """Prefixes padded on the left, a shared cache: no state moves by more than 1e-5, no answer differs."""
     model = load(form)
