@@ -14,6 +14,7 @@ import typer
 from vlmprobe.analysis.catalog import CONSISTENT, COUNTER, GAP, OVERALL
 from vlmprobe.pairs import DEPTH
 from vlmprobe.reports.numbers import measured, p_value
+from vlmprobe.reports.verdicts import commands, shown_verdicts
 from vlmprobe.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,13 +36,15 @@ def print_merged(workspace: Workspace, result: MergeResult, output: Output) -> N
             output.rows(_by_perspective(result))
             typer.echo()
         output.rows(_by_axis(result))
+        typer.echo()
+        output.rows([_without_numbers(row) for row in shown_verdicts(result.verdicts)])
     else:
         output.rows(_in_full(result))
     settings, console = workspace.settings, workspace.console
     # Leave out --home if the next command would find the same home by itself.
     home = "" if settings.home == Settings.load().home else f" --home {shlex.quote(str(settings.home))}"
     console.say("")
-    for line in _how_to_read(result):
+    for line in [*_how_to_read(result), *commands(result.verdicts)]:
         console.say(line)
     console.say(f"report      {result.report}")
     console.say(f"MLflow UI   {_program()} ui{home}")
@@ -49,6 +52,11 @@ def print_merged(workspace: Workspace, result: MergeResult, output: Output) -> N
     which = f"where template = '{result.runs[0].template}' order by 1,2,3"
     example = f'"select family, scale, axis, acc_both from accuracy {which}"'  # noqa: S608 - printed
     console.say(f"SQL         {_program()} sql {example}{home}")
+
+
+def _without_numbers(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a verdict without what decided it; 'vlmprobe verdict' and the report have that."""
+    return {name: value for name, value in row.items() if name != "decided_by"}
 
 
 def _points(result: MergeResult) -> dict[tuple[str, str], dict[str, AccuracyPoint]]:

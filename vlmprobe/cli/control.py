@@ -50,6 +50,13 @@ def control(
             "--also-without-axis", help="Extract what verdicts need for scales that have no axis too."
         ),
     ] = False,
+    verdicts_only: Annotated[
+        bool,
+        typer.Option(
+            "--verdicts-only",
+            help="Extract nothing that no verdict needs: no random weights, no scale without an axis.",
+        ),
+    ] = False,
     options: ExtractionOptions,
     output: Output,
 ) -> None:
@@ -67,6 +74,7 @@ def control(
         kinds=None if kinds is None else kind_list(kinds.split(",")),
         image_swaps=image_swaps,
         without_axis=without_axis,
+        verdicts_only=verdicts_only,
     )
     output.rows(shown_controls(found.rows) if output.is_table else controls_in_full(found.rows))
     for line in _remarks(found):

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from vlmprobe.workflows.extract import ExtractResult
     from vlmprobe.workspace import Workspace
 
-__all__ = ["USUAL", "Controlled", "Made", "control", "kind_list"]
+__all__ = ["BLIND", "USUAL", "Controlled", "Made", "control", "kind_list"]
 
+#: What rule 2 of a verdict needs; the rules after it need what ``control`` extracts without ``kinds``.
+BLIND = (GREY, f"{OTHER_IMAGE}:0")
 #: What there is to say of a run before its axis is called one of the picture.
 USUAL = (GREY, f"{OTHER_IMAGE}:0", f"{RANDOM_WEIGHTS}:0", f"{SHUFFLED_LABELS}:0")
 _NULL_1 = Control(OTHER_AXIS)
@@ -82,6 +84,7 @@ def control(
     kinds: Sequence[str] | None = None,
     image_swaps: Path | None = None,
     without_axis: bool = False,
+    verdicts_only: bool = False,
 ) -> Controlled:
     """Extract controls of each scale's newest complete run and hold the run against them; what is complete is reused.
 
@@ -100,10 +103,11 @@ def control(
         kinds: only these, as :func:`kind_list` returns them; None = ``USUAL``, and what verdicts need.
         image_swaps: a file of the benchmark's questions about pictures with the two objects exchanged.
         without_axis: also extract what verdicts need for runs whose verdict is *no axis* without it.
+        verdicts_only: extract nothing that no verdict needs: no random weights, and nothing of a run without an axis.
 
     Raises:
-        UsageError: there is no complete run to serve, or a scale has none; or ``image_swaps`` are none, or go with
-            ``kinds``.
+        UsageError: there is no complete run to serve, or a scale has none; or ``image_swaps`` are none; or they, or
+            ``verdicts_only``, go with ``kinds``.
         InputError: a dataset or a checkpoint is wrong.
         KeyboardInterrupt: it was stopped; what is done is kept.
         ReadOnlyError: the home cannot be written.
@@ -111,6 +115,8 @@ def control(
     workspace.require_writable()
     if kinds is not None and image_swaps is not None:
         raise UsageError("--image-swaps is for verdicts, which need every kind; leave out --kinds")
+    if kinds is not None and verdicts_only:
+        raise UsageError("--verdicts-only chooses the kinds itself; leave out --kinds")
     runs = _runs(workspace, family, options, scales)
     swaps = None if image_swaps is None else _on_swaps(workspace, options, image_swaps)
     judged = [] if kinds is not None else _judged(workspace, runs, options, is_required=swaps is not None)
@@ -119,7 +125,9 @@ def control(
     controls, real = Made(), Made()
     failed: list[str] = []
     rows: list[ControlRow] = []
-    wanted = USUAL if kinds is None else kinds
+    wanted = BLIND if verdicts_only else USUAL if kinds is None else kinds
+    if verdicts_only:
+        runs = [run for run in judged if run not in left_out]
     for run in runs:
         own = [
             Asked(_name(run.template), Control.parse(kind))

@@ -1,4 +1,7 @@
-"""The demo: a benchmark drawn here, five fine-tuning scales of a tiny model, the whole method in minutes."""
+"""The demo: a benchmark drawn here, five fine-tuning scales of a tiny model, the whole method in minutes.
+
+Beside the runs themselves it extracts what their verdicts need: controls, counterbalanced answers, exchanged pictures.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from vlmprobe.demo import DEMO_SCALES, TAUGHT, build_benchmark
 from vlmprobe.errors import unknown_name
 from vlmprobe.pairs import PUBLISHED
 from vlmprobe.study.selection import Selection
+from vlmprobe.workflows.control import control
 from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest
 from vlmprobe.workflows.merge import merge
 from vlmprobe.workflows.plot import draw_plots
@@ -50,13 +54,19 @@ def demo(workspace: Workspace, *, scales: Sequence[str] = (), out: Path | None =
     folder = out or workspace.settings.home / "demo"
     with workspace.console.track("drawing the benchmark", 6 * PAIRS_PER_CATEGORY) as advance:
         files = build_benchmark(
-            folder, pairs_per_category=PAIRS_PER_CATEGORY, seed=SEED, progress=lambda *_: advance(1)
+            folder,
+            pairs_per_category=PAIRS_PER_CATEGORY,
+            seed=SEED,
+            image_swaps=True,
+            progress=lambda *_: advance(1),
         )
     chosen = [scale for scale in DEMO_SCALES if scale in (scales or DEMO_SCALES)]
-    run_scales(workspace, _requests(chosen, ExtractOptions(files.tsv, boxes=str(files.boxes))))
+    options = ExtractOptions(files.tsv, boxes=str(files.boxes))
+    run_scales(workspace, _requests(chosen, options))
     # One scale, without quads, is enough to show the effect of wording in a short demo.
     others = tuple(name for name in TAUGHT if name != PUBLISHED.name)
     run_scales(workspace, _requests(chosen[-1:], ExtractOptions(files.tsv, templates=others)))
+    control(workspace, DEMO_FAMILY, options, scales=chosen, image_swaps=files.swaps, verdicts_only=True)
     merged = merge(workspace, Selection((DEMO_FAMILY,), tuple(chosen), files.tsv), out=folder)
     draw_plots(workspace, merged.runs, folder)
     return DemoResult(merged, files.tsv)

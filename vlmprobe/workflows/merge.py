@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis import AccuracyPoint, PeakPoint
     from vlmprobe.reports.findings import Findings
+    from vlmprobe.reports.verdicts import AxisVerdict
     from vlmprobe.store.engine import Database
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
@@ -46,6 +47,7 @@ class MergeResult:
     accuracy: tuple[AccuracyPoint, ...]
     peaks: tuple[PeakPoint, ...]
     findings: Findings
+    verdicts: tuple[AxisVerdict, ...]
     report: Path
     summary: Path
     figures: tuple[Path, ...]
@@ -80,6 +82,7 @@ def merge(
     ]
     points = over_templates(database, _of_same_scales(runs, chosen.everything))
     findings = findings_of(study, database)
+    verdicts = verdicts_of(workspace, runs, findings)
     figures = draw_report(study, parts, folder, workspace.console)
     report = Report(
         title=f"{title} on {runs[0].dataset}{mark}",
@@ -89,7 +92,7 @@ def merge(
         axes=study.axes,
         accuracy=study.accuracy,
         findings=findings,
-        verdicts=verdicts_of(workspace, runs, findings),
+        verdicts=verdicts,
         leaks=study.leaks,
         peaks=study.peaks,
         layer_ranges=study.layer_ranges,
@@ -116,6 +119,7 @@ def merge(
         accuracy=tuple(study.accuracy),
         peaks=tuple(study.peaks),
         findings=findings,
+        verdicts=tuple(verdicts),
         report=folder / "report.html",
         summary=folder / "summary.csv",
         figures=tuple(path for path in paths if path.suffix == ".png"),
