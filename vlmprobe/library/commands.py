@@ -43,6 +43,7 @@ def extract(
     batch_size: int | None = None,
     new: bool = False,
     trust_remote_code: bool = False,
+    unembedding: bool = False,
 ) -> Run:
     """Run a checkpoint on every pair of a benchmark; store answers and hidden states as it goes.
 
@@ -72,6 +73,7 @@ def extract(
         batch_size: pairs per batch; None = automatic.
         new: start a new run even if an identical one exists.
         trust_remote_code: whether Python files that come with the checkpoint may run.
+        unembedding: load a complete run's model too, to store its output layer; no pair is asked.
 
     Returns:
         The run; ``n_failed`` counts pairs that have no answer.
@@ -98,6 +100,7 @@ def extract(
         allow_problems=allow_problems,
         batch_size=batch_size,
         new=new,
+        unembedding=unembedding,
         model=ModelOptions(
             layers=None if layers is None else tuple(sorted(set(layers))),
             dtype=dtype,
