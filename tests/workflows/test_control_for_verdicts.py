@@ -105,6 +105,12 @@ def test_the_same_command_goes_on_where_it_was_stopped(home: Any) -> None:
     assert "yes/no runs for verdicts: 2 extracted, 2 were complete already" in home.first.err
 
 
+def test_what_is_asked_about_another_axis_has_no_accuracy(home: Any, rows: Any) -> None:
+    """Its pairs' own relation is not what the model was asked, so right and wrong mean nothing."""
+    found = rows(home.folder, "SELECT DISTINCT control FROM control_accuracy ORDER BY control")
+    assert [row[0] for row in found] == USUAL
+
+
 def test_the_model_is_asked_about_another_axis(home: Any, rows: Any, listed: list[dict[str, Any]]) -> None:
     """In the run's own wording; the database keeps the served run's questions, and the run says which axis it was."""
     found = rows(home.folder, "SELECT template, config FROM runs WHERE control = 'other-axis'")
