@@ -70,7 +70,7 @@ class Difference:
     n_tests: int = 1
     """Tests of that family."""
     control: str = ""
-    """Of what is above a control: its kind, as it is stored. ``before`` and ``after`` are then without the control's."""
+    """Of what is above a control: its kind, as it is stored. ``before`` and ``after`` are then less the control's."""
     control_before: float | None = None
     """What the earlier checkpoint's control has."""
     control_after: float | None = None
