@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -285,6 +286,22 @@ def test_the_demo_says_what_the_axes_are_of(demo: tuple[Path, str]) -> None:
     assert {found for (scale, _), found in verdicts.items() if scale == "vanilla"} == {"no axis"}
     assert verdicts["2m", "horizontal"] == "axis of the scene"
     assert "vlmprobe control" not in demo[1]
+
+
+@pytest.mark.full
+def test_the_axes_on_the_demos_page_are_those_of_the_demo(
+    demo: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``docs/demo_page.py --home`` would write the same rows: verdicts and what holds word by word, numbers within 5 %."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    axes = import_module("demo_axes")
+    axes.write_axes(demo[0] / "vlmprobe-data", tmp_path / "axes.csv")
+    found, shown = axes.read_axes(tmp_path / "axes.csv"), axes.read_axes()
+    assert list(found) == list(shown)
+    for key, row in shown.items():
+        assert (found[key].text, found[key].holds, found[key].layer) == (row.text, row.holds, row.layer)
+        if row.value is not None:
+            assert found[key].value == pytest.approx(row.value, rel=0.05, abs=0.05)
 
 
 @pytest.mark.full
