@@ -292,7 +292,7 @@ def test_the_demo_says_what_the_axes_are_of(demo: tuple[Path, str]) -> None:
 def test_the_axes_on_the_demos_page_are_those_of_the_demo(
     demo: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``docs/demo_page.py --home`` would write the same rows: verdicts and what holds word by word, numbers within 5 %."""
+    """``docs/demo_page.py --home`` would write the same rows: words are equal, numbers within 5 %."""
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     axes = import_module("demo_axes")
     axes.write_axes(demo[0] / "vlmprobe-data", tmp_path / "axes.csv")

@@ -26,8 +26,8 @@ class Verdict:
     layer_is: str
     """``recommended``, or the ``most coherent`` one where none is recommended."""
     verdict: str
-    """``no axis``, ``axis, but also in the controls``, ``axis, of the answer's words``, ``axis, origin open``, ``axis of
-    the scene`` or ``no verdict``."""
+    """``no axis``, ``axis, but also in the controls``, ``axis, of the answer's words``, ``axis, origin open``,
+    ``axis of the scene`` or ``no verdict``."""
     controls: tuple[str, ...]
     """In which controls the axis is as well."""
     decided_by: str
