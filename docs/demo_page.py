@@ -1,12 +1,14 @@
 """Makes the tables and figures of "What the demo shows" from the committed results of its trainings.
 
 ``python docs/demo_page.py`` reads ``docs/results/demo/seed-*.csv`` (each the ``results.csv`` of one `vlmprobe demo
-train`), and ``shipped.csv`` (see ``docs/demo_shipped.py``), draws ``docs/images/demo_*.png`` and fills the marked
-places of ``docs/demo.md``. A test holds the page against the results.
+train`), ``shipped.csv`` (see ``docs/demo_shipped.py``) and ``axes.csv`` (see ``docs/demo_axes.py``), draws
+``docs/images/demo_*.png`` and fills the marked places of ``docs/demo.md``. With ``--home HOME`` it first writes
+``axes.csv`` from a finished demo. A test holds the page against the results.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import re
 from collections import defaultdict
@@ -15,6 +17,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, NamedTuple
 
+from demo_axes import axes_tables, read_axes, write_axes
 from scipy.stats import ttest_1samp
 
 from vlmprobe.analysis.inference import holm
@@ -358,6 +361,7 @@ def fill(page: str, results: Results) -> str:
     blocks["shipped accuracy"] = shipped_accuracy_table(shipped)
     blocks["shipped angles"] = shipped_angles_table(shipped)
     blocks["trainings"] = trainings_table(results)
+    blocks |= {name: _markdown(*table) for name, table in axes_tables(read_axes()).items()}
     used: dict[str, int] = defaultdict(int)
 
     def put(match: re.Match[str]) -> str:
@@ -373,6 +377,10 @@ def fill(page: str, results: Results) -> str:
 
 def main() -> None:
     """Draw the figures and fill the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--home", type=Path, help="a finished demo, whose axes are written first")
+    if home := parser.parse_args().home:
+        write_axes(home)
     results = read_results()
     for name, figure in (("accuracy", accuracy_figure(results)), ("directions", directions_figure(results))):
         (DOCS / "images" / f"demo_{name}.png").write_bytes(to_png(figure))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from vlmprobe.demo import DEMO_SCALES
 from vlmprobe.resources import checkpoints_folder
 
 ROOT = Path(__file__).resolve().parents[1]
+# As python docs/demo_page.py: what stands beside a script can be imported.
+sys.path.insert(0, str(ROOT / "docs"))
 PAGE: Any = runpy.run_path(str(ROOT / "docs" / "demo_page.py"))
 RESULTS = PAGE["read_results"]()
 Key = PAGE["Key"]
+AXES = PAGE["read_axes"]()
 
 
 def test_the_tables_are_made_from_the_results() -> None:
@@ -85,3 +89,56 @@ def test_the_card_is_that_of_a_committed_training() -> None:
         for values in RESULTS.values()
     ]
     assert shown in trainings
+
+
+def test_the_page_says_of_verdicts_what_the_results_say() -> None:
+    """No axis before 400k; distance at 400k is of the answer's words; the other eight axes are of the scene."""
+    said = {(scale, axis): row.text for (scale, axis, what), row in AXES.items() if what == "verdict"}
+    assert len(said) == 15
+    assert {text for (scale, _), text in said.items() if scale in {"vanilla", "80k"}} == {"no axis"}
+    later = {key: text for key, text in said.items() if key[0] not in {"vanilla", "80k"}}
+    assert later.pop(("400k", "distance")) == "axis, of the answer's words"
+    assert set(later.values()) == {"axis of the scene"}
+    assert AXES["400k", "distance", "|alpha|^2 of the space half"].holds == "no"
+
+
+def test_no_verdict_is_one_by_chance() -> None:
+    """Where deltas fill few dimensions two random directions are alike; each bound is above that, by .31 at least."""
+    chance = {key[:2]: row.value for key, row in AXES.items() if key[2].startswith("cosine of two random")}
+    bounds = {key[:2]: row.low for key, row in AXES.items() if key[2].startswith("cosine of space half")}
+    assert len(bounds) == 8
+    assert 0.31 < min(bounds[key] - chance[key] for key in bounds) < 0.32
+    assert {row.text for key, row in AXES.items() if key[2] == "note of the verdict"} == {""}
+    fill = [row.value for key, row in AXES.items() if key[2] == "participation ratio of the deltas"]
+    assert (min(fill), max(fill)) == (pytest.approx(1.2, abs=0.05), pytest.approx(1.8, abs=0.05))
+
+
+def test_the_page_says_of_words_and_controls_what_the_results_say() -> None:
+    """Shares, blind coherences, and the one published direction that gets both yes/no wordings right."""
+
+    def values(what: str) -> list[float]:
+        return [row.value for key, row in AXES.items() if key[2] == what and row.value is not None]
+
+    readout, space = values("readout_share"), values("answer_balanced.space_share")
+    assert (min(readout), max(readout)) == (pytest.approx(0.88, abs=0.005), pytest.approx(0.94, abs=0.005))
+    assert (min(space), max(space)) == (pytest.approx(0.002, abs=0.0005), pytest.approx(0.14, abs=0.005))
+    for kind in ("grey", "other-image:0"):
+        assert max(row.high for key, row in AXES.items() if key[2] == f"coherence of {kind}") < 0.07
+        for key, row in AXES.items():
+            if key[2] == f"|alpha(real - {kind})|^2":
+                assert row.value > 0.85 * AXES[(*key[:2], "|alpha|^2")].value
+    both = [f"direction of published on {template}" for template in ("yes-no", "yes-no-opposite")]
+    carried = [
+        key[:2]
+        for key in AXES
+        if key[2] == both[0] and min(AXES[(*key[:2], each)].low for each in both) > 0.5
+    ]
+    assert carried == [("800k", "distance")]
+
+
+def test_every_axis_has_its_line() -> None:
+    """All in the table of verdicts; those that are there in the others."""
+    tables = PAGE["axes_tables"](AXES)
+    assert [len(rows) for _, rows in tables.values()] == [15, 9, 9, 18]
+    for head, rows in tables.values():
+        assert {len(row) for row in rows} == {len(head)}

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -273,6 +274,34 @@ def _assert_alike(shown: str, real: str) -> None:
 def test_readme_shows_what_the_demo_prints(demo: tuple[Path, str]) -> None:
     """The table and the closing lines are those of a real demo."""
     _assert_alike(_blocks(TEXTS["README.md"], "text")[0], demo[1])
+
+
+@pytest.mark.full
+def test_the_demo_says_what_the_axes_are_of(demo: tuple[Path, str]) -> None:
+    """A verdict for each scale and axis: none at vanilla; left and right at 2m follow the scene; nothing is missing."""
+    table = demo[1].partition("verdict")[2].partition("consistent, counter:")[0]
+    cells = [re.split(r" {2,}", line.strip()) for line in table.splitlines() if "─" not in line]
+    verdicts = {(each[0], each[1]): each[3] for each in cells if len(each) == 4}
+    assert len(verdicts) == 15
+    assert {found for (scale, _), found in verdicts.items() if scale == "vanilla"} == {"no axis"}
+    assert verdicts["2m", "horizontal"] == "axis of the scene"
+    assert "vlmprobe control" not in demo[1]
+
+
+@pytest.mark.full
+def test_the_axes_on_the_demos_page_are_those_of_the_demo(
+    demo: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``docs/demo_page.py --home`` would write the same rows: words are equal, numbers within 5 %."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    axes = import_module("demo_axes")
+    axes.write_axes(demo[0] / "vlmprobe-data", tmp_path / "axes.csv")
+    found, shown = axes.read_axes(tmp_path / "axes.csv"), axes.read_axes()
+    assert list(found) == list(shown)
+    for key, row in shown.items():
+        assert (found[key].text, found[key].holds, found[key].layer) == (row.text, row.holds, row.layer)
+        if row.value is not None:
+            assert found[key].value == pytest.approx(row.value, rel=0.05, abs=0.05)
 
 
 @pytest.mark.full

@@ -13,6 +13,7 @@ from vlmprobe.analysis.above_control import (
     SAME_VECTORS,
     above_control,
     above_shuffled_labels,
+    differences_above_control,
 )
 from vlmprobe.analysis.comparison import SharedPairs, geometry_differences, read_geometry
 from vlmprobe.pairs import SPACE
@@ -154,3 +155,30 @@ def test_too_few_images_give_no_bound():
     for row in above_control(states_with(pairs, 12, (0, 1.0)), states_with(pairs, 13), pairs):
         assert row.adds_an_axis is None
         assert "images" in row.size.reason
+
+
+def test_two_runs_above_their_controls_are_compared_with_each_image_left_out_of_all_four():
+    """Oracle: the jackknife by hand, (B - control of B) - (A - control of A) computed anew without each image."""
+    pairs = pairs_of(120, an_image=4)
+    states = [states_with(pairs, seed, (0, size)) for seed, size in ((1, 0.4), (2, 0.8), (3, 0.1), (4, 0.5))]
+
+    def value(kept):
+        readings = []
+        for orig, swap in states:
+            chosen = SharedPairs(
+                *(tuple(each[i] for i in kept) for each in (pairs.pair_ids, pairs.categories, pairs.images)),
+                (None,) * len(kept),
+            )
+            readings.append(read_geometry((orig[kept], swap[kept]), chosen.layout(), SPACE))
+        return differences_above_control(
+            (readings[0], readings[1]), (readings[2], readings[3]), "grey", chosen.counts()
+        )[0]
+
+    row = value(list(range(120)))
+    names = sorted({pairs.images[i] for i in range(120) if i % 6 < 2})
+    without = [value([i for i in range(120) if pairs.images[i] != name]).estimate.value for name in names]
+    n = len(names)
+    spread = np.sqrt((n - 1) / n * np.square(np.array(without) - np.mean(without)).sum())
+    assert (row.control, row.target, row.p_value) == ("grey", "horizontal", None)
+    assert row.estimate.value == pytest.approx(row.after - row.before)
+    assert row.estimate.se == pytest.approx(spread)

@@ -15,6 +15,7 @@ from vlmprobe import Workspace
 from vlmprobe.library.pair import Pair
 from vlmprobe.library.run import Run
 from vlmprobe.library.states import States
+from vlmprobe.library.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,10 +104,10 @@ def test_every_column_is_on_the_page(workspace: Workspace) -> None:
     assert listed["runs"] == list(Run.__dataclass_fields__)
 
 
-@pytest.mark.parametrize(("name", "result"), [("pair", Pair), ("states", States)])
+@pytest.mark.parametrize(("name", "result"), [("pair", Pair), ("states", States), ("verdict", Verdict)])
 def test_every_field_of_a_result_is_on_the_page(name: str, result: type) -> None:
     """Also what is computed from them."""
     row = re.findall(rf"^\| {name} \| (.+) \|$", PAGE, flags=re.MULTILINE)[0]
     public = {field for field in vars(result)["__dataclass_fields__"] if not field.startswith("_")}
-    computed = {"picture"} if result is Pair else {"deltas"}
+    computed = {Pair: {"picture"}, States: {"deltas"}, Verdict: set()}[result]
     assert set(re.findall(r"`(\w+)`", row)) == public | computed

@@ -141,3 +141,21 @@ def test_what_is_no_layer_says_so(layer: Any, tmp_path: Path) -> None:
     """Before a run is looked for."""
     with pytest.raises(UsageError, match="is no layer; pass a whole number, counted from 0"):
         Workspace.open(tmp_path).states("tiny/2m", layer)
+
+
+def test_verdicts_say_what_each_axis_is_of_and_what_is_missing(workspace: Workspace) -> None:
+    """An axis that is not there needs no control; one that is has the command that runs what its verdict needs."""
+    found = {(each.scale, each.axis): each for each in workspace.verdicts("tiny")}
+    assert len(found) == 6
+    nothing = found["vanilla", "horizontal"]
+    assert (nothing.verdict, nothing.missing, nothing.command) == ("no axis", "", "")
+    assert [row.rule for row in nothing.conditions] == [1]
+    there = found["2m", "horizontal"]
+    assert there.verdict == "no verdict"
+    assert there.command.startswith("vlmprobe control tiny --data ")
+    assert there.command.endswith(" --scale 2m")
+    assert [row.holds for row in there.conditions] == [True, True]
+    assert repr(there).startswith("<Verdict on horizontal of tiny @ 2m, layer ")
+    assert workspace.verdicts("tiny", "2m") == [each for each in found.values() if each.scale == "2m"]
+    with pytest.raises(UsageError, match="nowhere"):
+        workspace.verdicts("tiny", "nowhere")

@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from vlmprobe.analysis.catalog import DELTA_ACCURACY, DELTA_COHERENCE, DELTA_VD_EI, DELTA_VD_EI_SIZE
+from vlmprobe.analysis.catalog import (
+    DELTA_ABOVE_CONTROL,
+    DELTA_ACCURACY,
+    DELTA_COHERENCE,
+    DELTA_VD_EI,
+    DELTA_VD_EI_SIZE,
+)
 from vlmprobe.analysis.difference import CLUSTERED_T, MCNEMAR, PAIRED_T, Difference, averaged, with_holm
 from vlmprobe.analysis.inference import Estimate
 from vlmprobe.reports import render_report
@@ -92,6 +98,27 @@ def test_the_words_name_the_family_of_tests_and_what_the_numbers_are_about():
     )
     assert "one training each: about these checkpoints" in text
     assert "3 trainings each: means" in " ".join(comparison(trainings=("", "b", "c")).words())
+
+
+def test_what_is_above_a_control_stands_beside_with_what_the_controls_have():
+    """The control in the target's cell and its values in the note for people, columns for programs; a line explains."""
+    above = replace(
+        COHERENCE, entry=DELTA_ABOVE_CONTROL, p_value=None, method="", before=0.55, after=0.61,
+        control="grey", control_before=0.02, control_after=0.0501,
+    )  # fmt: skip
+    lacking = "no controls of tiny @ 80k: run 'vlmprobe control tiny --data bench.tsv --scale 80k'"
+    found = comparison((COHERENCE, above), lacking=(lacking,))
+    _, shown = shown_rows(found)
+    assert (shown["target"], shown["before"], shown["after"]) == ("distance, grey", "0.550", "0.610")
+    assert (shown["p"], shown["resolved"], shown["MDE"]) == ("n/a", "n/a", "n/a")
+    assert shown["note"] == "control: 0.020 before, 0.050 after"
+    first, row = tidy_rows(found)
+    assert (row["target"], row["control"], row["control_after"]) == ("distance", "grey", 0.0501)
+    assert (first["control"], first["control_before"], first["n_tests"]) == (None, None, 1)
+    words = found.words()
+    assert words[-1] == lacking
+    assert any(line.startswith("above_control: before and after are coherence minus") for line in words)
+    assert not any("above_control" in line for line in comparison().words())
 
 
 def test_small_p_values_of_t_tests_are_not_told_apart():

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 
-from vlmprobe.analysis.catalog import TREND_ACCURACY, TREND_COHERENCE, TREND_VD_EI_SIZE
+from vlmprobe.analysis.catalog import (
+    DELTA_ABOVE_CONTROL,
+    TREND_ACCURACY,
+    TREND_COHERENCE,
+    TREND_VD_EI_SIZE,
+)
 
-from .comparison_trials import accuracies_over_scales, axes_over_scales, sizes_over_scales, trainings
+from .comparison_trials import (
+    above_controls,
+    accuracies_over_scales,
+    axes_over_scales,
+    sizes_over_scales,
+    trainings,
+)
 from .experiment import NOISE, OPEN, Experiment
 from .holm_trials import accuracy_after_holm, angles_after_holm, axis_after_holm, coherence_after_holm
 from .mde_trials import accuracy_at_mde, coherence_at_mde, size_at_mde
@@ -64,6 +75,21 @@ def _comparisons() -> list[Experiment]:
     found.append(
         Experiment("80 quads, coherence 0.3 and 0.3, orthogonal axes, four an image", study, 4000, wild)
     )
+    return found
+
+
+def _above_controls() -> list[Experiment]:
+    """Two checkpoints and their controls: the difference of differences is 0, or it is not."""
+    found, strict = [], {(DELTA_ABOVE_CONTROL.name, COVERAGE): NOISE}
+    for thetas, controls in (
+        *(((0.3, 0.3), (0.05, 0.05)), ((0.3, 0.4), (0.3, 0.4)), ((0.1, 0.1), (0.0, 0.0))),
+        *(((0.1, 0.3), (0.0, 0.0)), ((0.3, 0.5), (0.05, 0.05)), ((0.3, 0.3), (0.0, 0.2))),
+    ):
+        for pairs, an_image in ((40, 1), (80, 1), (160, 4)):
+            how = {"pairs": pairs, "an_image": an_image, "thetas": thetas, "controls": controls}
+            text = f"two checkpoints, theta {thetas[0]} and {thetas[1]}, controls {controls[0]} and {controls[1]}, "
+            text += f"{pairs} pairs, {an_image} an image"
+            found.append(Experiment(text, partial(above_controls, **how), 1000, strict))
     return found
 
 
@@ -153,4 +179,4 @@ def _after_holm() -> list[Experiment]:
     return found
 
 
-COMPARISONS = [*_comparisons(), *_over_scales(), *_at_their_mde(), *_after_holm()]
+COMPARISONS = [*_comparisons(), *_above_controls(), *_over_scales(), *_at_their_mde(), *_after_holm()]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
+from vlmprobe.analysis.above_control import differences_above_control
 from vlmprobe.analysis.catalog import TREND_ACCURACY, TREND_COHERENCE, TREND_VD_EI_SIZE
 from vlmprobe.analysis.comparison import Geometry, SharedPairs
 from vlmprobe.analysis.geometry import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AMOUNTS",
     "OVER_TRAININGS",
+    "above_controls",
     "accuracies_over_scales",
     "axes_over_scales",
     "sizes_over_scales",
@@ -64,6 +66,35 @@ def axes_over_scales(
     kind = FALSE_POSITIVES if len(set(thetas)) == 1 else POWER
     name = TREND_COHERENCE.name
     return [covers(name, slope.estimate, true), rejects(name, slope.p_value, kind)]
+
+
+def above_controls(
+    rng: np.random.Generator,
+    *,
+    pairs: int,
+    thetas: tuple[float, float],
+    controls: tuple[float, float],
+    an_image: int = 1,
+) -> list[Outcome]:
+    """Two checkpoints and the control of each, with noise in common; a control's axis is in part that of its run."""
+    dim = 96
+    space, word = directions(dim, 2, 12)
+    canonical = rng.permutation(np.arange(pairs) < pairs // 2)
+    signs = np.where(canonical, 1.0, -1.0)[:, None]
+    images = [str(i // an_image) for i in range(pairs)]
+    layout = Layout((~canonical).astype(np.int64), images, 2)
+    of_image = rng.normal(size=(pairs, dim))[np.arange(pairs) // an_image]
+    common = (of_image + rng.normal(size=(pairs, dim))) / np.sqrt(2)
+    readings = []
+    for theta, axis in zip((*thetas, *controls), (space, space, 0.6 * space + 0.8 * word, word), strict=True):
+        noise = np.sqrt(0.8) * common + np.sqrt(0.2) * rng.normal(size=(pairs, dim))
+        deltas = signs * axis * np.sqrt(theta / (1 - theta)) + noise * noise_spread(dim)
+        units = sums_of_vectors(deltas, layout).units.products()
+        readings.append(Geometry({"axis": balanced_coherence(units, 0)}, {}))
+    runs, blind = (readings[0], readings[1]), (readings[2], readings[3])
+    (row,) = differences_above_control(runs, blind, "grey", {"axis": pairs})
+    before, after, below, above = (twin_truth(theta, dim) for theta in (*thetas, *controls))
+    return [covers(row.entry.name, row.estimate, (after - above) - (before - below))]
 
 
 def sizes_over_scales(

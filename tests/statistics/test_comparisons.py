@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from vlmprobe.analysis.catalog import AXIS_COSINE, COMPARISONS
+from vlmprobe.analysis.catalog import AXIS_COSINE, COMPARISONS, DELTA_ABOVE_CONTROL
 from vlmprobe.analysis.comparison import Geometry, geometry_differences
 from vlmprobe.analysis.geometry import Layout, balanced_coherence, sums_of_vectors
 
@@ -84,6 +84,7 @@ def test_every_number_of_a_comparison_has_its_rows():
         *(
             "two checkpoints, theta 0.1, axes at cosine 1.0, 20",
             "two checkpoints, theta 0.1, VD 0.5 and 0.5, 40",
+            "two checkpoints, theta 0.3 and 0.3, controls",
         ),
         *(
             "five checkpoints, theta 0.1 to",
@@ -98,4 +99,4 @@ def test_every_number_of_a_comparison_has_its_rows():
         studied |= {(found.estimator, found.measure) for found in run.study(experiment, 0, 1)}
     assert {name for name, measure in studied if measure == COVERAGE} == set(COMPARISONS)
     tested = {name for name, measure in studied if measure == FALSE_POSITIVES}
-    assert tested == set(COMPARISONS) - {AXIS_COSINE.name}
+    assert tested == set(COMPARISONS) - {AXIS_COSINE.name, DELTA_ABOVE_CONTROL.name}

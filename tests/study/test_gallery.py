@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -68,3 +69,19 @@ def test_a_published_coherence_of_few_images_is_not_drawn(n_images: int | None, 
     files = "{variant}/compare/axis_coherence", "{variant}/compare/peak_coherence"
     drawn = [exhibit.arguments(View(study)) for exhibit in EXHIBITS if exhibit.file in files]
     assert list(map(bool, drawn)) == [is_drawn, is_drawn]
+
+
+def test_the_figure_of_balanced_coherence_has_the_band_of_controls() -> None:
+    """Of all pairs, across scales, in the report and among the plots, which share it; not in that of one scale."""
+    two = (0.6, 0.1)
+    curve = LayerCurve(
+        "tiny", "80k", 1, "axis_coherence.balanced", "vertical", "all", (0, 1), two, two, two, 80
+    )
+    control = replace(curve, values=(0.0, 0.0))
+    study: Any = SimpleNamespace(
+        select=lambda *_, **__: [curve], control_curves=[control], axes=SPACE, unreliable={}
+    )
+    files = ("{variant}/compare/axis_coherence_balanced",)
+    (exhibit,) = (exhibit for exhibit in EXHIBITS if exhibit.file in files)
+    assert exhibit.report
+    assert exhibit.arguments(View(study))["controls"] == [control]

@@ -18,11 +18,14 @@ have the run's own vectors, so there is nothing to subtract either.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vlmprobe.analysis.catalog import DELTA_ABOVE_CONTROL
 from vlmprobe.analysis.deltas import check_shapes
+from vlmprobe.analysis.difference import NO_TEST, Difference
 from vlmprobe.analysis.geometry import (
     Layout,
     axis_size,
@@ -33,12 +36,21 @@ from vlmprobe.analysis.geometry import (
 from vlmprobe.analysis.inference import Estimate, LabelPermutations, contrast
 
 if TYPE_CHECKING:
-    from vlmprobe.analysis.comparison import SharedPairs, States
+    from collections.abc import Mapping
+
+    from vlmprobe.analysis.comparison import Geometry, SharedPairs, States
     from vlmprobe.analysis.deltas import IntArray
     from vlmprobe.analysis.geometry import Products
     from vlmprobe.analysis.inference import Statistic
 
-__all__ = ["NO_COORDINATES", "SAME_VECTORS", "AboveControl", "above_control", "above_shuffled_labels"]
+__all__ = [
+    "NO_COORDINATES",
+    "SAME_VECTORS",
+    "AboveControl",
+    "above_control",
+    "above_shuffled_labels",
+    "differences_above_control",
+]
 
 NO_COORDINATES = "two networks have no coordinates in common, so their vectors are not subtracted"
 SAME_VECTORS = "exchanged labels leave the vectors as they are, so there is nothing to subtract"
@@ -119,6 +131,49 @@ def above_shuffled_labels(run: States, pairs: SharedPairs, *, seed: int) -> list
     exchanged = sums_of_swaps(*run, Layout(groups, pairs.images, layout.n_groups)).units.products()
     rows = _rows(pairs, sums.units.products(), exchanged, sums.raw.products(), None, SAME_VECTORS)
     return [_without(row, reasons[place]) for place, row in enumerate(rows)]
+
+
+def differences_above_control(
+    runs: tuple[Geometry, Geometry],
+    controls: tuple[Geometry, Geometry],
+    kind: str,
+    counts: Mapping[str, int],
+) -> list[Difference]:
+    """Compare how far two runs are above their controls in coherence: (B - control of B) - (A - control of A).
+
+    An image is left out of all four at once. There is no test: that of the runs themselves stands beside it.
+
+    Args:
+        runs: the earlier and the later one.
+        controls: theirs, of one kind, on the same pairs in the same layers.
+        kind: of the controls, as it is stored.
+        counts: pairs of each axis (``SharedPairs.counts``).
+    """
+    found = []
+    for axis in runs[0].coherence:
+        before, after = (each.coherence[axis] for each in runs)
+        below, above = (each.coherence[axis] for each in controls)
+        difference = contrast([before, below, after, above], (-1, 1, 1, -1))
+        found.append(
+            Difference(
+                DELTA_ABOVE_CONTROL,
+                axis,
+                difference.estimate(),
+                None,
+                NO_TEST,
+                counts[axis],
+                before=_known(before.value - below.value),
+                after=_known(after.value - above.value),
+                control=kind,
+                control_before=_known(below.value),
+                control_after=_known(above.value),
+            )
+        )
+    return found
+
+
+def _known(value: float) -> float | None:
+    return value if isfinite(value) else None
 
 
 def _rows(

@@ -69,6 +69,11 @@ class Difference:
     """Corrected for the family of tests that :func:`with_holm` was given."""
     n_tests: int = 1
     """Tests of that family."""
+    control: str = ""
+    """Of what is above a control: its kind, as it is stored. ``before`` and ``after`` are then less the control's."""
+    control_before: float | None = None
+    """What the earlier checkpoint's control has."""
+    control_after: float | None = None
 
     @property
     def mde(self) -> float | None:
@@ -132,6 +137,8 @@ def averaged(of_trainings: Sequence[Sequence[Difference]]) -> list[Difference]:
                 gained=None,
                 lost=None,
                 trainings=mean,
+                control_before=_mean([row.control_before for row in rows]),
+                control_after=_mean([row.control_after for row in rows]),
                 alike=all(row.alike for row in rows),
             )
         )

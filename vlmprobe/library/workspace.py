@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from vlmprobe import workspace as inner
 from vlmprobe.console import open_console
 from vlmprobe.errors import UsageError, unknown_name
-from vlmprobe.library.run import Run, selection_of, split_name
+from vlmprobe.library.run import Run, names, selection_of, split_name
 from vlmprobe.pairs import PUBLISHED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
     from typing import Self
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from vlmprobe.library.pair import Pair, Pictures
     from vlmprobe.library.run import AnyRun
     from vlmprobe.library.states import Directions, States
+    from vlmprobe.library.verdict import Verdict
     from vlmprobe.workspace import Console
 
 __all__ = ["Workspace"]
@@ -219,6 +221,34 @@ class Workspace(inner.Workspace):
             analyzed = analyzed_runs(connection)
         if missing := [run for run in runs if run.run_id not in analyzed]:
             raise no_metrics([run.name for run in missing], [run.family for run in missing])
+
+    def verdicts(
+        self,
+        family: str,
+        scale: str | Sequence[str] | None = None,
+        *,
+        data: str | PathLike[str] | None = None,
+        template: str = PUBLISHED.name,
+    ) -> list[Verdict]:
+        """Return what each axis of a family's newest analyzed runs has been shown to be of, as ``vlmprobe verdict``.
+
+        No model is asked. A verdict that is new is kept in the home, where that can be written.
+
+        Args:
+            family: whose scales.
+            scale: only this one, or these; p-values stay corrected over all scales.
+            data: the name of a dataset, or the beginning of its id, where there are several.
+            template: under which the runs were asked.
+
+        Raises:
+            UsageError: no run matches, several datasets do, a run has not been analyzed, or there is no such scale.
+        """
+        from vlmprobe.library.verdict import Verdict
+        from vlmprobe.workflows.verdict import verdict
+
+        path = None if data is None else Path(data)
+        found = verdict(self, family, path, scales=names(scale), template=template)
+        return [Verdict.of(each) for each in found]
 
     def states(self, run: AnyRun, layer: int) -> States:
         """Return one layer's hidden states of a run, with the ids of their pairs.

@@ -32,6 +32,10 @@ MDE_SAYS = (
     "a true difference of this size would have been resolved in about 4 of 5 such studies (.73 to .92 in made-up "
     "worlds), after Holm at its strictest"
 )
+_ABOVE_SAYS = (
+    "above_control: before and after are coherence minus the control's, and value is their difference with its "
+    "interval, without a test: where it holds 0, the controls may differ as much"
+)
 #: Simulations of real deltas check t tests at 5 %, so a smaller p-value than this is not told from another.
 _SMALLEST_P_OF_T = 0.001
 
@@ -83,6 +87,8 @@ class Comparison:
     """Which layer, and why that one."""
     trainings: tuple[str, ...]
     """Labels of the trainings that all scales have; one label, or an empty one, for a single training."""
+    lacking: tuple[str, ...] = ()
+    """Which controls were not run, and the commands."""
 
     @property
     def parts(self) -> tuple[Compared, ...]:
@@ -120,7 +126,9 @@ class Comparison:
             lines.append(
                 "trend: slope per tenfold samples seen (log10(samples + 1)), about these checkpoints"
             )
-        return lines
+        if any(row.control for part in self.parts for row in part.rows):
+            lines.append(_ABOVE_SAYS)
+        return [*lines, *self.lacking]
 
     def changes(self, *, all_pairs: bool = False) -> list[str]:
         """Say which pairs changed, a line for each comparison and way; the first five unless all are asked for."""
@@ -147,9 +155,12 @@ def tidy_rows(comparison: Comparison) -> list[dict[str, Any]]:
             "to": part.after,
             "metric": row.entry.name,
             "target": row.target,
+            "control": row.control or None,
             "layer": None if row.entry.name.endswith("accuracy") else part.layer or None,
             "before": row.before,
             "after": row.after,
+            "control_before": row.control_before,
+            "control_after": row.control_after,
             "value": row.estimate.value,
             "ci_low": row.estimate.ci_low,
             "ci_high": row.estimate.ci_high,
@@ -194,7 +205,7 @@ def _shown(part: Compared, row: Difference, *, several: bool, trainings: bool) -
     cells = {"scales": part.name} if several else {}
     cells |= {
         "metric": row.entry.name,
-        "target": row.target,
+        "target": f"{row.target}, {row.control}" if row.control else row.target,
         "before": show(row.before),
         "after": show(row.after),
         "value": show(estimate.value, sign=True),
@@ -209,7 +220,10 @@ def _shown(part: Compared, row: Difference, *, several: bool, trainings: bool) -
         spread = row.trainings
         cells["SD trainings"] = show(spread.sd if spread else None)
         cells["SE images"] = show(spread.se_images if spread else None)
-    return cells | {"note": row.remark}
+    notes = [row.remark]
+    if row.control:
+        notes.insert(0, f"control: {show(row.control_before)} before, {show(row.control_after)} after")
+    return cells | {"note": "; ".join(filter(None, notes))}
 
 
 def shown_p(row: Difference, p: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,15 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.difference import Difference
     from vlmprobe.analysis.inference import Estimate
 
-__all__ = ["LAST", "READING", "RECOMMENDED", "ControlRow", "controls_in_full", "shown_controls"]
+__all__ = [
+    "LAST",
+    "READING",
+    "RECOMMENDED",
+    "ControlRow",
+    "controls_in_full",
+    "shown_controls",
+    "to_be_run",
+]
 
 RECOMMENDED, LAST = "recommended", "last"
 #: How to read the table, in lines.
@@ -99,6 +108,22 @@ def controls_in_full(rows: Sequence[ControlRow]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def to_be_run(what: str, family: str, command: str, scales: Sequence[str]) -> str:
+    """Say what some scales lack, and the command that extracts it.
+
+    Args:
+        what: such as ``no controls of``.
+        family: theirs.
+        command: without the scales; empty where nothing can extract it.
+        scales: theirs, in order; those named twice count once.
+    """
+    names = list(dict.fromkeys(scales))
+    lacking = f"{what} {family} @ {', '.join(names)}"
+    if not command:
+        return f"{lacking}: imported runs have no model to ask"
+    return f"{lacking}: run '{command}{''.join(f' --scale {shlex.quote(scale)}' for scale in names)}'"
 
 
 def _estimates(row: ControlRow) -> dict[str, Estimate | None]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.reports.controls import to_be_run
 from vlmprobe.reports.numbers import decimals_of, p_value, rounded
 
 if TYPE_CHECKING:
@@ -169,10 +169,7 @@ def commands(verdicts: Iterable[AxisVerdict]) -> list[str]:
             key = (each.command, _LACKING.get(each.lacks, each.lacks), each.family)
             of_command.setdefault(key, []).append(each.scale)
     return [
-        f"{what} {family} @ {', '.join(scales)}: run '{command}"
-        f"{''.join(f' --scale {shlex.quote(scale)}' for scale in scales)}'"
-        for (command, what, family), found in of_command.items()
-        for scales in [list(dict.fromkeys(found))]
+        to_be_run(what, family, command, scales) for (command, what, family), scales in of_command.items()
     ]
 
 

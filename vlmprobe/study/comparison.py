@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from vlmprobe.analysis.catalog import DELTA_COHERENCE
 from vlmprobe.analysis.difference import averaged, with_holm
 from vlmprobe.reports.comparison import Compared, Comparison
+from vlmprobe.study.above_controls import PairedControls
 from vlmprobe.study.paired_runs import PairedRuns
 from vlmprobe.study.subjects import common_trainings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vlmprobe.analysis.difference import Difference
     from vlmprobe.store.runs import Run
     from vlmprobe.study.subjects import Subject
     from vlmprobe.workspace import Workspace
@@ -36,13 +39,22 @@ def compare_subjects(
     """
     labels, runs_of = runs_of_trainings(subjects)
     paired = PairedRuns(workspace, [run for runs in runs_of for run in runs], layer)
+    controls = PairedControls(workspace, paired)
     places = [(place, place + 1) for place in range(len(subjects) - 1)]
     if len(subjects) > 2:
         places.append((0, len(subjects) - 1))
     parts = []
     for first, last in places:
         both = list(zip(labels, runs_of[first], runs_of[last], strict=True))
-        rows = averaged([paired.differences(before, after) for _, before, after in both])
+        kinds = controls.common([run for _, *runs in both for run in runs])
+        rows = averaged(
+            [
+                _beside_coherence(
+                    paired.differences(before, after), controls.differences(before, after, kinds)
+                )
+                for _, before, after in both
+            ]
+        )
         changed = [
             pair
             for label, before, after in both
@@ -67,7 +79,18 @@ def compare_subjects(
         left_out=paired.left_out,
         layer_choice=paired.layers.choice,
         trainings=labels,
+        lacking=tuple(controls.lacking()),
     )
+
+
+def _beside_coherence(rows: Sequence[Difference], above: Sequence[Difference]) -> list[Difference]:
+    """Put what is above the controls right after the coherence of each axis."""
+    found = []
+    for row in rows:
+        found.append(row)
+        if row.entry is DELTA_COHERENCE:
+            found += [each for each in above if each.target == row.target]
+    return found
 
 
 def _slopes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.above_control import AboveControl, above_control, above_shuffled_labels
@@ -11,6 +12,7 @@ from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs import Subset
 from vlmprobe.reports.controls import LAST, RECOMMENDED, ControlRow
 from vlmprobe.store.controls import OTHER_AXIS, RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
+from vlmprobe.store.datasets import stored_dataset
 from vlmprobe.store.metrics import read_results_json
 from vlmprobe.store.runs import controls_of
 from vlmprobe.study.paired_runs import PairedRuns
@@ -18,11 +20,33 @@ from vlmprobe.study.paired_runs import PairedRuns
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import Connection
+
     from vlmprobe.analysis.difference import Difference
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
 
-__all__ = ["all_controls", "beside_controls", "controls_by_kind"]
+__all__ = ["all_controls", "beside_controls", "control_command", "controls_by_kind"]
+
+#: Pairs per category that the command samples unless it is told otherwise.
+_USUAL_PAIRS = 200
+
+
+def control_command(connection: Connection, run: Run, *, image_swaps: str = "") -> str:
+    """Return the command that extracts a run's controls, without its scale; empty where no model is known to ask.
+
+    Args:
+        connection: of the home.
+        run: a real run; one that was imported has no model.
+        image_swaps: the file of exchanged pictures; empty = none.
+    """
+    if not run.config.get("identity"):
+        return ""
+    dataset = stored_dataset(connection, run.dataset_id)
+    pairs = dataset.options.get("max_per_category", _USUAL_PAIRS)
+    sampled = "" if pairs == _USUAL_PAIRS else f" --max-per-category {pairs or 0}"
+    exchange = f" --image-swaps {image_swaps}" if image_swaps else ""
+    return f"vlmprobe control {run.family} --data {shlex.quote(str(dataset.path))}{sampled}{exchange}"
 
 
 def controls_by_kind(workspace: Workspace, run: Run) -> dict[str, Run]:

@@ -64,14 +64,16 @@ class _Layers:
 class PairedRuns:
     """Runs on the pairs that all of them answered; a layer's states are read when they are needed."""
 
-    def __init__(self, workspace: Workspace, runs: Sequence[Run], layer: int | None = None) -> None:
+    def __init__(
+        self, workspace: Workspace, runs: Sequence[Run], layer: int | Mapping[str, int] | None = None
+    ) -> None:
         """Read the answers, and choose the layer.
 
         Args:
             workspace: the home.
             runs: on one dataset under one template.
-            layer: whose states are read; None = the one that is recommended for those runs that have one, if these
-                agree, or else each run's last one.
+            layer: whose states are read, or of each run its own; None = the one that is recommended for those runs that
+                have one, if these agree, or else each run's last one.
 
         Raises:
             UsageError: a run lacks that layer, or no pair was answered by all.
@@ -117,15 +119,21 @@ class PairedRuns:
         }
         return _chosen(self.pairs, inside), places
 
-    def _choose(self, layer: int | None, recommended: Mapping[str, dict[str, Any] | None]) -> _Layers:
+    def _choose(
+        self, layer: int | Mapping[str, int] | None, recommended: Mapping[str, dict[str, Any] | None]
+    ) -> _Layers:
         stored = {run.run_id: getattr(self._arrays[run.run_id], "layers", []) for run in self.runs}
         if not all(stored.values()):
             return _Layers({}, f"no geometry: {NO_STATES}")
         if layer is not None:
+            of_run = dict.fromkeys(stored, layer) if isinstance(layer, int) else dict(layer)
             for run in self.runs:
-                if layer not in stored[run.run_id]:
-                    raise UsageError(f"{run.name} has no layer {layer}; it has {stored[run.run_id]}")
-            return _Layers(dict.fromkeys(stored, layer), f"geometry at layer {layer}, as asked for")
+                if of_run[run.run_id] not in stored[run.run_id]:
+                    raise UsageError(
+                        f"{run.name} has no layer {of_run[run.run_id]}; it has {stored[run.run_id]}"
+                    )
+            shown = ", ".join(map(str, sorted(set(of_run.values()))))
+            return _Layers(of_run, f"geometry at layer {shown}, as asked for")
         of_layer, without = self._recommended(recommended)
         rest = f"; {without}" if without else ""
         if len(of_layer) == 1:

@@ -30,6 +30,7 @@ from vlmprobe.reports.verdicts import (
 from vlmprobe.store.datasets import stored_dataset
 from vlmprobe.store.metrics import read_results_json
 from vlmprobe.store.verdicts import read_verdicts, store_verdicts, verdict_tags
+from vlmprobe.study.controls import control_command
 from vlmprobe.study.evidence import Sources, evidence_of, find_sources, marks_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ __all__ = ["verdicts_of"]
 
 #: As rule 1: an axis above this has its verdict without the deltas of a control.
 _ALPHA = 0.05
-_USUAL_PAIRS = 200
 
 
 def verdicts_of(
@@ -187,23 +187,12 @@ def _lacks(found: Verdict, evidence: Evidence) -> str:
 
 def _commands(connection: Connection, run: Run, sources: Sources) -> dict[str, str]:
     """Return the commands that run what may be missing, without a scale."""
-    if not run.config.get("identity"):
-        # Imported: no model is known that could be asked again.
-        return {}
-    dataset = stored_dataset(connection, run.dataset_id)
-    pairs = dataset.options.get("max_per_category", _USUAL_PAIRS)
-    sampled = "" if pairs == _USUAL_PAIRS else f" --max-per-category {pairs or 0}"
-    of_data = f"{run.family} --data {shlex.quote(str(dataset.path))}{sampled}"
     swaps = "FILE"
     if sources.exchanged is not None:
         swaps = shlex.quote(str(stored_dataset(connection, sources.exchanged[0].dataset_id).path))
-    exchange = f"vlmprobe control {of_data} --image-swaps {swaps}"
-    return {
-        BLIND: f"vlmprobe control {of_data}",
-        ANSWERS: f"vlmprobe control {of_data}",
-        EXCHANGED: exchange,
-        NULL_1: exchange,
-    }
+    usual = control_command(connection, run)
+    exchange = control_command(connection, run, image_swaps=swaps)
+    return {BLIND: usual, ANSWERS: usual, EXCHANGED: exchange, NULL_1: exchange}
 
 
 def _shown(

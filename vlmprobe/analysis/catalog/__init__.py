@@ -9,6 +9,7 @@ from __future__ import annotations
 from vlmprobe.analysis.catalog.comparisons import (
     AXIS_COSINE,
     COMPARISONS,
+    DELTA_ABOVE_CONTROL,
     DELTA_ACCURACY,
     DELTA_COHERENCE,
     DELTA_VD_EI,
@@ -100,6 +101,7 @@ __all__ = [
     "COUNTER",
     "CROSS_AXIS_ALIGNMENT_CANONICAL",
     "CROSS_AXIS_ALIGNMENT_PUBLISHED",
+    "DELTA_ABOVE_CONTROL",
     "DELTA_ACCURACY",
     "DELTA_COHERENCE",
     "DELTA_NORM",

@@ -9,6 +9,7 @@ from vlmprobe.analysis.entries import Entry, Interval
 __all__ = [
     "AXIS_COSINE",
     "COMPARISONS",
+    "DELTA_ABOVE_CONTROL",
     "DELTA_ACCURACY",
     "DELTA_COHERENCE",
     "DELTA_VD_EI",
@@ -33,6 +34,13 @@ DELTA_COHERENCE, TREND_COHERENCE = (
         no_figure=_NO_RUN_HAS_IT,
     )
     for what, title in (("delta", "Difference in coherence"), ("trend", "Slope of coherence"))
+)
+DELTA_ABOVE_CONTROL = Entry(
+    name=f"{DELTA_COHERENCE.name}.above_control",
+    title="Difference in coherence above that of the control",
+    targets=each_axis,
+    interval=Interval.JACKKNIFE,
+    no_figure=_NO_RUN_HAS_IT,
 )
 DELTA_VD_EI, DELTA_VD_EI_SIZE, TREND_VD_EI_SIZE = (
     Entry(
@@ -61,6 +69,7 @@ COMPARISONS = {
     for entry in (
         DELTA_ACCURACY,
         DELTA_COHERENCE,
+        DELTA_ABOVE_CONTROL,
         DELTA_VD_EI,
         DELTA_VD_EI_SIZE,
         AXIS_COSINE,
