@@ -1,16 +1,19 @@
 """What further question templates of the same pairs cost: whole extractions under one, five and eight, in one run.
 
-    python benchmarks/templates.py [--pairs 240] [--device cpu|cuda] [--shape tiny|3b|7b] [--repeats 3]
+    python benchmarks/templates.py [--pairs 240] [--device cpu|cuda] [--shape tiny|3b|7b] [--repeats 3] [--commands]
 
 Each call loads the model, asks, certifies, and ends with committed rows and shards in MLflow. All share a process and a
-home, and take turns, so that what else the machine does falls on each. The shapes of Qwen have random weights, and
-their answers end after two tokens, as a trained model's do.
+home, and take turns, so that what else the machine does falls on each. With ``--commands`` each is a process of its
+own, from the prompt back to the prompt. The shapes of Qwen have random weights, and their answers end after two tokens,
+as a trained model's do.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from contextlib import nullcontext
@@ -44,6 +47,7 @@ def main() -> None:
     parser.add_argument("--shape", default="tiny")
     parser.add_argument("--batch-size", type=int, help="pairs a batch; default: as many as fit")
     parser.add_argument("--profile", action="store_true", help="print where the time of five goes, and end")
+    parser.add_argument("--commands", action="store_true", help="time 'vlmprobe extract' of the tiny model")
     asked = parser.parse_args()
     print(f"{describe()}, {torch.get_num_threads()} threads", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
@@ -54,12 +58,46 @@ def main() -> None:
             save(asked.shape, checkpoint)
         answers: Any = nullcontext() if asked.shape == "tiny" else answers_of(2)
         data = build_benchmark(folder / "demo", pairs_per_category=asked.pairs // 6, seed=3).tsv
+        if asked.commands:
+            commands(folder / "home", data, asked.repeats)
+            return
         calls = Calls(folder / "home", data, checkpoint, asked)
         with answers:
             if asked.profile:
                 calls.profile(FIVE)
             else:
                 compare(calls, asked.repeats)
+
+
+def commands(home: Path, data: Path, repeats: int) -> None:
+    """Time whole commands in turn; print medians and their ratios to one."""
+    ways = {"1 template": FIVE[:1], "5 templates": FIVE, "8 templates": EIGHT}
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(repeats + 1):
+        for name, templates in ways.items():
+            command = [
+                "extract",
+                "tiny",
+                "--scale",
+                "2m",
+                "--data",
+                str(data),
+                "--templates",
+                ",".join(templates),
+            ]
+            started = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", "vlmprobe", *command, "--new", "--home", str(home)],
+                check=True,
+                capture_output=True,
+            )
+            # The first of each makes the home, and checks a template's wording for leaks.
+            taken[name] += [time.perf_counter() - started] if turn else []
+    medians = {name: statistics.median(each) for name, each in taken.items()}
+    one, five, eight = medians.values()
+    rows = [[name, *_cells(seconds, one)] for name, seconds in medians.items()]
+    table([f"commands, medians of {repeats}", "s", "ratio"], rows)
+    print(f"each template after the fifth costs {(eight - five) / 3 / one:.2f} of one", flush=True)
 
 
 def compare(calls: Calls, repeats: int) -> None:
