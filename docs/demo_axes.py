@@ -37,15 +37,16 @@ __all__ = ["AXES", "Axes", "Row", "axes_tables", "read_axes", "write_axes"]
 
 AXES = Path(__file__).resolve().parent / "results" / "demo" / "axes.csv"
 VERDICT, NOTE, P_AXIS = "verdict", "note of the verdict", "p of the axis over layers, after Holm"
-#: The conditions of rules 2 to 5, as they are stored -> their heads in the table.
+#: The conditions of rules 2 to 6, as they are stored -> their heads in the table.
 CONDITIONS = {
     **{f"|alpha(real - {kind})|^2": f"less `{kind}`" for kind in BLIND},
     "|alpha|^2 of the space half": "space half",
     "|alpha|^2 of the scene half": "scene half",
     "|alpha(scene half - Null 1)|^2": "scene half less Null 1",
     "cosine of space half and scene half - Null 1": "cosine",
+    "<alpha, alpha of scene half - Null 1>": "along the run's own",
 }
-COSINE = list(CONDITIONS)[-1]
+COSINE = list(CONDITIONS)[-2]
 COHERENCE, CHANCE = "coherence", "cosine of two random directions, 1 of 20"
 FILL = "participation ratio of the deltas", "of the space half", "of the scene half less Null 1"
 SHARES = names.SPACE_SHARE.name, names.READOUT_SHARE.name

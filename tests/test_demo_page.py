@@ -92,12 +92,13 @@ def test_the_card_is_that_of_a_committed_training() -> None:
 
 
 def test_the_page_says_of_verdicts_what_the_results_say() -> None:
-    """No axis before 400k; distance at 400k is of the answer's words; the other eight axes are of the scene."""
+    """No axis before 400k; distance at 400k is of the answer's words, horizontal at 2m open, the rest of the scene."""
     said = {(scale, axis): row.text for (scale, axis, what), row in AXES.items() if what == "verdict"}
     assert len(said) == 15
     assert {text for (scale, _), text in said.items() if scale in {"vanilla", "80k"}} == {"no axis"}
     later = {key: text for key, text in said.items() if key[0] not in {"vanilla", "80k"}}
     assert later.pop(("400k", "distance")) == "axis, of the answer's words"
+    assert later.pop(("2m", "horizontal")) == "axis, origin open"
     assert set(later.values()) == {"axis of the scene"}
     assert AXES["400k", "distance", "|alpha|^2 of the space half"].holds == "no"
 

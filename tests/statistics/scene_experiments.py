@@ -41,13 +41,18 @@ WITH_SPACE = {
     "space .1, cosine .5, names, word and position": SceneWorld(
         space=0.1, word=0.3, names=0.05, amplified=1.5, position=0.1, asked=1.5
     ),
+    "space .1, cosine .8, word .8": SceneWorld(space=0.1, cosine=0.8, word=0.8),
+    "space .3, cosine .8, word .8": SceneWorld(space=0.3, cosine=0.8, word=0.8),
     "space .05, cosine .5": SceneWorld(space=0.05),
     "space .1, cosine .5, a smaller study": SceneWorld(space=0.1, pairs=40),
     "space .1, cosine .5, four pairs an image": SceneWorld(space=0.1, pairs=200, an_image=4),
 }
 _BY_CHANCE = "in few dimensions two directions are alike by chance, and .2 is not far enough from 0"
+_ASIDE = "a trace of the answer that both yes/no templates share, off the word's axis, is in both halves"
 _CONFOUNDED = WITHOUT_SPACE["names, word and position"]
 _LIMITS = {
+    "the word .3, and a trace of .05 aside": (SceneWorld(word=0.3, aside=0.05), _ASIDE),
+    "the word .8, and a trace of .1 aside": (SceneWorld(word=0.8, aside=0.1), _ASIDE),
     "names, word and position in few dimensions": (replace(_CONFOUNDED, narrow=True), _BY_CHANCE),
     "names, word and position in very few dimensions": (
         replace(_CONFOUNDED, narrow=True, steep=1.5),

@@ -26,6 +26,8 @@ class SceneWorld:
     """Of the answer's word, which the second template reverses."""
     kept: float = 0.0
     """What of the word's length the second template fails to reverse; 0 where the counterbalance is perfect."""
+    aside: float = 0.0
+    """Of what else goes with the answer in both yes/no templates alike, off the word's axis."""
     names: float = 0.0
     """Of names that tell the category in four of five pairs, with or without the picture."""
     amplified: float = 1.0
@@ -50,35 +52,37 @@ class SceneWorld:
         canonical = rng.permutation(np.arange(n) < n // 2)
         signs = np.where(canonical, 1.0, -1.0)[:, None]
         told = signs * np.where(rng.random((n, 1)) < 0.8, 1.0, -1.0)
-        axis, across, word, name, position = self._directions(rng)
+        axis, across, word, name, position, own_word, aside = self._directions(rng)
         across -= axis * (axis @ across)
         turned = self.cosine * axis + np.sqrt(1 - self.cosine**2) * across / np.linalg.norm(across)
         space, seen = signs * axis * length(self.space), signs * turned * length(self.space)
         said = signs * word * length(self.word)
+        # The published question is answered with words of its own.
+        said_otherwise, beside = signs * own_word * length(self.word), signs * aside * length(self.aside)
         # Names tell the category in .8 of pairs, so their mean along the axis is .6 of their length.
         named = told * name * length(self.names) / 0.6
         lies = signs * position * length(self.position)
-        question, exchange = self._noise(rng, 3), self._noise(rng, 4)
+        question, exchange = self._noise(rng, 4), self._noise(rng, 4)
         reversed_word = (1 - 2 * self.kept) * said
         return Evidence(
-            real=space + said + self.amplified * named + question[0],
+            real=space + said_otherwise + self.amplified * named + question[0],
             canonical=canonical,
             images=[f"image {i // self.an_image}" for i in range(n)],
             blind={"blind": named + question[1]},
             answers=Counterbalanced(
-                space + said + self.amplified * named + question[0],
-                space - reversed_word + self.amplified * named + question[2],
+                space + said + beside + self.amplified * named + question[3],
+                space - reversed_word + beside + self.amplified * named + question[2],
             ),
             scene=Counterbalanced(
-                seen + said + self.asked * lies + exchange[0],
-                seen - reversed_word + self.asked * lies + exchange[1],
+                seen + said + beside + self.asked * lies + exchange[0],
+                seen - reversed_word + beside + self.asked * lies + exchange[1],
             ),
             null_1=Counterbalanced(lies + exchange[2], lies + exchange[3]),
         )
 
     def _directions(self, rng: np.random.Generator) -> np.ndarray:
         spread = self._spread()
-        drawn = rng.normal(size=(5, self.dim)) * (spread if self.narrow else np.sqrt(spread))
+        drawn = rng.normal(size=(7, self.dim)) * (spread if self.narrow else np.sqrt(spread))
         return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
     def _noise(self, rng: np.random.Generator, runs: int) -> np.ndarray:

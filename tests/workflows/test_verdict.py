@@ -233,7 +233,7 @@ def test_the_command_prints_verdicts_rows_and_what_is_missing(inside: Any, made:
     assert (found[0]["axis"], found[0]["verdict"]) == (str(AXIS), "axis of the scene")
     conditions = json.loads(run("--scale", "scene", "--rows", "--json").out)
     of_axis = [row for row in conditions if row["axis"] == str(AXIS)]
-    assert {row["rule"] for row in of_axis} == {1, 2, 3, 4, 5, "beside"}
+    assert {row["rule"] for row in of_axis} == {1, 2, 3, 4, 5, 6, "beside"}
     assert all(row["holds"] == "yes" for row in of_axis if row["rule"] != "beside")
     beside = {row["statistic"]: row for row in of_axis if row["rule"] == "beside"}
     assert 0.3 < beside["scene_word.cosine"]["value"] < 1.1

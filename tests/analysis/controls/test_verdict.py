@@ -57,7 +57,7 @@ def kept(half, rows):
         (SceneWorld(word=0.3, position=0.2), Origin.ANSWER, 3),
         (SceneWorld(names=0.2, amplified=3), Origin.OPEN, 4),
         (SceneWorld(space=0.3, cosine=0.0), Origin.OPEN, 5),
-        (STRONG, Origin.SCENE, 5),
+        (STRONG, Origin.SCENE, 6),
     ],
 )
 def test_each_world_ends_at_its_rule(world, expected, rule):
@@ -68,6 +68,15 @@ def test_each_world_ends_at_its_rule(world, expected, rule):
     last = found.rows[-1]
     assert last.holds == (expected is Origin.SCENE) == (last.low > last.limit)
     assert last.low < last.value
+
+
+def test_a_trace_of_the_answer_that_only_yes_and_no_have_is_not_the_axis():
+    """Refutes rules 1 to 5 alone: of 20 studies, all pass them, and few have it along the published axis."""
+    world = SceneWorld(word=0.5, aside=0.1)
+    found = [verdict(evidence(world, seed), CLEAR) for seed in range(20)]
+    assert {each.rows[-1].rule for each in found} == {6}
+    assert sum(each.origin is Origin.SCENE for each in found) <= 10
+    assert {each.origin for each in found} <= {Origin.SCENE, Origin.OPEN}
 
 
 def test_position_under_any_question_is_not_the_axis():
@@ -168,7 +177,8 @@ def test_pairs_that_were_not_asked_are_left_out_there_alone():
         replace(half, blind={"blind": study.blind["blind"][rows]}, answers=inside["scene"]), CLEAR
     )
     mixed = next(row for row in verdict(some, CLEAR).rows if row.statistic == "|alpha|^2 of the scene half")
-    assert mixed == next(row for row in alone.rows if row.statistic == mixed.statistic)
+    same = next(row for row in alone.rows if row.statistic == mixed.statistic)
+    assert mixed == replace(same, value=pytest.approx(same.value), low=pytest.approx(same.low))
 
 
 def test_copies_of_pairs_bring_no_certainty():

@@ -1,4 +1,4 @@
-"""Is it space? Five rules, in order, of one axis in one layer. The first that does not hold gives the verdict.
+"""Is it space? Six rules, in order, of one axis in one layer. The first that does not hold gives the verdict.
 
 1. There is an axis: Holm's p of the smallest p-value over layers is at most .05, and |alpha|^2 is resolved.
 2. More than in the blind controls: |alpha(real - blind)|^2 is resolved, where vectors are subtracted pair by pair.
@@ -8,6 +8,9 @@
    them after Null 1, the same exchange under a question about another axis.
 5. It is one axis: the cosine of the space half and of the scene half less Null 1 lies above .2. Where deltas fill few
    dimensions two random directions are often as alike; the verdict's note then says so.
+6. It is part of the run's own axis: the inner product of that axis and of the scene half less Null 1 is resolved. Rules
+   3 to 5 are about yes/no questions, and what both of these share may be a trace of the answer that no other question
+   has.
 
 "Resolved" is always that the lower 97.5 % jackknife bound of products of different images is above 0. That a control
 has no significant axis of its own is no rule: in a world of answer words alone it is wrong in 94 % of studies. A rule
@@ -24,7 +27,7 @@ import numpy as np
 
 from vlmprobe.analysis.controls.chance import chance_cosine
 from vlmprobe.analysis.controls.deltas import Counterbalanced, sums_of_asked, sums_of_both, without_axis
-from vlmprobe.analysis.geometry import Layout, axis_effect, axis_size, corrected_cosine
+from vlmprobe.analysis.geometry import Layout, axis_effect, axis_size, corrected_cosine, inner_product
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -211,6 +214,9 @@ class _Rules:
         cosine = corrected_cosine(both, axis_effect(0), axis_effect(1))
         row = _bound(5, "cosine of space half and scene half - Null 1", cosine, SAME_AXIS)
         yield [row], Origin.OPEN
+        along = sums_of_both(evidence.real, left, self._layout).raw.products()
+        product = inner_product(along, axis_effect(0), axis_effect(1))
+        yield [_bound(6, "<alpha, alpha of scene half - Null 1>", product, 0.0)], Origin.OPEN
         chance = chance_cosine(space, left, evidence.canonical, seed=_SEED)
         by_chance = chance is not None and row.low is not None and row.low <= chance
         yield _End(Origin.SCENE, note=f"{BY_CHANCE} ({chance:.2f})" if by_chance else "")
