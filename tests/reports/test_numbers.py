@@ -39,6 +39,10 @@ def test_four_decimals_with_halves_away_from_zero(value, text):
         (1.0, 0.9072, 1.0, "1.000 [0.907, 1.000]"),
         (0.876, 0.828, 0.924, "0.876 [0.828, 0.924]"),
         (8.1, -20.0, 30.0, "8 [-20, 30]"),
+        (30196.4, 26792.0, 33600.0, "30200 [26800, 33600]"),
+        (-1115.0, -1384.0, -846.0, "-1120 [-1380, -850]"),
+        # A bound of 30 lies above 0.
+        (2500.0, 30.0, 4970.0, "2500 [30, 4970]"),
         # A bound of .00097 lies above 0.
         (0.1464, 0.00097, 0.2919, "0.146 [0.001, 0.292]"),
         (0.3333333, 0.3333333, 0.3333334, "0.3333 [0.3333, 0.3333]"),
@@ -50,7 +54,7 @@ def test_four_decimals_with_halves_away_from_zero(value, text):
     ],
 )
 def test_digits_follow_the_interval(value, low, high, text):
-    """Two significant digits of its half-width, four decimals at most, two without an interval."""
+    """Two significant digits of its half-width, also left of the point; four decimals at most, two without."""
     assert measured(value, low, high) == text
     assert measured(value, low, high, bounds=False) == text.partition(" ")[0]
 

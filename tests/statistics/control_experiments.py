@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from vlmprobe.analysis.catalog import robustness as names
 from vlmprobe.analysis.controls import Split
 
-from .control_trials import carried, following, halves, probed, read_out
+from .control_trials import carried, following, halves, lengths, probed, read_out
 from .control_worlds import ControlWorld
-from .experiment import Experiment
+from .experiment import NOISE, Experiment
 from .outcomes import COVERAGE
 
 if TYPE_CHECKING:
@@ -54,6 +54,11 @@ def _controls() -> list[Experiment]:
             notes = {} if space and word else ends
             found.append(Experiment(f"counterbalanced: {text}", partial(halves, world), 1000, notes))
             found.append(Experiment(f"readout: {text}", partial(read_out, world), 1000, notes))
+        for space, word in ((0.0, 0.0), (0.0, 0.3), (0.05, 0.3), (0.3, 0.3), (0.7, 0.0)):
+            world = ControlWorld(pairs, an_image, space=space, word=word)
+            text = f"squared lengths: space {space}, word {word} also in the control, {size}"
+            notes = _coverage({"|alpha|^2": NOISE, "size_left": NOISE})
+            found.append(Experiment(text, partial(lengths, world), 1000, notes))
         for follows in (0.0, 1.0, -1.0):
             world = ControlWorld(pairs, an_image, space=0.4, wrong=pairs // 4, follows=follows)
             text = f"a quarter of answers wrong, following {follows:+.0f}, {size}"

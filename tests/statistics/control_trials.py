@@ -21,17 +21,18 @@ from vlmprobe.analysis.controls import (
     transfer,
     without_span,
 )
+from vlmprobe.analysis.geometry import axis_size, sums_of_vectors
 from vlmprobe.workflows.robustness import logistic
 
 from .control_worlds import ANSWERS, WORDS, named_objects
-from .outcomes import Outcome, covers
+from .outcomes import FALSE_AXES, POWER, Outcome, covers
 from .scene_world import length
 from .worlds import coherence_of, directions
 
 if TYPE_CHECKING:
     from .control_worlds import ControlWorld
 
-__all__ = ["carried", "following", "halves", "probed", "read_out"]
+__all__ = ["carried", "following", "halves", "lengths", "probed", "read_out"]
 
 #: Pairs behind a truth that has no closed form.
 _MANY = 60_000
@@ -49,6 +50,23 @@ def halves(world: ControlWorld, rng: np.random.Generator) -> list[Outcome]:
         share = space_share(answers, layout, 0).estimate()
         found.append(covers(names.SPACE_SHARE.name, share, space / (space + word)))
     return found
+
+
+def lengths(world: ControlWorld, rng: np.random.Generator) -> list[Outcome]:
+    """Look at the squared length of an axis, of what is left without its control, and whether an axis is left."""
+    run, control, canonical = world.beside_control(rng)
+    layout = world.layout(canonical)
+    own, left = (
+        axis_size(sums_of_vectors(deltas, layout).raw.products(), 0).estimate()
+        for deltas in (run, run - control)
+    )
+    space, word = length(world.space) ** 2, length(world.word) ** 2
+    adds = None if left.ci_low is None else left.ci_low > 0
+    return [
+        covers("|alpha|^2", own, space + word),
+        covers("size_left", left, space),
+        Outcome("adds_an_axis", POWER if space else FALSE_AXES, adds),
+    ]
 
 
 @lru_cache(maxsize=32)

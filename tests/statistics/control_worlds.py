@@ -67,6 +67,18 @@ class ControlWorld:
         seen, said = signs * axis * length(self.space), signs * answer * length(self.word)
         return Counterbalanced(seen + said + common + first, seen - said + common + second), canonical
 
+    def beside_control(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draw a run's deltas, those of its control, and which pairs are canonical.
+
+        The control has the word and lacks the axis that follows the scene; half of the noise is in common.
+        """
+        axis, answer = directions(self.dim, 2, 3)
+        canonical = self.canonical(rng)
+        signs = np.where(canonical, 1.0, -1.0)[:, None]
+        common, first, second = (np.sqrt(0.5) * self.noise(rng) for _ in range(3))
+        seen, said = signs * axis * length(self.space), signs * answer * length(self.word)
+        return seen + said + common + first, said + common + second, canonical
+
     def answered(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Draw deltas, which pairs are canonical, and which are wrong."""
         axis = directions(self.dim, 1, 5)[0]

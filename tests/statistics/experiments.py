@@ -14,6 +14,7 @@ from .control_experiments import CONTROLS
 from .demo_trials import demo_difference, demo_excess, demo_perspectives, demo_split
 from .demo_world import DemoWorld, demo_study
 from .experiment import BOTH, NOISE, OPEN, Experiment
+from .leak_experiments import LEAKS
 from .outcomes import COVERAGE, FALSE_AXES, FALSE_POSITIVES
 from .perspective_trials import perspectives
 from .scene_experiments import SCENES
@@ -266,4 +267,4 @@ def _axes() -> list[Experiment]:
     return found
 
 
-EXPERIMENTS = [*_geometry(), *_demo(), *_axes(), *COMPARISONS, *ANSWERS, *SCENES, *CONTROLS]
+EXPERIMENTS = [*_geometry(), *_demo(), *_axes(), *COMPARISONS, *ANSWERS, *SCENES, *CONTROLS, *LEAKS]

@@ -16,6 +16,7 @@ __all__ = [
     "COVERAGE",
     "DRAWS",
     "FALSE_AFTER_HOLM",
+    "FALSE_ALARMS",
     "FALSE_AXES",
     "FALSE_EQUIVALENCE",
     "FALSE_POSITIVES",
@@ -37,6 +38,8 @@ FALSE_AFTER_HOLM, AFTER_HOLM = "false positives after Holm", 0.05 / 63
 POWER_AT_MDE = "power at the MDE"
 #: Of "equivalent", where the difference is the margin.
 FALSE_EQUIVALENCE = "false equivalence"
+#: Of "something leaks", over all tests of a benchmark from which nothing does.
+FALSE_ALARMS = "false alarms"
 #: Of "axis of the scene", where no axis follows the scene; and how often a study ends with each verdict.
 FALSE_SCENE, SHARE = "false scene verdicts", "share of verdicts"
 #: Draws of a test within a study: 20 divides B + 1, so that a p-value at .05 is exact.

@@ -28,6 +28,8 @@ world whose truth is known, studied many times. `make statistics` writes this pa
   are compared. At most twice that, {holm:.4f}; rates have four digits here.
 * false axes: how often an axis was reported where there is none. At most {axes[1]}.
 * false equivalence: how often two numbers were called equivalent that differ by the margin. At most {equivalence[1]}.
+* false alarms: how often a benchmark from which nothing leaks raised an alarm, over all of its checks. At most
+  {alarms[1]}.
 * false scene verdicts: how often an axis was called one of the scene where none follows the scene. At most {scene[1]}.
 * share of verdicts: how often a study ended with this verdict. No bar.
 * power: how often a test rejected where there is something. No bar.
@@ -73,6 +75,7 @@ def _page(cells: Sequence[Cell], share: float) -> str:
         holm=BARS["false positives after Holm"][1],
         axes=BARS["false axes"],
         equivalence=BARS["false equivalence"],
+        alarms=BARS["false alarms"],
         scene=BARS["false scene verdicts"],
         mde=BARS["power at the MDE"],
     )

@@ -14,6 +14,7 @@ from .outcomes import (
     BIAS,
     COVERAGE,
     FALSE_AFTER_HOLM,
+    FALSE_ALARMS,
     FALSE_AXES,
     FALSE_EQUIVALENCE,
     FALSE_POSITIVES,
@@ -35,6 +36,7 @@ BARS = {
     # Far out in the tails: twice the level is the bar, and a test that is too strict there is no fault.
     FALSE_AFTER_HOLM: (0.0, 2 * AFTER_HOLM),
     FALSE_AXES: (0.0, 0.065),
+    FALSE_ALARMS: (0.0, 0.065),
     FALSE_EQUIVALENCE: (0.0, 0.065),
     # 4 of 200.
     FALSE_SCENE: (0.0, 0.02),

@@ -17,15 +17,16 @@ def rounded(value: float | None, decimals: int = DECIMALS) -> str:
     """Print a value as ``round(value, decimals)`` of DuckDB does: halves go away from zero.
 
     Python's own formatting rounds 0.03125 (one pair of 32) to 0.0312, DuckDB to 0.0313; a report and a query
-    beside each other must not differ. NaN, infinity and None are ``n/a``.
+    beside each other must not differ. Below 0, ``decimals`` count digits left of the point: 30196 with -2 is 30200.
+    NaN, infinity and None are ``n/a``.
     """
     if value is None or not math.isfinite(value):
         return NOT_AVAILABLE
-    factor = 10**decimals
     # The product is a rounded float in DuckDB too; only its rounding to an integer is exact.
-    steps = Decimal(abs(float(value)) * factor).quantize(Decimal(1), ROUND_HALF_UP)
+    scaled = abs(float(value)) * 10**decimals if decimals >= 0 else Decimal(abs(float(value))).scaleb(decimals)
+    steps = Decimal(scaled).quantize(Decimal(1), ROUND_HALF_UP)
     sign = "-" if value < 0 and steps else ""
-    return f"{sign}{steps / factor:.{decimals}f}"
+    return f"{sign}{steps.scaleb(-decimals):.{max(0, decimals)}f}"
 
 
 def full(value: float | None) -> str:
@@ -36,6 +37,8 @@ def full(value: float | None) -> str:
 def decimals_of(low: float | None, high: float | None) -> int:
     """Return how many decimals an interval allows: two significant digits of its half-width, at most ``DECIMALS``.
 
+    Below 0 for a half-width of 100 or more: digits left of the point are rounded as well.
+
     Without an interval, two: no study here has the pairs for a third.
     """
     if low is None or high is None or not math.isfinite(high - low):
@@ -44,9 +47,9 @@ def decimals_of(low: float | None, high: float | None) -> int:
     # Of the rounded one: 0.0996 has the two digits of 0.10.
     if half <= 0:
         return DECIMALS
-    decimals = min(DECIMALS, max(0, 1 - math.floor(math.log10(float(f"{half:.1e}")))))
+    decimals = min(DECIMALS, 1 - math.floor(math.log10(float(f"{half:.1e}"))))
     # A bound that is not 0 is not printed as 0: on which side it lies decides.
-    hidden = any(bound and not round(bound, decimals) for bound in (low, high))
+    hidden = any(bound and not float(rounded(bound, decimals)) for bound in (low, high))
     return min(DECIMALS, decimals + 1) if hidden else decimals
 
 

@@ -90,7 +90,7 @@ def _names_new(leak: Leak, _: Sequence[Leak], axes: AxisSet) -> str:
     )
     if leak.p_value is not None and leak.p_value <= 0.05:
         return f"{told}. Holding objects out of a fit does not remove what words give away."
-    return f"{told}; a fit that holds objects out is not helped by words."
+    return f"{told}; a fit that holds objects out is not seen to be helped by words."
 
 
 def _answer_option(leak: Leak, _: Sequence[Leak], __: AxisSet) -> str:
@@ -100,14 +100,14 @@ def _answer_option(leak: Leak, _: Sequence[Leak], __: AxisSet) -> str:
     )
     if leak.is_alarm:
         return f"{told}. A model that prefers this option scores on the file; vlmprobe's own questions have no options."
-    return f"{told}; no place is preferred."
+    return f"{told}; no preferred place is seen."
 
 
 def _answer_first(leak: Leak, _: Sequence[Leak], __: AxisSet) -> str:
     told = f"the right answer is listed before the wrong one in {_share(leak)} of {leak.n} questions ({_p(leak)})"
     if leak.is_alarm:
         return f"{told}. A model that always says the first (or the last) answer beats chance."
-    return f"{told}; the order of the answers gives nothing away."
+    return f"{told}; no leak by order is seen."
 
 
 def _mention_order(leak: Leak, leaks: Sequence[Leak], axes: AxisSet) -> str:
@@ -145,7 +145,7 @@ def _perspective(leak: Leak, _: Sequence[Leak], __: AxisSet) -> str:
             f"{told}. Who takes the higher object for the {higher} one and the lower for the {lower} one beats chance; "
             "read accuracy and VD-EI by perspective."
         )
-    return f"{told}; height in the image does not tell distance."
+    return f"{told}; that height tells distance is not shown."
 
 
 def _duplicates(leak: Leak, _: Sequence[Leak], __: AxisSet) -> str:
