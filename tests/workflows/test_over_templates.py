@@ -186,7 +186,8 @@ def test_a_comparison_of_scales_is_of_one_template(panel: Any, merged: Any) -> N
         in merged.err
     )
     assert "where template = 'published'" in merged.err
-    by_perspective, by_axis = _tables(merged.out)
+    by_perspective, by_axis, verdicts = _tables(merged.out)
+    assert [row[0] for row in verdicts[1:]] == ["vanilla"] * 3 + ["2m"] * 3
     assert by_perspective[0][2:] == ["horizontal", "vertical", "distance:", "consistent", "counter", "gap"]
     assert [row[1] for row in by_perspective[1:]] == ["vanilla", "2m"]
     assert [row[1] for row in by_axis[1:]] == ["vanilla"] * 4 + ["2m"] * 4
