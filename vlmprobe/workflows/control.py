@@ -173,9 +173,11 @@ def _on_swaps(workspace: Workspace, options: ExtractOptions, image_swaps: Path) 
     own, exchanged = (_read(each).under(YES_NO[0]) for each in (options, found))
     other_axes(own.axes)
     swaps = link_image_swaps(own, exchanged)
-    n = len(swaps.links)
+    without = {pair.axis for pair in own.pairs} - {link.pair.axis for link in swaps.links}
+    none_of = ", ".join(axis for axis in own.axes if axis in without)
     workspace.console.say(
-        f"image swaps: {n} of {len(own.pairs)} pairs of {own.name} have one in {exchanged.name}"
+        f"image swaps: {len(swaps.links)} of {len(own.pairs)} pairs of {own.name} have one in {exchanged.name}"
+        f"{f', none of {none_of}' if none_of else ''}"
     )
     sampled = {pair.pair_id for pair in exchanged.pairs}
     is_cut = any(link.partner.pair_id not in sampled for link in swaps.links)
