@@ -23,7 +23,9 @@ def rounded(value: float | None, decimals: int = DECIMALS) -> str:
     if value is None or not math.isfinite(value):
         return NOT_AVAILABLE
     # The product is a rounded float in DuckDB too; only its rounding to an integer is exact.
-    scaled = abs(float(value)) * 10**decimals if decimals >= 0 else Decimal(abs(float(value))).scaleb(decimals)
+    scaled = (
+        abs(float(value)) * 10**decimals if decimals >= 0 else Decimal(abs(float(value))).scaleb(decimals)
+    )
     steps = Decimal(scaled).quantize(Decimal(1), ROUND_HALF_UP)
     sign = "-" if value < 0 and steps else ""
     return f"{sign}{steps.scaleb(-decimals):.{max(0, decimals)}f}"
