@@ -29,9 +29,13 @@ RECOMMENDED, LAST = "recommended", "last"
 #: How to read the table, in lines.
 READING = (
     "right_above: share with both answers right, run minus control; coherence_above: coherence, run minus control, "
-    "paired",
-    "size_left: squared length of the axis after the control's vectors are subtracted pair by pair; adds_an_axis: "
-    "whether its lower bound is above 0, else the axis is also in the control",
+    "paired; differences of coherences above .7 are beyond the simulated worlds",
+    "of_control: a coherence cannot be below 0 in truth, and an interval wholly below 0 misses it; names that images "
+    "share were not simulated",
+    "size_left: squared length of the axis after the control's vectors are subtracted pair by pair, in the squared "
+    "unit of the states, not comparable between scales",
+    "adds_an_axis: whether the lower bound of size_left is above 0, unadjusted; no = not shown to be more than the "
+    "control",
     "size_left is not defined for random-weights, whose coordinates are others, nor for shuffled-labels, whose vectors "
     "are the run's own",
 )

@@ -17,7 +17,7 @@ from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, full, p_value, 
 from vlmprobe.reports.over_templates import side_by_side
 from vlmprobe.reports.robustness import READING as READING_OF_ROBUSTNESS
 from vlmprobe.reports.robustness import folded_tables, reasons
-from vlmprobe.reports.tables import headline, peak_rows, peaks_of_run, problems
+from vlmprobe.reports.tables import at_last_layer, headline, peak_rows, peaks_of_run, problems
 from vlmprobe.reports.verdicts import READING as READING_OF_VERDICTS
 from vlmprobe.reports.verdicts import commands, condition_rows, shown_verdicts
 
@@ -53,6 +53,7 @@ def render_report(report: Report) -> str:
         reading_of_verdicts=READING_OF_VERDICTS,
         robustness=folded_tables(report.robustness),
         reading_of_robustness=(*READING_OF_ROBUSTNESS, *reasons(report.robustness)),
+        last_layers=at_last_layer(report),
         leaks=summary_line(report.leaks),
         templates=side_by_side(report.over_templates),
         figures=list(zip(_anchors(report.figures), report.figures, strict=True)),

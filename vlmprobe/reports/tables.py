@@ -12,15 +12,18 @@ from vlmprobe.pairs.axes import DEPTH, Subset
 from vlmprobe.reports.numbers import measured
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from vlmprobe.analysis.results import AccuracyPoint, PeakPoint
     from vlmprobe.pairs.axes import AxisSet
+    from vlmprobe.reports.controls import ControlRow
     from vlmprobe.reports.findings import ScaleFindings
     from vlmprobe.reports.matrix import ScaleMatrix
     from vlmprobe.reports.report import Report, RunFacts
+    from vlmprobe.reports.robustness import RobustnessRow
+    from vlmprobe.reports.verdicts import AxisVerdict
 
-__all__ = ["Headline", "headline", "peak_rows", "peaks_of_run", "problems", "why_no_peak"]
+__all__ = ["Headline", "at_last_layer", "headline", "peak_rows", "peaks_of_run", "problems", "why_no_peak"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,25 @@ class Headline:
                 found = dict(zip(self.columns, points, strict=True))
                 return tuple(found[axis] for axis in self.others)
         return (None,) * len(self.others)
+
+
+def at_last_layer(report: Report) -> dict[str, list[str]]:
+    """Return the scales that a section reads at the last stored layer, also where that is the recommended one."""
+    scales = report.findings.scales if report.findings else ()
+    last = {(found.family, found.scale, found.last_layer) for found in scales}
+    sections: Mapping[str, Sequence[AxisVerdict | ControlRow | RobustnessRow]] = {
+        "verdicts": report.verdicts,
+        "controls": report.controls,
+        "robustness": report.robustness,
+    }
+    return {
+        name: list(
+            dict.fromkeys(
+                f"{row.family} @ {row.scale}" for row in rows if (row.family, row.scale, row.layer) in last
+            )
+        )
+        for name, rows in sections.items()
+    }
 
 
 def headline(

@@ -34,7 +34,8 @@ RECOMMENDED, MOST_COHERENT = "recommended", "most coherent"
 #: How to read the table, in lines.
 READING = (
     "a verdict says what has been shown; a rule that does not hold has not been shown to be false",
-    "the layer is chosen on the same pairs; p allows for that, the bounds of the other rules do not",
+    "the layer is chosen on the same pairs; p allows for that, the bounds do not",
+    "the bounds of rules 2 to 6 are not adjusted for the number of verdicts",
 )
 #: In place of a rule's number: a row that decides nothing.
 _BESIDE = "beside"
