@@ -114,7 +114,7 @@ def test_an_axis_without_pairs_has_no_verdict_and_no_command(found: list[AxisVer
     empty = [each for each in found if each.axis != str(AXIS)]
     assert len(empty) == 2 * len(SCALES)
     assert {(str(each.verdict), each.command) for each in empty} == {
-        ("no verdict: the axis was not tested over layers", "")
+        ("no verdict: the axis could not be tested over layers: it has no pairs, or too few", "")
     }
 
 

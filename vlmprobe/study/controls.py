@@ -9,7 +9,7 @@ from vlmprobe.analysis.above_control import AboveControl, above_control, above_s
 from vlmprobe.analysis.catalog import RECOMMENDED_LAYER
 from vlmprobe.analysis.comparison import accuracy_differences
 from vlmprobe.errors import VlmprobeError
-from vlmprobe.pairs import Subset
+from vlmprobe.pairs import PUBLISHED, Subset, is_under
 from vlmprobe.reports.controls import LAST, RECOMMENDED, ControlRow
 from vlmprobe.store.controls import OTHER_AXIS, RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
 from vlmprobe.store.datasets import stored_dataset
@@ -32,19 +32,24 @@ __all__ = ["all_controls", "beside_controls", "control_command", "controls_by_ki
 _USUAL_PAIRS = 200
 
 
-def control_command(connection: Connection, run: Run, *, image_swaps: str = "") -> str:
+def control_command(
+    connection: Connection, run: Run, *, image_swaps: str = "", own_template: bool = False
+) -> str:
     """Return the command that extracts a run's controls, without its scale; empty where no model is known to ask.
 
     Args:
         connection: of the home.
         run: a real run; one that was imported has no model.
         image_swaps: the file of exchanged pictures; empty = none.
+        own_template: whether it is about controls of the run itself, under its template.
     """
     if not run.config.get("identity"):
         return ""
     dataset = stored_dataset(connection, run.dataset_id)
     pairs = dataset.options.get("max_per_category", _USUAL_PAIRS)
     sampled = "" if pairs == _USUAL_PAIRS else f" --max-per-category {pairs or 0}"
+    if own_template and not is_under(run.template, PUBLISHED.name):
+        sampled += f" --templates {run.template}"
     exchange = f" --image-swaps {image_swaps}" if image_swaps else ""
     return f"vlmprobe control {run.family} --data {shlex.quote(str(dataset.path))}{sampled}{exchange}"
 

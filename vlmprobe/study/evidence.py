@@ -81,6 +81,8 @@ class Sources:
 def find_sources(connection: Connection, run: Run) -> Sources:
     """Find the newest complete runs that belong to a real run: same family, scale, weights and settings.
 
+    Of several files of exchanged pictures it is the newest whose controls are there, too.
+
     Random weights are among no control here: they share no coordinates with the run.
     """
     everything = complete_runs(connection, families=(run.family,), scales=(run.scale,), controls=True)
@@ -92,13 +94,19 @@ def find_sources(connection: Connection, run: Run) -> Sources:
     answers = _under_both(real, run.dataset_id)
     if answers is None:
         return Sources(run, blind)
+    there = []
     for other in swaps_of(connection, run.dataset_id, YES_NO[0]):
         exchanged = _under_both(real, other.dataset_id)
         if exchanged is not None:
             null_1 = _null_1(controls, answers, exchanged)
-            pictures = swapped_pictures(connection, run.dataset_id, other.dataset_id, YES_NO[0])
-            return Sources(run, blind, answers, exchanged, null_1, pictures)
-    return Sources(run, blind, answers)
+            # Ids of runs are in the order of time: of several files the one that was asked last.
+            age = max(each.run_id for each in exchanged)
+            there.append(((null_1 is not None, age), other.dataset_id, exchanged, null_1))
+    if not there:
+        return Sources(run, blind, answers)
+    _, dataset_id, exchanged, null_1 = max(there, key=lambda each: each[0])
+    pictures = swapped_pictures(connection, run.dataset_id, dataset_id, YES_NO[0])
+    return Sources(run, blind, answers, exchanged, null_1, pictures)
 
 
 def marks_of(connection: Connection, sources: Sources) -> dict[str, list[str]]:

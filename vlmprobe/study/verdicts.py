@@ -7,7 +7,7 @@ hash of what each run that is involved has. While the basis is equal, so is the 
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from vlmprobe import __version__
 from vlmprobe.analysis.catalog import RECOMMENDED_LAYER
 from vlmprobe.analysis.controls import VERSION, Beside, Evidence, Origin, Row, Verdict, scene_words, verdict
 from vlmprobe.errors import TrackingError, VlmprobeError
-from vlmprobe.pairs import Subset
+from vlmprobe.pairs import AS_WRITTEN, Subset
 from vlmprobe.paths import can_write
 from vlmprobe.reports.verdicts import (
     ANSWERS,
@@ -157,16 +157,21 @@ def _judge(workspace: Workspace, question: _Question) -> dict[str, _Judged]:
     evidence = evidence_of(workspace, question.sources, question.layer, tested) if tested else {}
     try:
         return {
-            axis: _of_axis(evidence[axis], p_value) if axis in evidence else (_untested(p_value), (), "")
+            axis: _of_axis(evidence.get(axis), p_value, question.run.template)
             for axis, p_value in question.p_values.items()
         }
     except ValueError as error:
         raise VlmprobeError(f"layer {question.layer}: {error}") from error
 
 
-def _of_axis(evidence: Evidence, p_value: float | None) -> _Judged:
+def _of_axis(evidence: Evidence | None, p_value: float | None, template: str) -> _Judged:
+    if evidence is None:
+        return _untested(p_value), (), ""
     found = verdict(evidence, p_value)
-    return found, scene_words(evidence), _lacks(found, evidence)
+    lacks = _lacks(found, evidence)
+    if lacks == ANSWERS and template == AS_WRITTEN:
+        found, lacks = replace(found, missing=_NO_YES_NO), ""
+    return found, scene_words(evidence), lacks
 
 
 def _untested(p_value: float | None) -> Verdict:
@@ -174,9 +179,13 @@ def _untested(p_value: float | None) -> Verdict:
     return verdict(Evidence(np.zeros((0, 1)), [], []), p_value)
 
 
+#: Why no command helps.
+_NO_YES_NO = "its file spells the questions out, so that no yes/no templates can be asked"
+
+
 def _lacks(found: Verdict, evidence: Evidence) -> str:
     """Return what the next rule would need, if it was not run."""
-    if found.origin is Origin.OPEN and evidence.scene is None:
+    if found.origin is Origin.OPEN and evidence.scene is None and all(row.holds for row in found.rows):
         return EXCHANGED
     if found.origin is not Origin.NONE or any(row.holds is None for row in found.rows):
         return ""
@@ -188,7 +197,7 @@ def _lacks(found: Verdict, evidence: Evidence) -> str:
 def _commands(connection: Connection, run: Run, sources: Sources) -> dict[str, str]:
     """Return the commands that run what may be missing, without a scale."""
     usual = control_command(connection, run)
-    found = {BLIND: usual, ANSWERS: usual}
+    found = {BLIND: control_command(connection, run, own_template=True), ANSWERS: usual}
     # Where a file has been asked about, it has no pictures for the axis that lacks them.
     found[EXCHANGED] = control_command(connection, run, image_swaps="FILE")
     if sources.exchanged is not None:

@@ -258,6 +258,14 @@ def _request(run: Run, options: ExtractOptions, catalog: Catalog) -> ExtractRequ
     identity = run.config["identity"]
     layers = identity["layers"]
     given = options.model
+    for option, value, own_value in (
+        ("--dtype", None if given.dtype == "auto" else given.dtype, identity["dtype"]),
+        ("--layers", given.layers and sorted(set(given.layers)), layers),
+    ):
+        if value is not None and value != own_value:
+            raise UsageError(
+                f"{option}: a control has that of the run that it serves, which is {own_value}; leave it out"
+            )
     model = replace(
         given,
         dtype=identity["dtype"],

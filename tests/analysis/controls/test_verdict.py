@@ -17,7 +17,7 @@ from vlmprobe.analysis.controls import (
     verdict,
 )
 from vlmprobe.analysis.controls.deltas import without_axis
-from vlmprobe.analysis.controls.verdict import BY_CHANCE, NO_EXCHANGE
+from vlmprobe.analysis.controls.verdict import BY_CHANCE, NO_EXCHANGE, ONE_BLIND
 from vlmprobe.analysis.geometry.estimates import TOO_FEW_IMAGES
 
 from ...statistics import run
@@ -30,6 +30,8 @@ from ...statistics.verdicts import BARS
 
 STRONG = SceneWorld(space=0.3, cosine=0.9)
 CLEAR = 0.001
+#: Studies of these worlds have one blind control.
+ALONE = f"{ONE_BLIND} (blind)"
 
 
 def evidence(world, seed=1):
@@ -69,6 +71,25 @@ def test_each_world_ends_at_its_rule(world, expected, rule):
     last = found.rows[-1]
     assert last.holds == (expected is Origin.SCENE) == (last.low > last.limit)
     assert last.low < last.value
+
+
+def test_answers_that_say_nothing_are_no_axis_of_words():
+    """Refutes a claim from a null: where neither half of the yes/no runs is seen, the origin is open."""
+    study = evidence(STRONG)
+    rng = np.random.default_rng(2)
+    noise = Counterbalanced(*(rng.normal(size=study.real.shape) for _ in range(2)))
+    found = verdict(replace(study, answers=noise), CLEAR)
+    assert (found.origin, found.rows[-1].rule) == (Origin.OPEN, 3)
+    assert found.rows[-2].statistic == "|alpha|^2 of the word half"
+    assert verdict(evidence(SceneWorld(word=0.3)), CLEAR).rows[-2].holds
+
+
+def test_one_blind_control_alone_is_noted():
+    """With two there is no note."""
+    study = evidence(STRONG)
+    assert ALONE in verdict(study, CLEAR).note
+    both = {"grey": study.blind["blind"], "other-image:0": study.blind["blind"]}
+    assert ONE_BLIND not in verdict(replace(study, blind=both), CLEAR).note
 
 
 def test_a_trace_of_the_answer_that_only_yes_and_no_have_is_not_the_axis():
@@ -146,7 +167,7 @@ def test_a_control_that_no_rule_needs_may_be_missing():
     bare = {"blind": {}, "answers": None, "scene": None, "null_1": None}
     assert verdict(replace(evidence(SceneWorld()), **bare), 0.8).origin is Origin.NO_AXIS
     open_ = verdict(replace(evidence(STRONG), scene=None, null_1=None), CLEAR)
-    assert (open_.origin, open_.note, open_.missing) == (Origin.OPEN, NO_EXCHANGE, "")
+    assert (open_.origin, open_.note, open_.missing) == (Origin.OPEN, f"{NO_EXCHANGE}; {ALONE}", "")
     leaks = replace(evidence(SceneWorld(names=0.2)), answers=None, scene=None)
     assert verdict(leaks, CLEAR).origin is Origin.CONTROLS
 
@@ -238,7 +259,7 @@ def test_a_cosine_that_chance_reaches_is_noted():
     world = replace(STRONG, cosine=0.4, narrow=True)
     found = verdict(evidence(world), CLEAR)
     assert (found.origin, found.note.startswith(BY_CHANCE)) == (Origin.SCENE, True)
-    assert verdict(evidence(replace(STRONG, cosine=0.99)), CLEAR).note == ""
+    assert verdict(evidence(replace(STRONG, cosine=0.99)), CLEAR).note == ALONE
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.33])

@@ -3,7 +3,8 @@
 1. There is an axis: Holm's p of the smallest p-value over layers is at most .05, and |alpha|^2 is resolved.
 2. More than in the blind controls: |alpha(real - blind)|^2 is resolved, where vectors are subtracted pair by pair.
 3. More than the answer's words: |alpha|^2 of the space half of two counterbalanced templates is resolved. What lies
-   along the word's axis is taken out of every half first, since no second template reverses a word quite.
+   along the word's axis is taken out of every half first, since no second template reverses a word quite. Where the
+   word half is not resolved either, the axis is not one of the answer's words, but open.
 4. It follows the picture: |alpha|^2 of the deltas of exchanged pictures is resolved, and so is that of what is left of
    them after Null 1, the same exchange under a question about another axis.
 5. It is one axis: the cosine of the space half and of the scene half less Null 1 lies above .2. Where deltas fill few
@@ -19,7 +20,7 @@ that does not hold has not been shown to be false; the verdict says what has bee
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +50,11 @@ _ALPHA = 0.05
 _RUN_BLIND = "run the same questions with a gray picture or with another pair's (blind)"
 _RUN_ANSWERS = "run the templates yes-no and yes-no-opposite on the same pairs"
 _RUN_NULL_1 = "run the exchanged pictures with a question about another axis (Null 1)"
-_NOT_TESTED = "the axis was not tested over layers"
+_NOT_TESTED = "the axis could not be tested over layers: it has no pairs, or too few"
 #: Of the random directions.
 _SEED = 0
 BY_CHANCE = "the bound of the cosine is no higher than two random directions of these deltas reach in 1 of 20"
+ONE_BLIND = "held against one blind control alone"
 NO_EXCHANGE = "there are no exchanged pictures for this axis"
 
 
@@ -145,7 +147,7 @@ def verdict(evidence: Evidence, p_axis: float | None) -> Verdict:
     rows: list[Row] = []
     for step in _Rules(evidence, p_axis).steps():
         if isinstance(step, _End):
-            return Verdict(step.origin, tuple(rows), missing=step.missing, note=step.note)
+            return _noted(Verdict(step.origin, tuple(rows), missing=step.missing, note=step.note), evidence)
         found, otherwise = step
         rows += found
         unknown = [row for row in found if row.holds is None]
@@ -156,8 +158,17 @@ def verdict(evidence: Evidence, p_axis: float | None) -> Verdict:
             if otherwise is Origin.CONTROLS:
                 pairs = zip(evidence.blind, found, strict=True)
                 named = tuple(name for name, row in pairs if not row.holds)
-            return Verdict(otherwise, tuple(rows), named)
+            return _noted(Verdict(otherwise, tuple(rows), named), evidence)
     raise AssertionError("the rules end with a verdict")  # pragma: no cover
+
+
+def _noted(found: Verdict, evidence: Evidence) -> Verdict:
+    """Say where rule 2 was passed against one kind of blind control alone."""
+    if len(evidence.blind) != 1 or found.rows[-1].rule < 3:
+        return found
+    (kind,) = evidence.blind
+    note = f"{ONE_BLIND} ({kind})"
+    return replace(found, note=f"{found.note}; {note}" if found.note else note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +209,12 @@ class _Rules:
             yield _End(Origin.NONE, missing=_RUN_ANSWERS)
             return
         space = self._without_word(evidence.answers)
-        yield [self._resolved(3, "|alpha|^2 of the space half", space)], Origin.ANSWER
+        shared = self._resolved(3, "|alpha|^2 of the space half", space)
+        word = self._resolved(3, "|alpha|^2 of the word half", evidence.answers.word)
+        if shared.holds is False:
+            # Where neither half is seen, yes/no runs say nothing of the axis.
+            yield [word, shared], Origin.ANSWER if word.holds else Origin.OPEN
+        yield [shared], Origin.ANSWER
         if evidence.scene is None:
             yield _End(Origin.OPEN, note=NO_EXCHANGE)
             return
