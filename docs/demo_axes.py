@@ -1,9 +1,8 @@
 """What the axes of the shipped checkpoints are of: writes ``docs/results/demo/axes.csv`` from a home, makes its tables.
 
 ``vlmprobe demo --home HOME``, then ``python docs/demo_page.py --home HOME``. The rows are those that ``vlmprobe
-verdict``, ``control`` and ``robustness`` print, at the layer of each verdict; and two that say how far chance alone
-would go: the participation ratio of the deltas of rule 5, and the cosine that two random directions of them reach in 1
-of 20.
+verdict``, ``control`` and ``robustness`` print, at the layer of each verdict. Two more say how far chance alone would
+go: the participation ratio of the deltas of rule 5, and the cosine of two random directions of them, 1 of 20.
 """
 
 from __future__ import annotations

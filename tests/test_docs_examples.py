@@ -278,13 +278,13 @@ def test_readme_shows_what_the_demo_prints(demo: tuple[Path, str]) -> None:
 
 @pytest.mark.full
 def test_the_demo_says_what_the_axes_are_of(demo: tuple[Path, str]) -> None:
-    """A verdict for each scale and axis: none at vanilla; left and right at 2m follow the scene; nothing is missing."""
+    """A verdict for each scale and axis: none at vanilla; that of left and right at 2m is open; nothing is missing."""
     table = demo[1].partition("verdict")[2].partition("consistent, counter:")[0]
     cells = [re.split(r" {2,}", line.strip()) for line in table.splitlines() if "─" not in line]
     verdicts = {(each[0], each[1]): each[3] for each in cells if len(each) == 4}
     assert len(verdicts) == 15
     assert {found for (scale, _), found in verdicts.items() if scale == "vanilla"} == {"no axis"}
-    assert verdicts["2m", "horizontal"] == "axis of the scene"
+    assert verdicts["2m", "horizontal"] == "axis, origin open"
     assert "vlmprobe control" not in demo[1]
 
 

@@ -12,7 +12,7 @@ from vlmprobe.resources import migrations_folder, queries_folder
 PACKAGE = Path(__file__).resolve().parents[1] / "vlmprobe"
 WORKFLOWS = {
     *("analyze", "compare", "database", "demo", "doctor", "export", "extract", "families", "import_home"),
-    *("control", "import_results", "merge", "robustness"),
+    *("control", "import_results", "merge", "mirror", "robustness"),
     *("plot", "query", "reproduce", "run", "runs", "sync", "train", "ui", "verdict", "verify"),
 }
 
@@ -20,7 +20,9 @@ WORKFLOWS = {
 def test_a_workflow_is_a_command() -> None:
     """What else is needed has a room of its own; ``database`` serves ``db`` and ``backup``, ``query`` also ``sql``."""
     assert {path.stem for path in PACKAGE.glob("workflows/*.py")} == WORKFLOWS | {"__init__"}
-    commands = {path.stem.rstrip("_").replace("demo_", "") for path in PACKAGE.glob("cli/*.py")}
+    commands = {
+        path.stem.rstrip("_").replace("demo_", "").replace("data_", "") for path in PACKAGE.glob("cli/*.py")
+    }
     assert WORKFLOWS - commands == {"database", "import_home", "import_results"}
 
 

@@ -1,4 +1,4 @@
-"""Each correction of the statistics, taken out by one edit: what it refutes, and the tests that must notice."""
+"""Each correction of the statistics and each control, taken out by one edit, and the tests that must notice."""
 
 from __future__ import annotations
 
@@ -227,5 +227,96 @@ BREAKS = (
         "else NOT_DECIDED",
         "else EQUIVALENT",
         "tests/analysis/inference/test_equivalence.py",
+    ),
+    Break(
+        "S6: the raw template in place of the space half",
+        f"{_ANALYSIS}/controls/deltas.py",
+        "return np.asarray(np.add(self.first, self.opposite, dtype=np.float64) / 2)",
+        "return np.asarray(self.first, dtype=np.float64)",
+        "tests/analysis/controls/test_answers.py tests/analysis/controls/test_verdict.py",
+    ),
+    Break(
+        "S6: a share of an axis that is not resolved",
+        f"{_ANALYSIS}/controls/shares.py",
+        "reason = NOT_RESOLVED",
+        'reason = ""',
+        "tests/analysis/controls tests/workflows/test_robustness.py",
+    ),
+    Break(
+        "S6: blind runs that see the picture",
+        "vlmprobe/extraction/control.py",
+        'return Images.new("RGB", self._dataset.image(pair).size, MID_GREY)',
+        "return self._dataset.image(pair)",
+        "tests/workflows/test_controls.py",
+    ),
+    Break(
+        "S6: a readout in layers that do not speak the unembedding's language",
+        f"{_ANALYSIS}/controls/readout.py",
+        "if 3 * (layer + 1) <= 2 * n_layers:",
+        "if False:",
+        "tests/analysis/controls/test_readout.py",
+    ),
+    Break(
+        "S8: one spread for all dimensions",
+        f"{_ANALYSIS}/controls/inner_products.py",
+        "spread = np.std(np.asarray(states, dtype=np.float64), axis=0)",
+        "spread = np.full(np.shape(states)[1], np.std(np.asarray(states, dtype=np.float64)))",
+        "tests/analysis/controls/test_inner_products.py",
+    ),
+    Break(
+        "S10: partitions that do not hold objects apart",
+        f"{_ANALYSIS}/controls/probe.py",
+        "yield inside[ends].all(axis=0), ~inside[ends].any(axis=0)",
+        "yield (half := rng.permutation(len(ends[0])) < len(ends[0]) // 2), ~half",
+        "tests/analysis/controls/test_probe.py",
+    ),
+    Break(
+        "S10: a pair that is told by its own image",
+        f"{_ANALYSIS}/controls/transfer.py",
+        "others, n_others = told.vectors @ sums.sum(axis=0).T - own, counts.sum(axis=0) - counts[of_told]",
+        "others, n_others = told.vectors @ sums.sum(axis=0).T, counts.sum(axis=0) - 0 * counts[of_told]",
+        "tests/analysis/controls/test_transfer.py",
+    ),
+    Break(
+        "verdict: vectors of a control that are not subtracted",
+        f"{_ANALYSIS}/controls/verdict.py",
+        "np.subtract(evidence.real, each, dtype=np.float64)",
+        "np.asarray(evidence.real, dtype=np.float64)",
+        "tests/analysis/controls/test_verdict.py",
+    ),
+    Break(
+        "verdict: what lies along the word's axis, left in",
+        f"{_ANALYSIS}/controls/verdict.py",
+        "return without_axis(half.space - less, half.word, self._evidence.canonical)",
+        "return half.space - less",
+        "tests/analysis/controls/test_verdict.py",
+    ),
+    Break(
+        "verdict: Null 1 left in",
+        f"{_ANALYSIS}/controls/verdict.py",
+        "left = self._without_word(evidence.scene, less=evidence.null_1.space)",
+        "left = self._without_word(evidence.scene)",
+        "tests/analysis/controls/test_verdict.py",
+    ),
+    Break(
+        "verdict: any cosine above 0",
+        f"{_ANALYSIS}/controls/verdict.py",
+        "SAME_AXIS = 0.2",
+        "SAME_AXIS = 0.0",
+        "tests/analysis/controls/test_verdict.py",
+    ),
+    Break(
+        "verdict: an axis that the run's own does not hold",
+        f"{_ANALYSIS}/controls/verdict.py",
+        "product = inner_product(along, axis_effect(0), axis_effect(1))",
+        "product = inner_product(both, axis_effect(0), axis_effect(1))",
+        "tests/analysis/controls/test_verdict.py",
+    ),
+    Break(
+        "verdict: the scene's delta with the swapped question's sign lost",
+        "vlmprobe/study/evidence.py",
+        "(change[:, 0] - change[:, 1]) * np.float32(0.5)",
+        "(change[:, 0] + change[:, 1]) * np.float32(0.5)",
+        "tests/workflows/test_verdict.py",
     ),
 )

@@ -137,7 +137,7 @@ def test_what_is_no_image_swap_is_a_problem(files: BenchmarkFiles, tmp_path: Pat
     ]
     assert "it is left, where the pair is left: the relation is not reversed" in found.problems[0].why
     with pytest.raises(
-        UsageError, match="pass the two files that one 'vlmprobe demo benchmark --image-swaps'"
+        UsageError, match="pass a benchmark and its exchanged pictures, as 'vlmprobe data mirror' or"
     ):
         link_image_swaps(dataset, read_dataset(shutil.copy(files.tsv, tmp_path / "copy.tsv")))
     with pytest.raises(UsageError, match="image swaps need one template"):

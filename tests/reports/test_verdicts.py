@@ -74,14 +74,14 @@ def test_the_condition_that_failed_decides_with_its_numbers(judged):
 def test_what_is_missing_is_said_once_for_all_scales(judged):
     """With the command that runs it; a layer that is not the recommended one is marked."""
     blind = without(judged, Origin.NONE, BLIND, missing="run the same questions with a gray picture")
-    open_ = without(judged, Origin.OPEN, EXCHANGED, note="there are no exchanged pictures")
+    open_ = without(judged, Origin.OPEN, EXCHANGED, note="there are no exchanged pictures for this axis")
     assert shown_verdicts([blind])[0]["verdict"] == "no verdict"
     assert blind.decided_by == "run the same questions with a gray picture"
-    assert open_.decided_by == "rules 1 to 1 hold; there are no exchanged pictures"
+    assert open_.decided_by == "rules 1 to 1 hold; there are no exchanged pictures for this axis"
     both = [blind, replace(blind, axis="horizontal"), replace(blind, scale="80k"), open_, judged]
     assert commands(both) == [
         "no run without the picture of tiny @ 2m, 80k: run 'vlmprobe control tiny --scale 2m --scale 80k'",
-        "no exchanged pictures for tiny @ 2m: run 'vlmprobe control tiny --scale 2m'",
+        "no exchanged pictures for vertical of tiny @ 2m: run 'vlmprobe control tiny --scale 2m'",
     ]
     assert shown_verdicts([replace(judged, layer_is=MOST_COHERENT)])[0]["layer"] == "5 (most coherent)"
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from vlmprobe.errors import UsageError
-from vlmprobe.extraction.control import Control, ControlPictures, exchanged_images
+from vlmprobe.extraction.control import Control, ControlPictures, exchanged_images, kind_list
 from vlmprobe.families.worker.qwen.family import Tiny
 from vlmprobe.pairs import read_dataset
-from vlmprobe.workflows.control import USUAL, kind_list
+from vlmprobe.workflows.control import USUAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

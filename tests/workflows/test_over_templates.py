@@ -186,7 +186,8 @@ def test_a_comparison_of_scales_is_of_one_template(panel: Any, merged: Any) -> N
         in merged.err
     )
     assert "where template = 'published'" in merged.err
-    by_perspective, by_axis = _tables(merged.out)
+    by_perspective, by_axis, verdicts = _tables(merged.out)
+    assert [row[0] for row in verdicts[1:]] == ["vanilla"] * 3 + ["2m"] * 3
     assert by_perspective[0][2:] == ["horizontal", "vertical", "distance:", "consistent", "counter", "gap"]
     assert [row[1] for row in by_perspective[1:]] == ["vanilla", "2m"]
     assert [row[1] for row in by_axis[1:]] == ["vanilla"] * 4 + ["2m"] * 4
@@ -310,17 +311,26 @@ def test_run_asks_each_scale_under_the_templates(
 def test_the_demo_asks_its_longest_trained_scale_under_every_template(
     command: Any, tmp_path: Path, rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others are asked the published questions alone, and its report shows the panel."""
+    """The others choose under the published questions alone, and its report shows the panel.
+
+    Yes/no questions, which verdicts need, are asked of every scale whose axes could not be tested.
+    """
     monkeypatch.setattr("vlmprobe.workflows.demo.PAIRS_PER_CATEGORY", 2)
     monkeypatch.setattr("vlmprobe.workflows.demo.draw_plots", lambda *_: [])
     command(tmp_path, "demo", "--scales", "400k,vanilla").ok()
-    asked = "SELECT scale, template, status FROM runs ORDER BY created_at"
+    asked = (
+        "SELECT scale, template, status FROM runs WHERE control IS NULL AND template NOT LIKE 'yes-no%' "
+        "ORDER BY created_at"
+    )
     assert rows(tmp_path, asked) == [
         ("vanilla", "published", "complete"),
         ("400k", "published", "complete"),
         ("400k", "mention-swapped", "complete"),
         ("400k", "options-swapped", "complete"),
-        ("400k", "yes-no", "complete"),
-        ("400k", "yes-no-opposite", "complete"),
+    ]
+    yes_no = "SELECT DISTINCT scale, template FROM runs WHERE template LIKE 'yes-no%' ORDER BY ALL"
+    assert rows(tmp_path, yes_no) == [
+        *(("400k", "yes-no"), ("400k", "yes-no-opposite")),
+        *(("vanilla", "yes-no"), ("vanilla", "yes-no-opposite")),
     ]
     assert '<section id="templates">' in (tmp_path / "demo" / "report.html").read_text()

@@ -61,9 +61,9 @@ def control(
     output: Output,
 ) -> None:
     """Extract the usual controls of each scale's run and what verdicts need; print how far the run is above them."""
+    from vlmprobe.extraction.control import kind_list
     from vlmprobe.reports.controls import controls_in_full, shown_controls
     from vlmprobe.workflows.control import control as run_control
-    from vlmprobe.workflows.control import kind_list
     from vlmprobe.workflows.verdict import say_verdicts
 
     found = run_control(

@@ -1,4 +1,4 @@
-"""``vlmprobe data check``."""
+"""``vlmprobe data check``, and the group it is in."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmprobe.cli.command import add, command
+from vlmprobe.cli.data_mirror import mirror
 from vlmprobe.cli.options import MaxPerCategory, Output
 from vlmprobe.console import plain_text
 from vlmprobe.errors import UsageError
@@ -23,16 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Inspect benchmark files without a model.",
+    help="Inspect benchmark files, and mirror their pictures, without a model.",
     epilog="Example: vlmprobe data check EmbSpatial-Bench.tsv",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-
-@app.callback()
-def _group() -> None:
-    pass
 
 
 @command(example="vlmprobe data check EmbSpatial-Bench.tsv --max-per-category 0", lists=True)
@@ -148,4 +144,4 @@ def _print_summary(dataset: Dataset) -> None:
         typer.echo("\n".join(lines) + "\n")
 
 
-add(app, check)
+add(app, check, mirror)

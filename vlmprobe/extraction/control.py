@@ -21,7 +21,7 @@ from PIL import Image as Images
 from vlmprobe.errors import ModelError, UsageError
 from vlmprobe.families import fingerprint
 from vlmprobe.pairs import YES_NO, ask_other_axis, other_axes
-from vlmprobe.store.controls import GREY, OTHER_AXIS, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS
+from vlmprobe.store.controls import GREY, OTHER_AXIS, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
 from vlmprobe.store.identity import run_key
 from vlmprobe.store.runs import find_run
 
@@ -38,11 +38,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "Asked",
     "Control",
     "ControlPictures",
     "check_random_weights",
     "controlled_plan",
     "exchanged_images",
+    "kind_list",
     "read_seed",
     "served_run",
 ]
@@ -135,6 +137,14 @@ class Control:
         return replace(options, random_weights=self.seed) if self.kind == RANDOM_WEIGHTS else options
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One run of a scale on one file: how it is asked, and as what control where it is no real run."""
+
+    template: str
+    control: Control | None = None
+
+
 def read_seed(text: str, option: str) -> int:
     """Return the seed behind a kind's colon; 0 without one.
 
@@ -147,6 +157,21 @@ def read_seed(text: str, option: str) -> int:
     if not (number.isascii() and number.isdecimal() and int(number) < 2**63):
         raise UsageError(f"{option} {text[:60]!r}: a seed is a whole number of 0 or more, like {kind}:0")
     return int(number)
+
+
+def kind_list(texts: Sequence[str]) -> tuple[str, ...]:
+    """Read kinds of controls, such as ``grey`` and ``other-image:1``; return them as they are stored.
+
+    Raises:
+        UsageError: there is no such kind, or its seed is none.
+    """
+    found = []
+    for text in texts:
+        if kind_of(text.strip()) == SHUFFLED_LABELS:
+            found.append(f"{SHUFFLED_LABELS}:{read_seed(text, '--kinds')}")
+        else:
+            found.append(str(Control.parse(text, "--kinds")))
+    return tuple(dict.fromkeys(found))
 
 
 class ControlPictures:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Console
 
-__all__ = ["Asked", "ExtractOptions", "ExtractRequest", "Prepared", "prepare"]
+__all__ = ["ExtractOptions", "ExtractRequest", "Prepared", "prepare"]
 
 #: Increment it when extraction yields different numbers for the same model and dataset.
 ENGINE_VERSION = 3
@@ -87,14 +87,6 @@ class ExtractRequest:
     """Whether to go on although the scale's earlier runs are of another checkpoint."""
     control: Control | None = None
     """The kind of control to extract instead of the real run, which must be complete."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One run of a scale on one file: how it is asked, and as what control where it is no real run."""
-
-    template: str
-    control: Control | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from vlmprobe.pairs.dataset import READER_VERSION, Dataset, read_dataset
 from vlmprobe.pairs.image_source import HeldImage, ImageFile, ImageSource
 from vlmprobe.pairs.image_swaps import ImageSwap, ImageSwaps, link_image_swaps
 from vlmprobe.pairs.images import MAX_PIXELS, decode_image
+from vlmprobe.pairs.mirrored import Mirrored, mirrored_pairs, write_mirrored
 from vlmprobe.pairs.other_axis import ask_other_axis, other_axes
 from vlmprobe.pairs.pixels import DECODING_VERSION
 from vlmprobe.pairs.prompts import (
@@ -54,6 +55,7 @@ __all__ = [
     "ImageSource",
     "ImageSwap",
     "ImageSwaps",
+    "Mirrored",
     "Order",
     "Origin",
     "ProblemGroup",
@@ -74,10 +76,12 @@ __all__ = [
     "is_under",
     "link_image_swaps",
     "link_quads",
+    "mirrored_pairs",
     "normalize_name",
     "one_color_lines",
     "other_axes",
     "read_boxes",
     "read_dataset",
     "summarize",
+    "write_mirrored",
 ]

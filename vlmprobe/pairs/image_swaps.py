@@ -71,7 +71,8 @@ def link_image_swaps(dataset: Dataset, exchanged: Dataset) -> ImageSwaps:
         first = problems[0]
         raise UsageError(
             f"no pair of {exchanged.path} is an image swap of one of {dataset.path} ({first.what}: {first.why}); "
-            "pass the two files that one 'vlmprobe demo benchmark --image-swaps' wrote"
+            "pass a benchmark and its exchanged pictures, as 'vlmprobe data mirror' or 'vlmprobe demo benchmark "
+            "--image-swaps' writes them"
         )
     return ImageSwaps(tuple(links), tuple(problems))
 

@@ -164,22 +164,27 @@ def verdicts_in_full(verdicts: Sequence[AxisVerdict]) -> list[dict[str, Any]]:
 
 def commands(verdicts: Iterable[AxisVerdict]) -> list[str]:
     """Say which command runs what is missing, a line for each, with the scales that it is missing for."""
-    of_command: dict[tuple[str, str, str], list[str]] = {}
+    of_command: dict[tuple[str, str, str], list[AxisVerdict]] = {}
     for each in verdicts:
         if each.command:
-            key = (each.command, _LACKING.get(each.lacks, each.lacks), each.family)
-            of_command.setdefault(key, []).append(each.scale)
+            of_command.setdefault((each.command, each.lacks, each.family), []).append(each)
     return [
-        to_be_run(what, family, command, scales) for (command, what, family), scales in of_command.items()
+        to_be_run(_lacking(lacks, found), family, command, [each.scale for each in found])
+        for (command, lacks, family), found in of_command.items()
     ]
 
 
 _LACKING = {
     BLIND: "no run without the picture of",
     ANSWERS: "no counterbalanced answers of",
-    EXCHANGED: "no exchanged pictures for",
+    EXCHANGED: "no exchanged pictures for {axes} of",
     NULL_1: "no other question about the exchanged pictures (Null 1) for",
 }
+
+
+def _lacking(lacks: str, verdicts: Sequence[AxisVerdict]) -> str:
+    axes = ", ".join(dict.fromkeys(each.axis for each in verdicts))
+    return _LACKING.get(lacks, lacks).format(axes=axes)
 
 
 def _several(verdicts: Sequence[AxisVerdict]) -> bool:

@@ -121,8 +121,9 @@ def read_at_layer(workspace: Workspace, run: Run, layer: int | None = None) -> A
         how = RECOMMENDED if layer == best else LAST if layer == arrays.layers[-1] else "as asked for"
     else:
         raise UsageError(f"{run.name} has no layer {layer}; it has {arrays.layers}")
-    identity = run.config.get("identity")
+    identity = run.config.get("identity") or {}
     kept = None
-    if identity is not None:
+    # An imported run's checkpoint was not seen.
+    if "fingerprint" in identity:
         kept = read_output_layer(output_layer_path(workspace.settings.home, identity))
     return AtLayer(run, arrays, layer, how, answers, kept)

@@ -187,12 +187,14 @@ def _lacks(found: Verdict, evidence: Evidence) -> str:
 
 def _commands(connection: Connection, run: Run, sources: Sources) -> dict[str, str]:
     """Return the commands that run what may be missing, without a scale."""
-    swaps = "FILE"
-    if sources.exchanged is not None:
-        swaps = shlex.quote(str(stored_dataset(connection, sources.exchanged[0].dataset_id).path))
     usual = control_command(connection, run)
-    exchange = control_command(connection, run, image_swaps=swaps)
-    return {BLIND: usual, ANSWERS: usual, EXCHANGED: exchange, NULL_1: exchange}
+    found = {BLIND: usual, ANSWERS: usual}
+    # Where a file has been asked about, it has no pictures for the axis that lacks them.
+    found[EXCHANGED] = control_command(connection, run, image_swaps="FILE")
+    if sources.exchanged is not None:
+        swaps = str(stored_dataset(connection, sources.exchanged[0].dataset_id).path)
+        found[NULL_1] = control_command(connection, run, image_swaps=shlex.quote(swaps))
+    return found
 
 
 def _shown(

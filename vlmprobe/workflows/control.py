@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
-from vlmprobe.extraction.control import Control, read_seed
+from vlmprobe.extraction.control import Asked, Control
 from vlmprobe.families import load_catalog
 from vlmprobe.pairs import PUBLISHED, YES_NO, is_under, link_image_swaps, other_axes, read_dataset
 from vlmprobe.store.controls import GREY, OTHER_AXIS, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
@@ -14,7 +14,7 @@ from vlmprobe.study.control_curves import keep_control_curves
 from vlmprobe.study.controls import beside_controls
 from vlmprobe.study.findings import runs_without_axis
 from vlmprobe.study.selection import Selection
-from vlmprobe.workflows.extract import Asked, ExtractOptions, ExtractRequest, extract_asked
+from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest, extract_asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vlmprobe.workflows.extract import ExtractResult
     from vlmprobe.workspace import Workspace
 
-__all__ = ["BLIND", "USUAL", "Controlled", "Made", "control", "kind_list"]
+__all__ = ["BLIND", "USUAL", "Controlled", "Made", "control"]
 
 #: What rule 2 of a verdict needs; the rules after it need what ``control`` extracts without ``kinds``.
 BLIND = (GREY, f"{OTHER_IMAGE}:0")
@@ -58,21 +58,6 @@ class Controlled:
     """Those that have pairs which failed: they are held against the run on the others."""
     without_axis: tuple[str, ...]
     """Names of runs that were not asked what verdicts need, since they have no axis."""
-
-
-def kind_list(texts: Sequence[str]) -> tuple[str, ...]:
-    """Read kinds of controls, such as ``grey`` and ``other-image:1``; return them as they are stored.
-
-    Raises:
-        UsageError: there is no such kind, or its seed is none.
-    """
-    found = []
-    for text in texts:
-        if kind_of(text.strip()) == SHUFFLED_LABELS:
-            found.append(f"{SHUFFLED_LABELS}:{read_seed(text, '--kinds')}")
-        else:
-            found.append(str(Control.parse(text, "--kinds")))
-    return tuple(dict.fromkeys(found))
 
 
 def control(
@@ -188,9 +173,11 @@ def _on_swaps(workspace: Workspace, options: ExtractOptions, image_swaps: Path) 
     own, exchanged = (_read(each).under(YES_NO[0]) for each in (options, found))
     other_axes(own.axes)
     swaps = link_image_swaps(own, exchanged)
-    n = len(swaps.links)
+    without = {pair.axis for pair in own.pairs} - {link.pair.axis for link in swaps.links}
+    none_of = ", ".join(axis for axis in own.axes if axis in without)
     workspace.console.say(
-        f"image swaps: {n} of {len(own.pairs)} pairs of {own.name} have one in {exchanged.name}"
+        f"image swaps: {len(swaps.links)} of {len(own.pairs)} pairs of {own.name} have one in {exchanged.name}"
+        f"{f', none of {none_of}' if none_of else ''}"
     )
     sampled = {pair.pair_id for pair in exchanged.pairs}
     is_cut = any(link.partner.pair_id not in sampled for link in swaps.links)

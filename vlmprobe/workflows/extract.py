@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.leaks import PERSPECTIVE, find_leaks, summary_line
 from vlmprobe.errors import UsageError, VlmprobeError
-from vlmprobe.extraction.control import Control, served_run
+from vlmprobe.extraction.control import Asked, Control, served_run
 from vlmprobe.extraction.lazy_model import LazyModel
 from vlmprobe.extraction.remarks import changed_line
-from vlmprobe.extraction.request import Asked, ExtractOptions, ExtractRequest, Prepared, prepare
+from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, Prepared, prepare
 from vlmprobe.extraction.session import RunSession, SessionResult
 from vlmprobe.extraction.together import infer_together
 from vlmprobe.store.datasets import register_dataset, register_quads

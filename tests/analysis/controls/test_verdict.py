@@ -57,6 +57,7 @@ def kept(half, rows):
         (SceneWorld(word=0.3, position=0.2), Origin.ANSWER, 3),
         (SceneWorld(names=0.2, amplified=3), Origin.OPEN, 4),
         (SceneWorld(space=0.3, cosine=0.0), Origin.OPEN, 5),
+        (SceneWorld(space=0.5, cosine=0.12, pairs=400), Origin.OPEN, 5),
         (STRONG, Origin.SCENE, 6),
     ],
 )

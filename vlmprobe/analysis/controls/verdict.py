@@ -53,7 +53,7 @@ _NOT_TESTED = "the axis was not tested over layers"
 #: Of the random directions.
 _SEED = 0
 BY_CHANCE = "the bound of the cosine is no higher than two random directions of these deltas reach in 1 of 20"
-NO_EXCHANGE = "there are no exchanged pictures"
+NO_EXCHANGE = "there are no exchanged pictures for this axis"
 
 
 class Origin(StrEnum):
