@@ -27,9 +27,7 @@ def test_the_file_goes_to_control_as_image_swaps(inside: Any, bench: Path, tmp_p
     ran = inside("data", "mirror", bench, out).ok()
     assert ran.out == f"{out}\n"
     done, caution = ran.err.splitlines()[-2:]
-    assert done.startswith(
-        "6 pairs about 6 mirrored pictures (3 left, 3 right); next: vlmprobe control FAMILY "
-    )
+    assert done.startswith("6 pairs about 6 mirrored pictures (3 left, 3 right); next: vlmprobe control FAMILY ")
     assert done.endswith(f"--data {bench} --image-swaps {out}")
     assert caution.startswith("note: text, faces and hands are mirrored too")
     links = link_image_swaps(read_dataset(bench), read_dataset(out)).links
