@@ -80,3 +80,18 @@ def test_a_report_has_the_table_only_where_there_are_controls(report, row):
     section = page.partition('<section id="controls">')[2].partition("</section>")[0]
     assert "0.882 [0.850, 0.910]" in section
     assert "<td>yes</td>" in section
+
+
+def test_a_report_says_that_random_weights_were_not_run(report, row):
+    """A control that was not run is no control that shows nothing."""
+    words = "Random weights: not run."
+    assert words in render_report(report(controls=[row]))
+    assert words not in render_report(report(controls=[row, replace(row, control="random-weights:0")]))
+
+
+def test_no_means_that_more_than_the_control_is_not_shown(report, row):
+    """Not that the control has the axis; and the unit of a squared length stands beside it."""
+    page = render_report(report(controls=[row]))
+    assert "no = not shown to be more than the control" in page
+    assert "else the axis is also in the control" not in page
+    assert "in the squared unit of the states, not comparable between scales" in page

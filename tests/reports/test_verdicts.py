@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from html import unescape
 
 import pytest
 
 from vlmprobe.analysis.controls import Beside, Origin, Row, Verdict
-from vlmprobe.reports.findings import Family, Findings
+from vlmprobe.reports.findings import Family, Findings, ScaleFindings
 from vlmprobe.reports.html import render_report
 from vlmprobe.reports.verdicts import (
     BLIND,
@@ -21,6 +23,8 @@ from vlmprobe.reports.verdicts import (
     verdicts_in_full,
 )
 
+#: A scale of which nothing but its layers is known.
+SCALE = partial(ScaleFindings, "tiny", "2m", None, None, None, None, None, 5, (), (), (), ())
 P = Row(1, "p of the axis over layers, after Holm", 0.0123, None, 0.05, holds=True)
 SIZE = Row(1, "|alpha|^2", 12.5, 11.0, 0.0, holds=True, n_images=80)
 IN_GREY = Row(2, "|alpha(real - grey)|^2", 0.31, -0.2, 0.0, holds=False, n_images=80)
@@ -112,3 +116,21 @@ def test_a_report_has_the_section_only_where_there_are_verdicts(report, judged):
     assert "axis, but also in the controls (grey)" in section
     assert "tiny @ 2m, vertical: by chance as alike." in section
     assert "no run without the picture of tiny @ 80k" in section
+
+
+def test_a_section_names_the_scales_that_are_read_at_the_last_stored_layer(report, judged):
+    """Also where it is the recommended one: near the output a delta may be the answer's word."""
+    words = "At the last stored layer, where a delta may be the answer's word: tiny @ 2m."
+    for last, said in ((5, True), (6, False)):
+        findings = Findings([SCALE(last_layer=last)], Family(3, 3, 1, 0))
+        page = unescape(render_report(report(findings=findings, verdicts=[judged])))
+        section = page.partition('<section id="verdicts">')[2].partition("</section>")[0]
+        assert (words in section) == said
+
+
+def test_a_report_says_how_far_its_rules_were_simulated(report, judged):
+    """How often they err is known of made-up worlds alone, and bounds are not adjusted for the number of verdicts."""
+    page = unescape(render_report(report(verdicts=[judged])))
+    assert "an axis of the scene of .05 to .3, a word of at most .8. Stronger axes are beyond them." in page
+    assert ".22 to .31 of simulated studies ended with an axis of the scene" in page
+    assert "The bounds of rules 2 to 6 are not adjusted for the number of verdicts." in page

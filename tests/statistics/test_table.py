@@ -23,7 +23,7 @@ from vlmprobe.pairs import SPACE
 from vlmprobe.store.arrays import Quads
 from vlmprobe.study.run_metrics import run_metrics
 
-from .outcomes import BIAS, COVERAGE, FALSE_AXES, FALSE_POSITIVES
+from .outcomes import BIAS, COVERAGE, FALSE_ALARMS, FALSE_AXES, FALSE_POSITIVES
 from .tables import read_table
 from .worlds import SwapWorld
 
@@ -120,6 +120,13 @@ def test_every_p_value_has_a_row_of_false_positives():
     assert {"axis", "axis (over layers)"} <= studied(FALSE_AXES)
     with_p = set(COMPARISONS) - {AXIS_COSINE.name, DELTA_ABOVE_CONTROL.name}
     assert with_p - studied(FALSE_POSITIVES) == set()
+
+
+def test_what_controls_and_checks_of_a_benchmark_say_has_rows():
+    """The squared length that a control leaves, whether an axis is left, and alarms of a benchmark without a leak."""
+    assert {"|alpha|^2", "size_left"} <= studied(COVERAGE)
+    assert "adds_an_axis" in studied(FALSE_AXES)
+    assert studied(FALSE_ALARMS) == {"leaks, all checks together"}
 
 
 def test_published_values_without_an_interval_have_a_row_of_bias():

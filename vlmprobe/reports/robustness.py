@@ -34,8 +34,8 @@ READING = (
     "euclid, zscore, within, causal: coherence of an axis, or VD-EI of two, under that inner product; point values, "
     "without intervals; not simulated",
     "robust: under all four, VD-EI has the same sign, and the same answer to whether it is larger than both controls, "
-    "which may be no; not robust: noise alone may decide",
-    "deltas_fill: participation ratio of raw deltas, which hold the axis itself; a verdict's note is about others",
+    "which may be no; not robust: no noise is allowed for, which alone may decide where an excess is not resolved",
+    "deltas_fill: participation ratio of raw deltas, which hold the axis itself; no verdict's note rests on it",
     "rogue_1, rogue_3, deltas_fill, states_fill, anisotropy: no intervals, not simulated",
     "space_share: the share that both yes/no templates have in common: scene, names, and what the second template "
     "leaves of the word; simulated for words up to .3 that are reversed in full",

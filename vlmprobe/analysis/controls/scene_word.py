@@ -3,7 +3,8 @@
 ``scene_word.cosine`` is the cosine of two axes of the same pairs: that of the exchanged names, h(swap) - h(orig), and
 that of the exchanged pictures. Of the latter the space half is taken, in which the answer's word cancels.
 
-None has an interval: no simulated world is about these three. The rows of the verdict have bounds, and decide.
+None has an interval here. The coherence of the space half was simulated as ``axis_coherence.answer_balanced``; no
+simulated world is about the other two. The rows of the verdict have bounds, and decide.
 """
 
 from __future__ import annotations
