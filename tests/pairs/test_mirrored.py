@@ -116,7 +116,9 @@ def test_both_files_are_image_swaps_under_every_template(
     assert (written.n_images, written.problems) == (2, ())
 
 
-@pytest.mark.parametrize("name", ["the cup", "The cup", "cup.", "the the cup", "a cup", "ein Becher\tvoll", "杯"])
+@pytest.mark.parametrize(
+    "name", ["the cup", "The cup", "cup.", "the the cup", "a cup", "ein Becher\tvoll", "杯"]
+)
 def test_an_object_keeps_its_name(tmp_path: Path, name: str) -> None:
     """Also one that reading would shorten a second time."""
     row = record(subject=f"the {name} .", index="№ 1")
@@ -159,7 +161,9 @@ def test_a_picture_that_cannot_be_mirrored_costs_its_rows(tmp_path: Path) -> Non
     assert written.problems[0].why == "the picture is its own mirror image"
     assert "damaged or cut off" in written.problems[1].why
     assert [pair.pair_id for pair in other.pairs] == ["1"]
-    with pytest.raises(InputError, match="no picture can be mirrored; the first is of line 1: the picture is"):
+    with pytest.raises(
+        InputError, match="no picture can be mirrored; the first is of line 1: the picture is"
+    ):
         mirrored(lines(tmp_path / "symmetric.jsonl", rows[1]))
     assert not list(tmp_path.glob(".*"))
 
