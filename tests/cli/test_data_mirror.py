@@ -71,3 +71,32 @@ def test_odd_files_are_refused_in_one_line(inside: Any, bench: Path, file: str, 
     assert re.search(says, line), line
     assert bench.read_bytes() == before
     assert not (bench.parent / "new.jsonl").exists()
+
+
+@pytest.mark.full
+def test_mirrored_pictures_lead_the_horizontal_axis_past_rule_four(
+    inside: Any, mlflow_store: dict[str, str], tmp_path: Path
+) -> None:
+    """From the benchmark to the verdict, one command after the other; the other axes say what they lack."""
+
+    def run(*words: object) -> Any:
+        return inside(*words, "--home", tmp_path / "home", **mlflow_store).ok()
+
+    tsv = build_benchmark(tmp_path / "drawn", pairs_per_category=16).tsv
+    out = tmp_path / "mirrored.jsonl"
+    run("data", "mirror", tsv, out)
+    run("extract", "tiny", "--scale", "2m", "--data", tsv, "--layers", "5")
+    run("analyze", "tiny")
+    ran = run("control", "tiny", "--data", tsv, "--image-swaps", out, "--verdicts-only")
+    assert (
+        "image swaps: 32 of 96 pairs of benchmark have one in mirrored, none of vertical, distance" in ran.err
+    )
+    found = {row["axis"]: row for row in json.loads(run("verdict", "tiny", "--json").out)}
+    conditions = json.loads(run("verdict", "tiny", "--rows", "--json").out)
+    held = {row["rule"] for row in conditions if row["axis"] == "horizontal" and row["holds"] == "yes"}
+    assert {1, 2, 3, 4, 5} <= held
+    assert found["horizontal"]["lacks"] == ""
+    for axis in ("vertical", "distance"):
+        assert found[axis]["verdict"] == "axis, origin open"
+        assert found[axis]["decided_by"] == "rules 1 to 3 hold; there are no exchanged pictures for this axis"
+        assert found[axis]["command"] == f"vlmprobe control tiny --data {tsv} --image-swaps FILE"

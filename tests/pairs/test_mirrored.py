@@ -1,4 +1,4 @@
-"""Mirrored pictures: which pairs have one, what is written of them, and that both files are image swaps of each other."""
+"""Mirrored pictures: which pairs have one, what is written of them, and that both files are image swaps."""
 
 from __future__ import annotations
 
@@ -78,16 +78,19 @@ def test_a_picture_is_mirrored_pixel_for_pixel(tmp_path: Path, kind: str) -> Non
     assert np.array_equal(after, before[:, ::-1])
 
 
-def test_a_transparent_color_is_not_lost_twice(tmp_path: Path) -> None:
-    """What was put on white is stored as white, and that color is nowhere transparent again."""
+def test_pixels_alone_are_stored(tmp_path: Path) -> None:
+    """What was transparent is white, as it is shown; a color profile, which is not applied, does not go along."""
     pixels = np.full((HEIGHT, WIDTH, 3), 200, dtype=np.uint8)
     pixels[:, :2], pixels[0, 5:] = (10, 20, 30), (255, 255, 255)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", transparency=(10, 20, 30))
-    dataset, _, other = mirrored(lines(tmp_path / "bench.jsonl", record(image=cell(buffer.getvalue()))))
-    before, after = (np.asarray(each.image(each.pairs[0])) for each in (dataset, other))
-    assert np.array_equal(after, before[:, ::-1])
-    assert other.pairs[0].image_notes == ()
+    rows = [record(image=cell(each)) for each in (buffer.getvalue(), picture(1, icc_profile=bytes(200)))]
+    dataset, _, other = mirrored(lines(tmp_path / "bench.jsonl", *rows))
+    for pair, partner in zip(dataset.pairs, other.pairs, strict=True):
+        before, after = np.asarray(dataset.image(pair)), np.asarray(other.image(partner))
+        assert np.array_equal(after, before[:, ::-1])
+        with Image.open(io.BytesIO(other.image_bytes(partner))) as stored:
+            assert (stored.mode, stored.info) == ("RGB", {})
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

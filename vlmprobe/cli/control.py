@@ -40,7 +40,7 @@ def control(
         Path | None,
         typer.Option(
             "--image-swaps",
-            help="The same questions about pictures with two objects exchanged; verdicts need them.",
+            help="The same questions about pictures with two objects exchanged, or mirrored; for verdicts.",
             metavar="FILE",
         ),
     ] = None,

@@ -128,7 +128,7 @@ def _picture(dataset: Dataset, pair: SwapPair) -> str | ImageError:
     mirrored = shown.transpose(Transpose.FLIP_LEFT_RIGHT)
     if mirrored.tobytes() == shown.tobytes():
         return ImageError("the picture is its own mirror image")
-    # A color that was transparent would be so again.
+    # Pillow would write the color profile and more into the PNG; a model is shown pixels alone.
     mirrored.info.clear()
     buffer = io.BytesIO()
     mirrored.save(buffer, "PNG")

@@ -136,7 +136,7 @@ def _originals(workspace: Workspace, runs: list[Run], swaps: Set[str]) -> list[R
     names = ", ".join(sorted({run.dataset for run in runs if run.dataset_id in swaps}))
     workspace.console.say(
         f"{len(runs) - len(kept)} runs on {names} are left out, whose pictures are those of another dataset with two "
-        "objects exchanged; name one with --data"
+        "objects exchanged, or mirrored; name one with --data"
     )
     return kept
 
