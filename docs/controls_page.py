@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
+from controls_plan import KEYS, all_studies, name_of
 from page_tables import fill_marked, markdown
 
 from vlmprobe.pairs import DEPTH, HEIGHT, SPACE
@@ -250,15 +251,18 @@ def _band(values: Sequence[float], decimals: int = 2) -> str:
     return f"{fmean(values):.{decimals}f} ({min(values):.{decimals}f} to {max(values):.{decimals}f})"
 
 
-def seconds_of(rows: Iterable[Row]) -> float:
-    """Return how long a study took, in the middle."""
-    return median(float(row["seconds"]) for row in rows if row["seconds"])
+def missing_line(folder: Path = RESULTS) -> str:
+    """Say which studies were not run."""
+    done = {name_of(kind, row) for kind in KEYS for row in read_rows(kind, folder)}
+    missing = [study.name for study in all_studies() if study.name not in done]
+    return f"Not run yet: {', '.join(missing)}." if missing else "Every study was run."
 
 
 def fill(page: str, folder: Path = RESULTS) -> str:
     """Return the page with each marked place filled anew."""
     random, lies = read_rows("random-weights", folder), read_rows("lies", folder)
     blocks = {
+        "missing": missing_line(folder),
         "bars": bars_table(random),
         "verdicts": verdicts_table(random),
         "angles": angles_table(random),

@@ -13,15 +13,16 @@ import csv
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from controls_page import RESULTS, read_rows
+from controls_plan import KEYS, Study, all_studies, name_of
 from controls_rows import COLUMNS, Row, rows_of
 
 from vlmprobe import Workspace
-from vlmprobe.demo import Confounds, build_benchmark
+from vlmprobe.demo import build_benchmark
 from vlmprobe.resources import checkpoints_folder
 from vlmprobe.settings import Settings
 from vlmprobe.workflows.control import control
@@ -30,70 +31,17 @@ from vlmprobe.workflows.run import run_scales
 from vlmprobe.workflows.verdict import verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from vlmprobe.demo import BenchmarkFiles
+    from vlmprobe.demo import BenchmarkFiles, Confounds
 
 FAMILY = "tiny"
-#: Pairs of each category: 80 an axis, 240 in all.
-PAIRS_PER_CATEGORY = 40
-LEAKS = (0.9, 0.75, 0.5)
-NAME_SEEDS = range(5)
-WEIGHT_SEEDS = range(3)
-#: Scales that are asked about each lie; random weights are those of seed 0.
-SCALES = ("vanilla", "400k", "2m", "random")
-LIES: dict[str, Confounds] = {
-    "none": Confounds(),
-    "name-leak": Confounds(name_leak=0.9),
-    "uneven": Confounds(canonical_share=0.8),
-    "mention-order": Confounds(mention_order="fixed"),
-    "mention-order, uneven": Confounds(mention_order="fixed", canonical_share=0.8),
-}
-#: What tells one study of a file from another.
-KEYS = {"random-weights": ("leak", "names", "weights"), "lies": ("lie",)}
-
-
-@dataclass(frozen=True)
-class Study:
-    """One benchmark and the checkpoints that are judged together on it."""
-
-    kind: str
-    """The file of its rows, without ``.csv``."""
-    key: Row
-    """The first cells of its rows."""
-    seed: int
-    """Of the benchmark."""
-    confounds: Confounds
-    checkpoints: Mapping[str, int | None]
-    """Name of a scale -> the seed of its random weights; None = a bundled checkpoint."""
-    pairs_per_category: int = PAIRS_PER_CATEGORY
-
-    @property
-    def name(self) -> str:
-        """Its file and its key: ``random-weights/0.9/3/1``."""
-        return "/".join([self.kind, *map(str, self.key.values())])
-
-
-def all_studies() -> Iterator[Study]:
-    """Yield the studies, the most telling first."""
-    for leak in LEAKS:
-        for names in NAME_SEEDS:
-            for weights in WEIGHT_SEEDS:
-                key = {"leak": leak, "names": names, "weights": weights}
-                checkpoints = {"random": weights}
-                yield Study("random-weights", key, names, Confounds(name_leak=leak), checkpoints)
-    for lie, confounds in LIES.items():
-        yield Study("lies", {"lie": lie}, 0, confounds, {name: _weights(name) for name in SCALES})
-
-
-def _weights(scale: str) -> int | None:
-    return 0 if scale == "random" else None
 
 
 def write_random_checkpoint(folder: Path, seed: int) -> Path:
     """Write the tiny architecture with random weights, and the bundled tokenizer and image processor.
 
-    The weights are those of ``--control random-weights:SEED``.
+    They are drawn as ``--control random-weights:SEED`` draws them.
     """
     import torch
     from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
@@ -118,13 +66,7 @@ def run_study(study: Study, scratch: Path) -> list[Row]:
         scratch: a folder; checkpoints and the MLflow store in it serve all studies of a process.
     """
     started = time.monotonic()
-    files = build_benchmark(
-        scratch / "benchmark",
-        pairs_per_category=study.pairs_per_category,
-        seed=study.seed,
-        confounds=study.confounds,
-        image_swaps=True,
-    )
+    files = _benchmark(scratch, study.pairs_per_category, study.seed, study.confounds)
     with tempfile.TemporaryDirectory(dir=scratch) as home:
         store = f"sqlite:///{scratch / 'mlflow.db'}"
         settings = Settings.load(Path(home), environ={"MLFLOW_TRACKING_URI": store}, folder=scratch)
@@ -134,6 +76,18 @@ def run_study(study: Study, scratch: Path) -> list[Row]:
     # Once a study, so that the column adds up.
     rows[0]["seconds"] = round(time.monotonic() - started, 1)
     return [{**study.key, **row} for row in rows]
+
+
+@lru_cache(maxsize=1)
+def _benchmark(scratch: Path, pairs_per_category: int, seed: int, confounds: Confounds) -> BenchmarkFiles:
+    """Draw a benchmark, unless it is the last one."""
+    return build_benchmark(
+        scratch / "benchmark",
+        pairs_per_category=pairs_per_category,
+        seed=seed,
+        confounds=confounds,
+        image_swaps=True,
+    )
 
 
 def _extract(workspace: Workspace, study: Study, files: BenchmarkFiles, scratch: Path) -> None:
@@ -168,9 +122,6 @@ def main(only: str = "", limit: int | None = None, folder: Path = RESULTS) -> No
     """Run the studies that have no rows yet, and whose name begins with ``only``."""
     place = {study.name: number for number, study in enumerate(all_studies())}
     folder.mkdir(parents=True, exist_ok=True)
-
-    def name_of(kind: str, row: Mapping[str, Any]) -> str:
-        return "/".join([kind, *(str(row[key]) for key in KEYS[kind])])
 
     done = {name_of(kind, row) for kind in KEYS for row in read_rows(kind, folder)}
     left = [study for study in all_studies() if study.name.startswith(only) and study.name not in done]
