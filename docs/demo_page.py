@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import re
-from collections import defaultdict
 from math import isnan, nan
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, NamedTuple
 
 from demo_axes import axes_tables, read_axes, write_axes
+from page_tables import fill_marked, markdown
 from scipy.stats import ttest_1samp
 
 from vlmprobe.analysis.inference import holm
@@ -108,7 +107,7 @@ def accuracy_table(results: Results, template: str) -> str:
         for scale in SCALES
         for training, values in results.items()
     ]
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def directions_table(results: Results, metric: str, targets: Iterable[str], perspective: str = "all") -> str:
@@ -126,7 +125,7 @@ def directions_table(results: Results, metric: str, targets: Iterable[str], pers
         for template in TAUGHT
         for scale in SCALES
     ]
-    return _markdown(["template", "scale", *targets], rows)
+    return markdown(["template", "scale", *targets], rows)
 
 
 def _band(results: Results, key: Key) -> str:
@@ -161,7 +160,7 @@ def shipped_accuracy_table(shipped: dict[tuple[str, str, str], dict[str, str]]) 
         [scale, *(_shown(shipped.get((scale, "accuracy.perspective", f"distance/{part}"))) for part in parts)]
         for scale in SCALES
     ]
-    return _markdown(["scale", *parts], rows)
+    return markdown(["scale", *parts], rows)
 
 
 def shipped_angles_table(shipped: dict[tuple[str, str, str], dict[str, str]]) -> str:
@@ -186,7 +185,7 @@ def shipped_angles_table(shipped: dict[tuple[str, str, str], dict[str, str]]) ->
         "HD",
         "size of VD-EI less that of HV",
     ]
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def _shown(row: dict[str, str] | None) -> str:
@@ -228,16 +227,11 @@ def trainings_table(results: Results) -> str:
                     f"{p:.3f}",
                 ]
             )
-    return _markdown(["what", "mean", "SD", f"t({len(results) - 1})", "p", "p, Holm over 3"], rows)
+    return markdown(["what", "mean", "SD", f"t({len(results) - 1})", "p", "p, Holm over 3"], rows)
 
 
 def _differences(later: list[float], first: list[float]) -> list[float]:
     return [a - b for a, b in zip(later, first, strict=True)]
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def accuracy_figure(results: Results) -> Figure:
@@ -361,18 +355,8 @@ def fill(page: str, results: Results) -> str:
     blocks["shipped accuracy"] = shipped_accuracy_table(shipped)
     blocks["shipped angles"] = shipped_angles_table(shipped)
     blocks["trainings"] = trainings_table(results)
-    blocks |= {name: _markdown(*table) for name, table in axes_tables(read_axes()).items()}
-    used: dict[str, int] = defaultdict(int)
-
-    def put(match: re.Match[str]) -> str:
-        used[match[1]] += 1
-        return f"<!-- table: {match[1]} -->\n{blocks[match[1]]}\n<!-- end -->"
-
-    filled = re.sub(r"<!-- table: (.+?) -->\n.*?<!-- end -->", put, page, flags=re.DOTALL)
-    missing = set(blocks) - set(used)
-    if missing:
-        raise SystemExit(f"{PAGE.name} has no place for: {', '.join(sorted(missing))}")
-    return filled
+    blocks |= {name: markdown(*table) for name, table in axes_tables(read_axes()).items()}
+    return fill_marked(page, blocks, PAGE.name)
 
 
 def main() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,10 @@ import pytest
 from vlmprobe.demo import DEMO_SCALES
 from vlmprobe.resources import checkpoints_folder
 
+from .docs_script import docs_script
+
 ROOT = Path(__file__).resolve().parents[1]
-# As python docs/demo_page.py: what stands beside a script can be imported.
-sys.path.insert(0, str(ROOT / "docs"))
-PAGE: Any = runpy.run_path(str(ROOT / "docs" / "demo_page.py"))
+PAGE: Any = docs_script("demo_page")
 RESULTS = PAGE["read_results"]()
 Key = PAGE["Key"]
 AXES = PAGE["read_axes"]()
