@@ -29,7 +29,8 @@ RECOMMENDED, LAST = "recommended", "last"
 #: How to read the table, in lines.
 READING = (
     "right_above: share with both answers right, run minus control; coherence_above: coherence, run minus control, "
-    "paired; differences of coherences above .7 are beyond the simulated worlds",
+    "paired; differences of coherences above .55 were simulated on the demo's vertical axis only, up to .7; above .7 "
+    "not at all",
     "of_control: a coherence cannot be below 0 in truth, and an interval wholly below 0 misses it; names that images "
     "share were not simulated",
     "size_left: squared length of the axis after the control's vectors are subtracted pair by pair, in the squared "
@@ -38,6 +39,7 @@ READING = (
     "control",
     "size_left is not defined for random-weights, whose coordinates are others, nor for shuffled-labels, whose vectors "
     "are the run's own",
+    "coherences above .5, but for the vertical axis up to .7, and size_left of axes above .7, were not simulated",
 )
 
 

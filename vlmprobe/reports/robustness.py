@@ -39,6 +39,8 @@ READING = (
     "rogue_1, rogue_3, deltas_fill, states_fill, anisotropy: no intervals, not simulated",
     "space_share: the share that both yes/no templates have in common: scene, names, and what the second template "
     "leaves of the word; simulated for words up to .3 that are reversed in full",
+    "answer_balanced, readout_share, without_readout: simulated for an axis and a word of up to .3 each; stronger ones "
+    "were not. A coherence cannot be below 0 in truth, and an interval wholly below 0 misses it",
     "answer_following: of wrong pairs, above 0 = the state follows the truth, below 0 = the answer",
     "readout_share, without_readout: along and without the directions of the answer's words; beside them the median of "
     "as many random words",
@@ -47,7 +49,9 @@ READING = (
     "directions: share of pairs whose category the sign along the direction of an axis and template tells; "
     ".5 = nothing, 0 = the opposite",
     "directions on their own axis and template: a share strays further than its interval says: without an axis it held "
-    ".5 in .85 to .88 of simulated studies, with one the truth in .92 to .94",
+    ".5 in .85 to .88 of simulated studies, with an axis of .05 to .3 the truth in .92 to .94; stronger axes were not "
+    "simulated",
+    "directions on other axes: simulated for axes of up to .3",
     "directions on other templates of the same pairs: not simulated; intervals of all directions are unadjusted",
 )
 

@@ -33,7 +33,8 @@ BLIND, ANSWERS, EXCHANGED, NULL_1 = "blind", "answers", "exchanged pictures", "n
 RECOMMENDED, MOST_COHERENT = "recommended", "most coherent"
 #: How to read the table, in lines.
 READING = (
-    "a verdict says what has been shown; a rule that does not hold has not been shown to be false",
+    "a verdict says what has been shown; a rule that does not hold need not have been shown to be false: only lower "
+    "bounds are asked",
     "the layer is chosen on the same pairs; p allows for that, the bounds do not",
     "the bounds of rules 2 to 6 are not adjusted for the number of verdicts",
 )

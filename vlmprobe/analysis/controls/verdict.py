@@ -15,7 +15,8 @@
 
 "Resolved" is always that the lower 97.5 % jackknife bound of products of different images is above 0. That a control
 has no significant axis of its own is no rule: in a world of answer words alone it is wrong in 94 % of studies. A rule
-that does not hold has not been shown to be false; the verdict says what has been shown.
+that does not hold need not have been shown to be false: only lower bounds are asked. The verdict says what has been
+shown.
 """
 
 from __future__ import annotations
