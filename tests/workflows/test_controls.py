@@ -241,6 +241,21 @@ def test_a_family_that_would_load_real_weights_is_refused(
     assert "cannot initialize random weights" in ran.errors[-1]
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "own"), [("--layers", "0,1", "all"), ("--dtype", "bfloat16", "float32")]
+)
+def test_a_control_has_the_settings_of_its_run(
+    home: Any, data: Path, option: str, value: str, own: str
+) -> None:
+    """Others are refused in one line, rather than left aside."""
+    ran = home("control", "tiny", "--data", data, "--kinds", "grey", option, value)
+    assert ran.code == 2
+    assert (
+        f"{option}: a control has that of the run that it serves, which is {own}; leave it out"
+        in ran.errors[-1]
+    )
+
+
 def test_kinds_are_read_as_they_are_stored() -> None:
     """A seed that is not named is 0, and a kind that comes twice counts once."""
     assert kind_list(["grey", " other-image", "other-image:0", "random-weights:3", "shuffled-labels:1"]) == (
