@@ -296,7 +296,7 @@ def hits(name, world, measure, n):
 
 @pytest.mark.parametrize("name", ["names leak", "word and position", "names, word and position"])
 def test_worlds_without_an_axis_of_the_scene_seldom_have_one(name):
-    """Refutes rule 5 at above 0, which calls a fifth of the last world's studies an axis of the scene."""
+    """At most 4 of 50 studies, of which 1,000 each are in the simulation table."""
     assert hits(name, WITHOUT_SPACE[name], FALSE_SCENE, 50) <= 4
 
 

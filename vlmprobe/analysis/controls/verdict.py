@@ -43,8 +43,8 @@ __all__ = ["SAME_AXIS", "VERSION", "Evidence", "Origin", "Row", "Verdict", "verd
 
 #: Of the rule; raised when it changes, so that old and new verdicts are told apart.
 VERSION = 2
-#: What the cosine of rule 5 must lie above. At 0, chance passes one study in five in which names leak, a word is
-#: answered and positions are seen; at .2 one in a hundred.
+#: What the cosine of rule 5 must lie above. Two directions that share little are no one axis,
+#: though so many pairs may tell their cosine from 0.
 SAME_AXIS = 0.2
 _ALPHA = 0.05
 
