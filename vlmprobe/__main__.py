@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Any
+import threading
+from typing import Any, NoReturn
 
 from vlmprobe.streams import prepare_streams
 
@@ -26,11 +27,30 @@ def main() -> None:
 
         said = STOPPED
         run()
+    except SystemExit as ended:
+        if _is_at_work():
+            _end(ended.code if isinstance(ended.code, int) else 0)
+        raise
     except KeyboardInterrupt:
         sys.stderr.write(f"error: {said}\n")
         # Not sys.exit(): after an interrupt during an import, Python may still exit through SIGINT.
-        sys.stderr.flush()
-        os._exit(130)
+        _end(130)
+
+
+def _is_at_work() -> bool:
+    """Return whether a thread of ours is left, as after a stop: one that writes rows, or waits for MLflow.
+
+    A second Ctrl-C is not to wait for it, and a normal exit could kill it inside DuckDB, whose C++ code would then
+    abort with a core dump.
+    """
+    return any(thread.daemon and thread.name.startswith("vlmprobe-") for thread in threading.enumerate())
+
+
+def _end(code: int) -> NoReturn:
+    """End this process at once, after what it has said."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _unraisable(unraisable: Any) -> None:

@@ -208,3 +208,33 @@ def test_a_stop_while_the_commands_are_made_says_so() -> None:
     ran = _python(BEFORE_A_COMMAND)
     assert ran.returncode == 130
     assert ran.stderr == "error: stopped; finished work is kept; rerun the same command to resume\n"
+
+
+STILL_WRITING = """
+import atexit, sys, threading, time
+from vlmprobe import __main__ as started
+from vlmprobe.cli import main as command_line
+
+@command_line.app.command("left-writing")
+def left_writing() -> None:
+    threading.Thread(target=time.sleep, args=(60,), name="vlmprobe-rows", daemon=True).start()
+    raise command_line.typer.Exit(3)
+
+atexit.register(print, "taken down in order")
+sys.argv = ["vlmprobe", "left-writing"]
+{main}
+"""
+
+
+@pytest.mark.parametrize(
+    ("main", "said"),
+    [
+        ("started.main()", ""),
+        ("command_line.main(['left-writing'])", "taken down in order\n"),
+    ],
+    ids=["as a program", "within another"],
+)
+def test_a_thread_that_still_writes_is_left_behind_by_the_program_alone(main: str, said: str) -> None:
+    """The program ends at once; whoever runs a command within a process of their own keeps that process."""
+    ran = _python(STILL_WRITING.format(main=main))
+    assert (ran.returncode, ran.stdout, ran.stderr) == (3, said, "")

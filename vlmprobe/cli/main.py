@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-import threading
 from typing import Any, NoReturn
 
 import typer
@@ -130,13 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """Exit without waiting for threads, so that a second Ctrl-C does not wait for rows or for MLflow."""
     ignore_stops()
-    if any(thread.daemon and thread.name.startswith("vlmprobe-") for thread in threading.enumerate()):
-        # A normal exit could kill a thread inside DuckDB, whose C++ code would then abort with a core dump.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
     # An interrupt inside exec(), which dataclasses use, sets a flag that makes 'python -m' kill itself with
     # SIGINT at exit instead of returning our code; the next exec() clears it.
     exec("")  # noqa: S102
