@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .command_line import PATIENCE_S, InProcess, Ran, Shell
+from .command_line import ENVIRONMENT, PATIENCE_S, InProcess, Ran, Shell
 from .left_behind import read_rows
 
 if TYPE_CHECKING:
@@ -118,6 +118,16 @@ def _drawn_here() -> Iterator[None]:
     """Draw figures in the test's own process: starting others takes longer, and tests share the processors already."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vlmprobe.figures.parallel._processors", lambda: 1)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remember hashes in a folder of the tests, in this process and in commands: the developer's stays as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = str(tmp_path_factory.mktemp("cache"))
+        patch.setenv("VLMPROBE_CACHE", folder)
+        patch.setitem(ENVIRONMENT, "VLMPROBE_CACHE", folder)
         yield
 
 

@@ -40,6 +40,8 @@ class Settings:
     shard_pairs: int
     shard_bytes: int
     shard_seconds: float
+    cache: Path
+    """Where this machine's user keeps what can be computed again; it need not be there."""
     environment: Mapping[str, str]
     """``MLFLOW_*`` values of the dotenv file that the process environment does not override."""
 
@@ -114,6 +116,7 @@ class Settings:
             shard_pairs=int(_positive(merged, "VLMPROBE_SHARD_PAIRS", 256, least=1)),
             shard_bytes=int(_positive(merged, "VLMPROBE_SHARD_MIB", 64) * 2**20),
             shard_seconds=_positive(merged, "VLMPROBE_SHARD_SECONDS", 30),
+            cache=_cache(merged, folder),
             environment={k: v for k, v in dotenv.items() if k.startswith("MLFLOW_") and k not in env},
         )
 
@@ -189,6 +192,15 @@ def _tracking_uri(value: str | None, home: Path, folder: Path) -> str:
         # The server runs in another folder than this process.
         return f"{_SQLITE_SCHEME}{folder / value.removeprefix(_SQLITE_SCHEME)}"
     return value
+
+
+def _cache(values: Mapping[str, str], folder: Path) -> Path:
+    named = values.get("VLMPROBE_CACHE")
+    if named:
+        return folder / os.path.expanduser(named)  # noqa: PTH111 - Path's raises where there is no such user
+    # As the XDG base directories say: a relative path there does not count.
+    base = values.get("XDG_CACHE_HOME", "")
+    return Path(base if base.startswith("/") else os.path.expanduser("~/.cache")) / "vlmprobe"  # noqa: PTH111
 
 
 def _absolute(path: Path, folder: Path, named_by: str) -> Path:

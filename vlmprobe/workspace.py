@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+    from vlmprobe.file_hashes import FileHashes
+    from vlmprobe.pairs import Benchmarks
     from vlmprobe.store.arrays import RunArrays
     from vlmprobe.store.delivery import Delivery
     from vlmprobe.store.engine import Database
@@ -96,6 +98,20 @@ class Workspace:
 
         require_schema(self.unchecked_database)
         return self.unchecked_database
+
+    @cached_property
+    def hashes(self) -> FileHashes:
+        """The hashes of files, those of large ones also as other processes computed them."""
+        from vlmprobe.file_hashes import FileHashes
+
+        return FileHashes(self.settings.cache)
+
+    @cached_property
+    def benchmarks(self) -> Benchmarks:
+        """The benchmarks that were read here."""
+        from vlmprobe.pairs import Benchmarks
+
+        return Benchmarks(self.hashes)
 
     def create_database(self) -> None:
         """Create the database unless it exists.

@@ -112,6 +112,10 @@ class ExtractionOptions:
     new: Annotated[bool, typer.Option("--new", help="Start a new run even if an identical one exists.")] = (
         False
     )
+    rehash: Annotated[
+        bool,
+        typer.Option("--rehash", help="Hash the checkpoint anew, whatever is remembered of its files."),
+    ] = False
     trust_remote_code: Annotated[
         bool,
         typer.Option("--trust-remote-code", help="Allow the checkpoint's own Python files to run."),
@@ -135,6 +139,7 @@ class ExtractionOptions:
             allow_problems=self.allow_problems,
             batch_size=batch_size(self.batch),
             new=self.new,
+            rehash=self.rehash,
             model=ModelOptions(
                 layers=layer_list(self.layers),
                 dtype=self.dtype,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.errors import ModelError, unknown_name
+from vlmprobe.errors import unknown_name
 from vlmprobe.extraction.control import Control, controlled_plan
+from vlmprobe.extraction.marks import Fingerprints, Marks
 from vlmprobe.extraction.remarks import check_problems, dataset_lines, quad_lines
 from vlmprobe.families import (
     DTYPES,
@@ -14,20 +15,17 @@ from vlmprobe.families import (
     ModelOptions,
     check_folder,
     check_layers,
-    fingerprint,
-    is_local,
     load_catalog,
     open_family,
     open_on_devices,
 )
+from vlmprobe.file_hashes import FileHashes
 from vlmprobe.pairs import (
     DECODING_VERSION,
     PUBLISHED,
     SPACE,
+    Benchmarks,
     get_template,
-    link_quads,
-    read_boxes,
-    read_dataset,
 )
 from vlmprobe.store.identity import run_key
 from vlmprobe.store.runs import RunPlan
@@ -69,6 +67,8 @@ class ExtractOptions:
     """Whether to start new runs even if there are some to resume."""
     unembedding: bool = False
     """Whether to load the model of a complete run too, to keep its output layer; other runs always do."""
+    rehash: bool = False
+    """Whether to hash the checkpoint's files anew, whatever earlier commands remember of them."""
     model: ModelOptions = field(default_factory=ModelOptions)
 
 
@@ -148,8 +148,20 @@ class Prepared:
         )
 
 
-def prepare(request: ExtractRequest, console: Console) -> Prepared:
+def prepare(
+    request: ExtractRequest,
+    console: Console,
+    *,
+    hashes: FileHashes | None = None,
+    benchmarks: Benchmarks | None = None,
+) -> Prepared:
     """Read the dataset, resolve checkpoint and code, and plan the run of the first template.
+
+    Args:
+        request: what to prepare.
+        console: where it is said what was found.
+        hashes: the files' hashes that are known already.
+        benchmarks: the files that were read already.
 
     Raises:
         UsageError: an option, a template, the family or the scale is wrong.
@@ -170,7 +182,29 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
         if place is not None:
             check_folder(place)
     check_layers(spec.checkpoint, wanted.model.layers)
-    dataset = read_dataset(
+    with Fingerprints(spec, hashes or FileHashes(), anew=wanted.rehash) as fingerprints:
+        dataset, quads = _read(wanted, console, benchmarks or Benchmarks())
+        if spec.environment is not None:
+            spec.environment.check(spec.family)
+        family = open_family(spec.architecture, spec.environment)
+        try:
+            options = family.resolve(_load_options(wanted.model, spec))
+            marks = Marks.of(options, fingerprints)
+            options = marks.pin(options)
+        except BaseException:
+            family.close()
+            raise
+    if len(options.devices) > 1:
+        console.say(f"{len(options.devices)} devices share the batches: {', '.join(options.devices)}")
+        family = open_on_devices(spec.architecture, spec.environment, family)
+    return Prepared(
+        dataset, quads, family, options, _plan(spec, dataset, options, marks, wanted.model.layers), dataset
+    )
+
+
+def _read(wanted: ExtractOptions, console: Console, benchmarks: Benchmarks) -> tuple[Dataset, QuadSet | None]:
+    """Read the dataset and its quads, worded by the first template, and say what they are."""
+    dataset = benchmarks.dataset(
         wanted.data,
         max_per_category=wanted.max_per_category,
         axes=wanted.axes,
@@ -185,57 +219,10 @@ def prepare(request: ExtractRequest, console: Console) -> Prepared:
         console.say(line)
     quads = None
     if wanted.boxes is not None or dataset.has_boxes:
-        quads = link_quads(dataset, None if wanted.boxes is None else read_boxes(wanted.boxes))
+        quads = benchmarks.quads(dataset, wanted.boxes)
         for line in quad_lines(quads, dataset.unit):
             console.say(line)
-    if spec.environment is not None:
-        spec.environment.check(spec.family)
-    family = open_family(spec.architecture, spec.environment)
-    try:
-        options = family.resolve(_load_options(wanted.model, spec))
-        marks = _Marks.of(options)
-        options = marks.pin(options)
-    except BaseException:
-        family.close()
-        raise
-    if len(options.devices) > 1:
-        console.say(f"{len(options.devices)} devices share the batches: {', '.join(options.devices)}")
-        family = open_on_devices(spec.architecture, spec.environment, family)
-    return Prepared(
-        dataset, quads, family, options, _plan(spec, dataset, options, marks, wanted.model.layers), dataset
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Marks:
-    """The fingerprints of checkpoint and processor: a commit, or a folder's hash."""
-
-    checkpoint: str
-    processor: str | None
-    """None if the checkpoint includes its own."""
-
-    @classmethod
-    def of(cls, options: LoadOptions) -> _Marks:
-        """Query the hub, or hash the folders.
-
-        Args:
-            options: as the family resolved them: its checkpoint may name a processor that the catalog does not know.
-        """
-        checkpoint = fingerprint(options.checkpoint, options.revision)
-        if options.processor is None:
-            return cls(checkpoint, None)
-        try:
-            return cls(checkpoint, fingerprint(options.processor, options.processor_revision, weights=False))
-        except ModelError as error:
-            raise ModelError(f"the processor of {options.checkpoint}: {error}") from error
-
-    def pin(self, options: LoadOptions) -> LoadOptions:
-        """Pin the exact commits that the run key names; a branch may move between two sessions."""
-        if not is_local(options.checkpoint):
-            options = replace(options, revision=self.checkpoint)
-        if options.processor is not None and not is_local(options.processor):
-            options = replace(options, processor_revision=self.processor)
-        return options
+    return dataset, quads
 
 
 def _load_options(model: ModelOptions, spec: ScaleSpec) -> LoadOptions:
@@ -252,7 +239,7 @@ def _plan(
     spec: ScaleSpec,
     dataset: Dataset,
     options: LoadOptions,
-    marks: _Marks,
+    marks: Marks,
     layers: tuple[int, ...] | None,
 ) -> RunPlan:
     identity: dict[str, Any] = {

@@ -11,9 +11,11 @@ from vlmprobe.errors import ModelError, first_line
 from vlmprobe.families.worker.faults import ModelFault
 from vlmprobe.families.worker.loading.places import is_local
 from vlmprobe.families.worker.weights.files import TRAINING_FILE, WEIGHT_SUFFIXES, check_links
+from vlmprobe.file_hashes import FileHashes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from threading import Event
 
 __all__ = ["check_folder", "fingerprint"]
 
@@ -26,26 +28,45 @@ _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
 def fingerprint(
-    checkpoint: str, revision: str | None = None, cache_dir: Path | None = None, *, weights: bool = True
+    checkpoint: str,
+    revision: str | None = None,
+    cache_dir: Path | None = None,
+    *,
+    weights: bool = True,
+    hashes: FileHashes | None = None,
+    anew: bool = False,
+    stop: Event | None = None,
 ) -> str:
     """Identify the content of a checkpoint, or of a separate tokenizer and image processor.
+
+    To have it ready before it is needed, call it in a thread with the ``hashes`` that are used later: it reads the
+    files ahead, and the later call finds the hashes of those that have not changed.
 
     Args:
         checkpoint: a folder or a hub id.
         revision: branch, tag or commit of a hub id; a folder has none.
         cache_dir: the hub's cache folder, when it is not the usual one.
         weights: whether weight files of a folder count and must be there; a processor needs none.
+        hashes: remembers the hashes of large files; None = hash all of them.
+        anew: trust no hash that another process computed.
+        stop: set it in another thread to stop hashing a folder.
 
     Returns:
         For a folder the sha256 (64 hex digits) over name and content of its settings, tokenizer, processor
         and weight files, whatever their order or date; for a hub id the commit (40 hex digits).
 
     Raises:
+        CancelledError: ``stop`` was set.
         ModelError: there is no such folder, it holds nothing to identify, or the hub does not know the id.
     """
     check_folder(checkpoint)
     if is_local(checkpoint):
-        return _of_folder(Path(checkpoint).expanduser(), weights=weights)
+        parts = _parts(Path(checkpoint).expanduser(), weights=weights)
+        contents = (hashes or FileHashes()).of_all([path for _, path in parts], anew=anew, stop=stop)
+        total = hashlib.sha256()
+        for (name, _), content in zip(parts, contents, strict=True):
+            total.update(f"{name}\0{content}\n".encode())
+        return total.hexdigest()
     return _of_hub(checkpoint, revision, cache_dir)
 
 
@@ -59,7 +80,8 @@ def check_folder(checkpoint: str) -> None:
         raise ModelError(f"{checkpoint}: no such folder; use a checkpoint folder or a hub id")
 
 
-def _of_folder(folder: Path, *, weights: bool) -> str:
+def _parts(folder: Path, *, weights: bool) -> list[tuple[str, Path]]:
+    """Return name and path of each file that counts, in the order of names."""
     parts = sorted(
         (path.relative_to(folder).as_posix(), path)
         for path in _files(folder)
@@ -71,12 +93,7 @@ def _of_folder(folder: Path, *, weights: bool) -> str:
         raise ModelError(
             f"{folder}: no tokenizer or image processor here; pass another folder with --processor"
         )
-    total = hashlib.sha256()
-    for name, path in parts:
-        with path.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
-        total.update(f"{name}\0{content}\n".encode())
-    return total.hexdigest()
+    return parts
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -24,6 +24,7 @@ from vlmprobe.pairs.prompts import (
     is_under,
 )
 from vlmprobe.pairs.quads import OUTCOMES, PERSPECTIVES, QuadLink, QuadSet, link_quads
+from vlmprobe.pairs.read_once import Benchmarks
 from vlmprobe.pairs.summary import DatasetSummary, ProblemGroup, image_lines, one_color_lines, summarize
 from vlmprobe.pairs.swap_pair import Origin, Question, RowProblem, SwapPair
 
@@ -44,6 +45,7 @@ __all__ = [
     "AnswerCheck",
     "Axis",
     "AxisSet",
+    "Benchmarks",
     "Box",
     "BoxProblem",
     "Boxes",

@@ -157,7 +157,8 @@ def _what_it_is(bare: str) -> str | None:
         return f"a file URL ({bare[:60]}); write the path itself, {path[:60]}"
     if _ADDRESS.match(bare):
         return f"an address ({bare[:60]}), which is not downloaded; save the image and write its path"
-    if _SHORTENED.match(bare):
+    # The pattern alone would go through all of an image, and back.
+    if (".." in bare or "\u2026" in bare) and _SHORTENED.match(bare):
         return f"base64 that was cut off where it was printed ({bare[:20]!r}); write all of it"
     if bare[:1] == "=" and _PRINTED.match(bare):
         return f"a formula of a spreadsheet ({bare[:40]!r}); write the image's path"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
+    from vlmprobe.file_hashes import FileFacts
     from vlmprobe.pairs.axes import AxisSet, Category
     from vlmprobe.pairs.prompts import Template
     from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
@@ -72,6 +73,8 @@ class Dataset:
     """All pairs of the file before sampling, in file order, those of ``pairs`` among them."""
     unit: str = "line"
     """What ``SwapPair.line`` and ``RowProblem.line`` count: ``line`` or ``row``."""
+    image_files: Mapping[Path, FileFacts | None] = field(default_factory=dict, repr=False, compare=False)
+    """Every image file that reading looked for, and what it was before it was read; None where there was none."""
     contradictions: tuple[RowProblem, ...] = ()
     """The rows whose labels contradict each other; among ``problems`` unless they were allowed."""
 
@@ -248,6 +251,7 @@ def read_dataset(
         axes=axes,
         made=tuple(reading.pairs),
         unit=table.unit,
+        image_files=reading.image_files,
         contradictions=tuple(reading.contradictions),
     )
     return dataset.under(template)

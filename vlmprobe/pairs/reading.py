@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import DamagedImageError, ImageError, InputError, RefusedImageError
+from vlmprobe.file_hashes import FileFacts
 from vlmprobe.pairs.cells import is_plain
 from vlmprobe.pairs.contradictions import Claims
 from vlmprobe.pairs.forms import PANDAS_NA, RowRejectedError
@@ -15,6 +16,7 @@ from vlmprobe.pairs.swap_pair import RowProblem, SwapPair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from vlmprobe.pairs.forms import Draft, Reader
     from vlmprobe.pairs.image_source import ImageSource
@@ -51,6 +53,8 @@ class Reading:
         """Rows without a pair because of their image's mode."""
         self.n_not_plain = 0
         """Pairs whose image is in a cell of another kind than the plain ones."""
+        self.image_files: dict[Path, FileFacts | None] = {}
+        """Image files that were looked for, as they were before they were read first."""
         self._allow = allow_contradictions
         self._claims = Claims()
         self._reader = reader
@@ -107,7 +111,7 @@ class Reading:
                 raise RowRejectedError("question", why)
         column = self._reader.image_column
         try:
-            content = _read(draft.image)
+            content = self._read(draft.image)
             facts = self._facts_of(content, decode=self._decode)
         except ImageError as found:
             error = in_file(draft.image.file, found)
@@ -152,7 +156,7 @@ class Reading:
     def _picture(self, pair: SwapPair) -> bytes:
         """Return the digest of a pair's pixels, decoding them if that was not done; of what cannot be, its hash."""
         try:
-            return self._facts_of(_read(pair.image_source), decode=True).pixels or b""
+            return self._facts_of(self._read(pair.image_source), decode=True).pixels or b""
         except InputError:
             return bytes.fromhex(pair.image_sha256)
 
@@ -170,12 +174,13 @@ class Reading:
             raise RowRejectedError("duplicate index", why, "index")
         return index
 
-
-def _read(source: ImageSource) -> bytes:
-    try:
-        return source.read()
-    except InputError as error:
-        if source.file is None or isinstance(error, ImageError):
-            raise
-        # An image that is missing costs its row; a benchmark that is missing, everything.
-        raise ImageError(str(error)) from None
+    def _read(self, source: ImageSource) -> bytes:
+        if source.file is not None and source.file not in self.image_files:
+            self.image_files[source.file] = FileFacts.find(source.file)
+        try:
+            return source.read()
+        except InputError as error:
+            if source.file is None or isinstance(error, ImageError):
+                raise
+            # An image that is missing costs its row; a benchmark that is missing, everything.
+            raise ImageError(str(error)) from None

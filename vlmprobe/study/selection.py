@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from vlmprobe.analysis import representative_layers
 from vlmprobe.errors import UsageError
-from vlmprobe.pairs import get_template, is_under, read_dataset
+from vlmprobe.pairs import Benchmarks, get_template, is_under
 from vlmprobe.safe_names import safe_name
 from vlmprobe.store.datasets import find_datasets
 from vlmprobe.store.image_swaps import exchanged_datasets
@@ -71,7 +71,11 @@ class Selection:
         """
         database = workspace.database
         dataset_id = dataset_of(
-            database, self.data, self.max_per_category, allow_contradictions=self.allow_contradictions
+            database,
+            self.data,
+            self.max_per_category,
+            allow_contradictions=self.allow_contradictions,
+            benchmarks=workspace.benchmarks,
         )
         for template in templates:
             get_template(template)
@@ -142,7 +146,12 @@ def _originals(workspace: Workspace, runs: list[Run], swaps: Set[str]) -> list[R
 
 
 def dataset_of(
-    database: Database, data: Path | None, max_per_category: int, *, allow_contradictions: bool = False
+    database: Database,
+    data: Path | None,
+    max_per_category: int,
+    *,
+    allow_contradictions: bool = False,
+    benchmarks: Benchmarks | None = None,
 ) -> str | None:
     """Return the id of the dataset in ``--data``: a file, or the name or id prefix of a stored dataset.
 
@@ -162,7 +171,7 @@ def dataset_of(
         if found:
             ids = ", ".join(dataset_id[:12] for dataset_id in found)
             raise UsageError(f"several datasets are called {data}: {ids}; use the beginning of an id")
-    read = partial(read_dataset, data, max_per_category=max_per_category)
+    read = partial((benchmarks or Benchmarks()).dataset, data, max_per_category=max_per_category)
     dataset = read(allow_contradictions=allow_contradictions)
     if allow_contradictions or not dataset.contradictions:
         return dataset.dataset_id

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import UsageError
 from vlmprobe.extraction.control import Asked, Control
 from vlmprobe.families import load_catalog
-from vlmprobe.pairs import PUBLISHED, YES_NO, is_under, link_image_swaps, other_axes, read_dataset
+from vlmprobe.pairs import PUBLISHED, YES_NO, is_under, link_image_swaps, other_axes
 from vlmprobe.store.controls import GREY, OTHER_AXIS, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
 from vlmprobe.study.control_curves import keep_control_curves
 from vlmprobe.study.controls import beside_controls
@@ -170,7 +170,7 @@ def _on_swaps(workspace: Workspace, options: ExtractOptions, image_swaps: Path) 
         InputError: a file is wrong.
     """
     found = replace(options, data=image_swaps)
-    own, exchanged = (_read(each).under(YES_NO[0]) for each in (options, found))
+    own, exchanged = (_read(workspace, each).under(YES_NO[0]) for each in (options, found))
     other_axes(own.axes)
     swaps = link_image_swaps(own, exchanged)
     without = {pair.axis for pair in own.pairs} - {link.pair.axis for link in swaps.links}
@@ -194,7 +194,7 @@ def _judged(
         InputError: the benchmark is wrong.
     """
     published = [run for run in runs if is_under(run.template, PUBLISHED.name)]
-    dataset = _read(options)
+    dataset = _read(workspace, options)
     try:
         for template in YES_NO:
             dataset.wording(template)
@@ -206,8 +206,8 @@ def _judged(
     return published
 
 
-def _read(options: ExtractOptions) -> Dataset:
-    return read_dataset(
+def _read(workspace: Workspace, options: ExtractOptions) -> Dataset:
+    return workspace.benchmarks.dataset(
         options.data,
         max_per_category=options.max_per_category,
         axes=options.axes,

@@ -95,7 +95,7 @@ def extract_asked(
         Everything that :func:`extract` raises.
     """
     started = time.monotonic()
-    first = prepare(request, workspace.console)
+    first = prepare(request, workspace.console, hashes=workspace.hashes, benchmarks=workspace.benchmarks)
     options = first.options if asked[0].control is None else asked[0].control.load_options(first.options)
     if any(
         each.control is not None and each.control.load_options(first.options) != options for each in asked
