@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import CancelledError
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +14,19 @@ import huggingface_hub.constants
 import pytest
 
 import vlmprobe
-from vlmprobe.errors import ModelError
+import vlmprobe.file_hashes
+from vlmprobe.errors import InputError, ModelError
 from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, prepare
-from vlmprobe.families import ModelOptions
+from vlmprobe.families import ModelOptions, fingerprint
+from vlmprobe.file_hashes import FileHashes
+from vlmprobe.pairs import read_once
 from vlmprobe.workspace import Silent
 
 from ..molmo_checkpoints import molmo_code, save_hub, save_native
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from threading import Event
 
     Rows = Callable[[Path, str], list[tuple[Any, ...]]]
 
@@ -218,3 +224,85 @@ def test_a_tokenizer_that_is_nowhere_is_one_line(
         ModelError, match=rf"^the processor of {checkpoint}: 'some/one' is not a local folder"
     ):
         prepare(request, Silent())
+
+
+@pytest.fixture
+def large_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Copy a bundled checkpoint; all of its files count as large and as old."""
+    monkeypatch.setattr("vlmprobe.file_hashes._LARGE", 1)
+    monkeypatch.setattr("vlmprobe.file_hashes._SETTLED_NS", -(10**18))
+    return shutil.copytree(BUNDLED, tmp_path / "mine")
+
+
+def test_what_is_remembered_is_the_fingerprint(
+    large_checkpoint: Path, benchmark: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a memory or without, and nothing is read a second time unless it is to be."""
+    read: list[str] = []
+    original = vlmprobe.file_hashes._digest
+
+    def counted(stream: Any, stop: Event) -> str:
+        if Path(stream.name).parent == large_checkpoint:
+            read.append(stream.name)
+        return original(stream, stop)
+
+    monkeypatch.setattr("vlmprobe.file_hashes._digest", counted)
+    request = ExtractRequest("tiny", "2m", ExtractOptions(benchmark(2)), checkpoint=str(large_checkpoint))
+    folder = large_checkpoint.with_name("cache")
+    marks = [prepare(request, Silent(), hashes=FileHashes(folder)).plan.fingerprint for _ in range(2)]
+    assert len(read) == len(set(read)) > 3
+    n_read = len(read)
+    again = replace(request, options=replace(request.options, rehash=True))
+    marks.append(prepare(again, Silent(), hashes=FileHashes(folder)).plan.fingerprint)
+    assert len(read) == 2 * n_read
+    assert set(marks) == {fingerprint(str(BUNDLED))}
+
+
+def test_the_benchmarks_error_comes_before_the_checkpoints(
+    large_checkpoint: Path, benchmark: Callable[..., Path]
+) -> None:
+    """Though hashing begins first; and what is wrong with the checkpoint is said as before."""
+    options = ExtractOptions(benchmark(2).with_name("none.tsv"))
+    request = ExtractRequest("tiny", "2m", options, checkpoint=str(large_checkpoint))
+    (large_checkpoint / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"none\.tsv"):
+        prepare(request, Silent())
+    with pytest.raises(ModelError, match="mine: no weights in this folder"):
+        prepare(replace(request, options=ExtractOptions(benchmark(2))), Silent())
+
+
+def test_a_wrong_benchmark_does_not_wait_for_the_checkpoint(
+    large_checkpoint: Path, benchmark: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashing has begun in a thread, and stops with the error."""
+    ended: list[bool] = []
+
+    def endless(stream: Any, stop: Event) -> str:
+        ended.append(stop.wait(60))
+        raise CancelledError
+
+    monkeypatch.setattr("vlmprobe.file_hashes._digest", endless)
+    options = ExtractOptions(benchmark(2).with_name("none.tsv"))
+    with pytest.raises(InputError):
+        prepare(ExtractRequest("tiny", "2m", options, checkpoint=str(large_checkpoint)), Silent())
+    assert all(ended)
+
+
+@pytest.mark.full
+def test_a_command_reads_its_benchmark_once(
+    inside: Any,
+    benchmark: Callable[..., Path],
+    mlflow_store: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many scales and analyses need it."""
+    read: list[object] = []
+    original = read_once.read_dataset
+    monkeypatch.setattr(
+        read_once, "read_dataset", lambda path, **options: read.append(path) or original(path, **options)
+    )
+    where = ("--home", tmp_path / "home", "--out", tmp_path / "out", "--rehash")
+    scales = ("--scale", "vanilla", "--scale", "2m")
+    inside("run", "tiny", "--data", benchmark(2), *scales, *where, **mlflow_store).ok()
+    assert len(read) == 1

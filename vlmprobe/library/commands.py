@@ -42,6 +42,7 @@ def extract(
     compile: bool = True,  # noqa: A002 - named as the option
     batch_size: int | None = None,
     new: bool = False,
+    rehash: bool = False,
     trust_remote_code: bool = False,
     unembedding: bool = False,
 ) -> Run:
@@ -72,6 +73,7 @@ def extract(
         compile: whether to compile layers on a GPU.
         batch_size: pairs per batch; None = automatic.
         new: start a new run even if an identical one exists.
+        rehash: hash the checkpoint anew, whatever earlier processes remember of its files.
         trust_remote_code: whether Python files that come with the checkpoint may run.
         unembedding: load a complete run's model too, to store its output layer; no pair is asked.
 
@@ -100,6 +102,7 @@ def extract(
         allow_problems=allow_problems,
         batch_size=batch_size,
         new=new,
+        rehash=rehash,
         unembedding=unembedding,
         model=ModelOptions(
             layers=None if layers is None else tuple(sorted(set(layers))),
