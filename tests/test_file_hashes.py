@@ -113,6 +113,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(
     hashes = FileHashes(tmp_path / "cache")
     monkeypatch.setattr("vlmprobe.file_hashes._digest", disturbed)
     hashes.of(weights)
+    assert not (tmp_path / "cache").exists()
     monkeypatch.setattr("vlmprobe.file_hashes._digest", original)
     assert hashes.of(weights) == _true(weights)
 
