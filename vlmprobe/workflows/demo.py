@@ -12,6 +12,7 @@ from vlmprobe.demo import DEMO_SCALES, TAUGHT, build_benchmark
 from vlmprobe.errors import unknown_name
 from vlmprobe.pairs import PUBLISHED
 from vlmprobe.study.selection import Selection
+from vlmprobe.timeline import Timeline
 from vlmprobe.workflows.control import control
 from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest
 from vlmprobe.workflows.merge import merge
@@ -34,10 +35,11 @@ SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """The comparison, and the benchmark it was made on."""
+    """The comparison, the benchmark it was made on, and how long what took."""
 
     merged: MergeResult
     benchmark: Path
+    timeline: Timeline
 
 
 def demo(workspace: Workspace, *, scales: Sequence[str] = (), out: Path | None = None) -> DemoResult:
@@ -52,7 +54,9 @@ def demo(workspace: Workspace, *, scales: Sequence[str] = (), out: Path | None =
             raise unknown_name("demo scale", scale, list(DEMO_SCALES))
     workspace.require_writable()
     folder = out or workspace.settings.home / "demo"
-    with workspace.console.track("drawing the benchmark", 6 * PAIRS_PER_CATEGORY) as advance:
+    timeline = Timeline()
+    drawing = workspace.console.track("drawing the benchmark", 6 * PAIRS_PER_CATEGORY)
+    with timeline.during("benchmark"), drawing as advance:
         files = build_benchmark(
             folder,
             pairs_per_category=PAIRS_PER_CATEGORY,
@@ -62,14 +66,17 @@ def demo(workspace: Workspace, *, scales: Sequence[str] = (), out: Path | None =
         )
     chosen = [scale for scale in DEMO_SCALES if scale in (scales or DEMO_SCALES)]
     options = ExtractOptions(files.tsv, boxes=str(files.boxes))
-    run_scales(workspace, _requests(chosen, options))
     # One scale, without quads, is enough to show the effect of wording in a short demo.
     others = tuple(name for name in TAUGHT if name != PUBLISHED.name)
-    run_scales(workspace, _requests(chosen[-1:], ExtractOptions(files.tsv, templates=others)))
-    control(workspace, DEMO_FAMILY, options, scales=chosen, image_swaps=files.swaps, verdicts_only=True)
-    merged = merge(workspace, Selection((DEMO_FAMILY,), tuple(chosen), files.tsv), out=folder)
-    draw_plots(workspace, merged.runs, folder)
-    return DemoResult(merged, files.tsv)
+    of_wording = _requests(chosen[-1:], ExtractOptions(files.tsv, templates=others))
+    run_scales(workspace, [*_requests(chosen, options), *of_wording], timeline)
+    with timeline.during("controls"):
+        control(workspace, DEMO_FAMILY, options, scales=chosen, image_swaps=files.swaps, verdicts_only=True)
+    with timeline.during("report"):
+        merged = merge(workspace, Selection((DEMO_FAMILY,), tuple(chosen), files.tsv), out=folder)
+        draw_plots(workspace, merged.runs, folder)
+    timeline.write(folder / "timeline.json")
+    return DemoResult(merged, files.tsv, timeline)
 
 
 def _requests(scales: Sequence[str], options: ExtractOptions) -> list[ExtractRequest]:

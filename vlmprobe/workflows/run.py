@@ -1,24 +1,45 @@
-"""Run: extract and analyze each scale of a family, then merge."""
+"""Run: extract and analyze each scale of a family, then merge.
+
+Three things go on at once: the model is asked, the scale before is analyzed in another process, since NumPy in a thread
+would hold up the model's own Python code, and the weights of the next scale are read in a thread.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from functools import partial
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
+from vlmprobe.board import Bars
 from vlmprobe.errors import UsageError
-from vlmprobe.families import load_catalog
+from vlmprobe.families import fingerprint, is_local, load_catalog
 from vlmprobe.pairs import PUBLISHED
+from vlmprobe.processes import OtherProcess, processors
 from vlmprobe.study.selection import Selection
-from vlmprobe.workflows.analyze import analyze
+from vlmprobe.timeline import Timeline
+from vlmprobe.workflows.analyze import analyze_run, begin_analyzing, to_analyze
 from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest, extract
 from vlmprobe.workflows.merge import MergeResult, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
+    from typing import Self
 
-    from vlmprobe.workspace import Workspace
+    from vlmprobe.workspace import Board, Console, Workspace
 
-__all__ = ["run_scales", "run_study"]
+__all__ = ["StudyResult", "run_scales", "run_study"]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """The comparison, and how long what took; ``timeline.json`` beside the report has the same."""
+
+    merged: MergeResult
+    timeline: Timeline
 
 
 def run_study(
@@ -28,7 +49,7 @@ def run_study(
     *,
     requests: Sequence[ExtractRequest] = (),
     out: Path | None = None,
-) -> MergeResult:
+) -> StudyResult:
     """Extract and analyze the requested scales (by default all that have a checkpoint), then compare them.
 
     The comparison uses the published template, or the first one if that is not requested; the others get a
@@ -63,28 +84,195 @@ def run_study(
         workspace.console.warn(
             f"no checkpoint is known for {family} @ {', '.join(left_out)}; skipped (see 'vlmprobe families')"
         )
-    run_scales(workspace, wanted)
+    timeline = Timeline()
+    run_scales(workspace, wanted, timeline)
     published = PUBLISHED.name
-    return merge(
-        workspace,
-        _selection(family, chosen, options),
-        template=published if published in options.templates else options.templates[0],
-        out=out,
-    )
+    with timeline.during("report"):
+        merged = merge(
+            workspace,
+            _selection(family, chosen, options),
+            template=published if published in options.templates else options.templates[0],
+            out=out,
+        )
+    timeline.write(merged.report.with_name("timeline.json"))
+    return StudyResult(merged, timeline)
 
 
-def run_scales(workspace: Workspace, requests: Sequence[ExtractRequest]) -> None:
-    """Extract and analyze scales one by one.
+def run_scales(
+    workspace: Workspace, requests: Sequence[ExtractRequest], timeline: Timeline | None = None
+) -> None:
+    """Extract scales one by one and analyze each while the next one is asked.
+
+    The metrics are those of one after the other. With one scale, or on one processor, that is what is done.
+
+    Args:
+        workspace: the home.
+        requests: what to extract, in this order.
+        timeline: gets the phases ``asked`` and ``analyzed`` of each scale, and ``waited`` for the last analyses.
 
     Raises:
         UsageError: family, scale or template is unknown.
+        VlmprobeError: a scale could not be extracted or analyzed; the scales before are done.
         KeyboardInterrupt: it was stopped; what is done is kept.
     """
-    for request in requests:
-        if extract(workspace, request)[-1].interrupted:
-            raise KeyboardInterrupt
-        options = request.options
-        analyze(workspace, _selection(request.family, [request.scale], options), templates=options.templates)
+    timeline = timeline or Timeline()
+    names = _names(requests)
+    several = len(requests) > 1
+    beside = several and processors() > 1
+    with (
+        workspace.console.board(names) if several else nullcontext(Bars(workspace.console)) as rows,
+        (_Beside if beside else _Here)(workspace, names, rows, timeline) as analysis,
+    ):
+        for row, request in enumerate(requests):
+            analysis.check()
+            console = rows.console(row)
+            if beside and row + 1 < len(requests):
+                console = _Watched(console, partial(_read_ahead, request, requests[row + 1]))
+            rows.show(row, "loading")
+            options = request.options
+            try:
+                with workspace.printing_to(console), timeline.during("asked", names[row]):
+                    stopped = extract(workspace, request)[-1].interrupted
+                if stopped:
+                    raise KeyboardInterrupt  # noqa: TRY301 - extract() returns so that its results can be shown
+                selection = _selection(request.family, [request.scale], options)
+                runs = to_analyze(workspace, selection, options.templates)
+            except KeyboardInterrupt:
+                rows.show(row, "stopped", last=True)
+                raise
+            except Exception:
+                rows.show(row, "failed", last=True)
+                analysis.finish()
+                raise
+            analysis.submit(row, runs)
+        analysis.finish()
+
+
+def _names(requests: Sequence[ExtractRequest]) -> list[str]:
+    """Name what is asked by family and scale, and by its templates where that is not enough."""
+    names = [f"{request.family} @ {request.scale}" for request in requests]
+    return [
+        name if name not in names[:row] else f"{name}, {', '.join(request.options.templates)}"
+        for row, (name, request) in enumerate(zip(names, requests, strict=True))
+    ]
+
+
+class _Watched:
+    """A console that calls something when the first bar begins, which is when pairs are asked."""
+
+    def __init__(self, console: Console, begun: Callable[[], None]) -> None:
+        self._console, self._begun = console, [begun]
+
+    def say(self, text: str) -> None:
+        self._console.say(text)
+
+    def warn(self, text: str) -> None:
+        self._console.warn(text)
+
+    def track(self, what: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[int], None]]:
+        while self._begun:
+            self._begun.pop()()
+        return self._console.track(what, total, done)
+
+    def board(self, names: Sequence[str]) -> AbstractContextManager[Board]:
+        return self._console.board(names)
+
+
+def _read_ahead(now: ExtractRequest, following: ExtractRequest) -> None:
+    """Read and hash the next folder of weights in a thread: its hash is kept, and the system keeps its pages."""
+
+    def read() -> None:
+        with suppress(Exception):  # raised again when that scale's turn comes
+            load = load_catalog().scale
+            spec, before = (
+                load(each.family, each.scale, each.checkpoint, each.processor) for each in (following, now)
+            )
+            if is_local(spec.checkpoint) and spec.checkpoint != before.checkpoint:
+                fingerprint(spec.checkpoint, following.revision or spec.revision)
+
+    Thread(target=read, name="vlmprobe-weights", daemon=True).start()
+
+
+class _Here:
+    """Analyzes each scale at once, in this process."""
+
+    def __init__(self, workspace: Workspace, names: Sequence[str], rows: Board, timeline: Timeline) -> None:
+        self._workspace, self._names, self._rows, self._timeline = workspace, names, rows, timeline
+
+    def check(self) -> None:
+        pass
+
+    def submit(self, row: int, runs: Sequence[tuple[str, int]]) -> None:
+        name = self._names[row]
+        self._rows.show(row, "analyzing")
+        try:
+            with (
+                self._workspace.printing_to(self._rows.console(row)),
+                self._timeline.during("analyzed", name),
+            ):
+                for run_id, n_tests in runs:
+                    analyze_run(self._workspace, run_id, n_tests)
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt)
+            self._rows.show(row, "stopped" if stopped else "failed", last=True)
+            raise
+        self._rows.show(row, "done", last=True)
+
+    def finish(self) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class _Beside(_Here):
+    """Analyzes each scale in another process, which loads what it needs while the first scale is asked."""
+
+    def __enter__(self) -> Self:
+        self._row, self._began = 0, 0.0
+        self._process = OtherProcess(
+            begin_analyzing, self._workspace.settings, name="analyzes", heard=self._hear
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.close()
+
+    def check(self) -> None:
+        try:
+            self._process.check()
+        except Exception:
+            self._rows.show(self._row, "failed", last=True)
+            raise
+
+    def submit(self, row: int, runs: Sequence[tuple[str, int]]) -> None:
+        self._rows.show(row, "waiting for its analysis")
+        self._process.submit((row, runs))
+
+    def finish(self) -> None:
+        with self._timeline.during("waited"):
+            self._process.finish()
+        self.check()
+
+    def _hear(self, told: tuple[str, Any]) -> None:
+        """Show what the other process tells, in another thread."""
+        kind, value = told
+        console = self._workspace.console
+        if kind == "say":
+            console.say(value)
+        elif kind == "warn":
+            console.warn(value)
+        elif kind == "show":
+            self._rows.show(self._row, value)
+        elif kind == "begin":
+            self._row, self._began = value, self._timeline.now
+            self._rows.show(value, "analyzing")
+        else:
+            self._timeline.add("analyzed", self._began, self._names[value])
+            self._rows.show(value, "done", last=True)
 
 
 def _selection(family: str, scales: Sequence[str], options: ExtractOptions) -> Selection:
