@@ -44,6 +44,7 @@ SHARED = {
         "tests/workflows/test_leaks.py",
         "tests/workflows/test_own_environment.py",
         "tests/workflows/test_reproduce.py",
+        "tests/workflows/test_run.py",
     },
     "quad_study": {
         "tests/workflows/test_exchange.py",

@@ -62,7 +62,8 @@ def drawn_table(console: Console, rich: RichConsole, names: Sequence[str]) -> It
     from rich.live import Live
 
     table = _DrawnTable(console, names)
-    with Live(console=rich, get_renderable=table.drawn, refresh_per_second=4):
+    with Live(console=rich, get_renderable=table.drawn, refresh_per_second=4) as live:
+        live.refresh()
         yield table
 
 

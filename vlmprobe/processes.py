@@ -107,6 +107,11 @@ class OtherProcess:
         self._listener = Thread(target=self._listen, name="vlmprobe-listen", daemon=True)
         self._listener.start()
 
+    @property
+    def pid(self) -> int:
+        """Its number in the system."""
+        return self._process.pid or 0
+
     def submit(self, item: Any) -> None:
         """Submit an item, which has to be picklable.
 
