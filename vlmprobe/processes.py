@@ -170,7 +170,7 @@ class OtherProcess:
                 self._fail(
                     VlmprobeError(
                         f"the process that {self._name} died without an error (exit code {code}; out of memory?); "
-                        "what was extracted is kept; rerun the same command"
+                        "finished work is kept; rerun the same command"
                     )
                 )
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
@@ -215,21 +215,23 @@ def _in_turn(connection: Connection[Any, Any]) -> Callable[[Any], None]:
     return send
 
 
-def _parts(error: BaseException) -> tuple[type[BaseException], tuple[Any, ...], dict[str, Any], str]:
+def _parts(error: BaseException) -> tuple[Any, ...]:
     """Take an error apart; some classes of ours make their message of other arguments, so that pickle's way fails."""
-    parts = type(error), error.args, dict(error.__dict__)
+    trace = "".join(traceback.format_exception(error))
+    kind, args = error.__reduce__()[:2]
+    parts = kind, args, dict(error.__dict__), trace
     try:
-        pickle.loads(pickle.dumps(parts))  # noqa: S301 - our own, made in this line
+        _error(*pickle.loads(pickle.dumps(parts)))  # noqa: S301 - our own, made in this line
     except Exception:  # noqa: BLE001 - whatever a class of another library needs
-        parts = VlmprobeError, (f"unexpected {type(error).__name__}: {first_line(error)}",), {}
-    return *parts, "".join(traceback.format_exception(error))
+        text = f"unexpected {type(error).__name__}: {first_line(error)}"
+        return VlmprobeError, (text,), {}, trace
+    return parts
 
 
 def _error(
     kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any], trace: str
 ) -> BaseException:
     error = kind.__new__(kind, *args)
-    error.args = args
     error.__dict__.update(state)
     error.__cause__ = VlmprobeError(f"in the other process:\n{trace}")  # what --debug shows
     return error
