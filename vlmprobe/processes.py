@@ -218,8 +218,8 @@ def _in_turn(connection: Connection[Any, Any]) -> Callable[[Any], None]:
 def _parts(error: BaseException) -> tuple[Any, ...]:
     """Take an error apart; some classes of ours make their message of other arguments, so that pickle's way fails."""
     trace = "".join(traceback.format_exception(error))
-    kind, args = error.__reduce__()[:2]
-    parts = kind, args, dict(error.__dict__), trace
+    reduced: Any = error.__reduce__()
+    parts = *reduced[:2], dict(error.__dict__), trace
     try:
         _error(*pickle.loads(pickle.dumps(parts)))  # noqa: S301 - our own, made in this line
     except Exception:  # noqa: BLE001 - whatever a class of another library needs

@@ -77,9 +77,11 @@ def scales(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any
         "vlmprobe.workflows.run.to_analyze", lambda _, selection, __: [(runs[selection.scales[0]], 1)]
     )
 
-    def run(asked: dict[str, Asking], analyzed: dict[str, str], console: _Notes) -> None:
+    def run(
+        asked: dict[str, Asking], analyzed: dict[str, str], console: _Notes, *, n_inferred: int = 1
+    ) -> None:
         def extract(workspace: Workspace, request: ExtractRequest) -> list[Any]:
-            return [SimpleNamespace(interrupted=asked[request.scale](workspace))]
+            return [SimpleNamespace(interrupted=asked[request.scale](workspace), n_inferred=n_inferred)]
 
         monkeypatch.setattr("vlmprobe.workflows.run.extract", extract)
         runs.update(analyzed)
@@ -183,12 +185,23 @@ def test_a_stop_ends_the_analysis(scales: Callable[..., Any], wait_until: Any) -
 def test_one_scale_starts_no_process(scales: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing to do beside it; nor is there with one processor."""
     here: list[str] = []
-    monkeypatch.setattr("vlmprobe.workflows.run.OtherProcess", None)
     monkeypatch.setattr("vlmprobe.workflows.run.analyze_run", lambda _, run_id, __: here.append(run_id))
+    monkeypatch.setattr("vlmprobe.workflows.run.OtherProcess", None)
     scales({"vanilla": _answered}, {"vanilla": "one"}, _Notes())
     monkeypatch.setattr("vlmprobe.workflows.run.processors", lambda: 1)
     scales({"vanilla": _answered, "2m": _answered}, {"vanilla": "one", "2m": "two"}, _Notes())
     assert here == ["one", "one", "two"]
+
+
+def test_what_was_complete_is_looked_at_here(
+    scales: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that is run again does not wait until another process has loaded what an analysis needs."""
+    here: list[str] = []
+    monkeypatch.setattr("vlmprobe.workflows.run.analyze_run", lambda _, run_id, __: here.append(run_id))
+    console = _Notes()
+    scales({"vanilla": _answered, "2m": _answered}, {"vanilla": "one", "2m": "two"}, console, n_inferred=0)
+    assert (here, console.warned) == (["one", "two"], [])
 
 
 def test_the_next_weights_are_read_once_pairs_are_asked(

@@ -132,8 +132,8 @@ def run_scales(
             options = request.options
             try:
                 with workspace.printing_to(console), timeline.during("asked", names[row]):
-                    stopped = extract(workspace, request)[-1].interrupted
-                if stopped:
+                    results = extract(workspace, request)
+                if results[-1].interrupted:
                     raise KeyboardInterrupt  # noqa: TRY301 - extract() returns so that its results can be shown
                 selection = _selection(request.family, [request.scale], options)
                 runs = to_analyze(workspace, selection, options.templates)
@@ -144,7 +144,7 @@ def run_scales(
                 rows.show(row, "failed", last=True)
                 analysis.finish()
                 raise
-            analysis.submit(row, runs)
+            analysis.submit(row, runs, is_new=any(result.n_inferred for result in results))
         analysis.finish()
 
 
@@ -202,7 +202,8 @@ class _Here:
     def check(self) -> None:
         pass
 
-    def submit(self, row: int, runs: Sequence[tuple[str, int]]) -> None:
+    def submit(self, row: int, runs: Sequence[tuple[str, int]], *, is_new: bool) -> None:  # noqa: ARG002
+        """Analyze the runs of a row; ``is_new``: whether any of their pairs was asked just now."""
         name = self._names[row]
         self._rows.show(row, "analyzing")
         try:
@@ -248,7 +249,11 @@ class _Beside(_Here):
             self._rows.show(self._row, "failed", last=True)
             raise
 
-    def submit(self, row: int, runs: Sequence[tuple[str, int]]) -> None:
+    def submit(self, row: int, runs: Sequence[tuple[str, int]], *, is_new: bool) -> None:
+        if not is_new:
+            # Most likely they are analyzed, too, which is seen here before the other process is ready.
+            super().submit(row, runs, is_new=is_new)
+            return
         self._rows.show(row, "waiting for its analysis")
         self._process.submit((row, runs))
 
