@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
 
@@ -54,15 +54,20 @@ def test_a_terminal_shows_one_table_and_messages_above_it() -> None:
     assert lines.index("loading 2m") < lines.index("note: no chat template") < len(lines) - 2
 
 
-def test_the_states_of_a_row_are_numbers_with_a_rate() -> None:
-    """Pairs that were done before count, and not for the rate."""
+def test_the_states_of_a_row_are_numbers_with_a_rate(wait_until: Any) -> None:
+    """Pairs that were done before count, and not for the rate; what is no asking says what it is."""
     terminal, screen = _terminal()
+
+    def is_shown(pattern: str) -> bool:
+        return re.search(pattern, screen.getvalue()) is not None
+
     with terminal.board(SCALES) as board:
-        assert "waiting" in screen.getvalue()
-        with board.console(0).track("tiny @ vanilla", 1200, 300) as advance:
+        assert is_shown(r"tiny @ vanilla +waiting")
+        with board.console(0).track("tiny @ vanilla and 2 more", 1200, 300) as advance:
             advance(120)
-            terminal.say("a message, for which the table is drawn again")
-    assert re.search(r"tiny @ vanilla +asking 420/1200 at \d+/s", screen.getvalue())
+            wait_until(lambda: is_shown(r"tiny @ vanilla +asking 420/1200 at \d+/s"))
+        with board.console(1).track("tiny @ 2m: metrics", 6), board.console(0).track("reading", 9):
+            wait_until(lambda: is_shown(r"x1b +metrics 0/6") and is_shown(r"vanilla +reading 0/9"))
 
 
 def test_a_log_has_a_line_for_each_scale_when_it_ends(capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,8 +105,9 @@ class _Row:
 
     @contextmanager
     def track(self, what: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
-        # Questions are tracked under the run's name, which is this row's.
-        label = "asking" if " @ " in what else what
+        # The name of a run is this row's. "RUN: metrics" is what is done to it; RUN alone means that it is asked.
+        _, has_name, rest = what.partition(" @ ")
+        label = (rest.partition(": ")[2] or "asking") if has_name else what
         begun, started = done, time.monotonic()
 
         def advance(steps: int) -> None:

@@ -49,10 +49,11 @@ def begin(tell, settings):
 
 
 class _Notes(Silent):
-    """A console that keeps its warnings."""
+    """A console that keeps its lines, which are those of a log."""
 
     def __init__(self) -> None:
         self.warned: list[str] = []
+        self.said: list[str] = []
 
     def warn(self, text: str) -> None:
         self.warned.append(text)
@@ -61,6 +62,9 @@ class _Notes(Silent):
     def pid(self) -> int:
         """The process that analyzes."""
         return int(self.warned[0].split()[1])
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
 
 @pytest.fixture
@@ -121,6 +125,7 @@ def test_a_scale_is_analyzed_while_the_next_one_is_asked(
     assert [line.split(" analyzes ")[1] for line in console.warned] == ["[('wait', 1)]", "[('good', 1)]"]
     assert console.pid != os.getpid()
     assert not _is_there(console.pid)
+    assert console.said == ["tiny @ vanilla: done", "tiny @ 2m: done"]
 
 
 def test_an_error_of_an_analysis_is_raised_before_the_scale_after_the_next(
@@ -146,6 +151,7 @@ def test_an_error_of_an_analysis_is_raised_before_the_scale_after_the_next(
             console,
         )
     assert asked == ["vanilla", "2m"]
+    assert console.said == ["tiny @ vanilla: failed", "tiny @ 2m: not analyzed"]
 
 
 def test_an_error_of_the_last_analysis_is_raised_at_the_end(scales: Callable[..., Any]) -> None:
@@ -180,6 +186,7 @@ def test_a_stop_ends_the_analysis(scales: Callable[..., Any], wait_until: Any) -
     with pytest.raises(KeyboardInterrupt):
         scales({"vanilla": _answered, "2m": stopped}, {"vanilla": "wait"}, console)
     assert not _is_there(console.pid)
+    assert console.said == ["tiny @ 2m: stopped", "tiny @ vanilla: not analyzed"]
 
 
 def test_one_scale_starts_no_process(scales: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

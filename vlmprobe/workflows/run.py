@@ -234,6 +234,7 @@ class _Beside(_Here):
 
     def __enter__(self) -> Self:
         self._row, self._began = 0, 0.0
+        self._open: set[int] = set()
         self._process = OtherProcess(
             begin_analyzing, self._workspace.settings, name="analyzes", heard=self._hear
         )
@@ -241,11 +242,14 @@ class _Beside(_Here):
 
     def __exit__(self, *_: object) -> None:
         self._process.close()
+        for row in sorted(self._open):
+            self._rows.show(row, "not analyzed", last=True)
 
     def check(self) -> None:
         try:
             self._process.check()
         except Exception:
+            self._open.discard(self._row)
             self._rows.show(self._row, "failed", last=True)
             raise
 
@@ -254,6 +258,8 @@ class _Beside(_Here):
             # Most likely they are analyzed, too, which is seen here before the other process is ready.
             super().submit(row, runs, is_new=is_new)
             return
+        self._open.add(row)
+        self.check()
         self._rows.show(row, "waiting for its analysis")
         self._process.submit((row, runs))
 
@@ -276,6 +282,7 @@ class _Beside(_Here):
             self._row, self._began = value, self._timeline.now
             self._rows.show(value, "analyzing")
         else:
+            self._open.discard(value)
             self._timeline.add("analyzed", self._began, self._names[value])
             self._rows.show(value, "done", last=True)
 
