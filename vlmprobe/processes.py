@@ -150,6 +150,7 @@ class OtherProcess:
         self._process.kill()
         self._process.join()
         self._listener.join()
+        self._connection.close()
 
     def _listen(self) -> None:
         try:
