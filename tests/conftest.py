@@ -119,7 +119,7 @@ def _done_here() -> Iterator[None]:
     """Draw and analyze in the test's own process: to start others takes longer, and tests share the processors."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vlmprobe.figures.parallel.processors", lambda: 1)
-        patch.setattr("vlmprobe.workflows.run.processors", lambda: 1)
+        patch.setattr("vlmprobe.workflows.scales.processors", lambda: 1)
         yield
 
 

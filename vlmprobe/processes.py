@@ -133,6 +133,20 @@ class OtherProcess:
         if self._failure is not None:
             raise self._failure
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether :meth:`check` would raise."""
+        return self._failure is not None
+
+    def stop(self) -> None:
+        """Ask it to stop with SIGTERM, as schedulers do; :meth:`wait` for its end."""
+        self._process.terminate()
+
+    def wait(self) -> None:
+        """Wait until the process has ended."""
+        while self._process.is_alive():
+            self._process.join(_LOOK_S)
+
     def finish(self) -> None:
         """Wait until every item is done.
 

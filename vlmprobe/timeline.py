@@ -40,9 +40,16 @@ class Timeline:
         """Seconds since the study began."""
         return time.monotonic() - self._began
 
-    def add(self, phase: str, start_s: float, scale: str = "") -> Phase:
-        """Add a phase that ends now; any thread may."""
-        ended = Phase(scale, phase, round(start_s, 3), round(self.now, 3))
+    def since(self, other: float) -> float:
+        """Return when something was, in seconds since the study began; ``other``: what ``time.monotonic`` said then.
+
+        All processes of a machine have the same such clock.
+        """
+        return other - self._began
+
+    def add(self, phase: str, start_s: float, scale: str = "", end_s: float | None = None) -> Phase:
+        """Add a phase that ends now, unless it ended before; any thread may."""
+        ended = Phase(scale, phase, round(start_s, 3), round(self.now if end_s is None else end_s, 3))
         self.phases.append(ended)
         return ended
 

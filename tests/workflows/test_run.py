@@ -19,7 +19,7 @@ from vlmprobe.study.selection import Selection
 from vlmprobe.timeline import Phase
 from vlmprobe.workflows.analyze import analyze_run, to_analyze
 from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest
-from vlmprobe.workflows.run import run_scales
+from vlmprobe.workflows.scales import run_scales
 from vlmprobe.workspace import Silent, Workspace
 
 if TYPE_CHECKING:
@@ -75,10 +75,10 @@ def scales(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any
     from analyses_elsewhere import begin  # type: ignore[import-not-found]
 
     runs: dict[str, str] = {}
-    monkeypatch.setattr("vlmprobe.workflows.run.processors", lambda: 2)
-    monkeypatch.setattr("vlmprobe.workflows.run.begin_analyzing", begin)
+    monkeypatch.setattr("vlmprobe.workflows.scales.processors", lambda: 2)
+    monkeypatch.setattr("vlmprobe.workflows.scales.begin_analyzing", begin)
     monkeypatch.setattr(
-        "vlmprobe.workflows.run.to_analyze", lambda _, selection, __: [(runs[selection.scales[0]], 1)]
+        "vlmprobe.workflows.scales.to_analyze", lambda _, selection, __: [(runs[selection.scales[0]], 1)]
     )
 
     def run(
@@ -87,7 +87,7 @@ def scales(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any
         def extract(workspace: Workspace, request: ExtractRequest) -> list[Any]:
             return [SimpleNamespace(interrupted=asked[request.scale](workspace), n_inferred=n_inferred)]
 
-        monkeypatch.setattr("vlmprobe.workflows.run.extract", extract)
+        monkeypatch.setattr("vlmprobe.workflows.scales.extract", extract)
         runs.update(analyzed)
         options = ExtractOptions(tmp_path / "none.tsv")
         workspace = Workspace(Settings.load(tmp_path, environ={}, folder=tmp_path), console)
@@ -192,10 +192,10 @@ def test_a_stop_ends_the_analysis(scales: Callable[..., Any], wait_until: Any) -
 def test_one_scale_starts_no_process(scales: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing to do beside it; nor is there with one processor."""
     here: list[str] = []
-    monkeypatch.setattr("vlmprobe.workflows.run.analyze_run", lambda _, run_id, __: here.append(run_id))
+    monkeypatch.setattr("vlmprobe.workflows.scales.analyze_run", lambda _, run_id, __: here.append(run_id))
     monkeypatch.setattr("vlmprobe.workflows.run.OtherProcess", None)
     scales({"vanilla": _answered}, {"vanilla": "one"}, _Notes())
-    monkeypatch.setattr("vlmprobe.workflows.run.processors", lambda: 1)
+    monkeypatch.setattr("vlmprobe.workflows.scales.processors", lambda: 1)
     scales({"vanilla": _answered, "2m": _answered}, {"vanilla": "one", "2m": "two"}, _Notes())
     assert here == ["one", "one", "two"]
 
@@ -205,7 +205,7 @@ def test_what_was_complete_is_looked_at_here(
 ) -> None:
     """A command that is run again does not wait until another process has loaded what an analysis needs."""
     here: list[str] = []
-    monkeypatch.setattr("vlmprobe.workflows.run.analyze_run", lambda _, run_id, __: here.append(run_id))
+    monkeypatch.setattr("vlmprobe.workflows.scales.analyze_run", lambda _, run_id, __: here.append(run_id))
     console = _Notes()
     scales({"vanilla": _answered, "2m": _answered}, {"vanilla": "one", "2m": "two"}, console, n_inferred=0)
     assert (here, console.warned) == (["one", "two"], [])
@@ -221,7 +221,7 @@ def test_the_next_weights_are_read_once_pairs_are_asked(
         read.append(f"{Path(checkpoint).name} {revision}")
         raise ModelError("damaged")
 
-    monkeypatch.setattr("vlmprobe.workflows.run.fingerprint", fingerprint)
+    monkeypatch.setattr("vlmprobe.workflows.scales.fingerprint", fingerprint)
     console = _Notes()
 
     def ask(expected: list[str]) -> Asking:
@@ -256,7 +256,7 @@ def test_the_metrics_are_those_of_one_after_the_other(
     rows: Any,
 ) -> None:
     """Every row, bit for bit; and what took how long stands beside the report."""
-    monkeypatch.setattr("vlmprobe.workflows.run.processors", lambda: 2)
+    monkeypatch.setattr("vlmprobe.workflows.scales.processors", lambda: 2)
     home, out = tmp_path / "home", tmp_path / "report"
     arguments = (
         "run",

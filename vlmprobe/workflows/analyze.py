@@ -6,7 +6,6 @@ A run whose metrics were computed by this version from the same rows and arrays 
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from vlmprobe.analysis.layer_choice import candidates_of, peaks
 from vlmprobe.analysis.recommendation import range_of_angles, recommend
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs import Subset
+from vlmprobe.relayed import RelayedConsole
 from vlmprobe.store.arrays import Inputs, read_inputs
 from vlmprobe.store.delivery import flag_outdated, is_delivered
 from vlmprobe.store.metrics import (
@@ -35,10 +35,10 @@ from vlmprobe.store.runs import Run, complete_runs, get_run
 from vlmprobe.study.run_metrics import candidates_result, inputs_result, recommendation_result, run_metrics
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.strata import read_strata_of
-from vlmprobe.workspace import Silent, Workspace
+from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection
 
@@ -91,18 +91,24 @@ def analyze(
 
 
 def to_analyze(
-    workspace: Workspace, selection: Selection, templates: Sequence[str] = ()
+    workspace: Workspace, selection: Selection, templates: Sequence[str] = (), *, at_least: int = 0
 ) -> list[tuple[str, int]]:
     """Return the ids of the selected complete runs, each with how many tests are to be corrected together.
 
     That depends on which runs are complete now. Whoever analyzes later, beside more of them, gets the numbers of now.
+
+    Args:
+        workspace: the home.
+        selection: which runs.
+        templates: only runs under these question templates; empty = all.
+        at_least: how many runs of the benchmark and template there will be, where they become complete in any order.
 
     Raises:
         UsageError: no complete run matches; the message lists what there is.
     """
     runs = selection.complete_runs(workspace, templates)
     with workspace.database.transaction() as connection:
-        return [(run.run_id, _tests_beside(connection, run)) for run in runs]
+        return [(run.run_id, _tests_beside(connection, run, at_least)) for run in runs]
 
 
 def analyze_run(workspace: Workspace, run_id: str, n_tests: int) -> AnalyzeResult:
@@ -120,7 +126,7 @@ def begin_analyzing(
     tell: Callable[[tuple[str, Any]], None], settings: Settings
 ) -> Callable[[tuple[int, Sequence[tuple[str, int]]]], tuple[str, int]]:
     """Load what analyses need, in the process that does them; return what analyzes the runs of a row."""
-    workspace = Workspace(settings, _Told(tell))
+    workspace = Workspace(settings, RelayedConsole(tell))
     workspace.tracker.preload()
 
     def work(item: tuple[int, Sequence[tuple[str, int]]]) -> tuple[str, int]:
@@ -133,30 +139,9 @@ def begin_analyzing(
     return work
 
 
-class _Told(Silent):
-    """The console of a process that has none: the other one shows what there is."""
-
-    def __init__(self, tell: Callable[[tuple[str, Any]], None]) -> None:
-        self._tell = tell
-
-    def say(self, text: str) -> None:
-        self._tell(("say", text))
-
-    def warn(self, text: str) -> None:
-        self._tell(("warn", text))
-
-    @contextmanager
-    def track(self, what: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
-        def advance(steps: int) -> None:
-            nonlocal done
-            done += steps
-            self._tell(("show", f"analyzing, layer {done}/{total}"))
-
-        yield advance
-
-
-def _tests_beside(connection: Connection, run: Run) -> int:
-    return family_size(len(complete_runs(connection, dataset_id=run.dataset_id, templates=(run.template,))))
+def _tests_beside(connection: Connection, run: Run, at_least: int = 0) -> int:
+    beside = complete_runs(connection, dataset_id=run.dataset_id, templates=(run.template,))
+    return family_size(max(len(beside), at_least))
 
 
 def _of_run(

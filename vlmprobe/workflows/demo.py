@@ -5,11 +5,13 @@ Beside the runs themselves it extracts what their verdicts need: controls, count
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.demo import DEMO_SCALES, TAUGHT, build_benchmark
 from vlmprobe.errors import unknown_name
+from vlmprobe.lanes import Lanes
 from vlmprobe.pairs import PUBLISHED
 from vlmprobe.study.selection import Selection
 from vlmprobe.timeline import Timeline
@@ -17,7 +19,7 @@ from vlmprobe.workflows.control import control
 from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest
 from vlmprobe.workflows.merge import merge
 from vlmprobe.workflows.plot import draw_plots
-from vlmprobe.workflows.run import run_scales
+from vlmprobe.workflows.scales import lanes_of, run_scales
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,12 +70,27 @@ def demo(workspace: Workspace, *, scales: Sequence[str] = (), out: Path | None =
     options = ExtractOptions(files.tsv, boxes=str(files.boxes))
     # One scale, without quads, is enough to show the effect of wording in a short demo.
     others = tuple(name for name in TAUGHT if name != PUBLISHED.name)
-    of_wording = _requests(chosen[-1:], ExtractOptions(files.tsv, templates=others))
-    run_scales(workspace, [*_requests(chosen, options), *of_wording], timeline)
-    with timeline.during("controls"):
-        control(workspace, DEMO_FAMILY, options, scales=chosen, image_swaps=files.swaps, verdicts_only=True)
+    wanted = [
+        *_requests(chosen, options),
+        *_requests(chosen[-1:], ExtractOptions(files.tsv, templates=others)),
+    ]
+    # The same processes for all, since each loads PyTorch.
+    n = lanes_of(wanted)
+    with Lanes(workspace, n) if n > 1 else nullcontext() as lanes:
+        run_scales(workspace, wanted, timeline, lanes)
+        with timeline.during("controls"):
+            control(
+                workspace,
+                DEMO_FAMILY,
+                options,
+                scales=chosen,
+                image_swaps=files.swaps,
+                verdicts_only=True,
+                lanes=lanes,
+            )
     with timeline.during("report"):
         merged = merge(workspace, Selection((DEMO_FAMILY,), tuple(chosen), files.tsv), out=folder)
+    with timeline.during("plots"):
         draw_plots(workspace, merged.runs, folder)
     timeline.write(folder / "timeline.json")
     return DemoResult(merged, files.tsv, timeline)
