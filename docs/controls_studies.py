@@ -27,7 +27,7 @@ from vlmprobe.resources import checkpoints_folder
 from vlmprobe.settings import Settings
 from vlmprobe.workflows.control import control
 from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest
-from vlmprobe.workflows.run import run_scales
+from vlmprobe.workflows.scales import run_scales
 from vlmprobe.workflows.verdict import verdict
 
 if TYPE_CHECKING:

@@ -44,6 +44,7 @@ SHARED = {
         "tests/workflows/test_leaks.py",
         "tests/workflows/test_own_environment.py",
         "tests/workflows/test_reproduce.py",
+        "tests/workflows/test_run.py",
     },
     "quad_study": {
         "tests/workflows/test_exchange.py",
@@ -114,10 +115,11 @@ def _is_shared() -> bool:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _drawn_here() -> Iterator[None]:
-    """Draw figures in the test's own process: starting others takes longer, and tests share the processors already."""
+def _done_here() -> Iterator[None]:
+    """Draw and analyze in the test's own process: to start others takes longer, and tests share the processors."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vlmprobe.figures.parallel._processors", lambda: 1)
+        patch.setattr("vlmprobe.figures.parallel.processors", lambda: 1)
+        patch.setattr("vlmprobe.workflows.scales.processors", lambda: 1)
         yield
 
 

@@ -13,17 +13,20 @@ PACKAGE = Path(__file__).resolve().parents[1] / "vlmprobe"
 WORKFLOWS = {
     *("analyze", "compare", "database", "demo", "doctor", "export", "extract", "families", "import_home"),
     *("control", "import_results", "merge", "mirror", "robustness"),
-    *("plot", "query", "reproduce", "run", "runs", "sync", "train", "ui", "verdict", "verify"),
+    *("plot", "query", "reproduce", "run", "runs", "scales", "sync", "train", "ui", "verdict", "verify"),
 }
 
 
 def test_a_workflow_is_a_command() -> None:
-    """What else is needed has a room of its own; ``database`` serves ``db`` and ``backup``, ``query`` also ``sql``."""
+    """What else is needed has a room of its own.
+
+    ``database`` serves ``db`` and ``backup``, ``query`` also ``sql``, ``scales`` both ``run`` and ``demo``.
+    """
     assert {path.stem for path in PACKAGE.glob("workflows/*.py")} == WORKFLOWS | {"__init__"}
     commands = {
         path.stem.rstrip("_").replace("demo_", "").replace("data_", "") for path in PACKAGE.glob("cli/*.py")
     }
-    assert WORKFLOWS - commands == {"database", "import_home", "import_results"}
+    assert WORKFLOWS - commands == {"database", "import_home", "import_results", "scales"}
 
 
 def test_no_room_of_the_worker_is_crowded() -> None:

@@ -10,10 +10,14 @@ from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.board import Lines, drawn_table
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console as RichConsole
+
+    from vlmprobe.workspace import Board
 
 __all__ = ["NotebookConsole", "TerminalConsole", "open_console", "plain_text"]
 
@@ -101,6 +105,15 @@ class TerminalConsole:
 
             yield advance
 
+    @contextmanager
+    def board(self, names: Sequence[str]) -> Iterator[Board]:
+        """Draw things that go on at once in a table on a terminal; in a log a line says how each ended."""
+        if self._quiet or not self._rich.is_terminal:
+            yield Lines(self, names)
+            return
+        with drawn_table(self, self._rich, [plain_text(name) for name in names]) as board:
+            yield board
+
     @staticmethod
     def _log(drawn: dict[str, Any]) -> None:
         sys.stderr.write(f"{drawn['text/plain']}\n")
@@ -138,6 +151,11 @@ class NotebookConsole:
         handle = display(bar.drawn(), raw=True, display_id=True)
         with _redrawn(bar, _REDRAW_S, lambda drawn: handle.update(drawn, raw=True)) as advance:
             yield advance
+
+    @contextmanager
+    def board(self, names: Sequence[str]) -> Iterator[Board]:
+        """Say in a line how each of several things ended."""
+        yield Lines(self, names)
 
 
 class _Bar:

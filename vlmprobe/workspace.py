@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from vlmprobe.board import Lines
 from vlmprobe.errors import ReadOnlyError
 from vlmprobe.paths import can_write
 from vlmprobe.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Self
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from vlmprobe.store.storage import Storage
     from vlmprobe.store.tracking import Tracker
 
-__all__ = ["Console", "Silent", "Workspace"]
+__all__ = ["Board", "Console", "Silent", "Workspace"]
 
 
 class Console(Protocol):
@@ -39,6 +40,19 @@ class Console(Protocol):
 
     def track(self, what: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[int], None]]:
         """Show a bar with rate and time left; call the function that it yields to advance it."""
+
+    def board(self, names: Sequence[str]) -> AbstractContextManager[Board]:
+        """Show things that go on at once, a row each under its name."""
+
+
+class Board(Protocol):
+    """Rows of things that go on at once; any thread may change them."""
+
+    def console(self, row: int) -> Console:
+        """Return the console of what goes on in a row; rows count from 0."""
+
+    def show(self, row: int, state: str, *, last: bool = False) -> None:
+        """Show the state of a row; where nothing can be drawn in place, only the last one."""
 
 
 class Silent:
@@ -54,6 +68,11 @@ class Silent:
     def track(self, what: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
         """Yield a function that does nothing."""
         yield lambda _: None
+
+    @contextmanager
+    def board(self, names: Sequence[str]) -> Iterator[Board]:
+        """Yield rows that nobody sees."""
+        yield Lines(self, names)
 
 
 class Workspace:
@@ -79,6 +98,15 @@ class Workspace:
             UsageError: a setting is not usable; the message names the variable.
         """
         return cls(Settings.load(home, experiment=experiment), console)
+
+    @contextmanager
+    def printing_to(self, console: Console) -> Iterator[None]:
+        """Print to another console meanwhile."""
+        before, self.console = self.console, console
+        try:
+            yield
+        finally:
+            self.console = before
 
     @cached_property
     def unchecked_database(self) -> Database:

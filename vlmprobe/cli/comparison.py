@@ -20,16 +20,20 @@ from vlmprobe.settings import Settings
 if TYPE_CHECKING:
     from vlmprobe.analysis.results import AccuracyPoint, Metric
     from vlmprobe.cli.options import Output
+    from vlmprobe.timeline import Timeline
     from vlmprobe.workflows.merge import MergeResult
     from vlmprobe.workspace import Workspace
 
 __all__ = ["print_merged"]
 
 
-def print_merged(workspace: Workspace, result: MergeResult, output: Output) -> None:
+def print_merged(
+    workspace: Workspace, result: MergeResult, output: Output, timeline: Timeline | None = None
+) -> None:
     """Print accuracy by perspective, a row per scale; then, per scale and axis, accuracy and whether the axis is there.
 
-    JSON and CSV have one row per scale and axis, with every float in full.
+    JSON and CSV have one row per scale and axis, with every float in full. Then say where the report is, and with a
+    ``timeline`` how long its phases took.
     """
     if output.is_table:
         if result.findings.has_perspectives:
@@ -52,6 +56,8 @@ def print_merged(workspace: Workspace, result: MergeResult, output: Output) -> N
     which = f"where template = '{result.runs[0].template}' order by 1,2,3"
     example = f'"select family, scale, axis, acc_both from accuracy {which}"'  # noqa: S608 - printed
     console.say(f"SQL         {_program()} sql {example}{home}")
+    if timeline is not None:
+        console.say(f"times       {timeline.line()}")
 
 
 def _without_numbers(row: dict[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def demo(
 
     chosen = [scale.strip() for scale in scales.split(",") if scale.strip()]
     result = run_demo(workspace, scales=chosen, out=out)
-    print_merged(workspace, result.merged, output)
+    print_merged(workspace, result.merged, output, result.timeline)
 
 
 add(app, benchmark, train)

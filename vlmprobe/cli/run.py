@@ -45,4 +45,4 @@ def run(
             f"--checkpoint and --revision are of one scale, not of {', '.join(scales or ())}; run each scale apart"
         )
     result = run_study(workspace, family, wanted, requests=requests, out=out)
-    print_merged(workspace, result, output)
+    print_merged(workspace, result.merged, output, result.timeline)

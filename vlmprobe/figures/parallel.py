@@ -1,30 +1,24 @@
 """Draws and writes many figures in parallel processes.
 
-The processes are started afresh (``spawn``), never forked: a fork would copy locks that threads hold, and a
-GPU's context. Drawing takes its time in Python, so threads would not help.
+Drawing takes its time in Python, so threads would not help; :mod:`vlmprobe.processes` says how the processes start.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from multiprocessing import get_context, parent_process
-from threading import Thread
-from types import ModuleType
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import UsageError, VlmprobeError, unknown_name
 from vlmprobe.figures.encode import FORMATS, encode
+from vlmprobe.processes import end_with_parent, processors, starting
 from vlmprobe.whole_file import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -78,7 +72,7 @@ def draw_all(
             of an error that is one already.
     """
     _check(jobs, processes)
-    workers = min(_processors() if processes is None else processes, len(jobs) // _FIGURES_A_PROCESS)
+    workers = min(processors() if processes is None else processes, len(jobs) // _FIGURES_A_PROCESS)
     done = progress or (lambda _: None)
     if workers <= 1:
         for job in jobs:
@@ -101,17 +95,11 @@ def _check(jobs: Sequence[Job], processes: int | None) -> None:
         paths.add(job.path)
 
 
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _draw_in_processes(jobs: Sequence[Job], workers: int, done: Callable[[int], None]) -> None:
     executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin)
     try:
         # Processes start while jobs are submitted and inherit the mask, so only this process gets Ctrl-C.
-        with _interrupts_held(), _main_hidden():
+        with starting():
             futures = {executor.submit(_draw, job): job for job in jobs}
         for future in as_completed(futures):
             _result(future, futures[future])
@@ -130,42 +118,11 @@ def _result(future: Future[None], job: Job) -> None:
         ) from error
 
 
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _main_hidden() -> Iterator[None]:
-    """Keep a process that starts from importing the program that runs here: it needs the figures' modules alone.
-
-    A script that calls ``draw_all`` at its top level would call it again in each process.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
 def _begin() -> None:
     """Preload what every figure needs, and make sure that no process outlives its parent."""
-    Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     import_module("matplotlib.figure")
     import_module("matplotlib.backends.backend_agg")
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        # A worker would wait for its next figure forever, since it holds both ends of the queue.
-        os._exit(1)
 
 
 def _draw(job: Job) -> None:

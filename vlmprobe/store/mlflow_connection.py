@@ -6,6 +6,7 @@ import os
 import shutil
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
+from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -182,6 +183,12 @@ class MlflowConnection:
             yield
         finally:
             thread.join()
+
+    @staticmethod
+    def preload() -> None:
+        """Load MLflow's client, which takes seconds, before it is needed; the store is not contacted."""
+        with suppress(Exception):  # raised again where it is needed
+            import_module("mlflow.tracking")
 
     def _connect_ahead(self) -> None:
         with suppress(Exception):

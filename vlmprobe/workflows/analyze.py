@@ -17,6 +17,7 @@ from vlmprobe.analysis.layer_choice import candidates_of, peaks
 from vlmprobe.analysis.recommendation import range_of_angles, recommend
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs import Subset
+from vlmprobe.relayed import RelayedConsole
 from vlmprobe.store.arrays import Inputs, read_inputs
 from vlmprobe.store.delivery import flag_outdated, is_delivered
 from vlmprobe.store.metrics import (
@@ -34,16 +35,17 @@ from vlmprobe.store.runs import Run, complete_runs, get_run
 from vlmprobe.study.run_metrics import candidates_result, inputs_result, recommendation_result, run_metrics
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.strata import read_strata_of
+from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection
 
     from vlmprobe.pairs.strata import Strata
-    from vlmprobe.workspace import Workspace
+    from vlmprobe.settings import Settings
 
-__all__ = ["AnalyzeResult", "analyze"]
+__all__ = ["AnalyzeResult", "analyze", "analyze_run", "begin_analyzing", "to_analyze"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,72 @@ def analyze(
     return [_of_run(workspace, run, strata_of.get(run.dataset_id), force=force) for run in runs]
 
 
-def _of_run(workspace: Workspace, run: Run, strata: Strata | None, *, force: bool) -> AnalyzeResult:
+def to_analyze(
+    workspace: Workspace, selection: Selection, templates: Sequence[str] = (), *, at_least: int = 0
+) -> list[tuple[str, int]]:
+    """Return the ids of the selected complete runs, each with how many tests are to be corrected together.
+
+    That depends on which runs are complete now. Whoever analyzes later, beside more of them, gets the numbers of now.
+
+    Args:
+        workspace: the home.
+        selection: which runs.
+        templates: only runs under these question templates; empty = all.
+        at_least: how many runs of the benchmark and template there will be, where they become complete in any order.
+
+    Raises:
+        UsageError: no complete run matches; the message lists what there is.
+    """
+    runs = selection.complete_runs(workspace, templates)
+    with workspace.database.transaction() as connection:
+        return [(run.run_id, _tests_beside(connection, run, at_least)) for run in runs]
+
+
+def analyze_run(workspace: Workspace, run_id: str, n_tests: int) -> AnalyzeResult:
+    """Compute, store and log the metrics of one run that :func:`to_analyze` found.
+
+    Raises:
+        VlmprobeError: it has no hidden states, or some that are no numbers.
+    """
+    with workspace.database.transaction() as connection:
+        run = get_run(connection, run_id)
+    return _of_run(workspace, run, None, n_tests=n_tests)
+
+
+def begin_analyzing(
+    tell: Callable[[tuple[str, Any]], None], settings: Settings
+) -> Callable[[tuple[int, Sequence[tuple[str, int]]]], tuple[str, int]]:
+    """Load what analyses need, in the process that does them; return what analyzes the runs of a row."""
+    workspace = Workspace(settings, RelayedConsole(tell))
+    workspace.tracker.preload()
+
+    def work(item: tuple[int, Sequence[tuple[str, int]]]) -> tuple[str, int]:
+        row, runs = item
+        tell(("begin", row))
+        for run_id, n_tests in runs:
+            analyze_run(workspace, run_id, n_tests)
+        return "done", row
+
+    return work
+
+
+def _tests_beside(connection: Connection, run: Run, at_least: int = 0) -> int:
+    beside = complete_runs(connection, dataset_id=run.dataset_id, templates=(run.template,))
+    return family_size(max(len(beside), at_least))
+
+
+def _of_run(
+    workspace: Workspace,
+    run: Run,
+    strata: Strata | None,
+    *,
+    n_tests: int | None = None,
+    force: bool = False,
+) -> AnalyzeResult:
     started = time.monotonic()
     with workspace.database.transaction() as connection:
         inputs = read_inputs(connection, run.run_id)
-        beside = complete_runs(connection, dataset_id=run.dataset_id, templates=(run.template,))
-        n_tests = family_size(len(beside))
+        n_tests = n_tests or _tests_beside(connection, run)
         current = not force and _is_current(connection, run, inputs_result(inputs.sha256, strata, n_tests))
         n_stored = count_metrics(connection, run.run_id)
         delivered = is_delivered(connection, run)

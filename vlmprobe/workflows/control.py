@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
 from vlmprobe.extraction.control import Asked, Control
 from vlmprobe.families import load_catalog
+from vlmprobe.lanes import Lanes, Task, n_lanes
 from vlmprobe.pairs import PUBLISHED, YES_NO, is_under, link_image_swaps, other_axes
 from vlmprobe.store.controls import GREY, OTHER_AXIS, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
 from vlmprobe.study.control_curves import keep_control_curves
@@ -17,7 +19,7 @@ from vlmprobe.study.selection import Selection
 from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest, extract_asked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from vlmprobe.families import Catalog
@@ -45,6 +47,15 @@ class Made:
     already: list[str] = field(default_factory=list)
     """Those that were complete."""
 
+    @classmethod
+    def joined(cls, several: Iterable[Made]) -> Made:
+        """Return those of several runs as one."""
+        found = cls()
+        for each in several:
+            found.extracted += each.extracted
+            found.already += each.already
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Controlled:
@@ -70,6 +81,7 @@ def control(
     image_swaps: Path | None = None,
     without_axis: bool = False,
     verdicts_only: bool = False,
+    lanes: Lanes | None = None,
 ) -> Controlled:
     """Extract controls of each scale's newest complete run and hold the run against them; what is complete is reused.
 
@@ -89,6 +101,7 @@ def control(
         image_swaps: a file of the benchmark's questions about pictures with the two objects exchanged.
         without_axis: also extract what verdicts need for runs whose verdict is *no axis* without it.
         verdicts_only: extract nothing that no verdict needs: no random weights, and nothing of a run without an axis.
+        lanes: processes to use that are there already; None = as many as suit the models.
 
     Raises:
         UsageError: there is no complete run to serve, or a scale has none; or ``image_swaps`` are none; or they, or
@@ -106,34 +119,82 @@ def control(
     swaps = None if image_swaps is None else _on_swaps(workspace, options, image_swaps)
     judged = [] if kinds is not None else _judged(workspace, runs, options, is_required=swaps is not None)
     left_out = [] if without_axis else _without_axis(workspace, judged, family, options)
-    catalog = load_catalog()
-    controls, real = Made(), Made()
-    failed: list[str] = []
-    rows: list[ControlRow] = []
     wanted = BLIND if verdicts_only else USUAL if kinds is None else kinds
     if verdicts_only:
         runs = [run for run in judged if run not in left_out]
-    for run in runs:
-        own = [
-            Asked(_name(run.template), Control.parse(kind))
-            for kind in wanted
-            if kind_of(kind) != SHUFFLED_LABELS
-        ]
-        on_swaps: list[Asked] = []
-        if run in judged and run not in left_out:
-            own += [Asked(template) for template in YES_NO]
-            if swaps is not None:
-                on_swaps = [Asked(template, asked) for asked in (None, _NULL_1) for template in YES_NO]
-                own += [each for each in on_swaps if each.control is not None]
-        for result in _extract_all(workspace, run, options, own, swaps, on_swaps, catalog):
-            made = real if result.run.control is None else controls
-            (made.extracted if result.n_inferred else made.already).append(result.run.name)
-            if result.failed:
-                failed.append(result.run.name)
-            if result.run.control is not None:
-                keep_control_curves(workspace, result.run)
-        rows += beside_controls(workspace, run, wanted)
-    return Controlled(tuple(rows), controls, real, tuple(failed), tuple(run.name for run in left_out))
+    tasks = [
+        Task(_control_one, (run, options, wanted, swaps, run in judged and run not in left_out))
+        for run in runs
+    ]
+    done = _do_all(workspace, tasks, runs, options, lanes)
+    return Controlled(
+        tuple(row for each in done for row in each.rows),
+        Made.joined(each.controls for each in done),
+        Made.joined(each.real for each in done),
+        tuple(name for each in done for name in each.failed),
+        tuple(run.name for run in left_out),
+    )
+
+
+@dataclass(slots=True)
+class _Done:
+    """What was made for one run."""
+
+    controls: Made = field(default_factory=Made)
+    real: Made = field(default_factory=Made)
+    failed: list[str] = field(default_factory=list)
+    rows: list[ControlRow] = field(default_factory=list)
+
+
+def _do_all(
+    workspace: Workspace,
+    tasks: Sequence[Task],
+    runs: Sequence[Run],
+    options: ExtractOptions,
+    lanes: Lanes | None,
+) -> list[_Done]:
+    """Do what each run needs, one after the other or side by side."""
+    n = n_lanes(options.model, [run.checkpoint for run in runs]) if lanes is None else 0
+    if n == 1 or len(runs) < 2:
+        return [task.work(workspace, lambda _: None, *task.arguments) for task in tasks]
+    with (
+        nullcontext(lanes) if lanes is not None else Lanes(workspace, n) as open_lanes,
+        workspace.console.board([f"{run.name}: controls" for run in runs]) as rows,
+    ):
+        return open_lanes.run(tasks, rows)
+
+
+def _control_one(
+    workspace: Workspace,
+    show: Callable[[str], None],
+    run: Run,
+    options: ExtractOptions,
+    wanted: Sequence[str],
+    swaps: ExtractOptions | None,
+    is_judged: bool,
+) -> _Done:
+    """Extract what one run is held against and what its verdict needs, and hold it against that."""
+    show("loading")
+    own = [
+        Asked(_name(run.template), Control.parse(kind)) for kind in wanted if kind_of(kind) != SHUFFLED_LABELS
+    ]
+    on_swaps: list[Asked] = []
+    if is_judged:
+        own += [Asked(template) for template in YES_NO]
+        if swaps is not None:
+            on_swaps = [Asked(template, asked) for asked in (None, _NULL_1) for template in YES_NO]
+            own += [each for each in on_swaps if each.control is not None]
+    done = _Done()
+    for result in _extract_all(workspace, run, options, own, swaps, on_swaps, load_catalog()):
+        made = done.real if result.run.control is None else done.controls
+        (made.extracted if result.n_inferred else made.already).append(result.run.name)
+        if result.failed:
+            done.failed.append(result.run.name)
+        if result.run.control is not None:
+            keep_control_curves(workspace, result.run)
+    show("held against its controls")
+    done.rows = beside_controls(workspace, run, wanted)
+    return done
 
 
 def _extract_all(

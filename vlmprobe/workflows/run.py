@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
 from vlmprobe.families import load_catalog
 from vlmprobe.pairs import PUBLISHED
-from vlmprobe.study.selection import Selection
-from vlmprobe.workflows.analyze import analyze
-from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest, extract
+from vlmprobe.timeline import Timeline
+from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest
 from vlmprobe.workflows.merge import MergeResult, merge
+from vlmprobe.workflows.scales import run_scales, selection_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
 
     from vlmprobe.workspace import Workspace
 
-__all__ = ["run_scales", "run_study"]
+__all__ = ["StudyResult", "run_study"]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """The comparison, and how long what took; ``timeline.json`` beside the report has the same."""
+
+    merged: MergeResult
+    timeline: Timeline
 
 
 def run_study(
@@ -28,7 +37,7 @@ def run_study(
     *,
     requests: Sequence[ExtractRequest] = (),
     out: Path | None = None,
-) -> MergeResult:
+) -> StudyResult:
     """Extract and analyze the requested scales (by default all that have a checkpoint), then compare them.
 
     The comparison uses the published template, or the first one if that is not requested; the others get a
@@ -63,31 +72,15 @@ def run_study(
         workspace.console.warn(
             f"no checkpoint is known for {family} @ {', '.join(left_out)}; skipped (see 'vlmprobe families')"
         )
-    run_scales(workspace, wanted)
+    timeline = Timeline()
+    run_scales(workspace, wanted, timeline)
     published = PUBLISHED.name
-    return merge(
-        workspace,
-        _selection(family, chosen, options),
-        template=published if published in options.templates else options.templates[0],
-        out=out,
-    )
-
-
-def run_scales(workspace: Workspace, requests: Sequence[ExtractRequest]) -> None:
-    """Extract and analyze scales one by one.
-
-    Raises:
-        UsageError: family, scale or template is unknown.
-        KeyboardInterrupt: it was stopped; what is done is kept.
-    """
-    for request in requests:
-        if extract(workspace, request)[-1].interrupted:
-            raise KeyboardInterrupt
-        options = request.options
-        analyze(workspace, _selection(request.family, [request.scale], options), templates=options.templates)
-
-
-def _selection(family: str, scales: Sequence[str], options: ExtractOptions) -> Selection:
-    return Selection(
-        (family,), tuple(scales), options.data, options.max_per_category, options.allow_contradictions
-    )
+    with timeline.during("report"):
+        merged = merge(
+            workspace,
+            selection_of(family, chosen, options),
+            template=published if published in options.templates else options.templates[0],
+            out=out,
+        )
+    timeline.write(merged.report.with_name("timeline.json"))
+    return StudyResult(merged, timeline)
