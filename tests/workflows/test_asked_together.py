@@ -37,7 +37,7 @@ def ask(
     return run
 
 
-@pytest.mark.parametrize("family", ["tiny", "auto"])
+@pytest.mark.parametrize("family", ["tiny", pytest.param("auto", marks=pytest.mark.full)])
 def test_each_run_is_as_if_it_were_asked_alone(
     family: str, ask: Callable[..., Any], rows: Any, tmp_path: Path
 ) -> None:
@@ -62,6 +62,7 @@ def test_each_run_is_as_if_it_were_asked_alone(
     assert rows(tmp_path / "alone", certified.replace(", n_questions", "")) == [row[:3] for row in found]
 
 
+@pytest.mark.full
 def test_runs_that_were_stopped_at_different_places_are_finished_together(
     ask: Callable[..., Any], rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +96,7 @@ def test_runs_that_were_stopped_at_different_places_are_finished_together(
     }
 
 
+@pytest.mark.full
 def test_a_template_that_another_process_is_at_stops_all(
     ask: Callable[..., Any], rows: Any, tmp_path: Path
 ) -> None:
@@ -112,6 +114,7 @@ def test_a_template_that_another_process_is_at_stops_all(
     assert rows(tmp_path / "home", states) == [("published", "complete"), ("yes-no", "complete")]
 
 
+@pytest.mark.full
 def test_a_pair_that_fails_under_one_template_is_answered_under_the_others(
     ask: Callable[..., Any], rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -59,8 +60,9 @@ def undelivered(
 
 
 @pytest.fixture(scope="module")
-def delivered(undelivered: Home, vlmprobe: Any) -> Home:
+def delivered(undelivered: Home, vlmprobe: Any, empty_mlflow: Path) -> Home:
     """Sync it to the home's own store."""
+    shutil.copy(empty_mlflow, undelivered.path / "mlflow.db")
     return Home(undelivered.path, vlmprobe("sync", "--json", "--home", undelivered.path).ok())
 
 
@@ -117,6 +119,7 @@ def test_prune_frees_the_spool_and_analyze_goes_on_from_the_artifacts(delivered:
     assert told["unchanged"] > 100
 
 
+@pytest.mark.full
 def test_a_run_deleted_in_mlflow_takes_no_pruned_shard_with_it(
     delivered: Home, vlmprobe: Any, rows: Any
 ) -> None:

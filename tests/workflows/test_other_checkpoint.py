@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -20,8 +21,9 @@ OF_BEFORE = """
 
 
 @pytest.fixture
-def home(inside: Any, tmp_path: Path) -> Path:
+def home(inside: Any, empty_mlflow: Path, tmp_path: Path) -> Path:
     """Make a home in which tiny @ 2m was another checkpoint."""
+    shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
     inside("db", "upgrade", "--home", tmp_path).ok()
     with duckdb.connect(str(tmp_path / "vlmprobe.duckdb")) as connection:
         connection.execute(OF_BEFORE)

@@ -110,6 +110,7 @@ def test_a_scale_that_contradicts_an_earlier_one_is_refused(
     assert rows(home, "SELECT count(*) FROM runs") == [(2,)]
 
 
+@pytest.mark.full
 def test_what_a_later_scale_knows_is_added(
     command: Any, brought_back: tuple[Path, Path], tmp_path: Path, rows: Any
 ) -> None:

@@ -21,9 +21,12 @@ TABLES = ("runs", "predictions", "shards", "metrics", "results_json", "certifica
 
 
 @pytest.fixture(scope="module")
-def made(inside: Any, benchmark: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(
+    inside: Any, benchmark: Callable[..., Path], empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Extract and analyze two scales on two pairs of each category."""
     home = tmp_path_factory.mktemp("made")
+    shutil.copy(empty_mlflow, home / "mlflow.db")
     for scale in ("vanilla", "2m"):
         inside(*_extract(scale, benchmark(4)), "--home", home).ok()
     inside("analyze", "--home", home).ok()
