@@ -28,6 +28,7 @@ def in_half_precision(
     return run
 
 
+@pytest.mark.full
 def test_float32_decides_where_two_ways_of_rounding_disagree(
     in_half_precision: Callable[[], Any], rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_scale_with_an_axis_is_asked_all_that_verdicts_need(listed: list[dict[
     assert {(row["pairs"], row["status"]) for row in listed} == {(12, "complete")}
 
 
+@pytest.mark.full
 def test_a_scale_without_an_axis_is_left_out_and_named(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its verdict is known already, unless someone asks for the rest; the usual controls are made all the same."""
     monkeypatch.setattr("vlmprobe.workflows.control.runs_without_axis", lambda _, runs: runs)

@@ -96,6 +96,7 @@ def test_sync_again_adds_nothing(delivered: Home, vlmprobe: Any) -> None:
     assert delivered.runs() == [("tiny @ 2m", "FINISHED", "active")]
 
 
+@pytest.mark.full
 def test_prune_keeps_what_mlflow_has_lost(delivered: Home, vlmprobe: Any) -> None:
     """That a shard was delivered once is not enough to remove it here: MLflow's copy is fetched and compared."""
     one, two, _ = sorted(delivered.path.rglob("hidden_states/*.safetensors"))
@@ -137,6 +138,7 @@ def test_a_run_deleted_in_mlflow_takes_no_pruned_shard_with_it(
     assert [state for *_, state in delivered.runs()].count("active") == 1
 
 
+@pytest.mark.full
 def test_points_that_a_killed_process_left_are_not_drawn_twice(
     delivered: Home, vlmprobe: Any, rows: Any
 ) -> None:

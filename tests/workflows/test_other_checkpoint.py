@@ -48,6 +48,7 @@ def test_another_checkpoint_under_the_same_name_is_said_at_once(
         assert connection.execute("SELECT count(*) FROM datasets").fetchall() == [(0,)]
 
 
+@pytest.mark.full
 def test_who_means_it_goes_on(inside: Any, home: Path, benchmark: Callable[..., Path]) -> None:
     """From then on the name stands for both, and is not asked about again."""
     extract = ("extract", "tiny", "--scale", "2m", "--data", benchmark(4), "--max-per-category", "1")

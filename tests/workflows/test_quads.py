@@ -214,6 +214,7 @@ def _ready_made(data: Path, out: Path) -> Path:
     return out
 
 
+@pytest.mark.full
 def test_ready_made_questions_name_no_objects(
     benchmark: Callable[..., Path], extract: Callable[..., Any], tmp_path: Path, rows: Any
 ) -> None:

@@ -71,6 +71,7 @@ def test_what_the_old_layout_lacks_comes_back_beside_it(
     assert rows(brought_back[1], placed) == [("quad", True), ("row", False)]
 
 
+@pytest.mark.full
 def test_an_import_is_exported_again_as_it_came(
     command: Any, brought_back: tuple[Path, Path], tmp_path: Path, rows: Any
 ) -> None:

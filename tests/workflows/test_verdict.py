@@ -256,6 +256,7 @@ def test_the_report_has_the_verdicts_near_its_top(copied: Workspace, undrawn: An
     assert "scene_word.cosine" in section
 
 
+@pytest.mark.full
 def test_mlflow_is_told_new_verdicts(copied: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """As tags of the real run; any later delivery of it sets them again."""
     told: dict[str, Any] = {}

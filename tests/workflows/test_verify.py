@@ -305,6 +305,7 @@ def test_metrics_of_before_there_was_a_digest_are_taken_as_they_are(home: Home) 
     home.verify().ok()
 
 
+@pytest.mark.full
 def test_intervals_that_do_not_cover_are_named_until_they_are_computed_again(home: Home) -> None:
     """A home of an earlier version has them, and p-values that are wrong, without a word about their method."""
     old = "SET method = NULL, n_images = NULL, reason = NULL, ci_low = 0.25, ci_high = 0.5"
@@ -318,7 +319,10 @@ def test_intervals_that_do_not_cover_are_named_until_they_are_computed_again(hom
     home.verify().ok()
 
 
-@pytest.mark.parametrize("delivered", [True, False], ids=["MLflow has it", "the only copy"])
+@pytest.mark.parametrize(
+    "delivered",
+    [pytest.param(True, id="MLflow has it"), pytest.param(False, id="the only copy", marks=pytest.mark.full)],
+)
 def test_a_shard_that_cannot_be_read_now_is_not_given_up(home: Home, delivered: bool) -> None:
     """A disk that is slow or a right that is missing says nothing about the content: no row goes, no file moves."""
     path = home.shard(2)
@@ -354,6 +358,7 @@ def test_a_damaged_download_does_not_cost_the_rows(home: Home, tmp_path: Path) -
     assert read_rows(home.path, "SELECT count(*) FROM predictions") == [(48,)]
 
 
+@pytest.mark.full
 def test_a_home_that_was_moved_is_whole(home: Home, inside: Any, empty_mlflow: Path, tmp_path: Path) -> None:
     """Its rows name places in the home; the spool came along."""
     home.forget_mlflow()
