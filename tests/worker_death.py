@@ -42,10 +42,10 @@ def pytest_configure() -> None:
     # As in pytest's own faulthandler: nothing is captured yet.
     log, ours, leave = os.dup(2), os.getpid(), os._exit
 
-    def told(code: int) -> NoReturn:
+    def told(status: int) -> NoReturn:
         if os.getpid() == ours:
-            os.write(log, f"os._exit({code}) in a process of xdist:\n".encode())
+            os.write(log, f"os._exit({status}) in a process of xdist:\n".encode())
             faulthandler.dump_traceback(log)
-        leave(code)
+        leave(status)
 
     os._exit = told
