@@ -223,6 +223,7 @@ def test_a_pickled_file_is_refused_with_the_way_out(command: Any, tmp_path: Path
     assert "allow_pickle=True" in line
 
 
+@pytest.mark.full
 def test_the_golden_study_survives_the_round_trip(
     command: Any, home: Path, exported: Path, tmp_path: Path, rows: Any
 ) -> None:

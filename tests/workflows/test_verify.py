@@ -215,6 +215,7 @@ def test_a_run_at_work_keeps_its_spool_to_itself(home: Home) -> None:
     ]
 
 
+@pytest.mark.full
 def test_what_mlflow_lacks_is_delivered(home: Home) -> None:
     """Without MLflow it stays a finding that names the command."""
     home.change("UPDATE shards SET synced_at = NULL WHERE shard = 2")
