@@ -14,6 +14,7 @@ import pytest
 
 from .command_line import ENVIRONMENT, PATIENCE_S, InProcess, Ran, Shell
 from .left_behind import read_rows
+from .worker_death import pytest_configure, pytest_handlecrashitem  # noqa: F401 - hooks
 
 if TYPE_CHECKING:
     import subprocess
@@ -49,7 +50,6 @@ SHARED = {
     "quad_study": {
         "tests/workflows/test_exchange.py",
         "tests/workflows/test_export_directions.py",
-        "tests/workflows/test_leaks.py",
         "tests/workflows/test_plot.py",
         "tests/workflows/test_quads.py",
         "tests/workflows/test_round_trip.py",

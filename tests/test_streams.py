@@ -110,7 +110,7 @@ def runs_listed(inside: Any, tmp_path_factory: pytest.TempPathFactory) -> list[s
     ("redirection", "code", "said"),
     [
         ("", 0, ""),  # a pipe whose reader has left
-        (">&-", 0, ""),
+        pytest.param(">&-", 0, "", marks=pytest.mark.full),
         (
             ">/dev/full",
             1,
@@ -144,6 +144,7 @@ def test_work_is_done_though_its_results_are_lost(
     assert inside("runs", "--home", tmp_path).code == 1
 
 
+@pytest.mark.full
 def test_a_command_prints_what_its_terminal_lacks(inside: Any, tmp_path: Path) -> None:
     """In a table it is escaped; in JSON the escape is JSON's own."""
     inside("db", "upgrade", "--home", tmp_path).ok()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -18,6 +19,9 @@ from vlmprobe.store.shards import Answer, ShardContent, write_shard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from sqlalchemy import Connection
 
     from vlmprobe.store.engine import Database
     from vlmprobe.workspace import Workspace
@@ -96,6 +100,34 @@ def add_run(
     pairs: int = PAIRS,
 ) -> str:
     """Add a complete run with the states that its world gives; return its id."""
+    with workspace.database.transaction() as connection:
+        return _add_run(
+            connection,
+            workspace.settings.home,
+            scale,
+            world,
+            template=template,
+            dataset=dataset,
+            control=control,
+            serves=serves,
+            run_id=run_id,
+            pairs=pairs,
+        )
+
+
+def _add_run(
+    connection: Connection,
+    home: Path,
+    scale: str,
+    world: World,
+    *,
+    template: str = "published",
+    dataset: str = "own",
+    control: str | None = None,
+    serves: str | None = None,
+    run_id: str | None = None,
+    pairs: int = PAIRS,
+) -> str:
     name = run_id or f"{scale} {template} {dataset} {control or 'real'}"
     identity = {"fingerprint": "made up", "dtype": "float32", "template": template, "dataset_id": dataset}
     row = {
@@ -135,37 +167,31 @@ def add_run(
             for side in Side
         ),
     )
-    shard = write_shard(workspace.settings.home / "spool" / row["run_id"], content)
-    with workspace.database.transaction() as connection:
-        insert_rows(connection, RunRow, [row])
-        commit_shard(connection, shard)
+    shard = write_shard(home / "spool" / row["run_id"], content)
+    insert_rows(connection, RunRow, [row])
+    commit_shard(connection, shard)
     return str(row["run_id"])
 
 
 def add_world(workspace: Workspace, scale: str, world: World, parts: Sequence[str]) -> dict[str, str]:
     """Add a scale's real run and some of ``blind``, ``answers``, ``exchanged``, ``null 1``; return their ids."""
-    found = {"real": add_run(workspace, scale, world)}
-    if "blind" in parts:
-        for kind in ("grey", "other-image:0", "random-weights:0"):
-            found[kind] = add_run(workspace, scale, world, control=kind, serves=found["real"])
-    for part, dataset in (("answers", "own"), ("exchanged", "exchanged")):
-        for template in YES_NO if part in parts else ():
-            found[f"{template} {dataset}"] = add_run(
-                workspace, scale, world, template=template, dataset=dataset
-            )
-    if "null 1" in parts:
-        for dataset in ("own", "exchanged"):
-            for template in YES_NO:
-                name = f"{template} {dataset}"
-                found[f"{name} null"] = add_run(
-                    workspace,
-                    scale,
-                    world,
-                    template=template,
-                    dataset=dataset,
-                    control="other-axis",
-                    serves=found[name],
-                )
+    # One transaction for all: each opens the database, which takes longer than to write a run.
+    with workspace.database.transaction() as connection:
+        add = partial(_add_run, connection, workspace.settings.home, scale, world)
+        found = {"real": add()}
+        if "blind" in parts:
+            for kind in ("grey", "other-image:0", "random-weights:0"):
+                found[kind] = add(control=kind, serves=found["real"])
+        for part, dataset in (("answers", "own"), ("exchanged", "exchanged")):
+            for template in YES_NO if part in parts else ():
+                found[f"{template} {dataset}"] = add(template=template, dataset=dataset)
+        if "null 1" in parts:
+            for dataset in ("own", "exchanged"):
+                for template in YES_NO:
+                    name = f"{template} {dataset}"
+                    found[f"{name} null"] = add(
+                        template=template, dataset=dataset, control="other-axis", serves=found[name]
+                    )
     return found
 
 

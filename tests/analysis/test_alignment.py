@@ -123,6 +123,7 @@ def test_a_shared_direction_is_found_in_both_perspectives():
                 assert found[f"{target}/{half}"].value > 0, (target, half)
 
 
+@pytest.mark.full
 def test_without_a_shared_direction_p_is_uniform():
     """500 studies of unrelated deltas: a Kolmogorov-Smirnov test at 1 % finds nothing."""
     rng = np.random.default_rng(3)

@@ -110,6 +110,7 @@ def test_a_worker_that_dies_is_one_line_with_its_last_words(odd, items):
     assert str(caught.value).endswith("rerun the same command to resume")
 
 
+@pytest.mark.full
 def test_a_worker_that_is_killed_is_one_line(opened, items):
     """Whoever kills it; the memory's guard is the likely one."""
     family = open_family("tiny", HERE)

@@ -53,6 +53,7 @@ def test_few_figures_are_drawn_here(jobs, monkeypatch):
     assert draw_all([]) == []
 
 
+@pytest.mark.full
 def test_a_figure_that_cannot_be_drawn_is_named(jobs, tmp_path):
     """In a process of its own, an error keeps its class and gains the file and the function."""
     broken = Job(layer_curves, {"curves": []}, tmp_path / "broken.svg", "svg")
@@ -130,6 +131,7 @@ def drawing(tmp_path):
     program.communicate()
 
 
+@pytest.mark.full
 def test_a_script_without_a_main_guard_draws(tmp_path):
     """The processes do not run it again, as they would with everything else that starts them."""
     script = tmp_path / "draw.py"
@@ -161,7 +163,9 @@ def _n_children(process):
     return len(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
 
 
-@pytest.mark.parametrize("when", ["while the processes start", "while they draw"])
+@pytest.mark.parametrize(
+    "when", [pytest.param("while the processes start", marks=pytest.mark.full), "while they draw"]
+)
 def test_ctrl_c_ends_all_processes_without_their_tracebacks(drawing, tmp_path, when, wait_until):
     """The whole group is interrupted, as by a terminal: the caller alone answers; no figure is half-written."""
     if when == "while they draw":

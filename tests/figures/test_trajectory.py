@@ -98,6 +98,7 @@ def test_families_are_rows(point, peak):
     assert "no data" in [text.get_text() for text in figure.axes[3].texts]
 
 
+@pytest.mark.full
 def test_no_text_is_cut_off_or_covered(point, category_point, peak, badly_set_text):
     """Six scales of two families, in each of the figures."""
     points = [point(a, 0.5, s, family=f) for a in AXES for s in SCALES for f in ("molmo", "qwen25")]

@@ -157,6 +157,7 @@ def test_an_npz_member_with_a_lying_header_is_refused(tmp_path: Path, header: st
         read_vectors(_vectors(tmp_path / "vectors.npz", content), 2**30)
 
 
+@pytest.mark.full
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     """One megabyte of zeros' worth of gigabyte: within every size limit, and no hidden states are like that."""
     content = lying_member("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 67108864), }", 1, b"")

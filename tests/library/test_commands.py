@@ -31,6 +31,7 @@ time.sleep(120)
 """
 
 
+@pytest.mark.full
 def test_extract_finishes_while_another_process_holds_a_workspace(
     benchmark: Callable[..., Path],
     mlflow_store: dict[str, str],

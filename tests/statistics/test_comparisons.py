@@ -78,6 +78,7 @@ def test_the_mde_is_studied_of_accuracy_coherence_and_the_size_of_vd_ei():
         assert any(world.startswith(of) for world in worlds), of
 
 
+@pytest.mark.full
 def test_every_number_of_a_comparison_has_its_rows():
     """What ``compare`` prints is studied, coverage and p-value, under the name that it is printed with."""
     worlds = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import subprocess
@@ -72,10 +73,43 @@ def mlflow_away(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings
     return replace(settings, tracking_uri="http://127.0.0.1:1")
 
 
+@pytest.fixture(scope="session")
+def begun_database(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Add a dataset to the migrated file, to be copied: opening a database takes longer than that."""
+    path = Path(shutil.copy(empty_database, tmp_path_factory.mktemp("begun") / "vlmprobe.duckdb"))
+    begin(Database(path))
+    return path
+
+
 @pytest.fixture
-def study(database: Database) -> Study:
+def study(database: Database, empty_database: Path, begun_database: Path) -> Study:
     """Make rows by hand."""
+    if filecmp.cmp(database.path, empty_database, shallow=False):
+        shutil.copy(begun_database, database.path)
+    else:
+        begin(database)
     return Study(database)
+
+
+def begin(database: Database) -> None:
+    """Add the one dataset, whose pairs are to follow."""
+    with database.transaction() as connection:
+        insert_rows(
+            connection,
+            DatasetRow,
+            [
+                {
+                    "dataset_id": "data",
+                    "name": "bench",
+                    "path": "bench.tsv",
+                    "form": "embspatial",
+                    "options": {},
+                    "n_rows": 0,
+                    "created_at": utc_now(),
+                }
+            ],
+        )
+        store_axes(connection, "data", SPACE)
 
 
 class Study:
@@ -84,23 +118,6 @@ class Study:
     def __init__(self, database: Database) -> None:
         self.database = database
         self._position = 0
-        with database.transaction() as connection:
-            insert_rows(
-                connection,
-                DatasetRow,
-                [
-                    {
-                        "dataset_id": "data",
-                        "name": "bench",
-                        "path": "bench.tsv",
-                        "form": "embspatial",
-                        "options": {},
-                        "n_rows": 0,
-                        "created_at": utc_now(),
-                    }
-                ],
-            )
-            store_axes(connection, "data", SPACE)
 
     def pairs(
         self, categories: Mapping[str, str], images: Mapping[str, str] | None = None, **same: Any

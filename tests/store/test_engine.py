@@ -167,6 +167,7 @@ def test_six_processes_write_and_no_row_is_lost(notes: Database, child: Any) -> 
     assert _notes(notes) == [(who, 40) for who in "abcdef"]
 
 
+@pytest.mark.full
 def test_two_threads_write_and_no_row_is_lost(notes: Database) -> None:
     """Threads take turns, with one Database or with one each."""
 

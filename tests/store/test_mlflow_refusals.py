@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
@@ -81,15 +82,12 @@ def test_an_answer_of_a_server(settings: Settings, kind: str, monkeypatch: pytes
     assert refusal.lasts is lasts
 
 
-def test_a_store_of_a_newer_mlflow(settings: Settings, tmp_path: Path) -> None:
+def test_a_store_of_a_newer_mlflow(settings: Settings, empty_mlflow: Path, tmp_path: Path) -> None:
     """Its schema is unknown here; the message says what MLflow says about that."""
-    connection = MlflowConnection(settings)
-    connection.check()
-    with closing(sqlite3.connect(settings.home / "mlflow.db")) as store:
+    newer = shutil.copy(empty_mlflow, tmp_path / "newer.db")
+    with closing(sqlite3.connect(newer)) as store:
         store.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
         store.commit()
-    # Under another name, since MLflow keeps a store that it has opened.
-    newer = (settings.home / "mlflow.db").rename(tmp_path / "newer.db")
     assert "ffffffffffff" in str(_refusal(settings, f"sqlite:///{newer}"))
 
 

@@ -318,6 +318,7 @@ Tracker(Settings.load(home, environ={}, folder=home)).experiment_id()
 """
 
 
+@pytest.mark.full
 def test_a_kill_while_the_store_is_made_leaves_none(tmp_path: Path) -> None:
     """Half of MLflow's tables could never be used again: the file has its name only when it is whole."""
     killed = subprocess.run(

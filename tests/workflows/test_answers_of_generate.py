@@ -56,6 +56,7 @@ def _generate(checkpoint: Path, questions: list[tuple[Image, str]]) -> Iterator[
 
 
 # The words to choose from are in the question, so a mild penalty weighs on both; a heavy one changes every answer.
+@pytest.mark.full
 @pytest.mark.parametrize("penalty", [1.3, pytest.param(10.0, marks=pytest.mark.full)])
 @pytest.mark.parametrize("scale", [pytest.param("vanilla", marks=pytest.mark.full), "2m"])
 @pytest.mark.parametrize(

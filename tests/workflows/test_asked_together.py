@@ -37,17 +37,24 @@ def ask(
     return run
 
 
-@pytest.mark.parametrize("family", ["tiny", "auto"])
+@pytest.mark.parametrize(
+    ("family", "asked"),
+    [
+        pytest.param("tiny", ("published", "yes-no"), id="tiny, two"),
+        pytest.param("tiny", ASKED, id="tiny", marks=pytest.mark.full),
+        pytest.param("auto", ASKED, id="auto", marks=pytest.mark.full),
+    ],
+)
 def test_each_run_is_as_if_it_were_asked_alone(
-    family: str, ask: Callable[..., Any], rows: Any, tmp_path: Path
+    family: str, asked: tuple[str, ...], ask: Callable[..., Any], rows: Any, tmp_path: Path
 ) -> None:
     """The same answers, and states to a relative 1e-5 in float32; each has a certificate of its own pairs."""
-    ask(",".join(ASKED), home="together", family=family).ok()
-    for template in ASKED:
+    ask(",".join(asked), home="together", family=family).ok()
+    for template in asked:
         ask(template, home="alone", family=family).ok()
     together, alone = (_left(rows, tmp_path / home) for home in ("together", "alone"))
     assert together.keys() == alone.keys()
-    assert len(together) == 3 * 24
+    assert len(together) == len(asked) * 24
     for key, (texts, margins, states) in together.items():
         assert texts == alone[key][0]
         np.testing.assert_allclose(margins, alone[key][1], atol=1e-3)
@@ -57,11 +64,14 @@ def test_each_run_is_as_if_it_were_asked_alone(
         "SELECT template, batch, passed, n_questions FROM certificates JOIN runs USING (run_id) ORDER BY ALL"
     )
     found = rows(tmp_path / "together", certified)
-    assert {template for template, *_ in found} == set(ASKED)
-    assert all(passed and n_questions == 4 for _, _, passed, n_questions in found)
+    assert {template for template, *_ in found} == set(asked)
+    # Of eight pairs that the runs of a batch share, each with two questions.
+    each = 2 * (8 // len(asked))
+    assert all(passed and n_questions == each for _, _, passed, n_questions in found)
     assert rows(tmp_path / "alone", certified.replace(", n_questions", "")) == [row[:3] for row in found]
 
 
+@pytest.mark.full
 def test_runs_that_were_stopped_at_different_places_are_finished_together(
     ask: Callable[..., Any], rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +105,7 @@ def test_runs_that_were_stopped_at_different_places_are_finished_together(
     }
 
 
+@pytest.mark.full
 def test_a_template_that_another_process_is_at_stops_all(
     ask: Callable[..., Any], rows: Any, tmp_path: Path
 ) -> None:
@@ -112,6 +123,7 @@ def test_a_template_that_another_process_is_at_stops_all(
     assert rows(tmp_path / "home", states) == [("published", "complete"), ("yes-no", "complete")]
 
 
+@pytest.mark.full
 def test_a_pair_that_fails_under_one_template_is_answered_under_the_others(
     ask: Callable[..., Any], rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

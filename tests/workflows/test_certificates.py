@@ -28,6 +28,7 @@ def in_half_precision(
     return run
 
 
+@pytest.mark.full
 def test_float32_decides_where_two_ways_of_rounding_disagree(
     in_half_precision: Callable[[], Any], rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,6 +47,7 @@ def test_float32_decides_where_two_ways_of_rounding_disagree(
     assert all(0 < ratio <= certificate.MAX_ERROR_RATIO for _, _, ratio in found)
 
 
+@pytest.mark.full
 def test_without_float32_a_cosine_too_small_has_the_batch_redone(
     in_half_precision: Callable[[], Any], rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

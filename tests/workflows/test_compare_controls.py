@@ -95,6 +95,7 @@ def test_a_rise_that_the_control_shows_as_well_is_seen_to_be_one(home: Path) -> 
     assert grey.estimate.ci_low < 0
 
 
+@pytest.mark.full
 def test_holm_counts_no_test_of_a_control(home: Path) -> None:
     """The rows beside have an interval alone, so what the runs show is resolved as it is without controls."""
     both = compare(opened(home), "before", "after", layer=1)

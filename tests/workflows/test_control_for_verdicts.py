@@ -82,6 +82,7 @@ def test_a_scale_with_an_axis_is_asked_all_that_verdicts_need(listed: list[dict[
     assert {(row["pairs"], row["status"]) for row in listed} == {(12, "complete")}
 
 
+@pytest.mark.full
 def test_a_scale_without_an_axis_is_left_out_and_named(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its verdict is known already, unless someone asks for the rest; the usual controls are made all the same."""
     monkeypatch.setattr("vlmprobe.workflows.control.runs_without_axis", lambda _, runs: runs)
@@ -91,6 +92,14 @@ def test_a_scale_without_an_axis_is_left_out_and_named(home: Any, monkeypatch: p
     )
     assert "controls: 0 extracted, 3 were complete already" in ran.err
     assert "yes/no runs" not in ran.err
+
+
+@pytest.mark.full
+def test_a_scale_without_an_axis_is_asked_if_someone_wants_it(
+    home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that verdicts need, as for any other scale."""
+    monkeypatch.setattr("vlmprobe.workflows.control.runs_without_axis", lambda _, runs: runs)
     asked = home(*home.command, "--also-without-axis").ok()
     assert "controls: 0 extracted, 7 were complete already" in asked.err
     assert "no axis" not in asked.err
@@ -148,6 +157,7 @@ def test_the_model_is_asked_about_another_axis(home: Any, rows: Any, listed: lis
             )
 
 
+@pytest.mark.full
 def test_nothing_shows_what_is_only_for_verdicts(
     home: Any, rows: Any, files: BenchmarkFiles, undrawn: Any
 ) -> None:
@@ -170,6 +180,7 @@ def test_nothing_shows_what_is_only_for_verdicts(
     home("db", "check").ok()
 
 
+@pytest.mark.full
 def test_a_second_time_nothing_is_loaded(home: Any) -> None:
     """Every run is reused; the table is the same."""
     again = home(*home.command, "--json").ok()

@@ -154,6 +154,7 @@ def test_importing_twice_adds_nothing(command: Any, home: Path, rows: Any) -> No
     assert rows(home, "SELECT * FROM metrics ORDER BY ALL") == metrics
 
 
+@pytest.mark.full
 def test_the_scales_of_an_imported_study_share_their_dataset(
     command: Any, tmp_path: Path, rows: Any, undrawn: Any
 ) -> None:
@@ -176,9 +177,12 @@ def test_the_scales_of_an_imported_study_share_their_dataset(
     assert "2m" in page
 
 
-def test_merge_and_sql_and_checks_work_on_an_imported_run(command: Any, home: Path, tmp_path: Path) -> None:
+def test_merge_and_sql_and_checks_work_on_an_imported_run(
+    command: Any, home: Path, tmp_path: Path, undrawn: Any
+) -> None:
     """It is a run like any other: a report, accuracy by SQL, and no check finds fault with it."""
-    command(home, "merge", "molmo", "--out", tmp_path).ok()
+    with undrawn():
+        command(home, "merge", "molmo", "--out", tmp_path).ok()
     assert (tmp_path / "report.html").stat().st_size > 10_000
     sql = "SELECT axis, n, round(acc_both, 4) AS both FROM accuracy ORDER BY axis"
     assert json.loads(command(home, "sql", sql, "--json").ok().out) == [
@@ -219,6 +223,7 @@ def test_a_pickled_file_is_refused_with_the_way_out(command: Any, tmp_path: Path
     assert "allow_pickle=True" in line
 
 
+@pytest.mark.full
 def test_the_golden_study_survives_the_round_trip(
     command: Any, home: Path, exported: Path, tmp_path: Path, rows: Any
 ) -> None:

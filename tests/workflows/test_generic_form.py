@@ -42,7 +42,7 @@ def from_tsv(
     return home
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+@pytest.mark.parametrize("kind", ["jsonl", pytest.param("parquet", marks=pytest.mark.full)])
 def test_states_answers_and_quads_are_those_of_the_tsv(
     kind: str,
     from_tsv: Path,

@@ -162,6 +162,7 @@ def test_verify_finds_nothing_wrong_with_a_fresh_copy(copied: Home, original: Ho
     )
 
 
+@pytest.mark.full
 def test_rows_that_name_files_of_another_home_are_told_and_brought_home(copied: Home, original: Home) -> None:
     """A database with whole paths was copied: this home has the very files, by their hash."""
     copied.run("verify", "--repair").ok()

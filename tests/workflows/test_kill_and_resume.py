@@ -47,6 +47,34 @@ def _assert_stopped(stopped: Any, home: Path, rows: Any) -> int:
     return int(pairs)
 
 
+def test_a_run_that_was_killed_ends_bit_equal(
+    study: Any,
+    shell: Any,
+    inside: Any,
+    left: Any,
+    rows: Any,
+    committed: Callable[[Path], int],
+    wait_until: Any,
+    mlflow_store: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """SIGKILL after the first shard: the next start reuses what is there, and the end is whole."""
+    command = _extract(tmp_path, study.data)
+    process = shell.start_behind(*command, **SHARD_PAIRS, **mlflow_store)
+    wait_until(lambda: committed(tmp_path) >= 1, process)
+    process.kill()
+    assert shell.finish(process).code == -signal.SIGKILL
+    kept = committed(tmp_path)
+
+    resumed = inside(*command, **SHARD_PAIRS, **mlflow_store).ok()
+
+    assert _reused(resumed.err) >= 16 * kept
+    assert rows(tmp_path, "SELECT status FROM runs") == [("complete",)]
+    _assert_whole(left(tmp_path), left(study.home))
+    inside("db", "check", "--home", tmp_path).ok()
+
+
+@pytest.mark.full
 def test_a_run_killed_and_then_stopped_ends_bit_equal(
     study: Any,
     shell: Any,

@@ -22,10 +22,3 @@ def test_a_study_keeps_what_its_dataset_gives_away(study: Any, rows: Any) -> Non
     }
     page = (study.out / "report.html").read_text(encoding="utf-8")
     assert found[-1][-1] in page.partition("</header>")[0]
-
-
-def test_boxes_that_come_later_add_the_share_of_consistent_pairs(quad_study: Any, rows: Any) -> None:
-    """The second extraction of the scale brought them; the rest stays as it was."""
-    ((value, n),) = rows(quad_study.home, "SELECT value, n FROM leaks WHERE name = 'perspective'")
-    assert value is not None
-    assert n > 0

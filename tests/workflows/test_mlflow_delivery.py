@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -59,8 +60,9 @@ def undelivered(
 
 
 @pytest.fixture(scope="module")
-def delivered(undelivered: Home, vlmprobe: Any) -> Home:
+def delivered(undelivered: Home, vlmprobe: Any, empty_mlflow: Path) -> Home:
     """Sync it to the home's own store."""
+    shutil.copy(empty_mlflow, undelivered.path / "mlflow.db")
     return Home(undelivered.path, vlmprobe("sync", "--json", "--home", undelivered.path).ok())
 
 
@@ -94,6 +96,7 @@ def test_sync_again_adds_nothing(delivered: Home, vlmprobe: Any) -> None:
     assert delivered.runs() == [("tiny @ 2m", "FINISHED", "active")]
 
 
+@pytest.mark.full
 def test_prune_keeps_what_mlflow_has_lost(delivered: Home, vlmprobe: Any) -> None:
     """That a shard was delivered once is not enough to remove it here: MLflow's copy is fetched and compared."""
     one, two, _ = sorted(delivered.path.rglob("hidden_states/*.safetensors"))
@@ -117,6 +120,7 @@ def test_prune_frees_the_spool_and_analyze_goes_on_from_the_artifacts(delivered:
     assert told["unchanged"] > 100
 
 
+@pytest.mark.full
 def test_a_run_deleted_in_mlflow_takes_no_pruned_shard_with_it(
     delivered: Home, vlmprobe: Any, rows: Any
 ) -> None:
@@ -134,6 +138,7 @@ def test_a_run_deleted_in_mlflow_takes_no_pruned_shard_with_it(
     assert [state for *_, state in delivered.runs()].count("active") == 1
 
 
+@pytest.mark.full
 def test_points_that_a_killed_process_left_are_not_drawn_twice(
     delivered: Home, vlmprobe: Any, rows: Any
 ) -> None:

@@ -52,6 +52,7 @@ def changed(folder: Path, **tensors: Any) -> Path:
     return folder
 
 
+@pytest.mark.full
 def test_an_image_that_the_model_refuses_fails_its_pair_also_as_the_first(
     extract: Any, benchmark: Callable[[int], Path], rows: Any, tmp_path: Path
 ) -> None:
@@ -112,6 +113,7 @@ def test_states_that_are_no_numbers_stop_a_run(
     assert rows(tmp_path / "home", "SELECT count(*) FROM accuracy") == [(0,)]
 
 
+@pytest.mark.full
 def test_notes_stand_where_a_reader_looks(
     extract: Any, inside: Any, benchmark: Callable[[int], Path], tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -20,8 +21,9 @@ OF_BEFORE = """
 
 
 @pytest.fixture
-def home(inside: Any, tmp_path: Path) -> Path:
+def home(inside: Any, empty_mlflow: Path, tmp_path: Path) -> Path:
     """Make a home in which tiny @ 2m was another checkpoint."""
+    shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
     inside("db", "upgrade", "--home", tmp_path).ok()
     with duckdb.connect(str(tmp_path / "vlmprobe.duckdb")) as connection:
         connection.execute(OF_BEFORE)
@@ -46,6 +48,7 @@ def test_another_checkpoint_under_the_same_name_is_said_at_once(
         assert connection.execute("SELECT count(*) FROM datasets").fetchall() == [(0,)]
 
 
+@pytest.mark.full
 def test_who_means_it_goes_on(inside: Any, home: Path, benchmark: Callable[..., Path]) -> None:
     """From then on the name stands for both, and is not asked about again."""
     extract = ("extract", "tiny", "--scale", "2m", "--data", benchmark(4), "--max-per-category", "1")

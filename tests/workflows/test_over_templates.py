@@ -212,6 +212,7 @@ def test_the_report_shows_the_panel(panel: Any, merged: Any) -> None:
     assert "tiny @ vanilla" not in section
 
 
+@pytest.mark.full
 def test_another_template_has_a_report_of_its_own(panel: Any, command: Any, rows: Any, undrawn: Any) -> None:
     """In its own folder, so that the published one stays; its title says which it is."""
     with undrawn():
@@ -227,6 +228,7 @@ def test_another_template_has_a_report_of_its_own(panel: Any, command: Any, rows
     assert "<dt>template</dt><dd>yes-no</dd>" in page
 
 
+@pytest.mark.full
 def test_a_study_under_one_template_has_no_such_section(
     panel: Any, command: Any, tmp_path: Path, undrawn: Any
 ) -> None:

@@ -79,7 +79,10 @@ def database(tmp_path: Path) -> Database:
 
 @pytest.fixture(scope="module")
 def kitchen(
-    benchmark: Callable[..., Path], mlflow_store: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    benchmark: Callable[..., Path],
+    mlflow_store: dict[str, str],
+    undrawn: Any,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Kitchen:
     """Say the demo's relations in other words, and run everything."""
     folder = tmp_path_factory.mktemp("kitchen")
@@ -97,7 +100,8 @@ def kitchen(
         workspace = Workspace.open(folder / "home")
         extract(workspace, ExtractRequest("tiny", "2m", ExtractOptions(data, axes=KITCHEN, batch_size=8)))
         analyze(workspace)
-        merged = merge(workspace, out=folder / "report")
+        with undrawn():
+            merged = merge(workspace, out=folder / "report")
         drawn = plot(workspace, Selection(), out=folder / "plots", layers=[3])
     names = {path.stem: path for path in drawn}
     return Kitchen(workspace, data, merged.report.read_text(encoding="utf-8"), names)

@@ -48,6 +48,7 @@ def _drawn(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
 
 
+@pytest.mark.full
 def test_figures_are_files_in_a_folder_a_variant(plot: Any, tmp_path: Path) -> None:
     """No model is loaded. vanilla answers one pair right: too few for ``both_correct``."""
     options = ("--variant", "both_correct", "--layers", 5, "--format", "svg")
@@ -175,25 +176,34 @@ def test_a_wrong_option_is_an_error_in_a_line(
     assert not (tmp_path / "tiny").exists()
 
 
-@pytest.fixture
-def page(inside: Any, quad_study: Any, tmp_path: Path, mlflow_store: dict[str, str], undrawn: Any) -> str:
-    """Write the report of the study with quads, whose figures go into ``tmp_path``."""
+@pytest.fixture(scope="module")
+def report(
+    inside: Any,
+    quad_study: Any,
+    mlflow_store: dict[str, str],
+    undrawn: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Write the report of the study with quads; return its folder."""
+    folder = tmp_path_factory.mktemp("report")
     with undrawn():
-        inside("merge", "tiny", "--home", quad_study.home, "--out", tmp_path, **mlflow_store).ok()
-    return (tmp_path / "report.html").read_text()
+        inside("merge", "tiny", "--home", quad_study.home, "--out", folder, **mlflow_store).ok()
+    return folder
 
 
-def test_the_report_has_every_figure_of_the_gallery_that_it_should(page: str, tmp_path: Path) -> None:
+def test_the_report_has_every_figure_of_the_gallery_that_it_should(report: Path) -> None:
     """Those of a run with boxes are among them, with their captions; each is a file as well."""
+    page = (report / "report.html").read_text()
     shown = [each for exhibit in EXHIBITS for each in exhibit.report]
     assert {"axis_coherence_perspective", "perspective_cosine"} <= {each.name for each in shown}
     for each in shown:
         assert page.count(escape(each.caption)) >= 1, each.name
-    assert _drawn(tmp_path) == sorted([*(f"{each.name}.png" for each in shown), "report.html", "summary.csv"])
+    assert _drawn(report) == sorted([*(f"{each.name}.png" for each in shown), "report.html", "summary.csv"])
 
 
-def test_the_report_says_which_numbers_there_are_too_few_pairs_for(page: str) -> None:
+def test_the_report_says_which_numbers_there_are_too_few_pairs_for(report: Path) -> None:
     """One line a scale; figures of the other scales are there all the same."""
+    page = (report / "report.html").read_text()
     for said in (
         "tiny @ vanilla: too few pairs with both answers right in distance, horizontal, vertical",
         "tiny @ vanilla: too few quads with all four answers right",

@@ -46,6 +46,13 @@ def test_boxes_given_later_change_no_metric(quad_study: Any) -> None:
     assert {row[1] for row in after - before if row[1].startswith("accuracy")} == {"accuracy.perspective"}
 
 
+def test_boxes_given_later_add_the_share_of_consistent_pairs(quad_study: Any, rows: Any) -> None:
+    """What the dataset gives away is kept with it: boxes tell how often depth and height agree."""
+    ((value, n),) = rows(quad_study.home, "SELECT value, n FROM leaks WHERE name = 'perspective'")
+    assert value is not None
+    assert n > 0
+
+
 def test_the_views_leave_quads_out(quad_study: Any) -> None:
     """Accuracy is row for row what it was; consistency has the same rows and those over quads besides."""
     assert quad_study.after.accuracy == quad_study.before.accuracy
@@ -207,6 +214,7 @@ def _ready_made(data: Path, out: Path) -> Path:
     return out
 
 
+@pytest.mark.full
 def test_ready_made_questions_name_no_objects(
     benchmark: Callable[..., Path], extract: Callable[..., Any], tmp_path: Path, rows: Any
 ) -> None:
@@ -218,6 +226,7 @@ def test_ready_made_questions_name_no_objects(
     assert rows(tmp_path / "home", "SELECT count(*) FROM quads") == [(0,)]
 
 
+@pytest.mark.full
 def test_the_demos_benchmark_yields_sixty_quads_and_more(tmp_path: Path) -> None:
     """As many as it takes to tell the two perspectives apart, each with its share of counter examples."""
     from vlmprobe.demo import build_benchmark

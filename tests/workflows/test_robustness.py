@@ -124,6 +124,7 @@ def test_in_the_first_layers_there_is_nothing(read: Callable[..., list[dict[str,
     assert all(row["ci_low"] <= 0 for row in of_space)
 
 
+@pytest.mark.full
 def test_an_older_run_says_what_is_missing_and_gets_it_without_asking(
     home: Any, data: Path, tmp_path: Path, inside: Any, mlflow_store: dict[str, str]
 ) -> None:

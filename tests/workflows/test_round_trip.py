@@ -71,6 +71,7 @@ def test_what_the_old_layout_lacks_comes_back_beside_it(
     assert rows(brought_back[1], placed) == [("quad", True), ("row", False)]
 
 
+@pytest.mark.full
 def test_an_import_is_exported_again_as_it_came(
     command: Any, brought_back: tuple[Path, Path], tmp_path: Path, rows: Any
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_scale_that_contradicts_an_earlier_one_is_refused(
     assert rows(home, "SELECT count(*) FROM runs") == [(2,)]
 
 
+@pytest.mark.full
 def test_what_a_later_scale_knows_is_added(
     command: Any, brought_back: tuple[Path, Path], tmp_path: Path, rows: Any
 ) -> None:

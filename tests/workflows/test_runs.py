@@ -21,9 +21,12 @@ TABLES = ("runs", "predictions", "shards", "metrics", "results_json", "certifica
 
 
 @pytest.fixture(scope="module")
-def made(inside: Any, benchmark: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(
+    inside: Any, benchmark: Callable[..., Path], empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Extract and analyze two scales on two pairs of each category."""
     home = tmp_path_factory.mktemp("made")
+    shutil.copy(empty_mlflow, home / "mlflow.db")
     for scale in ("vanilla", "2m"):
         inside(*_extract(scale, benchmark(4)), "--home", home).ok()
     inside("analyze", "--home", home).ok()
@@ -63,6 +66,7 @@ def test_a_run_is_removed_whole_and_the_other_stays(inside: Any, home: Path, row
     assert "all well" in inside("verify", "--home", home).ok().err
 
 
+@pytest.mark.full
 def test_a_removed_run_can_be_extracted_again(
     inside: Any, home: Path, benchmark: Callable[..., Path]
 ) -> None:
@@ -138,6 +142,7 @@ def test_a_scale_is_not_renamed_onto_another_checkpoint_in_silence(
     assert rows(home, facts) == runs
 
 
+@pytest.mark.full
 def test_one_run_is_renamed_and_has_its_own_training_sizes_again(inside: Any, home: Path, rows: Any) -> None:
     """An id renames that run alone; the samples and steps that a name stands for end with the name."""
     facts = "SELECT run_id, samples_seen, global_steps FROM runs WHERE scale <> '2m'"

@@ -129,6 +129,7 @@ def test_everything_is_well(panel: Any, ask: Any) -> None:
     assert "4 runs, 4 shards" in ask(panel.home, "verify").ok().err
 
 
+@pytest.mark.full
 def test_the_same_templates_again_ask_nothing(panel: Any, command: Any, rows: Any) -> None:
     """No model is loaded; a run under a further template would be a new one."""
     again = (

@@ -153,6 +153,7 @@ def test_a_picture_and_its_exchange_are_one_unit(made: Path, monkeypatch: pytest
     assert len(set(images)) == PAIRS // 2
 
 
+@pytest.mark.full
 def test_pairs_that_a_run_was_not_asked_are_left_out_there_alone(copied: Workspace) -> None:
     """A shorter control has rows of NaN, and the verdict stands on the others."""
     (run,) = Selection(("tiny",), ("bare",)).complete_runs(copied, ("published",))
@@ -162,6 +163,7 @@ def test_pairs_that_a_run_was_not_asked_are_left_out_there_alone(copied: Workspa
     assert [row.n_images for row in found.verdict.rows][1:] == [PAIRS, 60]
 
 
+@pytest.mark.full
 def test_a_verdict_is_kept_until_a_run_or_the_family_changes(
     copied: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +244,7 @@ def test_the_command_prints_verdicts_rows_and_what_is_missing(inside: Any, made:
     assert (refused.code, len(refused.errors)) == (2, 1)
 
 
+@pytest.mark.full
 def test_the_report_has_the_verdicts_near_its_top(copied: Workspace, undrawn: Any, tmp_path: Path) -> None:
     """Before the tables of axes, with what decided, and the commands of what is missing."""
     with undrawn():
@@ -253,6 +256,7 @@ def test_the_report_has_the_verdicts_near_its_top(copied: Workspace, undrawn: An
     assert "scene_word.cosine" in section
 
 
+@pytest.mark.full
 def test_mlflow_is_told_new_verdicts(copied: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """As tags of the real run; any later delivery of it sets them again."""
     told: dict[str, Any] = {}

@@ -105,7 +105,10 @@ def test_findings_are_for_machines_too(home: Home) -> None:
     assert "3 shards and 0 values are not in MLflow yet" in waiting["problem"]
 
 
-@pytest.mark.parametrize("damage", ["flipped", "cut", "emptied"])
+@pytest.mark.parametrize(
+    "damage",
+    ["flipped", pytest.param("cut", marks=pytest.mark.full), pytest.param("emptied", marks=pytest.mark.full)],
+)
 def test_a_damaged_shard_is_replaced_by_the_copy_of_mlflow(home: Home, original: Home, damage: str) -> None:
     """Nothing is asked again, and the damaged file is kept aside."""
     path = home.shard(2)
@@ -162,9 +165,10 @@ def test_a_spool_that_is_not_there_at_all_is_not_given_up(home: Home) -> None:
     ("change", "problem"),
     [
         ("DELETE FROM predictions WHERE shard = 1 AND shard_row = 3", "2 of its answers have no row"),
-        (
+        pytest.param(
             "UPDATE predictions SET text = 'up' WHERE shard = 1 AND shard_row = 3",
             "2 rows differ from it",
+            marks=pytest.mark.full,
         ),
     ],
     ids=["removed", "changed"],
@@ -211,6 +215,7 @@ def test_a_run_at_work_keeps_its_spool_to_itself(home: Home) -> None:
     ]
 
 
+@pytest.mark.full
 def test_what_mlflow_lacks_is_delivered(home: Home) -> None:
     """Without MLflow it stays a finding that names the command."""
     home.change("UPDATE shards SET synced_at = NULL WHERE shard = 2")
@@ -245,7 +250,7 @@ def test_the_checks_of_the_database_are_part_of_it(home: Home) -> None:
         "UPDATE metrics SET value = value + 1e-9 WHERE layer = 2 AND target = 'vertical'",
         pytest.param("UPDATE metrics SET ci_low = ci_low - 0.1 WHERE layer = -1", marks=pytest.mark.full),
         pytest.param("DELETE FROM metrics WHERE layer = 2", marks=pytest.mark.full),
-        "DELETE FROM metrics",
+        pytest.param("DELETE FROM metrics", marks=pytest.mark.full),
         pytest.param(
             "UPDATE results_json SET value = '{\"layers\": [0]}' WHERE name = 'layer_candidates'",
             marks=pytest.mark.full,
@@ -257,8 +262,12 @@ def test_the_checks_of_the_database_are_part_of_it(home: Home) -> None:
             marks=pytest.mark.full,
         ),
         # Nothing that Python's JSON reads.
-        "INSERT INTO results_json SELECT * REPLACE ('x' AS name, repeat('[', 20000) || repeat(']', 20000) AS value) "
-        "FROM results_json WHERE name = 'digest'",
+        pytest.param(
+            "INSERT INTO results_json SELECT * REPLACE "
+            "('x' AS name, repeat('[', 20000) || repeat(']', 20000) AS value) "
+            "FROM results_json WHERE name = 'digest'",
+            marks=pytest.mark.full,
+        ),
         pytest.param(
             "INSERT INTO results_json SELECT * REPLACE ('x' AS name, repeat('1', 5000) AS value) "
             "FROM results_json WHERE name = 'digest'",
@@ -297,6 +306,7 @@ def test_metrics_of_before_there_was_a_digest_are_taken_as_they_are(home: Home) 
     home.verify().ok()
 
 
+@pytest.mark.full
 def test_intervals_that_do_not_cover_are_named_until_they_are_computed_again(home: Home) -> None:
     """A home of an earlier version has them, and p-values that are wrong, without a word about their method."""
     old = "SET method = NULL, n_images = NULL, reason = NULL, ci_low = 0.25, ci_high = 0.5"
@@ -310,7 +320,10 @@ def test_intervals_that_do_not_cover_are_named_until_they_are_computed_again(hom
     home.verify().ok()
 
 
-@pytest.mark.parametrize("delivered", [True, False], ids=["MLflow has it", "the only copy"])
+@pytest.mark.parametrize(
+    "delivered",
+    [pytest.param(True, id="MLflow has it"), pytest.param(False, id="the only copy", marks=pytest.mark.full)],
+)
 def test_a_shard_that_cannot_be_read_now_is_not_given_up(home: Home, delivered: bool) -> None:
     """A disk that is slow or a right that is missing says nothing about the content: no row goes, no file moves."""
     path = home.shard(2)
@@ -346,11 +359,13 @@ def test_a_damaged_download_does_not_cost_the_rows(home: Home, tmp_path: Path) -
     assert read_rows(home.path, "SELECT count(*) FROM predictions") == [(48,)]
 
 
-def test_a_home_that_was_moved_is_whole(home: Home, inside: Any, tmp_path: Path) -> None:
+@pytest.mark.full
+def test_a_home_that_was_moved_is_whole(home: Home, inside: Any, empty_mlflow: Path, tmp_path: Path) -> None:
     """Its rows name places in the home; the spool came along."""
     home.forget_mlflow()
     moved = tmp_path / "elsewhere"
     home.path.rename(moved)
+    shutil.copy(empty_mlflow, moved / "mlflow.db")
     (told,) = json.loads(inside("analyze", "--json", "--home", moved).ok().out)
     assert (told["pairs"], told["new"], told["changed"]) == (24, 0, 0)
     inside("sync", "--home", moved).ok()

@@ -31,6 +31,7 @@ def test_the_control_of_disjoint_objects_is_at_chance():
     assert over(Split.IMAGES, axis=3.0, n_studies=4)[1] > 0.6
 
 
+@pytest.mark.full
 def test_an_untrained_model_is_at_chance():
     """Refutes: .49 to .51 of the category, on either split, over many small studies."""
     for split in Split:

@@ -14,6 +14,10 @@ from vlmprobe.families.worker.auto.family import Auto
 from ....architectures import LAYERS, NATIVE
 from ...conftest import CHECKPOINTS, checkpoint_with
 
+#: The fast tier has those that differ most: rotary positions of three axes, tiles, a prefix language model.
+QUICK = ("qwen2_vl", "llava_onevision", "paligemma")
+EACH = [pytest.param(name, marks=() if name in QUICK else pytest.mark.full) for name in NATIVE]
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -42,7 +46,7 @@ def load(folder):
     return model
 
 
-@pytest.mark.parametrize("name", NATIVE)
+@pytest.mark.parametrize("name", EACH)
 def test_the_fast_path_is_the_plain_one(load, items, name):
     """Images of four sizes, prompts of many lengths: no state moves by more than 1e-5, no answer differs."""
     model = load(name)
@@ -54,7 +58,7 @@ def test_the_fast_path_is_the_plain_one(load, items, name):
     np.testing.assert_allclose(fast.margins, plain.margins, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", NATIVE)
+@pytest.mark.parametrize("name", EACH)
 def test_the_deltas_are_no_rounding(load, items, name):
     """What the question changes is far above the tolerance, or the test above would show nothing."""
     states = load(name).run_batch(items[:2]).states
@@ -64,7 +68,7 @@ def test_the_deltas_are_no_rounding(load, items, name):
     assert ratio[1:].min() > 1e-2
 
 
-@pytest.mark.parametrize("name", NATIVE)
+@pytest.mark.parametrize("name", EACH)
 def test_the_output_layer_gives_the_models_own_logits(load, items, name):
     """Rows, times the gain, of the last layer's normed state: the right head and the right norm, whatever its class."""
     model = load(name)
@@ -76,14 +80,14 @@ def test_the_output_layer_gives_the_models_own_logits(load, items, name):
     np.testing.assert_allclose(ours - ours.mean(), theirs - theirs.mean(), atol=1e-3)
 
 
-@pytest.mark.parametrize("name", NATIVE)
+@pytest.mark.parametrize("name", EACH)
 def test_only_a_prefix_language_model_shares_nothing(load, name):
     """PaliGemma's prompt tokens see what follows them: found out by trying, not by name."""
     manifest = load(name).info.manifest
     assert manifest["causal"] == manifest["shared_prefix"] == (name != "paligemma")
 
 
-@pytest.mark.parametrize("name", NATIVE)
+@pytest.mark.parametrize("name", EACH)
 def test_each_image_is_prepared_once(load, items, name, monkeypatch):
     """Two questions of a pair, two pairs of an image: one image goes through the processor, where it can be shared."""
     model = load(name)

@@ -84,7 +84,21 @@ GENERATION_CONFIGS = [
 ]
 
 
-@pytest.mark.parametrize("generation", GENERATION_CONFIGS, ids=lambda config: "+".join(config) or "default")
+#: The fast tier has those that are quick, one of each kind: a penalty, words that are forbidden, an end.
+SLOW = ("no_repeat", "forced_eos", "exponential", "bad_words", "encoder")
+
+
+@pytest.mark.parametrize(
+    "generation",
+    [
+        pytest.param(
+            config,
+            id="+".join(config) or "default",
+            marks=pytest.mark.full if "".join(config).startswith(SLOW) else (),
+        )
+        for config in GENERATION_CONFIGS
+    ],
+)
 def test_a_batch_answers_like_generate(tmp_path, items, generation):
     """With every rule that a checkpoint's generation config can add."""
     folder = checkpoint_with(tmp_path / "checkpoint", "vanilla", **generation)
@@ -94,7 +108,7 @@ def test_a_batch_answers_like_generate(tmp_path, items, generation):
     assert list(model.run_plain(items[:1]).texts) == expected[:1]
 
 
-@pytest.mark.parametrize("penalty", [1.0, 1.3])
+@pytest.mark.parametrize("penalty", [pytest.param(1.0, marks=pytest.mark.full), 1.3])
 def test_answers_of_many_tokens_agree_to_the_last(babbler, items, penalty):
     """Random weights babble on for all 20 tokens; each row is penalised for its own ids only."""
     config = json.loads((babbler / "generation_config.json").read_text())

@@ -513,9 +513,11 @@ SLOW = (
 
 
 def families_of(table: dict[str, Any], slow: tuple[str, ...]) -> list[Any]:
-    """Pair each mutation with both families, or with one of them in turn."""
+    """Pair each mutation with both families, or with one of them in turn; the fast tier has the latter of all."""
     return [
-        pytest.param(name, family, id=f"{name}, {family}")
+        pytest.param(
+            name, family, id=f"{name}, {family}", marks=() if place % 2 == number else pytest.mark.full
+        )
         for place, name in enumerate(table)
         for number, family in enumerate(("qwen25", "auto"))
         if not name.startswith(slow) or place % 2 == number

@@ -362,6 +362,7 @@ def test_float32_is_float32_in_convolutions_too():
     assert torch.backends.cudnn.allow_tf32 is False
 
 
+@pytest.mark.full
 def test_half_precision_is_as_close_to_float32_as_plain_forwards(items):
     """It rounds less often than they do; float32 comes from a copy, and the model stays as it was."""
     from vlmprobe.families import compare
