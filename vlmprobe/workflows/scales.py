@@ -75,7 +75,9 @@ def run_scales(
             analysis.check()
             console = rows.console(row)
             if beside and row + 1 < len(requests):
-                console = _Watched(console, partial(_read_ahead, workspace.hashes, request, requests[row + 1]))
+                console = _Watched(
+                    console, partial(_read_ahead, workspace.hashes, request, requests[row + 1])
+                )
             rows.show(row, "loading")
             options = request.options
             try:
