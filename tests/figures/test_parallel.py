@@ -108,7 +108,7 @@ def drawing(tmp_path):
         "if __name__ == '__main__':\n"
         "    values = (0.1,) * 6\n"
         "    curves = [LayerCurve('tiny', '2m', 9, 'm', 'far', 'all', tuple(range(6)), values, values, values, 4)]\n"
-        "    jobs = [Job(layer_curves, {'curves': curves}, Path(sys.argv[1], f'{n}.png')) for n in range(400)]\n"
+        "    jobs = [Job(layer_curves, {'curves': curves}, Path(sys.argv[1], f'{n}.png'), dpi=100 + n / 1000) for n in range(400)]\n"
         "    print('begun', flush=True)\n"
         "    try:\n"
         "        draw_all(jobs, processes=2, progress=lambda n: print(n, flush=True))\n"
@@ -143,7 +143,7 @@ def test_a_script_without_a_main_guard_draws(tmp_path):
         "two = (0.1, 0.2)\n"
         "curves = [LayerCurve('tiny', '2m', 9, 'm', 'far', 'all', (0, 1), two, two, two, 4)]\n"
         f"here = Path({str(tmp_path)!r})\n"
-        "jobs = [Job(layer_curves, {'curves': curves}, here / f'{n}.png') for n in range(8)]\n"
+        "jobs = [Job(layer_curves, {'curves': curves}, here / f'{n}.png', dpi=100 + n) for n in range(8)]\n"
         "draw_all(jobs, processes=2)\n"
     )
     done = subprocess.run(
@@ -192,3 +192,27 @@ def test_no_process_outlives_the_one_that_asked(drawing):
     # The pipe ends when the last process that holds it does.
     drawing.communicate(timeout=PATIENCE_S)
     assert drawing.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_figures_that_are_alike_are_drawn_once(jobs, tmp_path, monkeypatch, processes):
+    """All files are there with the same bytes, and each counts."""
+    copies = [
+        Job(job.function, dict(job.arguments), tmp_path / f"copy-{n}.png", dpi=40)
+        for n, job in enumerate(jobs)
+    ]
+    larger = Job(jobs[0].function, jobs[0].arguments, tmp_path / "larger.png", dpi=50)
+    drawn, counted = [], []
+    if processes == 1:
+        monkeypatch.setattr(
+            "vlmprobe.figures.parallel.encode",
+            lambda figure, *_, **__: drawn.append(figure) or to_png(figure, dpi=40),
+        )
+    paths = draw_all([*jobs, *copies, larger], processes=processes, progress=counted.append)
+
+    assert [path.read_bytes() for path in paths[8:16]] == [path.read_bytes() for path in paths[:8]]
+    assert sum(counted) == 17
+    if processes == 1:
+        assert len(drawn) == 9
+    else:
+        assert larger.path.read_bytes() != jobs[0].path.read_bytes()

@@ -5,9 +5,12 @@ Drawing takes its time in Python, so threads would not help; :mod:`vlmprobe.proc
 
 from __future__ import annotations
 
+import pickle
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import import_module
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
@@ -18,7 +21,7 @@ from vlmprobe.processes import end_with_parent, processors, starting
 from vlmprobe.whole_file import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -72,15 +75,39 @@ def draw_all(
             of an error that is one already.
     """
     _check(jobs, processes)
-    workers = min(processors() if processes is None else processes, len(jobs) // _FIGURES_A_PROCESS)
+    alike = _alike(jobs)
+    workers = min(processors() if processes is None else processes, len(alike) // _FIGURES_A_PROCESS)
     done = progress or (lambda _: None)
     if workers <= 1:
-        for job in jobs:
+        for job, *others in alike:
             _draw(job)
-            done(1)
+            _copy(job, others)
+            done(1 + len(others))
     else:
-        _draw_in_processes(jobs, workers, done)
+        _draw_in_processes(alike, workers, done)
     return [job.path for job in jobs]
+
+
+def _alike(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Group figures that are the same but for their files: each is drawn once.
+
+    With every answer right, say, a figure of all pairs is also that of the pairs with both answers right.
+    """
+    groups: dict[object, list[Job]] = {}
+    for job in jobs:
+        try:
+            drawn = pickle.dumps((job.function, job.arguments, job.file_format, job.dpi))
+        except Exception:  # noqa: BLE001 - whatever an argument's own code raises; drawing says what is wrong with it
+            groups[job.path] = [job]
+            continue
+        groups.setdefault(sha256(drawn).digest(), []).append(job)
+    return list(groups.values())
+
+
+def _copy(drawn: Job, others: Sequence[Job]) -> None:
+    content = drawn.path.read_bytes() if others else b""
+    for job in others:
+        _write(job, content)
 
 
 def _check(jobs: Sequence[Job], processes: int | None) -> None:
@@ -95,15 +122,17 @@ def _check(jobs: Sequence[Job], processes: int | None) -> None:
         paths.add(job.path)
 
 
-def _draw_in_processes(jobs: Sequence[Job], workers: int, done: Callable[[int], None]) -> None:
+def _draw_in_processes(alike: Sequence[Sequence[Job]], workers: int, done: Callable[[int], None]) -> None:
     executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin)
     try:
         # Processes start while jobs are submitted and inherit the mask, so only this process gets Ctrl-C.
         with starting():
-            futures = {executor.submit(_draw, job): job for job in jobs}
+            futures = {executor.submit(_draw, job): (job, others) for job, *others in alike}
         for future in as_completed(futures):
-            _result(future, futures[future])
-            done(1)
+            job, others = futures[future]
+            _result(future, job)
+            _copy(job, others)
+            done(1 + len(others))
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 
@@ -126,12 +155,24 @@ def _begin() -> None:
 
 
 def _draw(job: Job) -> None:
-    name = f"{job.path} ({job.function.__name__})"
-    try:
+    with _named(job):
         content = encode(job.function(**job.arguments), job.file_format, dpi=job.dpi)
+    _write(job, content)
+
+
+def _write(job: Job, content: bytes) -> None:
+    with _named(job):
         job.path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(job.path) as partial:
             partial.write_bytes(content)
+
+
+@contextmanager
+def _named(job: Job) -> Iterator[None]:
+    """Say in an error which figure it is about."""
+    name = f"{job.path} ({job.function.__name__})"
+    try:
+        yield
     except VlmprobeError as error:
         raise type(error)(f"{name}: {error}") from error
     except Exception as error:
