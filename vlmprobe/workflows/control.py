@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
 from vlmprobe.extraction.control import Asked, Control
+from vlmprobe.extraction.like_run import request_like, template_to_ask
 from vlmprobe.families import load_catalog
 from vlmprobe.lanes import Lanes, Task, n_lanes
 from vlmprobe.pairs import PUBLISHED, YES_NO, is_under, link_image_swaps, other_axes
@@ -15,8 +16,8 @@ from vlmprobe.store.controls import GREY, OTHER_AXIS, OTHER_IMAGE, RANDOM_WEIGHT
 from vlmprobe.study.control_curves import keep_control_curves
 from vlmprobe.study.controls import beside_controls
 from vlmprobe.study.findings import runs_without_axis
-from vlmprobe.study.selection import Selection
-from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest, extract_asked
+from vlmprobe.workflows.extract import ExtractOptions, extract_asked
+from vlmprobe.workflows.scales import selection_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -176,7 +177,9 @@ def _control_one(
     """Extract what one run is held against and what its verdict needs, and hold it against that."""
     show("loading")
     own = [
-        Asked(_name(run.template), Control.parse(kind)) for kind in wanted if kind_of(kind) != SHUFFLED_LABELS
+        Asked(template_to_ask(run.template), Control.parse(kind))
+        for kind in wanted
+        if kind_of(kind) != SHUFFLED_LABELS
     ]
     on_swaps: list[Asked] = []
     if is_judged:
@@ -217,7 +220,7 @@ def _extract_all(
         if not asked:
             continue
         assert of_file is not None  # noqa: S101 - without the file nothing is asked of it
-        for result in extract_asked(workspace, _request(run, of_file, catalog), asked):
+        for result in extract_asked(workspace, request_like(run, of_file, catalog), asked):
             if result.interrupted:
                 raise KeyboardInterrupt
             yield result
@@ -282,20 +285,15 @@ def _without_axis(
     """Return the runs that have no axis, as a report of all scales of the family finds."""
     if not judged:
         return []
-    found = {run.name: run for run in _selection(family, options).complete_runs(workspace, (PUBLISHED.name,))}
+    selection = selection_of(family, (), options)
+    found = {run.name: run for run in selection.complete_runs(workspace, (PUBLISHED.name,))}
     without = {run.run_id for run in runs_without_axis(workspace.database, list(found.values()))}
     return [run for run in judged if run.run_id in without]
 
 
-def _selection(family: str, options: ExtractOptions, scales: Sequence[str] = ()) -> Selection:
-    return Selection(
-        (family,), tuple(scales), options.data, options.max_per_category, options.allow_contradictions
-    )
-
-
 def _runs(workspace: Workspace, family: str, options: ExtractOptions, scales: Sequence[str]) -> list[Run]:
     """Return the newest complete run of each scale under each template, in order of training."""
-    complete = _selection(family, options, scales).complete_runs(workspace, options.templates)
+    complete = selection_of(family, scales, options).complete_runs(workspace, options.templates)
     found: dict[str, Run] = {}
     for run in complete:
         if run.config.get("identity"):
@@ -312,46 +310,3 @@ def _runs(workspace: Workspace, family: str, options: ExtractOptions, scales: Se
             f"{family} --scale SCALE --data {options.data}' first"
         )
     return list(found.values())
-
-
-def _request(run: Run, options: ExtractOptions, catalog: Catalog) -> ExtractRequest:
-    """Return an extraction under the settings of a run."""
-    identity = run.config["identity"]
-    layers = identity["layers"]
-    given = options.model
-    for option, value, own_value in (
-        ("--dtype", None if given.dtype == "auto" else given.dtype, identity["dtype"]),
-        ("--layers", given.layers and sorted(set(given.layers)), layers),
-    ):
-        if value is not None and value != own_value:
-            raise UsageError(
-                f"{option}: a control has that of the run that it serves, which is {own_value}; leave it out"
-            )
-    model = replace(
-        given,
-        dtype=identity["dtype"],
-        layers=None if layers == "all" else tuple(layers),
-        device=identity["device"] if given.device == "auto" else given.device,
-    )
-    own = replace(
-        options,
-        # Quads are of these alone; no verdict needs them.
-        templates=(_name(run.template),),
-        batch_size=options.batch_size or run.batch_size,
-        model=model,
-    )
-    if run.scale in catalog.scale_names(run.family):
-        return ExtractRequest(run.family, run.scale, own)
-    return ExtractRequest(
-        run.family,
-        run.scale,
-        own,
-        checkpoint=run.checkpoint,
-        processor=run.config.get("processor"),
-        revision=run.config.get("revision"),
-    )
-
-
-def _name(template: str) -> str:
-    """Return the name to ask for: of a file that spells its questions out, the published template is its own."""
-    return PUBLISHED.name if is_under(template, PUBLISHED.name) else template
