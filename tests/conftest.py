@@ -120,6 +120,7 @@ def _done_here() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vlmprobe.figures.parallel.processors", lambda: 1)
         patch.setattr("vlmprobe.workflows.scales.processors", lambda: 1)
+        patch.setattr("vlmprobe.lanes.processors", lambda: 1)
         yield
 
 
