@@ -261,18 +261,7 @@ def test_the_metrics_are_those_of_one_after_the_other(
     monkeypatch.setattr("vlmprobe.workflows.scales.processors", lambda: 2)
     monkeypatch.setattr("vlmprobe.lanes.processors", lambda: lanes)
     home, out = tmp_path / "home", tmp_path / "report"
-    arguments = (
-        "run",
-        "tiny",
-        "--data",
-        study.data,
-        "--scale",
-        "vanilla",
-        "--scale",
-        "2m",
-        "--batch-size",
-        8,
-    )
+    arguments = _two_scales(study.data)
     ran = inside(
         *arguments, "--home", home, "--out", out, "--json", VLMPROBE_SHARD_PAIRS="16", **mlflow_store
     )
@@ -296,6 +285,10 @@ def test_the_metrics_are_those_of_one_after_the_other(
     assert lanes == 1 or later.start_s < phases["tiny @ vanilla", "asked"].end_s
 
 
+def _two_scales(data: Path) -> tuple[object, ...]:
+    return ("run", "tiny", "--data", data, "--scale", "vanilla", "--scale", "2m", "--batch-size", 8)
+
+
 def _phases(out: Path) -> dict[tuple[str, str], Phase]:
     found = [Phase(**each) for each in json.loads((out / "timeline.json").read_text())["timeline"]]
     return {(each.scale, each.phase): each for each in found}
@@ -314,18 +307,7 @@ def test_ctrl_c_stops_all_processes(
     times: int,
 ) -> None:
     """The command ends as it always did, and leaves no process; a second Ctrl-C does not wait for the first."""
-    arguments = (
-        "run",
-        "tiny",
-        "--data",
-        study.data,
-        "--scale",
-        "vanilla",
-        "--scale",
-        "2m",
-        "--batch-size",
-        8,
-    )
+    arguments = _two_scales(study.data)
     process = shell.start_behind(*arguments, "--home", tmp_path, VLMPROBE_SHARD_PAIRS="16", **mlflow_store)
     wait_until(lambda: committed(tmp_path) >= 1, process)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
