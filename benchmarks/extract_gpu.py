@@ -136,7 +136,7 @@ def operations(family: Qwen25) -> float:
     return 2.0 * (tokens * sum(linears) + patches * sum(tower) + patches / 4 * merger + head) + scores
 
 
-def one_by_one(model: Any, new_tokens: int, pairs: int) -> float:
+def one_by_one(model: Any, new_tokens: int, pairs: int, size: tuple[int, int] = (640, 480)) -> float:
     """Return seconds a pair of the usual loop: two ``generate`` a pair, hooks that copy each layer to the host."""
     prompts = prompts_of(model)
     kept: list[torch.Tensor] = []
@@ -147,19 +147,20 @@ def one_by_one(model: Any, new_tokens: int, pairs: int) -> float:
             kept.append(states[0, -1].float().cpu())
 
     handles = [layer.register_forward_hook(copy) for layer in model.model.language_model.layers]
-    items = pairs_of(pairs)
+    items = pairs_of(pairs, size)
+    device = model.device
 
     def ask() -> None:
         for item in items:
             for question in item.questions:
                 pixels, grids, tokens = prompts.process([item.image])
-                ids = torch.tensor([prompts.ids(question, tokens[0])], device="cuda")
+                ids = torch.tensor([prompts.ids(question, tokens[0])], device=device)
                 model.generate(
                     input_ids=ids,
                     attention_mask=torch.ones_like(ids),
                     mm_token_type_ids=(ids == model.config.image_token_id).int(),
-                    pixel_values=pixels.to("cuda"),
-                    image_grid_thw=grids.to("cuda"),
+                    pixel_values=pixels.to(device),
+                    image_grid_thw=grids.to(device),
                     do_sample=False,
                     min_new_tokens=new_tokens,
                     max_new_tokens=new_tokens,

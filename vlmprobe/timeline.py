@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 __all__ = ["Phase", "Timeline"]
@@ -32,20 +32,21 @@ class Timeline:
 
     def __init__(self) -> None:
         """Begin now."""
-        self._began = time.monotonic()
+        self.began = time.monotonic()
+        """What ``time.monotonic`` said then."""
         self.phases: list[Phase] = []
 
     @property
     def now(self) -> float:
         """Seconds since the study began."""
-        return time.monotonic() - self._began
+        return time.monotonic() - self.began
 
     def since(self, other: float) -> float:
         """Return when something was, in seconds since the study began; ``other``: what ``time.monotonic`` said then.
 
         All processes of a machine have the same such clock.
         """
-        return other - self._began
+        return other - self.began
 
     def add(self, phase: str, start_s: float, scale: str = "", end_s: float | None = None) -> Phase:
         """Add a phase that ends now, unless it ended before; any thread may."""
@@ -61,6 +62,14 @@ class Timeline:
             yield
         finally:
             self.add(phase, start_s, scale)
+
+    def take(self, began: float, phases: Sequence[Phase]) -> None:
+        """Add phases of another process's timeline, which began at ``began`` of ``time.monotonic``."""
+        later = self.since(began)
+        self.phases += [
+            replace(each, start_s=round(each.start_s + later, 3), end_s=round(each.end_s + later, 3))
+            for each in phases
+        ]
 
     def line(self) -> str:
         """Return how long each phase took, over all scales, and the whole."""

@@ -10,6 +10,7 @@ from vlmprobe.board import Lines
 from vlmprobe.errors import ReadOnlyError
 from vlmprobe.paths import can_write
 from vlmprobe.settings import Settings
+from vlmprobe.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -82,6 +83,8 @@ class Workspace:
         """Store settings and console; without a console, nothing is printed."""
         self.settings = settings
         self.console: Console = console or Silent()
+        self.timeline = Timeline()
+        """When the phases of a study began and ended; a command that shows it makes a new one."""
 
     @classmethod
     def open(

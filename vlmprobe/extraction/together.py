@@ -47,28 +47,32 @@ def infer_together(
     Raises:
         ModelError: the model cannot be loaded, is not the one that a run began with, or gives no numbers.
     """
-    console = workspace.console
+    console, timeline, scale = workspace.console, workspace.timeline, sessions[0].run.scale_name
     with ExitStack() as begun:
         for session in sessions:
             begun.enter_context(session.ending())
-        loaded = model.load()
-        for session in sessions:
-            session.check(loaded)
-        groups = _groups(loaded, sessions, batch_size, console)
-        asked = {
-            id(session): session.begin(loaded, group.batch_size, alone=len(sessions) == 1)
-            for group in groups
-            for session in group.sessions
-        }
+        with timeline.during("loaded", scale):
+            loaded = model.load()
+            for session in sessions:
+                session.check(loaded)
+        with timeline.during("sized", scale):
+            groups = _groups(loaded, sessions, batch_size, console)
+        with timeline.during("begun", scale):
+            asked = {
+                id(session): session.begin(loaded, group.batch_size, alone=len(sessions) == 1)
+                for group in groups
+                for session in group.sessions
+            }
     results: dict[int, SessionResult] = {}
     interrupted = False
     for number, group in enumerate(groups):
         runs = [asked[id(session)] for session in group.sessions]
         pictures = group.sessions[0].prepared.pictures
-        extraction = Extraction(console, pictures, runs, loaded, plain=group.plain)
+        extraction = Extraction(console, pictures, runs, loaded, timeline, plain=group.plain)
         if not interrupted:
             later = [session for other in groups[number + 1 :] for session in other.sessions]
-            interrupted = _run_loop(extraction, runs, group.sessions, later, console)
+            with timeline.during("asked", scale):
+                interrupted = _run_loop(extraction, runs, group.sessions, later, console)
         else:
             _settle(group.sessions)
         for session, run in zip(group.sessions, runs, strict=True):

@@ -59,21 +59,25 @@ class LocalFamily(OpenFamily):
 
 
 class LocalModel(Model):
-    """A checkpoint loaded in this process: one thread prepares batches, one runs the model."""
+    """A checkpoint loaded in this process: one thread prepares batches, one runs the model.
+
+    Plain forwards have a thread of their own if the family allows it: most of their time the device waits for them.
+    """
 
     def __init__(self, family: Family) -> None:
         self._family: Family | None = family
         self.info = family.info
         self._preparing = ThreadPoolExecutor(1, "vlmprobe-prepare")
         self._running = ThreadPoolExecutor(1, "vlmprobe-model")
+        self._aside = ThreadPoolExecutor(1, "vlmprobe-plain") if family.aside else self._running
 
     def submit(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
         """See :meth:`Model.submit`."""
         family = self._loaded
         if how == "plain":
-            return self._submit(lambda: family.run_plain(items))
+            return self._submit(lambda: family.run_plain(items), self._aside)
         if how == "exact":
-            return self._submit(lambda: _known(family.run_exact(items)))
+            return self._submit(lambda: _known(family.run_exact(items)), self._aside)
         ready = self._preparing.submit(family.prepare, items)
         return self._submit(lambda: family.run_prepared(ready.result()))
 
@@ -94,7 +98,7 @@ class LocalModel(Model):
 
     def close(self) -> None:
         """Finish a running batch, then release the model and its memory for the next scale."""
-        for threads in (self._preparing, self._running):
+        for threads in (self._preparing, self._aside, self._running):
             threads.shutdown(cancel_futures=True)
         self._family = None
         gc.collect()
@@ -103,12 +107,14 @@ class LocalModel(Model):
             # Memory that PyTorch caches is not available to other processes, such as those of several GPUs.
             torch.cuda.empty_cache()
 
-    def _submit(self, work: Callable[[], Result]) -> Future[Result]:
+    def _submit(
+        self, work: Callable[[], Result], threads: ThreadPoolExecutor | None = None
+    ) -> Future[Result]:
         def with_errors() -> Result:
             with _as_errors():
                 return work()
 
-        return self._running.submit(with_errors)
+        return (threads or self._running).submit(with_errors)
 
     @property
     def _loaded(self) -> Family:

@@ -111,6 +111,11 @@ class Run:
         return run_name(self.family, self.scale, self.template, self.control)
 
     @property
+    def scale_name(self) -> str:
+        """The family and the scale."""
+        return f"{self.family} @ {self.scale}"
+
+    @property
     def batch_size(self) -> int | None:
         """Pairs in each batch, as the run began; None before its first batch."""
         size: int | None = self.config.get("batch_size")

@@ -56,7 +56,7 @@ def demo(workspace: Workspace, *, scales: Sequence[str] = (), out: Path | None =
             raise unknown_name("demo scale", scale, list(DEMO_SCALES))
     workspace.require_writable()
     folder = out or workspace.settings.home / "demo"
-    timeline = Timeline()
+    timeline = workspace.timeline = Timeline()
     drawing = workspace.console.track("drawing the benchmark", 6 * PAIRS_PER_CATEGORY)
     with timeline.during("benchmark"), drawing as advance:
         files = build_benchmark(
@@ -77,7 +77,7 @@ def demo(workspace: Workspace, *, scales: Sequence[str] = (), out: Path | None =
     # The same processes for all, since each loads PyTorch.
     n = lanes_of(wanted)
     with Lanes(workspace, n) if n > 1 else nullcontext() as lanes:
-        run_scales(workspace, wanted, timeline, lanes)
+        run_scales(workspace, wanted, lanes)
         with timeline.during("controls"):
             control(
                 workspace,

@@ -95,7 +95,9 @@ def extract_asked(
         Everything that :func:`extract` raises.
     """
     started = time.monotonic()
-    first = prepare(request, workspace.console, hashes=workspace.hashes, benchmarks=workspace.benchmarks)
+    scale = f"{request.family} @ {request.scale}"
+    with workspace.timeline.during("prepared", scale):
+        first = prepare(request, workspace.console, hashes=workspace.hashes, benchmarks=workspace.benchmarks)
     options = first.options if asked[0].control is None else asked[0].control.load_options(first.options)
     if any(
         each.control is not None and each.control.load_options(first.options) != options for each in asked
@@ -107,7 +109,8 @@ def extract_asked(
         if not request.new_checkpoint:
             _check_checkpoint(workspace, first.plan)
         for together in _by_pictures(asked):
-            opened = _open_all(workspace, request.options, first, together)
+            with workspace.timeline.during("prepared", scale):
+                opened = _open_all(workspace, request.options, first, together)
             results += _extract_opened(workspace, request.options, opened, model, started)
             if results[-1].interrupted:
                 break
@@ -179,7 +182,8 @@ def _extract_opened(
         result_of = {id(session): result for session, result in zip(left, inferred, strict=True)}
         nothing = SessionResult(False, 0, 0, None, ())
         outcomes = [result_of.get(id(session), nothing) for session in sessions]
-        _close(sessions, outcomes)
+        with workspace.timeline.during("written", sessions[0].run.scale_name):
+            _close(sessions, outcomes)
     results = [
         _result(workspace, session, outcome, time.monotonic() - started)
         for session, outcome in zip(sessions, outcomes, strict=True)

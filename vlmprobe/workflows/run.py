@@ -72,8 +72,8 @@ def run_study(
         workspace.console.warn(
             f"no checkpoint is known for {family} @ {', '.join(left_out)}; skipped (see 'vlmprobe families')"
         )
-    timeline = Timeline()
-    run_scales(workspace, wanted, timeline)
+    timeline = workspace.timeline = Timeline()
+    run_scales(workspace, wanted)
     published = PUBLISHED.name
     with timeline.during("report"):
         merged = merge(

@@ -7,7 +7,6 @@ models go on side by side instead, each in a process that does all of it.
 
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext, suppress
 from functools import partial
 from threading import Thread
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from vlmprobe.file_hashes import FileHashes
+    from vlmprobe.timeline import Phase
     from vlmprobe.workspace import Board, Console, Workspace
 
 __all__ = ["lanes_of", "run_scales", "selection_of"]
@@ -37,17 +37,16 @@ __all__ = ["lanes_of", "run_scales", "selection_of"]
 def run_scales(
     workspace: Workspace,
     requests: Sequence[ExtractRequest],
-    timeline: Timeline | None = None,
     lanes: Lanes | None = None,
 ) -> None:
     """Extract scales one by one and analyze each while the next one is asked; small models side by side.
 
-    The metrics are those of one after the other. With one scale, or on one processor, that is what is done.
+    The workspace's timeline gets what :func:`extract` adds, ``analyzed`` of each scale, and ``waited`` for the last
+    analyses. The metrics are those of one after the other. With one scale, or on one processor, that is what is done.
 
     Args:
         workspace: the home.
         requests: what to extract, in this order.
-        timeline: gets the phases ``asked`` and ``analyzed`` of each scale, and ``waited`` for the last analyses.
         lanes: processes to use that are there already; None = as many as suit the models.
 
     Raises:
@@ -55,21 +54,20 @@ def run_scales(
         VlmprobeError: a scale could not be extracted or analyzed; the scales before are done.
         KeyboardInterrupt: it was stopped; what is done is kept.
     """
-    timeline = timeline or Timeline()
     names = _names(requests)
     if lanes is not None:
-        _side_by_side(workspace, requests, names, timeline, lanes)
+        _side_by_side(workspace, requests, names, lanes)
         return
     n = lanes_of(requests)
     if n > 1:
         with Lanes(workspace, n) as lanes:
-            _side_by_side(workspace, requests, names, timeline, lanes)
+            _side_by_side(workspace, requests, names, lanes)
         return
     several = len(requests) > 1
     beside = several and processors() > 1
     with (
         workspace.console.board(names) if several else nullcontext(Bars(workspace.console)) as rows,
-        (_Beside if beside else _Here)(workspace, names, rows, timeline) as analysis,
+        (_Beside if beside else _Here)(workspace, names, rows) as analysis,
     ):
         for row, request in enumerate(requests):
             analysis.check()
@@ -81,7 +79,7 @@ def run_scales(
             rows.show(row, "loading")
             options = request.options
             try:
-                with workspace.printing_to(console), timeline.during("asked", names[row]):
+                with workspace.printing_to(console):
                     results = extract(workspace, request)
                 if results[-1].interrupted:
                     raise KeyboardInterrupt  # noqa: TRY301 - extract() returns so that its results can be shown
@@ -113,31 +111,32 @@ def _side_by_side(
     workspace: Workspace,
     requests: Sequence[ExtractRequest],
     names: Sequence[str],
-    timeline: Timeline,
     lanes: Lanes,
 ) -> None:
-    tasks = [Task(_extract_and_analyze, (request, len(requests))) for request in requests]
+    tasks = [
+        Task(_extract_and_analyze, (request, name, len(requests)))
+        for request, name in zip(requests, names, strict=True)
+    ]
     with workspace.console.board(names) as rows:
         done = lanes.run(tasks, rows)
-    for name, (began, asked, analyzed) in zip(names, done, strict=True):
-        timeline.add("asked", timeline.since(began), name, timeline.since(asked))
-        timeline.add("analyzed", timeline.since(asked), name, timeline.since(analyzed))
+    for began, phases in done:
+        workspace.timeline.take(began, phases)
 
 
 def _extract_and_analyze(
-    workspace: Workspace, show: Callable[[str], None], request: ExtractRequest, n_scales: int
-) -> tuple[float, float, float]:
-    """Do one scale in the process of a lane; return when it began, when all was asked, and when all was analyzed."""
-    began = time.monotonic()
+    workspace: Workspace, show: Callable[[str], None], request: ExtractRequest, name: str, n_scales: int
+) -> tuple[float, list[Phase]]:
+    """Do one scale in the process of a lane; return when its timeline began, and the phases."""
+    timeline = workspace.timeline = Timeline()
     show("loading")
     if extract(workspace, request)[-1].interrupted:
         raise KeyboardInterrupt
-    asked = time.monotonic()
     show("analyzing")
     selection = selection_of(request.family, [request.scale], request.options)
-    for run_id, n_tests in to_analyze(workspace, selection, request.options.templates, at_least=n_scales):
-        analyze_run(workspace, run_id, n_tests)
-    return began, asked, time.monotonic()
+    with timeline.during("analyzed", name):
+        for run_id, n_tests in to_analyze(workspace, selection, request.options.templates, at_least=n_scales):
+            analyze_run(workspace, run_id, n_tests)
+    return timeline.began, timeline.phases
 
 
 def _names(requests: Sequence[ExtractRequest]) -> list[str]:
@@ -188,8 +187,9 @@ def _read_ahead(hashes: FileHashes, now: ExtractRequest, following: ExtractReque
 class _Here:
     """Analyzes each scale at once, in this process."""
 
-    def __init__(self, workspace: Workspace, names: Sequence[str], rows: Board, timeline: Timeline) -> None:
-        self._workspace, self._names, self._rows, self._timeline = workspace, names, rows, timeline
+    def __init__(self, workspace: Workspace, names: Sequence[str], rows: Board) -> None:
+        self._workspace, self._names, self._rows = workspace, names, rows
+        self._timeline = workspace.timeline
 
     def check(self) -> None:
         pass

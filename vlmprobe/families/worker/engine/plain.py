@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,7 +16,7 @@ from vlmprobe.families.worker.engine.capture import LastTokenCapture, kept_layer
 from vlmprobe.families.worker.engine.decoding import GreedyDecoder, greedy_options
 from vlmprobe.families.worker.engine.family import Family
 from vlmprobe.families.worker.engine.margins import MarginReader
-from vlmprobe.families.worker.engine.memory import reporting_full_memory, room_for_float32
+from vlmprobe.families.worker.engine.memory import release_memory, reporting_full_memory, room_for_float32
 from vlmprobe.families.worker.loading.devices import exact_float32, on_device
 from vlmprobe.families.worker.loading.diagnosis import decoding
 from vlmprobe.families.worker.loading.manifest import describe_run
@@ -146,7 +147,7 @@ class PlainFamily(Family):
     @torch.inference_mode()
     def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
         """Infer each question alone and unpadded, with the model's own forward and ``generate``."""
-        with on_device(self.device):
+        with on_device(self.device), self._own_stream():
             return reporting_full_memory(lambda: self._run_plain(items))
 
     @torch.inference_mode()
@@ -155,9 +156,19 @@ class PlainFamily(Family):
         if not self.copies or self.info.dtype == "float32" or not room_for_float32(self.model, self.device):
             return None
         exact_float32()
-        twin = copy.copy(self)
-        with on_device(self.device):
-            return reporting_full_memory(lambda: twin._run_exact(items))
+        with on_device(self.device), self._own_stream():
+            # No name for the copy: its memory is free before the device's other streams are to have it.
+            found = reporting_full_memory(lambda: copy.copy(self)._run_exact(items))
+        release_memory(self.device)
+        return found
+
+    def _own_stream(self) -> AbstractContextManager[Any]:
+        """Run plain forwards beside the batches on the device, if they may, and not between them."""
+        if not self.aside:
+            return nullcontext()
+        stream = torch.cuda.Stream(self.device)
+        stream.wait_stream(torch.cuda.default_stream(self.device))
+        return torch.cuda.stream(stream)
 
     def _run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
         states, texts, margins = [], [], []

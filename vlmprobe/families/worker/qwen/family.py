@@ -31,7 +31,7 @@ from vlmprobe.families.worker.engine.prompts import (
 )
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.environment.versions import accepted, last_logits_only
-from vlmprobe.families.worker.faults import ModelFault, OutOfMemoryError
+from vlmprobe.families.worker.faults import ModelFault, OutOfMemoryError, first_line
 from vlmprobe.families.worker.loading.diagnosis import preparing_images, running_first
 from vlmprobe.families.worker.loading.parts import (
     OR_PROCESSOR,
@@ -41,7 +41,7 @@ from vlmprobe.families.worker.loading.parts import (
     load_tokenizer,
 )
 from vlmprobe.families.worker.loading.pretrained import load_model
-from vlmprobe.families.worker.qwen.fused_layers import Compiled
+from vlmprobe.families.worker.qwen.fused_layers import Plain
 from vlmprobe.families.worker.qwen.packed_decoder import PackedDecoder
 from vlmprobe.families.worker.qwen.packing import pack
 from vlmprobe.families.worker.qwen.prompts import ImagePrompts
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOptions
     from vlmprobe.families.worker.engine.shared_prefix import Group, PreparedBatch
+    from vlmprobe.families.worker.qwen.fused_layers import Operations
     from vlmprobe.families.worker.qwen.images import ResizedImages
     from vlmprobe.families.worker.qwen.packing import Pack
 
@@ -93,17 +94,19 @@ class Qwen25(SharedPrefixFamily):
         self._vision: QwenVision | None = None
         self._packed: PackedDecoder | None = None
         on_gpu = self.device.type == "cuda"
-        self._compiled = Compiled(wanted=options.compile and on_gpu)
+        operations, compiled = _operations(self.device, wanted=options.compile and on_gpu)
         visual, text = self._multimodal.visual, getattr(model.model, "language_model", None)
         with torch.inference_mode():
             if QwenVision.fits(visual):
-                self._vision = QwenVision(visual, self._compiled, pad=on_gpu)
+                self._vision = QwenVision(visual, operations, pad=on_gpu)
             if text is not None and PackedDecoder.fits(text):
-                self._packed = PackedDecoder(text, model.lm_head, self.info.layers, self._compiled)
+                self._packed = PackedDecoder(text, model.lm_head, self.info.layers, operations)
+        # The model's own forward is then used by plain forwards alone.
+        self.aside = on_gpu and self._vision is not None and self._packed is not None
         self.info.manifest.update(
             vision_kernel="transformers" if self._vision is None else self._vision.kernel,
             decoder_kernel="transformers" if self._packed is None else "packed",
-            compiled=self._compiled.state,
+            compiled=compiled,
         )
         self._known_positions: dict[tuple[int, tuple[int, ...]], Tensor] = {}
 
@@ -278,6 +281,19 @@ class Qwen25(SharedPrefixFamily):
         return {
             name: tensor.to(self.device) for name, tensor in accepted(self.model.forward, **inputs).items()
         }
+
+
+def _operations(device: torch.device, *, wanted: bool) -> tuple[Operations, str]:
+    """Return what is done between matrix products, and whether it is compiled: ``on``, ``off``, or why not."""
+    if not wanted:
+        return Plain(), "off"
+    try:
+        from vlmprobe.families.worker.qwen.kernels import Kernels
+
+        return Kernels.tried(device), "on"
+    # For example no compiler; the numbers are the same but for rounding.
+    except Exception as error:  # noqa: BLE001
+        return Plain(), f"off: {first_line(error, most=200)}"
 
 
 class Tiny(Qwen25):

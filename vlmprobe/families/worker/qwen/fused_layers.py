@@ -1,10 +1,9 @@
-"""Parts of a pre-norm transformer layer as functions of tensors, so that one compiled graph serves every layer.
+"""Parts of a pre-norm transformer layer as functions of packed tokens, with the same code for every layer.
 
-Layers are cut at attention: everything between the attention of one layer and that of the next is one
-function, :meth:`Layers.between`. On a GPU it is compiled, which fuses the work between the matrix products.
-The number of tokens is dynamic, so no batch compiles anything again, except one with too many elements to
-count in 32 bits. The first call always has the same length, and autotuning is off wherever PyTorch allows it.
-A batch therefore yields the same bits on every GPU of a kind, and in a run that resumes after a kill.
+Layers are cut at attention: everything between the attention of one layer and that of the next is one call,
+:meth:`Layers.between`. It consists of matrix products, which PyTorch's libraries compute, and of what lies between
+them: norms, sums, rotations and gates. A GPU would move each value through its memory several times for those, so
+kernels of our own do each in one pass (:mod:`kernels`); a CPU does them by PyTorch's own operations.
 
 Query, key and value are computed as one matrix product, and so are gate and up. Their weights move into one
 tensor, and the model's own modules become views of it: nothing is stored twice, and the model's own forward
@@ -13,30 +12,21 @@ still works.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch.nn import functional
 
-from vlmprobe.families.worker.faults import first_line
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor, nn
 
-__all__ = ["Compiled", "LayerWeights", "Layers", "pad_columns", "rms_norm", "stack_rows"]
+__all__ = ["LayerWeights", "Layers", "Operations", "Plain", "pad_columns", "rms_norm", "stack_rows"]
 
 #: On a GPU, a matrix product whose inner size is not a multiple of 8 falls back to an old, slow kernel.
 _GOOD_SIZE = 128
-#: Maximum number of graphs per function, one for each size of model in this process.
-_MOST_GRAPHS = 64
-#: Number of tokens in the call that compiles a function.
-_FIRST_LENGTH = 4096
-#: How many of the arguments of :func:`_between` are the next layer's.
-_N_BEFORE = 6
 
 
 @dataclass(frozen=True)
@@ -62,6 +52,64 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return weight * wide.to(x.dtype)
 
 
+class Operations(Protocol):
+    """What is done between the matrix products of a layer; ``x``: (tokens, dim)."""
+
+    def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        """Return the root-mean-square norm over the last axis."""
+
+    def add(self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return x + y weight^T (+ bias); ``x`` may be overwritten."""
+
+    def add_and_norm(
+        self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None, norm: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return that sum and its norm; ``x`` may be overwritten."""
+
+    def rotate(self, made: Tensor, cos: Tensor, sin: Tensor, n_heads: int, n_kv: int) -> list[Tensor]:
+        """Return query, key and value, (tokens, heads, head_dim) each, the first two rotated.
+
+        Args:
+            made: (tokens, all heads, head_dim); may be overwritten.
+            cos: of the tokens' angles, (tokens, head_dim), float32.
+            sin: the same.
+            n_heads: heads of the query.
+            n_kv: heads of key and value each.
+        """
+
+    def gate(self, gate_up: Tensor) -> Tensor:
+        """Return silu(gate) * up, (tokens, inner), of (tokens, 2 * inner)."""
+
+
+class Plain:
+    """The operations by PyTorch's own."""
+
+    def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        """See :meth:`Operations.norm`."""
+        return rms_norm(x, weight, eps)
+
+    def add(self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """See :meth:`Operations.add`; without a bias the sum is part of the product."""
+        return torch.addmm(x, y, weight.t()) if bias is None else x + functional.linear(y, weight, bias)
+
+    def add_and_norm(
+        self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None, norm: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`Operations.add_and_norm`."""
+        x = self.add(x, y, weight, bias)
+        return x, rms_norm(x, norm, eps)
+
+    def rotate(self, made: Tensor, cos: Tensor, sin: Tensor, n_heads: int, n_kv: int) -> list[Tensor]:
+        """See :meth:`Operations.rotate`."""
+        query, key, value = torch.split(made, [n_heads, n_kv, n_kv], dim=1)
+        return [_rotated(query, cos, sin), _rotated(key, cos, sin), value]
+
+    def gate(self, gate_up: Tensor) -> Tensor:
+        """See :meth:`Operations.gate`."""
+        gate, up = gate_up.chunk(2, dim=-1)
+        return functional.silu(gate) * up
+
+
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary embedding of (tokens, heads, head_dim) by (tokens, head_dim)."""
     half = x.shape[-1] // 2
@@ -69,45 +117,19 @@ def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return (x * cos[:, None] + turned * sin[:, None]).to(x.dtype)
 
 
-def _before(x: Tensor, cos: Tensor, sin: Tensor, *weights: Any) -> tuple[Tensor, Tensor, Tensor]:
-    norm, eps, qkv, bias, n_heads, n_kv = weights
-    made = functional.linear(rms_norm(x, norm, eps), qkv, bias).view(x.shape[0], -1, cos.shape[-1])
-    query, key, value = torch.split(made, [n_heads, n_kv, n_kv], dim=1)
-    return _rotated(query, cos, sin), _rotated(key, cos, sin), value
-
-
-def _after(x: Tensor, attention: Tensor, *weights: Any) -> Tensor:
-    out, out_bias, norm, eps, gate_up, gate_up_bias, down, down_bias = weights
-    x = _added(x, attention, out, out_bias)
-    gate, up = functional.linear(rms_norm(x, norm, eps), gate_up, gate_up_bias).chunk(2, dim=-1)
-    return _added(x, functional.silu(gate) * up, down, down_bias)
-
-
-def _between(
-    x: Tensor, attention: Tensor, cos: Tensor, sin: Tensor, *weights: Any
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    x = _after(x, attention, *weights[:-_N_BEFORE])
-    return x, *_before(x, cos, sin, *weights[-_N_BEFORE:])
-
-
-def _added(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """X + y weight^T (+ bias); without a bias the sum is part of the product."""
-    return torch.addmm(x, y, weight.t()) if bias is None else x + functional.linear(y, weight, bias)
-
-
 class Layers:
-    """The work before, between and after the attention of a stack of layers; compiled if wanted."""
+    """The work before, between and after the attention of a stack of layers.
 
-    def __init__(self, eps: float, n_heads: int, n_kv: int, *, compiled: Compiled) -> None:
+    What is passed as ``x`` may be overwritten.
+    """
+
+    def __init__(self, eps: float, n_heads: int, n_kv: int, operations: Operations) -> None:
         self._eps, self._n_heads, self._n_kv = eps, n_heads, n_kv
-        self._run = compiled
+        self._do = operations
 
-    def before(
-        self, x: Tensor, weights: LayerWeights, cos: Tensor, sin: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def before(self, x: Tensor, weights: LayerWeights, cos: Tensor, sin: Tensor) -> list[Tensor]:
         """Return query, key and value of a layer, each (tokens, heads, head_dim), from its input (tokens, dim)."""
-        found: tuple[Tensor, Tensor, Tensor] = self._run(_before, (x, cos, sin), *self._of_before(weights))
-        return found
+        return self._heads(self._do.norm(x, weights.norm_in, self._eps), weights, cos, sin)
 
     def between(
         self,
@@ -119,89 +141,29 @@ class Layers:
         sin: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return a layer's output and the next one's query, key and value."""
-        of_both = (*self._of_after(weights), *self._of_before(following))
-        found: tuple[Tensor, Tensor, Tensor, Tensor] = self._run(_between, (x, attention, cos, sin), *of_both)
-        return found
+        x, inner = self._inner(x, attention, weights)
+        x, normed = self._do.add_and_norm(
+            x, inner, weights.down, weights.down_bias, following.norm_in, self._eps
+        )
+        query, key, value = self._heads(normed, following, cos, sin)
+        return x, query, key, value
 
     def after(self, x: Tensor, attention: Tensor, weights: LayerWeights) -> Tensor:
         """Return a layer's output, (tokens, dim), from its input and its attention (tokens, heads * head_dim)."""
-        found: Tensor = self._run(_after, (x, attention), *self._of_after(weights))
-        return found
+        x, inner = self._inner(x, attention, weights)
+        return self._do.add(x, inner, weights.down, weights.down_bias)
 
-    def _of_before(self, w: LayerWeights) -> tuple[Any, ...]:
-        return w.norm_in, self._eps, w.qkv, w.qkv_bias, self._n_heads, self._n_kv
+    def _heads(self, normed: Tensor, weights: LayerWeights, cos: Tensor, sin: Tensor) -> list[Tensor]:
+        made = functional.linear(normed, weights.qkv, weights.qkv_bias)
+        shaped = made.view(len(normed), -1, cos.shape[-1])
+        return self._do.rotate(shaped, cos, sin, self._n_heads, self._n_kv)
 
-    def _of_after(self, w: LayerWeights) -> tuple[Any, ...]:
-        mlp = (w.norm_mlp, self._eps, w.gate_up, w.gate_up_bias, w.down, w.down_bias)
-        return (w.out, w.out_bias, *mlp)
-
-
-class Compiled:
-    """Compiles functions of tensors on first use; if that fails, runs them as they are and records why."""
-
-    def __init__(self, *, wanted: bool) -> None:
-        self.state = "on" if wanted else "off"
-        """``off``, ``on``, or why a function could not be compiled."""
-        self._made: dict[Callable[..., Any], Callable[..., Any]] = {}
-        self._compiled_for: set[tuple[Any, ...]] = set()
-
-    def __call__(self, function: Callable[..., Any], tensors: tuple[Tensor, ...], *rest: Any) -> Any:
-        """Return ``function(*tensors, *rest)``; the tensors may have any length above one on their first axis."""
-        if self.state != "on" or len(tensors[0]) < 2:
-            return function(*tensors, *rest)
-        sizes = (function, *(_kind(each) for each in tensors), *(_kind(each, whole=True) for each in rest))
-        try:
-            # Each stack of layers gets a graph for its own sizes: one for any size runs at half the speed.
-            with (
-                torch._dynamo.config.patch(automatic_dynamic_shapes=False, recompile_limit=_MOST_GRAPHS),
-                _chosen_without_measuring(),
-            ):
-                if sizes not in self._compiled_for:
-                    # The first call's length affects how the compiler splits a sum among threads.
-                    first = [_of_first_length(tensor) for tensor in tensors]
-                    self._compiled(function)(*_marked(first), *rest)
-                    del first
-                    self._compiled_for.add(sizes)
-                return self._compiled(function)(*_marked(tensors), *rest)
-        except torch._dynamo.exc.TorchDynamoException as error:
-            # For example a missing compiler; the numbers do not depend on it.
-            self.state = f"off: {first_line(error, most=200)}"
-        return function(*tensors, *rest)
-
-    def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        if function not in self._made:
-            self._made[function] = torch.compile(function)
-        return self._made[function]
-
-
-def _chosen_without_measuring() -> AbstractContextManager[Any]:
-    """Turn off autotuning, so that measured times do not decide the order of sums in compiled kernels.
-
-    Processes with empty compiler caches, on two H100 in bfloat16, differed in the last bits of 5 to 15 pairs of 60;
-    with this and a first call of one length, in none. We did not isolate which of the two fixed it.
-    """
-    import torch._inductor.config as config
-
-    if not hasattr(config, "deterministic"):  # an older PyTorch
-        return nullcontext()
-    patched: AbstractContextManager[Any] = config.patch(deterministic=True)
-    return patched
-
-
-def _kind(each: Any, *, whole: bool = False) -> Any:
-    """Return what requires a new compilation: a tensor's sizes, all or all but the length, or the value."""
-    return (each.dtype, each.shape if whole else each.shape[1:]) if isinstance(each, torch.Tensor) else each
-
-
-def _of_first_length(tensor: Tensor) -> Tensor:
-    size = (_FIRST_LENGTH, *tensor.shape[1:])
-    return tensor.new_empty_strided(size, tensor.stride()).zero_()
-
-
-def _marked(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    for tensor in tensors:
-        torch._dynamo.mark_dynamic(tensor, 0)
-    return tensors
+    def _inner(self, x: Tensor, attention: Tensor, weights: LayerWeights) -> tuple[Tensor, Tensor]:
+        """Return the sum after the attention, and what the last product of the layer takes."""
+        x, normed = self._do.add_and_norm(
+            x, attention, weights.out, weights.out_bias, weights.norm_mlp, self._eps
+        )
+        return x, self._do.gate(functional.linear(normed, weights.gate_up, weights.gate_up_bias))
 
 
 def stack_rows(linears: Sequence[nn.Linear], pad: bool = False) -> tuple[Tensor, Tensor | None]:

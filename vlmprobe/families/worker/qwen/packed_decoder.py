@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vlmprobe.families.worker.qwen.fused_layers import Compiled
+    from vlmprobe.families.worker.qwen.fused_layers import Operations
     from vlmprobe.families.worker.qwen.packing import Pack
 
 __all__ = ["PackedDecoder"]
@@ -37,14 +37,14 @@ _STEPS_BEFORE_RECORDING = 2
 class PackedDecoder:
     """The decoder of one loaded model, sharing its weights."""
 
-    def __init__(self, text_model: Any, head: Any, layers: Sequence[int], compiled: Compiled) -> None:
+    def __init__(self, text_model: Any, head: Any, layers: Sequence[int], operations: Operations) -> None:
         """Take over the modules' weights; see :meth:`fits`.
 
         Args:
             text_model: embedding, layers, final norm and rotary embedding; its weights become views of fused ones.
             head: hidden state -> logits.
             layers: the numbers of those whose states are kept, ascending.
-            compiled: what runs between two attentions.
+            operations: what is done between matrix products.
         """
         config = text_model.config
         self._model, self._head = text_model, head
@@ -53,7 +53,7 @@ class PackedDecoder:
         self.n_kv: int = config.num_key_value_heads
         self._eps: float = text_model.norm.variance_epsilon
         self._weights = [_weights(layer) for layer in text_model.layers]
-        self._layers = Layers(self._eps, self.n_heads, self.n_kv, compiled=compiled)
+        self._layers = Layers(self._eps, self.n_heads, self.n_kv, operations)
         like = self._weights[0].out
         self.head_dim: int = like.shape[1] // self.n_heads
         self._frequencies: Tensor = text_model.rotary_emb.inv_freq.to(like.device)

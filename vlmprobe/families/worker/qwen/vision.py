@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vlmprobe.families.worker.qwen.fused_layers import Compiled
+    from vlmprobe.families.worker.qwen.fused_layers import Operations
 
 __all__ = ["QwenVision"]
 
@@ -69,12 +69,12 @@ class _Layout:
 class QwenVision:
     """The tower of one loaded model, sharing its weights."""
 
-    def __init__(self, visual: Any, compiled: Compiled, *, pad: bool) -> None:
+    def __init__(self, visual: Any, operations: Operations, *, pad: bool) -> None:
         """Take over the modules' weights; see :meth:`fits`.
 
         Args:
             visual: the model's own tower; its weights become views of fused ones.
-            compiled: what runs between two attentions.
+            operations: what is done between matrix products.
             pad: whether sizes that are bad for a GPU are rounded up with zeros.
         """
         self._visual = visual
@@ -84,7 +84,7 @@ class QwenVision:
         self._whole = frozenset(config.fullatt_block_indexes)
         self._eps: float = visual.blocks[0].norm1.variance_epsilon
         self._weights = [_weights(block, pad) for block in visual.blocks]
-        self._layers = Layers(self._eps, config.num_heads, config.num_heads, compiled=compiled)
+        self._layers = Layers(self._eps, config.num_heads, config.num_heads, operations)
         embed = visual.patch_embed.proj.weight
         self._embed = embed.view(embed.shape[0], -1)
         self._device, self._dtype = embed.device, embed.dtype
