@@ -2,10 +2,10 @@
 
     python benchmarks/study.py [--shape tiny|3b|7b] [--scales 5] [--pairs 1200] [--studies 2] [--one]
 
-The command is ``vlmprobe run`` on checkpoints of one shape (``--one``: ``vlmprobe extract`` of the first), in a home and
-with caches of its own. A second study has other checkpoints of the same shape and finds what the first one left in the
-caches. ``tiny`` is the demo's model on this machine's processors; the others have random weights whose answers end after
-two tokens, as those of trained models do, and need a GPU. The engine is timed on tensors, the loop on a few pairs.
+The command is ``vlmprobe run`` on checkpoints of one shape (``--one``: ``vlmprobe extract`` of the first), in a home
+and with caches of its own. A second study has other checkpoints of the same shape, and finds what the first one left in
+the caches. ``tiny`` is the demo's model on this machine's processors. The others have random weights whose answers end
+after two tokens, as those of trained models do, and need a GPU. The engine is timed on tensors, the loop on few pairs.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from extract_gpu import one_by_one, save, write_tsv
 from shapes import BUNDLED, family_of, pairs_of, random_model
 from timing import describe, median_seconds, table
 
-from vlmprobe.demo.benchmark import build_benchmark
 from vlmprobe.demo import DEMO_SCALES
+from vlmprobe.demo.benchmark import build_benchmark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,13 +41,17 @@ GENERATION = {"repetition_penalty": 1.05, "exponential_decay_length_penalty": [0
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shape", default="tiny")
     parser.add_argument("--scales", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=1200)
     parser.add_argument("--studies", type=int, default=2)
     parser.add_argument("--one", action="store_true", help="extract the first scale alone")
-    parser.add_argument("--folder", type=Path, help="where checkpoints and homes go; default: a temporary folder")
+    parser.add_argument(
+        "--folder", type=Path, help="where checkpoints and homes go; default: a temporary folder"
+    )
     parser.add_argument("rest", nargs="*", help="further options of the command, after --")
     asked = parser.parse_args()
     print(describe(), flush=True)
@@ -77,11 +81,13 @@ def _checkpoints(shape: str, folder: Path, n_scales: int, number: int) -> list[s
     if shape == "tiny":
         return list(DEMO_SCALES)[-n_scales:]
     place = folder / "checkpoints"
-    shutil.rmtree(place, ignore_errors=True)
     names = [f"s{number}{scale}" for scale in range(n_scales)]
     lines = []
     for scale, name in enumerate(names):
-        if not scale:
+        if number:
+            # As if deleted and written anew: another place, another time of writing, other content.
+            (place / f"s{number - 1}{scale}").rename(place / name)
+        elif not scale:
             save(shape, place / name)
             (place / name / "generation_config.json").write_text(_generation(place / name))
         else:
@@ -163,8 +169,16 @@ def _show(
 ) -> None:
     rows = [
         ["whole command", f"{whole:.1f}", "1.00"],
-        [f"the engine alone, {engine:.1f} pairs/s", f"{n_pairs / engine:.1f}", f"{n_pairs / engine / whole:.2f}"],
-        [f"one question at a time, {loop:.2f} pairs/s", f"{n_pairs / loop:.0f}", f"{n_pairs / loop / whole:.1f}"],
+        [
+            f"the engine alone, {engine:.1f} pairs/s",
+            f"{n_pairs / engine:.1f}",
+            f"{n_pairs / engine / whole:.2f}",
+        ],
+        [
+            f"one question at a time, {loop:.2f} pairs/s",
+            f"{n_pairs / loop:.0f}",
+            f"{n_pairs / loop / whole:.1f}",
+        ],
     ]
     table([f"{name}, {n_pairs} pairs", "s", "of the command"], rows)
     print(f"the command takes {whole * engine / n_pairs:.2f} times the engine's time")

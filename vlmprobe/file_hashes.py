@@ -22,8 +22,9 @@ __all__ = ["FileFacts", "FileHashes"]
 
 #: Hashing a smaller file takes no time worth a memory.
 _LARGE = 2**20
-#: In bytes; also how soon a thread stops when it is to.
-_CHUNK = 2**20
+#: In bytes; also how soon a thread stops when it is to. After each, Python's lock is waited for, which takes
+#: milliseconds while another thread imports something: with chunks of 1 MiB, most of the time.
+_CHUNK = 32 * 2**20
 _MAX_THREADS = 8
 #: A file that changed so shortly before may change once more and keep its time: the clock of a file system is coarse.
 _SETTLED_NS = 3 * 10**9
@@ -125,7 +126,7 @@ class FileHashes:
             if known is not None:
                 return known
             started = time.time_ns()
-            found = _digest(stream, stop)
+            found = _digest(stream, stop, facts.size)
             is_unchanged = FileFacts.of(os.fstat(stream.fileno())) == facts
         if is_unchanged and facts.is_settled(started):
             with self._lock:
@@ -178,9 +179,9 @@ class FileHashes:
                 return  # the next process hashes once more
 
 
-def _digest(stream: FileIO, stop: Event) -> str:
+def _digest(stream: FileIO, stop: Event, size: int) -> str:
     digest = hashlib.sha256()
-    chunk = memoryview(bytearray(_CHUNK))
+    chunk = memoryview(bytearray(min(size, _CHUNK)))
     while n_read := stream.readinto(chunk):
         digest.update(chunk[:n_read])
         if stop.is_set():

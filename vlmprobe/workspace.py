@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+    from vlmprobe.families.kept_workers import KeptWorkers
     from vlmprobe.file_hashes import FileHashes
     from vlmprobe.pairs import Benchmarks
     from vlmprobe.store.arrays import RunArrays
@@ -85,6 +86,10 @@ class Workspace:
         self.console: Console = console or Silent()
         self.timeline = Timeline()
         """When the phases of a study began and ended; a command that shows it makes a new one."""
+        self.workers: KeptWorkers | None = None
+        """Processes of models on several devices, while several scales are asked one after the other."""
+        self.batch_sizes: dict[tuple[object, ...], int] = {}
+        """How many pairs fit in a batch, as it was found out for models of one shape."""
 
     @classmethod
     def open(
@@ -110,6 +115,17 @@ class Workspace:
             yield
         finally:
             self.console = before
+
+    @contextmanager
+    def keeping_workers(self) -> Iterator[None]:
+        """Let the processes of models on several devices outlive each scale meanwhile."""
+        from vlmprobe.families.kept_workers import KeptWorkers
+
+        with KeptWorkers() as self.workers:
+            try:
+                yield
+            finally:
+                self.workers = None
 
     @cached_property
     def unchecked_database(self) -> Database:

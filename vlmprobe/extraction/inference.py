@@ -53,11 +53,6 @@ class PendingBatch:
     parts: tuple[tuple[Sequence[BatchItem], Future[BatchOutput]], ...]
     plain: bool
 
-    @property
-    def done(self) -> bool:
-        """Whether the model is done with all parts."""
-        return all(future.done() for _, future in self.parts)
-
     def cancel(self) -> None:
         """Cancel the parts that have not started."""
         for _, future in self.parts:

@@ -43,8 +43,6 @@ __all__ = ["Extraction"]
 
 #: Batches whose images are decoded ahead of the model.
 _DECODED_AHEAD = 2
-#: Batches that a GPU answers while one of them is certified.
-_HELD_ON_A_GPU = 12
 #: About so many items of several runs at once are fastest on a CPU, whose caches do not hold more: with 80 or 128 the
 #: model takes a tenth longer.
 _CPU_ITEMS = 32
@@ -64,13 +62,6 @@ class _InFlight:
     """Plain forwards of some of its pairs, if the batch is to be certified."""
     exact: Future[BatchOutput] | None = None
     """The same in float32, once per half-precision run."""
-    result: BatchResult | None = None
-    """What the model answered; None while it has not."""
-
-    @property
-    def is_certain(self) -> bool:
-        """Whether nothing has to be waited for before its result can be kept."""
-        return (self.reference is None or self.reference.done) and (self.exact is None or self.exact.done())
 
     @property
     def n_asked(self) -> int:
@@ -113,7 +104,6 @@ class Extraction:
         self._certified = choose_batches(self._batches)
         self._last_passed = -1
         self._exact_submitted = False
-        self._most_held = _HELD_ON_A_GPU if self._gpus else 0
         self._plain = plain
         self.notes: list[str] = []
 
@@ -139,7 +129,7 @@ class Extraction:
             try:
                 for flight in self._submit_all(images, left):
                     in_flight.append(flight)
-                    while sum(each.result is None for each in in_flight) >= self._model.depth:
+                    if len(in_flight) >= self._model.depth:
                         self._collect(in_flight, advance)
                 while in_flight:
                     self._collect(in_flight, advance)
@@ -190,7 +180,6 @@ class Extraction:
         return flight
 
     def _send(self, flight: _InFlight) -> None:
-        flight.result = None
         if not flight.items:
             return
         flight.pending = self._runner.submit(flight.items, plain=self._plain)
@@ -203,41 +192,23 @@ class Extraction:
                 flight.exact = self._model.submit(some, how="exact")
 
     def _collect(self, in_flight: deque[_InFlight], advance: Callable[[int], None]) -> None:
-        """Wait for the oldest batch without an answer, and keep what is certain.
-
-        While plain forwards of a batch go on beside the next ones, these wait in memory: what is kept was certified.
-        """
-        flight = next((each for each in in_flight if each.result is None), None)
-        if flight is not None:
-            self._take_answer(flight)
-        while in_flight and in_flight[0].result is not None:
-            held = sum(each.result is not None for each in in_flight)
-            if flight is not None and held <= self._most_held and not in_flight[0].is_certain:
-                break
-            self._settle(in_flight, advance)
-
-    def _take_answer(self, flight: _InFlight) -> None:
-        flight.result = BatchResult(None, ())
-        if flight.pending is not None:
-            flight.result = self._collect_finite(flight.pending, flight.items)
-            for place, run in enumerate(self._runs):
-                run.check_first(result_of(flight.result, place, flight.questions), self._model.info.dtype)
-
-    def _settle(self, in_flight: deque[_InFlight], advance: Callable[[int], None]) -> None:
-        """Certify the oldest batch if that is due, and keep its output."""
+        """Collect the oldest submitted batch and keep its output."""
         flight = in_flight[0]
-        assert flight.result is not None  # noqa: S101  (the caller looked)
-        result = flight.result
+        result = None if flight.pending is None else self._collect_finite(flight.pending, flight.items)
+        if result is not None:
+            for place, run in enumerate(self._runs):
+                run.check_first(result_of(result, place, flight.questions), self._model.info.dtype)
         certificates: dict[int, dict[str, Any]] = {}
-        if flight.reference is not None:
+        if result is not None and flight.reference is not None:
             with self._timeline.during("certified", self._runs[0].run.scale_name):
                 result, certificates = self._certify(flight, result)
         in_flight.popleft()
+        whole = BatchResult(None, ()) if result is None else result
         self._keep(
-            BatchResult(result.output, (*flight.failures, *result.failures)), flight.questions, certificates
+            BatchResult(whole.output, (*flight.failures, *whole.failures)), flight.questions, certificates
         )
         if not all(row["passed"] for row in certificates.values()):
-            # Later batches were submitted on the fast path, and some are answered.
+            # Later batches were submitted on the fast path.
             for later in in_flight:
                 later.cancel()
                 self._send(later)

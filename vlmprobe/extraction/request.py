@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import unknown_name
 from vlmprobe.extraction.control import Control, controlled_plan
+from vlmprobe.extraction.image_loader import quick_turns
 from vlmprobe.extraction.marks import Fingerprints, Marks
+from vlmprobe.extraction.opening import Opening
 from vlmprobe.extraction.remarks import check_problems, dataset_lines, quad_lines
 from vlmprobe.families import (
     DTYPES,
@@ -16,7 +18,6 @@ from vlmprobe.families import (
     check_folder,
     check_layers,
     load_catalog,
-    open_family,
     open_on_devices,
 )
 from vlmprobe.file_hashes import FileHashes
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.extraction.image_loader import Pictures
     from vlmprobe.families import OpenFamily, ScaleSpec
+    from vlmprobe.families.kept_workers import KeptWorkers
     from vlmprobe.pairs import AxisSet, Dataset, QuadSet, SwapPair
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Console
@@ -154,6 +156,7 @@ def prepare(
     *,
     hashes: FileHashes | None = None,
     benchmarks: Benchmarks | None = None,
+    workers: KeptWorkers | None = None,
 ) -> Prepared:
     """Read the dataset, resolve checkpoint and code, and plan the run of the first template.
 
@@ -162,6 +165,7 @@ def prepare(
         console: where it is said what was found.
         hashes: the files' hashes that are known already.
         benchmarks: the files that were read already.
+        workers: processes for models on several devices, where they are to outlive one.
 
     Raises:
         UsageError: an option, a template, the family or the scale is wrong.
@@ -182,11 +186,15 @@ def prepare(
         if place is not None:
             check_folder(place)
     check_layers(spec.checkpoint, wanted.model.layers)
-    with Fingerprints(spec, hashes or FileHashes(), anew=wanted.rehash) as fingerprints:
+    opening = Opening(spec, wanted, workers)
+    with (
+        quick_turns(),
+        Fingerprints(spec, hashes or FileHashes(), anew=wanted.rehash) as fingerprints,
+    ):
         dataset, quads = _read(wanted, console, benchmarks or Benchmarks())
         if spec.environment is not None:
             spec.environment.check(spec.family)
-        family = open_family(spec.architecture, spec.environment)
+        family = opening.result()
         try:
             options = family.resolve(_load_options(wanted.model, spec))
             marks = Marks.of(options, fingerprints)
@@ -196,7 +204,7 @@ def prepare(
             raise
     if len(options.devices) > 1:
         console.say(f"{len(options.devices)} devices share the batches: {', '.join(options.devices)}")
-        family = open_on_devices(spec.architecture, spec.environment, family)
+        family = open_on_devices(spec.architecture, spec.environment, family, workers)
     return Prepared(
         dataset, quads, family, options, _plan(spec, dataset, options, marks, wanted.model.layers), dataset
     )

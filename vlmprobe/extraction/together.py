@@ -56,7 +56,7 @@ def infer_together(
             for session in sessions:
                 session.check(loaded)
         with timeline.during("sized", scale):
-            groups = _groups(loaded, sessions, batch_size, console)
+            groups = _groups(loaded, sessions, batch_size, workspace)
         with timeline.during("begun", scale):
             asked = {
                 id(session): session.begin(loaded, group.batch_size, alone=len(sessions) == 1)
@@ -91,9 +91,9 @@ class _Group:
 
 
 def _groups(
-    model: Model, sessions: Sequence[RunSession], wanted: int | None, console: Console
+    model: Model, sessions: Sequence[RunSession], wanted: int | None, workspace: Workspace
 ) -> list[_Group]:
-    sizes = _batch_sizes(model, sessions, wanted, console)
+    sizes = _batch_sizes(model, sessions, wanted, workspace)
     groups: dict[tuple[object, ...], _Group] = {}
     for session, size in zip(sessions, sizes, strict=True):
         pairs = tuple((pair.pair_id, pair.image_sha256, pair.origin) for pair in session.prepared.pairs)
@@ -103,20 +103,31 @@ def _groups(
 
 
 def _batch_sizes(
-    model: Model, sessions: Sequence[RunSession], wanted: int | None, console: Console
+    model: Model, sessions: Sequence[RunSession], wanted: int | None, workspace: Workspace
 ) -> list[int]:
     """Return the planned batch size of each run; a run keeps its first one, since batches are redone whole."""
     new = [session for session in sessions if session.run.batch_size is None]
-    of_new = model.fitting_batch(_largest(model, new)) if wanted is None and new else wanted
+    of_new = _fitting(model, new, workspace.batch_sizes) if wanted is None and new else wanted
     sizes = []
     for session in sessions:
         begun = session.run.batch_size
         if begun is not None and wanted not in (None, begun):
-            console.warn(
+            workspace.console.warn(
                 f"this run began with --batch-size {begun} and keeps it; pass --new to start another run"
             )
         sizes.append(begun or of_new or 1)
     return sizes
+
+
+def _fitting(model: Model, sessions: Sequence[RunSession], known: dict[tuple[object, ...], int]) -> int:
+    """Return how many pairs fit in a batch; a model of the same shape about the same pictures takes the same memory."""
+    info = model.info
+    asked = tuple((session.run.dataset_id, session.run.template, session.run.control) for session in sessions)
+    architecture = sessions[0].run.config["identity"]["architecture"]
+    key = (architecture, info.n_layers, info.dim, info.dtype, info.device, asked)
+    if key not in known:
+        known[key] = model.fitting_batch(_largest(model, sessions))
+    return known[key]
 
 
 def _largest(model: Model, sessions: Sequence[RunSession]) -> list[BatchItem]:

@@ -8,7 +8,7 @@ from vlmprobe.families.base import Model, NotExactError, OpenFamily
 from vlmprobe.families.depth import check_layers
 from vlmprobe.families.environments import Environment
 from vlmprobe.families.fingerprint import check_folder, fingerprint
-from vlmprobe.families.opening import open_family, open_on_devices
+from vlmprobe.families.opening import open_family, open_on_devices, this_python
 from vlmprobe.families.registry import conflict, family_names, load_family_class, missing_packages
 from vlmprobe.families.scales import USER_FILE, Catalog, Needs, ScaleSpec, load_catalog
 from vlmprobe.families.worker import (
@@ -57,6 +57,7 @@ __all__ = [
     "missing_packages",
     "open_family",
     "open_on_devices",
+    "this_python",
 ]
 
 

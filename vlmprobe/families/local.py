@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalFamily", "LocalModel"]
 
+#: One more than on a CPU, so that writing a shard or a certificate does not leave the device without work.
+_DEPTH_ON_A_GPU = 3
+
 Result = TypeVar("Result")
 
 
@@ -59,25 +62,23 @@ class LocalFamily(OpenFamily):
 
 
 class LocalModel(Model):
-    """A checkpoint loaded in this process: one thread prepares batches, one runs the model.
-
-    Plain forwards have a thread of their own if the family allows it: most of their time the device waits for them.
-    """
+    """A checkpoint loaded in this process: one thread prepares batches, one runs the model."""
 
     def __init__(self, family: Family) -> None:
         self._family: Family | None = family
         self.info = family.info
+        if family.info.device.startswith("cuda"):
+            self.depth = _DEPTH_ON_A_GPU
         self._preparing = ThreadPoolExecutor(1, "vlmprobe-prepare")
         self._running = ThreadPoolExecutor(1, "vlmprobe-model")
-        self._aside = ThreadPoolExecutor(1, "vlmprobe-plain") if family.aside else self._running
 
     def submit(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
         """See :meth:`Model.submit`."""
         family = self._loaded
         if how == "plain":
-            return self._submit(lambda: family.run_plain(items), self._aside)
+            return self._submit(lambda: family.run_plain(items))
         if how == "exact":
-            return self._submit(lambda: _known(family.run_exact(items)), self._aside)
+            return self._submit(lambda: _known(family.run_exact(items)))
         ready = self._preparing.submit(family.prepare, items)
         return self._submit(lambda: family.run_prepared(ready.result()))
 
@@ -98,7 +99,7 @@ class LocalModel(Model):
 
     def close(self) -> None:
         """Finish a running batch, then release the model and its memory for the next scale."""
-        for threads in (self._preparing, self._aside, self._running):
+        for threads in (self._preparing, self._running):
             threads.shutdown(cancel_futures=True)
         self._family = None
         gc.collect()
@@ -107,14 +108,12 @@ class LocalModel(Model):
             # Memory that PyTorch caches is not available to other processes, such as those of several GPUs.
             torch.cuda.empty_cache()
 
-    def _submit(
-        self, work: Callable[[], Result], threads: ThreadPoolExecutor | None = None
-    ) -> Future[Result]:
+    def _submit(self, work: Callable[[], Result]) -> Future[Result]:
         def with_errors() -> Result:
             with _as_errors():
                 return work()
 
-        return (threads or self._running).submit(with_errors)
+        return self._running.submit(with_errors)
 
     @property
     def _loaded(self) -> Family:

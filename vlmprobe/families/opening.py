@@ -12,23 +12,37 @@ from vlmprobe.families.remote import RemoteFamily
 if TYPE_CHECKING:
     from vlmprobe.families.base import OpenFamily
     from vlmprobe.families.environments import Environment
+    from vlmprobe.families.kept_workers import KeptWorkers
 
-__all__ = ["open_family", "open_on_devices"]
+__all__ = ["open_family", "open_on_devices", "this_python"]
 
 
-def open_on_devices(name: str, environment: Environment | None, family: OpenFamily) -> OpenFamily:
+def open_on_devices(
+    name: str, environment: Environment | None, family: OpenFamily, workers: KeptWorkers | None = None
+) -> OpenFamily:
     """Return a family that is loaded on several devices, each in its own process.
 
     Args:
         name: the family.
         environment: the Python that it runs in; this one, when None.
         family: as it was opened to resolve options.
+        workers: processes to use, which get them back; None = each is stopped after its model.
     """
-    from vlmprobe.families.environments import Environment
     from vlmprobe.families.pool import SpreadFamily
 
-    place = environment or Environment(sys.executable)
-    return SpreadFamily(family, lambda: RemoteFamily(name, place))
+    place = environment or this_python()
+    if workers is None:
+        return SpreadFamily(family, lambda: RemoteFamily(name, place))
+    return SpreadFamily(
+        family, lambda: workers.take(name, place), lambda worker: workers.keep(name, place, worker)
+    )
+
+
+def this_python() -> Environment:
+    """Return the environment of this process, for a family in a process of its own."""
+    from vlmprobe.families.environments import Environment
+
+    return Environment(sys.executable)
 
 
 def open_family(name: str, environment: Environment | None = None) -> OpenFamily:

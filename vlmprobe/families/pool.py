@@ -23,14 +23,20 @@ __all__ = ["SpreadFamily"]
 class SpreadFamily(OpenFamily):
     """A family whose model is loaded on each of several devices."""
 
-    def __init__(self, first: OpenFamily, open_one: Callable[[], OpenFamily]) -> None:
+    def __init__(
+        self,
+        first: OpenFamily,
+        open_one: Callable[[], OpenFamily],
+        keep: Callable[[Any], None] | None = None,
+    ) -> None:
         """Store the arguments; no process is started yet.
 
         Args:
             first: the family that resolves options.
             open_one: opens the family in a process of its own.
+            keep: takes back a process that is idle; None = it is stopped.
         """
-        self._first, self._open_one = first, open_one
+        self._first, self._open_one, self._keep = first, open_one, keep
 
     def resolve(self, options: LoadOptions) -> LoadOptions:
         """See :meth:`OpenFamily.resolve`."""
@@ -38,7 +44,7 @@ class SpreadFamily(OpenFamily):
 
     def load(self, options: LoadOptions) -> DevicePool:
         """Load the checkpoint on every device of ``options.devices`` at once; see :meth:`OpenFamily.load`."""
-        return DevicePool(self._open_one, options)
+        return DevicePool(self._open_one, options, self._keep)
 
     def close(self) -> None:
         """See :meth:`OpenFamily.close`; the model stops the processes."""
@@ -69,9 +75,14 @@ class _Device:
 class DevicePool(Model):
     """One process per device; one that dies is restarted once, and its pending batches are rerun."""
 
-    def __init__(self, open_one: Callable[[], OpenFamily], options: LoadOptions) -> None:
+    def __init__(
+        self,
+        open_one: Callable[[], OpenFamily],
+        options: LoadOptions,
+        keep: Callable[[Any], None] | None = None,
+    ) -> None:
         """Start one process per device and load the checkpoint in all of them in parallel."""
-        self._open_one, self._options = open_one, options
+        self._open_one, self._options, self._keep = open_one, options, keep
         self._lock = threading.RLock()
         self._closed = False
         with ThreadPoolExecutor(len(options.devices), "vlmprobe-load") as threads:
@@ -110,11 +121,16 @@ class DevicePool(Model):
         return min(each.result() for each in found)
 
     def close(self) -> None:
-        """Stop all processes."""
+        """Stop all processes, or give those back that are idle."""
         with self._lock:
+            if self._closed:
+                return
             self._closed = True
             devices = list(self._devices)
         for device in devices:
+            if self._keep is not None and not device.calls and not device.starting:
+                self._keep(device.family)
+                continue
             device.model.close()
             device.family.close()
 

@@ -44,6 +44,18 @@ class RemoteFamily(OpenFamily):
         said, _ = self._worker.call("load", {"options": protocol.write_options(options)})
         return _RemoteModel(self._worker, said["info"])
 
+    def begin(self) -> None:
+        """Start the process and let it import the family's code, without waiting; a fault is told by the next call."""
+        self._worker.submit("begin", lambda: ({}, ()), read=lambda *_: None)
+
+    def unload(self) -> None:
+        """Let the process forget its model and give its memory back.
+
+        Raises:
+            VlmprobeError: it does not answer.
+        """
+        self._worker.call("unload", {})
+
     def close(self) -> None:
         """See :meth:`OpenFamily.close`."""
         self._worker.close()

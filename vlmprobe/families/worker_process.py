@@ -42,6 +42,7 @@ _GRACE_S = 5.0
 #: Longest wait for the worker's greeting; it imports no package before that.
 _GREETING_S = 60.0
 _DOING = {
+    "begin": "starting",
     "resolve": "starting",
     "load": "loading the checkpoint",
     "unembedding": "reading the output layer",
@@ -50,6 +51,7 @@ _DOING = {
     "run_plain": "running a batch for its certificate",
     "run_exact": "running a batch in float32 for its certificate",
     "fitting_batch": "finding a batch size",
+    "unload": "releasing the model",
 }
 
 

@@ -97,7 +97,13 @@ def extract_asked(
     started = time.monotonic()
     scale = f"{request.family} @ {request.scale}"
     with workspace.timeline.during("prepared", scale):
-        first = prepare(request, workspace.console, hashes=workspace.hashes, benchmarks=workspace.benchmarks)
+        first = prepare(
+            request,
+            workspace.console,
+            hashes=workspace.hashes,
+            benchmarks=workspace.benchmarks,
+            workers=workspace.workers,
+        )
     options = first.options if asked[0].control is None else asked[0].control.load_options(first.options)
     if any(
         each.control is not None and each.control.load_options(first.options) != options for each in asked

@@ -68,6 +68,7 @@ def run_scales(
     with (
         workspace.console.board(names) if several else nullcontext(Bars(workspace.console)) as rows,
         (_Beside if beside else _Here)(workspace, names, rows) as analysis,
+        workspace.keeping_workers(),
     ):
         for row, request in enumerate(requests):
             analysis.check()

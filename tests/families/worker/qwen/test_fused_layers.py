@@ -1,106 +1,111 @@
-"""What is compiled for a GPU does not depend on which batch came first, nor on what ran fastest.
-
-No GPU is needed: the real ``torch.compile`` is asked, and what it would hand to a compiler is looked at instead.
-"""
+"""What lies between the matrix products of a layer: kernels of our own on a GPU, PyTorch's operations elsewhere."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
-from torch._inductor import config as inductor
 
 from vlmprobe.families.worker.contract import LoadOptions
-from vlmprobe.families.worker.qwen.family import Qwen25
-from vlmprobe.families.worker.qwen.fused_layers import Compiled
+from vlmprobe.families.worker.qwen.family import Qwen25, _operations
+from vlmprobe.families.worker.qwen.fused_layers import Plain
 
 from ...conftest import CHECKPOINTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from torch import Tensor
 
     from vlmprobe.families.worker.contract import BatchItem
 
-
-def scaled(x: Tensor, y: Tensor, weight: Tensor, factor: float) -> Tensor:
-    """Stand for what lies between two attentions."""
-    return torch.addmm(x, y, weight) * factor
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What something was compiled by."""
-
-    length: int
-    deterministic: bool | None
+needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU and Triton")
+EPS = 1e-6
+#: Of one rounding in each format; the sum before a norm is rounded, too.
+CLOSE = {torch.bfloat16: 4e-3, torch.float32: 1e-6}
 
 
-@pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Made]]:
-    """Return what was compiled."""
-    seen: list[Made] = []
-
-    def backend(graph: Any, inputs: list[Any]) -> Callable[..., Any]:
-        (length,) = {each.node.hint for each in inputs if isinstance(each, torch.SymInt)}
-        seen.append(Made(length, getattr(inductor, "deterministic", None)))
-        run: Callable[..., Any] = graph.forward
-        return run
-
-    torch._dynamo.reset()
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
-    yield seen
-    torch._dynamo.reset()
+def error(found: Tensor, exact: Tensor) -> float:
+    """Return |found - exact| / |exact|."""
+    return float((found.double() - exact).norm() / exact.norm())
 
 
-@pytest.mark.parametrize("lengths", [(5, 300, 7), (300, 2, 5)])
-def test_batches_of_any_length_run_what_was_compiled_for_one(
-    lengths: tuple[int, ...], made: list[Made]
+@needs_a_gpu
+@pytest.mark.parametrize("dtype", list(CLOSE))
+@pytest.mark.parametrize(
+    ("dim", "inner", "n_heads", "n_kv", "head_dim", "biased"),
+    [(2048, 11008, 16, 2, 128, False), (1280, 3456, 16, 16, 80, True), (48, 72, 3, 1, 16, True)],
+    ids=["decoder of 3B", "vision tower", "odd sizes"],
+)
+def test_each_kernel_computes_what_pytorch_does_in_float64(
+    dtype: torch.dtype, dim: int, inner: int, n_heads: int, n_kv: int, head_dim: int, biased: bool
 ) -> None:
-    """A run that goes on after a kill begins with another batch, and each of several GPUs with its own."""
-    compiled, weight = Compiled(wanted=True), torch.randn(8, 8)
+    """Sizes that are no power of two, and a tower whose products have biases."""
+    from vlmprobe.families.worker.qwen.kernels import Kernels
+
+    random = torch.Generator(device="cuda").manual_seed(0)
+
+    def draw(*shape: int, of: Any = dtype) -> Tensor:
+        return torch.randn(*shape, device="cuda", generator=random).to(of)
+
+    def wide(x: Tensor | None) -> Any:
+        return None if x is None else x.double()
+
+    ours, plain, tokens = Kernels(), Plain(), 301
+    x, y, weight, norm = draw(tokens, dim), draw(tokens, dim), draw(dim, dim) / dim**0.5, draw(dim)
+    bias = draw(dim) if biased else None
+    made, gate_up = draw(tokens, n_heads + 2 * n_kv, head_dim), draw(tokens, 2 * inner)
+    cos, sin = draw(tokens, head_dim, of=torch.float32), draw(tokens, head_dim, of=torch.float32)
     with torch.inference_mode():
-        for length in lengths:
-            x, y = torch.randn(length, 8), torch.randn(length, 8)
-            assert torch.equal(compiled(scaled, (x, y), weight, 2.0), scaled(x, y, weight, 2.0))
-    assert [each.length for each in made] == [4096]
-    assert compiled.state == "on"
+        exact = plain.add(wide(x), wide(y), wide(weight), wide(bias))
+        total, normed = ours.add_and_norm(x.clone(), y, weight, bias, norm, EPS)
+        errors = [
+            error(ours.norm(x, norm, EPS), plain.norm(wide(x), wide(norm), EPS)),
+            error(total, exact),
+            error(normed, plain.norm(total.double(), wide(norm), EPS)),
+            error(ours.add(x.clone(), y, weight, bias), exact),
+            error(ours.gate(gate_up), plain.gate(wide(gate_up))),
+        ]
+        turned = plain.rotate(wide(made), cos.double(), sin.double(), n_heads, n_kv)
+        errors += [
+            error(*each)
+            for each in zip(ours.rotate(made.clone(), cos, sin, n_heads, n_kv), turned, strict=True)
+        ]
+    assert max(errors) < CLOSE[dtype], errors
 
 
-def test_each_stack_of_layers_is_compiled_for_its_own_sizes(made: list[Made]) -> None:
-    """A vision tower and a decoder, say: by the same length too."""
-    compiled = Compiled(wanted=True)
-    with torch.inference_mode():
-        for inner, outer, factor in ((8, 8, 2.0), (16, 8, 2.0), (8, 16, 2.0), (8, 8, 3.0), (8, 8, 2.0)):
-            x, y, weight = torch.randn(5, outer), torch.randn(5, inner), torch.randn(inner, outer)
-            assert torch.equal(compiled(scaled, (x, y), weight, factor), scaled(x, y, weight, factor))
-    assert [each.length for each in made] == 4 * [4096]
+@pytest.mark.skipif(importlib.util.find_spec("triton") is not None, reason="Triton is here")
+def test_without_triton_the_layers_run_all_the_same_and_the_manifest_says_why() -> None:
+    """As with PyTorch for CPUs, or with no compiler."""
+    operations, state = _operations(torch.device("cpu"), wanted=True)
+    assert isinstance(operations, Plain)
+    assert state == "off: No module named 'triton'"
 
 
-def test_no_batch_of_a_model_compiles_anything_again(made: list[Made], items: list[BatchItem]) -> None:
-    """Before, between and after attention, of the vision tower and of the decoder: six, made by the first batch."""
+def test_nothing_is_compiled_on_a_cpu() -> None:
+    """A CPU moves values through its caches, and needs no kernels of ours."""
     model = Qwen25.load(LoadOptions(str(CHECKPOINTS / "2m")))
-    model._compiled.state = "on"  # as on a GPU
-    for n in (1, len(items), 2):
-        model.run_batch(items[:n])
-    assert [each.length for each in made] == 6 * [4096]
-    assert model._compiled.state == "on"
+    assert model.info.manifest["compiled"] == "off"
 
 
-@pytest.mark.skipif(not hasattr(inductor, "deterministic"), reason="this PyTorch always measures")
-def test_no_measured_time_decides(made: list[Made]) -> None:
-    """Else two processes add in different orders, each in the one that was faster there."""
-    compiled = Compiled(wanted=True)
-    for dim in (8, 16):
-        compiled(scaled, (torch.randn(5, dim), torch.randn(5, dim)), torch.randn(dim, dim), 2.0)
-    assert [each.deterministic for each in made] == [True, True]
+def test_plain_forwards_of_one_shape_may_be_joined(items: list[BatchItem]) -> None:
+    """As on a GPU, which would wait for the processor between the small kernels of one question."""
+    model = Qwen25.load(LoadOptions(str(CHECKPOINTS / "2m")))
+    alone = model.run_plain(items)
+    calls: list[int] = []
+    of_one = model.plain_answers
 
+    def counted(inputs: dict[str, Any]) -> Any:
+        calls.append(len(inputs["input_ids"]))
+        return of_one(inputs)
 
-def test_nothing_is_compiled_where_that_is_not_wanted(made: list[Made]) -> None:
-    """On a CPU, or with ``--no-compile``."""
-    Compiled(wanted=False)(scaled, (torch.randn(5, 8), torch.randn(5, 8)), torch.randn(8, 8), 2.0)
-    assert made == []
+    model.plain_answers = counted  # type: ignore[method-assign]
+    model.is_joining = True
+    joined = model.run_plain(items)
+    assert max(calls) > 1
+    assert sum(calls) == 2 * len(items)
+    assert joined.texts == alone.texts
+    np.testing.assert_allclose(joined.margins, alone.margins, atol=1e-3)
+    difference = np.linalg.norm(joined.states - alone.states, axis=-1)
+    assert np.max(difference / np.linalg.norm(alone.states, axis=-1)) < 1e-5

@@ -35,8 +35,6 @@ class Family(ABC):
     """The oldest release of transformers that it runs on; (0, 0) if it does not say."""
 
     info: ModelInfo
-    aside: bool = False
-    """Whether :meth:`run_plain` and :meth:`run_exact` may go on in another thread while a batch runs."""
 
     @classmethod
     def resolve(cls, options: LoadOptions) -> LoadOptions:

@@ -12,7 +12,7 @@ from vlmprobe.families.worker.faults import OutOfMemoryError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["fitting_batch", "release_memory", "reporting_full_memory", "room_for_float32"]
+__all__ = ["fitting_batch", "reporting_full_memory", "room_for_float32"]
 
 Result = TypeVar("Result")
 
@@ -63,12 +63,6 @@ def room_for_float32(model: Any, device: torch.device) -> bool:
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info(device)
     return bool(7 * n <= free)
-
-
-def release_memory(device: torch.device) -> None:
-    """Give memory that PyTorch keeps for one stream back to all."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def reporting_full_memory(work: Callable[[], Result]) -> Result:

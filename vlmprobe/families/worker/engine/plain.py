@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,7 +15,7 @@ from vlmprobe.families.worker.engine.capture import LastTokenCapture, kept_layer
 from vlmprobe.families.worker.engine.decoding import GreedyDecoder, greedy_options
 from vlmprobe.families.worker.engine.family import Family
 from vlmprobe.families.worker.engine.margins import MarginReader
-from vlmprobe.families.worker.engine.memory import release_memory, reporting_full_memory, room_for_float32
+from vlmprobe.families.worker.engine.memory import reporting_full_memory, room_for_float32
 from vlmprobe.families.worker.loading.devices import exact_float32, on_device
 from vlmprobe.families.worker.loading.diagnosis import decoding
 from vlmprobe.families.worker.loading.manifest import describe_run
@@ -24,7 +23,7 @@ from vlmprobe.families.worker.loading.reading import quiet
 from vlmprobe.families.worker.weights.unembedding import embeddings, final_norm, read_unembedding
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from PIL.Image import Image
     from torch import Tensor, nn
@@ -41,6 +40,8 @@ class PlainFamily(Family):
 
     copies: ClassVar[bool] = False
     """Whether a plain forward is exact once it uses a float32 copy of :attr:`model` and its modules."""
+    joins: ClassVar[bool] = False
+    """Whether :meth:`joined_inputs` is there."""
     embedded: ClassVar[bool] = False
     """Whether the model's own ``generate`` gets a prompt as embeddings, so that no logits processor sees its ids."""
 
@@ -75,6 +76,8 @@ class PlainFamily(Family):
         self.device: torch.device = parameter.device
         kept = kept_layers(options.layers, len(layers))
         self._modules = [layers[layer] for layer in kept]
+        self.is_joining = self.joins and self.device.type == "cuda"
+        """Whether plain forwards join questions of one shape."""
         self._margins = MarginReader(tokenizer)
         generates = model if language_model is None else language_model
         self._generates = generates
@@ -105,6 +108,14 @@ class PlainFamily(Family):
     def plain_inputs(self, image: Image, question: str) -> dict[str, Any]:
         """Return the arguments of the model's own forward for one question, including ``input_ids``."""
 
+    def joined_inputs(self, inputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Return the arguments for several questions of one shape in one forward, without any padding.
+
+        Args:
+            inputs: what :meth:`plain_inputs` returned for each; tensors of the same sizes.
+        """
+        raise NotImplementedError
+
     def output_layer(self) -> Any:
         """Return the module whose weight is the unembedding; None if the model does not say."""
         return embeddings("get_output_embeddings", self._generates, self.model)
@@ -130,24 +141,33 @@ class PlainFamily(Family):
         tokens: list[int] = sequence[inputs["input_ids"].shape[1] :].tolist()
         return tokens
 
-    def plain_answer(self, inputs: dict[str, Any]) -> tuple[Tensor, list[int]]:
-        """Return the logits after the prompt, (1, vocabulary), and the answer's tokens; the prompt is run first.
+    def plain_answers(self, inputs: dict[str, Any]) -> tuple[Tensor, list[list[int]]]:
+        """Return the logits after each prompt, (rows, vocabulary), and the answers' tokens; prompts are run first.
 
-        If a family overrides neither method, ``generate`` returns both, and the prompt is run only once.
+        If a family overrides neither method, ``generate`` returns both, and the prompts are run only once.
         """
         cls, base = type(self), PlainFamily
         if cls.plain_logits is not base.plain_logits or cls.plain_tokens is not base.plain_tokens:
-            return self.plain_logits(inputs), self.plain_tokens(inputs)
+            return self.plain_logits(inputs), [self.plain_tokens(inputs)]
         options = greedy_options(self.model, self.tokenizer)
         made = self.model.generate(
             **inputs, **options | {"return_dict_in_generate": True, "output_logits": True}
         )
-        return made.logits[0], made.sequences[0, inputs["input_ids"].shape[1] :].tolist()
+        tokens = made.sequences[:, inputs["input_ids"].shape[1] :].tolist()
+        return made.logits[0], [self._ended(row) for row in tokens]
+
+    def _ended(self, tokens: list[int]) -> list[int]:
+        """Return an answer up to its end token; ``generate`` fills it up to the longest of its batch."""
+        ends = [place for place, token in enumerate(tokens) if token in self._decoder.end_tokens]
+        return tokens[: ends[0] + 1] if ends else tokens
 
     @torch.inference_mode()
     def run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
-        """Infer each question alone and unpadded, with the model's own forward and ``generate``."""
-        with on_device(self.device), self._own_stream():
+        """Infer the questions unpadded, with the model's own forward and ``generate``.
+
+        Each is alone, or on a GPU, which would wait for the processor, with others of its very shape.
+        """
+        with on_device(self.device):
             return reporting_full_memory(lambda: self._run_plain(items))
 
     @torch.inference_mode()
@@ -156,32 +176,23 @@ class PlainFamily(Family):
         if not self.copies or self.info.dtype == "float32" or not room_for_float32(self.model, self.device):
             return None
         exact_float32()
-        with on_device(self.device), self._own_stream():
-            # No name for the copy: its memory is free before the device's other streams are to have it.
-            found = reporting_full_memory(lambda: copy.copy(self)._run_exact(items))
-        release_memory(self.device)
-        return found
-
-    def _own_stream(self) -> AbstractContextManager[Any]:
-        """Run plain forwards beside the batches on the device, if they may, and not between them."""
-        if not self.aside:
-            return nullcontext()
-        stream = torch.cuda.Stream(self.device)
-        stream.wait_stream(torch.cuda.default_stream(self.device))
-        return torch.cuda.stream(stream)
+        twin = copy.copy(self)
+        with on_device(self.device):
+            return reporting_full_memory(lambda: twin._run_exact(items))
 
     def _run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
-        states, texts, margins = [], [], []
-        for item in items:
-            for question, answer in zip(item.questions, item.answers, strict=True):
-                inputs = self.plain_inputs(item.image, question)
-                with LastTokenCapture(self._modules) as capture, quiet():
-                    logits, tokens = self.plain_answer(inputs)
-                states.append(capture.stacked())
-                margins.append(self._margins.read(logits, [answer]))
-                texts.append(self._text(tokens))
-        stacked = torch.cat(states, dim=1) if states else torch.empty(0)
-        return self._output(items, to_numpy(stacked), texts, np.concatenate([*margins, np.empty(0)]))
+        answers = [answer for item in items for answer in item.answers]
+        states: dict[int, Tensor] = {}
+        texts = [""] * len(answers)
+        margins: Floats = np.full(len(answers), np.nan)
+        for rows, inputs in self._plain_inputs(items):
+            with LastTokenCapture(self._modules) as capture, quiet():
+                logits, tokens = self.plain_answers(inputs)
+            margins[rows] = self._margins.read(logits, [answers[row] for row in rows])
+            states.update(zip(rows, capture.stacked().unbind(1), strict=True))
+            for row, of_row in zip(rows, tokens, strict=True):
+                texts[row] = self._text(of_row)
+        return self._output(items, to_numpy(_in_order(states)), texts, margins)
 
     def _run_exact(self, items: Sequence[BatchItem]) -> BatchOutput:
         names = {module: name for name, module in self.model.named_modules()}
@@ -189,16 +200,29 @@ class PlainFamily(Family):
         self.model = copy.deepcopy(self.model).float()
         modules = dict(self.model.named_modules())
         self._modules = [modules[place] for place in places]
-        states = []
-        for item in items:
-            for question in item.questions:
-                with LastTokenCapture(self._modules) as capture:
-                    self.plain_logits(self.plain_inputs(item.image, question))
-                states.append(capture.stacked())
-        n_rows = len(states)
-        found = to_numpy(torch.cat(states, dim=1))
-        nothing: Floats = np.full(n_rows, np.nan)
-        return replace(self._output(items, found, [""] * n_rows, nothing), dtype="float32")
+        states: dict[int, Tensor] = {}
+        for rows, inputs in self._plain_inputs(items):
+            with LastTokenCapture(self._modules) as capture:
+                self.plain_logits(inputs)
+            states.update(zip(rows, capture.stacked().unbind(1), strict=True))
+        nothing: Floats = np.full(len(states), np.nan)
+        found = self._output(items, to_numpy(_in_order(states)), [""] * len(states), nothing)
+        return replace(found, dtype="float32")
+
+    def _plain_inputs(self, items: Sequence[BatchItem]) -> Iterator[tuple[list[int], dict[str, Any]]]:
+        """Yield the questions' numbers, two a pair, and the arguments of a forward for them."""
+        asked = [(item.image, question) for item in items for question in item.questions]
+        if not self.is_joining:
+            for row, (image, question) in enumerate(asked):
+                yield [row], self.plain_inputs(image, question)
+            return
+        alike: dict[Any, dict[int, dict[str, Any]]] = {}
+        for row, (image, question) in enumerate(asked):
+            inputs = self.plain_inputs(image, question)
+            shape = tuple((name, tuple(tensor.shape)) for name, tensor in inputs.items())
+            alike.setdefault(shape, {})[row] = inputs
+        for of_rows in alike.values():
+            yield list(of_rows), self.joined_inputs(list(of_rows.values()))
 
     def _output(
         self,
@@ -218,3 +242,8 @@ class PlainFamily(Family):
 
     def _text(self, tokens: Sequence[int]) -> str:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True)).strip()
+
+
+def _in_order(states: Mapping[int, Tensor]) -> Tensor:
+    """Return the questions' states, (layers, dim) each, as (layers, questions, dim)."""
+    return torch.stack([states[row] for row in range(len(states))], dim=1) if states else torch.empty(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-__all__ = ["exact_float32", "on_device", "pick_device", "pick_devices", "pick_dtype"]
+__all__ = ["exact_float32", "on_device", "on_its_device", "pick_device", "pick_devices", "pick_dtype"]
+
+#: Threads that copy weights to a GPU: one alone waits for the disk, then for the bus.
+_COPIERS = 6
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -92,3 +96,17 @@ def exact_float32() -> None:
 def on_device(device: torch.device) -> AbstractContextManager[Any]:
     """Make a device this thread's current one, which decides where CUDA graphs and pinned memory go."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def on_its_device(model: Any, device: torch.device) -> Any:
+    """Move a model to a device, several weights at a time, and return it."""
+    if device.type != "cuda":
+        return model.to(device)
+
+    def move(parameter: torch.nn.Parameter) -> None:
+        parameter.data = parameter.data.to(device)
+
+    with ThreadPoolExecutor(_COPIERS, "vlmprobe-copies") as pool:
+        # A parameter that two modules share is listed once, and stays shared.
+        list(pool.map(move, model.parameters()))
+    return model.to(device)

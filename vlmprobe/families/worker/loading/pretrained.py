@@ -17,7 +17,7 @@ from vlmprobe.families.worker.environment.versions import (
 )
 from vlmprobe.families.worker.faults import Fault, ModelFault, PackageFault, first_line, one_line
 from vlmprobe.families.worker.loading.config_parts import attention_named, check_config, without_attention
-from vlmprobe.families.worker.loading.devices import pick_device, pick_dtype
+from vlmprobe.families.worker.loading.devices import on_its_device, pick_device, pick_dtype
 from vlmprobe.families.worker.loading.diagnosis import config_reason, damaged_file, not_the_file
 from vlmprobe.families.worker.loading.places import is_local
 from vlmprobe.families.worker.loading.reading import path_of, place_of, quiet, read_config, read_settings
@@ -175,7 +175,7 @@ def _take_generation_settings(model: Any, source: str, revision: str | None) -> 
 
 def _ready(model: Any, config: dict[str, Any], device: torch.device) -> Any:
     model.vlmprobe_attention = attention_named(config)
-    return model.to(device).eval().requires_grad_(requires_grad=False)
+    return on_its_device(model, device).eval().requires_grad_(requires_grad=False)
 
 
 @contextmanager

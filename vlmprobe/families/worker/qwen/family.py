@@ -80,6 +80,7 @@ class Qwen25(SharedPrefixFamily):
     """One loaded Qwen2.5-VL checkpoint."""
 
     copies = True
+    joins = True
     least_transformers = (4, 49)
 
     def __init__(self, options: LoadOptions, model: Any, tokenizer: Any, prompts: ImagePrompts) -> None:
@@ -101,8 +102,6 @@ class Qwen25(SharedPrefixFamily):
                 self._vision = QwenVision(visual, operations, pad=on_gpu)
             if text is not None and PackedDecoder.fits(text):
                 self._packed = PackedDecoder(text, model.lm_head, self.info.layers, operations)
-        # The model's own forward is then used by plain forwards alone.
-        self.aside = on_gpu and self._vision is not None and self._packed is not None
         self.info.manifest.update(
             vision_kernel="transformers" if self._vision is None else self._vision.kernel,
             decoder_kernel="transformers" if self._packed is None else "packed",
@@ -281,6 +280,10 @@ class Qwen25(SharedPrefixFamily):
         return {
             name: tensor.to(self.device) for name, tensor in accepted(self.model.forward, **inputs).items()
         }
+
+    def joined_inputs(self, inputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Put the questions' ids, masks and patches one after the other; see :meth:`PlainFamily.joined_inputs`."""
+        return {name: torch.cat([each[name] for each in inputs]) for name in inputs[0]}
 
 
 def _operations(device: torch.device, *, wanted: bool) -> tuple[Operations, str]:

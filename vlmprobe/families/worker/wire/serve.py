@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import sys
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +96,10 @@ class _Worker:
             return lambda: self._resolve(said)
         if call == "load":
             return lambda: self._load(said)
+        if call == "begin":
+            return self._begin
+        if call == "unload":
+            return self._unload
         if self._model is None:
             raise ValueError(f"{call} was called before a model was loaded")
         model = self._model
@@ -124,6 +130,20 @@ class _Worker:
         with of_checkpoint(options.checkpoint):
             self._model = code.load(options)
         return {"info": protocol.write_info(self._model.info)}, []
+
+    def _begin(self) -> Answer:
+        # What is wrong with it is said where it is needed.
+        with suppress(Exception):
+            self._family()
+        return {}, []
+
+    def _unload(self) -> Answer:
+        self._model = None
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        return {}, []
 
     def _family(self) -> type[Family]:
         if self._code is None:

@@ -1,0 +1,87 @@
+"""Processes that outlive their model: they start early, and load the next checkpoint without another start.
+
+Starting one takes as long as importing PyTorch and transformers, several times what loading a checkpoint takes.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmprobe.errors import VlmprobeError
+from vlmprobe.families.remote import RemoteFamily
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from vlmprobe.families.environments import Environment
+    from vlmprobe.families.worker import ModelOptions
+
+__all__ = ["KeptWorkers", "n_devices"]
+
+_NVIDIA = Path("/proc/driver/nvidia/gpus")
+
+
+def n_devices(options: ModelOptions) -> int:
+    """Return how many devices will most likely share the work, without importing PyTorch to ask it."""
+    if options.devices:
+        return len(options.devices)
+    if options.device not in {"auto", "cuda"}:
+        return 1
+    return len(list(_NVIDIA.iterdir())) if _NVIDIA.is_dir() else 1
+
+
+class KeptWorkers:
+    """Idle processes by family and environment; use it as a context, at whose end they stop."""
+
+    def __init__(self) -> None:
+        """Start nothing."""
+        self._idle: dict[tuple[str, Environment], list[RemoteFamily]] = {}
+
+    def begin(self, name: str, environment: Environment, n: int) -> None:
+        """Let ``n`` processes be there, which load the family's code meanwhile.
+
+        Raises:
+            UsageError: no family has this name.
+        """
+        idle = self._idle.setdefault((name, environment), [])
+        while len(idle) < n:
+            family = RemoteFamily(name, environment)
+            family.begin()
+            idle.append(family)
+
+    def take(self, name: str, environment: Environment) -> RemoteFamily:
+        """Return an idle process, or one that is still to be started.
+
+        Raises:
+            UsageError: no family has this name.
+        """
+        idle = self._idle.get((name, environment))
+        return idle.pop() if idle else RemoteFamily(name, environment)
+
+    def keep(self, name: str, environment: Environment, family: RemoteFamily) -> None:
+        """Take a process back after its last batch; it forgets its model. One that does not answer is stopped."""
+        try:
+            family.unload()
+        except VlmprobeError:
+            family.close()
+            return
+        self._idle.setdefault((name, environment), []).append(family)
+
+    def close(self) -> None:
+        """Stop all that are idle."""
+        for families in self._idle.values():
+            for family in families:
+                with suppress(VlmprobeError):
+                    family.close()
+        self._idle.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
