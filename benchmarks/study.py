@@ -1,6 +1,6 @@
 """How long a whole study takes, from the prompt back to the prompt, beside the engine's own time and the usual loop.
 
-    python benchmarks/study.py [--shape tiny|3b|7b] [--scales 5] [--pairs 1200] [--studies 2] [--one]
+    python benchmarks/study.py [--shape tiny|3b|7b] [--scales 5] [--pairs 1200] [--devices 0 0 0,1] [--one]
 
 The command is ``vlmprobe run`` on checkpoints of one shape (``--one``: ``vlmprobe extract`` of the first), in a home
 and with caches of its own. A second study has other checkpoints of the same shape, and finds what the first one left in
@@ -47,7 +47,12 @@ def main() -> None:
     parser.add_argument("--shape", default="tiny")
     parser.add_argument("--scales", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=1200)
-    parser.add_argument("--studies", type=int, default=2)
+    parser.add_argument(
+        "--devices", nargs="+", default=["auto", "auto"], help="of each study: auto, 0 or 0,1"
+    )
+    parser.add_argument(
+        "--rates", type=float, nargs=2, help="of engine and loop, if they are known; pairs a second"
+    )
     parser.add_argument("--one", action="store_true", help="extract the first scale alone")
     parser.add_argument(
         "--folder", type=Path, help="where checkpoints and homes go; default: a temporary folder"
@@ -59,13 +64,26 @@ def main() -> None:
         folder = Path(temporary)
         data = _benchmark(asked.shape, folder, asked.pairs)
         studies = []
-        for number in range(asked.studies):
+        for number, devices in enumerate(asked.devices):
             scales = _checkpoints(asked.shape, folder, 1 if asked.one else asked.scales, number)
-            studies.append(_study(folder, asked.shape, scales, data, number, asked.one, asked.rest))
-    engine, loop = _rates(asked.shape)
+            studies.append(
+                _study(folder, asked.shape, scales, data, number, asked.one, _on(devices) + asked.rest)
+            )
+    engine, loop = asked.rates or _rates(asked.shape)
     n_scales = 1 if asked.one else asked.scales
     for number, (whole, phases) in enumerate(studies):
-        _show(f"study {number + 1}", whole, phases, asked.pairs * n_scales, engine, loop)
+        _show(
+            f"study {number + 1}, devices {asked.devices[number]}",
+            whole,
+            phases,
+            asked.pairs * n_scales,
+            engine,
+            loop,
+        )
+
+
+def _on(devices: str) -> list[str]:
+    return [] if devices == "auto" else ["--devices", devices]
 
 
 def _benchmark(shape: str, folder: Path, n_pairs: int) -> Path:

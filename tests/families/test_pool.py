@@ -61,7 +61,7 @@ class _Family(OpenFamily):
 def test_batches_behind_the_one_that_a_process_died_at_stay_whole(wait_until: Any) -> None:
     """They are cancelled with it; the process that takes its place is given all of them, as they were."""
     started: list[_Process] = []
-    pool = DevicePool(lambda: _Family(started), LoadOptions("checkpoint", devices=("cpu",)))
+    pool = DevicePool(lambda _: _Family(started), LoadOptions("checkpoint", devices=("cpu",)))
     pool.warn = lambda _: None
     batches: list[Any] = [[SimpleNamespace(pair_id=name)] for name in "abc"]
     promised = [pool.submit(batch) for batch in batches]

@@ -38,7 +38,7 @@ class KeptWorkers:
 
     def __init__(self) -> None:
         """Start nothing."""
-        self._idle: dict[tuple[str, Environment], list[RemoteFamily]] = {}
+        self._idle: dict[tuple[str, Environment], list[tuple[str | None, RemoteFamily]]] = {}
 
     def begin(self, name: str, environment: Environment, n: int) -> None:
         """Let ``n`` processes be there, which load the family's code meanwhile.
@@ -50,30 +50,37 @@ class KeptWorkers:
         while len(idle) < n:
             family = RemoteFamily(name, environment)
             family.begin()
-            idle.append(family)
+            idle.append((None, family))
 
-    def take(self, name: str, environment: Environment) -> RemoteFamily:
-        """Return an idle process, or one that is still to be started.
+    def take(self, name: str, environment: Environment, device: str) -> RemoteFamily:
+        """Return an idle process that used this device or none yet, or one that is still to be started.
+
+        A process that turned to another device would keep some memory of the first.
 
         Raises:
             UsageError: no family has this name.
         """
-        idle = self._idle.get((name, environment))
-        return idle.pop() if idle else RemoteFamily(name, environment)
+        idle = self._idle.get((name, environment), [])
+        for known in (device, None):
+            for place, (used, family) in enumerate(idle):
+                if used == known:
+                    del idle[place]
+                    return family
+        return RemoteFamily(name, environment)
 
-    def keep(self, name: str, environment: Environment, family: RemoteFamily) -> None:
+    def keep(self, name: str, environment: Environment, device: str, family: RemoteFamily) -> None:
         """Take a process back after its last batch; it forgets its model. One that does not answer is stopped."""
         try:
             family.unload()
         except VlmprobeError:
             family.close()
             return
-        self._idle.setdefault((name, environment), []).append(family)
+        self._idle.setdefault((name, environment), []).append((device, family))
 
     def close(self) -> None:
         """Stop all that are idle."""
         for families in self._idle.values():
-            for family in families:
+            for _, family in families:
                 with suppress(VlmprobeError):
                     family.close()
         self._idle.clear()

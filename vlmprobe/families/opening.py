@@ -32,9 +32,11 @@ def open_on_devices(
 
     place = environment or this_python()
     if workers is None:
-        return SpreadFamily(family, lambda: RemoteFamily(name, place))
+        return SpreadFamily(family, lambda _: RemoteFamily(name, place))
     return SpreadFamily(
-        family, lambda: workers.take(name, place), lambda worker: workers.keep(name, place, worker)
+        family,
+        lambda device: workers.take(name, place, device),
+        lambda device, worker: workers.keep(name, place, device, worker),
     )
 
 

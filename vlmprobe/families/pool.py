@@ -26,15 +26,15 @@ class SpreadFamily(OpenFamily):
     def __init__(
         self,
         first: OpenFamily,
-        open_one: Callable[[], OpenFamily],
-        keep: Callable[[Any], None] | None = None,
+        open_one: Callable[[str], OpenFamily],
+        keep: Callable[[str, Any], None] | None = None,
     ) -> None:
         """Store the arguments; no process is started yet.
 
         Args:
             first: the family that resolves options.
-            open_one: opens the family in a process of its own.
-            keep: takes back a process that is idle; None = it is stopped.
+            open_one: opens the family in a process of its own, for a device.
+            keep: takes back the process of a device when it is idle; None = it is stopped.
         """
         self._first, self._open_one, self._keep = first, open_one, keep
 
@@ -77,9 +77,9 @@ class DevicePool(Model):
 
     def __init__(
         self,
-        open_one: Callable[[], OpenFamily],
+        open_one: Callable[[str], OpenFamily],
         options: LoadOptions,
-        keep: Callable[[Any], None] | None = None,
+        keep: Callable[[str, Any], None] | None = None,
     ) -> None:
         """Start one process per device and load the checkpoint in all of them in parallel."""
         self._open_one, self._options, self._keep = open_one, options, keep
@@ -129,13 +129,13 @@ class DevicePool(Model):
             devices = list(self._devices)
         for device in devices:
             if self._keep is not None and not device.calls and not device.starting:
-                self._keep(device.family)
+                self._keep(device.name, device.family)
                 continue
             device.model.close()
             device.family.close()
 
     def _start(self, device: str) -> tuple[str, OpenFamily, Model]:
-        family = self._open_one()
+        family = self._open_one(device)
         try:
             return device, family, family.load(replace(self._options, device=device, devices=(device,)))
         except BaseException:

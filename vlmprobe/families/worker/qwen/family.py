@@ -32,6 +32,7 @@ from vlmprobe.families.worker.engine.prompts import (
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.environment.versions import accepted, last_logits_only
 from vlmprobe.families.worker.faults import ModelFault, OutOfMemoryError, first_line
+from vlmprobe.families.worker.loading.devices import on_device
 from vlmprobe.families.worker.loading.diagnosis import preparing_images, running_first
 from vlmprobe.families.worker.loading.parts import (
     OR_PROCESSOR,
@@ -293,7 +294,8 @@ def _operations(device: torch.device, *, wanted: bool) -> tuple[Operations, str]
     try:
         from vlmprobe.families.worker.qwen.kernels import Kernels
 
-        return Kernels.tried(device), "on"
+        with on_device(device):
+            return Kernels.tried(device), "on"
     # For example no compiler; the numbers are the same but for rounding.
     except Exception as error:  # noqa: BLE001
         return Plain(), f"off: {first_line(error, most=200)}"

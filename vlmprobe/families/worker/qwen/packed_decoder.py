@@ -240,7 +240,9 @@ class _Cache:
             return self._go()
         # Recording does not run anything, so replay it once for this step, too.
         self._recording = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._recording, capture_error_mode="thread_local"):
+        # PyTorch's own stream for this stays on the device that a process recorded on first.
+        stream = torch.cuda.Stream(self.slots.device)  # type: ignore[no-untyped-call]
+        with torch.cuda.graph(self._recording, stream=stream, capture_error_mode="thread_local"):
             self._logits = self._go()
         self._recording.replay()
         return self._logits
