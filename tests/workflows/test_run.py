@@ -278,7 +278,7 @@ def test_the_metrics_are_those_of_one_after_the_other(
         assert repr(rows(home, query)) == repr(rows(study.home, query))
     assert rows(home, "SELECT count(*) FROM metrics WHERE synced_at IS NULL") == [(0,)]
     assert "tiny @ vanilla: done\n" in ran.err
-    assert "\ntimes       asked " in ran.err
+    assert "\ntimes       prepared " in ran.err
     phases = _phases(out)
     later = phases["tiny @ 2m", "asked"]
     assert phases["tiny @ vanilla", "analyzed" if lanes == 1 else "asked"].start_s < later.end_s

@@ -1,0 +1,86 @@
+"""Processes of models on several devices outlive one model, and start while other things are prepared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vlmprobe.families import ModelOptions, kept_workers, this_python
+from vlmprobe.families.kept_workers import KeptWorkers, n_devices
+from vlmprobe.families.remote import RemoteFamily
+from vlmprobe.families.worker import LoadOptions
+
+from .conftest import CHECKPOINTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vlmprobe.families.worker import BatchItem
+
+HERE = this_python()
+
+
+@pytest.fixture
+def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder in which a driver lists its GPUs: two."""
+    for name in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(kept_workers, "_NVIDIA", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("options", "n"),
+    [
+        (ModelOptions(), 2),
+        (ModelOptions(device="cuda"), 2),
+        (ModelOptions(device="cuda:1"), 1),
+        (ModelOptions(device="cpu"), 1),
+        (ModelOptions(devices=("0",)), 1),
+        (ModelOptions(devices=("cpu", "cpu", "cpu")), 3),
+    ],
+)
+@pytest.mark.usefixtures("gpus")
+def test_how_many_devices_will_share_the_work_is_known_before_pytorch_is(
+    options: ModelOptions, n: int
+) -> None:
+    """Else their processes could start only after this one has imported it."""
+    assert n_devices(options) == n
+
+
+def test_a_process_serves_the_device_that_it_served_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that used no device yet comes next, then a new one; never one of another device."""
+    monkeypatch.setattr(RemoteFamily, "begin", lambda _: None)
+    monkeypatch.setattr(RemoteFamily, "unload", lambda _: None)
+    with KeptWorkers() as workers:
+        workers.begin("tiny", HERE, 2)
+        one, other = (workers.take("tiny", HERE, device) for device in ("cuda:0", "cuda:1"))
+        assert one is not other
+        workers.keep("tiny", HERE, "cuda:1", other)
+        assert workers.take("tiny", HERE, "cuda:0") not in (one, other)
+        assert workers.take("tiny", HERE, "cuda:1") is other
+
+
+@pytest.mark.full
+def test_a_kept_process_answers_with_the_next_model_and_ends_with_the_context(
+    items: list[BatchItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without another start: the second checkpoint's answers are those of a process of its own."""
+    answers: list[Any] = []
+    with KeptWorkers() as workers:
+        workers.begin("tiny", HERE, 1)
+        for scale in ("vanilla", "2m"):
+            family = workers.take("tiny", HERE, "cpu")
+            process = family._worker
+            model = family.load(LoadOptions(str(CHECKPOINTS / scale), device="cpu", dtype="float32"))
+            answers.append((process, model.run_batch(items)))
+            workers.keep("tiny", HERE, "cpu", family)
+        (first, _), (second, found) = answers
+        assert first is second
+    assert second._process is None
+    alone = RemoteFamily("tiny", HERE)
+    with alone.load(LoadOptions(str(CHECKPOINTS / "2m"), device="cpu", dtype="float32")) as model:
+        expected = model.run_batch(items)
+    assert found.texts == expected.texts
+    assert found.states.tobytes() == expected.states.tobytes()
