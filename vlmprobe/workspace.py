@@ -138,6 +138,13 @@ class Workspace:
         return FileHashes(self.settings.cache)
 
     @cached_property
+    def shard_hashes(self) -> FileHashes:
+        """The hashes of shards that were read in this process, and by no other."""
+        from vlmprobe.file_hashes import FileHashes
+
+        return FileHashes()
+
+    @cached_property
     def benchmarks(self) -> Benchmarks:
         """The benchmarks that were read here."""
         from vlmprobe.pairs import Benchmarks
@@ -184,7 +191,7 @@ class Workspace:
         """Where this home keeps its rows and shards."""
         from vlmprobe.store.storage import Storage
 
-        return Storage(self.database, self.tracker, self.settings.home / "cache")
+        return Storage(self.database, self.tracker, self.settings.home / "cache", self.shard_hashes)
 
     def arrays(self, run: Run) -> RunArrays:
         """Return a run's hidden states, read layer by layer.

@@ -179,7 +179,7 @@ class _Files:
     """The local shard files of a run, with the position of each pair's states in them."""
 
     def __init__(self, storage: Storage, shards: Sequence[ShardPlace], pairs: Sequence[_Pair]) -> None:
-        self._paths = {shard.number: storage.fetch(shard) for shard in shards}
+        self._paths = storage.fetch_all(shards)
         self._deltas = [shard.number for shard in shards if shard.kind == "deltas"]
         self._dim = shards[0].dim if shards else 0
         self._shard = np.array([pair.shard for pair in pairs], dtype=np.int64)
