@@ -85,6 +85,7 @@ class Workspace:
         self.console: Console = console or Silent()
         self.timeline = Timeline()
         """When the phases of a study began and ended; a command that shows it makes a new one."""
+        self._opened: dict[str, RunArrays] | None = None
 
     @classmethod
     def open(
@@ -201,7 +202,21 @@ class Workspace:
         """
         from vlmprobe.store.arrays import RunArrays
 
-        return RunArrays(self.storage, run.run_id)
+        if self._opened is None:
+            return RunArrays(self.storage, run.run_id)
+        if run.run_id not in self._opened:
+            self._opened[run.run_id] = RunArrays(self.storage, run.run_id)
+        return self._opened[run.run_id]
+
+    @contextmanager
+    def opening_once(self) -> Iterator[None]:
+        """Open the arrays of each run once meanwhile, for what reads the same runs many times and writes none."""
+        before = self._opened
+        self._opened = {} if before is None else before
+        try:
+            yield
+        finally:
+            self._opened = before
 
     def deliver(self, run: Run, *, replay: bool = False) -> Delivery:
         """Bring MLflow up to date with a complete run; see :func:`vlmprobe.store.delivery.deliver_run`."""

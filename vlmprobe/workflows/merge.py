@@ -71,7 +71,7 @@ def merge(
     workspace.require_output(out)
     chosen = (selection or Selection()).newest(workspace, template)
     # It takes the longest of all, in threads of its own.
-    with all_robustness(workspace, chosen.runs) as robustness:
+    with workspace.opening_once(), all_robustness(workspace, chosen.runs) as robustness:
         return _merge(workspace, chosen, out, robustness)
 
 
@@ -181,10 +181,8 @@ def _log(workspace: Workspace, runs: Sequence[Run], paths: Sequence[Path]) -> No
         for run in runs:
             if run.mlflow_run_id is None:
                 continue
-            for path in paths:
-                workspace.tracker.upload(
-                    run.mlflow_run_id, path, "figures" if path.suffix == ".png" else None
-                )
+            files = [(path, "figures" if path.suffix == ".png" else None) for path in paths]
+            workspace.tracker.upload_all(run.mlflow_run_id, files)
     except TrackingError as error:
         workspace.console.warn(
             f"{error}; the report is not in MLflow; "
