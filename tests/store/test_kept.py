@@ -12,7 +12,7 @@ from vlmprobe.store.kept import keep, read_kept
 if TYPE_CHECKING:
     from pathlib import Path
 
-BASIS = {"run": ["r1", "0f"], "layer": 3, "note": None}
+BASIS = {"run": ["r1", "0f"], "layer": 3, "note": None, "value": math.nan}
 VALUE = [{"value": 0.1 + 0.2, "low": None, "p": 5e-324, "name": "räumlich"}]
 
 

@@ -31,7 +31,8 @@ def read_kept(path: Path, basis: Mapping[str, Any]) -> Any | None:
         held = json.loads(text)
     except (OSError, ValueError):
         return None
-    return held["value"] if held["basis"] == basis else None
+    # As text, since NaN equals NaN there.
+    return held["value"] if _text(held["basis"]) == _text(basis) else None
 
 
 def keep(path: Path, basis: Mapping[str, Any], value: Any) -> None:
@@ -49,6 +50,10 @@ def keep(path: Path, basis: Mapping[str, Any], value: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as partial:
             partial.write_text(f"{_mark(text)}\n{text}", "utf-8")
+
+
+def _text(basis: Mapping[str, Any]) -> str:
+    return json.dumps(basis, sort_keys=True)
 
 
 def _mark(text: str) -> str:
