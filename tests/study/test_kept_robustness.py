@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,18 +101,26 @@ def test_the_second_report_shows_the_same_bits_without_computing(home: Path, com
     assert {row.table for row in first} == {"products", "answers", "transfer"}
 
 
-def test_the_process_that_analyzes_computes_them_ahead(home: Path, computed: list[str]) -> None:
+def test_the_process_that_analyzes_computes_them_ahead(
+    home: Path, computed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of the runs that the report will show, once their analysis has been told of."""
-    told: list[tuple[str, Any]] = []
-    work = begin_analyzing(told.append, opened(home).settings)
-    workspace = opened(home)
-    ids = [(run.run_id, 3) for run in Selection(("tiny",), ("first",)).complete_runs(workspace)]
-    assert len(ids) == 3
-    work(ToAnalyze(7, ids))
+    workspace, told = opened(home), []
+    runs = {run.run_id: run for run in Selection(("tiny",), ("first",)).complete_runs(workspace)}
+    assert len(runs) == 3
+
+    def analyzed(_: Workspace, run_id: str, __: int) -> Any:
+        return SimpleNamespace(run=runs[run_id])
+
+    monkeypatch.setattr("vlmprobe.workflows.analyze.analyze_run", analyzed)
+    monkeypatch.setattr("vlmprobe.store.tracking.Tracker.preload", lambda _: None)
+    work = begin_analyzing(told.append, workspace.settings)
+    ids = [(run_id, 3) for run_id in runs]
+    assert work(ToAnalyze(7, ids)) == ("done", 7)
     assert computed == []
-    assert work(ToAnalyze(7, ids, ahead="published")) == ("done", 7)
+    assert work(ToAnalyze(8, ids, ahead="published")) == ("done", 8)
     assert computed == ["first"]
-    assert [each for each in told if each[0] in {"begin", "analyzed"}] == [("begin", 7), ("analyzed", 7)] * 2
+    assert told == [("begin", 7), ("analyzed", 7), ("begin", 8), ("analyzed", 8)]
     read(home)
     assert computed == ["first", "second"]
 
