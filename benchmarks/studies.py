@@ -139,7 +139,18 @@ def make_home(home: Path, study: MadeUp, layers: int) -> Settings:
         "n_rows": study.pairs,
         "created_at": now,
     }
-    run = {
+    with database.transaction() as connection:
+        insert_rows(connection, DatasetRow, [dataset])
+        insert_rows(connection, SwapPairRow, list(_pair_rows(study)))
+        insert_rows(connection, RunRow, [run_row(study, layers)])
+    Tracker(settings).experiment_id()
+    return settings
+
+
+def run_row(study: MadeUp, layers: int) -> dict[str, object]:
+    """Return the row of a complete run."""
+    now = utc_now()
+    return {
         "run_id": RUN,
         "run_key": RUN,
         "dataset_id": "made-up",
@@ -157,12 +168,6 @@ def make_home(home: Path, study: MadeUp, layers: int) -> Settings:
         "created_at": now,
         "updated_at": now,
     }
-    with database.transaction() as connection:
-        insert_rows(connection, DatasetRow, [dataset])
-        insert_rows(connection, SwapPairRow, list(_pair_rows(study)))
-        insert_rows(connection, RunRow, [run])
-    Tracker(settings).experiment_id()
-    return settings
 
 
 def store_states(settings: Settings, study: MadeUp, planes: Mapping[int, np.ndarray]) -> None:

@@ -15,7 +15,7 @@ from threading import Condition
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families import is_local
-from vlmprobe.processes import OtherProcess, processors
+from vlmprobe.processes import THREAD_VARIABLES, OtherProcess, processors
 from vlmprobe.relayed import Relay, RelayedConsole
 from vlmprobe.workspace import Workspace
 
@@ -33,8 +33,6 @@ __all__ = ["Lanes", "Task", "n_lanes"]
 #: Bytes of a checkpoint's folder up to which a model leaves most of several processors idle.
 _SMALL = 256 << 20
 _MOST_LANES = 4
-#: Variables that say how many threads share a product; they are read when NumPy and PyTorch are loaded.
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _GPU_DRIVERS = (Path("/proc/driver/nvidia/gpus"), Path("/dev/kfd"))
 _LOOK_S = 0.2
 
@@ -223,12 +221,12 @@ class _Lane:
 def _threads(n: int) -> Iterator[None]:
     """Let processes that start meanwhile share products among ``n`` threads, unless the user says how many."""
     before = dict(os.environ)
-    if _THREADS[0] not in before:
-        os.environ.update(dict.fromkeys(_THREADS, str(n)))
+    if THREAD_VARIABLES[0] not in before:
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(n)))
     try:
         yield
     finally:
-        for name in _THREADS:
+        for name in THREAD_VARIABLES:
             os.environ.pop(name, None)
             if name in before:
                 os.environ[name] = before[name]

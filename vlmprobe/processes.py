@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
 
-__all__ = ["OtherProcess", "end_with_parent", "processors", "starting"]
+__all__ = ["THREAD_VARIABLES", "OtherProcess", "end_with_parent", "processors", "starting"]
+
+#: Variables that say how many threads share a product; they are read when NumPy and PyTorch are loaded.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 #: Below a model on the same processors, which many threads wait for; on processors that are free it changes nothing.
 _NICER = 5

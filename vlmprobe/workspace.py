@@ -90,6 +90,7 @@ class Workspace:
         """Processes of models on several devices, while several scales are asked one after the other."""
         self.batch_sizes: dict[tuple[object, ...], int] = {}
         """How many pairs fit in a batch, as it was found out for models of one shape."""
+        self._opened: dict[str, RunArrays] | None = None
 
     @classmethod
     def open(
@@ -154,6 +155,13 @@ class Workspace:
         return FileHashes(self.settings.cache)
 
     @cached_property
+    def shard_hashes(self) -> FileHashes:
+        """The hashes of shards that were read in this process, and by no other."""
+        from vlmprobe.file_hashes import FileHashes
+
+        return FileHashes()
+
+    @cached_property
     def benchmarks(self) -> Benchmarks:
         """The benchmarks that were read here."""
         from vlmprobe.pairs import Benchmarks
@@ -200,7 +208,7 @@ class Workspace:
         """Where this home keeps its rows and shards."""
         from vlmprobe.store.storage import Storage
 
-        return Storage(self.database, self.tracker, self.settings.home / "cache")
+        return Storage(self.database, self.tracker, self.settings.home / "cache", self.shard_hashes)
 
     def arrays(self, run: Run) -> RunArrays:
         """Return a run's hidden states, read layer by layer.
@@ -210,7 +218,21 @@ class Workspace:
         """
         from vlmprobe.store.arrays import RunArrays
 
-        return RunArrays(self.storage, run.run_id)
+        if self._opened is None:
+            return RunArrays(self.storage, run.run_id)
+        if run.run_id not in self._opened:
+            self._opened[run.run_id] = RunArrays(self.storage, run.run_id)
+        return self._opened[run.run_id]
+
+    @contextmanager
+    def opening_once(self) -> Iterator[None]:
+        """Open the arrays of each run once meanwhile, for what reads the same runs many times and writes none."""
+        before = self._opened
+        self._opened = {} if before is None else before
+        try:
+            yield
+        finally:
+            self._opened = before
 
     def deliver(self, run: Run, *, replay: bool = False) -> Delivery:
         """Bring MLflow up to date with a complete run; see :func:`vlmprobe.store.delivery.deliver_run`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,29 @@ def test_a_flipped_bit_is_an_error_and_not_another_number(
         VlmprobeError, match=r"00002\.safetensors is damaged .*; run 'vlmprobe verify' to see what"
     ):
         _arrays(study, tracker, settings)
+
+
+def test_a_shard_is_hashed_once_in_a_process_while_nobody_touches_it(
+    study: Any, settings: Settings, tracker: Tracker, contents: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes to it changes its times, so that it is hashed, and refused, again; even of the same length."""
+    monkeypatch.setattr("vlmprobe.file_hashes._LARGE", 0)
+    monkeypatch.setattr("vlmprobe.file_hashes._SETTLED_NS", 0)
+    hashed: list[int] = []
+
+    def digest(stream: Any, _: Any) -> str:
+        hashed.append(1)
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+    monkeypatch.setattr("vlmprobe.file_hashes._digest", digest)
+    storage = Storage(study.database, tracker, settings.home / "cache")
+    for _ in range(3):
+        RunArrays(storage, "r1")
+    assert len(hashed) == 2
+    path = settings.spool / "r1" / "00002.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(VlmprobeError, match=r"00002\.safetensors is damaged"):
+        RunArrays(storage, "r1")
 
 
 def test_a_shard_that_left_the_spool_is_fetched_once(

@@ -36,13 +36,15 @@ from vlmprobe.errors import InputError
 
 def begin(tell, settings):
     def work(item):
-        row, runs = item
+        row, runs = item.row, item.runs
         tell(("begin", row))
-        tell(("warn", f"process {os.getpid()} analyzes {runs}"))
+        ahead = f", ahead for {item.ahead}" if item.ahead else ""
+        tell(("warn", f"process {os.getpid()} analyzes {runs}{ahead}"))
         while runs[0][0] == "wait" and not (Path(settings.home) / "asked.txt").exists():
             time.sleep(0.01)
         if runs[0][0] == "bad":
             raise InputError("tiny @ vanilla: a hidden state is not finite")
+        tell(("analyzed", row))
         return "done", row
     return work
 """
@@ -122,7 +124,11 @@ def test_a_scale_is_analyzed_while_the_next_one_is_asked(
 
     scales({"vanilla": _answered, "2m": ask}, {"vanilla": "wait", "2m": "good"}, console)
 
-    assert [line.split(" analyzes ")[1] for line in console.warned] == ["[('wait', 1)]", "[('good', 1)]"]
+    # What the report shows of the last scale is computed with the report, which follows at once.
+    assert [line.split(" analyzes ")[1] for line in console.warned] == [
+        "[('wait', 1)], ahead for published",
+        "[('good', 1)]",
+    ]
     assert console.pid != os.getpid()
     assert not _is_there(console.pid)
     assert console.said == ["tiny @ vanilla: done", "tiny @ 2m: done"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +72,7 @@ def read_inputs(connection: Connection, run_id: str) -> Inputs:
     pairs = fetch_as(_Pair, connection, _PAIRS_SQL, of_run)
     axes = read_axes(connection, get_run(connection, run_id).dataset_id)
     held = (
-        [asdict(pair) for pair in pairs],
+        [{name: getattr(pair, name) for name in _PAIR_FIELDS} for pair in pairs],
         fetch(connection, _QUADS_SQL, of_run),
         fetch(connection, _ANSWERS_SQL, of_run),
         [(shard.number, shard.sha256, shard.layers) for shard in shard_places(connection, run_id)],
@@ -115,6 +115,9 @@ class _Pair:
     """None for pairs of imported quads, which have answers but no states."""
     shard_row: int | None
     both_correct: bool
+
+
+_PAIR_FIELDS = tuple(field.name for field in fields(_Pair))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,7 @@ class _Files:
     """The local shard files of a run, with the position of each pair's states in them."""
 
     def __init__(self, storage: Storage, shards: Sequence[ShardPlace], pairs: Sequence[_Pair]) -> None:
-        self._paths = {shard.number: storage.fetch(shard) for shard in shards}
+        self._paths = storage.fetch_all(shards)
         self._deltas = [shard.number for shard in shards if shard.kind == "deltas"]
         self._dim = shards[0].dim if shards else 0
         self._shard = np.array([pair.shard for pair in pairs], dtype=np.int64)

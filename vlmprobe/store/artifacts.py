@@ -21,7 +21,7 @@ from vlmprobe.store.rows import fetch_as
 from vlmprobe.store.schema import Shard
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -38,6 +38,7 @@ __all__ = [
     "mark_synced",
     "set_place",
     "shard_places",
+    "spooled_shard",
 ]
 
 
@@ -97,7 +98,14 @@ def forget_artifacts(connection: Connection, run_id: str, shards: Sequence[int] 
     connection.execute(update(Shard).where(which).values(artifact_uri=None, synced_at=None))
 
 
-def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool = True) -> Path:
+def local_shard(
+    place: ShardPlace,
+    tracker: Tracker,
+    cache: Path,
+    *,
+    check: bool = True,
+    hash_of: Callable[[Path], str] | None = None,
+) -> Path:
     """Return the path of a shard; download it from MLflow if it is not in the spool.
 
     Args:
@@ -105,31 +113,24 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
         tracker: MLflow.
         cache: folder for downloads; the home's, next to its spool.
         check: whether to verify the hash of a file in the spool; downloads are always verified.
+        hash_of: what hashes a file that is there already; None = read it now.
 
     Raises:
         DamagedCopyError: the download is not what was written.
         UnreadableError: the file in the spool cannot be read right now.
         VlmprobeError: the shard is in neither place, or the file in the spool is damaged.
     """
-    # An id that someone else wrote into the database must not lead out of cache or spool.
-    run_id = safe_name(place.run_id, "run")
-    path = place.path
-    try:
-        is_here = path.exists()
-        if (own := cache.parent / SPOOL / run_id / path.name) != path and own.exists():
-            # The row names a place outside of this home, which was moved or copied, but its spool came along.
-            path, is_here = own, True
-    except OSError as error:
-        raise unreadable(path, error) from error
-    if is_here:
-        if check and _sha256(path) != place.sha256:
+    path = spooled_shard(place, cache)
+    if path is not None:
+        if check and _sha256(path, hash_of) != place.sha256:
             raise VlmprobeError(
                 f"{path} is damaged (its hash has changed since it was written); run 'vlmprobe verify' to "
                 "see what can be done"
             )
         return path
-    cached = cache / run_id / path.name
-    if cached.exists() and _sha256(cached) != place.sha256:
+    path = place.path
+    cached = cache / safe_name(place.run_id, "run") / path.name
+    if cached.exists() and _sha256(cached, hash_of) != place.sha256:
         cached.unlink()
     if not cached.exists():
         if place.artifact_uri is None:
@@ -148,6 +149,24 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
             _check_download(place, fetched)
             fetched.replace(cached)
     return cached
+
+
+def spooled_shard(place: ShardPlace, cache: Path) -> Path | None:
+    """Return the path of a shard in the spool, whether or not it is intact; None if it is not there.
+
+    Raises:
+        UnreadableError: its folder cannot be read right now.
+    """
+    # An id that someone else wrote into the database must not lead out of cache or spool.
+    run_id = safe_name(place.run_id, "run")
+    path = place.path
+    try:
+        if (own := cache.parent / SPOOL / run_id / path.name) != path and own.exists():
+            # The row names a place outside of this home, which was moved or copied, but its spool came along.
+            return own
+        return path if path.exists() else None
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def is_copy(place: ShardPlace, path: Path) -> bool:
@@ -216,8 +235,10 @@ def is_in_mlflow(place: ShardPlace, tracker: Tracker, scratch: Path) -> bool:
             return False
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, hash_of: Callable[[Path], str] | None = None) -> str:
     try:
+        if hash_of is not None:
+            return hash_of(path)
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:

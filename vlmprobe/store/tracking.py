@@ -84,18 +84,24 @@ class Tracker(MlflowConnection):
 
     def upload(self, mlflow_run_id: str, path: Path, folder: str | None = None) -> str:
         """Log one file; return its artifact URI."""
-        with self._connected() as (client, _):
-            root = client.get_run(mlflow_run_id).info.artifact_uri
-            if self.is_local:
-                from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+        return self.upload_all(mlflow_run_id, [(path, folder)])[0]
 
-                # The client remembers the folder of a run's id for as long as the process lives, and a copy of a home
-                # has the same ids.
-                get_artifact_repository(root).log_artifact(str(path), folder)
-            else:
-                client.log_artifact(mlflow_run_id, str(path), folder)
+    def upload_all(self, mlflow_run_id: str, files: Sequence[tuple[Path, str | None]]) -> list[str]:
+        """Log files of one run, each into a folder or into none; return their artifact URIs."""
+        with self._connected() as (client, _):
+            # Looked up once: for a small file that takes longer than to log it.
+            root = client.get_run(mlflow_run_id).info.artifact_uri
+            for path, folder in files:
+                if self.is_local:
+                    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+                    # The client remembers the folder of a run's id for as long as the process lives, and a copy of a
+                    # home has the same ids.
+                    get_artifact_repository(root).log_artifact(str(path), folder)
+                else:
+                    client.log_artifact(mlflow_run_id, str(path), folder)
             root = _without_secrets(root, mlflow_run_id)
-            return "/".join(part for part in (root, folder, path.name) if part)
+            return ["/".join(part for part in (root, folder, path.name) if part) for path, folder in files]
 
     def log_points(self, mlflow_run_id: str, points: Sequence[MetricPoint]) -> None:
         """Log metrics; logging the same points again adds nothing, since they carry the stored timestamps."""

@@ -21,6 +21,7 @@ from vlmprobe.store.output_layers import output_layer_path, read_output_layer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
 
-__all__ = ["AtLayer", "read_at_layer"]
+__all__ = ["AtLayer", "output_layer_of", "read_at_layer"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class AtLayer:
     layer: int
     layer_is: str
     answers: Mapping[str, AnsweredPair]
-    output_layer: OutputLayer | None
-    """Of the checkpoint; None = not stored."""
+    output_layer_path: Path | None
+    """Where that of the checkpoint would be stored; None = the checkpoint was not seen."""
 
     @cached_property
     def states(self) -> npt.NDArray[np.float32]:
@@ -70,6 +71,11 @@ class AtLayer:
     def layout(self) -> Layout:
         """A group for each category."""
         return Layout(self.codes, self.arrays.images, len(self.arrays.axis_set.categories))
+
+    @cached_property
+    def output_layer(self) -> OutputLayer | None:
+        """Of the checkpoint; None = not stored."""
+        return None if self.output_layer_path is None else read_output_layer(self.output_layer_path)
 
     @property
     def axes(self) -> list[tuple[int, str]]:
@@ -121,9 +127,12 @@ def read_at_layer(workspace: Workspace, run: Run, layer: int | None = None) -> A
         how = RECOMMENDED if layer == best else LAST if layer == arrays.layers[-1] else "as asked for"
     else:
         raise UsageError(f"{run.name} has no layer {layer}; it has {arrays.layers}")
+    return AtLayer(run, arrays, layer, how, answers, output_layer_of(workspace, run))
+
+
+def output_layer_of(workspace: Workspace, run: Run) -> Path | None:
+    """Return where the output layer of a run's checkpoint would be stored; None for an imported run's, never seen."""
     identity = run.config.get("identity") or {}
-    kept = None
-    # An imported run's checkpoint was not seen.
-    if "fingerprint" in identity:
-        kept = read_output_layer(output_layer_path(workspace.settings.home, identity))
-    return AtLayer(run, arrays, layer, how, answers, kept)
+    if "fingerprint" not in identity:
+        return None
+    return output_layer_path(workspace.settings.home, identity)

@@ -12,13 +12,13 @@ from vlmprobe.study.selection import Selection, of_template
 from vlmprobe.study.transfers import transfer_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vlmprobe.reports.robustness import RobustnessRow
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
 
-__all__ = ["RobustRuns", "all_robustness", "robust_runs", "rows_of"]
+__all__ = ["RobustRuns", "open_runs", "others_of", "robust_runs", "rows_of", "tables_of"]
 
 
 @dataclass(frozen=True)
@@ -51,34 +51,25 @@ def robust_runs(
             f"no complete run of {', '.join(selection.families)} @ {', '.join(missing)}; run 'vlmprobe extract' first"
         )
     everything = Selection(selection.families, selection.scales).complete_runs(workspace)
-    return [_opened(workspace, run, everything, layer) for run in newest.values()]
+    return [open_runs(workspace, run, others_of(run, everything), layer) for run in newest.values()]
 
 
 def rows_of(runs: RobustRuns) -> list[RobustnessRow]:
     """Compute the three tables of one scale."""
-    return [
-        *products_rows(runs.read),
-        *answers_rows(runs.read, runs.by_template),
-        *transfer_rows(runs.read, runs.others),
-    ]
+    return [row for table in tables_of(runs) for row in table()]
 
 
-def all_robustness(workspace: Workspace, runs: Sequence[Run]) -> list[RobustnessRow]:
-    """Compute the tables of the runs of a report; one that cannot be read has none, and a line says so."""
-    found: list[RobustnessRow] = []
-    families = tuple(dict.fromkeys(run.family for run in runs))
-    everything = Selection(families).complete_runs(workspace)
-    for run in runs:
-        try:
-            found += rows_of(_opened(workspace, run, everything, None))
-        except VlmprobeError as error:
-            # The rest of a report needs none of them.
-            workspace.console.warn(f"{run.name}: no tables of its robustness: {error}")
-    return found
+def tables_of(runs: RobustRuns) -> tuple[Callable[[], list[RobustnessRow]], ...]:
+    """Return what computes each of the three tables of one scale; they do not depend on each other."""
+    return (
+        lambda: list(products_rows(runs.read)),
+        lambda: list(answers_rows(runs.read, runs.by_template)),
+        lambda: list(transfer_rows(runs.read, runs.others)),
+    )
 
 
-def _opened(workspace: Workspace, run: Run, everything: Sequence[Run], layer: int | None) -> RobustRuns:
-    read = read_at_layer(workspace, run, layer)
+def others_of(run: Run, everything: Sequence[Run]) -> list[Run]:
+    """Return the newest runs of the same checkpoint under other templates and on other benchmarks."""
     newest = {
         (other.dataset_id, other.template): other
         for other in everything
@@ -86,12 +77,23 @@ def _opened(workspace: Workspace, run: Run, everything: Sequence[Run], layer: in
         and run.fingerprint is not None
         and (other.dataset_id, other.template) != (run.dataset_id, run.template)
     }
-    others = []
-    for other in newest.values():
+    return list(newest.values())
+
+
+def open_runs(workspace: Workspace, run: Run, others: Sequence[Run], layer: int | None = None) -> RobustRuns:
+    """Open a run and the others of its checkpoint at one layer; a line says of which that could not be done.
+
+    Raises:
+        UsageError: no hidden states of the run are stored, or not of that layer.
+        VlmprobeError: a shard of it is neither in the spool nor in MLflow.
+    """
+    read = read_at_layer(workspace, run, layer)
+    opened = []
+    for other in others:
         try:
-            others.append(read_at_layer(workspace, other, read.layer))
+            opened.append(read_at_layer(workspace, other, read.layer))
         except VlmprobeError as error:
             workspace.console.warn(
                 f"{run.name}: left out its run under {other.template} on {other.dataset}: {error}"
             )
-    return RobustRuns(read, tuple(others))
+    return RobustRuns(read, tuple(opened))

@@ -16,7 +16,7 @@ from vlmprobe.analysis.controls import (
     answer_following,
     order_warning,
     participation_ratio,
-    readout,
+    readouts,
     robustness,
     rogue_share,
     space_coherence,
@@ -32,10 +32,11 @@ from vlmprobe.pairs.prompts import TEMPLATES
 from vlmprobe.reports.robustness import ROBUST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
+    from vlmprobe.analysis.controls import Readout
     from vlmprobe.reports.robustness import RobustnessRow
     from vlmprobe.study.at_layer import AtLayer
 
@@ -111,6 +112,7 @@ def answers_rows(read: AtLayer, balanced: Mapping[str, AtLayer]) -> Iterator[Rob
     """
     opposed = _opposed(balanced)
     sums = sums_of_vectors(read.deltas, read.layout).units.products()
+    of_words = _readouts(read)
     for axis, name in read.axes:
         inside = read.inside(axis)
         n = int(inside.sum())
@@ -119,7 +121,7 @@ def answers_rows(read: AtLayer, balanced: Mapping[str, AtLayer]) -> Iterator[Rob
         ):
             yield read.row("answers", entry.name, name, estimate, n)
         yield read.row("answers", names.ANSWER_FOLLOWING.name, name, _following(read, inside), n)
-        yield from _readout_rows(read, axis, name, n)
+        yield from _readout_rows(read, of_words[axis], name, n)
         order = order_coherence(sums, axis).estimate()
         warning = order_warning(order.value, read.codes[inside] % 2 == 0)
         yield read.row("answers", ORDER_COHERENCE.name, name, order, n, warning)
@@ -165,29 +167,33 @@ def _following(read: AtLayer, inside: npt.NDArray[np.bool_]) -> Estimate:
     ).estimate()
 
 
-def _readout_rows(read: AtLayer, axis: int, name: str, n: int) -> Iterator[RobustnessRow]:
+def _readouts(read: AtLayer) -> Sequence[Readout | str]:
+    """Return the readout of each axis, or why there is none."""
+    kept, axes = read.output_layer, [axis for axis, _ in read.axes]
+    if kept is None:
+        return [NO_OUTPUT_LAYER] * len(axes)
+    answers = kept.answers(_opposites(read))
+    try:
+        return readouts(
+            read.deltas,
+            read.layout,
+            axes,
+            kept.scaled_rows,
+            answers,
+            kept.words,
+            layer=read.layer,
+            n_layers=read.run.n_layers or 1 + read.layer,
+            seed=_SEED,
+        )
+    except ValueError:
+        return [NO_WORDS] * len(axes)
+
+
+def _readout_rows(read: AtLayer, found: Readout | str, name: str, n: int) -> Iterator[RobustnessRow]:
     entries = names.READOUT_SHARE.name, names.WITHOUT_READOUT.name
-    kept = read.output_layer
-    reason, found = NO_OUTPUT_LAYER, None
-    if kept is not None:
-        answers = kept.answers(_opposites(read))
-        try:
-            found = readout(
-                read.deltas,
-                read.layout,
-                axis,
-                kept.scaled_rows,
-                answers,
-                kept.words,
-                layer=read.layer,
-                n_layers=read.run.n_layers or 1 + read.layer,
-                seed=_SEED,
-            )
-        except ValueError:
-            reason = NO_WORDS
-    if found is None:
+    if isinstance(found, str):
         for entry in entries:
-            yield read.row("answers", entry, name, Estimate(None, 0, reason=reason), n)
+            yield read.row("answers", entry, name, Estimate(None, 0, reason=found), n)
         return
     draws = found.random_share, found.random_coherence
     for entry, estimate, random in zip(entries, (found.share, found.coherence), draws, strict=True):

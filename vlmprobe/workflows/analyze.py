@@ -16,7 +16,7 @@ from vlmprobe.analysis.catalog import ACCURACIES
 from vlmprobe.analysis.layer_choice import candidates_of, peaks
 from vlmprobe.analysis.recommendation import range_of_angles, recommend
 from vlmprobe.errors import VlmprobeError
-from vlmprobe.pairs import Subset
+from vlmprobe.pairs import Subset, is_under
 from vlmprobe.relayed import RelayedConsole
 from vlmprobe.store.arrays import Inputs, read_inputs
 from vlmprobe.store.delivery import flag_outdated, is_delivered
@@ -32,6 +32,7 @@ from vlmprobe.store.metrics import (
 from vlmprobe.store.perspective import perspective_answers
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.runs import Run, complete_runs, get_run
+from vlmprobe.study.kept_robustness import keep_robustness
 from vlmprobe.study.run_metrics import candidates_result, inputs_result, recommendation_result, run_metrics
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.strata import read_strata_of
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from vlmprobe.pairs.strata import Strata
     from vlmprobe.settings import Settings
 
-__all__ = ["AnalyzeResult", "analyze", "analyze_run", "begin_analyzing", "to_analyze"]
+__all__ = ["AnalyzeResult", "ToAnalyze", "analyze", "analyze_run", "begin_analyzing", "to_analyze"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +123,32 @@ def analyze_run(workspace: Workspace, run_id: str, n_tests: int) -> AnalyzeResul
     return _of_run(workspace, run, None, n_tests=n_tests)
 
 
+@dataclass(frozen=True, slots=True)
+class ToAnalyze:
+    """The runs of a row, for the process that analyzes."""
+
+    row: int
+    runs: Sequence[tuple[str, int]]
+    """As :func:`to_analyze` returns them."""
+    ahead: str | None = None
+    """The template whose runs a report will show, if there is time to compute what it shows of each; else None."""
+
+
 def begin_analyzing(
     tell: Callable[[tuple[str, Any]], None], settings: Settings
-) -> Callable[[tuple[int, Sequence[tuple[str, int]]]], tuple[str, int]]:
+) -> Callable[[ToAnalyze], tuple[str, int]]:
     """Load what analyses need, in the process that does them; return what analyzes the runs of a row."""
     workspace = Workspace(settings, RelayedConsole(tell))
     workspace.tracker.preload()
 
-    def work(item: tuple[int, Sequence[tuple[str, int]]]) -> tuple[str, int]:
-        row, runs = item
-        tell(("begin", row))
-        for run_id, n_tests in runs:
-            analyze_run(workspace, run_id, n_tests)
-        return "done", row
+    def work(item: ToAnalyze) -> tuple[str, int]:
+        tell(("begin", item.row))
+        found = [analyze_run(workspace, run_id, n_tests).run for run_id, n_tests in item.runs]
+        tell(("analyzed", item.row))
+        for run in found:
+            if item.ahead is not None and is_under(run.template, item.ahead):
+                keep_robustness(workspace, run)
+        return "done", item.row
 
     return work
 

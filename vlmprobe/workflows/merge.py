@@ -17,23 +17,25 @@ from vlmprobe.store.queries import load_query, queries_of_report
 from vlmprobe.study.controls import all_controls
 from vlmprobe.study.drawing import draw_report
 from vlmprobe.study.findings import findings_of
+from vlmprobe.study.kept_robustness import all_robustness
 from vlmprobe.study.matrix import scale_matrices
 from vlmprobe.study.notes import notes_of
 from vlmprobe.study.over_templates import over_templates
-from vlmprobe.study.robust_runs import all_robustness
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.study import Study
 from vlmprobe.study.verdicts import verdicts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from vlmprobe.analysis import AccuracyPoint, PeakPoint
     from vlmprobe.reports.findings import Findings
+    from vlmprobe.reports.robustness import RobustnessRow
     from vlmprobe.reports.verdicts import AxisVerdict
     from vlmprobe.store.engine import Database
     from vlmprobe.store.runs import Run
+    from vlmprobe.study.selection import Chosen
     from vlmprobe.workspace import Workspace
 
 __all__ = ["MergeResult", "merge"]
@@ -67,8 +69,16 @@ def merge(
         ReadOnlyError: the folder for the report cannot be written.
     """
     workspace.require_output(out)
-    settings, database = workspace.settings, workspace.database
     chosen = (selection or Selection()).newest(workspace, template)
+    # It takes the longest of all, in threads of its own.
+    with workspace.opening_once(), all_robustness(workspace, chosen.runs) as robustness:
+        return _merge(workspace, chosen, out, robustness)
+
+
+def _merge(
+    workspace: Workspace, chosen: Chosen, out: Path | None, robustness: Callable[[], list[RobustnessRow]]
+) -> MergeResult:
+    settings, database = workspace.settings, workspace.database
     runs = chosen.runs
     study = Study(database, runs)
     title = ", ".join(sorted({run.family for run in runs}))
@@ -76,10 +86,10 @@ def merge(
     mark = "" if is_under(template, PUBLISHED.name) else f", template {template}"
     name = f"{title.replace(', ', '-')}-{runs[0].dataset}{mark.replace(', template ', '-')}"
     folder = out or settings.reports / file_part(name)
-    parts = [
-        Study(database, [run for run in runs if run.family == family])
-        for family in dict.fromkeys(run.family for run in runs)
-    ]
+    families = dict.fromkeys(run.family for run in runs)
+    parts = [study]
+    if len(families) > 1:
+        parts = [Study(database, [run for run in runs if run.family == family]) for family in families]
     points = over_templates(database, _of_same_scales(runs, chosen.everything))
     findings = findings_of(study, database)
     verdicts = verdicts_of(workspace, runs, findings)
@@ -99,7 +109,7 @@ def merge(
         changes=_changes(database, runs),
         matrices=scale_matrices(workspace, runs),
         controls=all_controls(workspace, runs),
-        robustness=all_robustness(workspace, runs),
+        robustness=robustness(),
         over_templates=points,
         figures=figures,
         disagreements=study.disagreements,
@@ -171,10 +181,8 @@ def _log(workspace: Workspace, runs: Sequence[Run], paths: Sequence[Path]) -> No
         for run in runs:
             if run.mlflow_run_id is None:
                 continue
-            for path in paths:
-                workspace.tracker.upload(
-                    run.mlflow_run_id, path, "figures" if path.suffix == ".png" else None
-                )
+            files = [(path, "figures" if path.suffix == ".png" else None) for path in paths]
+            workspace.tracker.upload_all(run.mlflow_run_id, files)
     except TrackingError as error:
         workspace.console.warn(
             f"{error}; the report is not in MLflow; "

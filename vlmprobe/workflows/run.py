@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
 from vlmprobe.families import load_catalog
-from vlmprobe.pairs import PUBLISHED
 from vlmprobe.timeline import Timeline
 from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest
 from vlmprobe.workflows.merge import MergeResult, merge
-from vlmprobe.workflows.scales import run_scales, selection_of
+from vlmprobe.workflows.scales import reported_template, run_scales, selection_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,12 +73,11 @@ def run_study(
         )
     timeline = workspace.timeline = Timeline()
     run_scales(workspace, wanted)
-    published = PUBLISHED.name
     with timeline.during("report"):
         merged = merge(
             workspace,
             selection_of(family, chosen, options),
-            template=published if published in options.templates else options.templates[0],
+            template=reported_template(options),
             out=out,
         )
     timeline.write(merged.report.with_name("timeline.json"))

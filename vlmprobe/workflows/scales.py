@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from vlmprobe.board import Bars
 from vlmprobe.families import fingerprint, is_local, load_catalog
 from vlmprobe.lanes import Lanes, Task, n_lanes
+from vlmprobe.pairs import PUBLISHED
 from vlmprobe.processes import OtherProcess, processors
 from vlmprobe.relayed import Relay
 from vlmprobe.study.selection import Selection
 from vlmprobe.timeline import Timeline
-from vlmprobe.workflows.analyze import analyze_run, begin_analyzing, to_analyze
+from vlmprobe.workflows.analyze import ToAnalyze, analyze_run, begin_analyzing, to_analyze
 from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest, extract
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from vlmprobe.timeline import Phase
     from vlmprobe.workspace import Board, Console, Workspace
 
-__all__ = ["lanes_of", "run_scales", "selection_of"]
+__all__ = ["lanes_of", "reported_template", "run_scales", "selection_of"]
 
 
 def run_scales(
@@ -93,7 +94,9 @@ def run_scales(
                 rows.show(row, "failed", last=True)
                 analysis.finish()
                 raise
-            analysis.submit(row, runs, is_new=any(result.n_inferred for result in results))
+            # The last runs' report follows at once, and computes what it shows of them itself.
+            ahead = reported_template(options) if row + 1 < len(requests) else None
+            analysis.submit(ToAnalyze(row, runs, ahead), is_new=any(result.n_inferred for result in results))
         analysis.finish()
 
 
@@ -195,8 +198,9 @@ class _Here:
     def check(self) -> None:
         pass
 
-    def submit(self, row: int, runs: Sequence[tuple[str, int]], *, is_new: bool) -> None:  # noqa: ARG002
+    def submit(self, item: ToAnalyze, *, is_new: bool) -> None:  # noqa: ARG002
         """Analyze the runs of a row; ``is_new``: whether any of their pairs was asked just now."""
+        row = item.row
         name = self._names[row]
         self._rows.show(row, "analyzing")
         try:
@@ -204,7 +208,7 @@ class _Here:
                 self._workspace.printing_to(self._rows.console(row)),
                 self._timeline.during("analyzed", name),
             ):
-                for run_id, n_tests in runs:
+                for run_id, n_tests in item.runs:
                     analyze_run(self._workspace, run_id, n_tests)
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
@@ -248,15 +252,15 @@ class _Beside(_Here):
             self._rows.show(self._row, "failed", last=True)
             raise
 
-    def submit(self, row: int, runs: Sequence[tuple[str, int]], *, is_new: bool) -> None:
+    def submit(self, item: ToAnalyze, *, is_new: bool) -> None:
         if not is_new:
             # Most likely they are analyzed, too, which is seen here before the other process is ready.
-            super().submit(row, runs, is_new=is_new)
+            super().submit(item, is_new=is_new)
             return
-        self._open.add(row)
+        self._open.add(item.row)
         self.check()
-        self._rows.show(row, "waiting for its analysis")
-        self._process.submit((row, runs))
+        self._rows.show(item.row, "waiting for its analysis")
+        self._process.submit(item)
 
     def finish(self) -> None:
         with self._timeline.during("waited"):
@@ -272,10 +276,16 @@ class _Beside(_Here):
             self._row, self._began = value, self._timeline.now
             self._relay = Relay(self._rows.console(value))
             self._rows.show(value, "analyzing")
-        else:
+        elif kind == "analyzed":
             self._open.discard(value)
             self._timeline.add("analyzed", self._began, self._names[value])
             self._rows.show(value, "done", last=True)
+
+
+def reported_template(options: ExtractOptions) -> str:
+    """Return the template whose runs the report compares: the published one, or the first if that is not asked."""
+    published = PUBLISHED.name
+    return published if published in options.templates else options.templates[0]
 
 
 def selection_of(family: str, scales: Sequence[str], options: ExtractOptions) -> Selection:

@@ -59,7 +59,8 @@ def verdict(
         if scale not in there:
             raise unknown_name("scale", scale, there)
     findings = findings_of(Study(workspace.database, runs), workspace.database)
-    return verdicts_of(workspace, runs, findings, scales=scales)
+    with workspace.opening_once():
+        return verdicts_of(workspace, runs, findings, scales=scales)
 
 
 def say_verdicts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vlmprobe.analysis.controls import readout, readout_span, without_span
+from vlmprobe.analysis.controls import readout, readout_span, readouts, without_span
 from vlmprobe.analysis.controls.readout import DRAWS, TOO_EARLY
 from vlmprobe.analysis.geometry import Layout
 from vlmprobe.analysis.geometry.estimates import NOT_RESOLVED
@@ -104,3 +104,14 @@ def test_no_axis_no_share():
     found = read()
     assert (found.share.value, found.share.reason) == (None, NOT_RESOLVED)
     assert set(found.random_share) == {None}
+
+
+def test_several_axes_share_the_spans_and_nothing_else():
+    """To the last bit each is what it is alone, with the draws of the same words."""
+    deltas, _, rows = world(of_word=0.5, beside=0.5)
+    groups = np.arange(len(deltas)) % 6
+    layout = Layout(groups, [f"image {i // 2}" for i in range(len(deltas))], 6)
+    where = {"layer": 5, "n_layers": 6, "seed": 1}
+    alone = [readout(deltas, layout, axis, rows, ANSWERS, range(WORDS), **where) for axis in (2, 0)]
+    assert readouts(deltas, layout, [2, 0], rows, ANSWERS, range(WORDS), **where) == alone
+    assert alone[0].random_coherence != alone[1].random_coherence

@@ -25,7 +25,7 @@ from vlmprobe.analysis.controls.inner_products import (
 )
 from vlmprobe.analysis.controls.output_layer import OutputLayer
 from vlmprobe.analysis.controls.probe import Fit, Probed, ProbePairs, Split, probe
-from vlmprobe.analysis.controls.readout import Readout, readout, readout_span, without_span
+from vlmprobe.analysis.controls.readout import Readout, readout, readout_span, readouts, without_span
 from vlmprobe.analysis.controls.scene_word import Beside, scene_words
 from vlmprobe.analysis.controls.shares import order_warning
 from vlmprobe.analysis.controls.transfer import (
@@ -73,6 +73,7 @@ __all__ = [
     "probe",
     "readout",
     "readout_span",
+    "readouts",
     "robustness",
     "rogue_share",
     "scene_words",

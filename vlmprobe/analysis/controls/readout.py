@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.geometry import Layout
     from vlmprobe.analysis.inference import Statistic
 
-__all__ = ["DRAWS", "TOO_EARLY", "Readout", "readout", "readout_span", "without_span"]
+__all__ = ["DRAWS", "TOO_EARLY", "Readout", "readout", "readout_span", "readouts", "without_span"]
 
 #: Random spans of the control.
 DRAWS = 20
@@ -79,29 +79,61 @@ def readout(
     Raises:
         ValueError: there are fewer words than the control needs, or shapes differ.
     """
+    found = readouts(
+        vectors,
+        layout,
+        [axis],
+        rows,
+        answers,
+        words,
+        layer=layer,
+        n_layers=n_layers,
+        seed=seed,
+        n_draws=n_draws,
+    )
+    return found[0]
+
+
+def readouts(
+    vectors: npt.NDArray[Any],
+    layout: Layout,
+    axes: Sequence[int],
+    rows: npt.NDArray[Any],
+    answers: Sequence[tuple[int, int]],
+    words: Sequence[int],
+    *,
+    layer: int,
+    n_layers: int,
+    seed: int,
+    n_draws: int = DRAWS,
+) -> list[Readout]:
+    """Return ``readout`` of several axes: the spans are the same for all, so the vectors are split once for each."""
     span = readout_span(rows, answers)
     if 3 * (layer + 1) <= 2 * n_layers:
         nothing = Estimate(None, 0, reason=TOO_EARLY)
-        return Readout(nothing, nothing, (), (), len(span), seed)
+        return [Readout(nothing, nothing, (), (), len(span), seed) for _ in axes]
     used = {row for pair in answers for row in pair}
     others = np.array(sorted(set(words) - used), dtype=np.int64)
     if len(others) < 2 * len(answers):
         raise ValueError(f"the control needs {2 * len(answers)} words beside the answer's, got {len(others)}")
     rng = np.random.Generator(np.random.PCG64(seed))
-    whole = axis_size(sums_of_asked(vectors, layout).raw.products(), axis)
-    share, coherence = _split(vectors, layout, axis, span, whole)
+    sums = sums_of_asked(vectors, layout).raw.products()
+    wholes = [axis_size(sums, axis) for axis in axes]
+    own = _split(vectors, layout, axes, span, wholes)
     random = []
     for _ in range(n_draws):
         drawn = rng.choice(others, size=(len(answers), 2), replace=False).tolist()
-        random.append(_split(vectors, layout, axis, readout_span(rows, drawn), whole))
-    return Readout(
-        share,
-        coherence,
-        tuple(each.value for each, _ in random),
-        tuple(each.value for _, each in random),
-        len(span),
-        seed,
-    )
+        random.append(_split(vectors, layout, axes, readout_span(rows, drawn), wholes))
+    return [
+        Readout(
+            *own[place],
+            tuple(draw[place][0].value for draw in random),
+            tuple(draw[place][1].value for draw in random),
+            len(span),
+            seed,
+        )
+        for place in range(len(axes))
+    ]
 
 
 def readout_span(rows: npt.NDArray[Any], pairs: Sequence[Sequence[int]]) -> FloatArray:
@@ -131,9 +163,16 @@ def without_span(vectors: npt.NDArray[Any], span: FloatArray) -> FloatArray:
 
 
 def _split(
-    vectors: npt.NDArray[Any], layout: Layout, axis: int, span: FloatArray, whole: Statistic
-) -> tuple[Estimate, Estimate]:
+    vectors: npt.NDArray[Any],
+    layout: Layout,
+    axes: Sequence[int],
+    span: FloatArray,
+    wholes: Sequence[Statistic],
+) -> list[tuple[Estimate, Estimate]]:
     # Lengths in the span are those of coordinates along its orthonormal vectors.
-    inside = axis_size(sums_of_asked(np.asarray(vectors, np.float64) @ span.T, layout).raw.products(), axis)
+    inside = sums_of_asked(np.asarray(vectors, np.float64) @ span.T, layout).raw.products()
     left = sums_of_asked(without_span(vectors, span), layout).units.products()
-    return share_of(inside, whole).estimate(), balanced_coherence(left, axis).estimate()
+    return [
+        (share_of(axis_size(inside, axis), whole).estimate(), balanced_coherence(left, axis).estimate())
+        for axis, whole in zip(axes, wholes, strict=True)
+    ]
