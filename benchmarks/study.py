@@ -63,27 +63,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=asked.folder) as temporary:
         folder = Path(temporary)
         data = _benchmark(asked.shape, folder, asked.pairs)
-        studies = []
+        engine, loop = asked.rates or _rates(asked.shape)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        n_scales = 1 if asked.one else asked.scales
         for number, devices in enumerate(asked.devices):
-            scales = _checkpoints(asked.shape, folder, 1 if asked.one else asked.scales, number)
-            studies.append(
-                _study(folder, asked.shape, scales, data, number, asked.one, _on(devices) + asked.rest)
-            )
-    engine, loop = asked.rates or _rates(asked.shape)
-    n_scales = 1 if asked.one else asked.scales
-    for number, (whole, phases) in enumerate(studies):
-        _show(
-            f"study {number + 1}, devices {asked.devices[number]}",
-            whole,
-            phases,
-            asked.pairs * n_scales,
-            engine,
-            loop,
-        )
-
-
-def _on(devices: str) -> list[str]:
-    return [] if devices == "auto" else ["--devices", devices]
+            scales = _checkpoints(asked.shape, folder, n_scales, number)
+            options = [*([] if devices == "auto" else ["--devices", devices]), *asked.rest]
+            whole, phases = _study(folder, asked.shape, scales, data, number, asked.one, options)
+            name = f"study {number + 1}, devices {devices}"
+            _show(name, whole, phases, asked.pairs * n_scales, engine, loop)
 
 
 def _benchmark(shape: str, folder: Path, n_pairs: int) -> Path:
@@ -179,7 +168,8 @@ def _rates(shape: str) -> tuple[float, float]:
         family = family_of(model, device)
         family._decoder._max_new_tokens = 2
         prepared = family.prepare(items)
-        return n / median_seconds(lambda: family.run_prepared(prepared), warm=3), loop
+        rate = n / median_seconds(lambda: family.run_prepared(prepared), warm=3)
+    return rate, loop
 
 
 def _show(
