@@ -81,7 +81,7 @@ def test_a_shard_is_hashed_once_in_a_process_while_nobody_touches_it(
     monkeypatch.setattr("vlmprobe.file_hashes._SETTLED_NS", 0)
     hashed: list[int] = []
 
-    def digest(stream: Any, _: Any) -> str:
+    def digest(stream: Any, *_: Any) -> str:
         hashed.append(1)
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
