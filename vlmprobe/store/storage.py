@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.store.artifacts import local_shard
+from vlmprobe.store.shard_cache import make_room
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from vlmprobe.store.artifacts import ShardPlace
@@ -24,8 +26,25 @@ class Storage:
     database: Database
     tracker: Tracker
     cache: Path
-    """The folder for shards downloaded from MLflow."""
+    """The folder for shards downloaded from MLflow, and pieces of them."""
+    cache_bytes: int | None = None
+    """How much it holds; None = any amount."""
 
-    def fetch(self, place: ShardPlace, *, check: bool = True) -> Path:
-        """Return a shard's file, downloaded from MLflow if the spool lacks it; see :func:`local_shard`."""
-        return local_shard(place, self.tracker, self.cache, check=check)
+    def fetch(self, place: ShardPlace, *, check: bool = True, keep: Collection[Path] = ()) -> Path:
+        """Return a shard's file, downloaded from MLflow if the spool lacks it; see :func:`local_shard`.
+
+        What was not used for longest leaves the cache, except the files to ``keep``.
+        """
+        path = local_shard(place, self.tracker, self.cache, check=check)
+        if path.is_relative_to(self.cache):
+            self.make_room({path, *keep})
+        return path
+
+    def make_room(self, keep: Collection[Path] = ()) -> None:
+        """Remove what was not used for longest from a cache that holds too much, except the files to ``keep``."""
+        if self.cache_bytes is not None:
+            make_room(self.cache, self.cache_bytes, keep)
+
+    def can_hold(self, n_bytes: int) -> bool:
+        """Return whether the cache may hold this much at once."""
+        return self.cache_bytes is None or n_bytes <= self.cache_bytes
