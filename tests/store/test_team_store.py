@@ -1,21 +1,21 @@
 """Two homes share a database and an MLflow server before an S3-like store: what one extracts, the other reads.
 
-The homes stand for two hosts: neither looks into the other's folder. Bytes are counted on the wire, to the store and to
-the MLflow server, in both directions.
+The homes stand for two hosts: while one is at work, the other's folder is not there. Bytes are counted on the wire, to
+the store and to the MLflow server, in both directions.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from vlmprobe.settings import Settings
-from vlmprobe.store.engine import Database
 from vlmprobe.store.predictions import commit_shard
-from vlmprobe.store.runs import set_status
+from vlmprobe.store.runs import get_run, set_status
 from vlmprobe.store.shards import write_shard
 from vlmprobe.workspace import Workspace
 
@@ -26,6 +26,8 @@ from ..left_behind import read_rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from vlmprobe.store.engine import Database
 
 pytestmark = pytest.mark.full
 
@@ -50,11 +52,21 @@ class Team:
 
     def __call__(self, home: Path, *command: object, **environ: str) -> Any:
         """Run a command in a home; it has no credentials of the store."""
-        return self._inside(*command, "--home", home, **self.environ, **environ)
+        with self.alone(home):
+            return self._inside(*command, "--home", home, **self.environ, **environ)
 
-    def workspace(self, home: Path) -> Workspace:
-        environ = {**self.environ, "VLMPROBE_HOME": str(home)}
-        return Workspace(Settings.load(environ=environ, folder=home.parent))
+    @contextmanager
+    def alone(self, home: Path) -> Iterator[Workspace]:
+        """Hide the other home, as if this one were on another host; yield this one's workspace."""
+        other = self.a if home == self.b else self.b
+        away = other.with_name("away")
+        other.mkdir(exist_ok=True)
+        other.rename(away)
+        try:
+            environ = {**self.environ, "VLMPROBE_HOME": str(home)}
+            yield Workspace(Settings.load(environ=environ, folder=home.parent))
+        finally:
+            away.rename(other)
 
     def traffic(self) -> int:
         """Return the bytes that passed since the last call."""
@@ -155,7 +167,7 @@ def test_five_of_94_layers_move_less_than_a_tenth_of_the_bytes(
     again = team.traffic()
     with capsys.disabled():
         print(f"\nplot, 5 of 94 layers of {whole / _MIB:.1f} MiB: {moved / _MIB:.2f} MiB, then {again} bytes")
-    assert moved < whole / 10
+    assert 0.9 * whole * 5 / 94 < moved < whole / 10
     assert again == 0
 
 
@@ -171,23 +183,21 @@ def test_one_layer_of_a_large_shard_costs_two_megabytes_at_most(
     _commit(team, study.database, content)
     _finish(team, study.database, 47, 4096)
 
-    workspace = team.workspace(team.b)
-    with workspace.database.transaction() as connection:
-        from vlmprobe.store.runs import get_run
-
-        run = get_run(connection, "r1")
-    layer = workspace.arrays(run).layer(17)
+    with team.alone(team.b) as workspace:
+        with workspace.database.transaction() as connection:
+            run = get_run(connection, "r1")
+        layer = workspace.arrays(run).layer(17)
     moved = team.traffic()
     with capsys.disabled():
         print(f"\none layer of {states.nbytes / 1e6:.1f} MB: {moved / 1e6:.2f} MB")
     np.testing.assert_array_equal(layer, (states[17].astype(np.uint32) << 16).view(np.float32))
-    assert moved <= 2e6
+    assert states[17].nbytes < moved <= 2e6
 
 
 def test_a_server_killed_and_brought_back_costs_nothing(
     team: Team, shell: Any, benchmark: Callable[..., Path], wait_until: Any, tmp_path: Path
 ) -> None:
-    """Killed while A extracts: the run is complete, and ``sync`` delivers. Killed while B reads: a line, then as before."""
+    """Killed while A extracts: the run is complete, and ``sync`` delivers. Killed for B: a line, then as before."""
     extract = ("extract", "tiny", "--scale", "2m", "--data", benchmark(16), "--batch-size", 8)
     environ = team.environ | {"VLMPROBE_SHARD_PAIRS": "8", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     process = shell.start(*extract, "--home", team.a, **environ)
