@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vlmprobe.settings import SPOOL
 from vlmprobe.store.artifacts import local_shard
 from vlmprobe.store.shard_cache import make_room
 
@@ -39,6 +40,14 @@ class Storage:
         if path.is_relative_to(self.cache):
             self.make_room({path, *keep})
         return path
+
+    def fetch_into_spool(self, place: ShardPlace) -> None:
+        """Let a shard be a file that stays until MLflow has it, whatever the cache holds."""
+        path = self.fetch(place)
+        if path.is_relative_to(self.cache):
+            spooled = self.cache.parent / SPOOL / path.relative_to(self.cache)
+            spooled.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(spooled)
 
     def make_room(self, keep: Collection[Path] = ()) -> None:
         """Remove what was not used for longest from a cache that holds too much, except the files to ``keep``."""
