@@ -122,7 +122,7 @@ class Settings:
             shard_seconds=_positive(merged, "VLMPROBE_SHARD_SECONDS", 30),
             cache=_cache(merged, folder),
             shard_cache_bytes=int(_positive(merged, "VLMPROBE_SHARD_CACHE_MIB", 20480) * 2**20),
-            store_root=_store_root(named.get("VLMPROBE_STORE_ROOT"), folder),
+            store_root=_store_root(merged.get("VLMPROBE_STORE_ROOT"), folder),
             environment={k: v for k, v in dotenv.items() if k.startswith("MLFLOW_") and k not in env},
         )
 

@@ -133,11 +133,12 @@ def local_shard(place: ShardPlace, tracker: Tracker, cache: Path, *, check: bool
                 "see what can be done"
             )
         return path
-    if cached.exists() and _sha256(cached) != place.sha256:
-        cached.unlink()
-    if cached.exists():
+    if is_copy(place, cached):
         touch(cached)
         return cached
+    if cached.exists():
+        # Another process may be quicker.
+        cached.unlink(missing_ok=True)
     address = _address(place, cache.parent / ARTIFACTS)
     if not can_write(cached.parent):
         return _artifact_in_place(place, address, cached)
@@ -166,11 +167,10 @@ def _cached(place: ShardPlace, cache: Path) -> Path:
 
 def _spooled(place: ShardPlace, cache: Path) -> Path | None:
     path = place.path
+    own = cache.parent / SPOOL / safe_name(place.run_id, "run") / path.name
     try:
         is_here = path.exists()
-        if (
-            own := cache.parent / SPOOL / safe_name(place.run_id, "run") / path.name
-        ) != path and own.exists():
+        if own != path and own.exists():
             # The row names a place outside of this home, which was moved or copied, but its spool came along.
             return own
     except OSError as error:
@@ -202,7 +202,7 @@ def _address(place: ShardPlace, artifacts: Path) -> str:
     if place.host is not None and place.host != this_host():
         raise ElsewhereError(
             f"{which} is on host {place.host} alone ({place.path}), and this is host {this_host()}; run the command "
-            f"there, or run 'vlmprobe sync' there with an MLflow server that both reach",
+            "there, or run 'vlmprobe sync' there with an MLflow server that both reach",
             f"on host {place.host} alone",
         )
     if address is None:

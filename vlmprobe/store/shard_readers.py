@@ -44,13 +44,13 @@ class ShardReader(Protocol):
 class _Whole:
     """A shard that is here as a file."""
 
-    def __init__(self, storage: Storage, place: ShardPlace, in_use: set[Path]) -> None:
+    def __init__(self, storage: Storage, place: ShardPlace, in_use: list[Path]) -> None:
         self._storage, self._place, self._in_use = storage, place, in_use
         self._path = self._fetch()
 
     def _fetch(self) -> Path:
         path = self._storage.fetch(self._place, keep=self._in_use)
-        self._in_use.add(path)
+        self._in_use.append(path)
         return path
 
     def _reading(self, read: Callable[[Path], _T]) -> _T:
@@ -73,7 +73,7 @@ class _Whole:
 class _Ranged:
     """A shard of which a server gives parts; fetched as a whole once it no longer does."""
 
-    def __init__(self, storage: Storage, shard: RangedShard, in_use: set[Path]) -> None:
+    def __init__(self, storage: Storage, shard: RangedShard, in_use: list[Path]) -> None:
         self._storage, self._shard, self._in_use = storage, shard, in_use
         self._whole: _Whole | None = None
 
@@ -111,7 +111,7 @@ def open_shards(
         TrackingError: MLflow does not answer, or its file is not what was written.
         VlmprobeError: a shard is nowhere, or damaged.
     """
-    in_use: set[Path] = set()
+    in_use: list[Path] = []
     away = [place for place in places if _is_away(storage, place)]
     pieces = [place for place in away if place.n_bytes > _SMALL]
     if every_layer and storage.can_hold(sum(place.n_bytes for place in places)):
@@ -129,7 +129,9 @@ def _is_away(storage: Storage, place: ShardPlace) -> bool:
     return not is_present(place, storage.cache)
 
 
-def _open_ranges(storage: Storage, places: Sequence[ShardPlace], in_use: set[Path]) -> dict[int, ShardReader]:
+def _open_ranges(
+    storage: Storage, places: Sequence[ShardPlace], in_use: list[Path]
+) -> dict[int, ShardReader]:
     """Read the headers of these shards; return no reader where the server gives no parts of files."""
     if not places:
         return {}
