@@ -147,15 +147,15 @@ def test_five_of_94_layers_move_less_than_a_tenth_of_the_bytes(
 ) -> None:
     """What ``plot`` shows of a large run does not need the run."""
     categories = ("left", "right", "above", "below", "far", "close")
-    pairs = [str(place) for place in range(96)]
+    pairs = [str(place) for place in range(24)]
     study.pairs({name: categories[place % 6] for place, name in enumerate(pairs)})
     study.run("r1")
     draw = np.random.default_rng(0)
     for number in (1, 2):
-        mine = tuple(pairs[(number - 1) * 48 : number * 48])
-        states = draw.normal(size=(94, 48, 2, 256)).astype(np.float32)
+        mine = tuple(pairs[(number - 1) * 12 : number * 12])
+        states = draw.normal(size=(94, 12, 2, 1024)).astype(np.float32)
         _commit(team, study.database, shard_content(number, mine, states=states, layers=tuple(range(94))))
-    _finish(team, study.database, 94, 256)
+    _finish(team, study.database, 94, 1024)
     team(team.a, "analyze").ok()
     team.traffic()
 
