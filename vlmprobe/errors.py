@@ -8,6 +8,7 @@ __all__ = [
     "DamagedImageError",
     "DatabaseError",
     "DiskFullError",
+    "ElsewhereError",
     "ImageError",
     "InputError",
     "LeaseHeldError",
@@ -93,6 +94,15 @@ class LeaseHeldError(VlmprobeError):
 
 class ConflictError(VlmprobeError):
     """Two homes hold different states of the same thing; neither is overwritten."""
+
+
+class ElsewhereError(VlmprobeError):
+    """Files are intact, as far as anyone knows, but this host cannot read them."""
+
+    def __init__(self, message: str, where: str) -> None:
+        """Store the message, and in a few words where the files are."""
+        super().__init__(message)
+        self.where = where
 
 
 class MissingPackageError(UsageError):

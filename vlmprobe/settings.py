@@ -42,6 +42,10 @@ class Settings:
     shard_seconds: float
     cache: Path
     """Where this machine's user keeps what can be computed again; it need not be there."""
+    shard_cache_bytes: int
+    """How much of what MLflow alone has is kept in the home, to be read again."""
+    store_root: Path | None
+    """A folder that several hosts share, where it is mounted here; paths below it are stored relative to it."""
     environment: Mapping[str, str]
     """``MLFLOW_*`` values of the dotenv file that the process environment does not override."""
 
@@ -117,6 +121,8 @@ class Settings:
             shard_bytes=int(_positive(merged, "VLMPROBE_SHARD_MIB", 64) * 2**20),
             shard_seconds=_positive(merged, "VLMPROBE_SHARD_SECONDS", 30),
             cache=_cache(merged, folder),
+            shard_cache_bytes=int(_positive(merged, "VLMPROBE_SHARD_CACHE_MIB", 20480) * 2**20),
+            store_root=_store_root(merged.get("VLMPROBE_STORE_ROOT"), folder),
             environment={k: v for k, v in dotenv.items() if k.startswith("MLFLOW_") and k not in env},
         )
 
@@ -201,6 +207,10 @@ def _cache(values: Mapping[str, str], folder: Path) -> Path:
     # As the XDG base directories say: a relative path there does not count.
     base = values.get("XDG_CACHE_HOME", "")
     return Path(base if base.startswith("/") else os.path.expanduser("~/.cache")) / "vlmprobe"  # noqa: PTH111
+
+
+def _store_root(value: str | None, folder: Path) -> Path | None:
+    return _absolute(Path(value), folder, "VLMPROBE_STORE_ROOT") if value else None
 
 
 def _absolute(path: Path, folder: Path, named_by: str) -> Path:

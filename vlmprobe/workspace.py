@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -133,7 +134,9 @@ class Workspace:
         """The database, whatever its schema; the file may not exist."""
         from vlmprobe.store.engine import Database
 
-        return Database(self.settings.database_path, home=self.settings.home, warn=self.console.warn)
+        database = Database(self.settings.database_path, home=self.settings.home, warn=self.console.warn)
+        database.places = replace(database.places, root=self.settings.store_root)
+        return database
 
     @cached_property
     def database(self) -> Database:
@@ -208,20 +211,27 @@ class Workspace:
         """Where this home keeps its rows and shards."""
         from vlmprobe.store.storage import Storage
 
-        return Storage(self.database, self.tracker, self.settings.home / "cache", self.shard_hashes)
+        return Storage(
+            self.database,
+            self.tracker,
+            self.settings.home / "cache",
+            self.settings.shard_cache_bytes,
+            self.shard_hashes,
+        )
 
-    def arrays(self, run: Run) -> RunArrays:
-        """Return a run's hidden states, read layer by layer.
+    def arrays(self, run: Run, *, every_layer: bool = False) -> RunArrays:
+        """Return a run's hidden states, read layer by layer; ``every_layer`` says that all of them will be.
 
         Raises:
+            ElsewhereError: only another host has a shard.
             VlmprobeError: a shard is neither in the spool nor in MLflow.
         """
         from vlmprobe.store.arrays import RunArrays
 
         if self._opened is None:
-            return RunArrays(self.storage, run.run_id)
+            return RunArrays(self.storage, run.run_id, every_layer=every_layer)
         if run.run_id not in self._opened:
-            self._opened[run.run_id] = RunArrays(self.storage, run.run_id)
+            self._opened[run.run_id] = RunArrays(self.storage, run.run_id, every_layer=every_layer)
         return self._opened[run.run_id]
 
     @contextmanager

@@ -36,8 +36,11 @@ def free_port() -> int:
 class MlflowServer:
     """``mlflow server`` on a store of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, artifacts: str | None = None, **environ: str) -> None:
+        """Store where it keeps its runs; its artifacts are beside them unless another address is given."""
         self._folder = folder
+        self._artifacts = artifacts or str(folder / "artifacts")
+        self._environ = environ
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,11 +55,15 @@ class MlflowServer:
         command = (
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
             *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
-            *("--artifacts-destination", str(self._folder / "artifacts"), "--workers", "1"),
+            *("--artifacts-destination", self._artifacts, "--workers", "1"),
         )
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, env=os.environ | _QUIET, stdout=log, stderr=log, start_new_session=True
+                command,
+                env=os.environ | _QUIET | self._environ,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         deadline = time.monotonic() + 120
         while not self._answers():

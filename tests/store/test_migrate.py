@@ -111,6 +111,7 @@ def test_an_old_database_is_upgraded_and_used(old_database: Database) -> None:
     assert run_sql(old_database, "SELECT max(delta_error) FROM certificates").rows == ((0.25,),)
     added = run_sql(old_database, "SELECT DISTINCT n_images, method, reason, p_layers FROM metrics").rows
     assert added == ((None, None, None, None),)
+    assert run_sql(old_database, "SELECT DISTINCT host FROM shards").rows == ((None,),)
     in_order = """
         SELECT axis, n FROM accuracy LEFT JOIN run_axes USING (run_id, axis)
         WHERE accuracy.scale = '2m' ORDER BY position

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vlmprobe.store.places import Places, former_home, local_path, stored_path, whole_path
+from vlmprobe.store.places import Places, former_home, is_shared, local_path, stored_path, whole_path
 
 HOME = Path("/data/a study #1")
 
@@ -60,6 +60,48 @@ def test_a_database_outside_of_the_home_names_whole_paths() -> None:
     places = Places(HOME, holds_database=False)
     assert places.stored(HOME / "spool" / "x") == str(HOME / "spool" / "x")
     assert places.stored_address((HOME / "x").as_uri()) == (HOME / "x").as_uri()
+
+
+def test_a_path_below_the_store_root_is_found_wherever_that_is_mounted() -> None:
+    """Hosts that share a file system may mount it at different places; what is elsewhere stays whole."""
+    here = Places(HOME, holds_database=False, root=Path("/data"))
+    stored = here.stored(HOME / "spool" / "x")
+    assert stored == "shared:/a study #1/spool/x"
+    assert here.stored(Path("/scratch/x")) == "/scratch/x"
+    there = Places(Path("/home"), holds_database=False, root=Path("/mnt/team"))
+    assert there.whole(stored) == Path("/mnt/team/a study #1/spool/x")
+    address = here.stored_address((HOME / "mlartifacts" / "x").as_uri())
+    assert there.whole_address(address) == "file:///mnt/team/a%20study%20%231/mlartifacts/x"
+    assert here.whole(stored) == HOME / "spool" / "x"
+
+
+def test_a_shared_path_says_so_where_nobody_named_the_root() -> None:
+    """It is no path of this host; nothing is looked for in the working directory."""
+    nowhere = Places(HOME, holds_database=False)
+    assert is_shared(str(nowhere.whole("shared:/home/spool/x")))
+    assert nowhere.whole_address("shared:/home/mlartifacts/x") == "shared:/home/mlartifacts/x"
+
+
+def test_a_home_with_its_own_database_needs_no_root() -> None:
+    """Its paths are relative to itself already."""
+    assert Places(HOME, root=Path("/data")).stored(HOME / "x") == "x"
+    assert Places(HOME, root=Path("/data")).stored(Path("/data/x")) == "/data/x"
+
+
+@pytest.mark.parametrize(
+    ("path", "address", "of_one_host"),
+    [
+        ("/scratch/home/spool/x", None, True),
+        ("/scratch/home/spool/x", "file:///scratch/home/mlartifacts/x", True),
+        ("/scratch/home/spool/x", "mlflow-artifacts:/1/7/x", False),
+        ("/scratch/home/spool/x", "s3://bucket/x", False),
+        ("shared:/home/spool/x", None, False),
+    ],
+)
+def test_files_that_one_host_alone_can_read(path: str, address: str | None, of_one_host: bool) -> None:
+    """Neither a server nor a shared folder has them; with the database in the home the question does not arise."""
+    assert Places(HOME, holds_database=False).is_of_one_host(path, address) is of_one_host
+    assert not Places(HOME).is_of_one_host(path, address)
 
 
 def test_the_former_home_is_what_comes_before_a_known_place() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -13,10 +13,10 @@ from vlmprobe.store.artifacts import shard_places
 from vlmprobe.store.axes import read_axes
 from vlmprobe.store.rows import fetch, fetch_as
 from vlmprobe.store.runs import get_run
-from vlmprobe.store.shards import read_layer, read_pair_ids
+from vlmprobe.store.shard_readers import for_each, open_shards
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     Floats = np.ndarray[Any, np.dtype[np.float32]]
     Places = np.ndarray[Any, np.dtype[np.int64]]
+
+_T = TypeVar("_T")
 
 __all__ = ["Inputs", "Quads", "RunArrays", "read_inputs"]
 
@@ -131,10 +133,16 @@ class _Link:
 class RunArrays:
     """The answered pairs of a run in the dataset's order, its quads, and their arrays layer by layer."""
 
-    def __init__(self, storage: Storage, run_id: str) -> None:
+    def __init__(self, storage: Storage, run_id: str, *, every_layer: bool = False) -> None:
         """Read the rows; files are opened layer by layer.
 
+        Args:
+            storage: the database, MLflow, and the cache for what only MLflow has.
+            run_id: the run.
+            every_layer: whether all layers will be read, so that a server is asked for whole files.
+
         Raises:
+            ElsewhereError: only another host has a shard.
             VlmprobeError: a shard is neither in the spool nor in MLflow.
         """
         with storage.database.transaction() as connection:
@@ -143,7 +151,7 @@ class RunArrays:
             shards = shard_places(connection, run_id)
             self.axis_set = read_axes(connection, get_run(connection, run_id).dataset_id)
         stored = [pair for pair in answered if pair.shard is not None]
-        self._files = _Files(storage, shards, stored)
+        self._files = _Files(storage, shards, stored, every_layer=every_layer)
         self.layers: list[int] = sorted({layer for shard in shards for layer in shard.layers})
         own = [place for place, pair in enumerate(stored) if pair.origin == "row"]
         self._own: Places = np.array(own, dtype=np.int64)
@@ -179,10 +187,13 @@ class RunArrays:
 
 
 class _Files:
-    """The local shard files of a run, with the position of each pair's states in them."""
+    """The shards of a run, with the position of each pair's states in them."""
 
-    def __init__(self, storage: Storage, shards: Sequence[ShardPlace], pairs: Sequence[_Pair]) -> None:
-        self._paths = storage.fetch_all(shards)
+    def __init__(
+        self, storage: Storage, shards: Sequence[ShardPlace], pairs: Sequence[_Pair], *, every_layer: bool
+    ) -> None:
+        self._storage = storage
+        self._shards, self._in_parts = open_shards(storage, shards, every_layer=every_layer)
         self._deltas = [shard.number for shard in shards if shard.kind == "deltas"]
         self._dim = shards[0].dim if shards else 0
         self._shard = np.array([pair.shard for pair in pairs], dtype=np.int64)
@@ -199,22 +210,33 @@ class _Files:
 
     def quad_ids(self) -> tuple[str, ...]:
         """Return the ids of the quads with stored deltas."""
-        return tuple(name for number in self._deltas for name in read_pair_ids(self._paths[number]))
+        return tuple(name for number in self._deltas for name in self._shards[number].pair_ids())
 
     def states(self, layer: int, places: Places) -> Floats:
         """Return one layer's states of the pairs at ``places``: (places, 2, dim)."""
         states = np.empty((len(places), 2, self._dim), dtype=np.float32)
         shard, row = self._shard[places], self._row[places]
-        for number in np.unique(shard):
+
+        def read(number: int) -> None:
             here = np.flatnonzero(shard == number)
-            states[here] = read_layer(self._paths[int(number)], layer, row[here].tolist())
+            states[here] = self._shards[number].read_layer(layer, row[here].tolist())
+
+        self._for_each(np.unique(shard).tolist(), read)
         return states
 
     def deltas(self, layer: int) -> tuple[Floats, Floats]:
         """Return one layer's stored deltas of quads, vertical and distance: (M, dim) each."""
-        both = np.concatenate([read_layer(self._paths[number], layer) for number in self._deltas])
+        both = np.concatenate(
+            self._for_each(self._deltas, lambda number: self._shards[number].read_layer(layer))
+        )
         # Contiguous, like computed deltas: sums over strided rows may differ in the last bits.
         return np.ascontiguousarray(both[:, 0]), np.ascontiguousarray(both[:, 1])
+
+    def _for_each(self, numbers: Sequence[int], read: Callable[[int], _T]) -> list[_T]:
+        found = for_each(numbers, read, at_once=self._in_parts)
+        if self._in_parts:
+            self._storage.make_room()
+        return found
 
 
 def _imported_quads(ids: tuple[str, ...], answered: Sequence[_Pair], links: Sequence[_Link]) -> Quads:

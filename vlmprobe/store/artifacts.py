@@ -10,15 +10,23 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import update
 
-from vlmprobe.errors import DamagedCopyError, ReadOnlyError, TrackingError, UnreadableError, VlmprobeError
+from vlmprobe.errors import (
+    DamagedCopyError,
+    ElsewhereError,
+    ReadOnlyError,
+    TrackingError,
+    UnreadableError,
+    VlmprobeError,
+)
 from vlmprobe.paths import can_write
 from vlmprobe.safe_names import safe_name
 from vlmprobe.settings import ARTIFACTS, SPOOL
-from vlmprobe.store.identity import utc_now
+from vlmprobe.store.identity import this_host, utc_now
 from vlmprobe.store.layer_file import unreadable
-from vlmprobe.store.places import local_path, places_of
+from vlmprobe.store.places import is_shared, local_path, places_of
 from vlmprobe.store.rows import fetch_as
 from vlmprobe.store.schema import Shard
+from vlmprobe.store.shard_cache import touch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +42,8 @@ __all__ = [
     "forget_artifacts",
     "is_copy",
     "is_in_mlflow",
+    "is_of_this_host_alone",
+    "is_present",
     "local_shard",
     "mark_synced",
     "set_place",
@@ -59,6 +69,8 @@ class ShardPlace:
     dim: int
     dtype: str
     synced_at: datetime | None
+    host: str | None = None
+    """The host that wrote it, if its files are where other hosts cannot read them; None if nobody knows."""
 
 
 def shard_places(connection: Connection, run_id: str, *, unsynced_only: bool = False) -> list[ShardPlace]:
@@ -76,6 +88,7 @@ def shard_places(connection: Connection, run_id: str, *, unsynced_only: bool = F
             place,
             path=places.whole(str(place.path)),
             artifact_uri=places.whole_address(place.artifact_uri),
+            host=place.host if places.is_of_one_host(str(place.path), place.artifact_uri) else None,
         )
         for place in found
     ]
@@ -117,10 +130,11 @@ def local_shard(
 
     Raises:
         DamagedCopyError: the download is not what was written.
+        ElsewhereError: only another host has it.
         UnreadableError: the file in the spool cannot be read right now.
         VlmprobeError: the shard is in neither place, or the file in the spool is damaged.
     """
-    path = spooled_shard(place, cache)
+    path, cached = spooled_shard(place, cache), _cached(place, cache)
     if path is not None:
         if check and _sha256(path, hash_of) != place.sha256:
             raise VlmprobeError(
@@ -128,27 +142,36 @@ def local_shard(
                 "see what can be done"
             )
         return path
-    path = place.path
-    cached = cache / safe_name(place.run_id, "run") / path.name
-    if cached.exists() and _sha256(cached, hash_of) != place.sha256:
-        cached.unlink()
-    if not cached.exists():
-        if place.artifact_uri is None:
-            raise VlmprobeError(
-                f"shard {place.number} of run {place.run_id} is lost: {path} does not exist "
-                "and was never uploaded to MLflow; extract the run again with --new"
-            )
-        here = artifact_here(place, cache.parent / ARTIFACTS)
-        address = place.artifact_uri if here is None else here.as_uri()
-        if not can_write(cached.parent):
-            return _artifact_in_place(place, address, cached)
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        # Into another folder first: a crash or a second process must not find half a file.
-        with TemporaryDirectory(dir=cached.parent) as folder:
-            fetched = tracker.download(address, Path(folder))
-            _check_download(place, fetched)
-            fetched.replace(cached)
+    if is_copy(place, cached):
+        touch(cached)
+        return cached
+    if cached.exists():
+        # Another process may be quicker.
+        cached.unlink(missing_ok=True)
+    address = _address(place, cache.parent / ARTIFACTS)
+    if not can_write(cached.parent):
+        return _artifact_in_place(place, address, cached)
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    # Into another folder first: a crash or a second process must not find half a file.
+    with TemporaryDirectory(dir=cached.parent) as folder:
+        fetched = tracker.download(address, Path(folder))
+        _check_download(place, fetched)
+        fetched.replace(cached)
     return cached
+
+
+def is_present(place: ShardPlace, cache: Path) -> bool:
+    """Return whether a shard is in the spool or the cache, intact or not.
+
+    Raises:
+        UnreadableError: the spool cannot be read right now.
+    """
+    return spooled_shard(place, cache) is not None or _cached(place, cache).exists()
+
+
+def _cached(place: ShardPlace, cache: Path) -> Path:
+    # An id that someone else wrote into the database must not lead out of cache or spool.
+    return cache / safe_name(place.run_id, "run") / place.path.name
 
 
 def spooled_shard(place: ShardPlace, cache: Path) -> Path | None:
@@ -157,16 +180,56 @@ def spooled_shard(place: ShardPlace, cache: Path) -> Path | None:
     Raises:
         UnreadableError: its folder cannot be read right now.
     """
-    # An id that someone else wrote into the database must not lead out of cache or spool.
-    run_id = safe_name(place.run_id, "run")
     path = place.path
+    own = cache.parent / SPOOL / safe_name(place.run_id, "run") / path.name
     try:
-        if (own := cache.parent / SPOOL / run_id / path.name) != path and own.exists():
+        is_here = path.exists()
+        if own != path and own.exists():
             # The row names a place outside of this home, which was moved or copied, but its spool came along.
             return own
-        return path if path.exists() else None
     except OSError as error:
         raise unreadable(path, error) from error
+    return path if is_here else None
+
+
+def _address(place: ShardPlace, artifacts: Path) -> str:
+    """Return the address that MLflow has of a shard.
+
+    Raises:
+        ElsewhereError: it is on another host, or on a file system that is not mounted here.
+        VlmprobeError: it is lost.
+    """
+    address = place.artifact_uri
+    if (here := artifact_here(place, artifacts)) is not None:
+        return here.as_uri()
+    path = local_path(address or "")
+    is_file = path is not None or is_shared(address or "")
+    if address is not None and (not is_file or (path is not None and path.exists())):
+        return address
+    which = f"shard {place.number} of run {place.run_id}"
+    if unmounted := [each for each in (str(place.path), address or "") if is_shared(each)]:
+        raise ElsewhereError(
+            f"{which} is {unmounted[0]}, in a folder that hosts share; set VLMPROBE_STORE_ROOT to where that folder is "
+            "mounted here",
+            "in a folder that hosts share, which VLMPROBE_STORE_ROOT does not name here",
+        )
+    if place.host is not None and place.host != this_host():
+        raise ElsewhereError(
+            f"{which} is on host {place.host} alone ({place.path}), and this is host {this_host()}; run the command "
+            "there, or run 'vlmprobe sync' there with an MLflow server that both reach",
+            f"on host {place.host} alone",
+        )
+    if address is None:
+        raise VlmprobeError(
+            f"{which} is lost: {place.path} does not exist and was never uploaded to MLflow; extract the run again "
+            "with --new"
+        )
+    return address
+
+
+def is_of_this_host_alone(place: ShardPlace) -> bool:
+    """Return whether this host has a shard that no other host can read."""
+    return place.host == this_host()
 
 
 def is_copy(place: ShardPlace, path: Path) -> bool:
@@ -201,6 +264,7 @@ def set_place(connection: Connection, place: ShardPlace) -> None:
         .where(Shard.run_id == place.run_id, Shard.shard == place.number)
         .values(
             path=places.stored(place.path),
+            host=this_host(),
             artifact_uri=None if address is None else places.stored_address(address),
         )
     )

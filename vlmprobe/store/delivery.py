@@ -130,9 +130,9 @@ def _linked(storage: Storage, run: Run, places: Sequence[ShardPlace]) -> tuple[R
 
 
 def _fetch_all(places: Sequence[ShardPlace], storage: Storage) -> None:
-    """Keep a local copy of each shard: its MLflow run is deleted or about to be."""
+    """Bring each shard into the spool: its MLflow run is deleted or about to be, and a cache may lose its copy."""
     for place in places:
-        storage.fetch(place)
+        storage.fetch_into_spool(place)
 
 
 def _send(storage: Storage, mlflow_run_id: str, run_id: str, metrics: Sequence[StoredMetric]) -> None:

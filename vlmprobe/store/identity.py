@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import socket
 import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["new_run_id", "run_key", "utc_now"]
+__all__ = ["new_run_id", "run_key", "this_host", "utc_now"]
 
 
 def new_run_id() -> str:
@@ -26,6 +27,11 @@ def run_key(identity: dict[str, Any]) -> str:
     """Hash everything that identifies a run; the order of keys does not matter, every value does."""
     text = json.dumps(identity, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def this_host() -> str:
+    """Return the name of this host, as leases have it too."""
+    return socket.gethostname()
 
 
 def utc_now() -> datetime:

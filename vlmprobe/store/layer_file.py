@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-__all__ = ["META_KEY", "LayerFile", "layer_name", "reading", "stored_as", "unreadable"]
+__all__ = ["META_KEY", "LayerFile", "LayerHeader", "layer_name", "reading", "stored_as", "unreadable"]
 
 #: Where in the header our own JSON is.
 META_KEY = "vlmprobe"
@@ -69,32 +69,34 @@ def reading(path: Path, problem: str = "not a readable shard") -> Iterator[None]
 
 
 @dataclass(frozen=True, slots=True)
-class LayerFile:
-    """A file that is known to be whole."""
+class LayerHeader:
+    """The header of a file, which fits the file's length."""
 
-    path: Path
     header: dict[str, Any]
     """As safetensors has it: name -> dtype, shape and offsets of each tensor, and ``__metadata__``."""
     start: int
     """Where the tensors begin."""
 
-    @classmethod
-    def open(cls, path: Path) -> Self:
-        """Read and check the header.
+    @staticmethod
+    def ends_at(prefix: bytes, size: int) -> int | None:
+        """Return where the header of a file of ``size`` bytes ends, from its first 8 bytes; None if it has none.
 
         Raises:
-            UnreadableError: the system does not give it.
-            InputError: the file is not a whole shard of ours.
+            struct.error: there are fewer bytes.
         """
-        with reading(path), path.open("rb") as stream:
-            size = path.stat().st_size
-            (length,) = struct.unpack("<Q", stream.read(8))
-            start = 8 + length
-            if length <= min(size, _MAX_HEADER):
-                header = json.loads(stream.read(length))
-                if start + _length_of_tensors(header) == size and META_KEY in header["__metadata__"]:
-                    return cls(path, header, start)
-        raise InputError(f"{path}: truncated or not a shard; rerun 'vlmprobe extract' to redo its pairs")
+        (length,) = struct.unpack("<Q", prefix[:8])
+        return 8 + length if length <= min(size, _MAX_HEADER) else None
+
+    @classmethod
+    def parse(cls, head: bytes, size: int) -> Self | None:
+        """Read the head of a file of ``size`` bytes, up to its first tensor; None if it is no whole shard of ours.
+
+        Raises:
+            ValueError, LookupError, TypeError and the like: it makes no sense; see :func:`reading`.
+        """
+        header = json.loads(head[8:])
+        fits = len(head) + _length_of_tensors(header) == size
+        return cls(header, len(head)) if fits and META_KEY in header["__metadata__"] else None
 
     def meta(self) -> dict[str, Any]:
         """Read what we wrote into the header ourselves."""
@@ -108,10 +110,46 @@ class LayerFile:
         """Return the number format of a layer."""
         return _NAME_OF[self.header[layer_name(layer)]["dtype"]]
 
+    def shape(self, layer: int) -> tuple[int, ...]:
+        """Return the shape of a layer, (pairs, 2, dim)."""
+        return tuple(self.header[layer_name(layer)]["shape"])
+
     def dim(self, layer: int) -> int:
         """Return the length of a layer's states."""
-        length: int = self.header[layer_name(layer)]["shape"][-1]
-        return length
+        return self.shape(layer)[-1]
+
+    def span(self, layer: int) -> tuple[int, int]:
+        """Return where in the file a layer begins and ends, in bytes."""
+        first, last = self.header[layer_name(layer)]["data_offsets"]
+        return self.start + first, self.start + last
+
+    def decode(self, layer: int, data: bytes) -> np.ndarray[Any, Any]:
+        """Return a layer as it is stored, (pairs, 2, dim), from its bytes; bfloat16 as uint16 bits."""
+        entry = self.header[layer_name(layer)]
+        return np.frombuffer(data, dtype=_NUMPY_DTYPE[entry["dtype"]]).reshape(self.shape(layer))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFile(LayerHeader):
+    """A file that is known to be whole."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read and check the header.
+
+        Raises:
+            UnreadableError: the system does not give it.
+            InputError: the file is not a whole shard of ours.
+        """
+        with reading(path), path.open("rb") as stream:
+            size = path.stat().st_size
+            prefix = stream.read(8)
+            end = LayerHeader.ends_at(prefix, size)
+            if end is not None and (head := LayerHeader.parse(prefix + stream.read(end - 8), size)):
+                return cls(head.header, head.start, path)
+        raise InputError(f"{path}: truncated or not a shard; rerun 'vlmprobe extract' to redo its pairs")
 
     def plane(self, layer: int) -> np.ndarray[Any, Any]:
         """Map a layer as it is stored, (pairs, 2, dim); bfloat16 as uint16 bits."""
@@ -120,8 +158,8 @@ class LayerFile:
             self.path,
             dtype=_NUMPY_DTYPE[entry["dtype"]],
             mode="r",
-            offset=self.start + entry["data_offsets"][0],
-            shape=tuple(entry["shape"]),
+            offset=self.span(layer)[0],
+            shape=self.shape(layer),
         )
 
 

@@ -18,6 +18,7 @@ from vlmprobe.store.mlflow_addresses import former_artifacts, mend_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from mlflow import MlflowClient
@@ -42,6 +43,8 @@ def mlflow_environment(settings: Settings) -> dict[str, str]:
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        # Where a run can be viewed, on standard output, which belongs to our results.
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }
     merged = {**defaults, **settings.environment}
     return {name: value for name, value in merged.items() if name not in os.environ}
@@ -70,6 +73,20 @@ class MlflowConnection:
     def is_local(self) -> bool:
         """Whether the store is a file of ours, written without a server."""
         return is_sqlite(self._uri)
+
+    @property
+    def is_server(self) -> bool:
+        """Whether the store is behind an HTTP server."""
+        return self._uri.startswith(("http://", "https://"))
+
+    @property
+    def tracking_uri(self) -> str:
+        """The store's address with whatever password it has; not for display."""
+        return self._uri
+
+    def errors_in_a_line(self) -> AbstractContextManager[None]:
+        """Turn what MLflow and its server can raise into a :class:`TrackingError`."""
+        return _one_line_errors(self.address)
 
     @property
     def is_there(self) -> bool:

@@ -15,6 +15,7 @@ __all__ = [
     "PLACES_OPTION",
     "Places",
     "former_home",
+    "is_shared",
     "local_path",
     "places_of",
     "stored_path",
@@ -23,6 +24,8 @@ __all__ = [
 
 #: The execution option of a connection that names the home; migrations read it, too.
 PLACES_OPTION = "vlmprobe_places"
+#: Before a path that is relative to the folder that hosts share (``VLMPROBE_STORE_ROOT``).
+_SHARED = "shared:/"
 #: ``runs:/``, ``s3://``, ``file:///``, ``mlflow-artifacts:/``; a path never begins so.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
@@ -32,11 +35,21 @@ def stored_path(home: Path, path: Path) -> str:
 
     It may be written through a link; the home is given as :class:`vlmprobe.settings.Settings` resolves it.
     """
+    return _inside(home, path) or str(path.absolute())
+
+
+def _inside(folder: Path, path: Path) -> str | None:
+    """Return a path relative to a folder, None if it is not in it."""
     whole = path.absolute()
     for place in (whole, whole.resolve()):
-        if place.is_relative_to(home) and ".." not in place.relative_to(home).parts:
-            return str(place.relative_to(home))
-    return str(whole)
+        if place.is_relative_to(folder) and ".." not in place.relative_to(folder).parts:
+            return str(place.relative_to(folder))
+    return None
+
+
+def is_shared(stored: str) -> bool:
+    """Return whether a path lies in the folder that hosts share, and nobody said where it is mounted here."""
+    return stored.startswith(_SHARED)
 
 
 def whole_path(home: Path, stored: str) -> Path:
@@ -72,18 +85,34 @@ class Places:
     home: Path
     holds_database: bool = True
     """If not, several homes may share the database, so that all paths are stored whole."""
+    root: Path | None = None
+    """The folder that all hosts share, where it is mounted here; paths below it are stored relative to it then."""
 
     def stored(self, path: Path) -> str:
         """Return a path as the database keeps it."""
-        return stored_path(self.home, path) if self.holds_database else str(path.absolute())
+        if self.holds_database:
+            return stored_path(self.home, path)
+        shared = None if self.root is None else _inside(self.root, path)
+        return str(path.absolute()) if shared is None else f"{_SHARED}{shared}"
 
     def is_inside(self, path: Path) -> bool:
         """Return whether a whole path lies in the home, and does not lead out of it again."""
         return not Path(stored_path(self.home, path)).is_absolute()
 
+    def is_of_one_host(self, *stored: str | None) -> bool:
+        """Return whether stored paths and addresses of one file, None for none, all lead to places of one host.
+
+        What lies in a home with its database goes wherever its rows go.
+        """
+        if self.holds_database:
+            return False
+        return all(each is None or (not is_shared(each) and local_path(each) is not None) for each in stored)
+
     def whole(self, stored: str) -> Path:
-        """Return a stored path's place on this machine."""
-        return whole_path(self.home, stored)
+        """Return a stored path's place on this machine; see :func:`is_shared` for one that has none."""
+        if not is_shared(stored):
+            return whole_path(self.home, stored)
+        return Path(stored) if self.root is None else self.root / stored.removeprefix(_SHARED)
 
     def stored_address(self, address: str) -> str:
         """Return an address of MLflow as the database keeps it: a relative path if it is in the home."""
@@ -97,6 +126,8 @@ class Places:
         """Return the address that MLflow understands."""
         if stored is None:
             return None
+        if is_shared(stored):
+            return stored if self.root is None else self.whole(stored).as_uri()
         path = local_path(stored)
         return stored if path is None or path.is_absolute() else (self.home / path).as_uri()
 

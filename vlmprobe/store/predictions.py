@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, insert, select, update
 
-from vlmprobe.store.identity import utc_now
+from vlmprobe.store.identity import this_host, utc_now
 from vlmprobe.store.places import places_of
 from vlmprobe.store.rows import fetch, fetch_as, fetch_column, insert_rows
 from vlmprobe.store.runs import renew_lease
@@ -79,6 +79,7 @@ def _shard_row(connection: Connection, shard: ShardFile) -> dict[str, Any]:
         "shard": shard.number,
         "kind": shard.kind,
         "path": places_of(connection).stored(shard.path),
+        "host": this_host(),
         "sha256": shard.sha256,
         "n_bytes": shard.n_bytes,
         "n_pairs": _n_pairs(connection, shard) if shard.kind == "states" else len(shard.pair_ids),

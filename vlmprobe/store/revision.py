@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["REVISION_SQL", "SCHEMA_REVISION", "TABLES_SQL", "check_revision", "is_versioned"]
 
 #: Head of ``migrations/versions``; a constant so that reading commands need not import Alembic.
-SCHEMA_REVISION = "0006"
+SCHEMA_REVISION = "0007"
 
 TABLES_SQL = (
     "SELECT table_name FROM duckdb_tables() "

@@ -222,6 +222,7 @@ class Shard(Base):
     dtype: Mapped[str]
     created_at: Mapped[datetime]
     synced_at: Mapped[datetime | None]
+    host: Mapped[str | None]
 
 
 class Certificate(Base):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "LAYER_HASHES",
     "Answer",
     "FailureRecord",
     "ShardContent",
@@ -35,6 +36,8 @@ __all__ = [
 
 #: Key of the hash of all that a shard holds, in its header.
 _SEAL = "content_sha256"
+#: Key of the hashes of the layers, in their order, for those who read one of them alone.
+LAYER_HASHES = "layers_sha256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ def write_shard(folder: Path, content: ShardContent) -> ShardFile:
 
     if content.states.dtype != stored_as(content.dtype):
         raise ValueError(f"states are declared as {content.dtype} but stored as {content.states.dtype}")
-    header = {
+    header: dict[str, Any] = {
         "run_id": content.run_id,
         "number": content.number,
         "pair_ids": content.pair_ids,
@@ -122,6 +125,7 @@ def write_shard(folder: Path, content: ShardContent) -> ShardFile:
     }
     # NumPy has no bfloat16, so safetensors' NumPy API cannot write it. The planes must outlive the specs.
     planes = [np.ascontiguousarray(plane) for plane in content.states]
+    header[LAYER_HASHES] = [hashlib.sha256(plane.data).hexdigest() for plane in planes]
     header[_SEAL] = _seal(header, content.dtype, planes)
     tensors = {
         layer_name(layer): TensorSpec(

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vlmprobe.file_hashes import FileHashes
+from vlmprobe.settings import SPOOL
 from vlmprobe.store.artifacts import local_shard, spooled_shard
+from vlmprobe.store.shard_cache import make_room
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from vlmprobe.store.artifacts import ShardPlace
@@ -27,28 +29,45 @@ class Storage:
     database: Database
     tracker: Tracker
     cache: Path
-    """The folder for shards downloaded from MLflow."""
+    """The folder for shards downloaded from MLflow, and pieces of them."""
+    cache_bytes: int | None = None
+    """How much it holds; None = any amount."""
     hashes: FileHashes = field(default_factory=FileHashes)
     """Of shards that were read in this process: one that has not changed since is not read again for its check.
 
     What other processes found counts for nothing here, since a disk may have damaged a file meanwhile.
     """
 
-    def fetch(self, place: ShardPlace, *, check: bool = True) -> Path:
-        """Return a shard's file, downloaded from MLflow if the spool lacks it; see :func:`local_shard`."""
-        return local_shard(place, self.tracker, self.cache, check=check, hash_of=self.hashes.of)
+    def fetch(self, place: ShardPlace, *, check: bool = True, keep: Collection[Path] = ()) -> Path:
+        """Return a shard's file, downloaded from MLflow if the spool lacks it; see :func:`local_shard`.
 
-    def fetch_all(self, places: Sequence[ShardPlace]) -> dict[int, Path]:
-        """Return the files of a run's shards by their numbers; those in the spool are hashed side by side."""
-        known: dict[Path, str] = {}
+        What was not used for longest leaves the cache, except the files to ``keep``.
+        """
+        path = local_shard(place, self.tracker, self.cache, check=check, hash_of=self.hashes.of)
+        if path.is_relative_to(self.cache):
+            self.make_room({path, *keep})
+        return path
+
+    def hash_ahead(self, places: Sequence[ShardPlace]) -> None:
+        """Hash the shards of a run that are in the spool side by side, for the checks that follow."""
         here = [path for place in places if (path := spooled_shard(place, self.cache)) is not None]
         if len(here) > 1:
             with suppress(OSError):  # raised again for the shard that it is about
-                known = dict(zip(here, self.hashes.of_all(here), strict=True))
+                self.hashes.of_all(here)
 
-        def hash_of(path: Path) -> str:
-            return known[path] if path in known else self.hashes.of(path)
+    def fetch_into_spool(self, place: ShardPlace) -> None:
+        """Let a shard be a file that stays until MLflow has it, whatever the cache holds."""
+        path = self.fetch(place)
+        if path.is_relative_to(self.cache):
+            spooled = self.cache.parent / SPOOL / path.relative_to(self.cache)
+            spooled.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(spooled)
 
-        return {
-            place.number: local_shard(place, self.tracker, self.cache, hash_of=hash_of) for place in places
-        }
+    def make_room(self, keep: Collection[Path] = ()) -> None:
+        """Remove what was not used for longest from a cache that holds too much, except the files to ``keep``."""
+        if self.cache_bytes is not None:
+            make_room(self.cache, self.cache_bytes, keep)
+
+    def can_hold(self, n_bytes: int) -> bool:
+        """Return whether the cache may hold this much at once."""
+        return self.cache_bytes is None or n_bytes <= self.cache_bytes

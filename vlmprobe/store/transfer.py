@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, update
 
 from vlmprobe.errors import ConflictError
+from vlmprobe.store.identity import this_host
 from vlmprobe.store.places import places_of
 from vlmprobe.store.rows import fill_nulls, insert_rows
 from vlmprobe.store.schema import (
@@ -119,7 +120,7 @@ def write_run(connection: Connection, rows: RunRows, paths: Mapping[int, Path]) 
     for table, held in rows.of_run.items():
         kept = [{**row, **_IN_MLFLOW} for row in held]
         if table is Shard:
-            kept = [{**row, "path": places.stored(paths[row["shard"]])} for row in kept]
+            kept = [{**row, "path": places.stored(paths[row["shard"]]), "host": this_host()} for row in kept]
         insert_rows(connection, table, kept)
     return key
 

@@ -44,7 +44,7 @@ def keep_control_curves(workspace: Workspace, control: Run) -> None:
         return
     with workspace.database.transaction() as connection:
         kept = read_results_json(connection, control.run_id, NAME, str(Subset.ALL))
-    arrays = workspace.arrays(control)
+    arrays = workspace.arrays(control, every_layer=True)
     if not arrays.pair_ids or (kept is not None and kept["pairs"] == len(arrays.pair_ids)):
         return
     layout = Layout(

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import (
     DamagedCopyError,
+    ElsewhereError,
     LeaseHeldError,
     TrackingError,
     UnreadableError,
     VlmprobeError,
 )
-from vlmprobe.store.artifacts import shard_places
+from vlmprobe.store.artifacts import is_of_this_host_alone, shard_places
 from vlmprobe.store.committer import adopt_orphans
 from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.metrics import digest_matches
@@ -24,6 +25,7 @@ from vlmprobe.verification.findings import REPAIR, Finding
 from vlmprobe.verification.outside import bring_home
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from vlmprobe.store.artifacts import ShardPlace
@@ -109,17 +111,42 @@ class OneRun:
         with self._database.transaction() as connection:
             places = shard_places(connection, self._run.run_id)
             strays = stray_shards(connection, self._run.run_id)
+        elsewhere: dict[str, list[int]] = {}
         for place in places:
             self._verified.shards += 1
-            self._check_shard(bring_home(self._workspace, place, self._found, repair=repair), repair=repair)
+            try:
+                self._check_shard(
+                    bring_home(self._workspace, place, self._found, repair=repair), repair=repair
+                )
+            except ElsewhereError as error:
+                elsewhere.setdefault(error.where, []).append(place.number)
+        self._report_hosts(places, elsewhere)
         for number in strays:
             problem = f"answers refer to shard {number}, which has no row"
             self._lost(number, self._spool / f"{number:05d}.safetensors", problem, repair=repair)
+
+    def _report_hosts(self, places: Sequence[ShardPlace], elsewhere: Mapping[str, Sequence[int]]) -> None:
+        """Name the hosts that alone can read shards: a problem on any other host, on their own only worth saying."""
+        for where, numbers in elsewhere.items():
+            self._found(
+                f"shards {numbers[0]} to {numbers[-1]}",
+                f"{len(numbers)} of {len(places)} shards are {where}, so this host cannot read them",
+                "run 'vlmprobe verify' where they are; 'vlmprobe sync' there, with an MLflow server, lets every host "
+                "read them",
+            )
+        here = [place for place in places if is_of_this_host_alone(place)]
+        if here:
+            self._console.say(
+                f"{self._run.name}: {len(here)} of {len(places)} shards are on this host ({here[0].host}) alone; other "
+                "hosts read them once an MLflow server has them ('vlmprobe sync')"
+            )
 
     def _check_shard(self, place: ShardPlace, *, repair: bool) -> None:
         path = place.path
         try:
             shard = self._read(place)
+        except ElsewhereError:
+            raise
         except TrackingError as error:
             todo = "run 'vlmprobe verify' again once MLflow has the file, or 'vlmprobe extract --new' to start over"
             self._found(path, f"cannot be checked: {error}", todo)

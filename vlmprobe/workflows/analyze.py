@@ -15,7 +15,7 @@ from vlmprobe.analysis.axis_significance import family_size
 from vlmprobe.analysis.catalog import ACCURACIES
 from vlmprobe.analysis.layer_choice import candidates_of, peaks
 from vlmprobe.analysis.recommendation import range_of_angles, recommend
-from vlmprobe.errors import VlmprobeError
+from vlmprobe.errors import ElsewhereError, VlmprobeError
 from vlmprobe.pairs import Subset, is_under
 from vlmprobe.relayed import RelayedConsole
 from vlmprobe.store.arrays import Inputs, read_inputs
@@ -71,6 +71,8 @@ def analyze(
 ) -> list[AnalyzeResult]:
     """Compute, store and log the metrics of the selected complete runs; of all without a selection.
 
+    A run whose hidden states only another host can read is named in a warning and left out.
+
     Args:
         workspace: the home.
         selection: which runs.
@@ -80,6 +82,7 @@ def analyze(
 
     Raises:
         UsageError: no complete run matches; the message lists what there is.
+        VlmprobeError: this host can read the hidden states of none of them.
         InputError: the benchmark's file has moved or changed, or no such column sorts its images.
         ReadOnlyError: the home cannot be written.
     """
@@ -88,7 +91,19 @@ def analyze(
     runs = selection.complete_runs(workspace, templates)
     # All files before the first run, which may take long.
     strata_of = {} if strata is None else read_strata_of(workspace, runs, strata, selection.data)
-    return [_of_run(workspace, run, strata_of.get(run.dataset_id), force=force) for run in runs]
+    results, problems = [], []
+    for run in runs:
+        try:
+            results.append(_of_run(workspace, run, strata_of.get(run.dataset_id), force=force))
+        except ElsewhereError as error:
+            # One run of another host does not stop those of this one.
+            workspace.console.warn(f"{run.name}: not analyzed: {error}")
+            problems.append(error)
+    if problems and not results:
+        raise VlmprobeError(
+            f"no run was analyzed: the hidden states of {len(problems)} are {problems[0].where}"
+        )
+    return results
 
 
 def to_analyze(
@@ -190,7 +205,7 @@ def _is_current(connection: Connection, run: Run, basis: dict[str, Any]) -> bool
 def _analyze_run(
     workspace: Workspace, run: Run, inputs: Inputs, strata: Strata | None, n_tests: int, started: float
 ) -> AnalyzeResult:
-    arrays = workspace.arrays(run)
+    arrays = workspace.arrays(run, every_layer=True)
     if not arrays.layers:
         raise VlmprobeError(f"{run.name} has no hidden states; extract it again with --new")
     with (
