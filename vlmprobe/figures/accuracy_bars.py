@@ -109,8 +109,9 @@ def category_validity_bars(
 ) -> Figure:
     """Draw how often either question of each category is answered right, with Wilson 95 % bounds.
 
-    A panel a scale. A category of which a side is right less than half of the time is pale and marked with a
-    cross: the model does not tell it from its opposite, so its states may hold something else.
+    A panel a scale, small from ten scales on. A category of which a side is right less than half of the
+    time is pale and marked with a cross: the model does not tell it from its opposite, so its states may
+    hold something else.
 
     Args:
         points: one a (family, scale, category).
@@ -125,20 +126,21 @@ def category_validity_bars(
     scales: dict[tuple[str, str], list[AccuracyPoint]] = {}
     for point in sorted(points, key=lambda point: (point.family, theme.scale_order(point))):
         scales.setdefault((point.family, point.scale), []).append(point)
-    if len(scales) >= many_scales.FROM:
+    many = many_scales.are_many(points)
+    if many:
         figure, panels = _small(figure, scales, axes)
     else:
         figure, panels = frame.pairs_of_panels(figure, len(scales), narrow=6.8, row=2.2)
         for (scale, shown), panel in zip(scales.items(), panels, strict=True):
             _fill(panel, " @ ".join(scale), _KINDS[:2], _by_category(shown, axes))
-    for panel in panels[::2] if len(scales) < many_scales.FROM else ():
+    for panel in () if many else panels[::2]:
         frame.label_y(panel, "answered correctly\n(share of pairs)")
     handles = [*_kind_handles(_KINDS[:2]), _guess_handle()]
     if any(point.reliable is False for point in points):
         handles.append(validity.handle(line=False))
     frame.legend(figure, handles, "questions")
     frame.head(figure, title, "Category validity: accuracy on either question")
-    if len(scales) < many_scales.FROM:
+    if not many:
         frame.stagger_tick_labels(figure, *panels)
     return figure
 

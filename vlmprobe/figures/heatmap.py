@@ -45,7 +45,7 @@ def similarity_heatmap(
 ) -> Figure:
     """Draw C x C cosines of mean deltas with their numbers, one panel per matrix, colors from -1 to 1.
 
-    White lines part the axes. A hatched cell has no data. From ten matrices on, panels are small and without numbers.
+    White lines part the axes. A hatched cell has no data. From ten scales on, panels are small and without numbers.
 
     Args:
         matrix: one, or several to compare (three a row), in the order given.
@@ -59,7 +59,7 @@ def similarity_heatmap(
     """
     matrices = [matrix] if isinstance(matrix, SimilarityMatrix) else list(matrix)
     _check(matrices, len(axes.categories))
-    small = len(matrices) >= many_scales.FROM
+    small = many_scales.are_many(matrices)
     columns = min(3, len(matrices))
     rows = math.ceil(len(matrices) / columns)
     if small:

@@ -158,6 +158,8 @@ class _Layout(NamedTuple):
     line_of: Callable[[LayerCurve], Any]
     legend: str
     columns: int
+    many: bool = False
+    """Whether there are so many lines, one a scale, that a bar stands for the legend."""
 
 
 def _scale(curve: LayerCurve) -> tuple[str, str]:
@@ -178,9 +180,10 @@ def _by_target(
 ) -> _Layout:
     titles = {target: theme.target_title(target, axes) for target in targets}
     panels = _panels(figure, titles, columns, **widths)
-    marks = (many_scales.marks if many_scales.are_many(curves) else theme.scale_marks)(curves)
+    many = many_scales.are_many(curves)
+    marks = (many_scales.marks if many else theme.scale_marks)(curves)
     looks = {scale: (mark, mark.label) for scale, mark in marks.items()}
-    return _Layout(axes, figure, panels, _target, looks, _scale, "scale", columns)
+    return _Layout(axes, figure, panels, _target, looks, _scale, "" if many else "scale", columns, many)
 
 
 def _by_scale(curves: Sequence[LayerCurve], axes: AxisSet, figure: Figure | None) -> _Layout:
@@ -229,9 +232,8 @@ def _draw(
     for panel in panels[-layout.columns :]:
         panel.tick_params(axis="x", labelbottom=True)
         frame.label_x(panel, "decoder layer")
-    many = layout.line_of is _scale and len(layout.lines) >= many_scales.FROM
     handles = _line_handles(layout, drawn, unreliable)
-    if many:
+    if layout.many:
         marks: dict[tuple[str, str], Any] = {scale: mark for scale, (mark, _) in layout.lines.items()}
         many_scales.color_bar(layout.figure, panels, curves, marks.values())
         handles = many_scales.family_handles(curves, marks)
@@ -240,7 +242,7 @@ def _draw(
     if validity.any_faded(unreliable, layout.axes, curves):
         handles.append(validity.handle())
     if handles:
-        frame.legend(layout.figure, handles, "" if many else layout.legend)
+        frame.legend(layout.figure, handles, layout.legend)
     frame.head(layout.figure, title, theme.metric_title(entry, curves[0].subset))
     return layout.figure
 
@@ -266,9 +268,14 @@ def _draw_lines(
     for place, (line, (look, _)) in enumerate(layout.lines.items()):
         if curve := shown.get(line):
             faded = validity.is_faded(unreliable, layout.axes, *_scale(curve), curve.target)
-            bare = layout.line_of is _scale and len(layout.lines) >= many_scales.FROM
             lines.draw(
-                panel, curve, look, shift=place, many=len(layout.lines) > lines.FEW, faded=faded, bare=bare
+                panel,
+                curve,
+                look,
+                shift=place,
+                many=len(layout.lines) > lines.FEW,
+                faded=faded,
+                bare=layout.many,
             )
 
 

@@ -6,7 +6,7 @@ Below ``FROM`` scales nothing here is used.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vlmprobe.figures import frame, theme
 
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FROM", "are_many", "color_bar", "family_handles", "label_of", "marks", "small_panels"]
 
+
+class _OfScale(Protocol):
+    @property
+    def scale(self) -> str:
+        """The checkpoint's name."""
+
+
 #: Scales from which on a legend would take more room than the panels, and each panel of its own too much height.
 FROM = 10
 #: Labels along a color bar.
@@ -29,9 +36,9 @@ _LABELS = 7
 _LETTERS = 18
 
 
-def are_many(items: Iterable[Named]) -> bool:
-    """Whether these are of so many checkpoints that their figure has no line or panel with a name for each."""
-    return len({(item.family, item.scale) for item in items}) >= FROM
+def are_many(items: Iterable[_OfScale]) -> bool:
+    """Whether these are of so many scales, of whatever families, that no legend names each."""
+    return len({item.scale for item in items}) >= FROM
 
 
 def marks(items: Iterable[Named]) -> dict[tuple[str, str], Mark]:

@@ -166,6 +166,15 @@ class RunArrays:
         """Return one layer's states of the dataset's own pairs: float32, (pairs, 2, dim), orig then swap."""
         return self._files.states(layer, self._own)
 
+    def rows(self, layer: int, places: Places) -> Floats:
+        """Return the same of the pairs at some places alone; the others' are not read."""
+        return self._files.states(layer, self._own[places])
+
+    @property
+    def dim(self) -> int:
+        """The length of a state."""
+        return self._files.dim
+
     def quad_deltas(self, layer: int) -> tuple[Floats, Floats]:
         """Return one layer's vertical and distance deltas of the quads, each (M, dim)."""
         if self._files.has_deltas:
@@ -184,6 +193,11 @@ class _Files:
         self._dim = shards[0].dim if shards else 0
         self._shard = np.array([pair.shard for pair in pairs], dtype=np.int64)
         self._row = np.array([pair.shard_row for pair in pairs], dtype=np.int64)
+
+    @property
+    def dim(self) -> int:
+        """The length of a state."""
+        return self._dim
 
     @property
     def has_deltas(self) -> bool:

@@ -15,6 +15,7 @@ from vlmprobe.analysis.axis_significance import family_size
 from vlmprobe.analysis.catalog import ACCURACIES
 from vlmprobe.analysis.layer_choice import candidates_of, peaks
 from vlmprobe.analysis.recommendation import range_of_angles, recommend
+from vlmprobe.analysis.side_by_side import MEMORY
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs import Subset
 from vlmprobe.relayed import RelayedConsole
@@ -66,6 +67,7 @@ def analyze(
     *,
     templates: Sequence[str] = (),
     strata: str | None = None,
+    memory: int = MEMORY,
     force: bool = False,
 ) -> list[AnalyzeResult]:
     """Compute, store and log the metrics of the selected complete runs; of all without a selection.
@@ -75,6 +77,7 @@ def analyze(
         selection: which runs.
         templates: only runs under these question templates; empty = all.
         strata: a column of the benchmark's file; the axis tests exchange labels among images that agree in it.
+        memory: bytes that the layers in work may use together; a layer that needs more is read in blocks of pairs.
         force: also compute what is up to date.
 
     Raises:
@@ -87,7 +90,9 @@ def analyze(
     runs = selection.complete_runs(workspace, templates)
     # All files before the first run, which may take long.
     strata_of = {} if strata is None else read_strata_of(workspace, runs, strata, selection.data)
-    return [_of_run(workspace, run, strata_of.get(run.dataset_id), force=force) for run in runs]
+    return [
+        _of_run(workspace, run, strata_of.get(run.dataset_id), memory=memory, force=force) for run in runs
+    ]
 
 
 def to_analyze(
@@ -150,6 +155,7 @@ def _of_run(
     strata: Strata | None,
     *,
     n_tests: int | None = None,
+    memory: int = MEMORY,
     force: bool = False,
 ) -> AnalyzeResult:
     started = time.monotonic()
@@ -160,7 +166,7 @@ def _of_run(
         n_stored = count_metrics(connection, run.run_id)
         delivered = is_delivered(connection, run)
     if not current:
-        return _analyze_run(workspace, run, inputs, strata, n_tests, started)
+        return _analyze_run(workspace, run, inputs, strata, n_tests, memory, started)
     if not delivered:
         workspace.deliver(run)
     update = MetricsUpdate(added=0, changed=0, unchanged=n_stored, outdated=False)
@@ -174,7 +180,13 @@ def _is_current(connection: Connection, run: Run, basis: dict[str, Any]) -> bool
 
 
 def _analyze_run(
-    workspace: Workspace, run: Run, inputs: Inputs, strata: Strata | None, n_tests: int, started: float
+    workspace: Workspace,
+    run: Run,
+    inputs: Inputs,
+    strata: Strata | None,
+    n_tests: int,
+    memory: int,
+    started: float,
 ) -> AnalyzeResult:
     arrays = workspace.arrays(run)
     if not arrays.layers:
@@ -184,7 +196,7 @@ def _analyze_run(
         workspace.console.track(f"{run.name}: metrics", len(arrays.layers)) as advance,
     ):
         try:
-            metrics, results = run_metrics(arrays, advance, strata, n_tests)
+            metrics, results = run_metrics(arrays, advance, strata, n_tests, memory)
         except ValueError as error:
             raise VlmprobeError(f"{run.name}: {error}") from error
     axes, of_run = arrays.axis_set, peaks(metrics)
