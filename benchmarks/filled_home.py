@@ -84,7 +84,7 @@ class DuckDBSink:
         """See :class:`Sink`."""
         rows = _arrow(columns)
         self._connection.register("incoming", rows)
-        self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
+        self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")  # noqa: S608 - our own names
         self._connection.unregister("incoming")
         return int(rows.num_rows)
 
