@@ -44,12 +44,14 @@ class Measured:
     outcome: str
 
 
-def measure(arguments: list[str], limit_s: float) -> Measured:
+def measure(arguments: list[str], limit_s: float, database: str = "duckdb") -> Measured:
     """Run Python with these arguments, in a process group of its own; it is stopped at the limit."""
     environ = {
         name: text for name, text in os.environ.items() if not name.startswith(("VLMPROBE_", "MLFLOW_"))
     }
     environ["PYTHONPATH"] = str(REPOSITORY)
+    if database != "duckdb":
+        environ["VLMPROBE_DATABASE_URL"] = database
     started, cpu, peak = time.perf_counter(), _cpu_of_children(), 0
     with tempfile.TemporaryFile() as errors:
         command = subprocess.Popen(
@@ -170,7 +172,12 @@ def main() -> None:
             home = home_of(folder, size, asked.database)
             for name, arguments in commands(size, home / "report").items():
                 if wanted(name):
-                    report(name, measure(["-m", "vlmprobe", *arguments, "--home", str(home)], asked.limit))
+                    report(
+                        name,
+                        measure(
+                            ["-m", "vlmprobe", *arguments, "--home", str(home)], asked.limit, asked.database
+                        ),
+                    )
         for shape in asked.analyze if wanted("analyze") else []:
             pairs, dim = map(int, shape.split("x"))
             home = analyze_home(folder, pairs, dim)
