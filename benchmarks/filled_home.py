@@ -27,7 +27,7 @@ from vlmprobe.analysis.catalog import (
 from vlmprobe.pairs import SPACE, Subset
 from vlmprobe.store.engine import Database
 from vlmprobe.store.migrate import ensure_schema
-from vlmprobe.study.run_metrics import candidates_result
+from vlmprobe.study.layer_rows import candidates_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,6 @@ import numpy as np
 from vlmprobe import __version__
 from vlmprobe.analysis import (
     AxisMetrics,
-    LayerCandidates,
     LayerMetrics,
     Metric,
     PairGroups,
@@ -24,7 +23,7 @@ from vlmprobe.analysis import (
 from vlmprobe.analysis.axis_significance import N_DRAWS as N_PERMUTATIONS
 from vlmprobe.analysis.axis_significance import TESTS_TOGETHER, AxisSignificance
 from vlmprobe.analysis.blocks import in_order, shares_in_blocks
-from vlmprobe.analysis.catalog import CATALOG, INPUTS, LAYER_CANDIDATES, PCA, RECOMMENDED_LAYER
+from vlmprobe.analysis.catalog import CATALOG, INPUTS, PCA
 from vlmprobe.analysis.geometry import sums_of_layouts
 from vlmprobe.analysis.inference.wild import N_DRAWS as N_WILD
 from vlmprobe.analysis.layer_reading import LayerReadings
@@ -39,12 +38,11 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.deltas import FloatArray, IntArray
     from vlmprobe.analysis.layer_reading import ReadLayer
     from vlmprobe.analysis.layer_sums import LayerVectors
-    from vlmprobe.analysis.recommendation import Recommendation
     from vlmprobe.pairs import AxisSet
     from vlmprobe.pairs.strata import Strata
     from vlmprobe.store.arrays import RunArrays
 
-__all__ = ["candidates_result", "inputs_result", "recommendation_result", "run_metrics"]
+__all__ = ["inputs_result", "run_metrics"]
 
 #: Seed of the signs of quads; the published control also uses 42.
 QUAD_SEED = 42
@@ -150,7 +148,7 @@ class _LayerJob:
         sides = self._sides(layer, self._groups.order)
         return self._groups.vectors(*sides, layer=layer)
 
-    def _sides(self, layer: int, order: IntArray, states: FloatArray | None = None) -> tuple[Any, Any]:
+    def _sides(self, layer: int, order: IntArray, states: Any = None) -> tuple[Any, Any]:
         """Return a layer's states of either side, as they are or to be read in this order."""
         if self._in_blocks:
             return in_order(partial(self._arrays.rows, layer), order, self._arrays.dim)
@@ -281,28 +279,6 @@ def inputs_result(sha256: str, strata: Strata | None = None, n_tests: int = TEST
         "subset": str(Subset.ALL),
         "layer": -1,
         "value": value,
-    }
-
-
-def candidates_result(candidates: LayerCandidates, subset: Subset) -> dict[str, Any]:
-    """Return the row of ``results_json`` that holds the shortlist."""
-    return {
-        "name": LAYER_CANDIDATES.name,
-        "version": LAYER_CANDIDATES.version,
-        "subset": str(subset),
-        "layer": -1,
-        "value": asdict(candidates),
-    }
-
-
-def recommendation_result(recommendation: Recommendation, subset: Subset) -> dict[str, Any]:
-    """Return the row of ``results_json`` that holds the recommended layer and the axes that it is for."""
-    return {
-        "name": RECOMMENDED_LAYER.name,
-        "version": RECOMMENDED_LAYER.version,
-        "subset": str(subset),
-        "layer": -1,
-        "value": asdict(recommendation),
     }
 
 

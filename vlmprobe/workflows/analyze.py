@@ -33,7 +33,8 @@ from vlmprobe.store.metrics import (
 from vlmprobe.store.perspective import perspective_answers
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.runs import Run, complete_runs, get_run
-from vlmprobe.study.run_metrics import candidates_result, inputs_result, recommendation_result, run_metrics
+from vlmprobe.study.layer_rows import candidates_result, recommendation_result
+from vlmprobe.study.run_metrics import inputs_result, run_metrics
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.strata import read_strata_of
 from vlmprobe.workspace import Workspace
