@@ -98,6 +98,7 @@ class InMemory:
             ("counter" if place % 36 < 6 else "consistent") if axis == "distance" else None
             for place, axis in enumerate(self.axes)
         ]
+        self.dim = study.dim
         self.layer_bytes = planes[self.layers[0]].nbytes
         self._distance = np.flatnonzero(np.array(self.categories) == "far")
         self._vertical = self._distance - 2
@@ -115,6 +116,10 @@ class InMemory:
     def layer(self, layer: int) -> np.ndarray:
         """Return (N, 2, D) states."""
         return self._planes[layer]
+
+    def rows(self, layer: int, places: np.ndarray) -> np.ndarray:
+        """Return the states of the pairs at some places."""
+        return self._planes[layer][places]
 
     def quad_deltas(self, layer: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the vertical and the distance deltas of the quads."""

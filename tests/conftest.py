@@ -40,6 +40,7 @@ SHARED = {
         "tests/library/test_pair.py",
         "tests/library/test_states.py",
         "tests/library/test_workspace.py",
+        "tests/study/test_many_runs.py",
         "tests/workflows/test_foreign_lock.py",
         "tests/workflows/test_kill_and_resume.py",
         "tests/workflows/test_leaks.py",

@@ -4,6 +4,8 @@
 -- param dataset text = null: only this dataset (its name)
 -- param template text = null: only under this question template
 -- param run_id text = null: only this run
+-- param first_run text = null: only runs from this run_id on (ids are in the order of time)
+-- param last_run text = null: only runs up to this run_id
 SELECT
     accuracy.family, accuracy.scale, accuracy.samples_seen, accuracy.dataset, accuracy.template, accuracy.axis, n,
     acc_orig, acc_orig_low, acc_orig_high,
@@ -16,6 +18,8 @@ WHERE ($family IS NULL OR accuracy.family = $family)
     AND ($dataset IS NULL OR accuracy.dataset = $dataset)
     AND ($template IS NULL OR accuracy.template = $template)
     AND ($run_id IS NULL OR accuracy.run_id = $run_id)
+    AND ($first_run IS NULL OR accuracy.run_id >= $first_run)
+    AND ($last_run IS NULL OR accuracy.run_id <= $last_run)
 ORDER BY
     accuracy.family, accuracy.samples_seen NULLS LAST, accuracy.scale, accuracy.template,
     run_axes.position NULLS LAST

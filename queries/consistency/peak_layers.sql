@@ -4,6 +4,8 @@
 -- param subset text = all: all or both_correct
 -- param template text = null: only under this question template
 -- param run_id text = null: only this run
+-- param first_run text = null: only runs from this run_id on (ids are in the order of time)
+-- param last_run text = null: only runs up to this run_id
 SELECT
     peaks.family, peaks.scale, peaks.samples_seen, peaks.dataset, peaks.template,
     peaks.target AS axis, peaks.layer, peaks.value,
@@ -18,5 +20,7 @@ WHERE peaks.metric = 'axis_coherence' AND peaks.subset = $subset AND peaks.value
     AND ($family IS NULL OR peaks.family = $family)
     AND ($template IS NULL OR peaks.template = $template)
     AND ($run_id IS NULL OR peaks.run_id = $run_id)
+    AND ($first_run IS NULL OR peaks.run_id >= $first_run)
+    AND ($last_run IS NULL OR peaks.run_id <= $last_run)
 QUALIFY row_number() OVER (PARTITION BY peaks.run_id, peaks.target ORDER BY peaks.value DESC, peaks.layer) = 1
 ORDER BY peaks.family, peaks.samples_seen NULLS LAST, peaks.scale, peaks.template, run_axes.position

@@ -26,6 +26,34 @@ def metric(
     return Metric(entry.name, entry.version, subset, target, layer, value, None, 80, p_value=p)
 
 
+def _serve(monkeypatch: pytest.MonkeyPatch, stored: dict[str, list[Metric]]) -> None:
+    """Answer what findings ask the database from these rows; ``test_many_runs`` tests the queries themselves."""
+
+    def rows(run_id: str, subset: str) -> list[Metric]:
+        return [row for row in stored[run_id] if row.subset == subset]
+
+    def metrics(_: Any, layer_of: dict[str, int], names: list[str], subset: str) -> dict[str, list[Metric]]:
+        return {
+            run_id: [row for row in rows(run_id, subset) if row.name in names and row.layer in (-1, layer)]
+            for run_id, layer in layer_of.items()
+        }
+
+    def tested(_: Any, run_ids: list[str], name: str, subset: str) -> dict[tuple[str, str], int]:
+        shown = [
+            (run_id, row.target)
+            for run_id in run_ids
+            for row in rows(run_id, subset)
+            if row.name == name and row.p_value is not None
+        ]
+        return {key: shown.count(key) for key in shown}
+
+    def last(_: Any, run_ids: list[str], subset: str) -> dict[str, int]:
+        return {run_id: max(row.layer for row in rows(run_id, subset)) for run_id in run_ids}
+
+    for name, answer in (("read_metrics_at", metrics), ("n_tested_layers", tested), ("last_layers", last)):
+        monkeypatch.setattr(f"vlmprobe.study.findings.{name}", answer)
+
+
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the findings of runs with these p-values of their three axes; ``database`` and ``runs`` stay with it."""
@@ -57,7 +85,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Any:
         ]
         study: Any = SimpleNamespace(runs=runs, axes=SPACE, select=lambda *_, **__: [])
         database: Any = SimpleNamespace(transaction=nullcontext)
-        monkeypatch.setattr("vlmprobe.study.findings.read_metrics", lambda _, run_id: stored[run_id])
+        _serve(monkeypatch, stored)
         read.study, read.database = study, database  # type: ignore[attr-defined]
         return findings_of(study, database)
 

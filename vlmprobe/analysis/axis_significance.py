@@ -7,6 +7,7 @@ a thing is known, labels are exchanged within strata of it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import nan
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from vlmprobe.analysis.results import Metric
 from vlmprobe.pairs.axes import Subset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
     from vlmprobe.analysis.inference import AxisTest
@@ -128,9 +129,8 @@ class AxisSignificance:
 
     def of_layer(self, vectors: LayerVectors) -> dict[str, FloatArray]:
         """Return each family's values in one layer, of the data and of the draws."""
-        return self._tests.of_layer(
-            {_name(*key): self._directions(vectors, family) for key, family in self._families.items()}
-        )
+        families = {_name(*key): family for key, family in self._families.items()}
+        return self._tests.of_layer(_OneByOne(families, lambda family: self._directions(vectors, family)))
 
     def __call__(
         self,
@@ -176,8 +176,10 @@ class AxisSignificance:
         if cosines is not None:
             chosen = cosines[family.inside][:, family.inside].astype(np.float32)
             return Directions(cosines=chosen * signs * signs[:, None])
-        units = vectors.units_of_axis(family.axis)[family.inside].astype(np.float32)
-        return Directions(units * signs[:, None])
+        units = vectors.units_of_axis(family.axis)[family.inside].astype(np.float32, copy=False)
+        # In place: it is a copy of its own, of up to a third of a layer.
+        units *= signs[:, None]
+        return Directions(units)
 
     def _with_p(self, metric: Metric, test: AxisTest, place: int) -> Metric:
         layer = test.layers[place]
@@ -199,6 +201,22 @@ class AxisSignificance:
             method=self._method,
             reason=test.reason or None,
         )
+
+
+class _OneByOne(Mapping[str, Directions]):
+    """The directions of families, made when they are asked for: all at once would be a copy of a layer and more."""
+
+    def __init__(self, families: Mapping[str, _Family], make: Callable[[_Family], Directions]) -> None:
+        self._families, self._make = families, make
+
+    def __getitem__(self, name: str) -> Directions:
+        return self._make(self._families[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._families)
+
+    def __len__(self) -> int:
+        return len(self._families)
 
 
 def _name(subset: str, axis: str) -> str:

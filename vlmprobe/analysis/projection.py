@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.deltas import FloatArray
     from vlmprobe.pairs.axes import AxisSet
 
-__all__ = ["Projection", "project_deltas", "project_states"]
+__all__ = ["Projection", "project_deltas", "project_states", "shares_of_variance"]
 
 #: Up to these numbers of points or dimensions, float64 and a dense decomposition are fast.
 _IN_DOUBLE, _DENSE = 400, 50
@@ -137,6 +137,29 @@ def _principal(
     flat = variances <= _NO_VARIANCE[dtype] * total
     points[:, flat] = variances[flat] = 0.0
     return points, tuple((variances / total).clip(0.0, 1.0).tolist())
+
+
+def shares_of_variance(gram: FloatArray, k: int, *, spread: float, largest: float) -> tuple[float, ...]:
+    """Return the shares of the first k components from the (D, D) products of centered dimensions.
+
+    Args:
+        gram: their sums over all vectors.
+        k: at most D.
+        spread: the largest magnitude of a centered number.
+        largest: that of a number as it is.
+    """
+    if spread <= _ROUNDING * largest:
+        return (nan,) * k
+    if len(gram) <= _DENSE:
+        variances = np.linalg.eigvalsh(gram)[::-1][:k]
+    else:
+        from scipy.sparse.linalg import eigsh
+
+        start = np.random.Generator(np.random.PCG64(0)).normal(size=len(gram))
+        variances = np.sort(eigsh(gram, k, v0=start, return_eigenvectors=False))[::-1]
+    total = float(np.trace(gram))
+    variances = np.where(variances <= _NO_VARIANCE[np.float32] * total, 0.0, variances)
+    return tuple((variances / total).clip(0.0, 1.0).tolist())
 
 
 def _components(centered: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:

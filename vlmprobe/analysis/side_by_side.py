@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["side_by_side"]
+__all__ = ["MEMORY", "side_by_side"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-#: Memory that all layers in progress may use together.
-_MEMORY = 4 * 2**30
+#: Memory that all layers in progress may use together, unless told otherwise.
+MEMORY = 4 * 2**30
 
 
 def side_by_side(
-    function: Callable[[_Item], _Result], items: Sequence[_Item], *, bytes_each: int
+    function: Callable[[_Item], _Result],
+    items: Sequence[_Item],
+    *,
+    bytes_each: int,
+    memory: int = MEMORY,
 ) -> Iterator[_Result]:
     """Call a NumPy function for each item, several in parallel; yield the results in the items' order.
 
@@ -31,6 +35,7 @@ def side_by_side(
         function: must not depend on the order of its calls.
         items: what it is called with.
         bytes_each: how much memory a call needs, roughly.
+        memory: how much all calls in work may use together, in bytes.
 
     Raises:
         Exception: the first, in the items' order, that a call raised; no further item is begun.
@@ -40,7 +45,7 @@ def side_by_side(
     threads = max(
         (pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1
     )
-    workers = max(1, min(threads, len(items), _MEMORY // max(bytes_each, 1)))
+    workers = max(1, min(threads, len(items), memory // max(bytes_each, 1)))
     with threadpool_limits(threads // workers, user_api="blas"):
         if workers == 1:
             yield from map(function, items)

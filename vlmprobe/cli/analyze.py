@@ -39,6 +39,14 @@ def analyze(
             metavar="COLUMN",
         ),
     ] = None,
+    memory: Annotated[
+        str,
+        typer.Option(
+            "--memory",
+            help="Memory for the layers in work, such as 1GiB; a layer that needs more is read in blocks of pairs.",
+            metavar="SIZE",
+        ),
+    ] = "4GiB",
     force: Annotated[bool, typer.Option("--force", help="Compute what is up to date, too.")] = False,
     output: Output,
 ) -> None:
@@ -48,13 +56,15 @@ def analyze(
     If a scale was run with several question templates, a second table compares them. --json and --csv print
     the runs; with --metric they print that comparison, one row per metric, target and template.
     """
+    from vlmprobe.cli.sizes import size_in_bytes
     from vlmprobe.reports import TemplatePoint, side_by_side
     from vlmprobe.study.over_templates import check_metrics, over_templates
     from vlmprobe.workflows.analyze import analyze as run_analysis
 
     metrics = metrics or []
     check_metrics(metrics)
-    results = run_analysis(workspace, runs.selection, strata=strata, force=force)
+    of_layers = size_in_bytes(memory, "--memory")
+    results = run_analysis(workspace, runs.selection, strata=strata, memory=of_layers, force=force)
     analyzed = [result.run for result in results]
     points = over_templates(workspace.database, analyzed, metrics)
     if metrics and not output.is_table:

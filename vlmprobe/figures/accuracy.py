@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.catalog import axes_and_overall
-from vlmprobe.figures import frame, theme
+from vlmprobe.figures import frame, many_scales, theme
 from vlmprobe.figures import over_training as training
 from vlmprobe.figures.checks import check_points
 from vlmprobe.pairs.axes import SPACE
@@ -65,5 +65,5 @@ def accuracy_over_scales(
     ]
     frame.legend(figure, [*handles, training.guess_handle("both guessed (0.25)")], "axis")
     frame.head(figure, title, "Accuracy over scales, with 95 % bounds")
-    frame.stagger_tick_labels(figure, *panels)
+    frame.stagger_tick_labels(figure, *panels, thin=many_scales.are_many(points))
     return figure

@@ -92,6 +92,7 @@ def draw(
     shift: int = 0,
     many: bool = False,
     faded: bool = False,
+    bare: bool = False,
     markersize: float = 3.8,
 ) -> None:
     """Draw one curve with the band of its interval.
@@ -103,11 +104,12 @@ def draw(
         shift: which of several curves this is, so that marks of lines that run together stand apart.
         many: there are so many curves that the bands must be lighter.
         faded: drawn pale and marked with crosses.
+        bare: there are so many curves that each is a thin line alone: no band, and marks at lone values only.
         markersize: of the marks, in points.
     """
     label = f"{curve.family} @ {curve.scale}"
     color = theme.pale(look.color) if faded else look.color
-    if finite(curve.low) and finite(curve.high):
+    if not bare and finite(curve.low) and finite(curve.high):
         panel.fill_between(
             curve.layers,
             curve.low,
@@ -133,11 +135,11 @@ def draw(
         curve.values,
         color=color,
         linestyle=look.linestyle,
-        linewidth=1.6,
-        marker="x" if faded else look.marker,
+        linewidth=0.9 if bare else 1.6,
+        marker="x" if faded else "o" if bare else look.marker,
         markersize=markersize + 1.0 if faded else markersize,
         markeredgewidth=1.2 if faded else 0.0,
-        markevery=_marked(curve.values, shift),
+        markevery=_lone(curve.values) if bare else _marked(curve.values, shift),
         zorder=2.8 if faded else 3.0,
         label=label,
     )
@@ -216,6 +218,10 @@ def _marked(values: Sequence[float], shift: int) -> list[int]:
     step = max(1, n // _MARKS_A_LINE)
     # Each scale starts at a different point, so that marks of overlapping lines do not cover each other.
     regular = set(range(shift % step, n, step))
+    return sorted(regular.union(_lone(values)))
+
+
+def _lone(values: Sequence[float]) -> list[int]:
+    """Return the points between two gaps, which no line shows."""
     padded = [math.nan, *values, math.nan]
-    lone = {i for i in range(n) if math.isnan(padded[i]) and math.isnan(padded[i + 2])}
-    return sorted(regular | lone)
+    return [i for i in range(len(values)) if math.isnan(padded[i]) and math.isnan(padded[i + 2])]

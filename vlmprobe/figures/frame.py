@@ -126,6 +126,11 @@ def dress(axes: Axes, title: str, note: str = "") -> None:
     )
 
 
+def small_title(axes: Axes, title: str, size: float) -> None:
+    """Give a panel too small for the usual one a title of its width."""
+    axes.set_title(title, loc="left", y=1.0, pad=2.0, fontsize=size, fontfamily=theme.FONT, color=theme.INK)
+
+
 def head(figure: Figure, title: str | None, default: str = "") -> None:
     """Write the title above all panels, the default if it is None; nothing when it is empty."""
     if title := default if title is None else title:
@@ -212,16 +217,31 @@ def write_no_data(axes: Axes) -> None:
     )
 
 
-def stagger_tick_labels(figure: Figure, *panels: Axes) -> None:
-    """Move x tick labels that would touch their neighbors to a row below."""
+def stagger_tick_labels(figure: Figure, *panels: Axes, thin: bool = False) -> None:
+    """Move x tick labels that would touch their neighbors to a row below; if ``thin``, leave them out."""
     # One layout for all panels, since the layout takes most of the time.
     figure.draw_without_rendering()
     for axes in panels:
         ticks = axes.xaxis.get_major_ticks()
         boxes = [tick.label1.get_window_extent() for tick in ticks]
+        if thin:
+            kept = _apart(boxes)
+            for place, tick in enumerate(ticks):
+                tick.label1.set_visible(place in kept)
+            continue
         row_height = max(box.height for box in boxes) * 72.0 / figure.dpi + 2.0
         for tick, row in zip(ticks, _rows(boxes), strict=True):
             tick.set_pad(_TICK_PAD + row * row_height)
+
+
+def _apart(boxes: Sequence[Bbox]) -> set[int]:
+    """Return the places of boxes that do not touch: the last one, then from left to right what fits before it."""
+    kept, end = {len(boxes) - 1}, -math.inf
+    for place, box in enumerate(boxes[:-1]):
+        if box.x0 > end + _LABEL_GAP_PIXELS and box.x1 + _LABEL_GAP_PIXELS < boxes[-1].x0:
+            kept.add(place)
+            end = box.x1
+    return kept
 
 
 def _rows(boxes: Sequence[Bbox]) -> list[int]:

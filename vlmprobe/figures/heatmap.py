@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vlmprobe.analysis.catalog import DELTA_SIMILARITY
 from vlmprobe.analysis.results import SimilarityMatrix
 from vlmprobe.errors import UsageError
-from vlmprobe.figures import frame, theme, validity
+from vlmprobe.figures import frame, many_scales, theme, validity
 from vlmprobe.pairs.axes import SPACE
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ __all__ = ["similarity_heatmap"]
 _COLORMAP = "RdBu_r"
 #: From this |cosine| on the cell is dark and its number white.
 _DARK = 0.62
+#: Of the names around small panels.
+_SMALL = 5.5
 #: Opacity of the white that is laid over pale cells.
 _VEIL = 0.68
 #: Left, bottom, width and height of the panel of one layer and of its color bar, in inches.
@@ -43,7 +45,7 @@ def similarity_heatmap(
 ) -> Figure:
     """Draw C x C cosines of mean deltas with their numbers, one panel per matrix, colors from -1 to 1.
 
-    White lines part the axes. A hatched cell has no data.
+    White lines part the axes. A hatched cell has no data. From ten scales on, panels are small and without numbers.
 
     Args:
         matrix: one, or several to compare (three a row), in the order given.
@@ -57,9 +59,12 @@ def similarity_heatmap(
     """
     matrices = [matrix] if isinstance(matrix, SimilarityMatrix) else list(matrix)
     _check(matrices, len(axes.categories))
+    small = many_scales.are_many(matrices)
     columns = min(3, len(matrices))
     rows = math.ceil(len(matrices) / columns)
-    width = {1: 5.4, 2: 8.4, 3: frame.FULL_WIDTH}[columns]
+    if small:
+        columns, rows = many_scales.small_panels(len(matrices))
+    width = {1: 5.4, 2: 8.4}.get(columns, frame.FULL_WIDTH)
     side = (width - 1.4) / columns
     height = 0.8 + rows * (side + 0.15)
     subsets = sorted({one.subset for one in matrices})
@@ -78,8 +83,11 @@ def similarity_heatmap(
     for place, (one, panel) in enumerate(zip(matrices, panels, strict=True)):
         faded = validity.faded_categories(unreliable, axes, one.family, one.scale)
         any_faded |= bool(faded)
-        mesh = _panel(panel, one, axes, faded)
-        if not unreliable:
+        mesh = _panel(panel, one, axes, faded, small=small)
+        if small:
+            panel.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(matrices))
+            panel.tick_params(labelsize=_SMALL, pad=1.0)
+        elif not unreliable:
             panel.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(matrices))
     if mesh is not None:
         bar = figure.colorbar(mesh, ticks=[-1, -0.5, 0, 0.5, 1], **bar_at)
@@ -103,10 +111,16 @@ def _check(matrices: Sequence[SimilarityMatrix], side: int) -> None:
             )
 
 
-def _panel(panel: Axes, one: SimilarityMatrix, axes: AxisSet, faded: frozenset[str]) -> QuadMesh:
+def _panel(
+    panel: Axes, one: SimilarityMatrix, axes: AxisSet, faded: frozenset[str], *, small: bool = False
+) -> QuadMesh:
     from matplotlib.patches import Rectangle
 
-    frame.dress(panel, f"{one.family} @ {one.scale}, layer {one.layer}")
+    if small:
+        frame.dress(panel, "")
+        frame.small_title(panel, f"{one.scale}\nlayer {one.layer}", _SMALL)
+    else:
+        frame.dress(panel, f"{one.family} @ {one.scale}, layer {one.layer}")
     panel.grid(visible=False)
     panel.spines[:].set_visible(False)
     mesh = panel.pcolormesh(one.values, cmap=_COLORMAP, vmin=-1.0, vmax=1.0, shading="flat")
@@ -127,15 +141,17 @@ def _panel(panel: Axes, one: SimilarityMatrix, axes: AxisSet, faded: frozenset[s
             is_pale = bool({axes.categories[row], axes.categories[column]} & faded)
             if is_pale:
                 panel.add_patch(Rectangle((column, row), 1, 1, facecolor="white", alpha=_VEIL, linewidth=0))
-            _number(panel, column, row, value, is_pale=is_pale)
+            if not small:
+                _number(panel, column, row, value, is_pale=is_pale)
     side = len(axes.categories)
     for edge in range(2, side, 2):
-        panel.axhline(edge, color="white", linewidth=2.5)
-        panel.axvline(edge, color="white", linewidth=2.5)
+        panel.axhline(edge, color="white", linewidth=0.8 if small else 2.5)
+        panel.axvline(edge, color="white", linewidth=0.8 if small else 2.5)
     panel.set(xlim=(0, side), ylim=(side, 0), aspect="equal")
     middles = [place + 0.5 for place in range(side)]
+    turned = 90 if small else 45
     names = [f"{name} {validity.CROSS}" if name in faded else str(name) for name in axes.categories]
-    panel.set_xticks(middles, names, rotation=45, ha="right", rotation_mode="anchor")
+    panel.set_xticks(middles, names, rotation=turned, ha="right", rotation_mode="anchor")
     panel.set_yticks(middles, names)
     panel.tick_params(length=0)
     return mesh

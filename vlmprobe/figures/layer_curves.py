@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vlmprobe.analysis.catalog import entry_of
 from vlmprobe.errors import UsageError, unknown_name
 from vlmprobe.figures import curve_lines as lines
-from vlmprobe.figures import frame, theme, validity
+from vlmprobe.figures import frame, many_scales, theme, validity
 from vlmprobe.pairs.axes import SPACE
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def layer_curves(
     """Draw one metric of one subset over layers: one panel per target, one line with its band per scale.
 
     Categories stand in columns by axis. NaN is a gap; a value between two gaps is a mark. A panel names
-    the scales that have no data in it.
+    the scales that have no data in it. From ten scales on, lines have no bands, and their colors run along a bar
+    in the order of training.
 
     Args:
         curves: any mix of families, scales and targets, but one metric and one subset.
@@ -157,6 +158,8 @@ class _Layout(NamedTuple):
     line_of: Callable[[LayerCurve], Any]
     legend: str
     columns: int
+    many: bool = False
+    """Whether there are so many lines, one a scale, that a bar stands for the legend."""
 
 
 def _scale(curve: LayerCurve) -> tuple[str, str]:
@@ -177,8 +180,10 @@ def _by_target(
 ) -> _Layout:
     titles = {target: theme.target_title(target, axes) for target in targets}
     panels = _panels(figure, titles, columns, **widths)
-    looks = {scale: (mark, mark.label) for scale, mark in theme.scale_marks(curves).items()}
-    return _Layout(axes, figure, panels, _target, looks, _scale, "scale", columns)
+    many = many_scales.are_many(curves)
+    marks = (many_scales.marks if many else theme.scale_marks)(curves)
+    looks = {scale: (mark, mark.label) for scale, mark in marks.items()}
+    return _Layout(axes, figure, panels, _target, looks, _scale, "" if many else "scale", columns, many)
 
 
 def _by_scale(curves: Sequence[LayerCurve], axes: AxisSet, figure: Figure | None) -> _Layout:
@@ -228,11 +233,16 @@ def _draw(
         panel.tick_params(axis="x", labelbottom=True)
         frame.label_x(panel, "decoder layer")
     handles = _line_handles(layout, drawn, unreliable)
+    if layout.many:
+        marks: dict[tuple[str, str], Any] = {scale: mark for scale, (mark, _) in layout.lines.items()}
+        many_scales.color_bar(layout.figure, panels, curves, marks.values())
+        handles = many_scales.family_handles(curves, marks)
     if controls:
         handles.append(lines.control_handle(entry, several=layout.line_of is _scale))
     if validity.any_faded(unreliable, layout.axes, curves):
         handles.append(validity.handle())
-    frame.legend(layout.figure, handles, layout.legend)
+    if handles:
+        frame.legend(layout.figure, handles, layout.legend)
     frame.head(layout.figure, title, theme.metric_title(entry, curves[0].subset))
     return layout.figure
 
@@ -258,7 +268,15 @@ def _draw_lines(
     for place, (line, (look, _)) in enumerate(layout.lines.items()):
         if curve := shown.get(line):
             faded = validity.is_faded(unreliable, layout.axes, *_scale(curve), curve.target)
-            lines.draw(panel, curve, look, shift=place, many=len(layout.lines) > lines.FEW, faded=faded)
+            lines.draw(
+                panel,
+                curve,
+                look,
+                shift=place,
+                many=len(layout.lines) > lines.FEW,
+                faded=faded,
+                bare=layout.many,
+            )
 
 
 def _notes(

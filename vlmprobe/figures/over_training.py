@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
-from vlmprobe.figures import frame, theme
+from vlmprobe.figures import frame, many_scales, theme
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +28,6 @@ __all__ = ["LABEL", "Reading", "accuracy_reading", "draw", "handle", "positions"
 LABEL = "training samples seen (log scale)"
 #: Decades of the x axis between neighbors that their numbers of samples do not separate.
 _STEP = 0.45
-_THOUSANDS = (("m", 1_000_000), ("k", 1_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,28 +92,38 @@ def draw(panel: Axes, readings: Sequence[Reading], looks: Mapping[str, Look], *,
         brief: write the scales' names only, for a panel too narrow for more.
     """
     places = positions(readings)
+    many = many_scales.are_many(readings)
     span = max(places.values()) - min(places.values())
-    shift = 0.011 * (span or 1.0)
+    # Where scales stand close together, series that are set apart would seem to be of others.
+    shift = (0.002 if many else 0.011) * (span or 1.0)
     for number, (series, look) in enumerate(looks.items()):
         ordered = sorted((one for one in readings if one.series == series), key=theme.scale_order)
         offset = (number - (len(looks) - 1) / 2) * shift
         for is_aside, part in groupby(ordered, key=lambda one: one.samples_seen is None):
             at = [(places[one.scale] + offset, one) for one in part]
-            _series(panel, at, look, "none" if is_aside else look.linestyle)
+            _series(panel, at, look, "none" if is_aside else look.linestyle, many=many)
     frame.write_if_empty(panel, (one.value for one in readings))
-    _draw_axis(panel, places, {one.scale: one.samples_seen for one in readings}, brief=brief)
+    labels = {one.scale: many_scales.label_of(one) for one in readings} if many else None
+    _draw_axis(panel, places, {one.scale: one.samples_seen for one in readings}, brief=brief, labels=labels)
 
 
 def _draw_axis(
-    panel: Axes, places: Mapping[str, float], samples: Mapping[str, int | None], *, brief: bool
+    panel: Axes,
+    places: Mapping[str, float],
+    samples: Mapping[str, int | None],
+    *,
+    brief: bool,
+    labels: Mapping[str, str] | None,
 ) -> None:
     """Name the scales below their places, and part those whose training is unknown from the others."""
     for left, right in pairwise(places):
         if samples[left] is not None and samples[right] is None:
             middle = (places[left] + places[right]) / 2
             panel.axvline(middle, color=theme.FAINT, linewidth=0.9, linestyle=":")
-    labels = [scale if brief else _tick_label(scale, samples[scale]) for scale in places]
-    panel.set_xticks(list(places.values()), labels, linespacing=1.15)
+    shown = [scale if brief else _tick_label(scale, samples[scale]) for scale in places]
+    if labels is not None:
+        shown = [labels[scale] for scale in places]
+    panel.set_xticks(list(places.values()), shown, linespacing=1.15)
     span = max(places.values()) - min(places.values())
     margin = 0.06 * (span or 5.0)
     panel.set_xlim(min(places.values()) - margin, max(places.values()) + margin)
@@ -143,6 +152,8 @@ def _series(
     at: Sequence[tuple[float, Reading]],
     look: Look,
     linestyle: LineStyleType,
+    *,
+    many: bool = False,
 ) -> None:
     bars = [one.bar for _, one in at]
     _, first = at[0]
@@ -152,11 +163,11 @@ def _series(
         yerr=None if all(math.isnan(below) for below, _ in bars) else [*zip(*bars, strict=True)],
         color=look.color,
         linestyle=linestyle,
-        linewidth=1.5,
+        linewidth=1.2 if many else 1.5,
         marker=look.marker,
-        markersize=5.0,
-        elinewidth=1.1,
-        capsize=2.5,
+        markersize=2.5 if many else 5.0,
+        elinewidth=0.6 if many else 1.1,
+        capsize=0.0 if many else 2.5,
         capthick=1.1,
         label=first.series,
         zorder=3.0,
@@ -167,7 +178,7 @@ def _series(
             linestyle="none",
             color=look.color,
             marker=look.marker,
-            markersize=5.0,
+            markersize=2.5 if many else 5.0,
             markerfacecolor="white",
             zorder=3.2,
             label=f"_{first.series}",
@@ -178,9 +189,5 @@ def _tick_label(scale: str, samples: int | None) -> str:
     """Return the scale's name, and its amount of training if the name does not say it."""
     if samples is None:
         return f"{scale}\n(unknown)"
-    short = str(samples)
-    for letter, size in _THOUSANDS:
-        if samples >= size:
-            short = f"{samples / size:g}{letter}"
-            break
+    short = theme.short_number(samples)
     return scale if scale.lower() == short else f"{scale}\n({short})"

@@ -29,6 +29,7 @@ __all__ = [
     "pale",
     "scale_marks",
     "scale_order",
+    "short_number",
     "sort_targets",
     "step_color",
     "subset_title",
@@ -75,6 +76,7 @@ _STEP_MARKERS = dict(zip(_RAMP_STEPS, "s^Dv", strict=True))
 #: Places nearer to each other than this look alike.
 _RAMP_GAP = 0.1
 
+_THOUSANDS = (("m", 1_000_000), ("k", 1_000))
 _SUBSETS = {"all": "all pairs", "both_correct": "pairs with both answers right"}
 
 
@@ -197,6 +199,14 @@ def _ramp_places(samples_seen: Iterable[int]) -> dict[int, float]:
     if len(counts) > 1 and np.diff(places).min() < _RAMP_GAP:
         places = np.linspace(0.0, 1.0, len(counts))
     return dict(zip(counts, places.tolist(), strict=True))
+
+
+def short_number(count: int) -> str:
+    """Return a number of samples as people write it: 400k, 2m."""
+    for letter, size in _THOUSANDS:
+        if count >= size:
+            return f"{count / size:g}{letter}"
+    return str(count)
 
 
 def metric_title(entry: Entry, subset: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.catalog import axes_and_overall, entry_of
 from vlmprobe.errors import UsageError
-from vlmprobe.figures import frame, theme, validity
+from vlmprobe.figures import frame, many_scales, theme, validity
 from vlmprobe.figures import over_training as training
 from vlmprobe.figures.checks import check_marks, check_one_metric
 from vlmprobe.figures.over_training import Reading, accuracy_reading
@@ -96,7 +96,7 @@ def accuracy_trajectory(
         handles.append(training.hollow_handle("original or swapped right\nless than half the time"))
     frame.legend(figure, handles, kind)
     frame.head(figure, title, f"Accuracy over scales by {kind}")
-    return _staggered(figure)
+    return _staggered(figure, points)
 
 
 def peaks_over_scales(
@@ -152,7 +152,7 @@ def peaks_over_scales(
     frame.legend(figure, handles, "target")
     default = f"Peak over layers: {theme.metric_title(entry_of(peaks[0].metric), peaks[0].subset)}"
     frame.head(figure, title, default)
-    return _staggered(figure)
+    return _staggered(figure, peaks)
 
 
 def ablation(
@@ -198,7 +198,7 @@ def ablation(
     handles = [training.handle(look, theme.target_title(series, axes)) for series, look in looks.items()]
     frame.legend(figure, [*handles, training.guess_handle("both guessed (0.25)")], "axis")
     frame.head(figure, title, f"Accuracy and {name} over training")
-    return _staggered(figure)
+    return _staggered(figure, [*points, *peaks])
 
 
 def _peak(peak: PeakPoint, axes: AxisSet, unreliable: Unreliable | None = None) -> Reading:
@@ -258,6 +258,6 @@ def _fill(
     frame.label_y(panel, column.ylabel)
 
 
-def _staggered(figure: Figure) -> Figure:
-    frame.stagger_tick_labels(figure, *figure.axes)
+def _staggered(figure: Figure, shown: Sequence[AccuracyPoint | PeakPoint]) -> Figure:
+    frame.stagger_tick_labels(figure, *figure.axes, thin=many_scales.are_many(shown))
     return figure

@@ -65,6 +65,8 @@ class ScaleMatrix:
     n_trainings: int
     of_trainings: tuple[OfTrainings, ...] = ()
     """Of scales with several trainings."""
+    n_scales: int = 0
+    """Of the family; those that are compared are spread evenly over them where they are fewer."""
 
     @property
     def n_tests(self) -> int:

@@ -22,17 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PairAnswers",
-    "UnnamedAnswers",
     "answered_pairs",
     "commit_failures",
     "commit_shard",
-    "count_pairs",
     "forget_shard",
     "has_failed_certificate",
     "next_shard_number",
     "prediction_rows",
     "restore_rows",
-    "unnamed_answers",
 ]
 
 
@@ -181,22 +178,6 @@ def commit_failures(connection: Connection, run_id: str, failures: Sequence[Fail
         )
 
 
-def count_pairs(connection: Connection, run_id: str) -> tuple[int, int]:
-    """Return how many pairs of a run have an answer, and how many failed and have none."""
-    (row,) = fetch(
-        connection,
-        """
-        SELECT count(DISTINCT pair_id) AS n_pairs,
-            (SELECT count(DISTINCT pair_id) FROM failures WHERE run_id = $id AND pair_id NOT IN
-                (SELECT pair_id FROM predictions WHERE run_id = $id)) AS n_failed
-        FROM predictions WHERE run_id = $id
-        """,
-        {"id": run_id},
-    )
-    n_pairs, n_failed = row.values()
-    return n_pairs, n_failed
-
-
 def next_shard_number(connection: Connection, run_id: str) -> int:
     """Return one more than the highest shard of a run."""
     (highest,) = fetch_column(
@@ -253,35 +234,3 @@ def answered_pairs(connection: Connection, run_id: str) -> list[PairAnswers]:
         """,
         {"id": run_id},
     )
-
-
-@dataclass(frozen=True, slots=True)
-class UnnamedAnswers:
-    """Answers of a run that name neither of their two options."""
-
-    n: int
-    n_answers: int
-    """All answers of the run."""
-    examples: tuple[str, ...]
-    """Some of them, the most frequent texts first."""
-
-    @property
-    def share(self) -> float:
-        """Their share of all answers; 0 without any."""
-        return self.n / self.n_answers if self.n_answers else 0.0
-
-
-def unnamed_answers(connection: Connection, run_id: str, examples: int = 5) -> UnnamedAnswers:
-    """Count a run's answers that name neither option, and return some of them."""
-    counted = fetch(
-        connection,
-        "SELECT count(*) FILTER (WHERE parsed IS NULL) AS n, count(*) AS n_answers FROM predictions WHERE run_id = $id",
-        {"id": run_id},
-    )[0]
-    texts = fetch_column(
-        connection,
-        "SELECT text FROM predictions WHERE run_id = $id AND parsed IS NULL GROUP BY text "
-        "ORDER BY count(*) DESC, text LIMIT $most",
-        {"id": run_id, "most": examples},
-    )
-    return UnnamedAnswers(counted["n"], counted["n_answers"], tuple(texts))

@@ -114,12 +114,12 @@ def read_at_layer(workspace: Workspace, run: Run, layer: int | None = None) -> A
         UsageError: no hidden states of the run are stored, or not of that layer.
         VlmprobeError: a shard is neither in the spool nor in MLflow.
     """
-    with workspace.database.transaction() as connection:
-        recommended = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
-        answers = answered_pairs(connection, run.run_id)
     arrays = workspace.arrays(run)
     if not arrays.pair_ids or not arrays.layers:
         raise UsageError(f"{run.name}: no hidden states of its pairs are stored")
+    with workspace.database.transaction() as connection:
+        recommended = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
+        answers = answered_pairs(connection, run.run_id)
     best = None if recommended is None else recommended["layer"]
     if layer is None:
         layer, how = (best, RECOMMENDED) if best in arrays.layers else (arrays.layers[-1], LAST)

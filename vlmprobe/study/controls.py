@@ -56,9 +56,17 @@ def control_command(
 
 def controls_by_kind(workspace: Workspace, run: Run) -> dict[str, Run]:
     """Return the newest complete control of each kind and seed that serves a run."""
+    return _controls_of_runs(workspace, [run])[run.run_id]
+
+
+def _controls_of_runs(workspace: Workspace, runs: Sequence[Run]) -> dict[str, dict[str, Run]]:
+    """Return the same of several runs, by their ids."""
+    found: dict[str, dict[str, Run]] = {run.run_id: {} for run in runs}
     with workspace.database.transaction() as connection:
-        found = controls_of(connection, [run.run_id])
-    return {str(each.control): each for each in found if each.status == "complete"}
+        for each in controls_of(connection, list(found)):
+            if each.status == "complete":
+                found[str(each.serves)][str(each.control)] = each
+    return found
 
 
 def beside_controls(workspace: Workspace, run: Run, kinds: Sequence[str]) -> list[ControlRow]:
@@ -89,9 +97,13 @@ def beside_controls(workspace: Workspace, run: Run, kinds: Sequence[str]) -> lis
 def all_controls(workspace: Workspace, runs: Sequence[Run]) -> list[ControlRow]:
     """Hold each run of a report against every complete control that serves it; without any there are no rows."""
     rows: list[ControlRow] = []
+    controls = _controls_of_runs(workspace, runs)
     for run in runs:
+        # Without a control there is nothing to read.
+        if not controls[run.run_id]:
+            continue
         try:
-            rows += beside_controls(workspace, run, list(controls_by_kind(workspace, run)))
+            rows += beside_controls(workspace, run, list(controls[run.run_id]))
         except VlmprobeError as error:
             # The rest of a report needs no control.
             workspace.console.warn(f"{run.name}: no table of its controls: {error}")

@@ -9,7 +9,8 @@ from vlmprobe.analysis.axis_significance import smallest_p
 from vlmprobe.analysis.inference import holm
 from vlmprobe.pairs import DEPTH, HEIGHT, Subset
 from vlmprobe.reports.findings import AxisFinding, Family, Findings, ScaleFindings
-from vlmprobe.store.metrics import analyzed_runs, read_metrics
+from vlmprobe.store.metrics import analyzed_runs
+from vlmprobe.store.metrics_of_runs import last_layers, n_tested_layers, read_metrics_at
 from vlmprobe.study.study import Study, most_coherent_layer
 
 if TYPE_CHECKING:
@@ -27,8 +28,11 @@ _ALPHA = 0.05
 
 def findings_of(study: Study, database: Database) -> Findings:
     """Collect the findings of a study's runs, of all pairs; the family is its axes times its scales."""
-    with database.transaction() as connection:
-        found = [_Stored(read_metrics(connection, run.run_id)) for run in study.runs]
+    layer_of = {
+        run.run_id: most_coherent_layer(study.select(catalog.AXIS_COHERENCE.name, run=run), run)
+        for run in study.runs
+    }
+    found = _read(study, database, layer_of)
     axes = list(map(str, study.axes))
     tests = [[each.of(catalog.AXIS_TEST, axis) for axis in axes] for each in found]
     p_values = [test.p_value if test is not None else None for row in tests for test in row]
@@ -71,28 +75,55 @@ def runs_without_axis(database: Database, runs: Sequence[Run]) -> list[Run]:
     ]
 
 
-class _Stored:
-    """The newest version of each metric of a run, over all pairs."""
+#: What a report leads with.
+_READ = (
+    catalog.ACCURACY_PERSPECTIVE,
+    catalog.CONSISTENT_SHARE,
+    catalog.AXIS_TEST,
+    catalog.AXIS_COHERENCE_BALANCED,
+    catalog.AXIS_COHERENCE,
+    catalog.AXIS_COHERENCE_SPLIT,
+    catalog.VD_EI_CONSISTENT,
+    catalog.VD_EI_COUNTER,
+    catalog.VD_EI_EQUAL,
+    catalog.VD_EI_GAP,
+    catalog.VD_EI_CORRECTED,
+    catalog.VD_EI_EXCESS,
+    catalog.VD_EI_SPLIT,
+    catalog.VD_EI_EQ3,
+    catalog.VD_EI_POOLED,
+)
 
-    def __init__(self, metrics: Iterable[Metric]) -> None:
-        self._by_key = {
-            (metric.name, metric.target, metric.layer): metric
-            for metric in metrics
-            if metric.subset == Subset.ALL
-        }
+
+def _read(study: Study, database: Database, layer_of: dict[str, int]) -> list[_Stored]:
+    every, ids = str(Subset.ALL), list(layer_of)
+    with database.transaction() as connection:
+        metrics = read_metrics_at(connection, layer_of, [entry.name for entry in _READ], every)
+        last = last_layers(connection, ids, every)
+        tested = n_tested_layers(connection, ids, catalog.AXIS_COHERENCE_BALANCED.name, every)
+    return [
+        _Stored(
+            metrics[run.run_id],
+            layer_of[run.run_id],
+            last.get(run.run_id),
+            {axis: tested[run.run_id, axis] for run_id, axis in tested if run_id == run.run_id},
+        )
+        for run in study.runs
+    ]
+
+
+class _Stored:
+    """The newest version of the metrics of a run, over all pairs: of the whole run, and of one layer."""
+
+    def __init__(
+        self, metrics: Iterable[Metric], layer: int, last_layer: int | None, n_tested: dict[str, int]
+    ) -> None:
+        self._by_key = {(metric.name, metric.target, metric.layer): metric for metric in metrics}
+        self._n_tested, self.layer, self.last_layer = n_tested, layer, last_layer
 
     def n_tested_layers(self, axis: str) -> int:
         """Count the layers in which an axis was tested, at least one."""
-        found = (
-            metric.p_value is not None
-            for (name, target, _), metric in self._by_key.items()
-            if (name, target) == (catalog.AXIS_COHERENCE_BALANCED.name, axis)
-        )
-        return max(1, sum(found))
-
-    @property
-    def last_layer(self) -> int | None:
-        return max((layer for _, _, layer in self._by_key if layer >= 0), default=None)
+        return max(1, self._n_tested.get(axis, 0))
 
     def of(self, entry: Entry, target: str, layer: int = -1) -> Metric | None:
         return self._by_key.get((entry.name, target, layer))
@@ -101,7 +132,7 @@ class _Stored:
 def _of_scale(
     study: Study, run: Run, stored: _Stored, axes: list[str], p_values: tuple[float | None, ...]
 ) -> ScaleFindings:
-    layer = most_coherent_layer(study.select(catalog.AXIS_COHERENCE.name, run=run), run)
+    layer = stored.layer
     consistent, counter, gap = (
         stored.of(catalog.ACCURACY_PERSPECTIVE, target)
         for target in catalog.ACCURACY_PERSPECTIVE.targets(study.axes)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["scale_matrices"]
 
+#: Scales of a matrix. The cells of a hundred are 4,950, and Holm's rule over so many tests leaves none resolved.
+_MOST = 9
+
 
 def scale_matrices(workspace: Workspace, runs: Sequence[Run]) -> list[ScaleMatrix]:
     """Return the matrix of each family that has several scales of known training.
@@ -47,17 +50,26 @@ def scale_matrices(workspace: Workspace, runs: Sequence[Run]) -> list[ScaleMatri
     for family in dict.fromkeys(run.family for run in runs):
         known = [run for run in runs if run.family == family and run.samples_seen is not None]
         subjects = subjects_of(known)
+        shown = _spread(subjects)
         if not subjects or (len(subjects) < 2 and len(subjects[0].trainings) < 2):
             continue
         try:
-            found.append(_matrix(workspace, family, subjects))
+            found.append(_matrix(workspace, family, shown, n_scales=len(subjects)))
         except VlmprobeError as error:
             # The rest of a report needs no states, and no pair that all scales answered.
             workspace.console.warn(f"no matrix of the scales of {family}: {error}")
     return found
 
 
-def _matrix(workspace: Workspace, family: str, subjects: Sequence[Subject]) -> ScaleMatrix:
+def _spread(subjects: Sequence[Subject]) -> list[Subject]:
+    """Return all of few scales; of many, as many as can be read, evenly spread, with the first and the last."""
+    if len(subjects) <= _MOST:
+        return list(subjects)
+    last = len(subjects) - 1
+    return [subjects[round(step * last / (_MOST - 1))] for step in range(_MOST)]
+
+
+def _matrix(workspace: Workspace, family: str, subjects: Sequence[Subject], *, n_scales: int) -> ScaleMatrix:
     labels, runs_of = runs_of_trainings(subjects)
     paired = PairedRuns(workspace, [run for runs in runs_of for run in runs])
     axes = list(map(str, paired.axes))
@@ -79,6 +91,7 @@ def _matrix(workspace: Workspace, family: str, subjects: Sequence[Subject]) -> S
         left_out=paired.left_out,
         layer_choice=paired.layers.choice,
         n_trainings=len(labels),
+        n_scales=n_scales,
         of_trainings=tuple(
             row
             for subject, runs in zip(subjects, runs_of, strict=True)

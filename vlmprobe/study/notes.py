@@ -10,7 +10,7 @@ from vlmprobe.pairs import Subset
 
 if TYPE_CHECKING:
     from vlmprobe.analysis import LayerCurve
-    from vlmprobe.store.predictions import UnnamedAnswers
+    from vlmprobe.store.answers_of_runs import UnnamedAnswers
     from vlmprobe.study.study import Study
 
 __all__ = ["notes_of", "unnamed_line"]
@@ -68,7 +68,6 @@ def _not_shown(study: Study, metric: str) -> list[LayerCurve]:
     """Return a metric's curves over ``both_correct`` that are NaN at every layer, or coherence of few images."""
     return [
         curve
-        for _, curve in study.curves
-        if (curve.metric, curve.subset) == (metric, Subset.BOTH_CORRECT)
-        and (all(map(math.isnan, curve.values)) or (metric == AXIS_COHERENCE.name and not curve.has_images))
+        for curve in study.curves(metric, Subset.BOTH_CORRECT)
+        if all(map(math.isnan, curve.values)) or (metric == AXIS_COHERENCE.name and not curve.has_images)
     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ import numpy as np
 from vlmprobe import __version__
 from vlmprobe.analysis import (
     AxisMetrics,
-    LayerCandidates,
     LayerMetrics,
     Metric,
     PairGroups,
@@ -22,27 +22,27 @@ from vlmprobe.analysis import (
 )
 from vlmprobe.analysis.axis_significance import N_DRAWS as N_PERMUTATIONS
 from vlmprobe.analysis.axis_significance import TESTS_TOGETHER, AxisSignificance
-from vlmprobe.analysis.catalog import CATALOG, INPUTS, LAYER_CANDIDATES, PCA, RECOMMENDED_LAYER
+from vlmprobe.analysis.blocks import in_order, shares_in_blocks
+from vlmprobe.analysis.catalog import CATALOG, INPUTS, PCA
 from vlmprobe.analysis.geometry import sums_of_layouts
 from vlmprobe.analysis.inference.wild import N_DRAWS as N_WILD
 from vlmprobe.analysis.layer_reading import LayerReadings
 from vlmprobe.analysis.perspective_axes import PerspectiveAxes
-from vlmprobe.analysis.side_by_side import side_by_side
+from vlmprobe.analysis.side_by_side import MEMORY, side_by_side
 from vlmprobe.pairs import DEPTH, SPACE, Subset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from vlmprobe.analysis.axis_metrics import AxesOfLayer
-    from vlmprobe.analysis.deltas import FloatArray
+    from vlmprobe.analysis.deltas import FloatArray, IntArray
     from vlmprobe.analysis.layer_reading import ReadLayer
     from vlmprobe.analysis.layer_sums import LayerVectors
-    from vlmprobe.analysis.recommendation import Recommendation
     from vlmprobe.pairs import AxisSet
     from vlmprobe.pairs.strata import Strata
     from vlmprobe.store.arrays import RunArrays
 
-__all__ = ["candidates_result", "inputs_result", "recommendation_result", "run_metrics"]
+__all__ = ["inputs_result", "run_metrics"]
 
 #: Seed of the signs of quads; the published control also uses 42.
 QUAD_SEED = 42
@@ -50,6 +50,8 @@ QUAD_SEED = 42
 PERMUTATION_SEED = WILD_SEED = PEAK_SEED = 0
 #: Memory for analyzing a layer, in copies of its float32 states: both sides, and the deltas in float64.
 _COPIES = 4
+#: Principal components whose shares are kept.
+_COMPONENTS = 3
 
 
 def run_metrics(
@@ -57,6 +59,7 @@ def run_metrics(
     advance: Callable[[int], None],
     strata: Strata | None = None,
     n_tests: int = TESTS_TOGETHER,
+    memory: int = MEMORY,
 ) -> tuple[list[Metric], list[dict[str, Any]]]:
     """Compute the per-layer metrics of a run and its rows of ``results_json``, a few layers in memory at a time.
 
@@ -65,16 +68,18 @@ def run_metrics(
         advance: called with 1 after each layer.
         strata: what the labels of the axis tests are permuted within.
         n_tests: tests of axes that will be corrected together.
+        memory: bytes for all layers in work; one that needs more is read in blocks of pairs.
 
     Raises:
         ValueError: a hidden state is not finite.
         InputError: an image has no stratum.
     """
-    job = _LayerJob(arrays, strata, n_tests)
+    bytes_each = arrays.layer_bytes * _COPIES
+    job = _LayerJob(arrays, strata, n_tests, in_blocks=bytes_each > memory)
     metrics: list[Metric] = []
     results: list[dict[str, Any]] = []
     axes, halves, draws = {}, {}, {}
-    in_order = side_by_side(job, arrays.layers, bytes_each=arrays.layer_bytes * _COPIES)
+    in_order = side_by_side(job, arrays.layers, bytes_each=bytes_each, memory=memory)
     for layer, found in zip(arrays.layers, in_order, strict=True):
         metrics += found.metrics
         results += found.results
@@ -106,8 +111,10 @@ class _OfLayer:
 class _LayerJob:
     """Computes the metrics of one layer after another; what no layer changes is prepared once."""
 
-    def __init__(self, arrays: RunArrays, strata: Strata | None, n_tests: int) -> None:
-        self._arrays = arrays
+    def __init__(
+        self, arrays: RunArrays, strata: Strata | None, n_tests: int, *, in_blocks: bool = False
+    ) -> None:
+        self._arrays, self._in_blocks = arrays, in_blocks
         self._groups = PairGroups(
             arrays.categories, arrays.images, both_correct=arrays.both_correct, axes=arrays.axis_set
         )
@@ -138,8 +145,31 @@ class _LayerJob:
 
     def vectors(self, layer: int) -> LayerVectors:
         """Read a layer's vectors."""
-        states = self._arrays.layer(layer)
-        return self._groups.vectors(states[:, 0], states[:, 1], layer=layer)
+        sides = self._sides(layer, self._groups.order)
+        return self._groups.vectors(*sides, layer=layer)
+
+    def _sides(self, layer: int, order: IntArray, states: Any = None) -> tuple[Any, Any]:
+        """Return a layer's states of either side, as they are or to be read in this order."""
+        if self._in_blocks:
+            return in_order(partial(self._arrays.rows, layer), order, self._arrays.dim)
+        states = self._arrays.layer(layer) if states is None else states
+        return states[:, 0], states[:, 1]
+
+    def _explained(self, layer: int, states: Any) -> list[dict[str, Any]]:
+        """Return the explained variances of both subsets."""
+        arrays, right = self._arrays, self._arrays.both_correct
+        if self._in_blocks:
+            places = {Subset.ALL: np.arange(len(right)), Subset.BOTH_CORRECT: np.flatnonzero(right)}
+            read = partial(arrays.rows, layer)
+            return [
+                _variance_row(shares_in_blocks(read, at, arrays.dim, _COMPONENTS), layer, subset)
+                for subset, at in places.items()
+            ]
+        of_right = _chosen(arrays.categories, right)
+        return [
+            explained_variance(states, arrays.categories, layer, Subset.ALL, arrays.axis_set),
+            explained_variance(states[right], of_right, layer, Subset.BOTH_CORRECT, arrays.axis_set),
+        ]
 
     def __call__(self, layer: int) -> _OfLayer:
         """Compute one layer."""
@@ -148,28 +178,27 @@ class _LayerJob:
         results: list[dict[str, Any]] = []
         of_axes, halves = None, None
         draws: dict[str, FloatArray] = {}
-        states = arrays.layer(layer)
-        if len(states):
-            orig, swap = states[:, 0], states[:, 1]
-            vectors = self._groups.vectors(orig, swap, layer=layer)
-            of_pairs, *of_halves = sums_of_layouts(orig, swap, self._layouts)
+        # In blocks nothing of a layer is held but what is computed of it.
+        states = None if self._in_blocks else arrays.layer(layer)
+        if len(right):
+            vectors = self._groups.vectors(*self._sides(layer, self._groups.order, states), layer=layer)
+            of_pairs, *of_halves = sums_of_layouts(
+                *self._sides(layer, self._layouts[0].order, states), self._layouts
+            )
             products = self._groups.products_of(of_pairs)
             metrics += self._metrics(vectors, products, layer=layer)
             of_axes = self._axis_metrics(products, layer=layer)
             metrics += of_axes.metrics
             halves, draws = self.readings(products), self.significance.of_layer(vectors)
             del vectors
-            results.append(explained_variance(states, arrays.categories, layer, Subset.ALL, arrays.axis_set))
-            of_right = _chosen(arrays.categories, right)
-            results.append(
-                explained_variance(states[right], of_right, layer, Subset.BOTH_CORRECT, arrays.axis_set)
-            )
-        if self._perspective_axes and len(states):
+            results += self._explained(layer, states)
+        if self._perspective_axes and len(right):
             perspectives = self._perspective_axes.of_sums(of_halves[0], layer=layer)
             metrics += perspectives.metrics
             rows = self._far_close
+            of_rows = arrays.rows(layer, np.flatnonzero(rows)) if states is None else states[rows]
             metrics += perspective_metrics(
-                states[rows, 1] - states[rows, 0],
+                of_rows[:, 1] - of_rows[:, 0],
                 _chosen(arrays.categories, rows),
                 _chosen(arrays.perspectives, rows),
                 _chosen(arrays.images, rows),
@@ -208,12 +237,14 @@ def explained_variance(
         axes: the set that the categories are of.
     """
     shares = {
-        name: [
-            share if isfinite(share) else None
-            for share in project(states[:, 0], states[:, 1], categories, 3, axes).explained
-        ]
+        name: project(states[:, 0], states[:, 1], categories, _COMPONENTS, axes).explained
         for name, project in (("states", project_states), ("deltas", project_deltas))
     }
+    return _variance_row(shares, layer, subset)
+
+
+def _variance_row(found: Mapping[str, Sequence[float]], layer: int, subset: Subset) -> dict[str, Any]:
+    shares = {name: [share if isfinite(share) else None for share in each] for name, each in found.items()}
     return {"name": PCA.name, "version": PCA.version, "subset": str(subset), "layer": layer, "value": shares}
 
 
@@ -248,28 +279,6 @@ def inputs_result(sha256: str, strata: Strata | None = None, n_tests: int = TEST
         "subset": str(Subset.ALL),
         "layer": -1,
         "value": value,
-    }
-
-
-def candidates_result(candidates: LayerCandidates, subset: Subset) -> dict[str, Any]:
-    """Return the row of ``results_json`` that holds the shortlist."""
-    return {
-        "name": LAYER_CANDIDATES.name,
-        "version": LAYER_CANDIDATES.version,
-        "subset": str(subset),
-        "layer": -1,
-        "value": asdict(candidates),
-    }
-
-
-def recommendation_result(recommendation: Recommendation, subset: Subset) -> dict[str, Any]:
-    """Return the row of ``results_json`` that holds the recommended layer and the axes that it is for."""
-    return {
-        "name": RECOMMENDED_LAYER.name,
-        "version": RECOMMENDED_LAYER.version,
-        "subset": str(subset),
-        "layer": -1,
-        "value": asdict(recommendation),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import asdict, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -18,11 +19,16 @@ from vlmprobe.analysis.catalog import (
 from vlmprobe.analysis.recommendation import NO_AXIS
 from vlmprobe.pairs import Subset
 from vlmprobe.reports import DatasetFacts, LayerRange, RunFacts
+from vlmprobe.store.answers_of_runs import (
+    answers_of_runs,
+    count_disagreements,
+    count_pairs,
+    unnamed_answers,
+)
 from vlmprobe.store.axes import read_axes
 from vlmprobe.store.datasets import count_dataset
 from vlmprobe.store.leaks import read_leaks
-from vlmprobe.store.metrics import read_layer_values, read_results_json
-from vlmprobe.store.predictions import count_pairs, unnamed_answers
+from vlmprobe.store.metrics_of_runs import read_layer_series, results_of_runs
 from vlmprobe.store.queries import load_query
 from vlmprobe.study.control_curves import read_control_curves
 
@@ -33,10 +39,10 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.catalog import Entry
     from vlmprobe.store.engine import Database
-    from vlmprobe.store.metrics import LayerValue
+    from vlmprobe.store.metrics_of_runs import LayerSeries
     from vlmprobe.store.runs import Run
 
-__all__ = ["Study", "cosine_of", "curve_from", "most_coherent_layer"]
+__all__ = ["Study", "cosine_of", "most_coherent_layer"]
 
 #: A null is a mean and a spread; its band holds 95 % of a normal distribution with these.
 _Z = NormalDist().inv_cdf(0.975)
@@ -49,63 +55,88 @@ class Study:
     def __init__(self, database: Database, runs: Sequence[Run]) -> None:
         """Read everything in one transaction."""
         self.runs = list(runs)
-        self._order = {run.run_id: place for place, run in enumerate(self.runs)}
+        ids = [run.run_id for run in self.runs]
         with database.transaction() as connection:
             self.axes = read_axes(connection, self.runs[0].dataset_id)
-            self.accuracy = self._read_accuracy(connection, "accuracy/by_axis", "axis")
-            self.categories = self._read_accuracy(connection, "accuracy/by_category", "category")
-            self.curves = self._read_curves(connection)
+            self._accuracy = self._read_accuracy(connection, "accuracy/by_axis", "axis")
+            self._categories = self._read_accuracy(connection, "accuracy/by_category", "category")
+            self._series = _by_kind(read_layer_series(connection, ids))
             self.control_curves = read_control_curves(connection, self.runs)
-            self.peaks = self._read_peaks(connection)
-            disagree = load_query("accuracy/checkers_disagree")
-            self.disagreements = sum(len(disagree.table(connection, {"run_id": run.run_id})) for run in runs)
+            self._peaks = {subset: self._read_peaks(connection, subset) for subset in map(str, Subset)}
+            self._disagreements = count_disagreements(connection, ids)
             self.dataset = self._read_dataset(connection)
             self.leaks = read_leaks(connection, self.runs[0].dataset_id, self.runs[0].template)
-            self.layer_ranges = [self._layer_range(connection, run) for run in self.runs]
-            self.facts = [self._facts(connection, run) for run in self.runs]
-            self.unnamed = {run.run_id: unnamed_answers(connection, run.run_id) for run in self.runs}
+            named = (RECOMMENDED_LAYER.name, LAYER_CANDIDATES.name)
+            self._results = results_of_runs(connection, ids, named, str(Subset.ALL))
+            self._counts = count_pairs(connection, ids)
+            self.unnamed = unnamed_answers(connection, ids)
 
-    def _read_accuracy(self, connection: Connection, name: str, target: str) -> list[AccuracyPoint]:
-        query, renamed = load_query(name), {target: "target"}
-        return [
-            point
-            for run in self.runs
-            for point in query.rows(AccuracyPoint, connection, {"run_id": run.run_id}, renamed=renamed)
-        ]
+    def part(self, runs: Sequence[Run]) -> Study:
+        """Return the study of some of these runs, without reading anything again."""
+        found = copy(self)
+        found.runs = list(runs)
+        names = {(run.family, run.scale) for run in runs}
+        found.control_curves = [each for each in self.control_curves if (each.family, each.scale) in names]
+        return found
 
-    def _read_curves(self, connection: Connection) -> list[tuple[str, LayerCurve]]:
-        grouped: dict[tuple[str, ...], list[LayerValue]] = {}
-        for each in read_layer_values(connection, [run.run_id for run in self.runs]):
-            grouped.setdefault((each.run_id, each.metric, each.subset, each.target), []).append(each)
-        return [(key[0], curve_from(members)) for key, members in grouped.items()]
+    def _read_accuracy(
+        self, connection: Connection, name: str, target: str
+    ) -> dict[str, list[AccuracyPoint]]:
+        ids = [run.run_id for run in self.runs]
+        return answers_of_runs(load_query(name), AccuracyPoint, connection, ids, renamed={target: "target"})
 
-    def _read_peaks(self, connection: Connection) -> list[PeakPoint]:
-        query = load_query("consistency/peak_layers")
-        return [
-            peak
-            for subset in map(str, Subset)
-            for run in self.runs
-            for peak in query.rows(
-                PeakPoint,
-                connection,
-                {"run_id": run.run_id, "subset": subset},
-                renamed={"axis": "target"},
-                metric=AXIS_COHERENCE.name,
-                subset=subset,
-                ci_low=None,
-                ci_high=None,
-            )
-        ]
+    def _read_peaks(self, connection: Connection, subset: str) -> dict[str, list[PeakPoint]]:
+        return answers_of_runs(
+            load_query("consistency/peak_layers"),
+            PeakPoint,
+            connection,
+            [run.run_id for run in self.runs],
+            {"subset": subset},
+            renamed={"axis": "target"},
+            metric=AXIS_COHERENCE.name,
+            subset=subset,
+            ci_low=None,
+            ci_high=None,
+        )
 
     def _read_dataset(self, connection: Connection) -> DatasetFacts:
         run = self.runs[0]
         counts = count_dataset(connection, run.dataset_id, run.template)
         return DatasetFacts(dataset_id=run.dataset_id, template=run.template, **asdict(counts))
 
-    def _layer_range(self, connection: Connection, run: Run) -> LayerRange:
+    @property
+    def accuracy(self) -> list[AccuracyPoint]:
+        """By axis, and overall."""
+        return [point for run in self.runs for point in self._accuracy[run.run_id]]
+
+    @property
+    def categories(self) -> list[AccuracyPoint]:
+        """Accuracy by category."""
+        return [point for run in self.runs for point in self._categories[run.run_id]]
+
+    @property
+    def peaks(self) -> list[PeakPoint]:
+        """The highest coherence over layers of each axis, of all pairs, then of those with both answers right."""
+        return [peak for of_runs in self._peaks.values() for run in self.runs for peak in of_runs[run.run_id]]
+
+    @property
+    def disagreements(self) -> int:
+        """Answers on which the two checkers disagree."""
+        return sum(self._disagreements[run.run_id] for run in self.runs)
+
+    @property
+    def layer_ranges(self) -> list[LayerRange]:
+        """The layers worth reading."""
+        return [self._layer_range(run) for run in self.runs]
+
+    @property
+    def facts(self) -> list[RunFacts]:
+        """What each run is."""
+        return [self._facts(run) for run in self.runs]
+
+    def _layer_range(self, run: Run) -> LayerRange:
         stored, listed = (
-            read_results_json(connection, run.run_id, entry.name, str(Subset.ALL))
-            for entry in (RECOMMENDED_LAYER, LAYER_CANDIDATES)
+            self._results.get((run.run_id, entry.name)) for entry in (RECOMMENDED_LAYER, LAYER_CANDIDATES)
         )
         if stored is None:
             return LayerRange(run.family, run.scale, (), None, (), _OLD)
@@ -121,12 +152,12 @@ class Study:
             listed["cutoff_layer"] if listed else None,
         )
 
-    def _facts(self, connection: Connection, run: Run) -> RunFacts:
-        n_pairs, n_failed = count_pairs(connection, run.run_id)
+    def _facts(self, run: Run) -> RunFacts:
+        n_pairs, n_failed = self._counts[run.run_id]
         peaks = {
             peak.target: (peak.layer, peak.value)
-            for peak in self.peaks
-            if peak.run_id == run.run_id and peak.subset == Subset.ALL and peak.layer is not None
+            for peak in self._peaks[str(Subset.ALL)][run.run_id]
+            if peak.layer is not None
         }
         return RunFacts(
             run_id=run.run_id,
@@ -144,6 +175,12 @@ class Study:
             peak_layers=peaks,
         )
 
+    def curves(self, metric: str, subset: str, *, run: Run | None = None) -> list[LayerCurve]:
+        """Return all curves of one metric, in the runs' order."""
+        found = self._series.get((metric, str(subset)), {})
+        runs = self.runs if run is None else [run]
+        return [_curve_from(each, series) for each in runs for series in found.get(each.run_id, ())]
+
     def select(
         self,
         metric: str,
@@ -155,12 +192,8 @@ class Study:
         """Return the curves of one metric, in the runs' order; those without a single number are left out."""
         return [
             curve
-            for run_id, curve in sorted(self.curves, key=lambda pair: self._order[pair[0]])
-            if curve.metric == metric
-            and curve.subset == subset
-            and (run is None or run_id == run.run_id)
-            and (targets is None or curve.target in targets)
-            and any(math.isfinite(value) for value in curve.values)
+            for curve in self.curves(metric, subset, run=run)
+            if (targets is None or curve.target in targets) and any(map(math.isfinite, curve.values))
         ]
 
     def controls(
@@ -186,11 +219,8 @@ class Study:
         """Return the C x C cosines of one run's mean deltas in one layer."""
         cosines = {
             curve.target: curve.values[curve.layers.index(layer)]
-            for run_id, curve in self.curves
-            if run_id == run.run_id
-            and curve.subset == subset
-            and curve.metric == DELTA_SIMILARITY.name
-            and layer in curve.layers
+            for curve in self.curves(DELTA_SIMILARITY.name, subset, run=run)
+            if layer in curve.layers
         }
         categories = self.axes.categories
         return SimilarityMatrix(
@@ -211,23 +241,32 @@ class Study:
         return found
 
 
-def curve_from(values: Sequence[LayerValue]) -> LayerCurve:
-    """Return one metric and target, by layer, as a curve; a null's bounds are its 95 % band."""
-    first = values[0]
-    is_null = first.target.split("/")[0] in NULLS
+def _by_kind(found: Sequence[LayerSeries]) -> dict[tuple[str, str], dict[str, list[LayerSeries]]]:
+    """Sort series by metric and subset, then by run."""
+    by_kind: dict[tuple[str, str], dict[str, list[LayerSeries]]] = {}
+    for each in found:
+        by_kind.setdefault((each.metric, each.subset), {}).setdefault(each.run_id, []).append(each)
+    return by_kind
+
+
+def _curve_from(run: Run, series: LayerSeries) -> LayerCurve:
+    """Return one metric and target of a run as a curve; a null's bounds are its 95 % band."""
+    is_null = series.target.split("/")[0] in NULLS
+    low = series.values - _Z * series.stds if is_null else series.low
+    high = series.values + _Z * series.stds if is_null else series.high
     return LayerCurve(
-        family=first.family,
-        scale=first.scale,
-        samples_seen=first.samples_seen,
-        metric=first.metric,
-        target=first.target,
-        subset=first.subset,
-        layers=tuple(each.layer for each in values),
-        values=tuple(each.value for each in values),
-        low=tuple(each.value - _Z * each.std if is_null else each.ci_low for each in values),
-        high=tuple(each.value + _Z * each.std if is_null else each.ci_high for each in values),
-        n=first.n,
-        n_images=first.n_images,
+        family=run.family,
+        scale=run.scale,
+        samples_seen=run.samples_seen,
+        metric=series.metric,
+        target=series.target,
+        subset=series.subset,
+        layers=tuple(series.layers.tolist()),
+        values=tuple(series.values.tolist()),
+        low=tuple(low.tolist()),
+        high=tuple(high.tolist()),
+        n=series.n,
+        n_images=series.n_images,
     )
 
 

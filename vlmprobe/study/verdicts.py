@@ -34,7 +34,7 @@ from vlmprobe.study.controls import control_command
 from vlmprobe.study.evidence import Sources, evidence_of, find_sources, marks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -59,23 +59,28 @@ def verdicts_of(
         findings: of these runs: their axes with Holm's p over all axes and scales.
         scales: only these; empty = all. The family of p-values stays that of all runs.
     """
+    asked = [
+        (run, of_scale)
+        for run, of_scale in zip(runs, findings.scales, strict=True)
+        if not scales or run.scale in scales
+    ]
     found: list[AxisVerdict] = []
-    fresh: list[Run] = []
-    for run, of_scale in zip(runs, findings.scales, strict=True):
-        if scales and run.scale not in scales:
-            continue
+    fresh: dict[str, tuple[_Question, dict[str, _Judged]]] = {}
+    for run, question, kept in _questions(workspace, asked, findings.family.n_tests):
         try:
-            question, kept = _question(workspace, run, of_scale, findings.family.n_tests)
+            if isinstance(question, VlmprobeError):
+                raise question
             judged = kept if kept is not None else _judge(workspace, question)
         except VlmprobeError as error:
             # The rest of a report needs no states.
             workspace.console.warn(f"{run.name}: no verdict: {error}")
             continue
-        if kept is None and can_write(workspace.settings.home):
-            _keep(workspace, question, judged)
-            fresh.append(run)
+        if kept is None:
+            fresh[run.run_id] = question, judged
         found += [_shown(question, axis, *each) for axis, each in judged.items()]
-    _tag(workspace, fresh)
+    if fresh and can_write(workspace.settings.home):
+        _keep(workspace, fresh.values())
+        _tag(workspace, [question.run for question, _ in fresh.values()])
     return found
 
 
@@ -106,34 +111,51 @@ class _Question:
 _Judged = tuple[Verdict, tuple[Beside, ...], str]
 
 
-def _question(
-    workspace: Workspace, run: Run, found: ScaleFindings, n_tests: int
-) -> tuple[_Question, dict[str, _Judged] | None]:
-    """Return what is asked of a run, and the answer by axis if one is kept that still holds."""
+def _questions(
+    workspace: Workspace, asked: Sequence[tuple[Run, ScaleFindings]], n_tests: int
+) -> list[tuple[Run, _Question | VlmprobeError, dict[str, _Judged] | None]]:
+    """Return what is asked of each run, or why it cannot be, and the answer by axis if one is kept that still holds."""
+    found: list[tuple[Run, _Question | VlmprobeError, dict[str, _Judged] | None]] = []
+    # One transaction for all: to open a database for each of a hundred runs would take most of the time.
     with workspace.database.transaction() as connection:
-        recommended = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
-        layer = None if recommended is None else recommended["layer"]
-        sources = find_sources(connection, run)
-        question = _Question(
-            run,
-            found.layer if layer is None else int(layer),
-            MOST_COHERENT if layer is None else RECOMMENDED,
-            {axis.axis: axis.p_value for axis in found.axes},
-            n_tests,
-            sources,
-            marks_of(connection, sources),
-            _commands(connection, run, sources),
-        )
-        kept = read_verdicts(connection, run.run_id, VERSION, question.layer)
+        for run, of_scale in asked:
+            try:
+                found.append((run, *_question(connection, run, of_scale, n_tests)))
+            except VlmprobeError as error:
+                found.append((run, error, None))
+    return found
+
+
+def _question(
+    connection: Connection, run: Run, found: ScaleFindings, n_tests: int
+) -> tuple[_Question, dict[str, _Judged] | None]:
+    recommended = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
+    layer = None if recommended is None else recommended["layer"]
+    sources = find_sources(connection, run)
+    question = _Question(
+        run,
+        found.layer if layer is None else int(layer),
+        MOST_COHERENT if layer is None else RECOMMENDED,
+        {axis.axis: axis.p_value for axis in found.axes},
+        n_tests,
+        sources,
+        marks_of(connection, sources),
+        _commands(connection, run, sources),
+    )
+    kept = read_verdicts(connection, run.run_id, VERSION, question.layer)
     if kept is None or kept["basis"] != question.basis:
         return question, None
     return question, {axis: _read(kept["axes"][axis]) for axis in question.p_values}
 
 
-def _keep(workspace: Workspace, question: _Question, judged: Mapping[str, _Judged]) -> None:
-    value = {"basis": question.basis, "axes": {axis: _written(*each) for axis, each in judged.items()}}
+def _keep(workspace: Workspace, fresh: Iterable[tuple[_Question, Mapping[str, _Judged]]]) -> None:
     with workspace.database.transaction() as connection:
-        store_verdicts(connection, question.run.run_id, VERSION, question.layer, value)
+        for question, judged in fresh:
+            value = {
+                "basis": question.basis,
+                "axes": {axis: _written(*each) for axis, each in judged.items()},
+            }
+            store_verdicts(connection, question.run.run_id, VERSION, question.layer, value)
 
 
 def _tag(workspace: Workspace, runs: Sequence[Run]) -> None:
@@ -142,10 +164,10 @@ def _tag(workspace: Workspace, runs: Sequence[Run]) -> None:
     if not shown or workspace.tracker.is_read_only:
         return
     try:
+        with workspace.database.transaction() as connection:
+            tags = {run.run_id: verdict_tags(connection, run.run_id) for run in shown}
         for run in shown:
-            with workspace.database.transaction() as connection:
-                tags = verdict_tags(connection, run.run_id)
-            workspace.tracker.tag(str(run.mlflow_run_id), tags)
+            workspace.tracker.tag(str(run.mlflow_run_id), tags[run.run_id])
     except TrackingError as error:
         workspace.console.warn(f"{error}; the verdicts are in the database and not in MLflow")
 

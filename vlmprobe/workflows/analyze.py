@@ -15,6 +15,7 @@ from vlmprobe.analysis.axis_significance import family_size
 from vlmprobe.analysis.catalog import ACCURACIES
 from vlmprobe.analysis.layer_choice import candidates_of, peaks
 from vlmprobe.analysis.recommendation import range_of_angles, recommend
+from vlmprobe.analysis.side_by_side import MEMORY
 from vlmprobe.errors import ElsewhereError, VlmprobeError
 from vlmprobe.pairs import Subset, is_under
 from vlmprobe.relayed import RelayedConsole
@@ -33,7 +34,8 @@ from vlmprobe.store.perspective import perspective_answers
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.runs import Run, complete_runs, get_run
 from vlmprobe.study.kept_robustness import keep_robustness
-from vlmprobe.study.run_metrics import candidates_result, inputs_result, recommendation_result, run_metrics
+from vlmprobe.study.layer_rows import candidates_result, recommendation_result
+from vlmprobe.study.run_metrics import inputs_result, run_metrics
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.strata import read_strata_of
 from vlmprobe.workspace import Workspace
@@ -67,6 +69,7 @@ def analyze(
     *,
     templates: Sequence[str] = (),
     strata: str | None = None,
+    memory: int = MEMORY,
     force: bool = False,
 ) -> list[AnalyzeResult]:
     """Compute, store and log the metrics of the selected complete runs; of all without a selection.
@@ -78,6 +81,7 @@ def analyze(
         selection: which runs.
         templates: only runs under these question templates; empty = all.
         strata: a column of the benchmark's file; the axis tests exchange labels among images that agree in it.
+        memory: bytes that the layers in work may use together; a layer that needs more is read in blocks of pairs.
         force: also compute what is up to date.
 
     Raises:
@@ -94,7 +98,7 @@ def analyze(
     results, problems = [], []
     for run in runs:
         try:
-            results.append(_of_run(workspace, run, strata_of.get(run.dataset_id), force=force))
+            results.append(_of_run(workspace, run, strata_of.get(run.dataset_id), memory=memory, force=force))
         except ElsewhereError as error:
             # One run of another host does not stop those of this one.
             workspace.console.warn(f"{run.name}: not analyzed: {error}")
@@ -179,6 +183,7 @@ def _of_run(
     strata: Strata | None,
     *,
     n_tests: int | None = None,
+    memory: int = MEMORY,
     force: bool = False,
 ) -> AnalyzeResult:
     started = time.monotonic()
@@ -189,7 +194,7 @@ def _of_run(
         n_stored = count_metrics(connection, run.run_id)
         delivered = is_delivered(connection, run)
     if not current:
-        return _analyze_run(workspace, run, inputs, strata, n_tests, started)
+        return _analyze_run(workspace, run, inputs, strata, n_tests, memory, started)
     if not delivered:
         workspace.deliver(run)
     update = MetricsUpdate(added=0, changed=0, unchanged=n_stored, outdated=False)
@@ -203,7 +208,13 @@ def _is_current(connection: Connection, run: Run, basis: dict[str, Any]) -> bool
 
 
 def _analyze_run(
-    workspace: Workspace, run: Run, inputs: Inputs, strata: Strata | None, n_tests: int, started: float
+    workspace: Workspace,
+    run: Run,
+    inputs: Inputs,
+    strata: Strata | None,
+    n_tests: int,
+    memory: int,
+    started: float,
 ) -> AnalyzeResult:
     arrays = workspace.arrays(run, every_layer=True)
     if not arrays.layers:
@@ -213,7 +224,7 @@ def _analyze_run(
         workspace.console.track(f"{run.name}: metrics", len(arrays.layers)) as advance,
     ):
         try:
-            metrics, results = run_metrics(arrays, advance, strata, n_tests)
+            metrics, results = run_metrics(arrays, advance, strata, n_tests, memory)
         except ValueError as error:
             raise VlmprobeError(f"{run.name}: {error}") from error
     axes, of_run = arrays.axis_set, peaks(metrics)

@@ -15,11 +15,11 @@ from vlmprobe.extraction.remarks import changed_line
 from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, Prepared, prepare
 from vlmprobe.extraction.session import RunSession, SessionResult
 from vlmprobe.extraction.together import infer_together
+from vlmprobe.store.answers_of_runs import unnamed_answers
 from vlmprobe.store.datasets import register_dataset, register_quads
 from vlmprobe.store.earlier_runs import begun_on_another_content, other_checkpoint
 from vlmprobe.store.leaks import read_leaks, store_leaks
 from vlmprobe.store.lease import hold_lease
-from vlmprobe.store.predictions import unnamed_answers
 from vlmprobe.store.runs import Run, RunPlan, open_run
 
 if TYPE_CHECKING:
@@ -233,7 +233,8 @@ def _result(
     workspace: Workspace, session: RunSession, outcome: SessionResult, seconds: float
 ) -> ExtractResult:
     with workspace.database.transaction() as connection:
-        unnamed = unnamed_answers(connection, session.run.run_id).n
+        run_id = session.run.run_id
+        unnamed = unnamed_answers(connection, [run_id])[run_id].n
     return ExtractResult(
         run=session.run,
         n_pairs=len(session.prepared.pairs),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import TrackingError
@@ -13,7 +12,8 @@ from vlmprobe.pairs import PUBLISHED, is_under
 from vlmprobe.reports import ChangeRow, Report, render_report, summary_rows, write_summary_csv
 from vlmprobe.safe_names import file_part
 from vlmprobe.settings import without_password
-from vlmprobe.store.queries import load_query, queries_of_report
+from vlmprobe.store.answers_of_runs import changes_in_sequence
+from vlmprobe.store.queries import queries_of_report
 from vlmprobe.study.controls import all_controls
 from vlmprobe.study.drawing import draw_report
 from vlmprobe.study.findings import findings_of
@@ -86,10 +86,10 @@ def _merge(
     mark = "" if is_under(template, PUBLISHED.name) else f", template {template}"
     name = f"{title.replace(', ', '-')}-{runs[0].dataset}{mark.replace(', template ', '-')}"
     folder = out or settings.reports / file_part(name)
-    families = dict.fromkeys(run.family for run in runs)
-    parts = [study]
-    if len(families) > 1:
-        parts = [Study(database, [run for run in runs if run.family == family]) for family in families]
+    parts = [
+        study.part([run for run in runs if run.family == family])
+        for family in dict.fromkeys(run.family for run in runs)
+    ]
     points = over_templates(database, _of_same_scales(runs, chosen.everything))
     findings = findings_of(study, database)
     verdicts = verdicts_of(workspace, runs, findings)
@@ -144,21 +144,23 @@ def _of_same_scales(runs: Sequence[Run], everything: Sequence[Run]) -> list[Run]
 
 def _changes(database: Database, runs: Sequence[Run]) -> list[ChangeRow]:
     """Compare each scale with the next less trained one on the same pairs; skip unknown amounts."""
-    query = load_query("merge/changes")
     changes: list[ChangeRow] = []
     with database.transaction() as connection:
         for family in dict.fromkeys(run.family for run in runs):
             known = [run for run in runs if run.family == family and run.samples_seen is not None]
             known.sort(key=lambda run: run.samples_seen or 0)
-            for before, later in pairwise(known):
-                changes += query.rows(
-                    ChangeRow,
-                    connection,
-                    {"from_run": before.run_id, "to_run": later.run_id},
+            changes += [
+                ChangeRow(
                     family=family,
-                    from_scale=before.scale,
-                    to_scale=later.scale,
+                    from_scale=known[found.place - 1].scale,
+                    to_scale=known[found.place].scale,
+                    axis=found.axis,
+                    n=found.n,
+                    gained=found.gained,
+                    lost=found.lost,
                 )
+                for found in changes_in_sequence(connection, [run.run_id for run in known])
+            ]
     return changes
 
 

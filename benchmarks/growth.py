@@ -1,0 +1,194 @@
+"""Time and memory of commands on homes that have grown large.
+
+    python benchmarks/growth.py [--predictions 1e6 1e7] [--runs 100] [--layers 94] [--analyze 20000x4096]
+                                [--only merge] [--home DIR] [--database duckdb] [--limit 600]
+
+Each size of ``--predictions`` is a home of that many answers, spread over ``--runs`` scales of ``--layers`` layers with
+every metric, on which ``runs``, ``sql``, ``db check`` and ``merge`` run, each as a process of its own. ``--analyze``
+makes a home with one run of as many pairs, one layer with states of that width, and analyzes it. Memory is the largest
+sum over the processes of a command, and what the interpreter with vlmprobe's imports takes is on a line of its own.
+With ``--home`` the filled homes are kept there, and used again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filled_home import FAMILY, Filling, fill, scale_of, sink_of
+from studies import REPOSITORY, MadeUp, machine, make_home, store_states
+
+from vlmprobe.settings import Settings
+
+_EVERY_S = 0.05
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a command took."""
+
+    seconds: float
+    cpu: float
+    """Of the processors, which what else the machine does moves less."""
+    peak: int
+    """Bytes, of all its processes together; pages that they share count once."""
+    outcome: str
+
+
+def measure(arguments: list[str], limit_s: float, database: str = "duckdb") -> Measured:
+    """Run Python with these arguments, in a process group of its own; it is stopped at the limit."""
+    environ = {
+        name: text for name, text in os.environ.items() if not name.startswith(("VLMPROBE_", "MLFLOW_"))
+    }
+    environ["PYTHONPATH"] = str(REPOSITORY)
+    if database != "duckdb":
+        environ["VLMPROBE_DATABASE_URL"] = database
+    started, cpu, peak = time.perf_counter(), _cpu_of_children(), 0
+    with tempfile.TemporaryFile() as errors:
+        command = subprocess.Popen(
+            [sys.executable, *arguments],
+            env=environ,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+        outcome = ""
+        while command.poll() is None:
+            peak = max(peak, _memory(command.pid))
+            if time.perf_counter() - started > limit_s:
+                os.killpg(command.pid, signal.SIGKILL)
+                command.wait()
+                outcome = f"stopped after {limit_s:g} s"
+            time.sleep(_EVERY_S)
+        seconds = time.perf_counter() - started
+        if command.returncode and not outcome:
+            errors.seek(0)
+            lines = errors.read().decode(errors="replace").splitlines() or [f"exit code {command.returncode}"]
+            outcome = lines[-1][:100]
+    return Measured(seconds, _cpu_of_children() - cpu, peak, outcome or "ok")
+
+
+def _cpu_of_children() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def _memory(group: int) -> int:
+    """Return the bytes that the processes of a group hold (Linux)."""
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        # A process may end at any time.
+        with suppress(OSError, ProcessLookupError, ValueError):
+            if os.getpgid(int(folder.name)) == group:
+                for line in (folder / "smaps_rollup").read_text().splitlines():
+                    if line.startswith("Pss:"):
+                        total += 1024 * int(line.split()[1])
+    return total
+
+
+def report(name: str, found: Measured) -> None:
+    """Print a row."""
+    print(
+        f"{name:44}{found.seconds:9.1f}{found.cpu:9.1f}{found.peak / _MIB:10.0f}  {found.outcome}", flush=True
+    )
+
+
+def home_of(folder: Path, size: Filling, database: str) -> Path:
+    """Return a filled home; print how long it took, unless it was there."""
+    home = folder / f"{size.predictions}-{size.runs}x{size.layers}"
+    done = home / "filled"
+    if not done.exists():
+        home.mkdir(parents=True)
+        settings = Settings.load(home, environ={}, folder=folder)
+        started = time.perf_counter()
+        sink = sink_of(database, settings)
+        counts = fill(sink, size)
+        sink.close()
+        done.touch()
+        rows = ", ".join(f"{n} {table}" for table, n in counts.items())
+        print(f"filled in {time.perf_counter() - started:.0f} s: {rows}")
+    files = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
+    print(f"{size.predictions} predictions of {size.runs} runs, {size.layers} layers: {files / _MIB:.0f} MiB")
+    return home
+
+
+def commands(size: Filling, report_folder: Path) -> dict[str, list[str]]:
+    """Return the arguments of each command, by its name in the table."""
+    query = "select family, scale, axis, acc_both from accuracy"
+    one = f"{query} where scale = '{scale_of(size.runs // 2)}'"
+    return {
+        "runs": ["runs"],
+        "sql: accuracy of all": ["sql", query, "--timeout", "3600"],
+        "sql: accuracy of one scale": ["sql", one, "--timeout", "3600"],
+        "db check": ["db", "check"],
+        f"merge of {size.runs} x {size.layers}": ["merge", FAMILY, "--out", str(report_folder)],
+    }
+
+
+def analyze_home(folder: Path, pairs: int, dim: int) -> Path:
+    """Return a home with one run of one layer."""
+    home = folder / f"analyze-{pairs}x{dim}"
+    if not home.exists():
+        study = MadeUp(pairs, dim)
+        settings = make_home(home, study, 1)
+        store_states(settings, study, {0: study.layer(0)})
+    return home
+
+
+def main() -> None:
+    """Fill, run and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--predictions", type=float, nargs="*", default=[1e6])
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--layers", type=int, default=94)
+    parser.add_argument("--analyze", nargs="*", default=["20000x4096"], metavar="PAIRSxDIM")
+    parser.add_argument("--memory", default=None, help="passed to analyze")
+    parser.add_argument("--only", nargs="*", default=[], help="only commands whose name begins so")
+    parser.add_argument("--database", default="duckdb", help="duckdb, or the URL of another database")
+    parser.add_argument("--home", type=Path, default=None, help="keep the homes in this folder")
+    parser.add_argument("--limit", type=float, default=600.0, help="seconds after which a command is stopped")
+    asked = parser.parse_args()
+
+    def wanted(name: str) -> bool:
+        return not asked.only or any(name.startswith(one) for one in asked.only)
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (asked.home or Path(temporary)).resolve()
+        print(f"{'':44}{'seconds':>9}{'CPU':>9}{'peak MiB':>10}")
+        report("the interpreter, started", measure(["-m", "vlmprobe", "--version"], asked.limit))
+        for predictions in asked.predictions:
+            size = Filling(asked.runs, round(predictions / 2 / asked.runs), asked.layers)
+            home = home_of(folder, size, asked.database)
+            for name, arguments in commands(size, home / "report").items():
+                if wanted(name):
+                    report(
+                        name,
+                        measure(
+                            ["-m", "vlmprobe", *arguments, "--home", str(home)], asked.limit, asked.database
+                        ),
+                    )
+        for shape in asked.analyze if wanted("analyze") else []:
+            pairs, dim = map(int, shape.split("x"))
+            home = analyze_home(folder, pairs, dim)
+            how = ["--memory", asked.memory] if asked.memory else []
+            name = f"analyze of {pairs} pairs x {dim}, one layer"
+            report(
+                name,
+                measure(["-m", "vlmprobe", "analyze", "--force", *how, "--home", str(home)], asked.limit),
+            )
+    print(machine("duckdb", "matplotlib"))
+
+
+if __name__ == "__main__":
+    main()
