@@ -280,7 +280,7 @@ def unnamed_answers(connection: Connection, run_id: str, examples: int = 5) -> U
     texts = fetch_column(
         connection,
         "SELECT text FROM predictions WHERE run_id = $id AND parsed IS NULL GROUP BY text "
-        "ORDER BY count(*) DESC, text LIMIT $most",
+        "ORDER BY count(*) DESC NULLS LAST, text LIMIT $most",
         {"id": run_id, "most": examples},
     )
     return UnnamedAnswers(counted["n"], counted["n_answers"], tuple(texts))

@@ -145,7 +145,8 @@ def find_run(connection: Connection, key: str) -> Run | None:
         connection,
         _RUN_SQL + "WHERE runs.run_key = $key OR starts_with(runs.run_key, $key || '#') "
         # By its number: a clock may have been set back between two of them.
-        "ORDER BY coalesce(TRY_CAST(split_part(runs.run_key, '#', 2) AS INTEGER), 1) DESC LIMIT 1",
+        "ORDER BY CASE WHEN split_part(runs.run_key, '#', 2) SIMILAR TO '[0-9]{1,9}' "
+        "THEN CAST(split_part(runs.run_key, '#', 2) AS INTEGER) ELSE 1 END DESC NULLS LAST LIMIT 1",
         {"key": key},
     )
     return found[0] if found else None
@@ -269,7 +270,7 @@ def controls_of(connection: Connection, run_ids: Sequence[str]) -> list[Run]:
         connection,
         _RUN_SQL
         + """
-        WHERE list_contains($run_ids, runs.serves)
+        WHERE runs.serves = ANY($run_ids)
         ORDER BY runs.serves, runs.control, runs.created_at, runs.run_id
         """,
         {"run_ids": list(run_ids)},
@@ -295,14 +296,14 @@ def complete_runs(
         _RUN_SQL
         + """
         WHERE runs.status = 'complete' AND ($controls OR runs.control IS NULL)
-            AND (len($families) = 0 OR list_contains($families, runs.family))
-            AND (len($scales) = 0 OR list_contains($scales, runs.scale))
+            AND ($families IS NULL OR runs.family = ANY($families))
+            AND ($scales IS NULL OR runs.scale = ANY($scales))
             AND ($dataset_id IS NULL OR runs.dataset_id = $dataset_id)
         ORDER BY runs.family, runs.samples_seen NULLS LAST, runs.scale, runs.created_at
         """,
         {
-            "families": list(families),
-            "scales": list(scales),
+            "families": list(families) or None,
+            "scales": list(scales) or None,
             "dataset_id": dataset_id,
             "controls": controls,
         },

@@ -63,7 +63,7 @@ def row_problems(connection: Connection, shard: ShardFile, *, is_complete: bool)
     expected = {(row["pair_id"], row["side"]): row for row in prediction_rows(shard)}
     rows = fetch(
         connection,
-        "SELECT * FROM predictions WHERE run_id = $run_id AND list_contains($pairs, pair_id)",
+        "SELECT * FROM predictions WHERE run_id = $run_id AND pair_id = ANY($pairs)",
         {"run_id": shard.run_id, "pairs": list(shard.pair_ids)},
     )
     here = {(row["pair_id"], row["side"]): row for row in rows if row["shard"] == shard.number}
@@ -74,7 +74,7 @@ def row_problems(connection: Connection, shard: ShardFile, *, is_complete: bool)
     (foreign,) = fetch_column(
         connection,
         "SELECT count(*) FROM predictions "
-        "WHERE run_id = $run_id AND shard = $shard AND NOT list_contains($pairs, pair_id)",
+        "WHERE run_id = $run_id AND shard = $shard AND NOT pair_id = ANY($pairs)",
         {"run_id": shard.run_id, "shard": shard.number, "pairs": list(shard.pair_ids)},
     )
     if foreign:
@@ -110,8 +110,9 @@ def stray_shards(connection: Connection, run_id: str) -> list[int]:
     """Return the shards that answers of a run point at although they have no row themselves."""
     return fetch_column(
         connection,
-        "SELECT DISTINCT shard FROM predictions ANTI JOIN shards USING (run_id, shard) "
-        "WHERE run_id = $id AND shard IS NOT NULL ORDER BY shard",
+        "SELECT DISTINCT shard FROM predictions WHERE run_id = $id AND shard IS NOT NULL AND NOT EXISTS ("
+        "SELECT 1 FROM shards WHERE shards.run_id = predictions.run_id AND shards.shard = predictions.shard) "
+        "ORDER BY shard",
         {"id": run_id},
     )
 
