@@ -11,6 +11,7 @@ __all__ = [
     "ImageError",
     "InputError",
     "LeaseHeldError",
+    "LeaseLostError",
     "MissingPackageError",
     "ModelError",
     "ReadOnlyError",
@@ -89,6 +90,10 @@ class StaleSchemaError(DatabaseError):
 
 class LeaseHeldError(VlmprobeError):
     """Another process is working on the same run."""
+
+
+class LeaseLostError(VlmprobeError):
+    """Another process took a run over from this one, which must write nothing more for it."""
 
 
 class ConflictError(VlmprobeError):

@@ -134,7 +134,7 @@ class RunArrays:
         Raises:
             VlmprobeError: a shard is neither in the spool nor in MLflow.
         """
-        with storage.database.transaction() as connection:
+        with storage.database.transaction(write=False) as connection:
             answered = fetch_as(_Pair, connection, _PAIRS_SQL, {"run_id": run_id})
             links = fetch_as(_Link, connection, _QUADS_SQL, {"run_id": run_id})
             shards = shard_places(connection, run_id)

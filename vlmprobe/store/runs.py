@@ -11,6 +11,7 @@ from vlmprobe.pairs import PUBLISHED, is_under
 from vlmprobe.store.identity import new_run_id, utc_now
 from vlmprobe.store.lease import check_foreign_lease, describe_self
 from vlmprobe.store.queries import load_query
+from vlmprobe.store.row_lease import check_lease, has_row_leases
 from vlmprobe.store.rows import fetch_as, fetch_column
 from vlmprobe.store.schema import RunRow
 
@@ -160,8 +161,9 @@ def open_run(connection: Connection, plan: RunPlan, *, new: bool) -> tuple[Run, 
     """
     found = find_run(connection, plan.run_key)
     if found is not None and not new:
-        lease = select(RunRow.lease).where(RunRow.run_id == found.run_id)
-        check_foreign_lease(connection.execute(lease).scalar_one())
+        if not has_row_leases(connection):
+            lease = select(RunRow.lease).where(RunRow.run_id == found.run_id)
+            check_foreign_lease(connection.execute(lease).scalar_one())
         if plan.training is not None and plan.training != found.training:
             # A label alone: no number depends on it, so it may be given later.
             named = update(RunRow).where(RunRow.run_id == found.run_id).values(training=plan.training)
@@ -192,13 +194,22 @@ def get_run(connection: Connection, run_id: str) -> Run:
 
 
 def set_status(connection: Connection, run_id: str, status: str, **values: Any) -> None:
-    """Set a run's status (``running``, ``complete``, ``interrupted``, ``failed``) and other columns."""
+    """Set a run's status (``running``, ``complete``, ``interrupted``, ``failed``) and other columns.
+
+    Raises:
+        LeaseLostError: another process took the run over from this one.
+        LeaseHeldError: another process has it.
+    """
     now = utc_now()
-    if status == "running":
-        values.setdefault("lease", describe_self())
-    else:
-        values["lease"] = None
+    check_lease(connection, run_id)
+    if status != "running":
         values["finished_at"] = now
+    # Where the lease is a row's, whoever holds it gives it up.
+    if not has_row_leases(connection):
+        if status == "running":
+            values.setdefault("lease", describe_self())
+        else:
+            values["lease"] = None
     connection.execute(
         update(RunRow).where(RunRow.run_id == run_id).values(status=status, updated_at=now, **values)
     )
@@ -206,9 +217,8 @@ def set_status(connection: Connection, run_id: str, status: str, **values: Any) 
 
 def renew_lease(connection: Connection, run_id: str) -> None:
     """Renew the lease that other hosts check; called with every shard."""
-    connection.execute(
-        update(RunRow).where(RunRow.run_id == run_id).values(lease=describe_self(), updated_at=utc_now())
-    )
+    lease = {} if has_row_leases(connection) else {"lease": describe_self()}
+    connection.execute(update(RunRow).where(RunRow.run_id == run_id).values(updated_at=utc_now(), **lease))
 
 
 def set_mlflow_run(connection: Connection, run_id: str, mlflow_run_id: str | None) -> None:

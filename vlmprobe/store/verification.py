@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import InputError
 from vlmprobe.store.predictions import prediction_rows
-from vlmprobe.store.rows import fetch, fetch_column
-from vlmprobe.store.shards import read_header
+from vlmprobe.store.rows import fetch, fetch_column, stored_rows
+from vlmprobe.store.shards import read_header, shard_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,7 +60,7 @@ def row_problems(connection: Connection, shard: ShardFile, *, is_complete: bool)
 
     In an incomplete run, a pair without any row is not a problem; the next extraction infers it.
     """
-    expected = {(row["pair_id"], row["side"]): row for row in prediction_rows(shard)}
+    expected = {(row["pair_id"], row["side"]): row for row in stored_rows(connection, prediction_rows(shard))}
     rows = fetch(
         connection,
         "SELECT * FROM predictions WHERE run_id = $run_id AND pair_id = ANY($pairs)",
@@ -103,7 +103,7 @@ def _differs(row: Mapping[str, Any], said: Mapping[str, Any] | None) -> bool:
 def spooled(folder: Path) -> list[Path]:
     """Return the shards of a run's spool folder, whole or half-written, in order."""
     names = (*folder.glob("*.safetensors"), *folder.glob("*.partial"))
-    return sorted(path for path in names if path.stem.isdecimal())
+    return sorted(path for path in names if shard_number(path) is not None)
 
 
 def stray_shards(connection: Connection, run_id: str) -> list[int]:

@@ -108,7 +108,7 @@ def read_at_layer(workspace: Workspace, run: Run, layer: int | None = None) -> A
         UsageError: no hidden states of the run are stored, or not of that layer.
         VlmprobeError: a shard is neither in the spool nor in MLflow.
     """
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         recommended = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
         answers = answered_pairs(connection, run.run_id)
     arrays = workspace.arrays(run)

@@ -56,7 +56,7 @@ def control_command(
 
 def controls_by_kind(workspace: Workspace, run: Run) -> dict[str, Run]:
     """Return the newest complete control of each kind and seed that serves a run."""
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         found = controls_of(connection, [run.run_id])
     return {str(each.control): each for each in found if each.status == "complete"}
 
@@ -74,7 +74,7 @@ def beside_controls(workspace: Workspace, run: Run, kinds: Sequence[str]) -> lis
         UsageError: a control has answered no pair of the run, or lacks the layer.
     """
     there = controls_by_kind(workspace, run)
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         recommended = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
     layer = None if recommended is None else recommended["layer"]
     rows: list[ControlRow] = []

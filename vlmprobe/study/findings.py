@@ -27,7 +27,7 @@ _ALPHA = 0.05
 
 def findings_of(study: Study, database: Database) -> Findings:
     """Collect the findings of a study's runs, of all pairs; the family is its axes times its scales."""
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         found = [_Stored(read_metrics(connection, run.run_id)) for run in study.runs]
     axes = list(map(str, study.axes))
     tests = [[each.of(catalog.AXIS_TEST, axis) for axis in axes] for each in found]
@@ -58,7 +58,7 @@ def runs_without_axis(database: Database, runs: Sequence[Run]) -> list[Run]:
         database: where the metrics are.
         runs: one of each scale, on one dataset under one template; those without a test of any axis are not returned.
     """
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         analyzed = analyzed_runs(connection)
     tested = [run for run in runs if run.run_id in analyzed]
     if not tested:

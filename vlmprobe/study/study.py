@@ -50,7 +50,7 @@ class Study:
         """Read everything in one transaction."""
         self.runs = list(runs)
         self._order = {run.run_id: place for place, run in enumerate(self.runs)}
-        with database.transaction() as connection:
+        with database.transaction(write=False) as connection:
             self.axes = read_axes(connection, self.runs[0].dataset_id)
             self.accuracy = self._read_accuracy(connection, "accuracy/by_axis", "axis")
             self.categories = self._read_accuracy(connection, "accuracy/by_category", "category")

@@ -110,7 +110,7 @@ def _question(
     workspace: Workspace, run: Run, found: ScaleFindings, n_tests: int
 ) -> tuple[_Question, dict[str, _Judged] | None]:
     """Return what is asked of a run, and the answer by axis if one is kept that still holds."""
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         recommended = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
         layer = None if recommended is None else recommended["layer"]
         sources = find_sources(connection, run)
@@ -143,7 +143,7 @@ def _tag(workspace: Workspace, runs: Sequence[Run]) -> None:
         return
     try:
         for run in shown:
-            with workspace.database.transaction() as connection:
+            with workspace.database.transaction(write=False) as connection:
                 tags = verdict_tags(connection, run.run_id)
             workspace.tracker.tag(str(run.mlflow_run_id), tags)
     except TrackingError as error:
