@@ -26,7 +26,7 @@ FORMS = {
     r"\b(printf|regexp_matches|strftime|struct_pack|unnest)\s*\(": "a form of both",
 }
 #: How a statement begins, in Python.
-_STATEMENT = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE|FROM)\b")
+_STATEMENT = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE|FROM|WHERE|ORDER BY)\b")
 #: What only one of the two databases is ever told.
 _OF_ONE = {"duckdb_store.py", "backup.py", "sandbox.py", "revision.py", "foreign_sql.py"}
 

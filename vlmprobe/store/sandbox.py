@@ -174,8 +174,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     finally:
         connection.close()
     truncated = len(rows) > request["max_rows"]
-    plain = [[plain(value) for value in row] for row in rows[: request["max_rows"]]]
-    return {"columns": columns, "rows": plain, "truncated": truncated}
+    shown = [[plain(value) for value in row] for row in rows[: request["max_rows"]]]
+    return {"columns": columns, "rows": shown, "truncated": truncated}
 
 
 def _require_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

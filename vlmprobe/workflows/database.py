@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import DatabaseError, UsageError
-from vlmprobe.settings import Settings, without_password
+from vlmprobe.settings import Settings
 from vlmprobe.store.backup import copy_database
 from vlmprobe.store.migrate import current_revision, require_any_schema, upgrade
 from vlmprobe.store.queries import list_queries
@@ -79,19 +79,22 @@ def copy_to(workspace: Workspace, source: str, target: str) -> dict[str, int]:
         StaleSchemaError: the source has the schema of another version.
     """
     from vlmprobe.store.copying import copy_rows
-
-    databases = [_open(workspace, place) for place in (source, target)]
-    if databases[0].name == databases[1].name:
-        raise UsageError(f"{without_password(source)} is both the source and the target; name two databases")
-    return copy_rows(*databases)
-
-
-def _open(workspace: Workspace, place: str) -> Database:
     from vlmprobe.store.open import open_database
 
-    # As VLMPROBE_DATABASE_URL would name it.
+    read, written = (_settings(workspace, place) for place in (source, target))
+    if read.database_name == written.database_name:
+        raise UsageError(f"{read.database_name} is both the source and the target; name two databases")
+    if not read.is_postgres and not read.database_path.is_relative_to(read.home):
+        # What it keeps relative is relative to a home of its own.
+        read = replace(read, home=read.database_path.parent)
+    warn = workspace.console.warn
+    return copy_rows(open_database(read, warn=warn), open_database(written, warn=warn))
+
+
+def _settings(workspace: Workspace, place: str) -> Settings:
+    """Return the settings with a database as ``VLMPROBE_DATABASE_URL`` would name it."""
     named = {"VLMPROBE_DATABASE_URL": place, "VLMPROBE_HOME": str(workspace.settings.home)}
-    return open_database(Settings.load(environ=named), warn=workspace.console.warn)
+    return Settings.load(environ=named)
 
 
 def make_reader(workspace: Workspace, name: str) -> list[str]:

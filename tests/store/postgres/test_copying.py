@@ -14,6 +14,8 @@ from vlmprobe.store.backup import copy_database
 from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.parquet import write_tables
 from vlmprobe.store.postgres_store import PostgresStore
+from vlmprobe.workflows.database import copy_to
+from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +48,22 @@ def test_a_backup_of_postgres_is_a_duckdb_file(both: tuple[Database, Database], 
     target = copy_database(team, tmp_path / "copy.duckdb")
     assert [path.name for path in tmp_path.iterdir()] == ["copy.duckdb"]
     assert tables(DuckDBStore(target), tmp_path / "copy") == tables(team, tmp_path / "team")
+
+
+def test_relative_paths_are_those_of_the_files_own_home(
+    both: tuple[Database, Database],  # noqa: F811
+    postgres: Server,
+    tmp_path: Path,
+) -> None:
+    """Whatever home the command is told: the shards are beside the file that names them."""
+    source, url = both[0].places.home / "vlmprobe.duckdb", postgres.empty()
+    copy_to(Workspace.open(tmp_path / "another"), str(source), url)
+    team = PostgresStore(url, home=tmp_path / "another")
+    with team.transaction(write=False) as connection:
+        paths = connection.execute(text("SELECT path FROM shards")).scalars().all()
+    team.close()
+    assert paths
+    assert all(path.startswith(str(source.parent)) for path in paths)
 
 
 def test_only_an_empty_database_is_copied_into(both: tuple[Database, Database]) -> None:  # noqa: F811
