@@ -14,7 +14,7 @@ import pytest
 
 from .command_line import ENVIRONMENT, PATIENCE_S, InProcess, Ran, Shell
 from .left_behind import read_rows
-from .postgres_server import VARIABLE, Server, postgres_server
+from .postgres_server import OF_A_FILE, VARIABLE, Server, postgres_server
 from .worker_death import pytest_configure, pytest_handlecrashitem  # noqa: F401 - hooks
 
 if TYPE_CHECKING:
@@ -82,6 +82,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(
                 f"add to SHARED[{fixture!r}] of tests/conftest.py: {', '.join(found - files)}"
             )
+    if VARIABLE in os.environ:
+        skip = pytest.mark.skip(reason="it is about a DuckDB file")
+        for item in items:
+            if getattr(item, "originalname", item.name) in OF_A_FILE:
+                item.add_marker(skip)
     if _is_shared():
         items.sort(key=_place)
 

@@ -19,10 +19,27 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Set (``make test-postgres``), the tests of the store, of queries and of workflows use Postgres where they can.
+#: Set (``make test-postgres``), the tests of the store, and commands with ``--home``, use Postgres.
 VARIABLE = "VLMPROBE_TEST_POSTGRES"
 #: In the address of every database, so that a test can look for it where no password may be.
 PASSWORD = "hunter2postgres"  # noqa: S105
+#: Tests that ask in SQL of DuckDB alone, or look at a file, its lock or its leases: left out where ``VARIABLE`` is set.
+OF_A_FILE = {
+    "test_a_quad_is_a_link_and_a_pair",
+    "test_a_run_that_another_host_works_on_is_refused",
+    "test_a_shard_becomes_rows",
+    "test_a_shard_that_fails_leaves_no_row",
+    "test_duckdb_alone_gives_the_same_numbers",
+    "test_each_template_has_its_quads",
+    "test_each_template_of_a_dataset_has_its_pairs",
+    "test_other_quads_are_refused",
+    "test_quads_that_there_were_none_of_are_replaced",
+    "test_replacing_touches_no_other_run",
+    "test_runs_begun_on_another_content_of_the_same_file_are_found",
+    "test_statuses_carry_what_was_learnt",
+    "test_the_same_quads_again_change_nothing",
+    "test_what_differs_elsewhere_is_no_image_swap",
+}
 #: The server of this process, for commands and for what looks at a home's rows, where ``VARIABLE`` is set.
 running: list[Server] = []
 _PATIENCE_S = 120.0
