@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib vlmprobe || true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all faults fuzz statistics breaks environments lint audit format clean
+.PHONY: help demo test test-all test-postgres faults fuzz statistics breaks environments lint audit format clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,13 @@ environments: $(VENV)/installed-dev ## Build the older Python environments that 
 
 test-all: environments ## The full suite: kill and resume, concurrency, a browser, packaging, older transformers (half an hour)
 	$(BIN)/python -m pytest -n 2
+
+# Those that ask in DuckDB's own SQL, or look into a file, are left out (tests/postgres_server.py names those of these files).
+POSTGRES_TESTS := tests/store/postgres $(addprefix tests/store/test_,$(addsuffix .py,arrays image_swaps leaks metrics \
+	parquet predictions quads runs views))
+
+test-postgres: $(VENV)/installed-dev ## The tests of the store on a Postgres of their own (initdb must be installed)
+	VLMPROBE_TEST_POSTGRES=1 $(BIN)/python -m pytest -n 2 $(POSTGRES_TESTS)
 
 fuzz: $(VENV)/installed-dev ## More than 100,000 odd inputs for all readers, and what became of them
 	$(BIN)/python -m tests.fuzz.run

@@ -278,24 +278,24 @@ def write_tsv(path: Path, n_pairs: int) -> None:
 
 def show_certificates(settings: Settings) -> None:
     """Print what the run's certificates say."""
-    from vlmprobe.store.engine import Database
+    from vlmprobe.store.duckdb_store import DuckDBStore
     from vlmprobe.store.sandbox import run_sql
 
     found = run_sql(
-        Database(settings.database_path), "SELECT * EXCLUDE (run_id, created_at) FROM certificates"
+        DuckDBStore(settings.database_path), "SELECT * EXCLUDE (run_id, created_at) FROM certificates"
     )
     table(found.columns, [[str(cell) for cell in row] for row in found.rows])
 
 
 def show_differences(one: Settings, other: Settings) -> None:
     """Print how far rows and states of two homes are apart."""
-    from vlmprobe.store.engine import Database
+    from vlmprobe.store.duckdb_store import DuckDBStore
     from vlmprobe.store.sandbox import run_sql
     from vlmprobe.store.shards import read_header, read_layer
 
     answers, states = [], []
     for settings in (one, other):
-        database = Database(settings.database_path)
+        database = DuckDBStore(settings.database_path)
         said = run_sql(database, "SELECT pair_id, side, text, correct FROM predictions ORDER BY ALL")
         answers.append(said.rows)
         by_pair: dict[str, Any] = {}

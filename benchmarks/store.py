@@ -21,7 +21,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 from studies import PAIRS_A_SHARD, RUN, MadeUp, machine, make_home, shard_of
 
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.predictions import commit_shard
 from vlmprobe.store.schema import Prediction
 from vlmprobe.store.shards import ShardFile, read_layer, write_shard
@@ -50,12 +50,12 @@ def rows(args: argparse.Namespace, folder: Path) -> None:
         places = range(start, min(start + PAIRS_A_SHARD, args.pairs))
         shards.append(write_shard(folder / "thin", shard_of(number, places, thin, right)))
 
-    def ours(database: Database) -> None:
+    def ours(database: DuckDBStore) -> None:
         for shard in shards:
             with database.transaction() as connection:
                 commit_shard(connection, shard)
 
-    def orm(database: Database) -> None:
+    def orm(database: DuckDBStore) -> None:
         for shard in shards:
             places = {pair_id: row for row, pair_id in enumerate(shard.pair_ids)}
             with database.transaction() as connection, Session(connection) as session:
@@ -72,7 +72,7 @@ def rows(args: argparse.Namespace, folder: Path) -> None:
     for name, way in (("ORM add_all", orm), ("ours (Arrow; shard row and lease too)", ours)):
         times = []
         for attempt in range(args.repeats):
-            database = Database(make_home(folder / f"{way.__name__}-{attempt}", study, 1).database_path)
+            database = DuckDBStore(make_home(folder / f"{way.__name__}-{attempt}", study, 1).database_path)
             times.append(median_s(lambda database=database, way=way: way(database), 1))  # type: ignore[misc]
         print(f"{name:38}{2 * args.pairs / statistics.median(times):6.0f}")
 

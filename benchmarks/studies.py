@@ -22,7 +22,7 @@ from vlmprobe.pairs import Side
 from vlmprobe.pairs.axes import SPACE
 from vlmprobe.settings import Settings
 from vlmprobe.store.arrays import Quads
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.predictions import commit_shard
@@ -132,7 +132,7 @@ def make_home(home: Path, study: MadeUp, layers: int) -> Settings:
     """Make a database with a complete run, less its answers and states, and a new MLflow store."""
     settings = Settings.load(home, environ={}, folder=home.parent)
     home.mkdir(parents=True)
-    database = Database(settings.database_path)
+    database = DuckDBStore(settings.database_path)
     ensure_schema(database)
     now = utc_now()
     dataset = {
@@ -177,7 +177,7 @@ def run_row(study: MadeUp, layers: int) -> dict[str, object]:
 
 def store_states(settings: Settings, study: MadeUp, planes: Mapping[int, np.ndarray]) -> None:
     """Write the states of layers as shards and commit their rows, as an extraction does."""
-    database = Database(settings.database_path)
+    database = DuckDBStore(settings.database_path)
     right = study.both_correct
     for number, start in enumerate(range(0, study.pairs, PAIRS_A_SHARD), start=1):
         places = range(start, min(start + PAIRS_A_SHARD, study.pairs))

@@ -9,12 +9,11 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from .postgres_server import home_url
 
 #: Two threads would share sums differently from run to run, and a test machine runs tests beside each other.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TERM": "dumb", "COLUMNS": "200"}
@@ -65,11 +64,19 @@ class Shell:
         return subprocess.Popen(
             [sys.executable, "-m", "vlmprobe", *map(str, arguments)],
             cwd=self.folder,
-            env=self.environ(**environ),
+            env=self.environ(**self._database(arguments) | environ),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    @staticmethod
+    def _database(arguments: tuple[object, ...]) -> dict[str, str]:
+        """Return the setting that gives a home a Postgres of its own, where the tests use one."""
+        if "--home" not in arguments:
+            return {}
+        url = home_url(Path(str(arguments[arguments.index("--home") + 1])))
+        return {} if url is None else {"VLMPROBE_DATABASE_URL": url}
 
     def start_behind(self, *arguments: object, **environ: str) -> subprocess.Popen[str]:
         """Start a command that gets out of this process's way: on a busy machine, too, it is caught at work."""
@@ -100,7 +107,7 @@ class InProcess(Shell):
         before = dict(os.environ)
         handlers = {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
         os.environ.clear()
-        os.environ.update(self.environ(**environ))
+        os.environ.update(self.environ(**self._database(arguments) | environ))
         try:
             with (
                 contextlib.chdir(self.folder),

@@ -14,6 +14,7 @@ import pytest
 
 from .command_line import ENVIRONMENT, PATIENCE_S, InProcess, Ran, Shell
 from .left_behind import read_rows
+from .postgres_server import OF_A_FILE, VARIABLE, Server, postgres_server
 from .worker_death import pytest_configure, pytest_handlecrashitem  # noqa: F401 - hooks
 
 if TYPE_CHECKING:
@@ -30,6 +31,15 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 #: them all. Fixtures and folders are in the order in which they are begun: what takes longest first, so that no
 #: process is left with it at the end.
 SHARED = {
+    "postgres": {
+        "tests/store/postgres/test_attacks.py",
+        "tests/store/postgres/test_both_databases.py",
+        "tests/store/postgres/test_commands.py",
+        "tests/store/postgres/test_copying.py",
+        "tests/store/postgres/test_demos_rows.py",
+        "tests/store/postgres/test_leases.py",
+        "tests/store/postgres/test_traps.py",
+    },
     "study_home": {
         "tests/cli/test_compare.py",
         "tests/cli/test_output.py",
@@ -56,6 +66,7 @@ SHARED = {
         "tests/workflows/test_round_trip.py",
     },
     "panel": {
+        "tests/store/postgres/test_demos_rows.py",
         "tests/library/test_templates.py",
         "tests/workflows/test_over_templates.py",
         "tests/workflows/test_templates.py",
@@ -72,6 +83,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(
                 f"add to SHARED[{fixture!r}] of tests/conftest.py: {', '.join(found - files)}"
             )
+    if VARIABLE in os.environ:
+        skip = pytest.mark.skip(reason="it is about a DuckDB file")
+        for item in items:
+            if getattr(item, "originalname", item.name) in OF_A_FILE:
+                item.add_marker(skip)
     if _is_shared():
         items.sort(key=_place)
 
@@ -133,6 +149,20 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("VLMPROBE_CACHE", folder)
         patch.setitem(ENVIRONMENT, "VLMPROBE_CACHE", folder)
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """Start a Postgres of this process's own; skip where none is installed."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _homes_on_postgres(request: pytest.FixtureRequest) -> None:
+    """Start it for all tests where the environment says so (``make test-postgres``)."""
+    if VARIABLE in os.environ:
+        request.getfixturevalue("postgres")
 
 
 @pytest.fixture(scope="session")

@@ -155,11 +155,11 @@ def _npy(header: str, data: bytes = b"") -> bytes:
 def _database(folder: Path, *statements: str) -> None:
     import duckdb
 
-    from vlmprobe.store.engine import Database
+    from vlmprobe.store.duckdb_store import DuckDBStore
     from vlmprobe.store.migrate import ensure_schema
 
     path = folder / "home" / "vlmprobe.duckdb"
-    ensure_schema(Database(path))
+    ensure_schema(DuckDBStore(path))
     with duckdb.connect(str(path)) as connection:
         for statement in statements:
             connection.execute(statement.format(folder=folder))

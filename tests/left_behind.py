@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.store.engine import file_lock
 
+from .postgres_server import home_url
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -29,7 +31,12 @@ class Left:
 
 
 def read_rows(home: Path, sql: str) -> list[tuple[Any, ...]]:
-    """Ask a home's database through DuckDB alone, in the queue of vlmprobe's own processes: looking disturbs none."""
+    """Ask a home's database through its driver alone, in the queue of vlmprobe's processes: looking disturbs none."""
+    if url := home_url(home):
+        import psycopg
+
+        with psycopg.connect(url) as session:
+            return session.execute(sql.encode()).fetchall()
     import duckdb
 
     with _queued(home), duckdb.connect(str(home / "vlmprobe.duckdb"), read_only=True) as connection:

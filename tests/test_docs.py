@@ -33,7 +33,7 @@ from vlmprobe.interop import (
 )
 from vlmprobe.pairs import read_dataset
 from vlmprobe.pairs.axes import SPACE
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.queries import list_queries
 from vlmprobe.store.schema import Base
@@ -159,7 +159,7 @@ def test_every_view_and_column_is_documented(tmp_path: Path) -> None:
     """docs/database.md lists each view with its columns; 'the same numbers' are those of accuracy."""
     import duckdb
 
-    database = Database(tmp_path / "vlmprobe.duckdb")
+    database = DuckDBStore(tmp_path / "vlmprobe.duckdb")
     ensure_schema(database)
     with duckdb.connect(str(database.path), read_only=True) as connection:
         columns = connection.execute(

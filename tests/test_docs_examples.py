@@ -24,7 +24,7 @@ from vlmprobe.families import Environment, load_catalog
 from vlmprobe.pairs import TEMPLATES, Side, link_quads, read_boxes, read_dataset
 from vlmprobe.pairs.axes import LEFT
 from vlmprobe.store.datasets import register_dataset
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.metrics import store_metrics
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.rows import insert_rows
@@ -67,14 +67,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a home with three runs whose answers and states are made up: quick, and enough to be asked."""
     folder = tmp_path_factory.mktemp("docs")
     dataset = read_dataset(build_benchmark(folder, pairs_per_category=2).tsv)
-    database = Database(folder / "vlmprobe.duckdb")
+    database = DuckDBStore(folder / "vlmprobe.duckdb")
     ensure_schema(database)
     for place, scale in enumerate(("vanilla", "80k", "400k")):
         _made_up_run(database, dataset, scale, place)
     return folder
 
 
-def _made_up_run(database: Database, dataset: Dataset, scale: str, place: int) -> None:
+def _made_up_run(database: DuckDBStore, dataset: Dataset, scale: str, place: int) -> None:
     plan = RunPlan(
         run_key=scale,
         dataset_id=dataset.dataset_id,

@@ -12,6 +12,7 @@ __all__ = [
     "ImageError",
     "InputError",
     "LeaseHeldError",
+    "LeaseLostError",
     "MissingPackageError",
     "ModelError",
     "ReadOnlyError",
@@ -90,6 +91,10 @@ class StaleSchemaError(DatabaseError):
 
 class LeaseHeldError(VlmprobeError):
     """Another process is working on the same run."""
+
+
+class LeaseLostError(VlmprobeError):
+    """Another process took a run over from this one, which must write nothing more for it."""
 
 
 class ConflictError(VlmprobeError):

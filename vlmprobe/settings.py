@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ ENV_FILE = "mlflow.env"
 #: Folders in a home.
 SPOOL, ARTIFACTS = "spool", "mlartifacts"
 _DUCKDB_SCHEME = "duckdb:///"
+_POSTGRES_SCHEMES = ("postgresql://", "postgres://")
 _SQLITE_SCHEME = "sqlite:///"
 _MAX_ENV_FILE = 2**20
 #: Values that reference each other twice each outgrow any memory within thirty lines.
@@ -34,7 +35,8 @@ class Settings:
     """Where everything is stored, and how large a shard may grow."""
 
     home: Path
-    database_url: str
+    #: It may hold a password.
+    database_url: str = field(repr=False)
     tracking_uri: str
     experiment: str
     shard_pairs: int
@@ -48,11 +50,29 @@ class Settings:
     """A folder that several hosts share, where it is mounted here; paths below it are stored relative to it."""
     environment: Mapping[str, str]
     """``MLFLOW_*`` values of the dotenv file that the process environment does not override."""
+    reader_url: str | None = field(default=None, repr=False)
+    """The database's address with a Postgres role that may only read, for ad-hoc SQL."""
 
     @property
     def database_path(self) -> Path:
-        """The DuckDB file."""
+        """The DuckDB file.
+
+        Raises:
+            UsageError: the database is no file.
+        """
+        if self.is_postgres:
+            raise UsageError(f"{self.database_name} is a Postgres database; this needs one of DuckDB")
         return Path(self.database_url.removeprefix(_DUCKDB_SCHEME))
+
+    @property
+    def is_postgres(self) -> bool:
+        """Whether the database is Postgres, which several machines may share."""
+        return self.database_url.startswith(_POSTGRES_SCHEMES)
+
+    @property
+    def database_name(self) -> str:
+        """What messages call the database: its file, or its address without user and password."""
+        return without_password(self.database_url) if self.is_postgres else str(self.database_path)
 
     @property
     def spool(self) -> Path:
@@ -123,6 +143,7 @@ class Settings:
             cache=_cache(merged, folder),
             shard_cache_bytes=int(_positive(merged, "VLMPROBE_SHARD_CACHE_MIB", 20480) * 2**20),
             store_root=_store_root(merged.get("VLMPROBE_STORE_ROOT"), folder),
+            reader_url=_reader_url(named.get("VLMPROBE_READER_URL")),
             environment={k: v for k, v in dotenv.items() if k.startswith("MLFLOW_") and k not in env},
         )
 
@@ -174,6 +195,8 @@ def _database_url(value: str | None, home: Path, folder: Path) -> str:
         raise UsageError(
             "VLMPROBE_DATABASE_URL: MotherDuck is not supported; use duckdb:///path/to/file.duckdb"
         )
+    if value.startswith(_POSTGRES_SCHEMES):
+        return value
     if "://" not in value:
         value = _DUCKDB_SCHEME + value
     if not value.startswith(_DUCKDB_SCHEME):
@@ -181,7 +204,8 @@ def _database_url(value: str | None, home: Path, folder: Path) -> str:
         # If it is not a scheme, it may be part of a password.
         shown = f"{scheme}://" if re.fullmatch(r"[a-z][a-z0-9+]{0,30}", scheme) else "such an address"
         raise UsageError(
-            f"VLMPROBE_DATABASE_URL: {shown} is not supported; use duckdb:///path/to/file.duckdb"
+            f"VLMPROBE_DATABASE_URL: {shown} is not supported; use duckdb:///path/to/file.duckdb "
+            "or postgresql://user@host/database"
         )
     path = Path(value.removeprefix(_DUCKDB_SCHEME))
     if str(path) in {"", ".", ":memory:"}:
@@ -189,6 +213,12 @@ def _database_url(value: str | None, home: Path, folder: Path) -> str:
     whole = _absolute(path, folder, "VLMPROBE_DATABASE_URL")
     check_characters(whole, "VLMPROBE_DATABASE_URL")
     return f"{_DUCKDB_SCHEME}{whole}"
+
+
+def _reader_url(value: str | None) -> str | None:
+    if value and not value.startswith(_POSTGRES_SCHEMES):
+        raise UsageError("VLMPROBE_READER_URL: use postgresql://reader@host/database")
+    return value or None
 
 
 def _tracking_uri(value: str | None, home: Path, folder: Path) -> str:

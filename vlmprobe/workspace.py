@@ -132,9 +132,9 @@ class Workspace:
     @cached_property
     def unchecked_database(self) -> Database:
         """The database, whatever its schema; the file may not exist."""
-        from vlmprobe.store.engine import Database
+        from vlmprobe.store.open import open_database
 
-        database = Database(self.settings.database_path, home=self.settings.home, warn=self.console.warn)
+        database = open_database(self.settings, warn=self.console.warn)
         database.places = replace(database.places, root=self.settings.store_root)
         return database
 
@@ -205,6 +205,15 @@ class Workspace:
         from vlmprobe.store.tracking import Tracker
 
         return Tracker(self.settings, say=self.console.say)
+
+    def unshared_note(self) -> str | None:
+        """Say so if machines share the database, but not the hidden states; None if all is well."""
+        if not (self.settings.is_postgres and self.tracker.is_local):
+            return None
+        return (
+            f"{self.settings.database_name} is shared, but {self.tracker.address} is not: other machines "
+            "cannot read the hidden states of this home's runs; name an MLflow server in MLFLOW_TRACKING_URI"
+        )
 
     @property
     def storage(self) -> Storage:

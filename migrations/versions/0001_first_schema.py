@@ -29,6 +29,15 @@ TABLES = (
 )
 
 
+def in_dialect(sql: str) -> str:
+    """Return the text of a view of this revision for the database at hand; later ones are the same for both."""
+    return (
+        sql.replace(" AS DOUBLE)", " AS DOUBLE PRECISION)")
+        if op.get_bind().dialect.name == "postgresql"
+        else sql
+    )
+
+
 def upgrade() -> None:
     """Make the tables, then the views."""
     op.create_table(
@@ -205,7 +214,7 @@ def upgrade() -> None:
     )
     folder = Path(__file__).resolve().parents[1] / "views" / revision
     for view in VIEWS:
-        op.execute((folder / f"{view}.sql").read_text(encoding="utf-8"))
+        op.execute(in_dialect((folder / f"{view}.sql").read_text(encoding="utf-8")))
 
 
 def downgrade() -> None:

@@ -86,4 +86,7 @@ def _drop_views(views: tuple[str, ...]) -> None:
 def _create_views(version: str, views: tuple[str, ...]) -> None:
     folder = Path(__file__).resolve().parents[1] / "views" / version
     for view in views:
-        op.execute((folder / f"{view}.sql").read_text(encoding="utf-8"))
+        sql = (folder / f"{view}.sql").read_text(encoding="utf-8")
+        if op.get_bind().dialect.name == "postgresql":
+            sql = sql.replace(" AS DOUBLE)", " AS DOUBLE PRECISION)")
+        op.execute(sql)

@@ -3,6 +3,10 @@
 SELECT runs.run_id, swap_pairs.pair_id
 FROM runs
 INNER JOIN swap_pairs ON runs.dataset_id = swap_pairs.dataset_id AND runs.template = swap_pairs.template
-ANTI JOIN predictions ON runs.run_id = predictions.run_id AND swap_pairs.pair_id = predictions.pair_id
-ANTI JOIN failures ON runs.run_id = failures.run_id AND swap_pairs.pair_id = failures.pair_id
 WHERE runs.status = 'complete' AND swap_pairs.origin = 'row' AND runs.provenance = 'extracted'
+    AND NOT EXISTS (
+        SELECT 1 FROM predictions WHERE runs.run_id = predictions.run_id AND swap_pairs.pair_id = predictions.pair_id
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM failures WHERE runs.run_id = failures.run_id AND swap_pairs.pair_id = failures.pair_id
+    )

@@ -8,4 +8,4 @@ FROM (
     UNION ALL SELECT DISTINCT 'row_problems', dataset_id FROM row_problems
     UNION ALL SELECT DISTINCT 'leaks', dataset_id FROM leaks
 ) AS named
-ANTI JOIN datasets ON named.dataset_id = datasets.dataset_id
+WHERE NOT EXISTS (SELECT 1 FROM datasets WHERE named.dataset_id = datasets.dataset_id)

@@ -3,7 +3,9 @@
 SELECT predictions.run_id, predictions.pair_id, predictions.side
 FROM predictions
 INNER JOIN runs ON predictions.run_id = runs.run_id
-ANTI JOIN swap_pairs
-    ON runs.dataset_id = swap_pairs.dataset_id
-    AND runs.template = swap_pairs.template
-    AND predictions.pair_id = swap_pairs.pair_id
+WHERE NOT EXISTS (
+    SELECT 1 FROM swap_pairs
+    WHERE runs.dataset_id = swap_pairs.dataset_id
+        AND runs.template = swap_pairs.template
+        AND predictions.pair_id = swap_pairs.pair_id
+)

@@ -9,4 +9,4 @@ FROM (
     UNION ALL SELECT DISTINCT 'metrics', run_id FROM metrics
     UNION ALL SELECT DISTINCT 'results_json', run_id FROM results_json
 ) AS named
-ANTI JOIN runs ON named.run_id = runs.run_id
+WHERE NOT EXISTS (SELECT 1 FROM runs WHERE named.run_id = runs.run_id)

@@ -9,5 +9,7 @@ FROM runs
 INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
 LEFT JOIN predictions ON runs.run_id = predictions.run_id
 WHERE ($family IS NULL OR runs.family = $family) AND runs.control IS NULL
-GROUP BY ALL
+GROUP BY
+    runs.family, runs.scale, runs.samples_seen, runs.global_steps, datasets.name, runs.template, runs.status,
+    runs.n_layers, runs.dtype, runs.device, runs.checkpoint, runs.fingerprint, runs.run_id, runs.dataset_id
 ORDER BY runs.family, runs.samples_seen NULLS LAST, runs.scale, runs.template, runs.run_id

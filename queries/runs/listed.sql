@@ -12,7 +12,13 @@ SELECT
     coalesce(answered.n, 0) AS n_pairs, coalesce(failed.n, 0) AS n_failed, runs.n_layers, runs.dim,
     runs.dtype, runs.device, runs.checkpoint, runs.samples_seen, runs.global_steps, runs.dataset_id,
     runs.provenance, runs.created_at, coalesce(answered.n_unnamed, 0) AS n_unnamed,
-    coalesce(array_to_string(CAST(json_extract(runs.config, '$.notes') AS VARCHAR[]), '; '), '') AS notes,
+    coalesce(
+        (
+            SELECT string_agg((runs.config -> 'notes') ->> place, '; ' ORDER BY place)
+            FROM generate_series(0, CAST(json_array_length(runs.config -> 'notes') AS INTEGER) - 1) AS places(place)
+        ),
+        ''
+    ) AS notes,
     runs.control, runs.serves
 FROM runs
 INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id

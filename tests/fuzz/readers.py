@@ -44,7 +44,7 @@ from vlmprobe.pairs.images import decode_base64, image_facts
 from vlmprobe.safe_names import file_part, safe_name
 from vlmprobe.settings import Settings
 from vlmprobe.store import sandbox
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.queries import list_queries
 from vlmprobe.store.sandbox import run_sql
@@ -525,8 +525,8 @@ def _check_sql(text: str, _: Path) -> object:
         raise VlmprobeError(sandbox._one_line(error)) from None
 
 
-def _database(folder: Path) -> Database:
-    database = Database(folder / "vlmprobe.duckdb")
+def _database(folder: Path) -> DuckDBStore:
+    database = DuckDBStore(folder / "vlmprobe.duckdb")
     if not database.exists():
         ensure_schema(database)
     return database

@@ -20,17 +20,22 @@ from vlmprobe.pairs import Side
 from vlmprobe.pairs.axes import SPACE
 from vlmprobe.settings import Settings
 from vlmprobe.store.axes import store_axes
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.migrate import ensure_schema
+from vlmprobe.store.open import open_database
 from vlmprobe.store.queries import list_queries
 from vlmprobe.store.rows import fetch, insert_rows
 from vlmprobe.store.runs import Run, get_run
 from vlmprobe.store.schema import DatasetRow, Prediction, RunRow, SwapPairRow
 from vlmprobe.store.shards import Answer, ShardContent
 
+from ..postgres_server import VARIABLE, running
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from vlmprobe.store.engine import Database
 
 _REPOSITORY = Path(vlmprobe.__file__).parents[1]
 
@@ -39,22 +44,29 @@ _REPOSITORY = Path(vlmprobe.__file__).parents[1]
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Migrate one new file, to be copied."""
     path = tmp_path_factory.mktemp("empty") / "vlmprobe.duckdb"
-    ensure_schema(Database(path))
+    ensure_schema(DuckDBStore(path))
     return path
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Everything below the test's own folder."""
-    return Settings.load(tmp_path / "home", environ={}, folder=tmp_path)
+    return Settings.load(tmp_path / "home", environ=_database(), folder=tmp_path)
+
+
+def _database() -> dict[str, str]:
+    """Return the setting that names a new Postgres database with the schema, where the tests use one."""
+    return {"VLMPROBE_DATABASE_URL": running[0].migrated()} if VARIABLE in os.environ else {}
 
 
 @pytest.fixture
 def database(settings: Settings, empty_database: Path) -> Database:
     """Open a migrated database without rows."""
     settings.home.mkdir(parents=True, exist_ok=True)
+    if settings.is_postgres:
+        return open_database(settings)
     shutil.copy(empty_database, settings.database_path)
-    return Database(settings.database_path)
+    return DuckDBStore(settings.database_path)
 
 
 @pytest.fixture
@@ -77,14 +89,16 @@ def mlflow_away(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings
 def begun_database(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Add a dataset to the migrated file, to be copied: opening a database takes longer than that."""
     path = Path(shutil.copy(empty_database, tmp_path_factory.mktemp("begun") / "vlmprobe.duckdb"))
-    begin(Database(path))
+    begin(DuckDBStore(path))
     return path
 
 
 @pytest.fixture
 def study(database: Database, empty_database: Path, begun_database: Path) -> Study:
     """Make rows by hand."""
-    if filecmp.cmp(database.path, empty_database, shallow=False):
+    if not isinstance(database, DuckDBStore):
+        begin(database)
+    elif filecmp.cmp(database.path, empty_database, shallow=False):
         shutil.copy(begun_database, database.path)
     else:
         begin(database)

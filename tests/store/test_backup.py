@@ -10,7 +10,7 @@ import pytest
 
 from vlmprobe.errors import UsageError
 from vlmprobe.store.backup import copy_database
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.sandbox import run_sql
 
@@ -22,7 +22,7 @@ def test_a_backup_is_opened_and_used(study: Any, tmp_path: Path) -> None:
     study.pairs({"1": "left"})
     study.run("r1")
     target = copy_database(study.database, tmp_path / "copy's.duckdb")
-    copied = Database(target)
+    copied = DuckDBStore(target)
     require_schema(copied)
     assert run_sql(copied, "SELECT run_id, status FROM runs").rows == (("r1", "running"),)
     assert run_sql(copied, "SELECT count(*) FROM accuracy").rows == ((0,),)
@@ -68,7 +68,7 @@ def test_a_backup_while_others_write_is_one_moment(study: Any, tmp_path: Path) -
         counts = []
         for number in range(4):
             target = copy_database(study.database, tmp_path / f"{number}.duckdb")
-            counts.append(run_sql(Database(target), "SELECT count(*) FROM swap_pairs").rows[0][0])
+            counts.append(run_sql(DuckDBStore(target), "SELECT count(*) FROM swap_pairs").rows[0][0])
     finally:
         over.set()
         writer.join()

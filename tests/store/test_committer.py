@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from vlmprobe.errors import TrackingError
 from vlmprobe.store.committer import Committer, adopt_orphans
 from vlmprobe.store.delivery import Delivery, upload_shards
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.shards import FailureRecord, write_shard
 from vlmprobe.store.storage import Storage
 from vlmprobe.store.tracking import Tracker
@@ -37,9 +37,9 @@ import sys
 from pathlib import Path
 import numpy as np
 from vlmprobe.errors import TrackingError
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.committer import Committer
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.shards import Answer, ShardContent, write_shard
 from vlmprobe.store.storage import Storage
 
@@ -47,7 +47,7 @@ class Away:
     def ensure_run(self, run):
         raise TrackingError("away")
 
-committer = Committer(Storage(Database(Path(sys.argv[1])), Away(), Path()), "r1")
+committer = Committer(Storage(DuckDBStore(Path(sys.argv[1])), Away(), Path()), "r1")
 states = np.zeros((1, 1, 2, 4), dtype=np.float32)
 for number in range(1, 9):
     pair = str(number)
@@ -199,7 +199,7 @@ def test_extraction_goes_on_while_someone_else_holds_the_database(
     holder = child(HOLD, study.database.path)
     assert holder.read() == "held"
     waits = threading.Event()
-    database = Database(study.database.path, warn=lambda _: waits.set())
+    database = DuckDBStore(study.database.path, warn=lambda _: waits.set())
     committer = Committer(Storage(database, Tracker(mlflow_away), Path()), "r1")
     for number in (1, 2, 3):
         committer.submit(write_shard(spool, shard_content(number, (str(number),))))

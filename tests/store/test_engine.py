@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from vlmprobe.errors import DatabaseError, DiskFullError
-from vlmprobe.store.engine import Database, file_lock
+from vlmprobe.store.duckdb_store import DuckDBStore
+from vlmprobe.store.engine import file_lock
 from vlmprobe.store.migrate import ensure_schema
 
 from ..command_line import PATIENCE_S
@@ -30,8 +31,8 @@ WRITE = """
 import sys
 from pathlib import Path
 from sqlalchemy import text
-from vlmprobe.store.engine import Database
-database = Database(Path(sys.argv[1]))
+from vlmprobe.store.duckdb_store import DuckDBStore
+database = DuckDBStore(Path(sys.argv[1]))
 for i in range(int(sys.argv[3])):
     with database.transaction() as connection:
         connection.execute(text(f"INSERT INTO notes VALUES ('{sys.argv[2]}', {i})"))
@@ -39,15 +40,15 @@ for i in range(int(sys.argv[3])):
 
 
 @pytest.fixture
-def notes(tmp_path: Path) -> Database:
+def notes(tmp_path: Path) -> DuckDBStore:
     """Make a database with one table, in a folder that was not there."""
-    database = Database(tmp_path / "new" / "folder" / "notes.duckdb")
+    database = DuckDBStore(tmp_path / "new" / "folder" / "notes.duckdb")
     with database.transaction() as connection:
         connection.execute(text("CREATE TABLE notes (who VARCHAR, i INTEGER, PRIMARY KEY (who, i))"))
     return database
 
 
-def _notes(database: Database) -> list[tuple[str, int]]:
+def _notes(database: DuckDBStore) -> list[tuple[str, int]]:
     with database.transaction() as connection:
         return [
             tuple(row)
@@ -57,7 +58,7 @@ def _notes(database: Database) -> list[tuple[str, int]]:
 
 def test_a_new_file_and_its_folder_are_made_on_first_use(tmp_path: Path) -> None:
     """Naming a database opens nothing; the first use creates and migrates it."""
-    database = Database(tmp_path / "a" / "b" / "new.duckdb")
+    database = DuckDBStore(tmp_path / "a" / "b" / "new.duckdb")
     assert not database.exists()
     assert not database.path.parent.exists()
     ensure_schema(database)
@@ -66,7 +67,7 @@ def test_a_new_file_and_its_folder_are_made_on_first_use(tmp_path: Path) -> None
         assert connection.execute(text("SELECT count(*) FROM runs")).scalar_one() == 0
 
 
-def test_an_exception_rolls_the_transaction_back(notes: Database) -> None:
+def test_an_exception_rolls_the_transaction_back(notes: DuckDBStore) -> None:
     """Nothing of a transaction that failed is in the file."""
     with pytest.raises(KeyError), notes.transaction() as connection:  # noqa: PT012 - both belong to it
         connection.execute(text("INSERT INTO notes VALUES ('half', 1)"))
@@ -74,7 +75,7 @@ def test_an_exception_rolls_the_transaction_back(notes: Database) -> None:
     assert _notes(notes) == []
 
 
-def test_the_file_is_free_between_transactions(notes: Database, child: Any) -> None:
+def test_the_file_is_free_between_transactions(notes: DuckDBStore, child: Any) -> None:
     """Another process can open the file while ours is idle, and we can once it has let go."""
     holder = child(HOLD, notes.path)
     assert holder.read() == "held"
@@ -96,7 +97,7 @@ def test_a_file_of_another_kind_is_one_clear_line(tmp_path: Path, content: bytes
     path = tmp_path / "file"
     path.write_bytes(content)
     with pytest.raises(DatabaseError) as caught:
-        ensure_schema(Database(path))
+        ensure_schema(DuckDBStore(path))
     line = str(caught.value)
     assert line.startswith(f"{path} {says}")
     assert "VLMPROBE_DATABASE_URL" in line
@@ -104,7 +105,7 @@ def test_a_file_of_another_kind_is_one_clear_line(tmp_path: Path, content: bytes
     assert path.read_bytes() == content
 
 
-def test_opening_a_file_downloads_nothing(notes: Database) -> None:
+def test_opening_a_file_downloads_nothing(notes: DuckDBStore) -> None:
     """DuckDB would otherwise fetch an extension for a file of another kind."""
     with notes.transaction() as connection:
         setting = text("SELECT current_setting('autoinstall_known_extensions')")
@@ -114,17 +115,17 @@ def test_opening_a_file_downloads_nothing(notes: Database) -> None:
 def test_a_folder_is_no_database(tmp_path: Path) -> None:
     """A folder where the file should be is said to be one."""
     with pytest.raises(DatabaseError, match="is a folder; VLMPROBE_DATABASE_URL needs a file"):
-        ensure_schema(Database(tmp_path))
+        ensure_schema(DuckDBStore(tmp_path))
 
 
 def test_a_file_in_the_way_of_the_folder_is_one_clear_line(tmp_path: Path) -> None:
     """A folder that cannot be made is a DatabaseError, not a traceback."""
     (tmp_path / "file").touch()
     with pytest.raises(DatabaseError, match=r"cannot create the folder of .*new\.duckdb: "):
-        ensure_schema(Database(tmp_path / "file" / "new.duckdb"))
+        ensure_schema(DuckDBStore(tmp_path / "file" / "new.duckdb"))
 
 
-def test_a_foreign_process_is_waited_for_and_named_once(notes: Database, child: Any) -> None:
+def test_a_foreign_process_is_waited_for_and_named_once(notes: DuckDBStore, child: Any) -> None:
     """While someone's DuckDB shell holds the file we wait, say its PID once, and then go on."""
     told: list[str] = []
     heard = threading.Event()
@@ -133,7 +134,7 @@ def test_a_foreign_process_is_waited_for_and_named_once(notes: Database, child: 
         told.append(line)
         heard.set()
 
-    database = Database(notes.path, warn=tell)
+    database = DuckDBStore(notes.path, warn=tell)
     holder = child(HOLD, notes.path)
     assert holder.read() == "held"
     done: list[list[tuple[str, int]]] = []
@@ -150,7 +151,7 @@ def test_a_foreign_process_is_waited_for_and_named_once(notes: Database, child: 
     ]
 
 
-def test_two_processes_write_and_no_row_is_lost(notes: Database, child: Any) -> None:
+def test_two_processes_write_and_no_row_is_lost(notes: DuckDBStore, child: Any) -> None:
     """Processes of ours queue for the file: none of them fails."""
     writers = [child(WRITE, notes.path, who, 10) for who in ("a", "b")]
     for writer in writers:
@@ -159,7 +160,7 @@ def test_two_processes_write_and_no_row_is_lost(notes: Database, child: Any) -> 
 
 
 @pytest.mark.full
-def test_six_processes_write_and_no_row_is_lost(notes: Database, child: Any) -> None:
+def test_six_processes_write_and_no_row_is_lost(notes: DuckDBStore, child: Any) -> None:
     """The same with more of everything."""
     writers = [child(WRITE, notes.path, who, 40) for who in "abcdef"]
     for writer in writers:
@@ -168,15 +169,15 @@ def test_six_processes_write_and_no_row_is_lost(notes: Database, child: Any) -> 
 
 
 @pytest.mark.full
-def test_two_threads_write_and_no_row_is_lost(notes: Database) -> None:
+def test_two_threads_write_and_no_row_is_lost(notes: DuckDBStore) -> None:
     """Threads take turns, with one Database or with one each."""
 
-    def write(database: Database, who: str) -> None:
+    def write(database: DuckDBStore, who: str) -> None:
         for i in range(10):
             with database.transaction() as connection:
                 connection.execute(text(f"INSERT INTO notes VALUES ('{who}', {i})"))
 
-    databases = {"a": notes, "b": notes, "c": Database(notes.path)}
+    databases = {"a": notes, "b": notes, "c": DuckDBStore(notes.path)}
     threads = [threading.Thread(target=write, args=(each, who)) for who, each in databases.items()]
     for thread in threads:
         thread.start()
@@ -185,14 +186,14 @@ def test_two_threads_write_and_no_row_is_lost(notes: Database) -> None:
     assert _notes(notes) == [("a", 10), ("b", 10), ("c", 10)]
 
 
-def test_a_transaction_within_a_transaction_is_an_error(notes: Database) -> None:
+def test_a_transaction_within_a_transaction_is_an_error(notes: DuckDBStore) -> None:
     """It would wait for itself for ever."""
     with notes.transaction(), pytest.raises(RuntimeError, match="inside another"), notes.transaction():
         pass
     assert _notes(notes) == []
 
 
-def test_a_child_may_open_the_file_that_we_hold_exclusively(notes: Database) -> None:
+def test_a_child_may_open_the_file_that_we_hold_exclusively(notes: DuckDBStore) -> None:
     """``exclusively`` keeps other processes of ours out, not a DuckDB connection."""
     with notes.exclusively() as path:
         duckdb.connect(str(path), read_only=True).close()
@@ -216,7 +217,7 @@ def test_a_file_lock_lets_one_in_at_a_time(tmp_path: Path) -> None:
     assert order == ["first out", "second in"]
 
 
-def test_a_write_that_finds_no_room_is_one_line_and_writes_nothing(notes: Database) -> None:
+def test_a_write_that_finds_no_room_is_one_line_and_writes_nothing(notes: DuckDBStore) -> None:
     """Stands for a full disk: no file may grow. What was there is there, and with room again the next write is too."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     insert = text("INSERT INTO notes VALUES ('x', 1)")
@@ -241,5 +242,5 @@ def test_a_view_that_someone_else_wrote_reads_no_file(tmp_path: Path) -> None:
     secret.write_text("mine")
     with duckdb.connect(str(path)) as connection:
         connection.execute(f"CREATE VIEW accuracy AS SELECT content FROM read_text('{secret}')")
-    with Database(path).transaction() as ours, pytest.raises(Exception, match="disabled by configuration"):
+    with DuckDBStore(path).transaction() as ours, pytest.raises(Exception, match="disabled by configuration"):
         ours.execute(text("SELECT * FROM accuracy"))

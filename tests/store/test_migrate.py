@@ -18,7 +18,7 @@ from sqlalchemy import inspect, text
 
 from vlmprobe.errors import DatabaseError, StaleSchemaError
 from vlmprobe.resources import migrations_folder
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.metrics import digest_matches
 from vlmprobe.store.migrate import (
     current_revision,
@@ -49,17 +49,17 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
-def ask(database: Database) -> None:
+def ask(database: DuckDBStore) -> None:
     """Check the schema as ad-hoc SQL does: in its own process."""
     run_sql(database, "SELECT 1")
 
 
-def _set_revision(database: Database, revision: str) -> None:
+def _set_revision(database: DuckDBStore, revision: str) -> None:
     with database.transaction() as connection:
         connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision}'"))
 
 
-def test_models_and_migrations_say_the_same(database: Database) -> None:
+def test_models_and_migrations_say_the_same(database: DuckDBStore) -> None:
     """Alembic finds nothing to change in a migrated file, types and NULLs included."""
     with database.transaction() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -79,11 +79,11 @@ def _old() -> Iterator[Any]:
 
 
 @pytest.fixture(params=_old())
-def old_database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+def old_database(request: pytest.FixtureRequest, tmp_path: Path) -> DuckDBStore:
     """Unpack a database of each earlier revision: two scales of the demo's models, twelve pairs, analyzed."""
     path = tmp_path / "vlmprobe.duckdb"
     path.write_bytes(gzip.decompress((OLD / f"{request.param}.duckdb.gz").read_bytes()))
-    return Database(path)
+    return DuckDBStore(path)
 
 
 def test_every_earlier_revision_is_kept() -> None:
@@ -92,13 +92,13 @@ def test_every_earlier_revision_is_kept() -> None:
     assert {path.name.partition(".")[0] for path in OLD.glob("*.duckdb.gz")} == revisions - {SCHEMA_REVISION}
 
 
-def test_an_old_database_is_refused_with_the_command_that_upgrades_it(old_database: Database) -> None:
+def test_an_old_database_is_refused_with_the_command_that_upgrades_it(old_database: DuckDBStore) -> None:
     """Nothing is upgraded behind a user's back by a command that reads."""
     with pytest.raises(StaleSchemaError, match="vlmprobe db upgrade"):
         ask(old_database)
 
 
-def test_an_old_database_is_upgraded_and_used(old_database: Database) -> None:
+def test_an_old_database_is_upgraded_and_used(old_database: DuckDBStore) -> None:
     """Its rows are there, its views answer, new columns are NULL, and new rows go in beside them."""
     upgrade(old_database)
     answers = run_sql(old_database, "SELECT scale, n FROM accuracy WHERE axis = 'overall' ORDER BY scale")
@@ -124,7 +124,7 @@ def test_an_old_database_is_upgraded_and_used(old_database: Database) -> None:
         assert load_query("checks/pairs_lie_on_axes").table(connection) == []
 
 
-def test_a_database_can_be_downgraded_to_nothing_and_upgraded_again(database: Database) -> None:
+def test_a_database_can_be_downgraded_to_nothing_and_upgraded_again(database: DuckDBStore) -> None:
     """Every migration has a way back."""
     with database.transaction() as connection:
         command.downgrade(_config(connection), "base")
@@ -136,7 +136,7 @@ def test_a_database_can_be_downgraded_to_nothing_and_upgraded_again(database: Da
 
 def test_upgrade_makes_a_new_file_and_leaves_a_current_one_alone(tmp_path: Path) -> None:
     """It tells the revision before and after."""
-    database = Database(tmp_path / "new.duckdb")
+    database = DuckDBStore(tmp_path / "new.duckdb")
     assert upgrade(database) == (None, SCHEMA_REVISION)
     assert upgrade(database) == (SCHEMA_REVISION, SCHEMA_REVISION)
 
@@ -145,7 +145,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tables and version come in one transaction, so the next start begins anew."""
-    database = Database(tmp_path / "new.duckdb")
+    database = DuckDBStore(tmp_path / "new.duckdb")
 
     def fail(*_: object, **__: object) -> None:
         raise KeyError("interrupted")
@@ -160,7 +160,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("check", [ensure_schema, require_schema, ask])
-def test_a_stale_schema_names_the_command_that_upgrades_it(database: Database, check: Any) -> None:
+def test_a_stale_schema_names_the_command_that_upgrades_it(database: DuckDBStore, check: Any) -> None:
     """Neither a reading nor a writing command touches an old file."""
     _set_revision(database, "0000")
     with pytest.raises(StaleSchemaError) as caught:
@@ -171,7 +171,7 @@ def test_a_stale_schema_names_the_command_that_upgrades_it(database: Database, c
 
 
 @pytest.mark.parametrize("check", [ensure_schema, require_schema, upgrade, ask])
-def test_a_newer_schema_asks_for_a_newer_vlmprobe(database: Database, check: Any) -> None:
+def test_a_newer_schema_asks_for_a_newer_vlmprobe(database: DuckDBStore, check: Any) -> None:
     """``db upgrade`` says so too: it cannot help here."""
     _set_revision(database, "9999")
     with pytest.raises(
@@ -187,7 +187,7 @@ def test_someone_elses_database_is_left_alone(tmp_path: Path, check: Any) -> Non
     with duckdb.connect(str(path)) as theirs:
         theirs.execute("CREATE TABLE recipes (name VARCHAR)")
     with pytest.raises(DatabaseError, match=r"not a vlmprobe database \(it holds recipes\)"):
-        check(Database(path))
+        check(DuckDBStore(path))
     with duckdb.connect(str(path)) as theirs:
         assert theirs.execute("SHOW TABLES").fetchall() == [("recipes",)]
 
@@ -195,7 +195,7 @@ def test_someone_elses_database_is_left_alone(tmp_path: Path, check: Any) -> Non
 @pytest.mark.parametrize("check", [require_schema, ask])
 def test_reading_from_no_database_names_the_commands_that_make_one(tmp_path: Path, check: Any) -> None:
     """And does not leave an empty one there."""
-    database = Database(tmp_path / "none.duckdb")
+    database = DuckDBStore(tmp_path / "none.duckdb")
     with pytest.raises(DatabaseError, match="create one with 'vlmprobe demo' or 'vlmprobe extract'"):
         check(database)
     assert not database.exists()
@@ -207,7 +207,7 @@ def test_reading_from_an_empty_database_names_the_upgrade(tmp_path: Path, check:
     path = tmp_path / "empty.duckdb"
     duckdb.connect(str(path)).close()
     with pytest.raises(StaleSchemaError, match="is empty; run 'vlmprobe db upgrade'"):
-        check(Database(path))
+        check(DuckDBStore(path))
 
 
 @pytest.mark.parametrize("check", [require_schema, ask])
@@ -216,7 +216,7 @@ def test_reading_from_another_kind_of_file_says_so(tmp_path: Path, check: Any) -
     path = tmp_path / "notes.duckdb"
     path.write_text("not a database, but longer than its header would be\n" * 500)
     with pytest.raises(DatabaseError, match="is not a DuckDB database; use another with --home"):
-        check(Database(path))
+        check(DuckDBStore(path))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_reading_from_another_kind_of_file_says_so(tmp_path: Path, check: Any) -
     ids=["a log", "quoted", "a macro"],
 )
 def test_a_database_whose_views_do_more_than_read_is_refused(
-    database: Database, definition: str, use: Any
+    database: DuckDBStore, definition: str, use: Any
 ) -> None:
     """A view of a database from elsewhere would run as soon as a report asks it."""
     with duckdb.connect(str(database.path)) as connection:
@@ -241,7 +241,7 @@ def test_a_database_whose_views_do_more_than_read_is_refused(
         use(database)
 
 
-def test_a_view_of_ones_own_is_welcome(database: Database) -> None:
+def test_a_view_of_ones_own_is_welcome(database: DuckDBStore) -> None:
     """One that reads; and our own, which have a column that is called like a function that writes."""
     with duckdb.connect(str(database.path)) as connection:
         connection.execute("CREATE VIEW best AS SELECT checkpoint, count(*) AS query FROM runs GROUP BY 1")

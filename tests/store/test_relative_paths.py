@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 
 from vlmprobe.resources import migrations_folder
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.migrate import upgrade
 
 OLD = Path(__file__).parents[1] / "databases" / "0001.duckdb.gz"
@@ -52,14 +52,14 @@ def test_paths_of_the_former_place_become_relative_where_the_file_is_here(home: 
     places = [(_bring(home, path, size), _bring(home, address, size), size) for path, address, size in before]
     bench = _bring(home, f"{WAS}/demo/benchmark.tsv", 1)
 
-    upgrade(Database(home / "vlmprobe.duckdb"))
+    upgrade(DuckDBStore(home / "vlmprobe.duckdb"))
 
     assert _ask(home, PLACES) == places
     assert _ask(home, "SELECT path FROM datasets") == [(bench,)]
 
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()))
-    with Database(home / "vlmprobe.duckdb").transaction() as connection:
+    with DuckDBStore(home / "vlmprobe.duckdb").transaction() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "0002")
     back = [(str(home / path), (home / address).as_uri(), size) for path, address, size in places]
@@ -72,7 +72,7 @@ def test_paths_of_files_that_are_not_here_stay_as_they_are(home: Path) -> None:
     _ask(home, "UPDATE shards SET artifact_uri = NULL")
     before = _ask(home, PLACES)
     _bring(home, before[0][0], before[0][2] - 1)
-    upgrade(Database(home / "vlmprobe.duckdb"))
+    upgrade(DuckDBStore(home / "vlmprobe.duckdb"))
     assert _ask(home, PLACES) == before
 
 
@@ -80,7 +80,7 @@ def test_a_shard_that_was_pruned_is_in_mlflow_and_has_its_place_in_the_spool(hom
     """Its row names the place where it would be."""
     before = _ask(home, PLACES)
     artifact = [_bring(home, address, size) for _, address, size in before]
-    upgrade(Database(home / "vlmprobe.duckdb"))
+    upgrade(DuckDBStore(home / "vlmprobe.duckdb"))
     after = _ask(home, PLACES)
     assert [path for path, *_ in after] == [str(Path(path).relative_to(WAS)) for path, *_ in before]
     assert [address for _, address, _ in after] == artifact
@@ -89,5 +89,5 @@ def test_a_shard_that_was_pruned_is_in_mlflow_and_has_its_place_in_the_spool(hom
 def test_a_database_outside_of_the_home_keeps_its_paths(home: Path, tmp_path: Path) -> None:
     """Several homes may share it."""
     before = _ask(home, PLACES)
-    upgrade(Database(home / "vlmprobe.duckdb", home=tmp_path / "another"))
+    upgrade(DuckDBStore(home / "vlmprobe.duckdb", home=tmp_path / "another"))
     assert _ask(home, PLACES) == before

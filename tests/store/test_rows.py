@@ -18,13 +18,13 @@ from vlmprobe.store.rows import chunked, fetch, fetch_as, fetch_column, fill_nul
 from vlmprobe.store.schema import MetricRow, Prediction, ResultJson, Shard
 
 if TYPE_CHECKING:
-    from vlmprobe.store.engine import Database
+    from vlmprobe.store.duckdb_store import DuckDBStore
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678000)  # noqa: DTZ001 - UTC without a zone, as stored
 ANSWER: dict[str, Any] = {"run_id": "r1", "pair_id": "1", "side": "orig", "correct": True, "checker": "words"}
 
 
-def test_every_type_comes_back_as_it_went_in(database: Database) -> None:
+def test_every_type_comes_back_as_it_went_in(database: DuckDBStore) -> None:
     """Text, whole numbers past 32 bits, true and false, times, lists and NULL."""
     shard = {
         "run_id": "ünï",
@@ -64,7 +64,7 @@ class Place:
     run: str
 
 
-def test_a_row_becomes_a_dataclass(database: Database) -> None:
+def test_a_row_becomes_a_dataclass(database: DuckDBStore) -> None:
     """Columns find their fields by name, or by the one they are given; what has no field is left out."""
     sql = """SELECT $n AS shard, 'a/b' AS path, '[0, 5]' AS layers, '{"x": 1}' AS options, 0.5 AS more,
         CAST(0.5 AS DOUBLE) AS value, CAST(0.25 AS DOUBLE) AS error"""
@@ -73,7 +73,7 @@ def test_a_row_becomes_a_dataclass(database: Database) -> None:
     assert place == Place(3, Path("a/b"), (0, 5), {"x": 1}, 0.5, 0.25, "r1")
 
 
-def test_no_data_is_nan_where_a_number_is_expected(database: Database) -> None:
+def test_no_data_is_nan_where_a_number_is_expected(database: DuckDBStore) -> None:
     """None where the field allows it, and nothing in an object that is not there."""
     sql = "SELECT 1 AS number, '' AS path, '[]' AS layers, NULL AS options, NULL AS value, NULL AS error"
     with database.transaction() as connection:
@@ -82,13 +82,13 @@ def test_no_data_is_nan_where_a_number_is_expected(database: Database) -> None:
     assert (place.error, place.options, place.layers) == (None, {}, ())
 
 
-def test_one_column_comes_as_its_values(database: Database) -> None:
+def test_one_column_comes_as_its_values(database: DuckDBStore) -> None:
     """In the order of the rows."""
     with database.transaction() as connection:
         assert fetch_column(connection, "SELECT unnest($n) AS n", {"n": [3, 1, 2]}) == [3, 1, 2]
 
 
-def test_nulls_are_filled_and_the_rest_is_left_alone(database: Database) -> None:
+def test_nulls_are_filled_and_the_rest_is_left_alone(database: DuckDBStore) -> None:
     """A value that is there stays; so do columns that are not named, rows that are not given, and unknown keys."""
     there = [{**ANSWER, "text": "left"}, {**ANSWER, "pair_id": "2"}, {**ANSWER, "pair_id": "3"}]
     more = [
@@ -107,7 +107,7 @@ def test_nulls_are_filled_and_the_rest_is_left_alone(database: Database) -> None
     ]
 
 
-def test_json_is_json_to_sql(database: Database) -> None:
+def test_json_is_json_to_sql(database: DuckDBStore) -> None:
     """Someone with only SQL can look into it."""
     row = {"run_id": "r1", "name": "pca", "version": 1, "subset": "all", "layer": 3, "computed_at": WHEN}
     with database.transaction() as connection:
@@ -118,7 +118,7 @@ def test_json_is_json_to_sql(database: Database) -> None:
     assert rows == [{"second": "0.25", "why": 'ß "x"'}]
 
 
-def test_a_row_whose_key_is_there_is_left_alone(database: Database) -> None:
+def test_a_row_whose_key_is_there_is_left_alone(database: DuckDBStore) -> None:
     """In the table or twice in one call: the first one stays, and only new rows are counted."""
     with database.transaction() as connection:
         assert (
@@ -132,13 +132,13 @@ def test_a_row_whose_key_is_there_is_left_alone(database: Database) -> None:
         ]
 
 
-def test_no_rows_are_no_statement(database: Database) -> None:
+def test_no_rows_are_no_statement(database: DuckDBStore) -> None:
     """An empty list is fine."""
     with database.transaction() as connection:
         assert insert_rows(connection, Prediction, []) == 0
 
 
-def test_a_missing_value_that_must_be_there_is_an_error(database: Database) -> None:
+def test_a_missing_value_that_must_be_there_is_an_error(database: DuckDBStore) -> None:
     """The column is named, nothing is written, and the next transaction works."""
     with (
         pytest.raises(IntegrityError, match=r"NOT NULL constraint failed: predictions.correct"),
@@ -149,7 +149,7 @@ def test_a_missing_value_that_must_be_there_is_an_error(database: Database) -> N
         assert fetch(connection, "SELECT * FROM predictions") == []
 
 
-def test_a_query_takes_named_parameters(database: Database) -> None:
+def test_a_query_takes_named_parameters(database: DuckDBStore) -> None:
     """NULL and lists among them, empty ones too; nothing in them is read as SQL."""
     with database.transaction() as connection:
         sql = "SELECT $text AS a, $nothing IS NULL AS b, list_contains($names, 'x') AS c, len($none) AS d, $yes AS e"
@@ -174,7 +174,7 @@ def test_a_query_takes_named_parameters(database: Database) -> None:
         "",
     ],
 )
-def test_a_text_comes_back_letter_for_letter(database: Database, value: str) -> None:
+def test_a_text_comes_back_letter_for_letter(database: DuckDBStore, value: str) -> None:
     """Quotes, backslashes and comments among them, alone and in a list."""
     with database.transaction() as connection:
         assert fetch(connection, "SELECT $text AS a, $texts AS b", {"text": value, "texts": [value]}) == [
@@ -183,7 +183,7 @@ def test_a_text_comes_back_letter_for_letter(database: Database, value: str) -> 
 
 
 @pytest.mark.parametrize("value", [-3, 2**62, 0.5, float("inf"), WHEN])
-def test_numbers_and_times_are_parameters_too(database: Database, value: object) -> None:
+def test_numbers_and_times_are_parameters_too(database: DuckDBStore, value: object) -> None:
     """They come back as what they were."""
     with database.transaction() as connection:
         assert fetch(connection, "SELECT $value AS a", {"value": value}) == [{"a": value}]
@@ -194,9 +194,9 @@ def test_a_query_with_parameters_leaves_pandas_alone(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.rows import fetch
-with Database(Path(sys.argv[1])).transaction() as connection:
+with DuckDBStore(Path(sys.argv[1])).transaction() as connection:
     assert fetch(connection, "SELECT $a AS a, $b AS b", {"a": "x", "b": ["y"]})
 sys.exit("pandas" in sys.modules)
 """
@@ -220,7 +220,7 @@ def test_no_data_is_null(value: float | None, stored: float | None) -> None:
     assert none_if_nan(value) == stored
 
 
-def test_a_sql_average_skips_what_is_no_data(database: Database) -> None:
+def test_a_sql_average_skips_what_is_no_data(database: DuckDBStore) -> None:
     """Which it would not, were NaN stored as NaN."""
     row = {
         "run_id": "r1",

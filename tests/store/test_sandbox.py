@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from vlmprobe.errors import UsageError, VlmprobeError
 from vlmprobe.store import sandbox
-from vlmprobe.store.sandbox import Table, run_sql
+from vlmprobe.store.sandbox import run_sql
+from vlmprobe.store.sql_answers import Table
 
 from ..command_line import PATIENCE_S
 

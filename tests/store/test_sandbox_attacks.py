@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from vlmprobe.errors import UsageError, VlmprobeError
-from vlmprobe.store import sandbox
-from vlmprobe.store.engine import Database
+from vlmprobe.store import sandbox, sql_answers
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.foreign_sql import REFUSED
 from vlmprobe.store.sandbox import run_sql
 
@@ -117,7 +117,7 @@ def test_what_does_anything_else_is_refused_in_its_process(frozen: Path, attack:
     """The whole way, as ``vlmprobe sql`` goes it."""
     before = _state(frozen.parent)
     with pytest.raises(VlmprobeError) as raised:
-        run_sql(Database(frozen), attack.format(folder=frozen.parent, secret=frozen.parent / "secret"))
+        run_sql(DuckDBStore(frozen), attack.format(folder=frozen.parent, secret=frozen.parent / "secret"))
     assert "hunter2" not in str(raised.value)
     assert _state(frozen.parent).items() >= before.items()
 
@@ -139,18 +139,18 @@ def test_what_takes_too_much_is_stopped(frozen: Path, sql: str) -> None:
     """
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(VlmprobeError) as raised:
-        run_sql(Database(frozen), sql, timeout_s=3, max_rows=100_000)
+        run_sql(DuckDBStore(frozen), sql, timeout_s=3, max_rows=100_000)
     assert len(str(raised.value)) < 1200
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # in KiB
-    assert run_sql(Database(frozen), "SELECT 1 AS one").rows == ((1,),)
+    assert run_sql(DuckDBStore(frozen), "SELECT 1 AS one").rows == ((1,),)
 
 
 def test_an_answer_that_is_too_large_is_refused_by_the_child(
     frozen: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would be in the asking process three times."""
-    monkeypatch.setattr(sandbox, "_MAX_REPLY", 1000)
-    reply = sandbox.json.loads(sandbox._encoded(_ask(frozen, "SELECT repeat('x', 2000)")))
+    monkeypatch.setattr(sql_answers, "_MAX_REPLY", 1000)
+    reply = sandbox.json.loads(sql_answers.reply_within_limits(_ask(frozen, "SELECT repeat('x', 2000)")))
     assert reply["kind"] == "limit"
     assert "select fewer rows, fewer columns or shorter texts" in reply["error"]
 
@@ -162,7 +162,7 @@ def test_an_answer_that_is_too_large_is_refused_by_the_child(
 def test_limits_beyond_all_bounds_are_usage_errors(frozen: Path, limits: dict[str, Any]) -> None:
     """No clock and no counter takes them."""
     with pytest.raises(UsageError, match="up to 86400 s, and 0 to 1000000000 rows"):
-        run_sql(Database(frozen), "SELECT 1", **limits)
+        run_sql(DuckDBStore(frozen), "SELECT 1", **limits)
 
 
 def test_the_working_directory_is_not_imported_from(
@@ -172,4 +172,4 @@ def test_the_working_directory_is_not_imported_from(
     for name in ("duckdb", "json", "re", "vlmprobe", "sitecustomize"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('run from the working directory')")
     monkeypatch.chdir(tmp_path)
-    assert run_sql(Database(frozen), "SELECT 1 AS one").rows == ((1,),)
+    assert run_sql(DuckDBStore(frozen), "SELECT 1 AS one").rows == ((1,),)

@@ -11,7 +11,7 @@ from PIL import Image
 from vlmprobe.extraction.remarks import dataset_lines
 from vlmprobe.pairs import read_dataset
 from vlmprobe.store.datasets import register_dataset
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.study.selection import dataset_of
 
@@ -32,7 +32,7 @@ def data(tmp_path: Path) -> Path:
 
 def test_a_file_is_the_dataset_that_was_extracted(data: Path, tmp_path: Path) -> None:
     """With its contradicting rows where only that is stored, or where it is asked for."""
-    database = Database(tmp_path / "vlmprobe.duckdb")
+    database = DuckDBStore(tmp_path / "vlmprobe.duckdb")
     ensure_schema(database)
     without, every_row = read_dataset(data), read_dataset(data, allow_contradictions=True)
     assert dataset_of(database, data, 200) == without.dataset_id

@@ -13,7 +13,7 @@ from vlmprobe.errors import InputError
 from vlmprobe.pairs import Axis, AxisSet, Category, read_dataset
 from vlmprobe.settings import Settings
 from vlmprobe.store.datasets import register_dataset
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.study.strata import read_strata_of
 
@@ -27,10 +27,10 @@ HEAT = AxisSet((Axis("heat", Category("hot"), Category("cold"), questions=ASKED)
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Database:
+def database(tmp_path_factory: pytest.TempPathFactory) -> DuckDBStore:
     """Migrate a database for all tests."""
     home = tmp_path_factory.mktemp("home")
-    database = Database(Settings.load(home, environ={}, folder=home).database_path)
+    database = DuckDBStore(Settings.load(home, environ={}, folder=home).database_path)
     ensure_schema(database)
     return database
 
@@ -52,7 +52,7 @@ def data(tmp_path: Path) -> Path:
     return path
 
 
-def registered(database: Database, path: Path, **options: Any) -> str:
+def registered(database: DuckDBStore, path: Path, **options: Any) -> str:
     """Read and store a dataset as an extraction does."""
     dataset = read_dataset(path, **options)
     with database.transaction() as connection:
@@ -60,7 +60,7 @@ def registered(database: Database, path: Path, **options: Any) -> str:
     return dataset.dataset_id
 
 
-def read_again(database: Database, dataset_id: str) -> tuple[Strata, list[str]]:
+def read_again(database: DuckDBStore, dataset_id: str) -> tuple[Strata, list[str]]:
     """Read the strata of two runs on a dataset; return what was said as well."""
     said: list[str] = []
     workspace: Any = SimpleNamespace(database=database, console=SimpleNamespace(say=said.append))
@@ -80,7 +80,7 @@ def read_again(database: Database, dataset_id: str) -> tuple[Strata, list[str]]:
     ids=str,
 )
 def test_options_of_the_extraction_are_those_of_the_second_reading(
-    database: Database, data: Path, options: dict[str, Any], n_images: int
+    database: DuckDBStore, data: Path, options: dict[str, Any], n_images: int
 ) -> None:
     """Rows that were left out then are left out again, so that it is the same dataset; each file is read once."""
     strata, said = read_again(database, registered(database, data, **options))
@@ -88,14 +88,14 @@ def test_options_of_the_extraction_are_those_of_the_second_reading(
     assert said == [f"bench: {n_images} images in 2 strata of place"]
 
 
-def test_axes_of_its_own_are_read_again(database: Database, data: Path) -> None:
+def test_axes_of_its_own_are_read_again(database: DuckDBStore, data: Path) -> None:
     """Refutes: with the built-in ones no row gives a pair."""
     data.write_text(data.read_text().replace('"left"', '"hot"').replace('"right"', '"cold"'))
     strata, _ = read_again(database, registered(database, data, axes=HEAT))
     assert strata.n_strata == 2
 
 
-def test_an_image_in_a_file_of_its_own_that_has_changed_is_refused(database: Database, data: Path) -> None:
+def test_an_image_in_a_file_of_its_own_that_has_changed_is_refused(database: DuckDBStore, data: Path) -> None:
     """The benchmark's file names it, and is the same."""
     data.write_text(
         data.read_text().replace("outdoor", "street")

@@ -9,7 +9,7 @@ import pytest
 
 from vlmprobe.analysis import Metric
 from vlmprobe.errors import UsageError
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.metrics import store_metrics
 from vlmprobe.store.migrate import ensure_schema
@@ -28,9 +28,9 @@ OF_THE_RUN = replace(METRIC, name="accuracy.both", layer=-1)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
+def database(tmp_path: Path) -> DuckDBStore:
     """Make a database with one dataset."""
-    database = Database(tmp_path / "vlmprobe.duckdb")
+    database = DuckDBStore(tmp_path / "vlmprobe.duckdb")
     ensure_schema(database)
     facts = {"name": "bench", "path": "bench.tsv", "form": "embspatial", "n_rows": 1}
     row = facts | {"dataset_id": "d1", "options": {}, "created_at": utc_now()}
@@ -39,7 +39,7 @@ def database(tmp_path: Path) -> Database:
     return database
 
 
-def _complete(database: Database, plan: RunPlan, *metrics: Metric) -> str:
+def _complete(database: DuckDBStore, plan: RunPlan, *metrics: Metric) -> str:
     """Make a new complete run of a plan; return its id."""
     with database.transaction() as connection:
         run, _ = open_run(connection, plan, new=True)
@@ -48,14 +48,14 @@ def _complete(database: Database, plan: RunPlan, *metrics: Metric) -> str:
     return run.run_id
 
 
-def _choose(database: Database) -> tuple[list[str], list[str]]:
+def _choose(database: DuckDBStore) -> tuple[list[str], list[str]]:
     with database.transaction() as connection:
         found = complete_runs(connection)
     chosen, notes = newest_of_each_scale(database, found)
     return [run.run_id for run in chosen], notes
 
 
-def test_the_newest_of_several_runs_is_shown(database: Database) -> None:
+def test_the_newest_of_several_runs_is_shown(database: DuckDBStore) -> None:
     """A line says that there are others."""
     _complete(database, PLAN, METRIC)
     newest, other = _complete(database, PLAN, METRIC), _complete(database, OTHER, METRIC)
@@ -63,7 +63,7 @@ def test_the_newest_of_several_runs_is_shown(database: Database) -> None:
 
 
 def test_a_run_that_nobody_has_analyzed_yet_does_not_take_the_place_of_one_that_is_ready(
-    database: Database,
+    database: DuckDBStore,
 ) -> None:
     """Another process may have completed it a second ago: the comparison goes on with what there is, and says so."""
     ready = _complete(database, PLAN, METRIC)
@@ -78,7 +78,7 @@ def test_a_run_that_nobody_has_analyzed_yet_does_not_take_the_place_of_one_that_
         )
 
 
-def test_a_scale_without_metrics_is_an_error_that_names_the_next_command(database: Database) -> None:
+def test_a_scale_without_metrics_is_an_error_that_names_the_next_command(database: DuckDBStore) -> None:
     """A comparison that leaves a scale out in silence would be taken for the whole."""
     _complete(database, PLAN, METRIC)
     _complete(database, OTHER)

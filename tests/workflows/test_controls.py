@@ -126,11 +126,11 @@ def test_no_command_takes_a_control_for_a_real_run(
 
 def test_the_figure_of_coherence_has_a_band_of_all_controls(home: Any, listed: dict[str, Any]) -> None:
     """Each of the three controls in each layer and axis, with bounds that hold 0 at the last layer."""
-    from vlmprobe.store.engine import Database
+    from vlmprobe.store.duckdb_store import DuckDBStore
     from vlmprobe.store.runs import get_run
     from vlmprobe.study.control_curves import read_control_curves
 
-    with Database(home.folder / "vlmprobe.duckdb").transaction() as connection:
+    with DuckDBStore(home.folder / "vlmprobe.duckdb").transaction() as connection:
         curves = read_control_curves(connection, [get_run(connection, listed["real"]["run_id"])])
     assert [curve.target for curve in curves] == ["horizontal", "vertical", "distance"] * 3
     for curve in curves:

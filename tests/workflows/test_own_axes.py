@@ -14,7 +14,7 @@ from vlmprobe.errors import UsageError
 from vlmprobe.figures import scale_curves
 from vlmprobe.pairs import SPACE, Axis, AxisSet, Category, read_dataset
 from vlmprobe.store.axes import read_axes, store_axes
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.study import Study
@@ -70,9 +70,9 @@ class Kitchen:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
+def database(tmp_path: Path) -> DuckDBStore:
     """Make an empty database."""
-    made = Database(tmp_path / "vlmprobe.duckdb")
+    made = DuckDBStore(tmp_path / "vlmprobe.duckdb")
     ensure_schema(made)
     return made
 
@@ -220,7 +220,7 @@ LEFT_RIGHT, UP_DOWN, FAR_CLOSE = SPACE
     ],
     ids=lambda axes: "-".join(f"{axis}" for axis in axes),
 )
-def test_every_set_comes_back_from_the_database_as_it_was(axes: AxisSet, database: Database) -> None:
+def test_every_set_comes_back_from_the_database_as_it_was(axes: AxisSet, database: DuckDBStore) -> None:
     """One that reuses a name of space, leaves an axis out or has them in another order is not space."""
     with database.transaction() as connection:
         store_axes(connection, "data", axes)

@@ -14,7 +14,7 @@ from vlmprobe.errors import UsageError
 from vlmprobe.paths import sqlite_address, sqlite_path
 from vlmprobe.resources import checkpoints_folder
 from vlmprobe.settings import Settings
-from vlmprobe.store.engine import Database
+from vlmprobe.store.duckdb_store import DuckDBStore
 
 from ..left_behind import read_rows
 
@@ -55,7 +55,7 @@ def homes(tmp_path: Path) -> list[Settings]:
 def test_homes_share_no_database(homes: list[Settings], tmp_path: Path) -> None:
     """Each has a file of its own, with what was written there, and nothing lies beside them."""
     for number, settings in enumerate(homes):
-        with Database(settings.database_path, home=settings.home).transaction() as connection:
+        with DuckDBStore(settings.database_path, home=settings.home).transaction() as connection:
             connection.execute(text(f"CREATE TABLE numbers AS SELECT {number} AS n"))
     for number, settings in enumerate(homes):
         assert read_rows(settings.home, "SELECT n FROM numbers") == [(number,)]
@@ -115,7 +115,7 @@ def test_the_longest_home_works(tmp_path: Path) -> None:
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE notes (n INTEGER)"))
     engine.dispose()
-    with Database(settings.database_path).transaction() as connection:
+    with DuckDBStore(settings.database_path).transaction() as connection:
         connection.execute(text("CREATE TABLE notes (n INTEGER)"))
     with pytest.raises(UsageError, match="has 478 bytes"):
         Settings.load(home.with_name(home.name + "x"), environ={}, folder=tmp_path)

@@ -49,9 +49,9 @@ def test_an_address_is_shown_without_its_password(address: str, shown: str) -> N
 
 def test_a_database_of_another_kind_is_refused_without_its_password(inside: Any) -> None:
     """The message names the scheme alone."""
-    ran = inside("runs", VLMPROBE_DATABASE_URL="postgresql://someone:hunter2@host/db")
+    ran = inside("runs", VLMPROBE_DATABASE_URL="mysql://someone:hunter2@host/db")
     assert ran.code == 2
-    assert "postgresql:// is not supported" in ran.err
+    assert "mysql:// is not supported" in ran.err
     assert "hunter2" not in ran.err
 
 

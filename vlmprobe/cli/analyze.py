@@ -86,7 +86,7 @@ def analyze(
         )
     names = sorted({run.family for run in analyzed})
     workspace.console.say(
-        f"metrics are in {workspace.settings.database_path}; next: vlmprobe merge {' '.join(names)}"
+        f"metrics are in {workspace.settings.database_name}; next: vlmprobe merge {' '.join(names)}"
     )
 
 

@@ -97,7 +97,7 @@ def add(app: typer.Typer, *commands: Callable[..., None]) -> None:
     """Add commands to an app, each under its function's name."""
     for each in commands:
         made: Any = each
-        app.command(made.__name__.rstrip("_"), epilog=f"Example: {made.example}")(each)
+        app.command(made.__name__.rstrip("_").replace("_", "-"), epilog=f"Example: {made.example}")(each)
 
 
 def add_default(app: typer.Typer, body: Callable[..., None]) -> None:

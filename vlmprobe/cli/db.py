@@ -1,8 +1,9 @@
-"""``vlmprobe db``: upgrade, current, check."""
+"""``vlmprobe db``: upgrade, current, check, copy, grant-reader."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
@@ -26,7 +27,7 @@ def upgrade(workspace: Workspace) -> None:
     from vlmprobe.workflows.database import upgrade_database
 
     before, after = upgrade_database(workspace)
-    typer.echo(f"{workspace.settings.database_path}: schema {before or 'none'} -> {after}")
+    typer.echo(f"{workspace.settings.database_name}: schema {before or 'none'} -> {after}")
 
 
 @command(example="vlmprobe db current", lists=True)
@@ -35,7 +36,7 @@ def current(workspace: Workspace) -> None:
     from vlmprobe.workflows.database import database_revision
 
     have, need = database_revision(workspace)
-    typer.echo(f"{workspace.settings.database_path}: schema {have or 'none'}, this vlmprobe needs {need}")
+    typer.echo(f"{workspace.settings.database_name}: schema {have or 'none'}, this vlmprobe needs {need}")
 
 
 @command(example="vlmprobe db check --json", lists=True)
@@ -53,4 +54,34 @@ def check(
         raise typer.Exit(1)
 
 
-add(app, upgrade, current, check)
+@command(example="vlmprobe db copy vlmprobe-data/vlmprobe.duckdb postgresql://user@host/study", lists=True)
+def copy(
+    workspace: Workspace,
+    *,
+    source: Annotated[str, typer.Argument(help="A DuckDB file, or postgresql://...", metavar="FROM")],
+    target: Annotated[str, typer.Argument(help="The same; a database without rows.", metavar="TO")],
+    output: Output,
+) -> None:
+    """Copy every row into an empty database of either kind, and check that all arrived; shards stay where they are."""
+    from vlmprobe.streams import as_utf8
+    from vlmprobe.workflows.database import copy_to
+
+    counts = copy_to(workspace, as_utf8(source), as_utf8(target))
+    output.rows([{"table": table, "rows": rows} for table, rows in counts.items()])
+
+
+@command(example="vlmprobe db grant-reader reader")
+def grant_reader(
+    workspace: Workspace,
+    *,
+    name: Annotated[str, typer.Argument(help="The role; it is made if it is not there.", metavar="NAME")],
+) -> None:
+    """Let a Postgres role read the database, for VLMPROBE_READER_URL; it can write nothing."""
+    from vlmprobe.workflows.database import make_reader
+
+    for note in make_reader(workspace, name):
+        workspace.console.warn(note)
+    typer.echo(f"{name} may read {workspace.settings.database_name}")
+
+
+add(app, upgrade, current, check, copy, grant_reader)

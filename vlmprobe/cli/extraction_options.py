@@ -112,6 +112,10 @@ class ExtractionOptions:
     new: Annotated[bool, typer.Option("--new", help="Start a new run even if an identical one exists.")] = (
         False
     )
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Wait while another process extracts the run, instead of failing."),
+    ] = False
     rehash: Annotated[
         bool,
         typer.Option("--rehash", help="Hash the checkpoint anew, whatever is remembered of its files."),
@@ -139,6 +143,7 @@ class ExtractionOptions:
             allow_problems=self.allow_problems,
             batch_size=batch_size(self.batch),
             new=self.new,
+            wait=self.wait,
             rehash=self.rehash,
             model=ModelOptions(
                 layers=layer_list(self.layers),

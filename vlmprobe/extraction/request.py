@@ -67,6 +67,8 @@ class ExtractOptions:
     """Pairs per batch; None = as many as fit."""
     new: bool = False
     """Whether to start new runs even if there are some to resume."""
+    wait: bool = False
+    """Whether to wait for a process that is working on the run, instead of failing."""
     unembedding: bool = False
     """Whether to load the model of a complete run too, to keep its output layer; other runs always do."""
     rehash: bool = False

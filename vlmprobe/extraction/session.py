@@ -64,7 +64,7 @@ class RunSession:
 
     def _find_done(self, *, resumed: bool) -> set[str]:
         adopted = adopt_orphans(self._database, self.spool, self.run.run_id, warn=self._console.warn)
-        with self._database.transaction() as connection:
+        with self._database.transaction(write=False) as connection:
             # Read it again: another process may have continued the run before we held the lease.
             self.run = get_run(connection, self.run.run_id)
             wanted = {pair.pair_id for pair in self.prepared.pairs}
@@ -81,7 +81,7 @@ class RunSession:
     @property
     def is_plain(self) -> bool:
         """Whether an earlier session failed a certificate, so that the run goes on with plain forwards."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(write=False) as connection:
             return has_failed_certificate(connection, self.run.run_id)
 
     @contextmanager
@@ -133,7 +133,7 @@ class RunSession:
             "first_prompt": prompt,
             "notes": notes,
         }
-        with self._database.transaction() as connection:
+        with self._database.transaction(write=False) as connection:
             first_shard = next_shard_number(connection, self.run.run_id)
         self.set_status(
             "running",
@@ -144,7 +144,8 @@ class RunSession:
             dtype=info.dtype,
         )
         self._committer = Committer(self._storage, self.run.run_id)
-        builder = ShardBuilder(self._workspace.settings, self.run.run_id, info.layers, first_shard)
+        mark = self._database.shard_mark(self.run.run_id)
+        builder = ShardBuilder(self._workspace.settings, self.run.run_id, info.layers, first_shard, mark)
         name = "" if alone else f"{self.run.name}: "
         return AskedRun(
             self.run,
@@ -199,7 +200,7 @@ class RunSession:
         Raises:
             VlmprobeError: not one pair could be answered.
         """
-        with self._database.transaction() as connection:
+        with self._database.transaction(write=False) as connection:
             answered = len(finished_pairs(connection, self.run.run_id))
         status = "interrupted" if result.interrupted else "complete" if answered else "failed"
         if status != self.run.status:

@@ -21,8 +21,11 @@ __all__ = ["ShardBuilder"]
 class ShardBuilder:
     """Collects whole batches; a batch is never split across shards."""
 
-    def __init__(self, settings: Settings, run_id: str, layers: tuple[int, ...], first: int) -> None:
-        """Start empty; the next shard is number ``first``."""
+    def __init__(
+        self, settings: Settings, run_id: str, layers: tuple[int, ...], first: int, mark: str = ""
+    ) -> None:
+        """Start empty; the next shard is number ``first``, and ``mark`` goes into the names of all."""
+        self._mark = mark
         self._settings, self._run_id, self._layers = settings, run_id, layers
         self._folder = settings.spool_of(run_id)
         self._number = first
@@ -78,6 +81,7 @@ class ShardBuilder:
             answers=tuple(self._answers),
             certificates=tuple(self._certificates),
             replaces=self._replaces,
+            mark=self._mark,
         )
         shard = write_shard(self._folder, content)
         self._number += 1

@@ -118,7 +118,7 @@ class Workspace(inner.Workspace):
     def _by_id(self, run_id: str) -> list[Run]:
         from vlmprobe.store.queries import load_query
 
-        with self.database.transaction() as connection:
+        with self.database.transaction(write=False) as connection:
             return load_query("runs/listed").rows(Run, connection, {"run_id": run_id})
 
     def predictions(self, run: AnyRun) -> pa.Table:
@@ -156,7 +156,7 @@ class Workspace(inner.Workspace):
         from vlmprobe.store.queries import load_query
 
         found = self.run(run)
-        with self.database.transaction() as connection:
+        with self.database.transaction(write=False) as connection:
             given = {"run_id": found.run_id, "pair_id": str(pair_id)}
             rows = load_query("runs/pairs").rows(PairRow, connection, given)
             extracted = count_dataset(connection, found.dataset_id, found.template).path
@@ -217,7 +217,7 @@ class Workspace(inner.Workspace):
         from vlmprobe.store.metrics import analyzed_runs
         from vlmprobe.study.selection import no_metrics
 
-        with self.database.transaction() as connection:
+        with self.database.transaction(write=False) as connection:
             analyzed = analyzed_runs(connection)
         if missing := [run for run in runs if run.run_id not in analyzed]:
             raise no_metrics([run.name for run in missing], [run.family for run in missing])
@@ -266,7 +266,7 @@ class Workspace(inner.Workspace):
         except TypeError:
             raise UsageError(f"{layer!r:.40} is no layer; pass a whole number, counted from 0") from None
         found = self.run(run)
-        with self.database.transaction() as connection:
+        with self.database.transaction(write=False) as connection:
             stored = get_run(connection, found.run_id)
         arrays = self.arrays(stored)
         choose_layers(stored, arrays, [layer])
@@ -331,5 +331,5 @@ class Workspace(inner.Workspace):
     def _table(self, query: str, **given: str | None) -> pa.Table:
         from vlmprobe.store.queries import load_query
 
-        with self.database.transaction() as connection:
+        with self.database.transaction(write=False) as connection:
             return load_query(query).arrow(connection, given)

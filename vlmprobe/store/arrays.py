@@ -35,7 +35,7 @@ SELECT pairs.pair_id, pairs.category, pairs.axis,
     coalesce(nullif(pairs.image_sha256, ''), pairs.pair_id) AS image,
     pairs.perspective, pairs.origin, answers.shard, answers.shard_row, answers.both_correct
 FROM (
-    SELECT pair_id, any_value(shard) AS shard, any_value(shard_row) AS shard_row, bool_and(correct) AS both_correct
+    SELECT pair_id, min(shard) AS shard, min(shard_row) AS shard_row, bool_and(correct) AS both_correct
     FROM predictions WHERE run_id = $run_id
     GROUP BY pair_id HAVING count(*) = 2
 ) AS answers
@@ -143,7 +143,7 @@ class RunArrays:
             ElsewhereError: only another host has a shard.
             VlmprobeError: a shard is neither in the spool nor in MLflow.
         """
-        with storage.database.transaction() as connection:
+        with storage.database.transaction(write=False) as connection:
             answered = fetch_as(_Pair, connection, _PAIRS_SQL, {"run_id": run_id})
             links = fetch_as(_Link, connection, _QUADS_SQL, {"run_id": run_id})
             shards = shard_places(connection, run_id)

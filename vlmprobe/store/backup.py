@@ -1,4 +1,4 @@
-"""A consistent copy of the database while other processes work with it."""
+"""A consistent copy of the database, as a DuckDB file, while other processes work with it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import DiskFullError, UsageError
 from vlmprobe.paths import expanded
+from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.rows import fetch, fetch_column
 
 if TYPE_CHECKING:
@@ -63,6 +64,16 @@ def _refuse_existing(target: Path) -> None:
 
 def _copy(database: Database, partial: Path) -> None:
     """Copy through DuckDB, not the file system: closing a second handle would release DuckDB's lock."""
+    if not isinstance(database, DuckDBStore):
+        from vlmprobe.store.copying import copy_rows
+
+        copied = DuckDBStore(partial)
+        # Whole paths stay whole, wherever the file will be.
+        copied.places = database.places
+        copy_rows(database, copied)
+        copied.lock_path.unlink(missing_ok=True)
+        _sync(partial)
+        return
     if not database.is_writable:
         _copy_read_only(database, partial)
         return
@@ -70,11 +81,15 @@ def _copy(database: Database, partial: Path) -> None:
         (source,) = fetch_column(connection, "SELECT current_database()")
         fetch(connection, f"ATTACH {_quoted(partial)} AS backup_copy")
         fetch(connection, f'COPY FROM DATABASE "{source}" TO backup_copy')
+    _sync(partial)
+
+
+def _sync(partial: Path) -> None:
     with partial.open("rb") as stream:
         os.fsync(stream.fileno())
 
 
-def _copy_read_only(database: Database, partial: Path) -> None:
+def _copy_read_only(database: DuckDBStore, partial: Path) -> None:
     """Copy a database that cannot be written; beside one that is opened to read alone, nothing can be created."""
     import duckdb
 

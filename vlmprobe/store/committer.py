@@ -15,7 +15,7 @@ from vlmprobe.errors import InputError
 from vlmprobe.store.artifacts import shard_places
 from vlmprobe.store.delivery import Delivery, upload_shards
 from vlmprobe.store.predictions import commit_failures, commit_shard
-from vlmprobe.store.shards import read_header
+from vlmprobe.store.shards import read_header, shard_name, shard_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,11 +124,16 @@ def adopt_orphans(
     """
     for partial in folder.glob("*.partial"):
         partial.unlink()
-    with database.transaction() as connection:
-        known = {place.number for place in shard_places(connection, run_id)}
+    with database.transaction(write=False) as connection:
+        known = {place.number: place.path.name for place in shard_places(connection, run_id)}
     adopted = 0
     for path in sorted(folder.glob("*.safetensors")):
-        if not path.stem.isdecimal() or int(path.stem) in known:
+        number = shard_number(path)
+        if number is None or known.get(number) in {path.name, shard_name(number)}:
+            continue
+        if number in known:
+            # Another machine went on with this run, and its shard of this number is the one with rows.
+            path.unlink()
             continue
         try:
             shard = read_header(path)

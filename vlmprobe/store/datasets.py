@@ -65,7 +65,7 @@ def find_datasets(connection: Connection, text: str) -> list[str]:
     """Return the ids of the datasets that are called ``text``, or whose id begins so (6 characters at least)."""
     return fetch_column(
         connection,
-        "SELECT dataset_id FROM datasets WHERE name = $text OR (len($text) >= 6 AND starts_with(dataset_id, $text))",
+        "SELECT dataset_id FROM datasets WHERE name = $text OR (length($text) >= 6 AND starts_with(dataset_id, $text))",
         {"text": text},
     )
 

@@ -91,12 +91,12 @@ def deliver_run(
         replay: log metrics that were logged before, too (which adds nothing to what is there).
     """
     database, tracker = storage.database, storage.tracker
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         places = shard_places(connection, run.run_id)
     n_waiting = sum(place.synced_at is None for place in places)
     try:
         run, mlflow_run_id = _linked(storage, run, places)
-        with database.transaction() as connection:
+        with database.transaction(write=False) as connection:
             waiting = shard_places(connection, run.run_id, unsynced_only=True)
             metrics = read_metrics(connection, run.run_id)
             tags = verdict_tags(connection, run.run_id)
@@ -210,7 +210,7 @@ def upload_shards(
             waiting += 1
             continue
         try:
-            with storage.database.transaction() as connection:
+            with storage.database.transaction(write=False) as connection:
                 run = get_run(connection, run_id)
             mlflow_run_id = storage.tracker.ensure_run(run)
             uri = storage.tracker.upload(mlflow_run_id, path, "hidden_states")

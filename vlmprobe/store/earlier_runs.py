@@ -47,7 +47,8 @@ def begun_on_another_content(connection: Connection, run: Run) -> list[EarlierRu
         FROM runs AS earlier
         INNER JOIN datasets AS before ON earlier.dataset_id = before.dataset_id
         INNER JOIN datasets AS now
-            ON now.dataset_id = $dataset_id AND before.path = now.path AND before.options = now.options
+            ON now.dataset_id = $dataset_id AND before.path = now.path
+            AND CAST(before.options AS VARCHAR) = CAST(now.options AS VARCHAR)
         WHERE earlier.dataset_id <> $dataset_id AND earlier.template = $template
             AND earlier.family = $family AND earlier.scale = $scale AND earlier.status <> 'complete'
             AND earlier.control IS NULL
@@ -78,7 +79,7 @@ def other_checkpoint(connection: Connection, plan: RunPlan) -> OtherCheckpoint |
         SELECT checkpoint, fingerprint, created_at FROM runs
         WHERE family = $family AND scale = $scale AND provenance = 'extracted' AND fingerprint IS NOT NULL
             AND control IS NULL
-        ORDER BY created_at DESC, run_id DESC
+        ORDER BY created_at DESC NULLS LAST, run_id DESC NULLS LAST
         """,
         {"family": plan.family, "scale": plan.scale},
     )
@@ -121,7 +122,7 @@ def of_another_checkpoint(
         """
         SELECT run_id, scale, checkpoint, fingerprint, created_at FROM runs
         WHERE family = $family AND control IS NULL
-        ORDER BY created_at DESC, run_id DESC
+        ORDER BY created_at DESC NULLS LAST, run_id DESC NULLS LAST
         """,
         {"family": runs[0].family},
     )

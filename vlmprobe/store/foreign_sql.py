@@ -34,11 +34,11 @@ SELECT function_name, macro_definition FROM duckdb_functions() WHERE NOT interna
 """
 
 
-def check_definitions(path: Path, definitions: Iterable[tuple[str, str | None]]) -> None:
+def check_definitions(where: Path | str, definitions: Iterable[tuple[str, str | None]]) -> None:
     """Check the views and macros of a database, which may come from anywhere, before any is queried.
 
     Args:
-        path: the database, for the message.
+        where: the database, for the message.
         definitions: name and SQL of each, as ``DEFINITIONS_SQL`` gives them.
 
     Raises:
@@ -47,6 +47,6 @@ def check_definitions(path: Path, definitions: Iterable[tuple[str, str | None]])
     for name, definition in definitions:
         if found := _REFUSED_CALL.search(definition or ""):
             raise DatabaseError(
-                f"{path}: its {name[:60]} calls {found[1]}, which no view of vlmprobe does, so it was not run; "
+                f"{where}: its {name[:60]} calls {found[1]}, which no view of vlmprobe does, so it was not run; "
                 "use a database from a source that you trust"
             )

@@ -55,7 +55,7 @@ def swaps_of(connection: Connection, dataset_id: str, template: str) -> list[Swa
         f"""
         SELECT other.dataset_id, count(*) AS n_pairs {_SWAPS}
         GROUP BY other.dataset_id
-        ORDER BY n_pairs DESC, other.dataset_id
+        ORDER BY n_pairs DESC NULLS LAST, other.dataset_id
         """,
         {"id": dataset_id, "template": template},
     )

@@ -1,4 +1,4 @@
-"""A lease keeps a second process off a run.
+"""A lease keeps a second process off a run in a DuckDB file; ``row_lease.py`` does so in a database of a team.
 
 On one host an flock decides: it ends with its process, however that ends, so a killed run can be resumed at once.
 For a file that another host shares, the runs row names the holder and a heartbeat (flock is local).
@@ -18,7 +18,7 @@ from vlmprobe.safe_names import safe_name
 from vlmprobe.store.engine import file_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = ["LEASE_SECONDS", "check_foreign_lease", "describe_self", "hold_lease"]
@@ -33,8 +33,13 @@ def describe_self() -> str:
 
 
 @contextmanager
-def hold_lease(database: Path, key: str) -> Iterator[None]:
+def hold_lease(database: Path, key: str, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the lease of a run key on this host.
+
+    Args:
+        database: the DuckDB file.
+        key: the run's.
+        wait: wait while another process holds it, after calling this with one line; None = raise at once.
 
     Raises:
         LeaseHeldError: another process holds it; the message names it.
@@ -46,7 +51,11 @@ def hold_lease(database: Path, key: str) -> Iterator[None]:
         try:
             descriptor = stack.enter_context(file_lock(path, wait=False))
         except BlockingIOError:
-            raise LeaseHeldError(_held_by(path.read_text(encoding="utf-8", errors="replace"))) from None
+            held = _held_by(path.read_text(encoding="utf-8", errors="replace"))
+            if wait is None:
+                raise LeaseHeldError(held) from None
+            wait(f"{held.partition(';')[0]}; waiting for it")
+            descriptor = stack.enter_context(file_lock(path))
         if descriptor is not None:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, describe_self().encode(), 0)

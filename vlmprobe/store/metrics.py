@@ -145,7 +145,7 @@ def read_layer_values(connection: Connection, run_ids: Sequence[str]) -> list[La
     return fetch_as(
         LayerValue,
         connection,
-        "SELECT * FROM consistency WHERE list_contains($ids, run_id) AND layer >= 0 "
+        "SELECT * FROM consistency WHERE run_id = ANY($ids) AND layer >= 0 "
         "ORDER BY run_id, metric, version, subset, target, layer",
         {"ids": list(run_ids)},
     )
@@ -158,7 +158,7 @@ def read_results_json(
     values = fetch_column(
         connection,
         "SELECT value FROM results_json WHERE run_id = $id AND name = $name AND subset = $subset AND layer = $layer "
-        "ORDER BY version DESC LIMIT 1",
+        "ORDER BY version DESC NULLS LAST LIMIT 1",
         {"id": run_id, "name": name, "subset": subset, "layer": layer},
     )
     return json.loads(values[0]) if values else None

@@ -43,7 +43,7 @@ def mlflow_environment(settings: Settings) -> dict[str, str]:
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        # Where a run can be viewed, on standard output, which belongs to our results.
+        # Standard output is for results, which may be JSON.
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }
     merged = {**defaults, **settings.environment}

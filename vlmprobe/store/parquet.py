@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vlmprobe.store.rows import fetch_arrow
 from vlmprobe.store.schema import Base
 from vlmprobe.whole_file import whole_file
 
@@ -21,15 +22,13 @@ def write_tables(database: Database, folder: Path) -> list[Path]:
 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    with database.transaction() as connection:
-        driver = connection.connection.driver_connection
-        assert driver is not None  # noqa: S101 - an open connection has one
+    with database.transaction(write=False) as connection:
         for name, table in sorted(Base.metadata.tables.items()):
             # By key: the same rows give the same file.
             keys = ", ".join(column.name for column in table.primary_key.columns)
             path = folder / f"{name}.parquet"
-            rows = driver.execute(f'SELECT * FROM "{name}" ORDER BY {keys}')  # noqa: S608 - our own names
+            rows = fetch_arrow(connection, f'SELECT * FROM "{name}" ORDER BY {keys}')  # noqa: S608 - our own names
             with whole_file(path) as partial:
-                pq.write_table(rows.to_arrow_table(), partial)
+                pq.write_table(rows, partial)
             written.append(path)
     return written

@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from vlmprobe.store.identity import this_host, utc_now
 from vlmprobe.store.places import places_of
+from vlmprobe.store.row_lease import check_lease
 from vlmprobe.store.rows import fetch, fetch_as, fetch_column, insert_rows
 from vlmprobe.store.runs import renew_lease
 from vlmprobe.store.schema import Certificate, Failure, Prediction, RunRow, Shard
@@ -40,7 +41,12 @@ def commit_shard(connection: Connection, shard: ShardFile) -> int:
 
     The same shard again adds nothing. A pair that another shard answered keeps that answer, unless this one
     replaces it.
+
+    Raises:
+        LeaseLostError: another process took the run over from this one.
+        LeaseHeldError: another process has it.
     """
+    check_lease(connection, shard.run_id)
     if shard.replaces:
         _delete_replaced(connection, shard)
     added = insert_rows(connection, Prediction, prediction_rows(shard))
@@ -92,6 +98,7 @@ def restore_rows(connection: Connection, shard: ShardFile, *, is_complete: bool)
 
     In an incomplete run, pairs without any row are not restored; the next extraction infers them.
     """
+    check_lease(connection, shard.run_id)
     of_shard = (Prediction.run_id == shard.run_id, Prediction.shard == shard.number)
     asked = set(connection.execute(select(Prediction.pair_id).where(*of_shard)).scalars())
     connection.execute(delete(Prediction).where(*of_shard))
@@ -109,6 +116,7 @@ def forget_shard(connection: Connection, run_id: str, number: int) -> int:
 
     A complete run becomes ``interrupted``, so the next extraction infers these pairs again.
     """
+    check_lease(connection, run_id)
     of_shard = (Prediction.run_id == run_id, Prediction.shard == number)
     count = select(func.count(func.distinct(Prediction.pair_id))).where(*of_shard)
     n_pairs = int(connection.execute(count).scalar_one())
@@ -157,6 +165,7 @@ def commit_failures(connection: Connection, run_id: str, failures: Sequence[Fail
     """Write failed pairs, each as one more attempt."""
     if not failures:
         return
+    check_lease(connection, run_id)
     tried = {
         row["pair_id"]: row["attempts"]
         for row in fetch(

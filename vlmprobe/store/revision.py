@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["REVISION_SQL", "SCHEMA_REVISION", "TABLES_SQL", "check_revision", "is_versioned"]
+__all__ = [
+    "POSTGRES_TABLES_SQL",
+    "REVISION_SQL",
+    "SCHEMA_REVISION",
+    "TABLES_SQL",
+    "check_revision",
+    "is_versioned",
+]
 
 #: Head of ``migrations/versions``; a constant so that reading commands need not import Alembic.
 SCHEMA_REVISION = "0007"
@@ -23,8 +30,19 @@ TABLES_SQL = (
 REVISION_SQL = "SELECT version_num FROM alembic_version"
 
 
-def is_versioned(tables: Iterable[str]) -> bool:
+#: The same of Postgres, in the schema that a session uses.
+POSTGRES_TABLES_SQL = (
+    "SELECT table_name FROM information_schema.tables "
+    "WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' ORDER BY table_name"
+)
+
+
+def is_versioned(tables: Iterable[str], what: str = "DuckDB file") -> bool:
     """Return whether a database is one of ours, judging by its tables; False if it has none yet.
+
+    Args:
+        tables: their names.
+        what: the database, for the message.
 
     Raises:
         DatabaseError: it holds tables, but not ours.
@@ -32,13 +50,13 @@ def is_versioned(tables: Iterable[str]) -> bool:
     names = sorted(tables)
     if names and "alembic_version" not in names:
         raise DatabaseError(
-            f"this DuckDB file is not a vlmprobe database (it holds {', '.join(names[:5])}); use another "
+            f"this {what} is not a vlmprobe database (it holds {', '.join(names[:5])}); use another "
             "with --home or VLMPROBE_DATABASE_URL"
         )
     return bool(names)
 
 
-def check_revision(path: Path, revision: str | None) -> None:
+def check_revision(where: Path | str, revision: str | None) -> None:
     """Check that a database's revision, None for an empty one, is the one that this version needs.
 
     Raises:
@@ -47,11 +65,11 @@ def check_revision(path: Path, revision: str | None) -> None:
     if revision == SCHEMA_REVISION:
         return
     if revision is None:
-        raise StaleSchemaError(f"{path} is empty; run 'vlmprobe db upgrade'")
+        raise StaleSchemaError(f"{where} is empty; run 'vlmprobe db upgrade'")
     if revision > SCHEMA_REVISION:
         raise StaleSchemaError(
-            f"{path} has schema {revision}, newer than this vlmprobe ({SCHEMA_REVISION}); upgrade vlmprobe"
+            f"{where} has schema {revision}, newer than this vlmprobe ({SCHEMA_REVISION}); upgrade vlmprobe"
         )
     raise StaleSchemaError(
-        f"{path} has schema {revision}, but this vlmprobe needs {SCHEMA_REVISION}; run 'vlmprobe db upgrade'"
+        f"{where} has schema {revision}, but this vlmprobe needs {SCHEMA_REVISION}; run 'vlmprobe db upgrade'"
     )

@@ -1,4 +1,4 @@
-"""Moves rows between Python and the database: Arrow on the way in, dataclasses or Arrow on the way out.
+"""Moves rows between Python and the database: in bulk on the way in, dataclasses or Arrow on the way out.
 
 Only this module converts between NULL and NaN.
 """
@@ -31,6 +31,7 @@ __all__ = [
     "fill_nulls",
     "insert_rows",
     "none_if_nan",
+    "stored_rows",
 ]
 
 Row = TypeVar("Row", bound="DataclassInstance")
@@ -48,16 +49,29 @@ _READ_AS: dict[str, Callable[[Any], Any]] = {
 def insert_rows(connection: Connection, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert rows, skipping those whose key exists; return how many were new.
 
-    Goes through an Arrow table: 10,000 rows take 0.03 s this way and 0.6 s through the ORM.
+    Goes through an Arrow table, or COPY: 10,000 rows take 0.03 s this way and 0.6 s through the ORM.
     """
     if not rows:
         return 0
+    columns = ", ".join(f'"{column.name}"' for column in table.__table__.columns)
     with _incoming(connection, table, rows):
         result = connection.exec_driver_sql(
-            f"INSERT INTO {table.__tablename__} BY NAME SELECT * FROM incoming_rows ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
+            f"INSERT INTO {table.__tablename__} ({columns}) SELECT {columns} FROM incoming_rows "  # noqa: S608 - our own names
+            "ON CONFLICT DO NOTHING"
         )
+        if _is_postgres(connection):
+            return int(result.rowcount)
         first = result.first()
     return int(first[0]) if first else 0
+
+
+def stored_rows(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows as they come back once they are inserted: Postgres keeps no NUL in a text."""
+    if not _is_postgres(connection):
+        return [dict(row) for row in rows]
+    from vlmprobe.store.postgres_rows import as_stored
+
+    return [{name: as_stored(value) for name, value in row.items()} for row in rows]
 
 
 def fill_nulls(
@@ -77,22 +91,41 @@ def fill_nulls(
 @contextmanager
 def _incoming(connection: Connection, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> Iterator[None]:
     """Expose rows to SQL as ``incoming_rows``, with all columns of the table."""
-    import pyarrow as pa
     from sqlalchemy import JSON
 
-    columns: dict[str, Any] = {}
+    values: dict[str, list[Any]] = {}
     for column in table.__table__.columns:
-        values = [row.get(column.name) for row in rows]
+        found = [row.get(column.name) for row in rows]
         if isinstance(column.type, JSON):
-            values = [None if value is None else json.dumps(value) for value in values]
-        columns[column.name] = pa.array(values, type=_arrow_type(column.type.python_type))
-    driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101 - an open connection has one
-    driver.register("incoming_rows", pa.table(columns))
+            found = [None if value is None else json.dumps(value) for value in found]
+        values[column.name] = found
+    driver = _driver(connection)
+    if _is_postgres(connection):
+        from vlmprobe.store.postgres_rows import copied_in
+
+        in_rows = list(zip(*values.values(), strict=True))
+        with copied_in(driver, table.__tablename__, list(values), in_rows):
+            yield
+        return
+    import pyarrow as pa
+
+    types = {column.name: _arrow_type(column.type.python_type) for column in table.__table__.columns}
+    arrays = {name: pa.array(column, type=types[name]) for name, column in values.items()}
+    driver.register("incoming_rows", pa.table(arrays))
     try:
         yield
     finally:
         driver.unregister("incoming_rows")
+
+
+def _is_postgres(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"
+
+
+def _driver(connection: Connection) -> Any:
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101 - an open connection has one
+    return driver
 
 
 def _arrow_type(python_type: type) -> Any:
@@ -109,12 +142,20 @@ def fetch(
     connection: Connection, sql: str, parameters: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     """Run one SELECT with ``$name`` parameters; return its rows as dictionaries, without conversion."""
+    if _is_postgres(connection):
+        from vlmprobe.store.postgres_rows import fetch_postgres
+
+        return fetch_postgres(_driver(connection), sql, parameters or {})
     rows: list[dict[str, Any]] = _run(connection, sql, parameters, _read)
     return rows
 
 
 def fetch_arrow(connection: Connection, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
     """Run one SELECT with ``$name`` parameters; return its rows as an Arrow table."""
+    if _is_postgres(connection):
+        from vlmprobe.store.postgres_rows import fetch_postgres_arrow
+
+        return fetch_postgres_arrow(_driver(connection), sql, parameters or {})
     return _run(connection, sql, parameters, lambda cursor: cursor.to_arrow_table())
 
 
@@ -124,8 +165,7 @@ def _run(
     parameters: Mapping[str, Any] | None,
     read: Callable[[Any], Any],
 ) -> Any:
-    driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101 - an open connection has one
+    driver = _driver(connection)
     given = dict(parameters or {})
     literals = {name: _literal(value) for name, value in given.items()}
     if not literals or None in literals.values():

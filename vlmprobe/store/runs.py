@@ -11,6 +11,7 @@ from vlmprobe.pairs import PUBLISHED, is_under
 from vlmprobe.store.identity import new_run_id, utc_now
 from vlmprobe.store.lease import check_foreign_lease, describe_self
 from vlmprobe.store.queries import load_query
+from vlmprobe.store.row_lease import check_lease, has_row_leases
 from vlmprobe.store.rows import fetch_as, fetch_column
 from vlmprobe.store.schema import RunRow
 
@@ -150,7 +151,8 @@ def find_run(connection: Connection, key: str) -> Run | None:
         connection,
         _RUN_SQL + "WHERE runs.run_key = $key OR starts_with(runs.run_key, $key || '#') "
         # By its number: a clock may have been set back between two of them.
-        "ORDER BY coalesce(TRY_CAST(split_part(runs.run_key, '#', 2) AS INTEGER), 1) DESC LIMIT 1",
+        "ORDER BY CASE WHEN split_part(runs.run_key, '#', 2) SIMILAR TO '[0-9]{1,9}' "
+        "THEN CAST(split_part(runs.run_key, '#', 2) AS INTEGER) ELSE 1 END DESC NULLS LAST LIMIT 1",
         {"key": key},
     )
     return found[0] if found else None
@@ -164,8 +166,9 @@ def open_run(connection: Connection, plan: RunPlan, *, new: bool) -> tuple[Run, 
     """
     found = find_run(connection, plan.run_key)
     if found is not None and not new:
-        lease = select(RunRow.lease).where(RunRow.run_id == found.run_id)
-        check_foreign_lease(connection.execute(lease).scalar_one())
+        if not has_row_leases(connection):
+            lease = select(RunRow.lease).where(RunRow.run_id == found.run_id)
+            check_foreign_lease(connection.execute(lease).scalar_one())
         if plan.training is not None and plan.training != found.training:
             # A label alone: no number depends on it, so it may be given later.
             named = update(RunRow).where(RunRow.run_id == found.run_id).values(training=plan.training)
@@ -196,13 +199,22 @@ def get_run(connection: Connection, run_id: str) -> Run:
 
 
 def set_status(connection: Connection, run_id: str, status: str, **values: Any) -> None:
-    """Set a run's status (``running``, ``complete``, ``interrupted``, ``failed``) and other columns."""
+    """Set a run's status (``running``, ``complete``, ``interrupted``, ``failed``) and other columns.
+
+    Raises:
+        LeaseLostError: another process took the run over from this one.
+        LeaseHeldError: another process has it.
+    """
     now = utc_now()
-    if status == "running":
-        values.setdefault("lease", describe_self())
-    else:
-        values["lease"] = None
+    check_lease(connection, run_id)
+    if status != "running":
         values["finished_at"] = now
+    # Where the lease is a row's, whoever holds it gives it up.
+    if not has_row_leases(connection):
+        if status == "running":
+            values.setdefault("lease", describe_self())
+        else:
+            values["lease"] = None
     connection.execute(
         update(RunRow).where(RunRow.run_id == run_id).values(status=status, updated_at=now, **values)
     )
@@ -210,9 +222,8 @@ def set_status(connection: Connection, run_id: str, status: str, **values: Any) 
 
 def renew_lease(connection: Connection, run_id: str) -> None:
     """Renew the lease that other hosts check; called with every shard."""
-    connection.execute(
-        update(RunRow).where(RunRow.run_id == run_id).values(lease=describe_self(), updated_at=utc_now())
-    )
+    lease = {} if has_row_leases(connection) else {"lease": describe_self()}
+    connection.execute(update(RunRow).where(RunRow.run_id == run_id).values(updated_at=utc_now(), **lease))
 
 
 def set_mlflow_run(connection: Connection, run_id: str, mlflow_run_id: str | None) -> None:
@@ -274,7 +285,7 @@ def controls_of(connection: Connection, run_ids: Sequence[str]) -> list[Run]:
         connection,
         _RUN_SQL
         + """
-        WHERE list_contains($run_ids, runs.serves)
+        WHERE runs.serves = ANY($run_ids)
         ORDER BY runs.serves, runs.control, runs.created_at, runs.run_id
         """,
         {"run_ids": list(run_ids)},
@@ -300,14 +311,14 @@ def complete_runs(
         _RUN_SQL
         + """
         WHERE runs.status = 'complete' AND ($controls OR runs.control IS NULL)
-            AND (len($families) = 0 OR list_contains($families, runs.family))
-            AND (len($scales) = 0 OR list_contains($scales, runs.scale))
+            AND ($families IS NULL OR runs.family = ANY($families))
+            AND ($scales IS NULL OR runs.scale = ANY($scales))
             AND ($dataset_id IS NULL OR runs.dataset_id = $dataset_id)
         ORDER BY runs.family, runs.samples_seen NULLS LAST, runs.scale, runs.created_at
         """,
         {
-            "families": list(families),
-            "scales": list(scales),
+            "families": list(families) or None,
+            "scales": list(scales) or None,
             "dataset_id": dataset_id,
             "controls": controls,
         },

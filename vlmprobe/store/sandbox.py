@@ -8,50 +8,41 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import resource
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.errors import DatabaseError, StaleSchemaError, UsageError, VlmprobeError, first_line
-from vlmprobe.store.engine import explain_failure
+from vlmprobe.errors import DatabaseError, StaleSchemaError, first_line
+from vlmprobe.store.duckdb_store import explain_failure
 from vlmprobe.store.foreign_sql import DEFINITIONS_SQL, REFUSED, REFUSED_WORD, check_definitions
 from vlmprobe.store.revision import REVISION_SQL, TABLES_SQL, check_revision, is_versioned
+from vlmprobe.store.sql_answers import (
+    EXPLAIN,
+    MEMORY_MIB,
+    OUR_FOLDER,
+    RAISED,
+    Table,
+    check_request,
+    distinct_names,
+    plain,
+    reply_within_limits,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import duckdb
 
-    from vlmprobe.store.engine import Database
+    from vlmprobe.store.duckdb_store import DuckDBStore
 
-__all__ = ["Table", "run_sql"]
+__all__ = ["run_sql"]
 
-_MEMORY_MIB = 1024
-#: The largest reply, as JSON; the parent process holds it in memory three times.
-_MAX_REPLY = 256 * 2**20
-_LONGEST_S, _MOST_ROWS = 86_400.0, 10**9
 #: Starts the child without the working directory on its path; a json.py there would be imported and run.
 _CHILD = "import sys; sys.path.append(sys.argv[1]); from vlmprobe.store.sandbox import _child; _child()"
-_OUR_FOLDER = str(Path(__file__).resolve().parents[2])
 _LOCKED_PAUSE_S = 0.5
-#: White space and comments. It can match in only one way; otherwise a text of many comments takes forever.
-_GAP = r"(?:\s|--[^\n]*(?:\n|$)|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*"
-_EXPLAIN = re.compile(
-    rf"{_GAP}EXPLAIN\b{_GAP}(?P<analyze>ANALYZE\b{_GAP})?(?P<options>\([\w\s,]*\))?",
-    re.IGNORECASE,
-)
-#: Kind of error that the child reports -> exception to raise.
-_RAISED: dict[str, type[VlmprobeError]] = {
-    "sql": UsageError,
-    "database": DatabaseError,
-    "schema": StaleSchemaError,
-    "limit": VlmprobeError,
-}
 _ONLY_READS = "only a single SELECT or EXPLAIN is allowed; the database is read-only here"
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -59,24 +50,15 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
-    "memory_limit": f"{_MEMORY_MIB}MB",
+    "memory_limit": f"{MEMORY_MIB}MB",
     "threads": "1",
     "temp_directory": "",
     "lock_configuration": "true",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The rows of a query; values of types that JSON lacks are text."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
-    truncated: bool = False
-
-
 def run_sql(
-    database: Database,
+    database: DuckDBStore,
     sql: str,
     parameters: Mapping[str, Any] | None = None,
     *,
@@ -91,15 +73,7 @@ def run_sql(
         UsageError: the SQL or a limit is wrong, or it is something else than one SELECT or EXPLAIN.
         VlmprobeError: it took longer than ``timeout_s`` or more memory than it may.
     """
-    if not 0 < timeout_s <= _LONGEST_S or not 0 <= max_rows <= _MOST_ROWS:
-        raise UsageError(
-            f"--timeout {timeout_s:g} or --max-rows {max_rows} is out of range; use a timeout above 0 "
-            f"and up to {_LONGEST_S:.0f} s, and 0 to {_MOST_ROWS} rows"
-        )
-    try:
-        sql.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"the SQL is not UTF-8: character {error.start + 1} cannot be encoded") from None
+    check_request(sql, timeout_s, max_rows)
     database.require()
     request = json.dumps(
         {
@@ -121,14 +95,14 @@ def run_sql(
             warned = True
         time.sleep(_LOCKED_PAUSE_S)
     if "error" in reply:
-        raise _RAISED[reply["kind"]](reply["error"])
+        raise RAISED[reply["kind"]](reply["error"])
     return Table(tuple(reply["columns"]), tuple(tuple(row) for row in reply["rows"]), reply["truncated"])
 
 
 def _run_child(request: str, timeout_s: float) -> dict[str, Any]:
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and code
-            [sys.executable, "-P", "-c", _CHILD, _OUR_FOLDER],
+            [sys.executable, "-P", "-c", _CHILD, OUR_FOLDER],
             input=request,
             capture_output=True,
             encoding="utf-8",
@@ -145,7 +119,7 @@ def _run_child(request: str, timeout_s: float) -> dict[str, Any]:
             return {"kind": "limit", "error": f"the query's process failed: {lines[-1]}"}
         return {
             "kind": "limit",
-            "error": f"the query reached its limits ({_MEMORY_MIB} MiB of memory, {timeout_s:g} s); "
+            "error": f"the query reached its limits ({MEMORY_MIB} MiB of memory, {timeout_s:g} s); "
             "select less",
         }
     reply: dict[str, Any] = json.loads(done.stdout)
@@ -160,21 +134,12 @@ def _child() -> None:
     reply = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     # Address space, not resident memory: DuckDB and Python map about a gigabyte before any query.
-    limit = (_MEMORY_MIB + 3072) * 2**20
+    limit = (MEMORY_MIB + 3072) * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CPU, (request["cpu_s"], request["cpu_s"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with reply:
-        reply.write(_encoded(_answer(request)))
-
-
-def _encoded(answer: dict[str, Any]) -> str:
-    text = json.dumps(answer)
-    if len(text) <= _MAX_REPLY:
-        return text
-    limit = _MAX_REPLY // 2**20
-    error = f"the result is larger than {limit} MiB; select fewer rows, fewer columns or shorter texts"
-    return json.dumps({"kind": "limit", "error": error})
+        reply.write(reply_within_limits(_answer(request)))
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -192,7 +157,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         # In this process; the parent would have to open the database for it first.
         _require_schema(connection, path)
         cursor = connection.execute(_checked(connection, request["sql"]), request["parameters"])
-        columns = _distinct([column[0] for column in cursor.description])
+        columns = distinct_names([column[0] for column in cursor.description])
         rows = cursor.fetchmany(request["max_rows"] + 1)
     except DatabaseError as error:
         return {
@@ -202,15 +167,15 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     except (duckdb.OutOfMemoryException, MemoryError):
         return {
             "kind": "limit",
-            "error": f"the query needs more than {_MEMORY_MIB} MiB of memory; select less",
+            "error": f"the query needs more than {MEMORY_MIB} MiB of memory; select less",
         }
     except (duckdb.Error, RuntimeError, ValueError, TypeError, ArithmeticError) as error:
         return {"kind": "sql", "error": _one_line(error)}
     finally:
         connection.close()
     truncated = len(rows) > request["max_rows"]
-    plain = [[_plain(value) for value in row] for row in rows[: request["max_rows"]]]
-    return {"columns": columns, "rows": plain, "truncated": truncated}
+    shown = [[plain(value) for value in row] for row in rows[: request["max_rows"]]]
+    return {"columns": columns, "rows": shown, "truncated": truncated}
 
 
 def _require_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -228,7 +193,7 @@ def _checked(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     """
     kind = _kind(sql)
     select, explain = sql, ""
-    if kind == "EXPLAIN" and (found := _EXPLAIN.match(sql)):
+    if kind == "EXPLAIN" and (found := EXPLAIN.match(sql)):
         # The type of an EXPLAIN hides what it explains, and comments could hide it from us. So the SQL to
         # run is rebuilt from the part that was checked.
         select = sql[found.end() :]
@@ -274,23 +239,6 @@ def _kind(sql: str) -> str | None:
 
     statements = duckdb.extract_statements(sql)
     return str(statements[0].type.name) if len(statements) == 1 else None
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Rename duplicate columns as DuckDB's own relations do: a, a_1, a_2."""
-    taken: set[str] = set()
-    for place, name in enumerate(names):
-        number, free = 0, name
-        while free in taken:
-            number += 1
-            free = f"{name}_{number}"
-        names[place] = free
-        taken.add(free)
-    return names
-
-
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def _one_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ __all__ = [
     "read_header",
     "read_layer",
     "read_pair_ids",
+    "shard_name",
+    "shard_number",
     "write_shard",
 ]
 
@@ -38,6 +41,7 @@ __all__ = [
 _SEAL = "content_sha256"
 #: Key of the hashes of the layers, in their order, for those who read one of them alone.
 LAYER_HASHES = "layers_sha256"
+_NAME = re.compile(r"([0-9]+)(?:-[0-9a-f]{8})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,8 @@ class ShardContent:
     """Whether this shard replaces earlier rows of its pairs, because a certificate failed."""
     kind: str = "states"
     """``states``: orig and swap; ``deltas``: a quad's vertical and distance delta; no answers point here."""
+    mark: str = ""
+    """Of the process that writes it, where several machines may write one run; part of the file's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,17 @@ class ShardFile:
     certificates: tuple[dict[str, Any], ...] = ()
     replaces: bool = False
     kind: str = "states"
+
+
+def shard_name(number: int, mark: str = "") -> str:
+    """Return the name of a shard's file."""
+    return f"{number:05d}{'-' if mark else ''}{mark}.safetensors"
+
+
+def shard_number(path: Path) -> int | None:
+    """Return the number in the name of a shard, whole or half-written; None if it is no such name."""
+    found = _NAME.fullmatch(path.stem)
+    return int(found[1]) if found else None
 
 
 def write_shard(folder: Path, content: ShardContent) -> ShardFile:
@@ -135,7 +152,7 @@ def write_shard(folder: Path, content: ShardContent) -> ShardFile:
     }
     data: bytes = serialize(tensors, {META_KEY: json.dumps(header, allow_nan=False)})
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{content.number:05d}.safetensors"
+    path = folder / shard_name(content.number, content.mark)
     partial = path.with_suffix(".partial")
     try:
         with partial.open("wb") as stream:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import InputError
 from vlmprobe.store.predictions import prediction_rows
-from vlmprobe.store.rows import fetch, fetch_column
-from vlmprobe.store.shards import read_header
+from vlmprobe.store.rows import fetch, fetch_column, stored_rows
+from vlmprobe.store.shards import read_header, shard_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,10 +60,10 @@ def row_problems(connection: Connection, shard: ShardFile, *, is_complete: bool)
 
     In an incomplete run, a pair without any row is not a problem; the next extraction infers it.
     """
-    expected = {(row["pair_id"], row["side"]): row for row in prediction_rows(shard)}
+    expected = {(row["pair_id"], row["side"]): row for row in stored_rows(connection, prediction_rows(shard))}
     rows = fetch(
         connection,
-        "SELECT * FROM predictions WHERE run_id = $run_id AND list_contains($pairs, pair_id)",
+        "SELECT * FROM predictions WHERE run_id = $run_id AND pair_id = ANY($pairs)",
         {"run_id": shard.run_id, "pairs": list(shard.pair_ids)},
     )
     here = {(row["pair_id"], row["side"]): row for row in rows if row["shard"] == shard.number}
@@ -74,7 +74,7 @@ def row_problems(connection: Connection, shard: ShardFile, *, is_complete: bool)
     (foreign,) = fetch_column(
         connection,
         "SELECT count(*) FROM predictions "
-        "WHERE run_id = $run_id AND shard = $shard AND NOT list_contains($pairs, pair_id)",
+        "WHERE run_id = $run_id AND shard = $shard AND NOT pair_id = ANY($pairs)",
         {"run_id": shard.run_id, "shard": shard.number, "pairs": list(shard.pair_ids)},
     )
     if foreign:
@@ -103,15 +103,16 @@ def _differs(row: Mapping[str, Any], said: Mapping[str, Any] | None) -> bool:
 def spooled(folder: Path) -> list[Path]:
     """Return the shards of a run's spool folder, whole or half-written, in order."""
     names = (*folder.glob("*.safetensors"), *folder.glob("*.partial"))
-    return sorted(path for path in names if path.stem.isdecimal())
+    return sorted(path for path in names if shard_number(path) is not None)
 
 
 def stray_shards(connection: Connection, run_id: str) -> list[int]:
     """Return the shards that answers of a run point at although they have no row themselves."""
     return fetch_column(
         connection,
-        "SELECT DISTINCT shard FROM predictions ANTI JOIN shards USING (run_id, shard) "
-        "WHERE run_id = $id AND shard IS NOT NULL ORDER BY shard",
+        "SELECT DISTINCT shard FROM predictions WHERE run_id = $id AND shard IS NOT NULL AND NOT EXISTS ("
+        "SELECT 1 FROM shards WHERE shards.run_id = predictions.run_id AND shards.shard = predictions.shard) "
+        "ORDER BY shard",
         {"id": run_id},
     )
 

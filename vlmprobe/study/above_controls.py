@@ -70,7 +70,7 @@ class PairedControls:
             return []
         there = {kind: None for kinds in self._of_run.values() for kind in kinds}
         grouped: dict[tuple[str, str, str], list[str]] = {}
-        with self._workspace.database.transaction() as connection:
+        with self._workspace.database.transaction(write=False) as connection:
             for run in self._paired.runs:
                 own = self._of_run[run.run_id]
                 missing = [kind for kind in there if kind not in own]

@@ -117,7 +117,7 @@ def read_at_layer(workspace: Workspace, run: Run, layer: int | None = None) -> A
     arrays = workspace.arrays(run)
     if not arrays.pair_ids or not arrays.layers:
         raise UsageError(f"{run.name}: no hidden states of its pairs are stored")
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         recommended = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
         answers = answered_pairs(connection, run.run_id)
     best = None if recommended is None else recommended["layer"]

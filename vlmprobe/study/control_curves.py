@@ -42,7 +42,7 @@ def keep_control_curves(workspace: Workspace, control: Run) -> None:
     """
     if kind_of(str(control.control)) == OTHER_AXIS:
         return
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         kept = read_results_json(connection, control.run_id, NAME, str(Subset.ALL))
     arrays = workspace.arrays(control, every_layer=True)
     if not arrays.pair_ids or (kept is not None and kept["pairs"] == len(arrays.pair_ids)):

@@ -62,7 +62,7 @@ def controls_by_kind(workspace: Workspace, run: Run) -> dict[str, Run]:
 def _controls_of_runs(workspace: Workspace, runs: Sequence[Run]) -> dict[str, dict[str, Run]]:
     """Return the same of several runs, by their ids."""
     found: dict[str, dict[str, Run]] = {run.run_id: {} for run in runs}
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         for each in controls_of(connection, list(found)):
             if each.status == "complete":
                 found[str(each.serves)][str(each.control)] = each
@@ -82,7 +82,7 @@ def beside_controls(workspace: Workspace, run: Run, kinds: Sequence[str]) -> lis
         UsageError: a control has answered no pair of the run, or lacks the layer.
     """
     there = controls_by_kind(workspace, run)
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         recommended = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
     layer = None if recommended is None else recommended["layer"]
     rows: list[ControlRow] = []

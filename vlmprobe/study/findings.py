@@ -62,7 +62,7 @@ def runs_without_axis(database: Database, runs: Sequence[Run]) -> list[Run]:
         database: where the metrics are.
         runs: one of each scale, on one dataset under one template; those without a test of any axis are not returned.
     """
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         analyzed = analyzed_runs(connection)
     tested = [run for run in runs if run.run_id in analyzed]
     if not tested:
@@ -97,7 +97,7 @@ _READ = (
 
 def _read(study: Study, database: Database, layer_of: dict[str, int]) -> list[_Stored]:
     every, ids = str(Subset.ALL), list(layer_of)
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         metrics = read_metrics_at(connection, layer_of, [entry.name for entry in _READ], every)
         last = last_layers(connection, ids, every)
         tested = n_tested_layers(connection, ids, catalog.AXIS_COHERENCE_BALANCED.name, every)

@@ -122,7 +122,7 @@ def _questions(workspace: Workspace, runs: Sequence[Run]) -> list[_Question]:
     everything = Selection(families).complete_runs(workspace)
     by = computed_by()
     found = []
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         for run in runs:
             others = others_of(run, everything)
             basis = {

@@ -47,5 +47,5 @@ def over_templates(
     given = {"run_ids": ",".join(run.run_id for run in runs)}
     if metrics:
         given["metrics"] = ",".join(dict.fromkeys(metrics))
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         return load_query("consistency/over_templates").rows(TemplatePoint, connection, given)

@@ -79,7 +79,7 @@ class PairedRuns:
             UsageError: a run lacks that layer, or no pair was answered by all.
         """
         self.runs = list(runs)
-        with workspace.database.transaction() as connection:
+        with workspace.database.transaction(write=False) as connection:
             self.axes = read_axes(connection, runs[0].dataset_id)
             judged = {run.run_id: judged_pairs(connection, run.run_id) for run in runs}
             recommended = {

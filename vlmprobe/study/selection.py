@@ -79,7 +79,7 @@ class Selection:
         )
         for template in templates:
             get_template(template)
-        with database.transaction() as connection:
+        with database.transaction(write=False) as connection:
             runs = complete_runs(
                 connection,
                 families=self.families,
@@ -164,7 +164,7 @@ def dataset_of(
     if data is None:
         return None
     if not data.exists():
-        with database.transaction() as connection:
+        with database.transaction(write=False) as connection:
             found = find_datasets(connection, str(data))
         if len(found) == 1:
             return found[0]
@@ -176,7 +176,7 @@ def dataset_of(
     if allow_contradictions or not dataset.contradictions:
         return dataset.dataset_id
     every_row = read(allow_contradictions=True).dataset_id
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         stored = [each for each in (dataset.dataset_id, every_row) if find_datasets(connection, each)]
     return stored[0] if stored else dataset.dataset_id
 
@@ -192,7 +192,7 @@ def newest_of_each_scale(database: Database, found: Sequence[Run]) -> tuple[list
             have edited the database.
     """
     _check(found)
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         analyzed = analyzed_runs(connection)
     groups = {name: list(group) for name, group in groupby(found, key=lambda run: run.name)}
     chosen = {name: run for name, group in groups.items() for run in group if run.run_id in analyzed}

@@ -54,7 +54,7 @@ def read_strata_of(
 
 def _read_again(workspace: Workspace, dataset_id: str, column: str, file: Path | None) -> Dataset:
     """Read a benchmark as it was read when it was extracted, and check that it is the same."""
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         stored = stored_dataset(connection, dataset_id)
         axes = read_axes(connection, dataset_id)
     if stored.form == "imported":

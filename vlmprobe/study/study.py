@@ -56,7 +56,7 @@ class Study:
         """Read everything in one transaction."""
         self.runs = list(runs)
         ids = [run.run_id for run in self.runs]
-        with database.transaction() as connection:
+        with database.transaction(write=False) as connection:
             self.axes = read_axes(connection, self.runs[0].dataset_id)
             self._accuracy = self._read_accuracy(connection, "accuracy/by_axis", "axis")
             self._categories = self._read_accuracy(connection, "accuracy/by_category", "category")

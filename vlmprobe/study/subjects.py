@@ -59,7 +59,7 @@ def two_subjects(
     places = [list(dict.fromkeys(map(_place, matches))) for matches in found]
     common = [place for place in places[0] if place in places[1]]
     if len(common) > 1 and data is None:
-        with workspace.database.transaction() as connection:
+        with workspace.database.transaction(write=False) as connection:
             swaps = exchanged_datasets(connection)
         common = [place for place in common if place[0] not in swaps] or common
     names = [matches[-1].name for matches in found]
@@ -180,7 +180,7 @@ def _named(workspace: Workspace, text: str, runs: Sequence[Run], template: str) 
         return of_id
     if of_id:
         raise UsageError(f"{text!r} is the beginning or the end of {len(of_id)} run ids; give more of it")
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         unfinished = [run for run in list_runs(connection) if _is_id(text, run.run_id)]
     if unfinished:
         run = unfinished[0]

@@ -117,7 +117,7 @@ def _questions(
     """Return what is asked of each run, or why it cannot be, and the answer by axis if one is kept that still holds."""
     found: list[tuple[Run, _Question | VlmprobeError, dict[str, _Judged] | None]] = []
     # One transaction for all: to open a database for each of a hundred runs would take most of the time.
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         for run, of_scale in asked:
             try:
                 found.append((run, *_question(connection, run, of_scale, n_tests)))
@@ -149,7 +149,7 @@ def _question(
 
 
 def _keep(workspace: Workspace, fresh: Iterable[tuple[_Question, Mapping[str, _Judged]]]) -> None:
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         for question, judged in fresh:
             value = {
                 "basis": question.basis,
@@ -164,7 +164,7 @@ def _tag(workspace: Workspace, runs: Sequence[Run]) -> None:
     if not shown or workspace.tracker.is_read_only:
         return
     try:
-        with workspace.database.transaction() as connection:
+        with workspace.database.transaction(write=False) as connection:
             tags = {run.run_id: verdict_tags(connection, run.run_id) for run in shown}
         for run in shown:
             workspace.tracker.tag(str(run.mlflow_run_id), tags[run.run_id])

@@ -16,10 +16,10 @@ from vlmprobe.errors import (
 )
 from vlmprobe.store.artifacts import is_of_this_host_alone, shard_places
 from vlmprobe.store.committer import adopt_orphans
-from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.metrics import digest_matches
 from vlmprobe.store.predictions import forget_shard, restore_rows
 from vlmprobe.store.runs import get_run
+from vlmprobe.store.shards import shard_name, shard_number
 from vlmprobe.store.verification import count_unsynced, read_whole, row_problems, spooled, stray_shards
 from vlmprobe.verification.findings import REPAIR, Finding
 from vlmprobe.verification.outside import bring_home
@@ -43,7 +43,7 @@ class OneRun:
         self._workspace, self._database, self._console = workspace, workspace.database, workspace.console
         self._verified, self._repair = verified, repair
         self._spool = workspace.settings.spool_of(run_id)
-        with self._database.transaction() as connection:
+        with self._database.transaction(write=False) as connection:
             self._run = get_run(connection, run_id)
 
     def check(self) -> None:
@@ -53,7 +53,7 @@ class OneRun:
         self._check_metrics()
         with ExitStack() as stack:
             try:
-                stack.enter_context(hold_lease(self._database.path, self._run.run_key))
+                stack.enter_context(self._database.lease(self._run.run_key))
             except LeaseHeldError:
                 self._console.say(f"{self._run.name}: being extracted; its spool is left unchanged")
                 self._check_shards(repair=False)
@@ -69,7 +69,7 @@ class OneRun:
         self._verified.findings.append(Finding(str(where), text, todo, repaired))
 
     def _check_metrics(self) -> None:
-        with self._database.transaction() as connection:
+        with self._database.transaction(write=False) as connection:
             if digest_matches(connection, self._run.run_id):
                 return
         which = f"{shlex.quote(self._run.family)} --scale {shlex.quote(self._run.scale)}"
@@ -79,15 +79,15 @@ class OneRun:
             else "complete the run with the same 'vlmprobe extract', then "
         )
         self._found(
-            self._database.path,
+            self._database.name,
             "its metrics differ from those that were computed",
             f"{first}run 'vlmprobe analyze {which}' to recompute them",
         )
 
     def _check_spool(self, files: list[Path]) -> None:
-        with self._database.transaction() as connection:
-            known = {place.number for place in shard_places(connection, self._run.run_id)}
-        orphans = [path for path in files if path.suffix == ".partial" or int(path.stem) not in known]
+        with self._database.transaction(write=False) as connection:
+            known = {place.number: place.path.name for place in shard_places(connection, self._run.run_id)}
+        orphans = [path for path in files if path.suffix == ".partial" or not _is_known(path, known)]
         if not orphans:
             return
         problem = f"{len(orphans)} shards have no rows after a crash; the first is {orphans[0].name}"
@@ -108,7 +108,7 @@ class OneRun:
         )
 
     def _check_shards(self, *, repair: bool) -> None:
-        with self._database.transaction() as connection:
+        with self._database.transaction(write=False) as connection:
             places = shard_places(connection, self._run.run_id)
             strays = stray_shards(connection, self._run.run_id)
         elsewhere: dict[str, list[int]] = {}
@@ -123,7 +123,7 @@ class OneRun:
         self._report_hosts(places, elsewhere)
         for number in strays:
             problem = f"answers refer to shard {number}, which has no row"
-            self._lost(number, self._spool / f"{number:05d}.safetensors", problem, repair=repair)
+            self._lost(number, self._spool / shard_name(number), problem, repair=repair)
 
     def _report_hosts(self, places: Sequence[ShardPlace], elsewhere: Mapping[str, Sequence[int]]) -> None:
         """Name the hosts that alone can read shards: a problem on any other host, on their own only worth saying."""
@@ -253,7 +253,7 @@ class OneRun:
     def _check_delivery(self) -> None:
         if self._run.status != "complete":
             return
-        with self._database.transaction() as connection:
+        with self._database.transaction(write=False) as connection:
             n_shards, n_values = count_unsynced(connection, self._run.run_id)
         if not n_shards and not n_values:
             return
@@ -271,3 +271,9 @@ class OneRun:
         self._found(
             where, problem, "delivered" if done else "run 'vlmprobe sync' once MLflow is back", repaired=done
         )
+
+
+def _is_known(path: Path, known: Mapping[int, str]) -> bool:
+    """Return whether a shard has a row; with a mark in its name, only if that is the row's."""
+    number = shard_number(path)
+    return number is not None and known.get(number) in {path.name, shard_name(number)}

@@ -127,7 +127,7 @@ def to_analyze(
         UsageError: no complete run matches; the message lists what there is.
     """
     runs = selection.complete_runs(workspace, templates)
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         return [(run.run_id, _tests_beside(connection, run, at_least)) for run in runs]
 
 
@@ -137,7 +137,7 @@ def analyze_run(workspace: Workspace, run_id: str, n_tests: int) -> AnalyzeResul
     Raises:
         VlmprobeError: it has no hidden states, or some that are no numbers.
     """
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         run = get_run(connection, run_id)
     return _of_run(workspace, run, None, n_tests=n_tests)
 
@@ -187,7 +187,7 @@ def _of_run(
     force: bool = False,
 ) -> AnalyzeResult:
     started = time.monotonic()
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         inputs = read_inputs(connection, run.run_id)
         n_tests = n_tests or _tests_beside(connection, run)
         current = not force and _is_current(connection, run, inputs_result(inputs.sha256, strata, n_tests))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import DatabaseError
+from vlmprobe.errors import DatabaseError, UsageError
+from vlmprobe.settings import Settings
 from vlmprobe.store.backup import copy_database
 from vlmprobe.store.migrate import current_revision, require_any_schema, upgrade
 from vlmprobe.store.queries import list_queries
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
     from vlmprobe.store.engine import Database
     from vlmprobe.workspace import Workspace
 
-__all__ = ["CheckResult", "back_up", "check_database", "database_revision", "run_checks", "upgrade_database"]
+__all__ = [
+    "CheckResult",
+    "back_up",
+    "check_database",
+    "copy_to",
+    "database_revision",
+    "make_reader",
+    "run_checks",
+    "upgrade_database",
+]
 
 
 def upgrade_database(workspace: Workspace) -> tuple[str | None, str]:
@@ -38,8 +48,8 @@ def database_revision(workspace: Workspace) -> tuple[str | None, str]:
     """
     database = workspace.unchecked_database
     if not database.exists():
-        raise DatabaseError(f"no database at {database.path}; create one with 'vlmprobe db upgrade'")
-    with database.transaction() as connection:
+        raise DatabaseError(f"no database at {database.name}; create one with 'vlmprobe db upgrade'")
+    with database.transaction(write=False) as connection:
         return current_revision(connection), SCHEMA_REVISION
 
 
@@ -53,6 +63,50 @@ def back_up(workspace: Workspace, target: Path) -> Path:
     database = workspace.unchecked_database
     require_any_schema(database)
     return copy_database(database, target)
+
+
+def copy_to(workspace: Workspace, source: str, target: str) -> dict[str, int]:
+    """Copy every row from one database into an empty one; return table -> rows.
+
+    Args:
+        workspace: paths that are relative to a home, and shards of a Postgres database, are of this one.
+        source: a DuckDB file, or ``postgresql://...``.
+        target: the same; it may not be there yet.
+
+    Raises:
+        UsageError: they are one, the source is not there, or the target holds rows.
+        DatabaseError: the source is none of ours, or did not arrive as it is.
+        StaleSchemaError: the source has the schema of another version.
+    """
+    from vlmprobe.store.copying import copy_rows
+    from vlmprobe.store.open import open_database
+
+    read, written = (_settings(workspace, place) for place in (source, target))
+    if read.database_name == written.database_name:
+        raise UsageError(f"{read.database_name} is both the source and the target; name two databases")
+    if not read.is_postgres and not read.database_path.is_relative_to(read.home):
+        # What it keeps relative is relative to a home of its own.
+        read = replace(read, home=read.database_path.parent)
+    warn = workspace.console.warn
+    return copy_rows(open_database(read, warn=warn), open_database(written, warn=warn))
+
+
+def _settings(workspace: Workspace, place: str) -> Settings:
+    """Return the settings with a database as ``VLMPROBE_DATABASE_URL`` would name it."""
+    named = {"VLMPROBE_DATABASE_URL": place, "VLMPROBE_HOME": str(workspace.settings.home)}
+    return Settings.load(environ=named)
+
+
+def make_reader(workspace: Workspace, name: str) -> list[str]:
+    """Let a Postgres role read the database; return what its owner has to know.
+
+    Raises:
+        UsageError: the database is a DuckDB file, or the name is none for a role.
+        DatabaseError: our role may not do that.
+    """
+    from vlmprobe.store.reader_role import grant_reader
+
+    return grant_reader(workspace.database, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +133,7 @@ def check_database(workspace: Workspace) -> list[CheckResult]:
 def run_checks(database: Database) -> list[CheckResult]:
     """Run each query of ``queries/checks``."""
     results = []
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         for query in list_queries():
             if not query.name.startswith("checks/"):
                 continue

@@ -95,7 +95,7 @@ def _home(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _database(workspace: Workspace) -> Iterator[Finding]:
-    path = workspace.settings.database_path
+    path = workspace.settings.database_name
     if not workspace.unchecked_database.exists():
         yield Finding("database", f"{path}; the first command creates it")
         return
@@ -106,6 +106,8 @@ def _database(workspace: Workspace) -> Iterator[Finding]:
 
 def _mlflow(workspace: Workspace) -> Iterator[Finding]:
     tracker = workspace.tracker
+    if note := workspace.unshared_note():
+        yield Finding("MLflow", note, ok=False)
     if tracker.is_local and not tracker.is_there:
         yield Finding("MLflow", f"{tracker.address}; the first command creates it")
         return

@@ -132,7 +132,7 @@ def export_directions(
     """
     ready = []
     for run in selection.newest(workspace, template).runs:
-        with workspace.database.transaction() as connection:
+        with workspace.database.transaction(write=False) as connection:
             found = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
         if found is None:
             raise UsageError(
@@ -263,7 +263,7 @@ class _Lazy(Mapping[int, Any]):
 
 
 def _data(database: Database, run: Run, arrays: RunArrays, layers: Sequence[int]) -> ScaleData:
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         found = {pair.pair_id: pair for pair in answered_pairs(connection, run.run_id)}
     pairs = tuple(_answered(found[pair_id]) for pair_id in arrays.pair_ids)
     quads = None
@@ -289,7 +289,7 @@ def _answered(pair: PairAnswers) -> AnsweredPair:
 
 
 def _results(database: Database, run: Run, layers: Sequence[int]) -> ScaleResults:
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         stored = read_metrics(connection, run.run_id)
         result = read_results_json(connection, run.run_id, LAYER_CANDIDATES.name, str(Subset.ALL))
     kept = set(layers) | {-1}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.leaks import PERSPECTIVE, find_leaks, summary_line
-from vlmprobe.errors import UsageError, VlmprobeError
+from vlmprobe.errors import LeaseHeldError, UsageError, VlmprobeError
 from vlmprobe.extraction.control import Asked, Control, served_run
 from vlmprobe.extraction.lazy_model import LazyModel
 from vlmprobe.extraction.remarks import changed_line
@@ -19,7 +19,6 @@ from vlmprobe.store.answers_of_runs import unnamed_answers
 from vlmprobe.store.datasets import register_dataset, register_quads
 from vlmprobe.store.earlier_runs import begun_on_another_content, other_checkpoint
 from vlmprobe.store.leaks import read_leaks, store_leaks
-from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.runs import Run, RunPlan, open_run
 
 if TYPE_CHECKING:
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
     from vlmprobe.workspace import Workspace
 
 __all__ = ["Asked", "ExtractOptions", "ExtractRequest", "ExtractResult", "extract", "extract_asked"]
+
+#: How long ``--wait`` waits before it looks again.
+_LOOK_AGAIN_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ def extract_asked(
         Everything that :func:`extract` raises.
     """
     started = time.monotonic()
+    if note := workspace.unshared_note():
+        workspace.console.warn(note)
     scale = f"{request.family} @ {request.scale}"
     with workspace.timeline.during("prepared", scale):
         first = prepare(
@@ -179,7 +183,8 @@ def _extract_opened(
     with ExitStack() as leases:
         # In one order, whatever was asked for first.
         for each in sorted(opened, key=lambda each: each.run.run_key):
-            leases.enter_context(hold_lease(workspace.database.path, each.run.run_key))
+            wait = workspace.console.say if options.wait else None
+            leases.enter_context(workspace.database.lease(each.run.run_key, wait=wait))
         sessions = [RunSession(workspace, each.prepared, each.run, resumed=each.resumed) for each in opened]
         left = [session for session in sessions if session.todo]
         inferred = infer_together(workspace, left, model, options.batch_size) if left else []
@@ -198,7 +203,21 @@ def _extract_opened(
 
 
 def _open(workspace: Workspace, options: ExtractOptions, prepared: Prepared) -> _Opened:
-    """Create or find a run, after its dataset; return whether it existed."""
+    """Create or find a run, after its dataset; wait for a process on another host if that is asked for."""
+    waiting = False
+    while True:
+        try:
+            return _opened(workspace, options, prepared)
+        except LeaseHeldError as error:
+            if not options.wait:
+                raise
+            if not waiting:
+                workspace.console.say(f"{error}; waiting")
+            waiting = True
+            time.sleep(_LOOK_AGAIN_S)
+
+
+def _opened(workspace: Workspace, options: ExtractOptions, prepared: Prepared) -> _Opened:
     with workspace.database.transaction() as connection:
         register_dataset(connection, prepared.dataset)
         if prepared.quads is not None:
@@ -232,7 +251,7 @@ def _close(sessions: Sequence[RunSession], outcomes: Sequence[SessionResult]) ->
 def _result(
     workspace: Workspace, session: RunSession, outcome: SessionResult, seconds: float
 ) -> ExtractResult:
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         run_id = session.run.run_id
         unnamed = unnamed_answers(connection, [run_id])[run_id].n
     return ExtractResult(
@@ -251,14 +270,14 @@ def _result(
 
 
 def _served(workspace: Workspace, prepared: Prepared, control: Control, options: ExtractOptions) -> Run:
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         return served_run(connection, prepared.plan, control, options.data)
 
 
 def _check_leaks(workspace: Workspace, prepared: Prepared) -> None:
     """Store what the pairs give away before the model is asked; of pairs that were checked, only boxes are new."""
     dataset, quads = prepared.dataset, prepared.quads
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         known = read_leaks(connection, dataset.dataset_id, dataset.template)
     if known and (
         quads is None or any(leak.name == PERSPECTIVE and leak.value is not None for leak in known)
@@ -273,7 +292,7 @@ def _check_leaks(workspace: Workspace, prepared: Prepared) -> None:
 
 def _check_checkpoint(workspace: Workspace, plan: RunPlan) -> None:
     """Check that a scale's name stands for the checkpoint that it stood for before."""
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         other = other_checkpoint(connection, plan)
     if other is None:
         return

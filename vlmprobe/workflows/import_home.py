@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import ConflictError, UsageError, VlmprobeError
 from vlmprobe.settings import Settings
 from vlmprobe.store.artifacts import is_copy, shard_places
-from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.runs import get_run, list_runs
 from vlmprobe.store.transfer import has_run, read_run, write_metrics, write_run
 from vlmprobe.whole_file import whole_file
@@ -60,7 +59,7 @@ def import_home(
         DatabaseError: the folder holds no database, or one of another version.
     """
     other = _open(workspace, folder)
-    with other.database.transaction() as connection:
+    with other.database.transaction(write=False) as connection:
         runs = [
             run
             for run in list_runs(connection, controls=True)
@@ -91,17 +90,18 @@ def _settings_of(folder: Path) -> Settings:
 
 def _open(workspace: Workspace, folder: Path) -> Workspace:
     settings = _settings_of(folder)
-    if settings.database_path.resolve() == workspace.settings.database_path.resolve():
+    ours = workspace.settings
+    if not ours.is_postgres and settings.database_path.resolve() == ours.database_path.resolve():
         raise UsageError(f"{folder} is this home, {workspace.settings.home}; name another")
     return Workspace(settings, workspace.console)
 
 
 def _join(workspace: Workspace, other: Workspace, listed: ListedRun) -> JoinedRun:
     try:
-        with other.database.transaction() as connection:
+        with other.database.transaction(write=False) as connection:
             run = get_run(connection, listed.run_id)
         # Whoever extracts it there would add answers while they are read.
-        with hold_lease(other.database.path, run.run_key):
+        with other.database.lease(run.run_key):
             return _join_idle(workspace, other, listed)
     except ConflictError as error:
         return JoinedRun(listed, "in conflict", str(error))
@@ -111,7 +111,7 @@ def _join(workspace: Workspace, other: Workspace, listed: ListedRun) -> JoinedRu
 
 def _join_idle(workspace: Workspace, other: Workspace, listed: ListedRun) -> JoinedRun:
     database = workspace.database
-    with other.database.transaction() as connection:
+    with other.database.transaction(write=False) as connection:
         rows, places = read_run(connection, listed.run_id), shard_places(connection, listed.run_id)
     with database.transaction() as connection:
         if has_run(connection, rows):
@@ -122,7 +122,7 @@ def _join_idle(workspace: Workspace, other: Workspace, listed: ListedRun) -> Joi
     with database.transaction() as connection:
         key = write_run(connection, rows, dict(copied))
     if rows.is_complete:
-        with database.transaction() as connection:
+        with database.transaction(write=False) as connection:
             run = get_run(connection, listed.run_id)
         workspace.deliver(run)
     number = key.partition("#")[2]

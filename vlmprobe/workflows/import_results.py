@@ -93,7 +93,7 @@ def _import_run(workspace: Workspace, imported: ImportedRun) -> ImportResult:
                 dim=shards[0].dim,
                 provenance="imported",
             )
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         run = get_run(connection, run.run_id)
     workspace.deliver(run)
     return ImportResult(run, result.n_pairs, result.n_quads, result.n_layers, there)

@@ -116,7 +116,7 @@ def _merge(
         notes=[*chosen.notes, *notes_of(study)],
         queries=queries_of_report([run.run_id for run in runs], over_templates=bool(points)),
         provenance={
-            "database": str(settings.database_path),
+            "database": settings.database_name,
             "MLflow": without_password(settings.tracking_uri),
             "MLflow experiment": settings.experiment,
             "vlmprobe": version("vlmprobe"),
@@ -145,7 +145,7 @@ def _of_same_scales(runs: Sequence[Run], everything: Sequence[Run]) -> list[Run]
 def _changes(database: Database, runs: Sequence[Run]) -> list[ChangeRow]:
     """Compare each scale with the next less trained one on the same pairs; skip unknown amounts."""
     changes: list[ChangeRow] = []
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         for family in dict.fromkeys(run.family for run in runs):
             known = [run for run in runs if run.family == family and run.samples_seen is not None]
             known.sort(key=lambda run: run.samples_seen or 0)

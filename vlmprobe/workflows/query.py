@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from vlmprobe.store.ad_hoc import Table, ask
 from vlmprobe.store.queries import (
     COMPARABLE_SQL,
     SCALES_SQL,
@@ -12,7 +13,6 @@ from vlmprobe.store.queries import (
     list_queries,
     load_query,
 )
-from vlmprobe.store.sandbox import Table, run_sql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +30,31 @@ def query_sql(workspace: Workspace, sql: str, *, timeout_s: float = 60.0, max_ro
         DatabaseError: there is no database, or it is not current.
         UsageError: the SQL is wrong or does more than read.
     """
-    database, warn = workspace.unchecked_database, workspace.console.warn
-    return run_sql(database, sql, timeout_s=timeout_s, max_rows=max_rows, warn=warn)
+    if workspace.settings.is_postgres and workspace.settings.reader_url is None:
+        workspace.console.warn(
+            "this SQL runs with the rights of the role that writes, in a transaction that only reads; make a role that "
+            "may only read with 'vlmprobe db grant-reader', and name it in VLMPROBE_READER_URL"
+        )
+    return _ask(workspace, sql, None, timeout_s=timeout_s, max_rows=max_rows)
+
+
+def _ask(
+    workspace: Workspace,
+    sql: str,
+    parameters: Mapping[str, Any] | None,
+    *,
+    timeout_s: float = 60.0,
+    max_rows: int = 1_000_000,
+) -> Table:
+    return ask(
+        workspace.unchecked_database,
+        sql,
+        parameters,
+        reader_url=workspace.settings.reader_url,
+        timeout_s=timeout_s,
+        max_rows=max_rows,
+        warn=workspace.console.warn,
+    )
 
 
 def query_by_name(workspace: Workspace, name: str, parameters: Mapping[str, str]) -> Table:
@@ -46,13 +69,13 @@ def query_by_name(workspace: Workspace, name: str, parameters: Mapping[str, str]
     if query.compared:
         run_ids = [bound[name] for name in query.compared]
         given = dict(zip(("first", "second"), run_ids, strict=True))
-        found = run_sql(workspace.unchecked_database, COMPARABLE_SQL, given, warn=workspace.console.warn)
+        found = _ask(workspace, COMPARABLE_SQL, given)
         check_comparable(run_ids, [dict(zip(found.columns, row, strict=True)) for row in found.rows])
     if query.compared_scales:
         given = {"family": bound["family"]}
-        found = run_sql(workspace.unchecked_database, SCALES_SQL, given, warn=workspace.console.warn)
+        found = _ask(workspace, SCALES_SQL, given)
         check_scales(query.scales(bound), [dict(zip(found.columns, row, strict=True)) for row in found.rows])
-    return run_sql(workspace.unchecked_database, query.sql, bound, warn=workspace.console.warn)
+    return _ask(workspace, query.sql, bound)
 
 
 def query_list() -> list[dict[str, str]]:
@@ -81,7 +104,7 @@ def all_runs(workspace: Workspace, *, controls: bool = False) -> list[ListedRun]
     # Imported here because SQLAlchemy takes twice as long to import as everything that ad-hoc SQL needs.
     from vlmprobe.store.runs import list_runs
 
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         return list_runs(connection, controls=controls)
 
 

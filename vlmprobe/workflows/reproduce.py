@@ -126,7 +126,7 @@ def reproduce(
     if benchmark is not None and benchmark not in known:
         raise unknown_name("published benchmark", benchmark, known)
     found = (selection or Selection()).complete_runs(workspace)
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         analyzed = analyzed_runs(connection)
         # Oldest first, so that of several runs of a scale the newest stays.
         runs = {

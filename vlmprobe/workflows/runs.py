@@ -10,7 +10,6 @@ from vlmprobe.errors import TrackingError, UsageError
 from vlmprobe.families import load_catalog
 from vlmprobe.safe_names import safe_name
 from vlmprobe.store.earlier_runs import of_another_checkpoint
-from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.run_edits import delete_run, rename_run
 from vlmprobe.store.runs import controls_of, get_run, list_runs
 
@@ -33,7 +32,7 @@ def find_listed(workspace: Workspace, run_id: str) -> ListedRun:
     Raises:
         UsageError: there is none, or several begin or end so.
     """
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         # Controls too: an id names one run, whatever its kind.
         listed = list_runs(connection, controls=True)
     found = [run for run in listed if run.run_id == run_id] or [
@@ -50,7 +49,7 @@ def find_listed(workspace: Workspace, run_id: str) -> ListedRun:
 
 def controls_serving(workspace: Workspace, run_ids: Sequence[str]) -> list[Run]:
     """Return the control runs of some runs, which go and are renamed with them."""
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         return controls_of(connection, run_ids)
 
 
@@ -67,12 +66,12 @@ def remove(workspace: Workspace, run_id: str) -> list[Run]:
     """
     workspace.require_writable()
     database = workspace.database
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         # A control says nothing without the run that it serves.
         runs = [get_run(connection, run_id), *controls_of(connection, [run_id])]
     with ExitStack() as stack:
         for run in runs:
-            stack.enter_context(hold_lease(database.path, run.run_key))
+            stack.enter_context(database.lease(run.run_key))
         with database.transaction() as connection:
             for run in runs:
                 delete_run(connection, run.run_id)
@@ -120,14 +119,14 @@ def rename(
     families = sorted({run.family for run in named})
     if len(families) > 1:
         raise UsageError(f"scale {scale} is in families {', '.join(families)}; choose one with --family")
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         runs = [get_run(connection, run.run_id) for run in named]
         # After the real ones, and not among what is returned.
         runs += controls_of(connection, [run.run_id for run in runs])
     training = load_catalog().training_of(new)
     with ExitStack() as stack:
         for run in runs:
-            stack.enter_context(hold_lease(database.path, run.run_key))
+            stack.enter_context(database.lease(run.run_key))
         with database.transaction() as connection:
             if not new_checkpoint and (other := of_another_checkpoint(connection, named, new)) is not None:
                 raise UsageError(_is_another(families[0], new, *other))
@@ -145,7 +144,7 @@ def rename(
 
 def _named(workspace: Workspace, scale: str, family: str | None) -> list[ListedRun]:
     """Return the runs of a scale; of a text that is no scale, the run that has it as its id."""
-    with workspace.database.transaction() as connection:
+    with workspace.database.transaction(write=False) as connection:
         listed = [run for run in list_runs(connection) if family in (None, run.family)]
     if of_scale := [run for run in listed if run.scale == scale]:
         return of_scale

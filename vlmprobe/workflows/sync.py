@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import LeaseHeldError, VlmprobeError
 from vlmprobe.store.artifacts import forget_artifacts, is_in_mlflow, shard_places
 from vlmprobe.store.delivery import Delivery, upload_shards
-from vlmprobe.store.lease import hold_lease
 from vlmprobe.store.runs import complete_runs
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def sync(workspace: Workspace, *, prune: bool = False) -> list[tuple[Run, Delive
     """
     workspace.require_writable()
     database, console = workspace.database, workspace.console
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         runs = complete_runs(connection, controls=True)
     delivered = []
     for run in runs:
@@ -48,7 +47,7 @@ def sync(workspace: Workspace, *, prune: bool = False) -> list[tuple[Run, Delive
         if prune:
             try:
                 # A process that extracts or repairs the run reads the files that would be removed.
-                with hold_lease(database.path, run.run_key):
+                with database.lease(run.run_key):
                     _prune(workspace, run)
             except LeaseHeldError as error:
                 console.warn(f"{run.name}: its spool was not freed: {error}")
@@ -57,7 +56,7 @@ def sync(workspace: Workspace, *, prune: bool = False) -> list[tuple[Run, Delive
 
 def _prune(workspace: Workspace, run: Run) -> None:
     settings, storage, console = workspace.settings, workspace.storage, workspace.console
-    with storage.database.transaction() as connection:
+    with storage.database.transaction(write=False) as connection:
         places = shard_places(connection, run.run_id)
     held = [place for place in places if settings.is_spooled(place.path, run.run_id) and place.path.exists()]
     lost: dict[int, Path] = {}

@@ -33,7 +33,7 @@ def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
     settings, database = workspace.settings, workspace.database
     verified = Verified()
     check_mlflow(workspace, verified)
-    with database.transaction() as connection:
+    with database.transaction(write=False) as connection:
         run_ids = [run.run_id for run in list_runs(connection, controls=True)]
         n_old = runs_with_old_intervals(connection)
     for run_id in run_ids:
@@ -41,14 +41,14 @@ def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
             one = OneRun(workspace, verified, run_id, repair=repair)
         except UsageError as error:
             todo = "the run was left unchanged; restore the database from a trusted backup"
-            verified.findings.append(Finding(str(database.path), str(error), todo))
+            verified.findings.append(Finding(database.name, str(error), todo))
             continue
         one.check()
     verified.runs = len(run_ids)
     if n_old:
         problem = f"{n_old} runs hold intervals or p-values of an earlier version, of which some do not cover"
         todo = "run 'vlmprobe analyze' to compute them again"
-        verified.findings.append(Finding(str(database.path), problem, todo))
+        verified.findings.append(Finding(database.name, problem, todo))
     _find_unknown_folders(settings, set(run_ids), verified)
     for result in run_checks(database):
         verified.checks += 1

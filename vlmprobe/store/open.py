@@ -1,0 +1,32 @@
+"""Opens the database that the settings name: a DuckDB file, or Postgres for a team."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vlmprobe.settings import Settings
+    from vlmprobe.store.engine import Database
+
+__all__ = ["open_database"]
+
+
+def open_database(settings: Settings, *, warn: Callable[[str], None] | None = None) -> Database:
+    """Return the database of a home; nothing is opened yet.
+
+    Args:
+        settings: name the database and the home.
+        warn: receives one line when another program makes us wait.
+
+    Raises:
+        UsageError: it is Postgres, and the package that speaks to it is not installed.
+    """
+    if settings.is_postgres:
+        from vlmprobe.store.postgres_store import PostgresStore
+
+        return PostgresStore(settings.database_url, home=settings.home)
+    from vlmprobe.store.duckdb_store import DuckDBStore
+
+    return DuckDBStore(settings.database_path, home=settings.home, warn=warn)
