@@ -126,7 +126,7 @@ class FileHashes:
             if known is not None:
                 return known
             started = time.time_ns()
-            found = _digest(stream, stop, facts.size)
+            found = _digest(stream, stop)
             is_unchanged = FileFacts.of(os.fstat(stream.fileno())) == facts
         if is_unchanged and facts.is_settled(started):
             with self._lock:
@@ -179,8 +179,9 @@ class FileHashes:
                 return  # the next process hashes once more
 
 
-def _digest(stream: FileIO, stop: Event, size: int) -> str:
+def _digest(stream: FileIO, stop: Event) -> str:
     digest = hashlib.sha256()
+    size = os.fstat(stream.fileno()).st_size
     chunk = memoryview(bytearray(min(size, _CHUNK)))
     while n_read := stream.readinto(chunk):
         digest.update(chunk[:n_read])
