@@ -38,6 +38,8 @@ SHARED = {
         "tests/store/postgres/test_copying.py",
         "tests/store/postgres/test_demos_rows.py",
         "tests/store/postgres/test_leases.py",
+        "tests/store/postgres/test_many_runs.py",
+        "tests/store/postgres/test_migrations.py",
         "tests/store/postgres/test_traps.py",
     },
     "study_home": {

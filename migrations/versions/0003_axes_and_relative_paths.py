@@ -62,20 +62,25 @@ def upgrade() -> None:
     for name, kind in COLUMNS:
         op.add_column("metrics", sa.Column(name, kind, nullable=True))
     op.add_column("runs", sa.Column("training", sa.String(), nullable=True))
-    first, *others = VIEWS
-    _create_views(revision, (first, *NEW_VIEWS, *others))
+    _create_views(revision, _views())
     make_relative(op.get_bind())
 
 
 def downgrade() -> None:
     """Drop the table, the columns and the view; other views get their first form again, paths become absolute."""
     make_absolute(op.get_bind())
-    _drop_views((*NEW_VIEWS, *VIEWS))
+    _drop_views(_views())
     op.drop_table("axes")
     for name, _ in COLUMNS:
         op.drop_column("metrics", name)
     op.drop_column("runs", "training")
     _create_views("0001", VIEWS)
+
+
+def _views() -> tuple[str, ...]:
+    """Return the names in the order they build on each other: Postgres drops no view that another one reads."""
+    first, *others = VIEWS
+    return first, *NEW_VIEWS, *others
 
 
 def _drop_views(views: tuple[str, ...]) -> None:

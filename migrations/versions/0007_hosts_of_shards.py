@@ -19,12 +19,24 @@ _TABLE, _NEW = "shards", "shards_0007"
 
 def upgrade() -> None:
     """Add the column; nobody knows which host wrote the shards that are there."""
-    _replace_table([*_columns(), sa.Column("host", sa.String(), nullable=True)])
+    host = sa.Column("host", sa.String(), nullable=True)
+    if _is_postgres():
+        # What a role may read there would not go over to another table.
+        op.add_column(_TABLE, host)
+    else:
+        _replace_table([*_columns(), host])
 
 
 def downgrade() -> None:
     """Drop the column."""
-    _replace_table(_columns())
+    if _is_postgres():
+        op.drop_column(_TABLE, "host")
+    else:
+        _replace_table(_columns())
+
+
+def _is_postgres() -> bool:
+    return bool(op.get_bind().dialect.name == "postgresql")
 
 
 def _replace_table(columns: list[sa.Column[object]]) -> None:

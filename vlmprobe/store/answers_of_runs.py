@@ -127,7 +127,8 @@ def unnamed_answers(
         """
         SELECT run_id, text
         FROM (
-            SELECT run_id, text, row_number() OVER (PARTITION BY run_id ORDER BY count(*) DESC, text) AS place
+            SELECT run_id, text,
+                row_number() OVER (PARTITION BY run_id ORDER BY count(*) DESC NULLS LAST, text) AS place
             FROM predictions
             WHERE parsed IS NULL
                 AND run_id IN (SELECT run_id FROM runs WHERE run_id = ANY(string_to_array($ids, ',')))

@@ -1,19 +1,37 @@
-"""A new Postgres database for each test, in place of the DuckDB file that the other tests of the store have."""
+"""A new Postgres database for each test, in place of a DuckDB file; and the same rows in one of each kind, to read."""
 
 from __future__ import annotations
 
+import gzip
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from vlmprobe.settings import Settings
+from vlmprobe.store.copying import copy_rows
+from vlmprobe.store.duckdb_store import DuckDBStore
+from vlmprobe.store.migrate import upgrade
 from vlmprobe.store.postgres_store import PostgresStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    from vlmprobe.store.engine import Database
 
     from ...postgres_server import Server
+
+OLD = Path(__file__).resolve().parents[2] / "databases" / "0006.duckdb.gz"
+#: Two runs under two templates, as `consistency/over_templates` compares them, and one of their answers gone wrong.
+CHANGES = (
+    "UPDATE runs SET scale = '2m', samples_seen = NULL, template = 'yes-no' WHERE scale = 'vanilla'",
+    "UPDATE predictions SET correct = NOT correct, parsed = NULL "
+    "WHERE pair_id = (SELECT min(pair_id) FROM predictions)",
+    "UPDATE metrics SET value = NULL WHERE layer = 2",
+    "UPDATE metrics SET p_value = 0.5, n_images = 3 WHERE layer > 3",
+    "UPDATE shards SET synced_at = NULL, host = 'n1' WHERE layers IS NOT NULL",
+    """UPDATE runs SET config = '{"notes": ["a \\"note\\"", "another; note"]}'""",
+)
 
 
 @pytest.fixture
@@ -41,3 +59,33 @@ def another(settings: Settings) -> Iterator[Callable[[], PostgresStore]]:
 def database(another: Callable[[], PostgresStore]) -> PostgresStore:
     """Open it."""
     return another()
+
+
+@pytest.fixture(scope="session")
+def both(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Database]]:
+    """Copy two scales of the demo, analyzed, into Postgres."""
+    path = tmp_path_factory.mktemp("both") / "vlmprobe.duckdb"
+    path.write_bytes(gzip.decompress(OLD.read_bytes()))
+    file = DuckDBStore(path)
+    upgrade(file)
+    team = PostgresStore(postgres.empty(), home=path.parent)
+    copy_rows(file, team)
+    yield file, team
+    team.close()
+
+
+@pytest.fixture(scope="session")
+def changed(
+    both: tuple[Database, Database], postgres: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Database, Database]]:
+    """Copy them with rows that the demo has not: several templates, NULLs where numbers are, notes."""
+    folder = tmp_path_factory.mktemp("changed")
+    file = DuckDBStore(folder / "vlmprobe.duckdb")
+    copy_rows(both[0], file)
+    with file.transaction() as connection:
+        for statement in CHANGES:
+            connection.exec_driver_sql(statement)
+    team = PostgresStore(postgres.empty(), home=folder)
+    copy_rows(file, team)
+    yield file, team
+    team.close()

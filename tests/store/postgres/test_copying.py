@@ -20,10 +20,9 @@ from vlmprobe.workspace import Workspace
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ...postgres_server import Server
-    from .test_both_databases import Database
+    from vlmprobe.store.engine import Database
 
-from .test_both_databases import both  # noqa: F401 - a fixture
+    from ...postgres_server import Server
 
 
 def tables(database: Any, folder: Path) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def tables(database: Any, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.full
-def test_there_and_back_again_is_what_it_was(both: tuple[Database, Database], tmp_path: Path) -> None:  # noqa: F811
+def test_there_and_back_again_is_what_it_was(both: tuple[Database, Database], tmp_path: Path) -> None:
     """By the parquet files of all tables; relative paths become whole and relative again."""
     file, team = both
     back = DuckDBStore(tmp_path / "back.duckdb", home=file.places.home)
@@ -42,7 +41,7 @@ def test_there_and_back_again_is_what_it_was(both: tuple[Database, Database], tm
     assert tables(back, tmp_path / "back") == tables(file, tmp_path / "file")
 
 
-def test_a_backup_of_postgres_is_a_duckdb_file(both: tuple[Database, Database], tmp_path: Path) -> None:  # noqa: F811
+def test_a_backup_of_postgres_is_a_duckdb_file(both: tuple[Database, Database], tmp_path: Path) -> None:
     """The fast reader, and nothing is left beside it."""
     _, team = both
     target = copy_database(team, tmp_path / "copy.duckdb")
@@ -51,7 +50,7 @@ def test_a_backup_of_postgres_is_a_duckdb_file(both: tuple[Database, Database], 
 
 
 def test_relative_paths_are_those_of_the_files_own_home(
-    both: tuple[Database, Database],  # noqa: F811
+    both: tuple[Database, Database],
     postgres: Server,
     tmp_path: Path,
 ) -> None:
@@ -66,14 +65,14 @@ def test_relative_paths_are_those_of_the_files_own_home(
     assert all(path.startswith(str(source.parent)) for path in paths)
 
 
-def test_only_an_empty_database_is_copied_into(both: tuple[Database, Database]) -> None:  # noqa: F811
+def test_only_an_empty_database_is_copied_into(both: tuple[Database, Database]) -> None:
     """Rows of two studies are joined by `vlmprobe import`, which looks at what they are."""
     with pytest.raises(UsageError, match="holds rows already"):
         copying.copy_rows(*both)
 
 
 def test_what_arrives_otherwise_is_not_kept(
-    both: tuple[Database, Database],  # noqa: F811
+    both: tuple[Database, Database],
     postgres: Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
