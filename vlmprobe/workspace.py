@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -134,9 +133,7 @@ class Workspace:
         """The database, whatever its schema; the file may not exist."""
         from vlmprobe.store.open import open_database
 
-        database = open_database(self.settings, warn=self.console.warn)
-        database.places = replace(database.places, root=self.settings.store_root)
-        return database
+        return open_database(self.settings, warn=self.console.warn)
 
     @cached_property
     def database(self) -> Database:

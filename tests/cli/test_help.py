@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT: Any = typer.main.get_command(app)
-HEAVY = {"torch", "transformers", "mlflow", "duckdb", "sqlalchemy", "numpy", "pyarrow"}
+HEAVY = {"torch", "transformers", "mlflow", "duckdb", "psycopg", "sqlalchemy", "numpy", "pyarrow"}
 
 
 def _commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -82,6 +82,12 @@ def test_a_shared_path_says_so_where_nobody_named_the_root() -> None:
     assert nowhere.whole_address("shared:/home/mlartifacts/x") == "shared:/home/mlartifacts/x"
 
 
+def test_a_shared_path_that_was_read_without_the_root_is_written_as_it_was() -> None:
+    """A copy of the database, made where the folder is not mounted, names the same files."""
+    for there in (Places(HOME), Places(HOME, holds_database=False), Places(HOME, root=Path("/data"))):
+        assert there.stored(Places(HOME, holds_database=False).whole("shared:/spool/x")) == "shared:/spool/x"
+
+
 def test_a_home_with_its_own_database_needs_no_root() -> None:
     """Its paths are relative to itself already."""
     assert Places(HOME, root=Path("/data")).stored(HOME / "x") == "x"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ def open_database(settings: Settings, *, warn: Callable[[str], None] | None = No
     if settings.is_postgres:
         from vlmprobe.store.postgres_store import PostgresStore
 
-        return PostgresStore(settings.database_url, home=settings.home)
-    from vlmprobe.store.duckdb_store import DuckDBStore
+        database: Database = PostgresStore(settings.database_url, home=settings.home)
+    else:
+        from vlmprobe.store.duckdb_store import DuckDBStore
 
-    return DuckDBStore(settings.database_path, home=settings.home, warn=warn)
+        database = DuckDBStore(settings.database_path, home=settings.home, warn=warn)
+    database.places = replace(database.places, root=settings.store_root)
+    return database

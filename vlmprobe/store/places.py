@@ -90,6 +90,9 @@ class Places:
 
     def stored(self, path: Path) -> str:
         """Return a path as the database keeps it."""
+        if is_shared(str(path)):
+            # Read where nobody said what the folder is here: it is still the same file, wherever this goes.
+            return str(path)
         if self.holds_database:
             return stored_path(self.home, path)
         shared = None if self.root is None else _inside(self.root, path)

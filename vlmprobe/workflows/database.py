@@ -94,7 +94,7 @@ def copy_to(workspace: Workspace, source: str, target: str) -> dict[str, int]:
 def _settings(workspace: Workspace, place: str) -> Settings:
     """Return the settings with a database as ``VLMPROBE_DATABASE_URL`` would name it."""
     named = {"VLMPROBE_DATABASE_URL": place, "VLMPROBE_HOME": str(workspace.settings.home)}
-    return Settings.load(environ=named)
+    return replace(Settings.load(environ=named), store_root=workspace.settings.store_root)
 
 
 def make_reader(workspace: Workspace, name: str) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from vlmprobe.errors import DatabaseError, UsageError
+from vlmprobe.settings import Settings
 from vlmprobe.store import copying
 from vlmprobe.store.backup import copy_database
 from vlmprobe.store.duckdb_store import DuckDBStore
@@ -63,6 +64,21 @@ def test_relative_paths_are_those_of_the_files_own_home(
     team.close()
     assert paths
     assert all(path.startswith(str(source.parent)) for path in paths)
+
+
+@pytest.mark.parametrize("mounted", [True, False])
+def test_paths_below_the_folder_that_hosts_share_lead_to_the_same_files(
+    both: tuple[Database, Database], postgres: Server, tmp_path: Path, mounted: bool
+) -> None:
+    """In a copy that is a file: whole where VLMPROBE_STORE_ROOT names the folder, as they were where nothing does."""
+    root, url, elsewhere = both[0].places.home, postgres.empty(), tmp_path / "home"
+    shared, target = {"VLMPROBE_STORE_ROOT": str(root)}, elsewhere / "vlmprobe.duckdb"
+    copy_to(Workspace(Settings.load(elsewhere, environ=shared)), str(root / "vlmprobe.duckdb"), url)
+    copy_to(Workspace(Settings.load(elsewhere, environ=shared if mounted else {})), url, str(target))
+    with DuckDBStore(target).transaction() as connection:
+        paths = connection.execute(text("SELECT path FROM shards")).scalars().all()
+    assert paths
+    assert all(path.startswith(f"{root}/spool" if mounted else "shared:/spool") for path in paths)
 
 
 def test_only_an_empty_database_is_copied_into(both: tuple[Database, Database]) -> None:
