@@ -149,7 +149,7 @@ def _question(
 
 
 def _keep(workspace: Workspace, fresh: Iterable[tuple[_Question, Mapping[str, _Judged]]]) -> None:
-    with workspace.database.transaction(write=False) as connection:
+    with workspace.database.transaction() as connection:
         for question, judged in fresh:
             value = {
                 "basis": question.basis,
