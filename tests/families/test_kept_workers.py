@@ -27,6 +27,7 @@ def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("0000:01:00.0", "0000:02:00.0"):
         (tmp_path / name).mkdir()
     monkeypatch.setattr(kept_workers, "_NVIDIA", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return tmp_path
 
 
@@ -47,6 +48,36 @@ def test_how_many_devices_will_share_the_work_is_known_before_pytorch_is(
 ) -> None:
     """Else their processes could start only after this one has imported it."""
     assert n_devices(options) == n
+
+
+@pytest.mark.parametrize(("shown", "n"), [("", 1), ("1", 1), ("0,1", 2), ("1,-1,0", 1), ("0,1,2,3", 2)])
+@pytest.mark.usefixtures("gpus")
+def test_gpus_that_are_hidden_from_the_process_are_not_counted(
+    shown: str, n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a shared server, where each user has one of eight."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    assert n_devices(ModelOptions()) == n
+
+
+def test_a_process_that_is_broken_or_gone_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next model gets another, and the study goes on."""
+    closed: list[RemoteFamily] = []
+    monkeypatch.setattr(RemoteFamily, "close", lambda self: closed.append(self))
+
+    def broken(_: RemoteFamily) -> None:
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    workers = KeptWorkers()
+    one, other = RemoteFamily("tiny", HERE), RemoteFamily("tiny", HERE)
+    monkeypatch.setattr(RemoteFamily, "unload", broken)
+    workers.keep("tiny", HERE, "cpu", one)
+    assert closed == [one]
+    monkeypatch.setattr(RemoteFamily, "unload", lambda _: None)
+    workers.keep("tiny", HERE, "cpu", other)
+    other._worker._ended = "was killed by SIGKILL"
+    assert workers.take("tiny", HERE, "cpu") not in (one, other)
+    assert closed == [one, other]
 
 
 def test_a_process_serves_the_device_that_it_served_before(monkeypatch: pytest.MonkeyPatch) -> None:

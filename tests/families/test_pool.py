@@ -79,3 +79,19 @@ def test_batches_behind_the_one_that_a_process_died_at_stay_whole(wait_until: An
         again.set_result(number)
     assert [each.result(1) for each in promised] == [0, 1, 2]
     pool.close()
+
+
+def test_a_pool_gives_back_idle_processes_and_stops_those_that_failed() -> None:
+    """An error that is not about memory may have left a GPU unusable for whoever comes next."""
+    started: list[_Process] = []
+    kept: list[str] = []
+    options = LoadOptions("checkpoint", devices=("one", "other"))
+    pool = DevicePool(lambda _: _Family(started), options, lambda device, _: kept.append(device))
+    promised = [pool.submit([SimpleNamespace(pair_id=name)]) for name in "ab"]  # type: ignore[list-item]
+    first, second = started
+    first.asked[0][1].set_exception(RuntimeError("CUDA error: an illegal memory access was encountered"))
+    second.asked[0][1].set_result("answers")
+    assert promised[0].exception(1) is not None
+    assert promised[1].result(1) == "answers"
+    pool.close()
+    assert len(kept) == 1

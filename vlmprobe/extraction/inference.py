@@ -120,7 +120,7 @@ class BatchRunner:
         except OutOfMemoryError as error:
             if len(items) == 1:
                 return BatchResult(None, (_failure(items[0].pair_id, error),))
-            # Plain forwards run one question at a time, so the batch size did not fill the memory.
+            # Plain forwards go one question at a time where more do not fit, so the batch size did not fill the memory.
             half = len(items) // 2
             if not plain:
                 self._most, self._fitted = half, 0

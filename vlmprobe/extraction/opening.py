@@ -35,7 +35,7 @@ class Opening:
         self._error: BaseException | None = None
         self._thread: Thread | None = None
         if spec.environment is None and data.is_file() and data.stat().st_size >= _LARGE:
-            # A daemon with our name: the program need not wait for it when the benchmark is refused.
+            # A daemon thread: the program does not wait for it when the benchmark is refused.
             if workers is not None and n > 1:
                 workers.begin(spec.architecture, this_python(), n)
             self._thread = Thread(target=self._open, name="vlmprobe-opens", daemon=True)

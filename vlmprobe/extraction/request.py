@@ -45,6 +45,8 @@ __all__ = ["ExtractOptions", "ExtractRequest", "Prepared", "prepare"]
 
 #: Increment it when extraction yields different numbers for the same model and dataset.
 ENGINE_VERSION = 3
+#: The same for GPUs alone.
+KERNELS_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +270,9 @@ def _plan(
         # The last bits differ between kinds of device, and a resumed run must not mix them.
         "device": options.device.split(":")[0],
     }
+    if options.device.startswith("cuda"):
+        # Runs on a CPU keep the key that they had before there were other kernels for GPUs.
+        identity["kernels"] = KERNELS_VERSION
     if dataset.treats_images:
         # Other runs keep the key that they had before there was a rule for such images.
         identity["decoding"] = DECODING_VERSION

@@ -123,8 +123,9 @@ def _fitting(model: Model, sessions: Sequence[RunSession], known: dict[tuple[obj
     """Return how many pairs fit in a batch; a model of the same shape about the same pictures takes the same memory."""
     info = model.info
     asked = tuple((session.run.dataset_id, session.run.template, session.run.control) for session in sessions)
-    architecture = sessions[0].run.config["identity"]["architecture"]
-    key = (architecture, info.n_layers, info.dim, info.dtype, info.device, asked)
+    identity, manifest = sessions[0].run.config["identity"], info.manifest
+    model_is = (identity["architecture"], identity.get("processor"), info.n_layers, info.dim, info.dtype)
+    key = (*model_is, info.device, tuple(manifest.get("devices", ())), manifest.get("compiled"), asked)
     if key not in known:
         known[key] = model.fitting_batch(_largest(model, sessions))
     return known[key]

@@ -50,8 +50,9 @@ class Model(ABC):
 
         Args:
             items: pairs; those about one image share its object.
-            how: ``fast``; ``plain``: each question alone, by one plain forward pass, the reference; ``exact``: the same
-                in float32, without answers, what rounding is measured against.
+            how: ``fast``; ``plain``: unpadded questions by plain forward passes, the reference (each alone, or on a GPU
+                with others of its shape); ``exact``: the same in float32, without answers, what rounding is measured
+                against.
 
         Returns:
             The output, or an error: OutOfMemoryError where the batch is too large for the device, WorkerError where the

@@ -5,11 +5,12 @@ Starting one takes as long as importing PyTorch and transformers, several times 
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import VlmprobeError
 from vlmprobe.families.remote import RemoteFamily
 
 if TYPE_CHECKING:
@@ -30,7 +31,13 @@ def n_devices(options: ModelOptions) -> int:
         return len(options.devices)
     if options.device not in {"auto", "cuda"}:
         return 1
-    return len(list(_NVIDIA.iterdir())) if _NVIDIA.is_dir() else 1
+    found = 1
+    with suppress(OSError):
+        found = len(list(_NVIDIA.iterdir()))
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shown is not None:
+        found = min(found, len(list(takewhile(lambda name: name not in {"", "-1"}, shown.split(",")))))
+    return max(found, 1)
 
 
 class KeptWorkers:
@@ -49,30 +56,33 @@ class KeptWorkers:
         idle = self._idle.setdefault((name, environment), [])
         while len(idle) < n:
             family = RemoteFamily(name, environment)
-            family.begin()
             idle.append((None, family))
+            family.begin()
 
     def take(self, name: str, environment: Environment, device: str) -> RemoteFamily:
         """Return an idle process that used this device or none yet, or one that is still to be started.
 
-        A process that turned to another device would keep some memory of the first.
+        A process that turned to another device would keep some memory of the first. One that ended meanwhile is passed
+        over.
 
         Raises:
             UsageError: no family has this name.
         """
         idle = self._idle.get((name, environment), [])
         for known in (device, None):
-            for place, (used, family) in enumerate(idle):
-                if used == known:
-                    del idle[place]
-                    return family
+            for entry in list(idle):
+                if entry[0] == known:
+                    idle.remove(entry)
+                    if entry[1].is_usable:
+                        return entry[1]
+                    entry[1].close()
         return RemoteFamily(name, environment)
 
     def keep(self, name: str, environment: Environment, device: str, family: RemoteFamily) -> None:
         """Take a process back after its last batch; it forgets its model. One that does not answer is stopped."""
         try:
             family.unload()
-        except VlmprobeError:
+        except Exception:  # noqa: BLE001 - whatever is wrong with it, the next model gets another
             family.close()
             return
         self._idle.setdefault((name, environment), []).append((device, family))
@@ -81,8 +91,7 @@ class KeptWorkers:
         """Stop all that are idle."""
         for families in self._idle.values():
             for _, family in families:
-                with suppress(VlmprobeError):
-                    family.close()
+                family.close()
         self._idle.clear()
 
     def __enter__(self) -> Self:

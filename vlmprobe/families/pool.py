@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import WorkerError, first_line
-from vlmprobe.families.base import Model, OpenFamily
+from vlmprobe.families.base import Model, NotExactError, OpenFamily
+from vlmprobe.families.worker import OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,6 +70,8 @@ class _Device:
     model: Model
     calls: list[_Call] = field(default_factory=list)
     restarts: int = 0
+    failed: bool = False
+    """Whether a call ended in an error that may have left the process unusable."""
     starting: bool = False
 
 
@@ -128,7 +131,7 @@ class DevicePool(Model):
             self._closed = True
             devices = list(self._devices)
         for device in devices:
-            if self._keep is not None and not device.calls and not device.starting:
+            if self._keep is not None and not (device.calls or device.starting or device.failed):
                 self._keep(device.name, device.family)
                 continue
             device.model.close()
@@ -155,6 +158,8 @@ class DevicePool(Model):
             error = WorkerError(f"{device.name}: its process died")
         else:
             error = None if done.cancelled() else done.exception()
+        if error is not None and not isinstance(error, (NotExactError, OutOfMemoryError)):
+            device.failed = True
         if isinstance(error, WorkerError) and self._restart(device, model, error):
             return
         with self._lock, suppress(ValueError):

@@ -48,6 +48,11 @@ class RemoteFamily(OpenFamily):
         """Start the process and let it import the family's code, without waiting; a fault is told by the next call."""
         self._worker.submit("begin", lambda: ({}, ()), read=lambda *_: None)
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the process has not ended; it need not have started."""
+        return self._worker.is_usable
+
     def unload(self) -> None:
         """Let the process forget its model and give its memory back.
 

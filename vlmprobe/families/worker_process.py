@@ -143,8 +143,16 @@ class WorkerProcess:
             raise RuntimeError(f"{said['error']}: {said['message']}")
         return said, out
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the process has not ended; it need not have started."""
+        process = self._process
+        return self._ended is None and (process is None or process.poll() is None)
+
     def close(self, *, kill: bool = False) -> None:
         """Stop the process; a second call does nothing."""
+        # What waits to be sent must not start it.
+        self._ended = self._ended or "was stopped"
         for threads in (self._sending, self._reading):
             threads.shutdown(wait=False, cancel_futures=True)
         process, self._process = self._process, None

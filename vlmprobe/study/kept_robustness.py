@@ -156,9 +156,12 @@ def _names(run: Run) -> list[Any]:
 
 
 def _output_layer(workspace: Workspace, run: Run) -> str | None:
-    """Return the hash of the file with the output layer of a run's checkpoint; None if there is none."""
+    """Return the hash of the file with the output layer of a run's checkpoint; None if there is none to read."""
     path = output_layer_of(workspace, run)
-    return workspace.shard_hashes.of(path) if path is not None and path.exists() else None
+    # A file that cannot be read has no rows kept; whoever opens the run says why.
+    with suppress(OSError):
+        return workspace.shard_hashes.of(path) if path is not None and path.exists() else None
+    return None
 
 
 @contextmanager

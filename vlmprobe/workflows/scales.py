@@ -56,6 +56,8 @@ def run_scales(
         KeyboardInterrupt: it was stopped; what is done is kept.
     """
     names = _names(requests)
+    # Another program may have taken memory since the last study.
+    workspace.batch_sizes.clear()
     if lanes is not None:
         _side_by_side(workspace, requests, names, lanes)
         return

@@ -39,7 +39,7 @@ def fitting_batch(run: Callable[[], object], n_pairs: int, device_name: str) -> 
         return _CPU_PAIRS
     before = torch.cuda.memory_allocated(device)
     try:
-        # The first batch also compiles, and the memory for that is released.
+        # The first batch also sets libraries up, and some memory for that is released.
         run()
         torch.cuda.reset_peak_memory_stats(device)
         run()

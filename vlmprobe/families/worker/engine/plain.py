@@ -1,4 +1,4 @@
-"""The reference that every family is held against: each question alone, by one plain forward pass of its model."""
+"""The reference that every family is held against: unpadded questions, by plain forward passes of its model."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from vlmprobe.families.worker.engine.decoding import GreedyDecoder, greedy_optio
 from vlmprobe.families.worker.engine.family import Family
 from vlmprobe.families.worker.engine.margins import MarginReader
 from vlmprobe.families.worker.engine.memory import reporting_full_memory, room_for_float32
+from vlmprobe.families.worker.faults import OutOfMemoryError
 from vlmprobe.families.worker.loading.devices import exact_float32, on_device
 from vlmprobe.families.worker.loading.diagnosis import decoding
 from vlmprobe.families.worker.loading.manifest import describe_run
@@ -23,7 +24,7 @@ from vlmprobe.families.worker.loading.reading import quiet
 from vlmprobe.families.worker.weights.unembedding import embeddings, final_norm, read_unembedding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from PIL.Image import Image
     from torch import Tensor, nn
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 __all__ = ["PlainFamily"]
+
+#: Questions that share a plain forward at most; each has logits for every token of its prompt.
+_MOST_JOINED = 8
 
 
 class PlainFamily(Family):
@@ -76,7 +80,9 @@ class PlainFamily(Family):
         self.device: torch.device = parameter.device
         kept = kept_layers(options.layers, len(layers))
         self._modules = [layers[layer] for layer in kept]
-        self.is_joining = self.joins and self.device.type == "cuda"
+        cls, base = type(self), PlainFamily
+        own = cls.plain_logits is not base.plain_logits or cls.plain_tokens is not base.plain_tokens
+        self.is_joining = self.joins and not own and self.device.type == "cuda"
         """Whether plain forwards join questions of one shape."""
         self._margins = MarginReader(tokenizer)
         generates = model if language_model is None else language_model
@@ -168,7 +174,7 @@ class PlainFamily(Family):
         Each is alone, or on a GPU, which would wait for the processor, with others of its very shape.
         """
         with on_device(self.device):
-            return reporting_full_memory(lambda: self._run_plain(items))
+            return self._alone_if_too_large(lambda: self._run_plain(items))
 
     @torch.inference_mode()
     def run_exact(self, items: Sequence[BatchItem]) -> BatchOutput | None:
@@ -176,9 +182,21 @@ class PlainFamily(Family):
         if not self.copies or self.info.dtype == "float32" or not room_for_float32(self.model, self.device):
             return None
         exact_float32()
-        twin = copy.copy(self)
         with on_device(self.device):
-            return reporting_full_memory(lambda: twin._run_exact(items))
+            return self._alone_if_too_large(lambda: copy.copy(self)._run_exact(items))
+
+    def _alone_if_too_large(self, work: Callable[[], BatchOutput]) -> BatchOutput:
+        """Run plain forwards; those that do not fit together go one by one, as a question's memory is the least."""
+        try:
+            return reporting_full_memory(work)
+        except OutOfMemoryError:
+            if not self.is_joining:
+                raise
+        self.is_joining = False
+        try:
+            return reporting_full_memory(work)
+        finally:
+            self.is_joining = True
 
     def _run_plain(self, items: Sequence[BatchItem]) -> BatchOutput:
         answers = [answer for item in items for answer in item.answers]
@@ -222,7 +240,8 @@ class PlainFamily(Family):
             shape = tuple((name, tuple(tensor.shape)) for name, tensor in inputs.items())
             alike.setdefault(shape, {})[row] = inputs
         for of_rows in alike.values():
-            yield list(of_rows), self.joined_inputs(list(of_rows.values()))
+            for some in _in_parts(of_rows.items(), _MOST_JOINED):
+                yield [row for row, _ in some], self.joined_inputs([inputs for _, inputs in some])
 
     def _output(
         self,
@@ -247,3 +266,12 @@ class PlainFamily(Family):
 def _in_order(states: Mapping[int, Tensor]) -> Tensor:
     """Return the questions' states, (layers, dim) each, as (layers, questions, dim)."""
     return torch.stack([states[row] for row in range(len(states))], dim=1) if states else torch.empty(0)
+
+
+def _in_parts(
+    rows: Iterable[tuple[int, dict[str, Any]]], most: int
+) -> Iterator[list[tuple[int, dict[str, Any]]]]:
+    """Yield so many of them at a time."""
+    left = list(rows)
+    for start in range(0, len(left), most):
+        yield left[start : start + most]

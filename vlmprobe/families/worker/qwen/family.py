@@ -96,7 +96,8 @@ class Qwen25(SharedPrefixFamily):
         self._vision: QwenVision | None = None
         self._packed: PackedDecoder | None = None
         on_gpu = self.device.type == "cuda"
-        operations, compiled = _operations(self.device, wanted=options.compile and on_gpu)
+        dtype = next(layers[0].parameters()).dtype
+        operations, compiled = _operations(self.device, dtype, wanted=options.compile and on_gpu)
         visual, text = self._multimodal.visual, getattr(model.model, "language_model", None)
         with torch.inference_mode():
             if QwenVision.fits(visual):
@@ -287,7 +288,7 @@ class Qwen25(SharedPrefixFamily):
         return {name: torch.cat([each[name] for each in inputs]) for name in inputs[0]}
 
 
-def _operations(device: torch.device, *, wanted: bool) -> tuple[Operations, str]:
+def _operations(device: torch.device, dtype: torch.dtype, *, wanted: bool) -> tuple[Operations, str]:
     """Return what is done between matrix products, and whether it is compiled: ``on``, ``off``, or why not."""
     if not wanted:
         return Plain(), "off"
@@ -295,7 +296,7 @@ def _operations(device: torch.device, *, wanted: bool) -> tuple[Operations, str]
         from vlmprobe.families.worker.qwen.kernels import Kernels
 
         with on_device(device):
-            return Kernels.tried(device), "on"
+            return Kernels.tried(device, dtype), "on"
     # For example no compiler; the numbers are the same but for rounding.
     except Exception as error:  # noqa: BLE001
         return Plain(), f"off: {first_line(error, most=200)}"

@@ -146,7 +146,7 @@ class Kernels:
         return gated
 
     @classmethod
-    def tried(cls, device: torch.device) -> Kernels:
+    def tried(cls, device: torch.device, dtype: torch.dtype) -> Kernels:
         """Return the kernels after each was compiled and run once.
 
         Raises:
@@ -154,8 +154,9 @@ class Kernels:
         """
         kernels, dim, heads = cls(), 64, 4
         with torch.inference_mode():
-            x = torch.ones((2, dim), device=device)
-            weight, bias = torch.ones((dim, dim), device=device), torch.ones(dim, device=device)
+            # In the model's own format: a kernel is compiled for each, and old GPUs lack bfloat16.
+            x = torch.ones((2, dim), device=device, dtype=dtype)
+            weight, bias = x.new_ones((dim, dim)), x.new_ones(dim)
             kernels.norm(x, bias, 1e-6)
             kernels.add_and_norm(x, x, weight, bias, bias, 1e-6)
             turn = torch.ones((2, dim // heads), device=device)

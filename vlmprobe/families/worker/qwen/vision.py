@@ -7,7 +7,8 @@
 
 What is different, all of it exact up to rounding: the attention of every window of every image is one call (a packed
 kernel on a GPU in half precision, else windows padded to one length) where transformers loops over them; gate and up
-are one product, its size rounded up with zeros; layers are compiled; what depends on an image's size alone is kept.
+are one product, its size rounded up with zeros; a GPU has kernels of ours;
+what depends on an image's size alone is kept.
 """
 
 from __future__ import annotations
