@@ -54,10 +54,15 @@ WRONG = {
         {"VLMPROBE_DATABASE_URL": "{bad}/other.duckdb"},
         "not a vlmprobe database (it holds invoices)",
     ),
-    "postgres": (
+    "another kind of database": (
         EXTRACT,
-        {"VLMPROBE_DATABASE_URL": "postgresql://h/db"},
-        "use duckdb:///path/to/file.duckdb",
+        {"VLMPROBE_DATABASE_URL": "mysql://h/db"},
+        "duckdb:///path/to/file.duckdb",
+    ),
+    "postgres that is not there": (
+        EXTRACT,
+        {"VLMPROBE_DATABASE_URL": "postgresql://127.0.0.1:1/db"},
+        "cannot connect to postgresql://127.0.0.1:1/db",
     ),
     "layers no number": (EXTRACT + " --layers last", {}, "--layers 'last': use 'all' or layer numbers"),
     "layers beyond": (

@@ -155,7 +155,8 @@ BROKEN = {
     "checks/opposite_answers": "UPDATE swap_pairs SET swap_expected = 'left'",
     "checks/runs_exist": "INSERT INTO failures VALUES ('nobody', '1', 1, 'E', 'm', '2026-01-01')",
     "checks/shard_rows": (
-        "INSERT INTO shards VALUES ('r1', 1, 'states', 'p', NULL, 'h', 1, 1, '[0]', 4, 'float32', '2026-01-01', NULL)"
+        "INSERT INTO shards VALUES "
+        "('r1', 1, 'states', 'p', NULL, 'h', 1, 1, '[0]', 4, 'float32', '2026-01-01', NULL, NULL)"
     ),
 }
 

@@ -40,6 +40,7 @@ def test_every_type_comes_back_as_it_went_in(database: DuckDBStore) -> None:
         "dtype": "bfloat16",
         "created_at": WHEN,
         "synced_at": None,
+        "host": None,
     }
     with database.transaction() as connection:
         assert insert_rows(connection, Shard, [shard]) == 1

@@ -84,7 +84,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Any:
             for run_id in stored
         ]
         study: Any = SimpleNamespace(runs=runs, axes=SPACE, select=lambda *_, **__: [])
-        database: Any = SimpleNamespace(transaction=nullcontext)
+        database: Any = SimpleNamespace(transaction=lambda **_: nullcontext())
         _serve(monkeypatch, stored)
         read.study, read.database = study, database  # type: ignore[attr-defined]
         return findings_of(study, database)

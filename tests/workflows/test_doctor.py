@@ -89,7 +89,7 @@ def _broken_torch(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "database",
             _old_database,
-            "has schema 0002, but this vlmprobe needs 0006; run 'vlmprobe db upgrade'",
+            "has schema 0002, but this vlmprobe needs 0007; run 'vlmprobe db upgrade'",
         ),
         ("database", _other_file, "is not a DuckDB database; use another with --home"),
         ("MLflow", _no_server, "MLflow at http://127.0.0.1:1: "),

@@ -21,7 +21,7 @@ from vlmprobe.extraction.inference import BatchResult
 from vlmprobe.extraction.not_finite import check_first_batch, without_not_finite
 from vlmprobe.extraction.same_model import check_same_model, prompt_notes
 from vlmprobe.families import BatchOutput
-from vlmprobe.store.predictions import UnnamedAnswers
+from vlmprobe.store.answers_of_runs import UnnamedAnswers
 from vlmprobe.study.notes import unnamed_line
 
 if TYPE_CHECKING:

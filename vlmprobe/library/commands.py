@@ -42,6 +42,7 @@ def extract(
     compile: bool = True,  # noqa: A002 - named as the option
     batch_size: int | None = None,
     new: bool = False,
+    wait: bool = False,
     rehash: bool = False,
     trust_remote_code: bool = False,
     unembedding: bool = False,
@@ -73,6 +74,7 @@ def extract(
         compile: whether to compile layers on a GPU.
         batch_size: pairs per batch; None = automatic.
         new: start a new run even if an identical one exists.
+        wait: whether to wait while another process extracts the run.
         rehash: hash the checkpoint anew, whatever earlier processes remember of its files.
         trust_remote_code: whether Python files that come with the checkpoint may run.
         unembedding: load a complete run's model too, to store its output layer; no pair is asked.
@@ -102,6 +104,7 @@ def extract(
         allow_problems=allow_problems,
         batch_size=batch_size,
         new=new,
+        wait=wait,
         rehash=rehash,
         unembedding=unembedding,
         model=ModelOptions(
@@ -138,6 +141,7 @@ def analyze(
     max_per_category: int = 200,
     template: str | Sequence[str] | None = None,
     strata: str | None = None,
+    memory: int | None = None,
     force: bool = False,
 ) -> list[Run]:
     """Compute every metric of the complete runs that match, store it and log it to MLflow; loads no model.
@@ -150,6 +154,7 @@ def analyze(
         max_per_category: as the runs were extracted with; part of which dataset a file is.
         template: only under this question template, or these; None = all.
         strata: a column of the benchmark's file; the tests of axes exchange labels among images that agree in it.
+        memory: bytes that the layers in work may use together; None = 4 GiB.
         force: also compute what is up to date.
 
     Returns:
@@ -163,7 +168,10 @@ def analyze(
 
     workspace = _opened(workspace)
     selection = selection_of(family, scale, data, max_per_category)
-    results = run_analysis(workspace, selection, templates=names(template), strata=strata, force=force)
+    given = {} if memory is None else {"memory": memory}
+    results = run_analysis(
+        workspace, selection, templates=names(template), strata=strata, force=force, **given
+    )
     return [workspace.run(result.run.run_id) for result in results]
 
 

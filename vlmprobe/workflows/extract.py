@@ -97,8 +97,6 @@ def extract_asked(
         Everything that :func:`extract` raises.
     """
     started = time.monotonic()
-    if note := workspace.unshared_note():
-        workspace.console.warn(note)
     scale = f"{request.family} @ {request.scale}"
     with workspace.timeline.during("prepared", scale):
         first = prepare(
@@ -116,6 +114,8 @@ def extract_asked(
     results: list[ExtractResult] = []
     with LazyModel(first.family, options, workspace.console) as model:
         workspace.create_database()
+        if note := workspace.unshared_note():
+            workspace.console.warn(note)
         if not request.new_checkpoint:
             _check_checkpoint(workspace, first.plan)
         for together in _by_pictures(asked):
