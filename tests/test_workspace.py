@@ -10,6 +10,7 @@ import pytest
 
 import vlmprobe
 from vlmprobe.errors import DatabaseError
+from vlmprobe.settings import Settings
 from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -78,3 +79,22 @@ def test_a_deleted_working_directory_is_named(tmp_path: Path, monkeypatch: pytes
     gone.rmdir()
     with pytest.raises(UsageError, match=r"the working directory \(.*gone\) cannot be read"):
         Settings.load()
+
+
+def test_a_shared_database_beside_hidden_states_that_are_not_is_noted(tmp_path: Path) -> None:
+    """Unless the home lies in a folder that the hosts share, or MLflow is a server; nothing is opened for it."""
+    environ = {"VLMPROBE_DATABASE_URL": "postgresql://me@host/study"}
+    given = {
+        "alone": {},
+        "in a shared folder": {"VLMPROBE_STORE_ROOT": str(tmp_path)},
+        "beside it": {"VLMPROBE_STORE_ROOT": str(tmp_path / "another")},
+        "with a server": {"MLFLOW_TRACKING_URI": "http://mlflow.lab:5000"},
+    }
+    noted = {
+        name
+        for name, more in given.items()
+        if Workspace(
+            Settings.load(tmp_path / "home", environ=environ | more, folder=tmp_path)
+        ).unshared_note()
+    }
+    assert noted == {"alone", "beside it"}

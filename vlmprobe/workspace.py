@@ -205,11 +205,14 @@ class Workspace:
 
     def unshared_note(self) -> str | None:
         """Say so if machines share the database, but not the hidden states; None if all is well."""
-        if not (self.settings.is_postgres and self.tracker.is_local):
+        root = self.settings.store_root
+        is_shared = root is not None and self.settings.home.is_relative_to(root)
+        if is_shared or not (self.settings.is_postgres and self.tracker.is_local):
             return None
         return (
             f"{self.settings.database_name} is shared, but {self.tracker.address} is not: other machines "
-            "cannot read the hidden states of this home's runs; name an MLflow server in MLFLOW_TRACKING_URI"
+            "cannot read the hidden states of this home's runs; name an MLflow server in MLFLOW_TRACKING_URI, or "
+            "in VLMPROBE_STORE_ROOT a folder that all hosts share, with this home in it"
         )
 
     @property

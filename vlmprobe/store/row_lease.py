@@ -105,12 +105,17 @@ def hold_row_lease(
 ) -> Iterator[None]:
     """Hold the lease of a run key, renewed by a thread; see :meth:`vlmprobe.store.engine.Database.lease`.
 
+    Who may only read the database keeps nobody off, but is kept off.
+
     Raises:
         LeaseHeldError: another process holds it; the message says which, and for how long.
         VlmprobeError: there is no such run any more.
     """
     token = secrets.token_hex(8)
     run_id = _take(database, key, token, wait)
+    if not database.is_writable:
+        yield
+        return
     leases.add(run_id, token)
     over = threading.Event()
     thread = threading.Thread(
@@ -139,7 +144,8 @@ def _take(database: Database, key: str, token: str, wait: Callable[[str], None] 
                 )
             run_id, held, now = found
             if held is None or not _is_held(held, now):
-                _write(connection, run_id, _own(token, now))
+                if database.is_writable:
+                    _write(connection, run_id, _own(token, now))
                 return run_id
         if wait is None:
             raise LeaseHeldError(_held_by(held, now))

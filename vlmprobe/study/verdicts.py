@@ -78,7 +78,7 @@ def verdicts_of(
         if kept is None:
             fresh[run.run_id] = question, judged
         found += [_shown(question, axis, *each) for axis, each in judged.items()]
-    if fresh and can_write(workspace.settings.home):
+    if fresh and can_write(workspace.settings.home) and workspace.database.is_writable:
         _keep(workspace, fresh.values())
         _tag(workspace, [question.run for question, _ in fresh.values()])
     return found

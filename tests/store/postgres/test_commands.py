@@ -99,7 +99,7 @@ def test_three_machines_extract_one_run_at_once(
     mlflow_store: dict[str, str],
     tmp_path: Path,
 ) -> None:
-    """On a new database: one extracts, the others wait and find it done; another home analyzes it."""
+    """On a new database: one extracts, the others wait and find it done; another home analyzes and compares it."""
     import psycopg
 
     url, data = postgres.empty(), benchmark(4)
@@ -109,7 +109,13 @@ def test_three_machines_extract_one_run_at_once(
     for ran in [shell.finish(machine) for machine in machines]:
         ran.ok()
     shell("analyze", "--home", tmp_path / "n4", **settings).ok()
+    shell("merge", "tiny", "--home", tmp_path / "n4", **settings).ok()
     shell("db", "check", "--home", tmp_path / "n4", **settings).ok()
+    shell("db", "grant-reader", "reader_of_machines", "--home", tmp_path / "n4", **settings).ok()
+    reading = {**settings, "VLMPROBE_DATABASE_URL": url.replace("//owner", "//reader_of_machines")}
+    for of_reader in (("merge", "tiny"), ("verify",), ("runs",)):
+        shell(*of_reader, "--home", tmp_path / "n5", **reading).ok()
+    assert "is read-only" in shell("analyze", "--force", "--home", tmp_path / "n5", **reading).err
     with psycopg.connect(url) as session:
         assert session.execute("SELECT status, lease FROM runs").fetchall() == [("complete", None)]
         counts = session.execute(

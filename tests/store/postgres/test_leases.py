@@ -15,7 +15,9 @@ from sqlalchemy import text
 from vlmprobe.errors import LeaseHeldError, LeaseLostError
 from vlmprobe.store import row_lease
 from vlmprobe.store.committer import adopt_orphans
+from vlmprobe.store.postgres_store import PostgresStore
 from vlmprobe.store.predictions import commit_failures, commit_shard
+from vlmprobe.store.reader_role import grant_reader
 from vlmprobe.store.runs import set_status
 from vlmprobe.store.shards import FailureRecord, shard_name, shard_number, write_shard
 
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vlmprobe.settings import Settings
-    from vlmprobe.store.postgres_store import PostgresStore
+
+    from ...postgres_server import Server
 
 KEY = "key of r1"
 HOLD = """
@@ -191,6 +194,21 @@ def test_a_zombie_writes_nothing(study: Any, settings: Settings, child: Any) -> 
         os.kill(process.pid, signal.SIGCONT)
         assert "its lease of run r1 went to process" in process.read()
     assert study.rows("SELECT count(*) FROM failures") == [(0,)]
+
+
+def test_who_may_only_read_takes_no_lease_but_heeds_it(
+    study: Any, settings: Settings, postgres: Server
+) -> None:
+    """`vlmprobe verify` works with a role that may only read, as it does on a file that cannot be written."""
+    study.run("r1")
+    grant_reader(study.database, "reader_of_leases")
+    name = settings.database_url.rpartition("/")[2]
+    reader = PostgresStore(postgres.url(name, "reader_of_leases"), home=settings.home)
+    with reader.lease(KEY):
+        assert lease_of(study) is None
+    with study.database.lease(KEY), pytest.raises(LeaseHeldError):
+        reader.lease(KEY).__enter__()
+    reader.close()
 
 
 def test_a_removed_run_ends_its_extraction(study: Any) -> None:
