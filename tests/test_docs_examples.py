@@ -276,7 +276,9 @@ def test_readme_shows_what_the_demo_prints(demo: tuple[Path, str]) -> None:
     shown, real = (
         re.sub(r"\d+\.\d s\b", "N s", text) for text in (_blocks(TEXTS["README.md"], "text")[0], demo[1])
     )
-    assert "\ntimes       benchmark N s, asked N s, analyzed N s, controls N s," in real
+    assert (
+        "\ntimes       benchmark N s, prepared N s, loaded N s, sized N s, begun N s, certified N s," in real
+    )
     _assert_alike(shown, real)
 
 
