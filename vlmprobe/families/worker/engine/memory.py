@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -52,12 +52,11 @@ def fitting_batch(run: Callable[[], object], n_pairs: int, device_name: str) -> 
     return 1 << max(fits, 1).bit_length() - 1
 
 
-def room_for_float32(model: Any, device: torch.device) -> bool:
-    """Return whether a float32 copy of a half-precision model fits next to it.
+def room_for_float32(n: int, device: torch.device) -> bool:
+    """Return whether a float32 copy of so many half-precision parameters fits next to the model.
 
     During the conversion, a part of it exists in both formats.
     """
-    n = sum(parameter.numel() for parameter in model.parameters())
     if device.type != "cuda":
         return bool(n <= _MOST_ON_A_CPU)
     torch.cuda.empty_cache()

@@ -14,6 +14,7 @@ from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOption
 from vlmprobe.families.worker.engine.capture import LastTokenCapture, kept_layers, to_numpy
 from vlmprobe.families.worker.engine.decoding import GreedyDecoder, greedy_options
 from vlmprobe.families.worker.engine.family import Family
+from vlmprobe.families.worker.engine.float32_copy import float32_copy, n_copied
 from vlmprobe.families.worker.engine.margins import MarginReader
 from vlmprobe.families.worker.engine.memory import reporting_full_memory, room_for_float32
 from vlmprobe.families.worker.faults import OutOfMemoryError
@@ -179,11 +180,17 @@ class PlainFamily(Family):
     @torch.inference_mode()
     def run_exact(self, items: Sequence[BatchItem]) -> BatchOutput | None:
         """See :meth:`Family.run_exact`; runs a float32 copy of the model and releases it."""
-        if not self.copies or self.info.dtype == "float32" or not room_for_float32(self.model, self.device):
+        if not self.copies or self.info.dtype == "float32":
+            return None
+        if not room_for_float32(n_copied(self.model, split=self._splits), self.device):
             return None
         exact_float32()
         with on_device(self.device):
             return self._alone_if_too_large(lambda: copy.copy(self)._run_exact(items))
+
+    @property
+    def _splits(self) -> bool:
+        return self.device.type == "cuda"
 
     def _alone_if_too_large(self, work: Callable[[], BatchOutput]) -> BatchOutput:
         """Run plain forwards; those that do not fit together go one by one, as a question's memory is the least."""
@@ -215,7 +222,7 @@ class PlainFamily(Family):
     def _run_exact(self, items: Sequence[BatchItem]) -> BatchOutput:
         names = {module: name for name, module in self.model.named_modules()}
         places = [names[module] for module in self._modules]
-        self.model = copy.deepcopy(self.model).float()
+        self.model = float32_copy(self.model, split=self._splits)
         modules = dict(self.model.named_modules())
         self._modules = [modules[place] for place in places]
         states: dict[int, Tensor] = {}
