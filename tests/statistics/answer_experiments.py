@@ -53,6 +53,10 @@ def _answers() -> list[Experiment]:
         how = {"images": images, "an_image": an_image, "together": 0.0, "gain": gain, "changed": gain + 0.05}
         text = f"{gain + 0.05:.0%} of pairs changed, gain {gain:.0%}, {images} images of {an_image} pairs"
         found.append(Experiment(text, partial(paired_accuracy, **how), 10_000, notes))
+    for gain in (0.025, 0.03):
+        study = partial(paired_accuracy, images=80, an_image=1, gain=gain, changed=gain)
+        text = f"gain {gain:.1%} without losses, 80 images of 1 pairs"
+        found.append(Experiment(text, study, 10_000, limits={("delta.accuracy", COVERAGE): _UNCHANGED}))
     for images, most in ((5, 1), (10, 1), (12, 3), (20, 4)):
         for p in (0.5, 0.9):
             study = partial(accuracy, p=p, correlation=0.0 if most == 1 else 0.2, images=images, most=most)
@@ -78,6 +82,8 @@ def _perspectives() -> list[Experiment]:
     return found
 
 
+#: Of a gain that many studies do not see.
+_UNCHANGED = "where no pair changed, the interval ends at .024: a larger gain is missed"
 #: Of shares near 0 or 1, and of few pairs.
 _WIDE = {
     ("accuracy.perspective (gap)", COVERAGE): "Wilson's bounds are wide where all or nearly all are right"
