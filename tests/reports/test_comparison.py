@@ -94,7 +94,8 @@ def test_the_words_name_the_family_of_tests_and_what_the_numbers_are_about():
     )
     assert (
         "MDE: a true difference of this size would have been resolved in about 4 of 5 such studies (.73 to .92 in "
-        "made-up worlds), after Holm at its strictest over 2 tests" in text
+        "made-up worlds), after Holm at its strictest over 2 tests; simulated for accuracy, coherence and a size"
+        in text
     )
     assert "one training each: about these checkpoints" in text
     assert "3 trainings each: means" in " ".join(comparison(trainings=("", "b", "c")).words())
@@ -190,6 +191,10 @@ def test_the_matrix_says_where_there_is_nothing_to_compare(report, matrix):
     section = page.partition('<section id="resolved">')[2].partition("</section>")[0]
     assert (
         '(Holm over 1 tests); MDE n/a: all answers alike">distance 0.000, all answers alike</small>'
+        in section
+    )
+    assert (
+        "Test: exact McNemar, stricter than the interval, which may leave out 0 where p is above .05;"
         in section
     )
     assert '<small title="no axis">vertical/distance n/a</small>' in section

@@ -131,6 +131,10 @@ def test_a_section_names_the_scales_that_are_read_at_the_last_stored_layer(repor
 def test_a_report_says_how_far_its_rules_were_simulated(report, judged):
     """How often they err is known of made-up worlds alone, and bounds are not adjusted for the number of verdicts."""
     page = unescape(render_report(report(verdicts=[judged])))
+    assert (
+        "one layer, 100 pairs, or 200 of four an image (how often an axis of the scene is missed: also 40)"
+        in page
+    )
     assert "an axis of the scene of .05 to .3, a word of at most .8. Stronger axes are beyond them." in page
     assert ".22 (a trace of .05, a word of .3) and .31 (.1 and .8) of simulated studies ended with" in page
     assert "In few dimensions, without such a trace, .026 and .042 did." in page

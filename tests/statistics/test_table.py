@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from vlmprobe.analysis.catalog import (
     ACCURACY_PERSPECTIVE,
@@ -134,6 +135,33 @@ def test_published_values_without_an_interval_have_a_row_of_bias():
     _, _, biased = printed()
     assert {"vd_ei.eq3", "vd_ei.pooled", "delta_similarity"} <= biased
     assert biased - studied(BIAS) == set()
+
+
+QUOTED = [
+    # The sentence of docs/metrics.md, the estimator, what worlds are called, and the column.
+    ("covers {} to {} of the true shares", "accuracy", "", "rate"),
+    ("it covers {} to {}. NULL where either\nshare", "accuracy.perspective (gap)", "", "rate"),
+    ("its interval covers {} to {}. `vd_ei.split`", "axis_coherence.split", "layers alike", "rate"),
+    ("too\nhigh by {} to {} and covers", "vd_ei.split", "layers alike", "bias"),
+    ("and covers {} to {}. Over the demo's", "vd_ei.split", "layers alike", "rate"),
+    ("the two cover {} to {} and", "axis_coherence.split", "demo", "rate"),
+    ("and {} to {}. A split value", "vd_ei.split", "demo", "rate"),
+    ("by {} to {} (median) over 36", "axis_coherence.balanced.peak", "36 layers", "bias"),
+    ("selectivity held it in {} to {}\n", "probe.control, probe.selectivity", "object-disjoint", "rate"),
+]
+
+
+@pytest.mark.parametrize(("sentence", "estimators", "world", "column"), QUOTED)
+def test_ranges_in_the_documentation_are_those_of_the_table(sentence, estimators, world, column):
+    """The lowest and the highest of the worlds in which an estimator was printed."""
+    values = [
+        float(row[column])
+        for row in read_table(TABLE)
+        if (row["estimator"] in estimators.split(", ") and row["measure"] == COVERAGE)
+        and (world in row["world"] and row["rate"])
+    ]
+    shown = (f"{each:.3f}".removeprefix("0") for each in (min(values), max(values)))
+    assert sentence.format(*shown) in (TABLE.parents[1] / "metrics.md").read_text(encoding="utf-8")
 
 
 def test_the_committed_table_is_whole_and_nothing_in_it_fails():

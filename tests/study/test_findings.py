@@ -13,6 +13,7 @@ import pytest
 from vlmprobe.analysis import catalog
 from vlmprobe.analysis.results import Metric
 from vlmprobe.pairs import SPACE
+from vlmprobe.reports.findings import OF_STRATA
 from vlmprobe.study.findings import findings_of, runs_without_axis
 
 AXES = ("horizontal", "vertical", "distance")
@@ -142,18 +143,18 @@ def test_numbers_are_of_all_pairs_at_one_layer(found: Any) -> None:
     ("methods", "note"),
     [
         (("label permutation", None), None),
-        ((WITHIN, WITHIN), f"Axes were tested by {WITHIN}."),
+        ((WITHIN, WITHIN), f"Axes were tested by {WITHIN}. {OF_STRATA}"),
         (
             (WITHIN, "label permutation"),
             f"Axes were not tested alike: tiny @ 0 by {WITHIN}; tiny @ 1 by label permutation. "
-            "Analyze all with the same --strata before you compare them.",
+            f"Analyze all with the same --strata before you compare them. {OF_STRATA}",
         ),
     ],
 )
 def test_what_labels_were_permuted_within_is_noted(
     found: Any, methods: tuple[str | None, ...], note: str | None
 ) -> None:
-    """Not where they were exchanged among all images, as an earlier version did without a word."""
+    """With what it does not change; not where they were exchanged among all images."""
     findings = found((0.01, 0.02, 0.9), (None, 0.01, 0.8), methods=methods)
     assert findings.method_note == note
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.difference import Difference
 
 __all__ = [
+    "MDE_KNOWN",
     "MDE_SAYS",
     "ChangedPair",
     "Compared",
@@ -31,6 +32,10 @@ _NAMED = 5
 MDE_SAYS = (
     "a true difference of this size would have been resolved in about 4 of 5 such studies (.73 to .92 in made-up "
     "worlds), after Holm at its strictest"
+)
+MDE_KNOWN = (
+    "simulated for accuracy, coherence and a size of VD-EI of .3; not for signed VD-EI, slopes, several trainings or "
+    "sizes near 0, where it may be fewer"
 )
 _ABOVE_SAYS = (
     "above_control: before and after are coherence minus the control's, and value is their difference with its "
@@ -113,7 +118,7 @@ class Comparison:
         lines.append(f"{self.layer_choice}{hint}")
         lines.append(
             f"resolved (Holm over {self.n_tests} tests): p (Holm), corrected for all tests printed here, is at most "
-            f"0.05. MDE: {MDE_SAYS} over {self.n_tests} tests"
+            f"0.05. MDE: {MDE_SAYS} over {self.n_tests} tests; {MDE_KNOWN}"
         )
         if len(self.trainings) > 1:
             lines.append(

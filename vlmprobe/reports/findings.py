@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.results import Metric
 
-__all__ = ["AxisFinding", "Family", "Findings", "ScaleFindings"]
+__all__ = ["OF_STRATA", "AxisFinding", "Family", "Findings", "ScaleFindings"]
+
+#: What strata change, and what they do not.
+OF_STRATA = (
+    "Strata change p alone: coherences, angles, intervals and squared lengths still hold what goes with the "
+    "column."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +155,13 @@ class Findings:
         if set(methods) <= {METHOD}:
             return None
         if len(set(methods)) == 1:
-            return f"Axes were tested by {methods[0]}."
+            return f"Axes were tested by {methods[0]}. {OF_STRATA}"
         listed = "; ".join(
             f"{scale.family} @ {scale.scale} by {method}"
             for scale, method in zip(self.scales, methods, strict=True)
         )
-        return f"Axes were not tested alike: {listed}. Analyze all with the same --strata before you compare them."
+        alike = "Analyze all with the same --strata before you compare them."
+        return f"Axes were not tested alike: {listed}. {alike} {OF_STRATA}"
 
     @property
     def has_perspectives(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.leaks import summary_line
 from vlmprobe.analysis.metric_maker import NOT_COVERING
-from vlmprobe.reports.comparison import MDE_SAYS
+from vlmprobe.reports.comparison import MDE_KNOWN, MDE_SAYS
 from vlmprobe.reports.controls import READING, shown_controls
 from vlmprobe.reports.matrix import matrix_tables
 from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, full, p_value, rounded
@@ -75,6 +75,7 @@ def _template() -> Template:
         "full": full,
         "decimals_of": decimals_of,
         "NOT_AVAILABLE": NOT_AVAILABLE,
+        "MDE_KNOWN": MDE_KNOWN,
         "MDE_SAYS": MDE_SAYS,
         "NOT_COVERING": NOT_COVERING,
     }

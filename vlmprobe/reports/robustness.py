@@ -44,8 +44,9 @@ READING = (
     "answer_following: of wrong pairs, above 0 = the state follows the truth, below 0 = the answer",
     "readout_share, without_readout: along and without the directions of the answer's words; beside them the median of "
     "as many random words",
-    "order_coherence: at the last layer of the demo's 800k and 2m the interval holds the truth in about .90 to .93 of "
-    "simulated studies",
+    "order_coherence: simulated on the demo's deltas for the vertical axis alone, where at the last layer of 800k and "
+    "2m the interval holds the truth in about .90 to .93 of studies of 40 pairs or more. It cannot be below 0 in "
+    "truth, and an interval wholly below 0 misses it",
     "directions: share of pairs whose category the sign along the direction of an axis and template tells; "
     ".5 = nothing, 0 = the opposite",
     "directions on their own axis and template: a share strays further than its interval says: without an axis it held "

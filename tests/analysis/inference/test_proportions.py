@@ -112,6 +112,30 @@ def test_a_difference_has_an_interval_however_few_pairs_change(changed):
         paired_difference(before, after[:5], names(80))
 
 
+def test_of_one_pair_an_image_the_exact_test_is_stricter_than_the_interval():
+    """No difference has p at most .05 and an interval that holds 0; five gained of 80 have it the other way round."""
+    for gained in range(41):
+        for lost in range(min(gained, 40 - gained) + 1):
+            before = np.arange(40) >= 40 - lost
+            after = np.arange(40) < gained
+            found = paired_difference(before, after, names(40))
+            if paired_p_value(before, after, names(40)) <= 0.05:
+                assert found.ci_low > 0, (gained, lost)
+    after = np.arange(80) < 5
+    found = paired_difference(~after & after, after, names(80))
+    assert (round(found.ci_low, 3), round(found.ci_high, 3)) == (0.003, 0.119)
+    assert paired_p_value(~after & after, after, names(80)) == 0.0625
+
+
+def test_of_several_pairs_an_image_the_interval_is_wider_than_its_test():
+    """Four of 20 images of four gain one pair each, and none loses one: p is .042 and the interval holds 0."""
+    before, after = np.zeros(80, dtype=bool), np.zeros(80, dtype=bool)
+    after[:16:4] = True
+    found = paired_difference(before, after, names(80, 4))
+    assert paired_p_value(before, after, names(80, 4)) == pytest.approx(0.042, abs=5e-4)
+    assert found.ci_low <= 0
+
+
 def test_the_gap_of_separate_images_is_newcombes():
     """Oracle: method 10 by hand from the two intervals; swapped kinds turn it round."""
     correct = np.arange(60) % 5 > 0

@@ -121,8 +121,8 @@ CROSS_AXIS_ALIGNMENT_CANONICAL = Entry(
     ),
     curves=Curves(
         "A quad asks about the height and about the distance of the same two objects. The curve is the "
-        "cosine of its two sign-corrected deltas. The gray band holds 95 % of random signs, at each layer by itself. "
-        "Above a panel, n counts quads.",
+        "cosine of its two sign-corrected deltas. The gray band holds about 95 % of random signs, at each layer by "
+        "itself. Above a panel, n counts quads.",
         heading="Alignment of height and distance over quads",
         stem="alignment",
         targets=(PER_SAMPLE, OF_MEANS),
@@ -151,8 +151,9 @@ AXIS_COHERENCE_PERSPECTIVE = Entry(
     curves=Curves(
         "Axis coherence of the distance pairs whose farther object is higher in the image (consistent), and of those "
         "where it is lower (counter). An axis found only in the consistent pairs may be a height axis "
-        "instead. With 40 images a perspective the band may hold the truth in about 90 % of studies only, where few "
-        "wrong answers decide, as at the last layer of the demo's 2m."
+        "instead. With 40 images a perspective the band may hold the truth in about 90 % of studies only, both "
+        "perspectives counted together, where few wrong answers decide, as at the last layer of the demo's 2m; one "
+        "alone may hold it less often."
     ),
 )
 PERSPECTIVE_COSINE = Entry(
