@@ -154,3 +154,41 @@ def test_an_exact_run_of_other_pairs_is_refused(states):
     """Comparing different pairs would say nothing."""
     with pytest.raises(ValueError, match="exact run holds different pairs"):
         compare(half(states), half(states), (0, 5), output(states[:, :2]))
+
+
+def rounded(truth, generator, size):
+    """Return a run whose states are as far from the true ones as rounding leaves them, and its bits."""
+    return half(truth + size * generator.normal(size=truth.shape).astype(np.float32))
+
+
+@pytest.fixture
+def scene():
+    """Twelve layers, eight pairs, 64 dimensions: true states, a plain and a fast run that both round."""
+    generator = np.random.default_rng(3)
+    truth = generator.normal(size=(12, 8, 2, 64)).astype(np.float32)
+    return truth, rounded(truth, generator, 0.05), rounded(truth, generator, 0.05)
+
+
+def test_one_row_with_the_states_of_another_fails_although_the_median_does_not_see_it(scene):
+    """Seven of eight pairs are as they should be; the eighth is far from float32 where plain forwards are not."""
+    truth, plain, fast = scene
+    layers = tuple(range(12))
+    assert compare(fast, plain, layers, output(truth)).passed
+    states = fast.states.copy()
+    states[:, 5, 1] = states[:, 2, 1]
+    found = compare(replace(fast, states=states), plain, layers, output(truth))
+    assert found.delta_error <= 1.1 * found.plain_delta_error
+    assert found.pair_error_ratio > 3
+    assert not found.passed
+
+
+def test_without_float32_such_a_row_asks_for_it(scene):
+    """Its deltas point elsewhere; only float32 tells whether that is a fault or the rounding of a faint delta."""
+    _, plain, fast = scene
+    layers = tuple(range(12))
+    assert not compare(fast, plain, layers).needs_float32
+    states = fast.states.copy()
+    states[:, 5, 1] = states[:, 2, 1]
+    found = compare(replace(fast, states=states), plain, layers)
+    assert found.passed
+    assert found.needs_float32

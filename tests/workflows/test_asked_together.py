@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import vlmprobe
-from vlmprobe.extraction.certification import spread
+from vlmprobe.extraction.certification import choose_pairs
 from vlmprobe.families import BatchItem, certificate
 from vlmprobe.store.lease import hold_lease
 
@@ -170,13 +170,14 @@ def test_a_failed_certificate_has_the_pairs_of_all_runs_redone(
 def test_plain_forwards_are_shared_out_among_the_runs(n_runs: int, each: int) -> None:
     """Eight pairs of a batch in all, two of each run at least, about different pictures as far as there are."""
     image = Image.new("RGB", (8, 8))
+    # The last pair has the longest questions.
     prefixes = [f"{place}:" if n_runs > 1 else "" for place in range(n_runs)]
     items = [
-        BatchItem(f"{prefix}{number}", image, ("", ""), (("", ""), ("", "")))
+        BatchItem(f"{prefix}{number}", image, ("?" * number, ""), (("", ""), ("", "")))
         for number in range(16)
         for prefix in prefixes
     ]
-    chosen = [item.pair_id for item in spread(items, ((),) * n_runs)]
+    chosen = [item.pair_id for item in choose_pairs(items, ((),) * n_runs)]
     assert len(set(chosen)) == len(chosen) == each * n_runs
     assert all(sum(pair_id.startswith(prefix) for pair_id in chosen) == each for prefix in prefixes)
     pictures = {pair_id.rpartition(":")[2] for pair_id in chosen}

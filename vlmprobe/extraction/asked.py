@@ -125,6 +125,11 @@ def items_of(items: Sequence[BatchItem], place: int, questions: Questions) -> li
     return [item for item in items if item.pair_id.startswith(prefix)]
 
 
+def pair_id_of(item: BatchItem, place: int, questions: Questions) -> str:
+    """Return the id that the pair of a run's item has in the database."""
+    return item.pair_id.removeprefix(_prefix(place, questions))
+
+
 def output_of(output: BatchOutput | None, place: int, questions: Questions) -> BatchOutput | None:
     """Return the part of one run under its own ids; None if none of its pairs has an output."""
     if output is None or len(questions) == 1:

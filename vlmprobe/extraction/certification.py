@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import VlmprobeError
-from vlmprobe.extraction.asked import items_of, output_of
+from vlmprobe.extraction.asked import items_of, output_of, pair_id_of
 from vlmprobe.extraction.inference import pick_pairs
 from vlmprobe.families import certified_batches, compare
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from vlmprobe.families import BatchItem, BatchOutput
     from vlmprobe.families.certificate import Comparison
 
-__all__ = ["certificate_row", "choose_batches", "compare_runs", "exact_output", "spread"]
+__all__ = ["certificate_row", "choose_batches", "choose_pairs", "compare_runs", "exact_output"]
 
 #: Pairs of a certified batch that also get a plain forward, which costs as much as dozens of batched ones.
 _PAIRS = 8
@@ -38,21 +39,42 @@ def choose_batches(batches: Sequence[Batch]) -> dict[int, str]:
     return chosen
 
 
-def spread(items: Sequence[BatchItem], questions: Questions) -> list[BatchItem]:
-    """Return a few evenly spaced items of a batch, the first and the last among them; each run has others.
+def choose_pairs(items: Sequence[BatchItem], questions: Questions) -> list[BatchItem]:
+    """Return a few items of a batch: the shortest, the longest, and others by the hash of their ids.
+
+    A fault may hit one place in a batch, such as the last or a padded one; by hash, any place can be chosen. Several
+    runs get other pairs each, as far as there are.
 
     Args:
         items: of all runs; see :func:`keyed`.
         questions: what they ask.
     """
     n_runs = len(questions)
-    n = n_runs * max(_PAIRS // n_runs, _LEAST_OF_A_RUN)
-    chosen = []
-    for place in range(n_runs):
-        own = items_of(items, place, questions)
-        steps = (round(step * (len(own) - 1) / (n - 1)) for step in range(place, n, n_runs))
-        chosen += [own[step] for step in dict.fromkeys(steps) if own]
+    each = max(_PAIRS // n_runs, _LEAST_OF_A_RUN)
+    own = [
+        {pair_id_of(item, place, questions): item for item in items_of(items, place, questions)}
+        for place in range(n_runs)
+    ]
+    lengths: dict[str, tuple[int, int]] = {}
+    for of_run in own:
+        for pair_id, item in of_run.items():
+            lengths[pair_id] = max(lengths.get(pair_id, (0, 0)), _length(item))
+    by_length = sorted(lengths, key=lengths.__getitem__)
+    order = [*dict.fromkeys([*by_length[:1], *by_length[-1:], *sorted(lengths, key=_hash)])]
+    chosen: list[BatchItem] = []
+    for place, of_run in enumerate(own):
+        turns = dict.fromkeys([*order[place::n_runs], *order])
+        chosen += [of_run[pair_id] for pair_id in turns if pair_id in of_run][:each]
     return chosen
+
+
+def _length(item: BatchItem) -> tuple[int, int]:
+    """Return what a prompt's length grows with: pixels first, then the questions' characters."""
+    return item.image.width * item.image.height, sum(map(len, item.questions))
+
+
+def _hash(pair_id: str) -> bytes:
+    return hashlib.sha256(pair_id.encode()).digest()
 
 
 def exact_output(future: Future[BatchOutput] | None) -> BatchOutput | None:

@@ -18,9 +18,9 @@ from vlmprobe.extraction.asked import keyed, open_questions, result_of
 from vlmprobe.extraction.certification import (
     certificate_row,
     choose_batches,
+    choose_pairs,
     compare_runs,
     exact_output,
-    spread,
 )
 from vlmprobe.extraction.image_loader import ImagesAhead, quick_turns, read_items
 from vlmprobe.extraction.inference import BatchResult, BatchRunner, join_results, make_items
@@ -185,7 +185,7 @@ class Extraction:
         flight.pending = self._runner.submit(flight.items, plain=self._plain)
         flight.reference = None
         if flight.batch.number in self._certified and not self._plain:
-            some = spread(flight.items, flight.questions)
+            some = choose_pairs(flight.items, flight.questions)
             flight.reference = self._runner.submit(some, plain=True)
             if self._model.info.dtype != "float32" and not self._exact_submitted:
                 self._exact_submitted = True
@@ -256,9 +256,8 @@ class Extraction:
         info = self._model.info
         exact = exact_output(flight.exact)
         found = compare_runs(result.output, plain.output, exact, flight.questions, info.layers)
-        if found is not None and not found[0].passed and flight.exact is None and info.dtype != "float32":
-            # Two roundings of a tiny delta can differ a lot although neither is wrong, so float32 decides.
-            some = spread(flight.items, flight.questions)
+        if found is not None and flight.exact is None and info.dtype != "float32" and found[0].needs_float32:
+            some = choose_pairs(flight.items, flight.questions)
             exact = exact_output(self._model.submit(some, how="exact"))
             found = compare_runs(result.output, plain.output, exact, flight.questions, info.layers)
         if found is None:

@@ -26,6 +26,10 @@ MIN_MEDIAN_DELTA_COS = 0.99
 MIN_DELTA_RATIO = 0.02
 #: Half precision with a float32 reference: how many times the plain path's delta error passes.
 MAX_ERROR_RATIO = 1.1
+#: The same of a single pair, whose errors vary: a row that holds another's states is off by more.
+MAX_PAIR_ERROR_RATIO = 3.0
+#: Half precision: a pair whose deltas have a smaller median cosine is compared in float32.
+MIN_PAIR_COS = 0.9
 #: Answers whose margin is no larger than this are near ties, which rounding may flip.
 MIN_MARGIN = 0.1
 #: So are those with a token that led by no more than this: near a logit, bfloat16 has steps of 1/8.
@@ -46,11 +50,22 @@ class Comparison:
     """Median of |delta_fast - delta_exact| / |delta_exact| over the same; NaN where float32 is not known."""
     plain_delta_error: float
     """The same of the plain run."""
+    pair_cos: float
+    """Half precision: the smallest median cosine that a pair has over the counted layers; NaN when none counts."""
+    pair_error_ratio: float
+    """The largest ratio of a pair's delta error to the plain run's, or to the plain run's of all pairs if that is
+    larger; NaN where float32 is not known."""
     answers_compared: int
     """Answers that are not near ties. Half precision: plain |margin| above 0.1 and each token's lead above
     0.5; float32: |margin| above 0.1, or no margin at all."""
     answers_equal: int
     passed: bool
+
+    @property
+    def needs_float32(self) -> bool:
+        """Whether only float32 can tell a fault from rounding: two roundings of a tiny delta can differ a lot."""
+        known = np.isfinite(self.plain_delta_error)
+        return not known and (not self.passed or self.pair_cos < MIN_PAIR_COS)
 
 
 def compare(
@@ -59,9 +74,9 @@ def compare(
     """Compare the fast run of a batch with the plain run of the same pairs.
 
     float32 passes when ``max_rel_dh`` <= 1e-5. Half precision passes when its deltas are as close to those of float32
-    as the plain run's are (``delta_error`` <= 1.1 ``plain_delta_error``); where float32 is not known, when
-    ``median_delta_cos`` >= 0.99. All need all compared answers equal. In half precision with no layer to count, the
-    answers alone decide. States that are not finite never pass.
+    as the plain run's are (``delta_error`` <= 1.1 ``plain_delta_error``, and no pair's more than three times); where
+    float32 is not known, when ``median_delta_cos`` >= 0.99. All need all compared answers equal. In half precision
+    with no layer to count, the answers alone decide. States that are not finite never pass.
 
     Args:
         fast: states of shape (layers, N, 2, dim).
@@ -82,21 +97,24 @@ def compare(
     theirs = to_float32(plain.states, plain.dtype).astype(np.float64)
 
     max_rel_dh = _largest_relative_difference(ours, theirs)
-    counted, median_cos = _delta_agreement(ours, theirs)
+    counted, cosines = _delta_agreement(ours, theirs)
+    median_cos = _median(cosines)
     compared = [
         fast.texts[pair][side] == plain.texts[pair][side]
         for pair, side in zip(*np.nonzero(_is_clear(fast, plain)), strict=True)
     ]
-    errors = (float("nan"), float("nan"))
+    errors, pair_ratio = (float("nan"), float("nan")), float("nan")
     if exact is not None:
         truth = to_float32(exact.states, exact.dtype).astype(np.float64)
-        errors = _delta_error(ours, truth, counted), _delta_error(theirs, truth, counted)
+        of_both = [_delta_errors(states, truth, counted) for states in (ours, theirs)]
+        errors = _median(of_both[0]), _median(of_both[1])
+        pair_ratio = _largest_ratio(*of_both)
     if fast.dtype == "float32":
         states_agree = max_rel_dh <= MAX_REL_DH
     elif not np.isfinite(max_rel_dh):
         states_agree = False
     elif np.isfinite(errors).all():
-        states_agree = errors[0] <= MAX_ERROR_RATIO * errors[1]
+        states_agree = errors[0] <= MAX_ERROR_RATIO * errors[1] and not pair_ratio > MAX_PAIR_ERROR_RATIO
     else:
         states_agree = not counted or median_cos >= MIN_MEDIAN_DELTA_COS
     return Comparison(
@@ -105,6 +123,8 @@ def compare(
         layers_counted=tuple(layers[index] for index in counted),
         delta_error=errors[0],
         plain_delta_error=errors[1],
+        pair_cos=float(np.min(_medians(cosines), initial=np.inf)) if counted else float("nan"),
+        pair_error_ratio=pair_ratio,
         answers_compared=len(compared),
         answers_equal=sum(compared),
         passed=states_agree and all(compared),
@@ -154,8 +174,8 @@ def _largest_relative_difference(ours: Floats, theirs: Floats) -> float:
     return float(np.max(relative, initial=0.0)) if relative.size else float("nan")
 
 
-def _delta_agreement(ours: Floats, theirs: Floats) -> tuple[list[int], float]:
-    """Return the indices of the counted layers and the median cosine over their pairs."""
+def _delta_agreement(ours: Floats, theirs: Floats) -> tuple[list[int], Floats]:
+    """Return the indices of the counted layers and, (counted layers, pairs), the deltas' cosines; NaN without one."""
     deltas = [states[:, :, 1] - states[:, :, 0] for states in (ours, theirs)]
     our_size, their_size = (np.linalg.norm(delta, axis=-1) for delta in deltas)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -163,14 +183,32 @@ def _delta_agreement(ours: Floats, theirs: Floats) -> tuple[list[int], float]:
         cosines = np.einsum("lnd,lnd->ln", *deltas) / (our_size * their_size)
     counted = [index for index, value in enumerate(ratio) if value >= MIN_DELTA_RATIO]
     # A pair without a plain delta has no direction to agree with; one that only the fast path lost disagrees.
-    values = np.where(our_size == 0, 0.0, cosines)[counted][their_size[counted] > 0]
-    return counted, float(np.median(values)) if values.size else float("nan")
+    agreement = np.where(their_size > 0, np.where(our_size == 0, 0.0, cosines), np.nan)
+    return counted, agreement[counted]
 
 
-def _delta_error(states: Floats, exact: Floats, counted: Sequence[int]) -> float:
-    """Return the median over counted layers and pairs of |delta - exact delta| / |exact delta|."""
+def _delta_errors(states: Floats, exact: Floats, counted: Sequence[int]) -> Floats:
+    """Return |delta - exact delta| / |exact delta|, (counted layers, pairs); NaN where that delta is none."""
     ours, truth = (each[counted, :, 1] - each[counted, :, 0] for each in (states, exact))
     size = np.linalg.norm(truth, axis=-1)
-    errors = (np.linalg.norm(ours - truth, axis=-1) / np.where(size > 0, size, np.nan)).reshape(-1)
-    errors = errors[np.isfinite(errors)]
-    return float(np.median(errors)) if errors.size else float("nan")
+    errors: Floats = np.linalg.norm(ours - truth, axis=-1) / np.where(size > 0, size, np.nan)
+    return np.where(np.isfinite(errors), errors, np.nan)
+
+
+def _largest_ratio(fast: Floats, plain: Floats) -> float:
+    """Return the largest ratio of a pair's median error to its own or the median of all, whichever is larger."""
+    ours, theirs = _medians(fast), np.maximum(_medians(plain), _median(plain))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.where(ours == 0, 0.0, ours / theirs)
+    known = ratios[~np.isnan(ratios)]
+    return float(known.max()) if known.size else float("nan")
+
+
+def _median(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if known.size else float("nan")
+
+
+def _medians(values: Floats) -> Floats:
+    """Return the median over layers of each pair that has one, from (layers, pairs)."""
+    return np.array([_median(column) for column in values.T])
