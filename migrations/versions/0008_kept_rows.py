@@ -21,7 +21,12 @@ branch_labels = None
 depends_on = None
 
 #: In the order they build on each other.
-NEW_VIEWS = ("every_computed_pair_answer", "every_computed_run_count", "every_computed_answer_count", "every_run_count")
+NEW_VIEWS = (
+    "every_computed_pair_answer",
+    "every_computed_run_count",
+    "every_computed_answer_count",
+    "every_run_count",
+)
 #: View -> the revision whose text it had before.
 CHANGED_VIEWS = {"every_pair_answer": "0004", "every_answer_share": "0004"}
 TABLES = ("kept_pair_answers", "kept_answer_counts", "kept_run_counts")
@@ -52,7 +57,10 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("side", sa.String(), nullable=False),
-        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in ("n_images", "n", "k", "nn", "kk", "kn")),
+        *(
+            sa.Column(name, sa.BigInteger(), nullable=False)
+            for name in ("n_images", "n", "k", "nn", "kk", "kn")
+        ),
         sa.PrimaryKeyConstraint("run_id", "kind", "name", "side"),
     )
     op.create_table(

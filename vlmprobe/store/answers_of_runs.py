@@ -174,7 +174,9 @@ def answers_of_runs(
 
 
 def _counts(connection: Connection) -> dict[str, int]:
-    rows = fetch(connection, "SELECT run_id, n_answers AS n FROM every_run_count WHERE n_answers > 0 ORDER BY run_id")
+    rows = fetch(
+        connection, "SELECT run_id, n_answers AS n FROM every_run_count WHERE n_answers > 0 ORDER BY run_id"
+    )
     return {row["run_id"]: row["n"] for row in rows}
 
 

@@ -1,7 +1,7 @@
 """Runs ``queries/checks/``: each statement returns the rows that break a rule.
 
-A check whose header declares ``first_run`` and ``last_run`` is asked about some runs at a time, and its rows are counted
-by the database, so that memory does not grow with the number of runs or of faults.
+A check whose header declares ``first_run`` and ``last_run`` is asked about some runs at a time, and its rows are
+counted by the database, so that memory does not grow with the number of runs or of faults.
 """
 
 from __future__ import annotations
@@ -76,9 +76,7 @@ def is_of_kept_rows(check: str) -> bool:
     return check.startswith("checks/kept_")
 
 
-def _given(
-    query: Query, parts: list[tuple[str, str]], dataset_id: str | None
-) -> Iterator[dict[str, Any]]:
+def _given(query: Query, parts: list[tuple[str, str]], dataset_id: str | None) -> Iterator[dict[str, Any]]:
     """Yield the parameters of each time that a check is asked."""
     names = {parameter.name for parameter in query.parameters}
     if "first_run" not in names:

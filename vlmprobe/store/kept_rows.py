@@ -1,8 +1,8 @@
 """Rows that are kept of each complete run, so that lists and views need not aggregate its predictions.
 
-Three tables: both answers to each pair, counts by group, counts of the run. They hold what the views ``every_computed_*`` say.
-A run has them exactly while it is complete; of any other run the views compute. Whatever changes the predictions, the
-failures or the pairs of a complete run makes them again in the same transaction.
+Three tables: both answers to each pair, counts by group, counts of the run. They hold what the views
+``every_computed_*`` say. A run has them exactly while it is complete; of any other run the views compute. Whatever
+changes the predictions, the failures or the pairs of a complete run makes them again in the same transaction.
 """
 
 from __future__ import annotations

@@ -10,7 +10,11 @@ counts AS (
     SELECT run_id, kind, name, side, CAST(n_images AS DOUBLE PRECISION) AS n_images, CAST(n AS DOUBLE PRECISION) AS n,
         CAST(k AS DOUBLE PRECISION) AS k, CAST(nn AS DOUBLE PRECISION) AS nn, CAST(kk AS DOUBLE PRECISION) AS kk, CAST(kn AS DOUBLE PRECISION) AS kn
     FROM (
-        SELECT run_id, kind, name, side, n_images, n, k, nn, kk, kn
+        SELECT run_id,
+            -- Written out: on Postgres a view keeps the collation of its columns, which is not that of the table.
+            CASE kind WHEN 'axis' THEN 'axis' WHEN 'category' THEN 'category' ELSE 'perspective' END AS kind, name,
+            CASE side WHEN 'orig' THEN 'orig' WHEN 'swap' THEN 'swap' ELSE 'both' END AS side,
+            n_images, n, k, nn, kk, kn
         FROM kept_answer_counts
         UNION ALL
         SELECT run_id, kind, name, side, n_images, n, k, nn, kk, kn
