@@ -137,7 +137,7 @@ def test_the_views_of_an_upgraded_database_say_what_its_predictions_say(old_data
     upgrade(old_database)
     with old_database.transaction() as connection:
         for view in VIEWS:
-            connection.exec_driver_sql(before(view))
+            connection.execute(text(before(view)))
         assert fetch_column(connection, "SELECT count(*) FROM kept_run_counts") == [2]
         check_views(connection)
         assert [result for result in run_checks(connection) if result.rows] == []
