@@ -197,7 +197,7 @@ def test_rows_are_written_again_from_their_shard(
 @pytest.mark.parametrize("table", ["kept_pair_answers", "kept_answer_counts", "kept_run_counts"])
 def test_kept_rows_are_made_again_from_the_answers(home: Home, original: Home, table: str) -> None:
     """Views read them in place of the answers; ``db check`` finds what differs, of one run too."""
-    sql = f"SELECT * FROM {table} ORDER BY 1, 2"
+    sql = f"SELECT * FROM {table} ORDER BY ALL"
     home.change(f"DELETE FROM {table}")
     ((run_id,),) = read_rows(home.path, "SELECT run_id FROM runs")
     for options in ((), ("--run", run_id[-8:])):

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckResult", "is_of_kept_rows", "kept_rows_problems", "run_checks"]
 
-#: What DuckDB may take; otherwise it keeps most of the file in memory once it has read it.
-_MEMORY = "512MB"
+#: What DuckDB may take, which otherwise keeps most of the file in memory once it has read it; and what a sort or a
+#: hash table of Postgres may take before it goes to disk.
+_MEMORY = {"duckdb": "SET memory_limit = '512MB'", "postgresql": "SET LOCAL work_mem = '64MB'"}
 _COUNTS_SQL = """
 SELECT runs.run_id, coalesce(counts.n_answers, 0) AS n
 FROM runs
@@ -51,8 +52,7 @@ def run_checks(connection: Connection, run_id: str | None = None) -> list[CheckR
         connection: a transaction in which nothing else is read.
         run_id: check the rows of this run and the pairs of its dataset alone; those of the whole database when None.
     """
-    if connection.dialect.name == "duckdb":
-        connection.exec_driver_sql(f"SET memory_limit = '{_MEMORY}'")
+    connection.exec_driver_sql(_MEMORY[connection.dialect.name])
     checks = [query for query in list_queries() if query.name.startswith("checks/")]
     if run_id is None:
         counts = {row["run_id"]: row["n"] for row in fetch(connection, _COUNTS_SQL)}

@@ -9,10 +9,10 @@ cells AS (
         answers.run_id, answers.kept_run, swap_pairs.axis, swap_pairs.category,
         CASE WHEN swap_pairs.axis = 'distance' THEN swap_pairs.perspective END AS perspective,
         coalesce(nullif(swap_pairs.image_sha256, ''), answers.pair_id) AS image,
-        count(*) AS n,
-        sum(CASE WHEN answers.orig_correct THEN 1 ELSE 0 END) AS k_orig,
-        sum(CASE WHEN answers.swap_correct THEN 1 ELSE 0 END) AS k_swap,
-        sum(CASE WHEN answers.orig_correct AND answers.swap_correct THEN 1 ELSE 0 END) AS k_both
+        CAST(count(*) AS INTEGER) AS n,
+        CAST(sum(CASE WHEN answers.orig_correct THEN 1 ELSE 0 END) AS INTEGER) AS k_orig,
+        CAST(sum(CASE WHEN answers.swap_correct THEN 1 ELSE 0 END) AS INTEGER) AS k_swap,
+        CAST(sum(CASE WHEN answers.orig_correct AND answers.swap_correct THEN 1 ELSE 0 END) AS INTEGER) AS k_both
     FROM every_computed_pair_answer AS answers
     INNER JOIN runs ON answers.run_id = runs.run_id
     INNER JOIN datasets ON runs.dataset_id = datasets.dataset_id
@@ -43,15 +43,19 @@ images AS (
     WHERE name IS NOT NULL
     GROUP BY run_id, kept_run, kind, name, image
 ),
-sides AS (
+sums AS (
     SELECT
-        run_id, kept_run, kind, name, side, n,
-        CASE side WHEN 'orig' THEN k_orig WHEN 'swap' THEN k_swap ELSE k_both END AS k
+        run_id, kept_run, kind, name, count(*) AS n_images, sum(n) AS n, sum(n * n) AS nn,
+        sum(k_orig) AS k_orig, sum(k_orig * k_orig) AS kk_orig, sum(k_orig * n) AS kn_orig,
+        sum(k_swap) AS k_swap, sum(k_swap * k_swap) AS kk_swap, sum(k_swap * n) AS kn_swap,
+        sum(k_both) AS k_both, sum(k_both * k_both) AS kk_both, sum(k_both * n) AS kn_both
     FROM images
-    CROSS JOIN (VALUES ('orig'), ('swap'), ('both')) AS three(side)
+    GROUP BY run_id, kept_run, kind, name
 )
 SELECT
-    run_id, kept_run, kind, name, side, count(*) AS n_images, CAST(sum(n) AS BIGINT) AS n, CAST(sum(k) AS BIGINT) AS k,
-    CAST(sum(n * n) AS BIGINT) AS nn, CAST(sum(k * k) AS BIGINT) AS kk, CAST(sum(k * n) AS BIGINT) AS kn
-FROM sides
-GROUP BY run_id, kept_run, kind, name, side
+    run_id, kept_run, kind, name, side, n_images, CAST(n AS BIGINT) AS n,
+    CAST(CASE side WHEN 'orig' THEN k_orig WHEN 'swap' THEN k_swap ELSE k_both END AS BIGINT) AS k, CAST(nn AS BIGINT) AS nn,
+    CAST(CASE side WHEN 'orig' THEN kk_orig WHEN 'swap' THEN kk_swap ELSE kk_both END AS BIGINT) AS kk,
+    CAST(CASE side WHEN 'orig' THEN kn_orig WHEN 'swap' THEN kn_swap ELSE kn_both END AS BIGINT) AS kn
+FROM sums
+CROSS JOIN (VALUES ('orig'), ('swap'), ('both')) AS three(side)
