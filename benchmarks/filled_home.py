@@ -1,12 +1,13 @@
 """Fills a home with made-up runs of any number and size, by columns, without a model: what benchmarks of growth read.
 
 The rows are those that an extraction and ``vlmprobe analyze`` leave, but for MLflow and the files of hidden states.
-A database other than DuckDB needs a ``Sink`` of its own; what is filled in does not change.
+Both databases get the same: DuckDB from Arrow tables, Postgres by COPY.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import csv
 
 from vlmprobe.analysis import LayerCandidates
 from vlmprobe.analysis.catalog import (
@@ -25,8 +27,9 @@ from vlmprobe.analysis.catalog import (
     Entry,
 )
 from vlmprobe.pairs import SPACE, Subset
-from vlmprobe.store.engine import Database
+from vlmprobe.store.kept_rows import keep_rows
 from vlmprobe.store.migrate import ensure_schema
+from vlmprobe.store.open import open_database
 from vlmprobe.study.layer_rows import candidates_result
 
 if TYPE_CHECKING:
@@ -34,15 +37,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmprobe.settings import Settings
+    from vlmprobe.store.engine import Database
 
     Columns = Mapping[str, Any]
 
-__all__ = ["FAMILY", "DuckDBSink", "Filling", "Sink", "fill", "sink_of"]
+__all__ = ["FAMILY", "Filling", "Sink", "fill", "keep", "run_id", "scale_of", "sink_of"]
 
 FAMILY, DATASET, TEMPLATE = "qwen25", hashlib.sha256(b"made-up").hexdigest(), "published"
 #: Pairs of a shard, samples seen from one run to the next, and pairs of an image.
 PAIRS_A_SHARD, SAMPLES_A_RUN, PAIRS_AN_IMAGE = 256, 20_000, 3
 NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+#: Runs whose kept rows are made in one transaction.
+RUNS_AT_ONCE = 10
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,9 @@ class DuckDBSink:
     """A DuckDB file."""
 
     def __init__(self, path: Path) -> None:
-        """Make the schema, then hold the file."""
+        """Hold the file."""
         import duckdb
 
-        ensure_schema(Database(path))
         self._connection = duckdb.connect(str(path))
 
     def add(self, table: str, columns: Columns) -> int:
@@ -94,15 +99,47 @@ class DuckDBSink:
         self._connection.close()
 
 
-def sink_of(address: str, settings: Settings) -> Sink:
-    """Open a database by its address: ``duckdb`` is the file of the home; a URL is another one.
+class PostgresSink:
+    """A Postgres database."""
 
-    Raises:
-        SystemExit: this version has no such database.
-    """
-    if address == "duckdb":
-        return DuckDBSink(settings.database_path)
-    raise SystemExit(f"{address.partition(':')[0]}: vlmprobe has no such database yet; pass duckdb")
+    def __init__(self, url: str) -> None:
+        """Open a session."""
+        import psycopg
+
+        self._session = psycopg.connect(url, autocommit=True)
+
+    def add(self, table: str, columns: Columns) -> int:
+        """See :class:`Sink`."""
+        rows = _arrow(columns)
+        text = io.BytesIO()
+        # Quoted, so that an empty text is not taken for NULL.
+        csv.write_csv(rows, text, csv.WriteOptions(include_header=False, quoting_style="all_valid"))
+        names = ", ".join(rows.column_names)
+        with self._session.cursor().copy(f"COPY {table} ({names}) FROM STDIN (FORMAT csv)".encode()) as copy:
+            copy.write(text.getvalue())
+        return int(rows.num_rows)
+
+    def close(self) -> None:
+        """Count the rows for the planner, as the server itself does some time after they came."""
+        self._session.execute("VACUUM ANALYZE")
+        self._session.close()
+
+
+def sink_of(settings: Settings) -> Sink:
+    """Make the schema in the database of these settings, then open it to fill it."""
+    database = open_database(settings)
+    ensure_schema(database)
+    if settings.is_postgres:
+        return PostgresSink(settings.database_url)
+    return DuckDBSink(settings.database_path)
+
+
+def keep(database: Database, size: Filling) -> None:
+    """Make the kept rows of every run, as the end of its extraction does."""
+    for start in range(0, size.runs, RUNS_AT_ONCE):
+        with database.transaction() as connection:
+            for run in range(start, min(start + RUNS_AT_ONCE, size.runs)):
+                keep_rows(connection, run_id(run))
 
 
 def fill(sink: Sink, size: Filling) -> dict[str, int]:

@@ -1,13 +1,15 @@
 """Time and memory of commands on homes that have grown large.
 
     python benchmarks/growth.py [--predictions 1e6 1e7] [--runs 100] [--layers 94] [--analyze 20000x4096]
-                                [--only merge] [--home DIR] [--database duckdb] [--limit 600]
+                                [--only merge] [--home DIR] [--database URL] [--limit 600]
 
 Each size of ``--predictions`` is a home of that many answers, spread over ``--runs`` scales of ``--layers`` layers with
-every metric, on which ``runs``, ``sql``, ``db check`` and ``merge`` run, each as a process of its own. ``--analyze``
-makes a home with one run of as many pairs, one layer with states of that width, and analyzes it. Memory is the largest
-sum over the processes of a command, and what the interpreter with vlmprobe's imports takes is on a line of its own.
-With ``--home`` the filled homes are kept there, and used again.
+every metric, on which ``runs``, ``sql``, ``db check`` and ``merge`` run, each as a process of its own. ``--database``
+is an address of Postgres whose role may create databases: each size gets one there; memory of the server is not
+counted. ``--analyze`` makes a home with one run of as many pairs, one layer with states of that width, and analyzes
+it. Memory is the largest sum over the processes of a command, and what the interpreter with vlmprobe's imports takes
+is on a line of its own. With ``--home`` the filled homes are kept there, and used again; databases of Postgres stay
+in any case.
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filled_home import FAMILY, Filling, fill, scale_of, sink_of
+from filled_home import FAMILY, Filling, fill, keep, run_id, scale_of, sink_of
 from studies import REPOSITORY, MadeUp, machine, make_home, store_states
 
 from vlmprobe.settings import Settings
+from vlmprobe.store.open import open_database
 
 _EVERY_S = 0.05
 _MIB = 2**20
@@ -44,13 +47,19 @@ class Measured:
     outcome: str
 
 
-def measure(arguments: list[str], limit_s: float, database: str = "duckdb") -> Measured:
-    """Run Python with these arguments, in a process group of its own; it is stopped at the limit."""
+def measure(arguments: list[str], limit_s: float, database: str | None = None) -> Measured:
+    """Run Python with these arguments, in a process group of its own; it is stopped at the limit.
+
+    Args:
+        arguments: those of Python.
+        limit_s: seconds.
+        database: the address of a database that is not in the home.
+    """
     environ = {
         name: text for name, text in os.environ.items() if not name.startswith(("VLMPROBE_", "MLFLOW_"))
     }
     environ["PYTHONPATH"] = str(REPOSITORY)
-    if database != "duckdb":
+    if database is not None:
         environ["VLMPROBE_DATABASE_URL"] = database
     started, cpu, peak = time.perf_counter(), _cpu_of_children(), 0
     with tempfile.TemporaryFile() as errors:
@@ -102,33 +111,67 @@ def report(name: str, found: Measured) -> None:
     )
 
 
-def home_of(folder: Path, size: Filling, database: str) -> Path:
-    """Return a filled home; print how long it took, unless it was there."""
-    home = folder / f"{size.predictions}-{size.runs}x{size.layers}"
+def home_of(folder: Path, size: Filling, server: str | None) -> tuple[Path, str | None]:
+    """Return a filled home, and the address of its database if that is on a server; print how long it took to fill."""
+    name = f"{size.predictions}_{size.runs}x{size.layers}"
+    home, url = folder / f"{name}{'' if server is None else '_postgres'}", None
+    environ = {}
+    if server is not None:
+        url = f"{server.rpartition('/')[0]}/growth_{name}"
+        environ["VLMPROBE_DATABASE_URL"] = url
+    settings = Settings.load(home, environ=environ, folder=folder)
     done = home / "filled"
     if not done.exists():
         home.mkdir(parents=True)
-        settings = Settings.load(home, environ={}, folder=folder)
+        if server is not None:
+            _asked(server, f"CREATE DATABASE growth_{name}")
         started = time.perf_counter()
-        sink = sink_of(database, settings)
+        sink = sink_of(settings)
         counts = fill(sink, size)
         sink.close()
-        done.touch()
         rows = ", ".join(f"{n} {table}" for table, n in counts.items())
         print(f"filled in {time.perf_counter() - started:.0f} s: {rows}")
-    files = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
-    print(f"{size.predictions} predictions of {size.runs} runs, {size.layers} layers: {files / _MIB:.0f} MiB")
-    return home
+        started = time.perf_counter()
+        keep(open_database(settings), size)
+        seconds = time.perf_counter() - started
+        print(f"rows of complete runs kept in {seconds:.0f} s, {seconds / size.runs:.2f} s a run")
+        if url is not None:
+            _asked(url, "VACUUM ANALYZE")
+        done.touch()
+    n_bytes = (
+        sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
+        if url is None
+        else _asked(url, "SELECT pg_database_size(current_database())")
+    )
+    kind = "DuckDB" if url is None else "Postgres"
+    print(
+        f"{size.predictions} predictions of {size.runs} runs, {size.layers} layers, {kind}: {n_bytes / _MIB:.0f} MiB"
+    )
+    return home, url
+
+
+def _asked(url: str, sql: str) -> int:
+    """Run one statement outside of a transaction; return the number that it gives, if it gives one."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as session:
+        cursor = session.execute(sql.encode())
+        found = cursor.fetchone() if cursor.description else None
+    return int(found[0]) if found else 0
 
 
 def commands(size: Filling, report_folder: Path) -> dict[str, list[str]]:
     """Return the arguments of each command, by its name in the table."""
-    query = "select family, scale, axis, acc_both from accuracy"
-    one = f"{query} where scale = '{scale_of(size.runs // 2)}'"
+    query, middle = "select family, scale, axis, acc_both from accuracy", size.runs // 2
+    of_scale = f"where scale = '{scale_of(middle)}'"
+    answers = f"select count(*) as n, sum(orig_margin) as m from pair_answers {of_scale}"  # noqa: S608 - our own names
     return {
         "runs": ["runs"],
+        "sql: select 1": ["sql", "select 1"],
+        "sql: accuracy of one scale": ["sql", f"{query} {of_scale}", "--timeout", "3600"],
         "sql: accuracy of all": ["sql", query, "--timeout", "3600"],
-        "sql: accuracy of one scale": ["sql", one, "--timeout", "3600"],
+        "sql: pair answers of one scale": ["sql", answers, "--timeout", "3600"],
+        "db check of one run": ["db", "check", "--run", run_id(middle)],
         "db check": ["db", "check"],
         f"merge of {size.runs} x {size.layers}": ["merge", FAMILY, "--out", str(report_folder)],
     }
@@ -155,7 +198,9 @@ def main() -> None:
     parser.add_argument("--analyze", nargs="*", default=["20000x4096"], metavar="PAIRSxDIM")
     parser.add_argument("--memory", default=None, help="passed to analyze")
     parser.add_argument("--only", nargs="*", default=[], help="only commands whose name begins so")
-    parser.add_argument("--database", default="duckdb", help="duckdb, or the URL of another database")
+    parser.add_argument(
+        "--database", default=None, help="postgresql://...; DuckDB files in the homes without it"
+    )
     parser.add_argument("--home", type=Path, default=None, help="keep the homes in this folder")
     parser.add_argument("--limit", type=float, default=600.0, help="seconds after which a command is stopped")
     asked = parser.parse_args()
@@ -169,14 +214,12 @@ def main() -> None:
         report("the interpreter, started", measure(["-m", "vlmprobe", "--version"], asked.limit))
         for predictions in asked.predictions:
             size = Filling(asked.runs, round(predictions / 2 / asked.runs), asked.layers)
-            home = home_of(folder, size, asked.database)
+            home, database = home_of(folder, size, asked.database)
             for name, arguments in commands(size, home / "report").items():
                 if wanted(name):
                     report(
                         name,
-                        measure(
-                            ["-m", "vlmprobe", *arguments, "--home", str(home)], asked.limit, asked.database
-                        ),
+                        measure(["-m", "vlmprobe", *arguments, "--home", str(home)], asked.limit, database),
                     )
         for shape in asked.analyze if wanted("analyze") else []:
             pairs, dim = map(int, shape.split("x"))

@@ -37,6 +37,7 @@ SHARED = {
         "tests/store/postgres/test_commands.py",
         "tests/store/postgres/test_copying.py",
         "tests/store/postgres/test_demos_rows.py",
+        "tests/store/postgres/test_kept_rows.py",
         "tests/store/postgres/test_leases.py",
         "tests/store/postgres/test_many_runs.py",
         "tests/store/postgres/test_migrations.py",

@@ -151,7 +151,8 @@ def test_every_metric_is_documented_with_its_version() -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_every_table_and_column_is_documented(table: str) -> None:
     """docs/database.md has a section for the table that names each of its columns."""
-    text = _section(TEXTS["docs/database.md"], f"### {table}")
+    level = "####" if table.startswith("kept_") else "###"
+    text = _section(TEXTS["docs/database.md"], f"{level} {table}")
     assert [column.name for column in TABLES[table].columns if f"`{column.name}`" not in text] == []
 
 
@@ -252,7 +253,9 @@ def test_every_key_of_the_sidecar_is_documented(tmp_path: Path) -> None:
 
 def test_every_parquet_file_is_documented() -> None:
     """docs/exchange.md names the tables that --format parquet writes."""
-    assert set(re.findall("`([a-z_]+)`", _section(TEXTS["docs/exchange.md"], "## Parquet"))) == set(TABLES)
+    assert set(re.findall("`([a-z_]+)`", _section(TEXTS["docs/exchange.md"], "## Parquet"))) == {
+        table for table in TABLES if not table.startswith("kept_")
+    }
 
 
 @pytest.mark.parametrize("family", ["qwen25", "molmo", "nvila"])

@@ -64,4 +64,5 @@ def test_sql_sorts_by_the_table_of_axes() -> None:
         "accuracy_by_perspective",
         "answer_shares",
         "every_answer_share",
+        "every_computed_answer_count",
     }

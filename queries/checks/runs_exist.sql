@@ -8,5 +8,8 @@ FROM (
     UNION ALL SELECT DISTINCT 'certificates', run_id FROM certificates
     UNION ALL SELECT DISTINCT 'metrics', run_id FROM metrics
     UNION ALL SELECT DISTINCT 'results_json', run_id FROM results_json
+    UNION ALL SELECT DISTINCT 'kept_pair_answers', run_id FROM kept_pair_answers
+    UNION ALL SELECT DISTINCT 'kept_answer_counts', run_id FROM kept_answer_counts
+    UNION ALL SELECT DISTINCT 'kept_run_counts', run_id FROM kept_run_counts
 ) AS named
 WHERE NOT EXISTS (SELECT 1 FROM runs WHERE named.run_id = runs.run_id)

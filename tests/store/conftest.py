@@ -20,11 +20,12 @@ from vlmprobe.pairs import Side
 from vlmprobe.pairs.axes import SPACE
 from vlmprobe.settings import Settings
 from vlmprobe.store.axes import store_axes
+from vlmprobe.store.checks import run_checks
 from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.identity import utc_now
+from vlmprobe.store.kept_rows import forget_rows, keep_rows
 from vlmprobe.store.migrate import ensure_schema
 from vlmprobe.store.open import open_database
-from vlmprobe.store.queries import list_queries
 from vlmprobe.store.rows import fetch, insert_rows
 from vlmprobe.store.runs import Run, get_run
 from vlmprobe.store.schema import DatasetRow, Prediction, RunRow, SwapPairRow
@@ -196,6 +197,9 @@ class Study:
         ]
         with self.database.transaction() as connection:
             insert_rows(connection, Prediction, rows)
+            if get_run(connection, run_id).status == "complete":
+                forget_rows(connection, run_id)
+                keep_rows(connection, run_id)
 
     def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Ask the database; rows as tuples."""
@@ -204,9 +208,8 @@ class Study:
 
     def broken_checks(self) -> list[str]:
         """Name the checks in queries/ that return a row."""
-        checks = [query for query in list_queries() if query.name.startswith("checks/")]
         with self.database.transaction() as connection:
-            return [check.name for check in checks if fetch(connection, check.sql)]
+            return [result.check for result in run_checks(connection) if result.rows]
 
 
 @pytest.fixture

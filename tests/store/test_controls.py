@@ -11,11 +11,19 @@ from vlmprobe.store.comparison import judged_pairs
 from vlmprobe.store.earlier_runs import other_checkpoint
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.queries import list_queries, load_query
-from vlmprobe.store.rows import fetch, fetch_column, insert_rows
+from vlmprobe.store.rows import fetch_column, insert_rows
 from vlmprobe.store.runs import RunPlan, complete_runs, controls_of, list_runs, open_run, run_name
 from vlmprobe.store.schema import Certificate, MetricRow
 
-EVERY = {"every_pair_answer", "every_answer_share", "control_accuracy"}
+EVERY = {
+    "control_accuracy",
+    "every_answer_share",
+    "every_computed_answer_count",
+    "every_computed_pair_answer",
+    "every_computed_run_count",
+    "every_pair_answer",
+    "every_run_count",
+}
 #: Queries that are about one run, whose id the asker gives.
 OF_ONE_RUN = {"runs/pairs", "runs/predictions"}
 
@@ -126,7 +134,7 @@ def test_a_check_finds_controls_of_no_run(controlled: Any) -> None:
     controlled.run("orphan", status="complete", control="grey", serves="nobody")
     controlled.run("second", status="complete", control="grey", serves="blind")
     with controlled.database.transaction() as connection:
-        broken = fetch(connection, load_query("checks/controls_serve_runs").sql)
+        broken = load_query("checks/controls_serve_runs").table(connection)
         assert sorted(row["run_id"] for row in broken) == ["orphan", "second"]
         assert fetch_column(connection, "SELECT count(*) FROM accuracy WHERE run_id = 'orphan'") == [0]
 

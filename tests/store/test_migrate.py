@@ -18,6 +18,7 @@ from sqlalchemy import inspect, text
 
 from vlmprobe.errors import DatabaseError, StaleSchemaError
 from vlmprobe.resources import migrations_folder
+from vlmprobe.store.checks import run_checks
 from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.metrics import digest_matches
 from vlmprobe.store.migrate import (
@@ -33,6 +34,8 @@ from vlmprobe.store.rows import fetch_column
 from vlmprobe.store.sandbox import run_sql
 from vlmprobe.store.schema import Base
 
+from .test_kept_rows import VIEWS, before, check_views
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -40,6 +43,11 @@ if TYPE_CHECKING:
 
 
 OLD = Path(__file__).parents[1] / "databases"
+#: Views that revision 0008 must leave as they were.
+OF_RELEASES = (
+    *("accuracy", "accuracy_by_category", "accuracy_by_perspective", "answer_shares", "control_accuracy"),
+    *("every_answer_share", "every_pair_answer", "pair_answers"),
+)
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -122,6 +130,49 @@ def test_an_old_database_is_upgraded_and_used(old_database: DuckDBStore) -> None
         for run_id in fetch_column(connection, "SELECT run_id FROM runs"):
             assert digest_matches(connection, run_id)
         assert load_query("checks/pairs_lie_on_axes").table(connection) == []
+
+
+def test_the_views_of_an_upgraded_database_say_what_its_predictions_say(old_database: DuckDBStore) -> None:
+    """Complete runs have kept rows from then on."""
+    upgrade(old_database)
+    with old_database.transaction() as connection:
+        for view in VIEWS:
+            connection.execute(text(before(view)))
+        assert fetch_column(connection, "SELECT count(*) FROM kept_run_counts") == [2]
+        check_views(connection)
+        assert [result for result in run_checks(connection) if result.rows] == []
+
+
+def test_the_newest_upgrade_changes_no_row_of_a_view(tmp_path: Path) -> None:
+    """Of a complete run, an interrupted one and a control: names, types, order and bits of the columns."""
+    path = tmp_path / "vlmprobe.duckdb"
+    path.write_bytes(gzip.decompress((OLD / "0007.duckdb.gz").read_bytes()))
+    with duckdb.connect(str(path)) as connection:
+        ((run_id,),) = connection.execute("SELECT run_id FROM runs WHERE scale = '2m'").fetchall()
+        for name, status, control in (("cut off", "interrupted", None), ("blind", "complete", "grey")):
+            changed = f"'{name}' AS run_id, '{name}' AS run_key, '{status}' AS status, $control AS control"
+            of_run = {"run_id": run_id}
+            connection.execute(
+                f"INSERT INTO runs SELECT * REPLACE ({changed}) FROM runs WHERE run_id = $run_id",
+                {**of_run, "control": control},
+            )
+            connection.execute(
+                f"INSERT INTO predictions SELECT * REPLACE ('{name}' AS run_id) FROM predictions "
+                "WHERE run_id = $run_id",
+                of_run,
+            )
+
+    def read() -> dict[str, Any]:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            found = {}
+            for view in OF_RELEASES:
+                cursor = connection.execute(f"SELECT * FROM {view} ORDER BY ALL")
+                found[view] = (cursor.description, repr(cursor.fetchall()))
+            return found
+
+    earlier = read()
+    assert upgrade(DuckDBStore(path)) == ("0007", SCHEMA_REVISION)
+    assert read() == earlier
 
 
 def test_a_database_can_be_downgraded_to_nothing_and_upgraded_again(database: DuckDBStore) -> None:

@@ -49,7 +49,13 @@ def _texts(path):
 def statements():
     """Return (file, text) of all SQL but that of released views."""
     found = {}
-    for folder in ("queries", "migrations/views/0003", "migrations/views/0004", "migrations/views/0006"):
+    for folder in (
+        "queries",
+        "migrations/views/0003",
+        "migrations/views/0004",
+        "migrations/views/0006",
+        "migrations/views/0008",
+    ):
         for path in sorted((ROOT / folder).rglob("*.sql")):
             lines = path.read_text(encoding="utf-8").splitlines()
             found[path.relative_to(ROOT).as_posix()] = "\n".join(line.partition("--")[0] for line in lines)

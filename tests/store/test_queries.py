@@ -153,6 +153,9 @@ BROKEN = {
     "checks/datasets_exist": "INSERT INTO row_problems VALUES ('nowhere', 1, 'a', 'b', NULL)",
     "checks/pairs_lie_on_axes": "UPDATE swap_pairs SET category = 'hot'",
     "checks/opposite_answers": "UPDATE swap_pairs SET swap_expected = 'left'",
+    "checks/kept_answer_counts": "INSERT INTO kept_answer_counts VALUES ('r1','axis','overall','both',1,1,1,1,1,1)",
+    "checks/kept_pair_answers": "INSERT INTO kept_pair_answers VALUES ('r1','1','a','b',NULL,NULL,true,true)",
+    "checks/kept_run_counts": "UPDATE runs SET status = 'complete'",
     "checks/runs_exist": "INSERT INTO failures VALUES ('nobody', '1', 1, 'E', 'm', '2026-01-01')",
     "checks/shard_rows": (
         "INSERT INTO shards VALUES "

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHARD_PAIRS = {"VLMPROBE_SHARD_PAIRS": "8"}
+#: What a session that a crash ended leaves: whatever was kept of the run went when it began.
+CUT_OFF = (
+    "UPDATE runs SET status = 'running'; DELETE FROM kept_pair_answers; DELETE FROM kept_answer_counts; "
+    "DELETE FROM kept_run_counts"
+)
 
 
 class Home:
@@ -89,7 +94,7 @@ def test_a_home_that_nothing_happened_to_is_well(home: Home) -> None:
     for options in ((), ("--repair",)):
         ran = home.verify(*options).ok()
         assert ran.out == ""
-        assert ran.err.splitlines() == ["1 runs, 3 shards, 10 checks: all well"]
+        assert ran.err.splitlines() == ["1 runs, 3 shards, 13 checks: all well"]
 
 
 def test_findings_are_for_machines_too(home: Home) -> None:
@@ -189,11 +194,36 @@ def test_rows_are_written_again_from_their_shard(
     assert read_left(home.path) == read_left(original.path)
 
 
+@pytest.mark.parametrize("table", ["kept_pair_answers", "kept_answer_counts", "kept_run_counts"])
+def test_kept_rows_are_made_again_from_the_answers(home: Home, original: Home, table: str) -> None:
+    """Views read them in place of the answers; ``db check`` finds what differs, of one run too."""
+    sql = f"SELECT * FROM {table} ORDER BY ALL"
+    home.change(f"DELETE FROM {table}")
+    ((run_id,),) = read_rows(home.path, "SELECT run_id FROM runs")
+    for options in ((), ("--run", run_id[-8:])):
+        ran = home._inside("db", "check", "--json", *options, "--home", home.path)
+        assert ran.code == 1
+        broken = {row["check"] for row in json.loads(ran.out) if row["rows"]}
+        assert f"checks/{table}" in broken
+    assert home.wrong().endswith(
+        "kept rows differ from its answers; run 'vlmprobe verify --repair' to make them again"
+    )
+    assert "they were made again" in home.repair()
+    assert read_rows(home.path, sql) == read_rows(original.path, sql)
+
+
+def test_a_run_that_is_not_there_is_not_checked(home: Home) -> None:
+    """A mistyped id is no run without faults."""
+    ran = home._inside("db", "check", "--run", "no-such-run", "--home", home.path)
+    assert (ran.code, ran.out) == (2, "")
+    assert "no run 'no-such-run'; list the run ids with 'vlmprobe runs'" in ran.err
+
+
 def test_shards_that_a_crash_left_are_adopted(home: Home, original: Home) -> None:
     """As the next extraction would do."""
     home.change("DELETE FROM predictions WHERE shard = 3")
     home.change("DELETE FROM shards WHERE shard = 3")
-    home.change("UPDATE runs SET status = 'running'")
+    home.change(CUT_OFF)
     home.shard(1).with_name("00004.partial").touch()
     assert "2 shards have no rows after a crash; the first is 00003.safetensors" in home.wrong()
 
@@ -205,13 +235,13 @@ def test_a_run_at_work_keeps_its_spool_to_itself(home: Home) -> None:
     """What has no rows yet will have them in a moment: neither wrong nor to be repaired."""
     home.change("DELETE FROM predictions WHERE shard = 3")
     home.change("DELETE FROM shards WHERE shard = 3")
-    home.change("UPDATE runs SET status = 'running'")
+    home.change(CUT_OFF)
     ((key,),) = read_rows(home.path, "SELECT run_key FROM runs")
     with hold_lease(home.path / "vlmprobe.duckdb", key):
         ran = home.verify("--repair").ok()
     assert ran.err.splitlines() == [
         "tiny @ 2m: being extracted; its spool is left unchanged",
-        "1 runs, 2 shards, 10 checks: all well",
+        "1 runs, 2 shards, 13 checks: all well",
     ]
 
 

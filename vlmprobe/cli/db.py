@@ -43,12 +43,18 @@ def current(workspace: Workspace) -> None:
 def check(
     workspace: Workspace,
     *,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run", help="Check only this run: its id, or the beginning or end of it.", metavar="RUN"
+        ),
+    ] = None,
     output: Output,
 ) -> None:
     """Run every check in queries/checks; the exit code is 1 if any row violates one."""
     from vlmprobe.workflows.database import check_database
 
-    results = check_database(workspace)
+    results = check_database(workspace, run)
     output.rows([asdict(result) for result in results])
     if any(result.rows for result in results):
         raise typer.Exit(1)

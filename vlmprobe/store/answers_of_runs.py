@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vlmprobe.store.rows import fetch, fetch_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -25,6 +25,7 @@ __all__ = [
     "changes_in_sequence",
     "count_disagreements",
     "count_pairs",
+    "ranges",
     "unnamed_answers",
 ]
 
@@ -62,33 +63,15 @@ ORDER BY later.place, axes.position
 
 def count_pairs(connection: Connection, run_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Return of each run how many of its pairs have an answer, and how many failed and have none."""
-    given = {"ids": ",".join(run_ids)}
-    answered = fetch(
-        connection,
-        """
-        SELECT run_id, count(DISTINCT pair_id) AS n
-        FROM predictions
-        WHERE run_id IN (SELECT run_id FROM runs WHERE run_id = ANY(string_to_array($ids, ',')))
-        GROUP BY run_id
-        """,
-        given,
-    )
-    failed = fetch(
-        connection,
-        """
-        SELECT run_id, count(DISTINCT pair_id) AS n
-        FROM failures
-        WHERE run_id IN (SELECT run_id FROM runs WHERE run_id = ANY(string_to_array($ids, ',')))
-            AND NOT EXISTS (
-                SELECT 1 FROM predictions
-                WHERE predictions.run_id = failures.run_id AND predictions.pair_id = failures.pair_id
-            )
-        GROUP BY run_id
-        """,
-        given,
-    )
-    n_pairs, n_failed = ({row["run_id"]: row["n"] for row in rows} for rows in (answered, failed))
-    return {run_id: (n_pairs.get(run_id, 0), n_failed.get(run_id, 0)) for run_id in run_ids}
+    counts = _counts_of(connection, run_ids)
+    none = {"n_pairs": 0, "n_failed": 0}
+    found = {run_id: counts.get(run_id, none) for run_id in run_ids}
+    return {run_id: (row["n_pairs"], row["n_failed"]) for run_id, row in found.items()}
+
+
+def _counts_of(connection: Connection, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    sql = "SELECT * FROM every_run_count WHERE run_id = ANY(string_to_array($ids, ','))"
+    return {row["run_id"]: row for row in fetch(connection, sql, {"ids": ",".join(run_ids)})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +94,7 @@ def unnamed_answers(
     connection: Connection, run_ids: Sequence[str], examples: int = 5
 ) -> dict[str, UnnamedAnswers]:
     """Count the answers of each run that name neither option, and return some of them."""
-    given = {"ids": ",".join(run_ids)}
-    counted = fetch(
-        connection,
-        """
-        SELECT run_id, sum(CASE WHEN parsed IS NULL THEN 1 ELSE 0 END) AS n, count(*) AS n_answers
-        FROM predictions
-        WHERE run_id IN (SELECT run_id FROM runs WHERE run_id = ANY(string_to_array($ids, ',')))
-        GROUP BY run_id
-        """,
-        given,
-    )
+    counted = _counts_of(connection, run_ids)
     frequent = fetch(
         connection,
         """
@@ -137,12 +110,12 @@ def unnamed_answers(
         WHERE place <= $most
         ORDER BY run_id, place
         """,
-        given | {"most": examples},
+        {"ids": ",".join(run_ids), "most": examples},
     )
     texts: dict[str, list[str]] = {}
     for row in frequent:
         texts.setdefault(row["run_id"], []).append(row["text"])
-    counts = {row["run_id"]: (int(row["n"]), row["n_answers"]) for row in counted}
+    counts = {run_id: (row["n_unnamed"], row["n_answers"]) for run_id, row in counted.items()}
     return {
         run_id: UnnamedAnswers(*counts.get(run_id, (0, 0)), tuple(texts.get(run_id, ())))
         for run_id in run_ids
@@ -192,7 +165,7 @@ def answers_of_runs(
     names = [field.name for field in fields(row_type)]
     of_run: Any = make_dataclass("OfRun", [("run_id", "str")], bases=(row_type,), frozen=True, kw_only=True)
     found: dict[str, list[Row]] = {run_id: [] for run_id in run_ids}
-    for first, last in _ranges(connection, run_ids):
+    for first, last in ranges(_counts(connection), run_ids):
         asked = {**(given or {}), "first_run": first, "last_run": last}
         for row in query.rows(of_run, connection, asked, **how):
             if row.run_id in found:
@@ -201,17 +174,23 @@ def answers_of_runs(
 
 
 def _counts(connection: Connection) -> dict[str, int]:
-    rows = fetch(connection, "SELECT run_id, count(*) AS n FROM predictions GROUP BY run_id ORDER BY run_id")
+    rows = fetch(
+        connection, "SELECT run_id, n_answers AS n FROM every_run_count WHERE n_answers > 0 ORDER BY run_id"
+    )
     return {row["run_id"]: row["n"] for row in rows}
 
 
-def _ranges(connection: Connection, run_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+def ranges(counts: Mapping[str, int], run_ids: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield the first and the last id of some runs whose answers one query can take; the ranges do not overlap.
 
     A range, since DuckDB passes one down to the answers of a view, and a list of ids not.
+
+    Args:
+        counts: the answers of every run, in the order of the ids.
+        run_ids: the runs that are wanted.
     """
     first, last, taken, wanted = "", "", 0, set(run_ids)
-    for run_id, n in _counts(connection).items():
+    for run_id, n in counts.items():
         if first and taken + n > _ANSWERS:
             yield first, last
             first, taken = "", 0

@@ -14,6 +14,7 @@ from vlmprobe.errors import UsageError
 from vlmprobe.pairs import Side
 from vlmprobe.store.axes import store_axes
 from vlmprobe.store.identity import utc_now
+from vlmprobe.store.kept_rows import renew_counts
 from vlmprobe.store.places import places_of
 from vlmprobe.store.rows import chunked, fetch_as, fetch_column, insert_rows
 from vlmprobe.store.schema import DatasetRow, QuadRow, RowProblemRow, SwapPairRow
@@ -231,6 +232,8 @@ def register_quads(connection: Connection, dataset: Dataset, quads: QuadSet) -> 
             .where(*of_dataset, SwapPairRow.pair_id.in_(pair_ids))
             .values(perspective=perspective)
         )
+    # Runs that are complete were asked before there were boxes.
+    renew_counts(connection, dataset.dataset_id, dataset.template)
     connection.execute(
         update(DatasetRow)
         .where(DatasetRow.dataset_id == dataset.dataset_id)

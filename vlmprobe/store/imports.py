@@ -11,6 +11,7 @@ from vlmprobe.errors import UsageError
 from vlmprobe.pairs import SPACE
 from vlmprobe.store.axes import store_axes
 from vlmprobe.store.identity import utc_now
+from vlmprobe.store.kept_rows import renew_counts
 from vlmprobe.store.places import places_of
 from vlmprobe.store.predictions import commit_shard
 from vlmprobe.store.rows import fetch, fill_nulls, insert_rows
@@ -141,8 +142,10 @@ def _add_pairs(connection: Connection, folder: Path, rows: Sequence[Mapping[str,
             columns.add(column)
             if not more or more[-1] is not row:
                 more.append(row)
-    insert_rows(connection, SwapPairRow, rows)
-    fill_nulls(connection, SwapPairRow, sorted(columns), more)
+    added = insert_rows(connection, SwapPairRow, rows)
+    filled = fill_nulls(connection, SwapPairRow, sorted(columns), more)
+    if added or filled:
+        renew_counts(connection, place["id"], place["template"])
 
 
 def _add_links(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, insert, select, update
 
 from vlmprobe.store.identity import this_host, utc_now
+from vlmprobe.store.kept_rows import forget_rows, renew_rows
 from vlmprobe.store.places import places_of
 from vlmprobe.store.row_lease import check_lease
 from vlmprobe.store.rows import fetch, fetch_as, fetch_column, insert_rows
@@ -56,6 +57,7 @@ def commit_shard(connection: Connection, shard: ShardFile) -> int:
         Certificate,
         [{"run_id": shard.run_id, "created_at": utc_now(), **c} for c in shard.certificates],
     )
+    renew_rows(connection, shard.run_id)
     renew_lease(connection, shard.run_id)
     return added // 2
 
@@ -109,6 +111,7 @@ def restore_rows(connection: Connection, shard: ShardFile, *, is_complete: bool)
         .where(Shard.run_id == shard.run_id, Shard.shard == shard.number)
         .values(n_pairs=_n_pairs(connection, shard))
     )
+    renew_rows(connection, shard.run_id)
 
 
 def forget_shard(connection: Connection, run_id: str, number: int) -> int:
@@ -123,6 +126,7 @@ def forget_shard(connection: Connection, run_id: str, number: int) -> int:
     connection.execute(delete(Prediction).where(*of_shard))
     connection.execute(delete(Shard).where(Shard.run_id == run_id, Shard.shard == number))
     if n_pairs:
+        forget_rows(connection, run_id)
         connection.execute(
             update(RunRow)
             .where(RunRow.run_id == run_id, RunRow.status == "complete")
@@ -185,6 +189,7 @@ def commit_failures(connection: Connection, run_id: str, failures: Sequence[Fail
                 failed_at=utc_now(),
             )
         )
+    renew_rows(connection, run_id)
 
 
 def next_shard_number(connection: Connection, run_id: str) -> int:

@@ -59,10 +59,7 @@ def insert_rows(connection: Connection, table: type[Base], rows: Sequence[Mappin
             f"INSERT INTO {table.__tablename__} ({columns}) SELECT {columns} FROM incoming_rows "  # noqa: S608 - our own names
             "ON CONFLICT DO NOTHING"
         )
-        if _is_postgres(connection):
-            return int(result.rowcount)
-        first = result.first()
-    return int(first[0]) if first else 0
+        return _count(connection, result)
 
 
 def stored_rows(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -76,16 +73,22 @@ def stored_rows(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> li
 
 def fill_nulls(
     connection: Connection, table: type[Base], columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Fill NULLs in columns of existing rows, which are matched by primary key."""
-    if not rows:
-        return
+) -> int:
+    """Fill NULLs in columns of existing rows, which are matched by primary key; return how many rows changed."""
+    if not rows or not columns:
+        return 0
     name = table.__tablename__
     filled = ", ".join(f"{column} = coalesce({name}.{column}, incoming_rows.{column})" for column in columns)
     keys = [column.name for column in table.__table__.columns if column.primary_key]
     same = " AND ".join(f"{name}.{key} = incoming_rows.{key}" for key in keys)
+    open_ones = " OR ".join(
+        f"({name}.{column} IS NULL AND incoming_rows.{column} IS NOT NULL)" for column in columns
+    )
     with _incoming(connection, table, rows):
-        connection.exec_driver_sql(f"UPDATE {name} SET {filled} FROM incoming_rows WHERE {same}")  # noqa: S608 - our own names
+        result = connection.exec_driver_sql(
+            f"UPDATE {name} SET {filled} FROM incoming_rows WHERE {same} AND ({open_ones})"  # noqa: S608 - our own names
+        )
+        return _count(connection, result)
 
 
 @contextmanager
@@ -116,6 +119,14 @@ def _incoming(connection: Connection, table: type[Base], rows: Sequence[Mapping[
         yield
     finally:
         driver.unregister("incoming_rows")
+
+
+def _count(connection: Connection, result: Any) -> int:
+    """Return how many rows a statement inserted or changed."""
+    if _is_postgres(connection):
+        return int(result.rowcount)
+    first = result.first()
+    return int(first[0]) if first else 0
 
 
 def _is_postgres(connection: Connection) -> bool:

@@ -8,6 +8,7 @@ from sqlalchemy import delete, select, update
 
 from vlmprobe.errors import UsageError
 from vlmprobe.store.identity import run_key, utc_now
+from vlmprobe.store.kept_rows import KEPT
 from vlmprobe.store.runs import find_run
 from vlmprobe.store.schema import Certificate, Failure, MetricRow, Prediction, ResultJson, RunRow, Shard
 
@@ -21,7 +22,7 @@ __all__ = ["delete_run", "rename_run"]
 #: Key in a run's config: samples seen and steps, as it was extracted.
 _OWN_TRAINING = "own_training"
 
-_OF_RUN = (Prediction, Failure, Shard, Certificate, MetricRow, ResultJson, RunRow)
+_OF_RUN = (*KEPT, Prediction, Failure, Shard, Certificate, MetricRow, ResultJson, RunRow)
 
 
 def delete_run(connection: Connection, run_id: str) -> None:

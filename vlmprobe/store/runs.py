@@ -9,6 +9,7 @@ from sqlalchemy import insert, select, update
 
 from vlmprobe.pairs import PUBLISHED, is_under
 from vlmprobe.store.identity import new_run_id, utc_now
+from vlmprobe.store.kept_rows import forget_rows, keep_rows
 from vlmprobe.store.lease import check_foreign_lease, describe_self
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.row_lease import check_lease, has_row_leases
@@ -201,6 +202,8 @@ def get_run(connection: Connection, run_id: str) -> Run:
 def set_status(connection: Connection, run_id: str, status: str, **values: Any) -> None:
     """Set a run's status (``running``, ``complete``, ``interrupted``, ``failed``) and other columns.
 
+    A run that is complete now gets its kept rows, any other has none.
+
     Raises:
         LeaseLostError: another process took the run over from this one.
         LeaseHeldError: another process has it.
@@ -218,6 +221,9 @@ def set_status(connection: Connection, run_id: str, status: str, **values: Any) 
     connection.execute(
         update(RunRow).where(RunRow.run_id == run_id).values(status=status, updated_at=now, **values)
     )
+    forget_rows(connection, run_id)
+    if status == "complete":
+        keep_rows(connection, run_id)
 
 
 def renew_lease(connection: Connection, run_id: str) -> None:

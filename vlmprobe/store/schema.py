@@ -5,11 +5,13 @@ DuckDB cannot alter a parent of a foreign key, so ``queries/checks/`` checks int
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from datetime import datetime  # noqa: TC003 - SQLAlchemy reads the annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Float, Integer, String
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import JSON, BigInteger
+from sqlalchemy.orm import Mapped, mapped_column
+
+from vlmprobe.store.schema_base import Base, JsonObject
+from vlmprobe.store.schema_kept import KeptAnswerCount, KeptPairAnswer, KeptRunCounts
 
 __all__ = [
     "AxisRow",
@@ -17,6 +19,9 @@ __all__ = [
     "Certificate",
     "DatasetRow",
     "Failure",
+    "KeptAnswerCount",
+    "KeptPairAnswer",
+    "KeptRunCounts",
     "LeakRow",
     "MetricRow",
     "Prediction",
@@ -27,21 +32,6 @@ __all__ = [
     "Shard",
     "SwapPairRow",
 ]
-
-JsonObject = dict[str, Any]
-
-
-class Base(DeclarativeBase):
-    """All tables."""
-
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own protocol
-        str: String,
-        float: Float(53),
-        int: Integer,
-        bool: Boolean,
-        datetime: DateTime,
-        JsonObject: JSON,
-    }
 
 
 class DatasetRow(Base):

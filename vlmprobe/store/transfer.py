@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 
 from vlmprobe.errors import ConflictError
 from vlmprobe.store.identity import this_host
+from vlmprobe.store.kept_rows import keep_rows, renew_counts
 from vlmprobe.store.places import places_of
 from vlmprobe.store.rows import fill_nulls, insert_rows
 from vlmprobe.store.schema import (
@@ -122,6 +123,8 @@ def write_run(connection: Connection, rows: RunRows, paths: Mapping[int, Path]) 
         if table is Shard:
             kept = [{**row, "path": places.stored(paths[row["shard"]]), "host": this_host()} for row in kept]
         insert_rows(connection, table, kept)
+    if rows.is_complete:
+        keep_rows(connection, rows.run["run_id"])
     return key
 
 
@@ -155,10 +158,11 @@ def _write_dataset(connection: Connection, rows: RunRows) -> None:
     insert_rows(connection, DatasetRow, [{**rows.dataset, "path": path}])
     if boxes and not known:
         connection.execute(update(DatasetRow).where(DatasetRow.dataset_id == dataset_id).values(boxes=boxes))
-    for table, held in rows.of_dataset.items():
-        insert_rows(connection, table, held)
+    added = {table: insert_rows(connection, table, held) for table, held in rows.of_dataset.items()}
     # Pairs that were here before the boxes get their perspective.
-    fill_nulls(connection, SwapPairRow, ("perspective",), rows.of_dataset[SwapPairRow])
+    filled = fill_nulls(connection, SwapPairRow, ("perspective",), rows.of_dataset[SwapPairRow])
+    if added[SwapPairRow] or filled:
+        renew_counts(connection, dataset_id, rows.run["template"])
 
 
 def _free_key(connection: Connection, key: str) -> str:

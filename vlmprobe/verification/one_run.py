@@ -15,7 +15,9 @@ from vlmprobe.errors import (
     VlmprobeError,
 )
 from vlmprobe.store.artifacts import is_of_this_host_alone, shard_places
+from vlmprobe.store.checks import kept_rows_problems
 from vlmprobe.store.committer import adopt_orphans
+from vlmprobe.store.kept_rows import forget_rows, keep_rows
 from vlmprobe.store.metrics import digest_matches
 from vlmprobe.store.predictions import forget_shard, restore_rows
 from vlmprobe.store.runs import get_run
@@ -62,6 +64,7 @@ class OneRun:
                 stack.close()  # do not block an extraction meanwhile
             self._check_spool(files)
             self._check_shards(repair=self._repair)
+            self._check_kept_rows()
             self._check_delivery()
 
     def _found(self, where: object, problem: str, todo: str, *, repaired: bool = False) -> None:
@@ -249,6 +252,21 @@ class OneRun:
             f"its rows were removed; rerun the same 'vlmprobe extract' to redo its {n_pairs} pairs",
             repaired=True,
         )
+
+    def _check_kept_rows(self) -> None:
+        """Check the rows that views read instead of the answers; after the answers, which may have been repaired."""
+        run_id = self._run.run_id
+        with self._database.transaction(write=self._repair) as connection:
+            problems = kept_rows_problems(connection, run_id)
+            if problems and self._repair:
+                forget_rows(connection, run_id)
+                if self._run.status == "complete":
+                    keep_rows(connection, run_id)
+        if problems:
+            kinds = ", ".join(problem.check.removeprefix("checks/") for problem in problems)
+            todo = "they were made again" if self._repair else f"run {REPAIR} to make them again"
+            problem = f"{kinds}: kept rows differ from its answers"
+            self._found(self._database.name, problem, todo, repaired=self._repair)
 
     def _check_delivery(self) -> None:
         if self._run.status != "complete":

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import DatabaseError, UsageError
 from vlmprobe.settings import Settings
 from vlmprobe.store.backup import copy_database
+from vlmprobe.store.checks import CheckResult, run_checks
 from vlmprobe.store.migrate import current_revision, require_any_schema, upgrade
-from vlmprobe.store.queries import list_queries
 from vlmprobe.store.revision import SCHEMA_REVISION
+from vlmprobe.workflows.runs import find_listed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vlmprobe.store.engine import Database
     from vlmprobe.workspace import Workspace
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "copy_to",
     "database_revision",
     "make_reader",
-    "run_checks",
     "upgrade_database",
 ]
 
@@ -109,35 +108,17 @@ def make_reader(workspace: Workspace, name: str) -> list[str]:
     return grant_reader(workspace.database, name)
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """What one query of ``queries/checks`` found."""
+def check_database(workspace: Workspace, run: str | None = None) -> list[CheckResult]:
+    """Run every check; see :func:`vlmprobe.store.checks.run_checks`.
 
-    check: str
-    question: str
-    rows: int
-    """Those that break it."""
-    example: str
-    """The first of them."""
-
-
-def check_database(workspace: Workspace) -> list[CheckResult]:
-    """Run every check; see :func:`run_checks`.
+    Args:
+        workspace: the home.
+        run: the id of a run, or the beginning or end of it: only what the run rests on is checked.
 
     Raises:
         DatabaseError: there is no database, or it is not current.
+        UsageError: there is no such run.
     """
-    return run_checks(workspace.database)
-
-
-def run_checks(database: Database) -> list[CheckResult]:
-    """Run each query of ``queries/checks``."""
-    results = []
-    with database.transaction(write=False) as connection:
-        for query in list_queries():
-            if not query.name.startswith("checks/"):
-                continue
-            rows = query.table(connection)
-            example = ", ".join(f"{name}={value}" for name, value in rows[0].items()) if rows else ""
-            results.append(CheckResult(query.name, query.question, len(rows), example))
-    return results
+    run_id = None if run is None else find_listed(workspace, run).run_id
+    with workspace.database.transaction(write=False) as connection:
+        return run_checks(connection, run_id)

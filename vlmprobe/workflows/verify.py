@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
+from vlmprobe.store.checks import is_of_kept_rows, run_checks
 from vlmprobe.store.runs import list_runs
 from vlmprobe.store.verification import runs_with_old_intervals, spooled
 from vlmprobe.verification.findings import Finding, Verified
 from vlmprobe.verification.one_run import OneRun
 from vlmprobe.verification.outside import check_mlflow
-from vlmprobe.workflows.database import run_checks
 
 if TYPE_CHECKING:
     from vlmprobe.settings import Settings
@@ -50,9 +50,12 @@ def verify(workspace: Workspace, *, repair: bool = False) -> Verified:
         todo = "run 'vlmprobe analyze' to compute them again"
         verified.findings.append(Finding(database.name, problem, todo))
     _find_unknown_folders(settings, set(run_ids), verified)
-    for result in run_checks(database):
+    with database.transaction(write=False) as connection:
+        results = run_checks(connection)
+    for result in results:
         verified.checks += 1
-        if result.rows:
+        # Those are named with their runs above.
+        if result.rows and not is_of_kept_rows(result.check):
             verified.findings.append(
                 Finding(
                     result.check,

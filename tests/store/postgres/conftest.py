@@ -11,8 +11,10 @@ import pytest
 from vlmprobe.settings import Settings
 from vlmprobe.store.copying import copy_rows
 from vlmprobe.store.duckdb_store import DuckDBStore
+from vlmprobe.store.kept_rows import renew_rows
 from vlmprobe.store.migrate import upgrade
 from vlmprobe.store.postgres_store import PostgresStore
+from vlmprobe.store.rows import fetch_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,6 +87,8 @@ def changed(
     with file.transaction() as connection:
         for statement in CHANGES:
             connection.exec_driver_sql(statement)
+        for run_id in fetch_column(connection, "SELECT run_id FROM runs"):
+            renew_rows(connection, run_id)
     team = PostgresStore(postgres.empty(), home=folder)
     copy_rows(file, team)
     yield file, team
