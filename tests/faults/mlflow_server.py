@@ -36,9 +36,15 @@ def free_port() -> int:
 class MlflowServer:
     """``mlflow server`` on a store of its own."""
 
-    def __init__(self, folder: Path, artifacts: str | None = None, **environ: str) -> None:
-        """Store where it keeps its runs; its artifacts are beside them unless another address is given."""
+    options: tuple[str, ...] = ()
+    """More options of the command."""
+
+    def __init__(
+        self, folder: Path, artifacts: str | None = None, *, store: str | None = None, **environ: str
+    ) -> None:
+        """Store where it keeps its runs and artifacts: in the folder, unless other addresses are given."""
         self._folder = folder
+        self._store = store or f"sqlite:///{folder / 'mlflow.db'}"
         self._artifacts = artifacts or str(folder / "artifacts")
         self._environ = environ
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +60,7 @@ class MlflowServer:
         assert self._process is None
         command = (
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
-            *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
+            *("--backend-store-uri", self._store, *self.options),
             *("--artifacts-destination", self._artifacts, "--workers", "1"),
         )
         with (self._folder / "server.log").open("ab") as log:
