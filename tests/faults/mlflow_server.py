@@ -25,6 +25,8 @@ _QUIET = {
     # The host's own name would be refused behind the gate.
     "MLFLOW_SERVER_ALLOWED_HOSTS": "*",
 }
+#: It takes seconds, and minutes where much else is running.
+_PATIENCE_S = 300.0
 
 
 def free_port() -> int:
@@ -71,7 +73,7 @@ class MlflowServer:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + _PATIENCE_S
         while not self._answers():
             assert self._process.poll() is None, (self._folder / "server.log").read_text()
             assert time.monotonic() < deadline, "the MLflow server does not come up"

@@ -109,6 +109,7 @@ def test_before_a_store_its_signed_addresses_give_parts(
             f"the server signs addresses of {s3.counter.address}, which does not answer here" in found.state
         )
         assert "set MLFLOW_S3_ENDPOINT_URL of the server" in found.state
+        assert "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD=false here" in found.state
 
         s3.close()
         began = time.monotonic()

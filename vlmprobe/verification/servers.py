@@ -198,11 +198,12 @@ def _artifacts(workspace: Workspace) -> Iterator[Finding]:
     elif found.by is By.SERVER:
         yield Finding("artifacts", f"{shown}: written and read, parts through the server")
     elif found.signed is not None:
-        state = (
-            f"parts cannot be read: the server signs addresses of {found.signed}, which does not answer here"
+        state = f"cannot be read: the server signs addresses of {found.signed}, which does not answer here"
+        todo = (
+            "set MLFLOW_S3_ENDPOINT_URL of the server to an address that all hosts reach; until then "
+            "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD=false here fetches whole files through the server"
         )
-        todo = "set MLFLOW_S3_ENDPOINT_URL of the server to an address that all hosts reach"
-        yield Finding("artifacts", f"{shown}: {state}; {todo}", ok=False)
+        yield Finding("artifacts", f"{shown} {state}; {todo}", ok=False)
     else:
         todo = "start it with --artifacts-destination, with the version of MLflow that is here"
         yield Finding("artifacts", f"{shown}: parts cannot be read through the server; {todo}", ok=False)
