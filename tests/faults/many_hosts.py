@@ -70,7 +70,6 @@ def run_many_hosts(folder: Path, server: Server, n_hosts: int, processes: int, s
     many, over, database = Many(), threading.Event(), server.migrated()
     n_scales = max(processes // 2, 1)
     mlflow = MlflowServer(folder / "mlflow")
-    mlflow.start()
     settings = {"VLMPROBE_DATABASE_URL": database, "MLFLOW_TRACKING_URI": mlflow.address}
 
     def work(number: int) -> None:
@@ -100,6 +99,7 @@ def run_many_hosts(folder: Path, server: Server, n_hosts: int, processes: int, s
 
     with ExitStack() as stack:
         stack.callback(mlflow.kill)
+        mlflow.start()
         hosts = [stack.enter_context(Host(folder, f"n{number}")) for number in range(n_hosts)]
         rounds = Rounds(folder, processes, time.monotonic() + seconds)
         waiting = threading.Thread(target=_queue_up, args=(database, over, many))

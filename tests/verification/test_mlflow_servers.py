@@ -53,8 +53,8 @@ def _found(address: str, folder: Path, **environ: str) -> dict[str, Finding]:
 
 @contextmanager
 def _running(server: MlflowServer) -> Iterator[MlflowServer]:
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()
