@@ -56,9 +56,10 @@ statistics: $(VENV)/installed-dev ## Whether intervals cover and tests keep thei
 breaks: $(VENV)/installed-dev ## Take out each correction of the statistics in a copy of the source: a test must fail
 	$(BIN)/python -m tests.breaks.run
 
-faults: $(VENV)/installed-dev ## Kills, full disks, lost servers, damage: 200 times and more, then twelve processes at once (over an hour)
+faults: $(VENV)/installed-dev ## Kills, full disks, lost servers, damage: 200 times and more, then many processes at once (over an hour)
 	$(BIN)/python -m tests.faults.campaign
 	$(BIN)/python -m tests.faults.many --processes 12 --minutes 10
+	$(BIN)/python -m tests.faults.many_hosts --hosts 3 --processes 6 --minutes 10
 
 lint: $(VENV)/installed-dev ## ruff, mypy, import contracts, known vulnerabilities
 	$(BIN)/ruff check .

@@ -44,6 +44,9 @@ class Ran:
 class Shell:
     """Starts ``python -m vlmprobe`` in a folder of its own, with no setting of the developer's."""
 
+    prefix: tuple[str, ...] = ()
+    """What starts the interpreter, if it is not started straight."""
+
     def __init__(self, folder: Path, **environ: str) -> None:
         self.folder = folder
         self._environ = environ
@@ -62,7 +65,7 @@ class Shell:
     def start(self, *arguments: object, **environ: str) -> subprocess.Popen[str]:
         """Start a command and return at once; ``finish`` collects it."""
         return subprocess.Popen(
-            [sys.executable, "-m", "vlmprobe", *map(str, arguments)],
+            [*self.prefix, sys.executable, "-m", "vlmprobe", *map(str, arguments)],
             cwd=self.folder,
             env=self.environ(**self._database(arguments) | environ),
             stdout=subprocess.PIPE,

@@ -32,6 +32,11 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 #: process is left with it at the end.
 SHARED = {
     "postgres": {
+        "tests/faults/test_hosts.py",
+        "tests/store/test_team_store.py",
+        "tests/verification/test_mlflow_servers.py",
+        "tests/verification/test_servers.py",
+        "tests/workflows/test_two_hosts.py",
         "tests/store/postgres/test_attacks.py",
         "tests/store/postgres/test_both_databases.py",
         "tests/store/postgres/test_commands.py",
@@ -42,6 +47,7 @@ SHARED = {
         "tests/store/postgres/test_many_runs.py",
         "tests/store/postgres/test_migrations.py",
         "tests/store/postgres/test_traps.py",
+        "tests/store/postgres/test_writers.py",
     },
     "study_home": {
         "tests/cli/test_compare.py",

@@ -115,7 +115,7 @@ def home_url(home: Path) -> str | None:
 def postgres_server() -> Iterator[Server]:
     """Start a server; skip where none is installed, or psycopg is not."""
     pytest.importorskip("psycopg", reason="psycopg is not installed")
-    programs = _programs()
+    programs = find_programs()
     if programs is None:
         pytest.skip("no Postgres is installed (initdb and postgres on the PATH or below /usr/lib/postgresql)")
     # Not in pytest's own folder, which is closed to the user that the server runs as.
@@ -174,7 +174,8 @@ def postgres_server() -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _programs() -> Path | None:
+def find_programs() -> Path | None:
+    """Return the folder of an installed Postgres; None if there is none."""
     places = [Path(found).parent] if (found := shutil.which("initdb")) else []
     places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next(

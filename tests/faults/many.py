@@ -31,9 +31,9 @@ from ..left_behind import read_rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PAIRS_PER_CATEGORY = 4
+PAIRS_PER_CATEGORY = 4
 #: Everyone waits for two cores here: a command may take long without anything being wrong.
-_PATIENCE_S = 900.0
+PATIENCE_S = 900.0
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Many:
 
 def run_many(folder: Path, processes: int, seconds: float) -> Many:
     """Let so many processes work on one home until the time is up, each to the end of its round; look at the rows."""
-    data = build_benchmark(folder / "benchmark", pairs_per_category=_PAIRS_PER_CATEGORY, seed=3).tsv
+    data = build_benchmark(folder / "benchmark", pairs_per_category=PAIRS_PER_CATEGORY, seed=3).tsv
     home, many, over = folder / "home", Many(), threading.Event()
     shell = Shell(folder, VLMPROBE_SHARD_PAIRS="8")
     until = time.monotonic() + seconds
@@ -69,7 +69,7 @@ def run_many(folder: Path, processes: int, seconds: float) -> Many:
             if time.monotonic() >= until and command is extract:
                 return
             process = shell.start(*command, "--home", home)
-            _, err = process.communicate(timeout=_PATIENCE_S)
+            _, err = process.communicate(timeout=PATIENCE_S)
             many.commands[command[0]] += 1
             if process.returncode != 0 or "Traceback" in err:
                 many.failed.append(
@@ -110,7 +110,7 @@ def _count(home: Path, many: Many) -> None:
     )
     runs = {(scale, run_id) for scale, run_id, *_ in rows}
     many.runs = len(runs)
-    expected = 2 * 6 * _PAIRS_PER_CATEGORY
+    expected = 2 * 6 * PAIRS_PER_CATEGORY
     for scale in sorted({scale for scale, _ in runs}):
         n_runs = sum(of == scale for of, _ in runs)
         answers = Counter(repr(row[2:]) for row in rows if row[0] == scale and row[2] is not None)
@@ -132,10 +132,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="vlmprobe-many-"))
     began = time.monotonic()
     many = run_many(folder, asked.processes, asked.minutes * 60)
+    minutes = (time.monotonic() - began) / 60
+    return tell(many, f"{asked.processes} processes, {minutes:.1f} minutes on one database", folder)
+
+
+def tell(many: Many, who: str, folder: Path) -> int:
+    """Print what it came to, and remove the folder unless something went wrong; return the exit code."""
     commands = ", ".join(f"{n} {name}" for name, n in many.commands.items())
-    print(
-        f"{asked.processes} processes, {(time.monotonic() - began) / 60:.1f} minutes on one database: {commands}"
-    )
+    print(f"{who}: {commands}")
     print(
         f"{many.runs} runs: {many.rows_lost} rows lost, {many.rows_doubled} doubled; "
         f"longest wait for the database {many.longest_wait_s:.2f} s; {len(many.failed)} commands failed"

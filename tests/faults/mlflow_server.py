@@ -25,6 +25,8 @@ _QUIET = {
     # The host's own name would be refused behind the gate.
     "MLFLOW_SERVER_ALLOWED_HOSTS": "*",
 }
+#: It takes seconds, and minutes where much else is running.
+_PATIENCE_S = 300.0
 
 
 def free_port() -> int:
@@ -36,9 +38,15 @@ def free_port() -> int:
 class MlflowServer:
     """``mlflow server`` on a store of its own."""
 
-    def __init__(self, folder: Path, artifacts: str | None = None, **environ: str) -> None:
-        """Store where it keeps its runs; its artifacts are beside them unless another address is given."""
+    options: tuple[str, ...] = ()
+    """More options of the command."""
+
+    def __init__(
+        self, folder: Path, artifacts: str | None = None, *, store: str | None = None, **environ: str
+    ) -> None:
+        """Store where it keeps its runs and artifacts: in the folder, unless other addresses are given."""
         self._folder = folder
+        self._store = store or f"sqlite:///{folder / 'mlflow.db'}"
         self._artifacts = artifacts or str(folder / "artifacts")
         self._environ = environ
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +62,7 @@ class MlflowServer:
         assert self._process is None
         command = (
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
-            *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
+            *("--backend-store-uri", self._store, *self.options),
             *("--artifacts-destination", self._artifacts, "--workers", "1"),
         )
         with (self._folder / "server.log").open("ab") as log:
@@ -65,7 +73,7 @@ class MlflowServer:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + _PATIENCE_S
         while not self._answers():
             assert self._process.poll() is None, (self._folder / "server.log").read_text()
             assert time.monotonic() < deadline, "the MLflow server does not come up"

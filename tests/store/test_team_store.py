@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,30 +27,46 @@ from ..left_behind import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from vlmprobe.store.engine import Database
+
+    from ..postgres_server import Server
 
 pytestmark = pytest.mark.full
 
 _MIB = 2**20
-_VALUES = "SELECT name, version, subset, target, layer, value, n FROM metrics ORDER BY ALL"
+_VALUES = (
+    "SELECT name, version, subset, target, layer, value, n FROM metrics "
+    "ORDER BY name, version, subset, target, layer"
+)
 
 
 class Team:
     """The server, the store, and the database of two homes."""
 
-    def __init__(self, folder: Path, database: dict[str, str], inside: Any) -> None:
+    def __init__(self, folder: Path, databases: Databases, inside: Any) -> None:
         self.a, self.b = folder / "a", folder / "b"
-        self._database, self._inside = database, inside
+        self._databases, self._inside = databases, inside
         self.s3 = S3Store()
-        self.server = MlflowServer(folder / "server", self.s3.destination, **self.s3.environ)
+        self.server = MlflowServer(
+            folder / "server", self.s3.destination, store=databases.of_mlflow, **self.s3.environ
+        )
         self.server.start()
         self.counter = Counter(self.server.port)
 
     @property
     def environ(self) -> dict[str, str]:
-        return {**self._database, "MLFLOW_TRACKING_URI": self.counter.address}
+        return {"VLMPROBE_DATABASE_URL": self._databases.url, "MLFLOW_TRACKING_URI": self.counter.address}
+
+    def values(self) -> list[tuple[Any, ...]]:
+        """Return all metrics, straight from the database."""
+        url = self._databases.url
+        if not url.startswith("postgresql"):
+            return read_rows(Path(url.removeprefix("duckdb:///")).parent, _VALUES)
+        import psycopg
+
+        with psycopg.connect(url) as session:
+            return session.execute(_VALUES).fetchall()
 
     def __call__(self, home: Path, *command: object, **environ: str) -> Any:
         """Run a command in a home; it has no credentials of the store."""
@@ -80,17 +98,36 @@ class Team:
         self.s3.close()
 
 
-@pytest.fixture(params=["duckdb"])
-def shared_database(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """Name the database that both homes use, outside of either."""
-    assert request.param == "duckdb"
-    return {"VLMPROBE_DATABASE_URL": f"duckdb:///{tmp_path / 'home' / 'vlmprobe.duckdb'}"}
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """Where everything is that is no file."""
+
+    url: str
+    """The database that both homes use, outside of either."""
+    of_mlflow: str | None
+    """The store of the MLflow server; None = a file of its own."""
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Databases:
+    """Name a file that both homes use; or a Postgres, which has a database for the MLflow server, too."""
+    if request.param == "duckdb":
+        return Databases(f"duckdb:///{tmp_path / 'home' / 'vlmprobe.duckdb'}", None)
+    postgres: Server = request.getfixturevalue("postgres")
+    return Databases(postgres.migrated(), postgres.empty().replace("postgresql://", "postgresql+psycopg://"))
 
 
 @pytest.fixture
-def team(tmp_path: Path, shared_database: dict[str, str], inside: Any) -> Iterator[Team]:
+def settings(databases: Databases, tmp_path: Path) -> Settings:
+    """Let rows that are made by hand be in that database."""
+    environ = {"VLMPROBE_DATABASE_URL": databases.url}
+    return Settings.load(tmp_path / "home", environ=environ, folder=tmp_path)
+
+
+@pytest.fixture
+def team(tmp_path: Path, databases: Databases, inside: Any) -> Iterator[Team]:
     """Start server and store."""
-    made = Team(tmp_path, shared_database, inside)
+    made = Team(tmp_path, databases, inside)
     yield made
     made.close()
 
@@ -118,7 +155,6 @@ def test_what_one_home_extracts_the_other_analyzes_and_plots(
     team: Team, benchmark: Callable[..., Path], tmp_path: Path
 ) -> None:
     """The values are those of the home with the files; pruning frees its spool; both verify; JSON stays JSON."""
-    database = tmp_path / "home"
     extract = ("extract", "tiny", "--scale", "2m", "--data", benchmark(8), "--batch-size", 8)
     extracted = team(team.a, *extract, "--json", VLMPROBE_SHARD_PAIRS="16").ok()
     assert json.loads(extracted.out)
@@ -128,9 +164,9 @@ def test_what_one_home_extracts_the_other_analyzes_and_plots(
     analyzed = team(team.b, "analyze", "--json").ok()
     assert json.loads(analyzed.out)
     assert _spooled(team.b) == {}
-    values = read_rows(database, _VALUES)
+    values = team.values()
     team(team.a, "analyze", "--force").ok()
-    assert read_rows(database, _VALUES) == values
+    assert team.values() == values
     assert team(team.b, "plot", "--out", tmp_path / "plots").ok()
     assert list((tmp_path / "plots").rglob("*.png"))
 
@@ -139,7 +175,7 @@ def test_what_one_home_extracts_the_other_analyzes_and_plots(
     team(team.a, "verify").ok()
     team(team.b, "verify").ok()
     team(team.a, "analyze", "--force").ok()
-    assert read_rows(database, _VALUES) == values
+    assert team.values() == values
 
 
 def test_five_of_94_layers_move_less_than_a_tenth_of_the_bytes(
@@ -212,10 +248,10 @@ def test_a_server_killed_and_brought_back_costs_nothing(
     assert team.s3.shards() == _spooled(team.a)
     team(team.b, "analyze").ok()
     team(team.b, "verify").ok()
-    values = read_rows(tmp_path / "home", _VALUES)
+    values = team.values()
     team.server.kill()
     # Everything is in the cache now, so figures need no server.
     team(team.b, "plot", "--out", tmp_path / "plots").ok()
     team.server.start()
     team(team.b, "analyze", "--force").ok()
-    assert read_rows(tmp_path / "home", _VALUES) == values
+    assert team.values() == values

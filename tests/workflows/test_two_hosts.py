@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,14 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_VALUES = "SELECT name, version, subset, target, layer, value, n FROM metrics ORDER BY ALL"
+_VALUES = (
+    "SELECT name, version, subset, target, layer, value, n FROM metrics "
+    "ORDER BY name, version, subset, target, layer"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """A folder that hosts share, with the database in it, and commands on a host of any name."""
+    """A folder that hosts share, their database, and commands on a host of any name."""
 
     shared: Path
+    url: str | None
+    """The database's address; None = a file in the folder, wherever that is mounted."""
     empty_mlflow: Path
     inside: Any
     patch: pytest.MonkeyPatch
@@ -32,17 +37,29 @@ class Hosts:
         if not (home / "mlflow.db").exists():
             shutil.copy(self.empty_mlflow, home / "mlflow.db")
         more = {} if root is None else {"VLMPROBE_STORE_ROOT": str(root)}
-        url = f"duckdb:///{self.shared / 'vlmprobe.duckdb'}"
+        url = self.url or f"duckdb:///{self.shared / 'vlmprobe.duckdb'}"
         return self.inside(*command, "--home", home, VLMPROBE_DATABASE_URL=url, **more)
 
     def rows(self, sql: str) -> Any:
-        return read_rows(self.shared, sql)
+        if self.url is None:
+            return read_rows(self.shared, sql)
+        import psycopg
+
+        with psycopg.connect(self.url) as session:
+            return session.execute(sql.encode()).fetchall()
 
 
-@pytest.fixture
-def hosts(tmp_path: Path, empty_mlflow: Path, inside: Any, monkeypatch: pytest.MonkeyPatch) -> Hosts:
-    """Share a folder."""
-    return Hosts(tmp_path / "shared", empty_mlflow, inside, monkeypatch)
+@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.full)])
+def hosts(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    empty_mlflow: Path,
+    inside: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Hosts:
+    """Share a folder, and a database: a file in the folder, or Postgres."""
+    url = request.getfixturevalue("postgres").migrated() if request.param == "postgres" else None
+    return Hosts(tmp_path / "shared", url, empty_mlflow, inside, monkeypatch)
 
 
 @pytest.fixture
@@ -105,7 +122,7 @@ def test_a_shared_folder_is_read_wherever_it_is_mounted(
     assert all(place.startswith("shared:/a/") for row in places for place in row)
 
     mounted = root.rename(tmp_path / "mounted elsewhere")
-    there = Hosts(mounted, hosts.empty_mlflow, hosts.inside, hosts.patch)
+    there = replace(hosts, shared=mounted)
     lost = there("n9", tmp_path / "b", "analyze", "--force")
     assert lost.code == 1
     assert "set VLMPROBE_STORE_ROOT to where that folder is mounted here" in lost.err

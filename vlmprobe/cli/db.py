@@ -1,4 +1,4 @@
-"""``vlmprobe db``: upgrade, current, check, copy, grant-reader."""
+"""``vlmprobe db``: upgrade, current, check, copy, grant-reader, grant-writer."""
 
 from __future__ import annotations
 
@@ -90,4 +90,18 @@ def grant_reader(
     typer.echo(f"{name} may read {workspace.settings.database_name}")
 
 
-add(app, upgrade, current, check, copy, grant_reader)
+@command(example="vlmprobe db grant-writer ana")
+def grant_writer(
+    workspace: Workspace,
+    *,
+    name: Annotated[str, typer.Argument(help="The role; it is made if it is not there.", metavar="NAME")],
+) -> None:
+    """Let a Postgres role extract and analyze into the database; it cannot change the schema."""
+    from vlmprobe.workflows.database import make_writer
+
+    for note in make_writer(workspace, name):
+        workspace.console.warn(note)
+    typer.echo(f"{name} may read and write {workspace.settings.database_name}")
+
+
+add(app, upgrade, current, check, copy, grant_reader, grant_writer)

@@ -70,7 +70,9 @@ def connect(url: str) -> psycopg.Connection[Any]:
         ) from None
     except psycopg.Error as error:
         reason = without_password(first_line(str(error)))
-        raise DatabaseError(f"cannot connect to {name}: {reason}") from None
+        raise DatabaseError(
+            f"cannot connect to {name}: {reason}; check that it runs, its address, and the password in ~/.pgpass"
+        ) from None
 
 
 def _require_driver() -> None:

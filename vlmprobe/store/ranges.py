@@ -11,6 +11,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -86,6 +87,17 @@ class RemoteFile:
         if data is None:
             raise NoRangesError(self.artifact_uri)
         return data
+
+    def signing_for(self) -> str | None:
+        """Return the store whose addresses the server signs, without their paths; None if it signs none.
+
+        Raises:
+            TrackingError: the server does not answer.
+        """
+        with self.mlflow.errors_in_a_line():
+            signed = self._sign()
+        parts = urlsplit(signed.url if signed else "")
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else None
 
     def _read_signed(self, start: int, end: int) -> bytes | None:
         from mlflow.utils.request_utils import cloud_storage_http_request

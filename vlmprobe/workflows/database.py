@@ -25,6 +25,7 @@ __all__ = [
     "copy_to",
     "database_revision",
     "make_reader",
+    "make_writer",
     "upgrade_database",
 ]
 
@@ -103,9 +104,21 @@ def make_reader(workspace: Workspace, name: str) -> list[str]:
         UsageError: the database is a DuckDB file, or the name is none for a role.
         DatabaseError: our role may not do that.
     """
-    from vlmprobe.store.reader_role import grant_reader
+    from vlmprobe.store.roles import grant_reader
 
     return grant_reader(workspace.database, name)
+
+
+def make_writer(workspace: Workspace, name: str) -> list[str]:
+    """Let a Postgres role write rows, but not change the schema; return what its owner has to know.
+
+    Raises:
+        UsageError: the database is a DuckDB file, or the name is none for a writer.
+        DatabaseError: our role may not do that.
+    """
+    from vlmprobe.store.roles import grant_writer
+
+    return grant_writer(workspace.database, name)
 
 
 def check_database(workspace: Workspace, run: str | None = None) -> list[CheckResult]:

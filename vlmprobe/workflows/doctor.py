@@ -1,23 +1,30 @@
-"""Doctor: checks what a run will need, before a night depends on it. Changes nothing and loads no model."""
+"""Doctor: checks what a run will need, before a night depends on it. Loads no model, and leaves all as it was."""
 
 from __future__ import annotations
 
 import os
 import platform
 import shutil
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import VlmprobeError, in_one_line
 from vlmprobe.families.machine import find_gpus
 from vlmprobe.store.revision import check_revision
+from vlmprobe.verification.servers import (
+    Finding,
+    check_mlflow,
+    check_postgres,
+    check_reader,
+    check_shared_folder,
+    existing,
+    gib,
+    looked,
+)
 from vlmprobe.workflows.database import database_revision
 from vlmprobe.workflows.families import list_families
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from vlmprobe.workspace import Workspace
 
@@ -28,41 +35,24 @@ _PACKAGES = ("torch", "transformers", "duckdb", "SQLAlchemy", "mlflow")
 _LEAST_DISK = 2**30
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that a run needs."""
-
-    what: str
-    state: str
-    """What there is; where it will not do, also what to do."""
-    ok: bool = True
-    """Whether it will do."""
-
-
 def diagnose(workspace: Workspace) -> list[Finding]:
-    """Look at versions, GPUs, the home, the database, MLflow, the families and the disk, in this order."""
+    """Look at what a run needs, in this order: versions, GPUs, the home, the database, MLflow, families, the disk.
+
+    What hosts share is looked at as well, where the settings name it: a Postgres server and our role there, an MLflow
+    server and its artifacts, a folder.
+    """
     checks: dict[str, Callable[[Workspace], Iterator[Finding]]] = {
         "versions": _versions,
         "GPU": _gpus,
         "home": _home,
         "database": _database,
+        "reader": check_reader,
         "MLflow": _mlflow,
+        "shared folder": check_shared_folder,
         "families": _families,
         "disk": _disk,
     }
-    return [finding for what, look in checks.items() for finding in _looked(what, look, workspace)]
-
-
-def _looked(
-    what: str, look: Callable[[Workspace], Iterator[Finding]], workspace: Workspace
-) -> Iterator[Finding]:
-    """Turn an error of one check into its finding, so that the others still say what they see."""
-    try:
-        yield from look(workspace)
-    except VlmprobeError as error:
-        yield Finding(what, str(error), ok=False)
-    except (OSError, ImportError, RuntimeError) as error:
-        yield Finding(what, f"{type(error).__name__}: {in_one_line(error)[:200]}", ok=False)
+    return [finding for what, look in checks.items() for finding in looked(what, look, workspace)]
 
 
 def _versions(_: Workspace) -> Iterator[Finding]:
@@ -82,12 +72,12 @@ def _gpus(_: Workspace) -> Iterator[Finding]:
     if not gpus:
         yield Finding("GPU", "none that PyTorch finds; models run on the CPU")
     for gpu in gpus:
-        yield Finding("GPU", f"{gpu.name}: {_gib(gpu.free)} of {_gib(gpu.total)} GiB free")
+        yield Finding("GPU", f"{gpu.name}: {gib(gpu.free)} of {gib(gpu.total)} GiB free")
 
 
 def _home(workspace: Workspace) -> Iterator[Finding]:
     home = workspace.settings.home
-    place = _existing(home)
+    place = existing(home)
     if not os.access(place, os.W_OK):
         yield Finding("home", f"{home}: {place} is not writable; use another folder with --home", ok=False)
     else:
@@ -95,6 +85,9 @@ def _home(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _database(workspace: Workspace) -> Iterator[Finding]:
+    if workspace.settings.is_postgres:
+        yield from check_postgres(workspace)
+        return
     path = workspace.settings.database_name
     if not workspace.unchecked_database.exists():
         yield Finding("database", f"{path}; the first command creates it")
@@ -112,7 +105,10 @@ def _mlflow(workspace: Workspace) -> Iterator[Finding]:
         yield Finding("MLflow", f"{tracker.address}; the first command creates it")
         return
     tracker.check()
-    yield Finding("MLflow", f"{tracker.address} answers")
+    if tracker.is_server:
+        yield from check_mlflow(workspace)
+    else:
+        yield Finding("MLflow", f"{tracker.address} answers")
 
 
 def _families(_: Workspace) -> Iterator[Finding]:
@@ -126,15 +122,7 @@ def _families(_: Workspace) -> Iterator[Finding]:
 
 
 def _disk(workspace: Workspace) -> Iterator[Finding]:
-    free = shutil.disk_usage(_existing(workspace.settings.home)).free
+    free = shutil.disk_usage(existing(workspace.settings.home)).free
     enough = free >= _LEAST_DISK
     advice = "" if enough else "; free some, or use another disk with --home"
-    yield Finding("disk", f"{_gib(free)} GiB free{advice}", ok=enough)
-
-
-def _existing(folder: Path) -> Path:
-    return next(place for place in (folder, *folder.parents) if place.exists())
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.1f}"
+    yield Finding("disk", f"{gib(free)} GiB free{advice}", ok=enough)

@@ -11,7 +11,7 @@ from vlmprobe.store.ad_hoc import ask
 from vlmprobe.store.duckdb_store import DuckDBStore
 from vlmprobe.store.postgres_sandbox import _answer
 from vlmprobe.store.postgres_store import PostgresStore
-from vlmprobe.store.reader_role import grant_reader
+from vlmprobe.store.roles import grant_reader
 
 from ..attacks import ATTACKS as OF_DUCKDB
 from .attacks import ATTACKS, HARMLESS, OF_READER, TOO_MUCH, UNDONE

@@ -17,7 +17,7 @@ from vlmprobe.store import row_lease
 from vlmprobe.store.committer import adopt_orphans
 from vlmprobe.store.postgres_store import PostgresStore
 from vlmprobe.store.predictions import commit_failures, commit_shard
-from vlmprobe.store.reader_role import grant_reader
+from vlmprobe.store.roles import grant_reader
 from vlmprobe.store.runs import set_status
 from vlmprobe.store.shards import FailureRecord, shard_name, shard_number, write_shard
 

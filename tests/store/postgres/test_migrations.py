@@ -12,8 +12,8 @@ from sqlalchemy import inspect
 
 from vlmprobe.store.migrate import require_schema, upgrade
 from vlmprobe.store.postgres_store import PostgresStore
-from vlmprobe.store.reader_role import grant_reader
 from vlmprobe.store.revision import SCHEMA_REVISION
+from vlmprobe.store.roles import grant_reader
 from vlmprobe.store.rows import fetch_column
 from vlmprobe.store.schema import Base
 
