@@ -18,6 +18,7 @@ from vlmprobe.study.subjects import Subject, two_subjects
 from vlmprobe.workspace import Workspace
 
 from ..command_line import InProcess
+from ..left_behind import change_rows
 
 METRICS = [
     *(["delta.accuracy"] * 6),
@@ -209,11 +210,8 @@ def test_a_label_in_the_catalog_reaches_a_run_that_is_there(
 @pytest.mark.full
 def test_a_scale_of_several_trainings_is_averaged_in_the_report(study: Any, rows: Any, tmp_path: Any) -> None:
     """Two runs of equally many samples, one with a label: one scale, and its mean with the spread between them."""
-    import duckdb
-
     home = shutil.copytree(study.home, tmp_path / "home")
-    with duckdb.connect(str(home / "vlmprobe.duckdb")) as connection:
-        connection.execute("UPDATE runs SET samples_seen = 2000000, training = 'b' WHERE scale = 'vanilla'")
+    change_rows(home, "UPDATE runs SET samples_seen = 2000000, training = 'b' WHERE scale = 'vanilla'")
     workspace = Workspace.open(home)
     with workspace.database.transaction() as connection:
         runs = complete_runs(connection)

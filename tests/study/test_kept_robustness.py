@@ -21,6 +21,8 @@ from vlmprobe.study.selection import Selection
 from vlmprobe.workflows.analyze import ToAnalyze, analyze, begin_analyzing
 from vlmprobe.workspace import Workspace
 
+from ..left_behind import change_rows
+from ..postgres_server import of_home
 from ..verdict_home import DIM, World, add_datasets, add_run, add_world
 
 if TYPE_CHECKING:
@@ -35,8 +37,8 @@ WORLD = World(scene=1.0, word=0.6)
 
 def opened(home: Path) -> Workspace:
     """Open a home whose MLflow is nowhere."""
-    settings = Settings.load(home, environ={"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}, folder=home.parent)
-    return Workspace(settings)
+    environ = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1", **of_home(home)}
+    return Workspace(Settings.load(home, environ=environ, folder=home.parent))
 
 
 @pytest.fixture(autouse=True)
@@ -207,11 +209,8 @@ def _layer() -> OutputLayer:
 
 
 def edit(home: Path, sql: str) -> None:
-    """Change rows with DuckDB alone."""
-    import duckdb
-
-    with duckdb.connect(str(home / "vlmprobe.duckdb")) as connection:
-        connection.execute(sql)
+    """Change rows without vlmprobe's code."""
+    change_rows(home, sql)
 
 
 CHANGES = (

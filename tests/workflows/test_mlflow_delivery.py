@@ -9,9 +9,10 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pytest
 from mlflow import MlflowClient
+
+from ..left_behind import change_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,13 +144,13 @@ def test_points_that_a_killed_process_left_are_not_drawn_twice(
     delivered: Home, vlmprobe: Any, rows: Any
 ) -> None:
     """It had sent them and could not say so; values that differ then go to a fresh run, as after any change."""
-    with duckdb.connect(str(delivered.path / "vlmprobe.duckdb")) as connection:
-        connection.execute(
-            "UPDATE metrics SET synced_at = NULL, value = value * 2 WHERE name = 'axis_coherence'"
-        )
-        connection.execute(
-            """UPDATE runs SET config = json_merge_patch(config, '{"mlflow_sending": true}')"""
-        )
+    ((config,),) = rows(delivered.path, "SELECT config FROM runs")
+    flagged = json.dumps({**json.loads(config), "mlflow_sending": True}).replace("'", "''")
+    change_rows(
+        delivered.path,
+        "UPDATE metrics SET synced_at = NULL, value = value * 2 WHERE name = 'axis_coherence'",
+        f"UPDATE runs SET config = '{flagged}'",
+    )
 
     vlmprobe("analyze", "--home", delivered.path).ok()
 

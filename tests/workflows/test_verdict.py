@@ -20,6 +20,7 @@ from vlmprobe.workflows.merge import merge
 from vlmprobe.workflows.verdict import verdict
 from vlmprobe.workspace import Workspace
 
+from ..postgres_server import of_home
 from ..verdict_home import AXIS, PAIRS, World, add_datasets, add_run, add_world
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def opened(home: Path) -> Workspace:
     """Open a home whose MLflow is nowhere."""
-    settings = Settings.load(home, environ={"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}, folder=home.parent)
-    return Workspace(settings)
+    environ = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1", **of_home(home)}
+    return Workspace(Settings.load(home, environ=environ, folder=home.parent))
 
 
 @pytest.fixture(scope="module")

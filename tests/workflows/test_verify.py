@@ -6,12 +6,11 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pytest
 
 from vlmprobe.store.lease import hold_lease
 
-from ..left_behind import read_left, read_rows
+from ..left_behind import change_rows, read_left, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +30,7 @@ class Home:
         return self.path / path
 
     def change(self, sql: str) -> None:
-        with duckdb.connect(str(self.path / "vlmprobe.duckdb")) as connection:
-            connection.execute(sql)
+        change_rows(self.path, sql)
 
     def forget_mlflow(self) -> None:
         self.change("UPDATE shards SET artifact_uri = NULL, synced_at = NULL")
