@@ -183,6 +183,20 @@ def of_home(home: Path) -> dict[str, str]:
     return {} if url is None else {"VLMPROBE_DATABASE_URL": url}
 
 
+def environ_of(home: Path) -> dict[str, str]:
+    """Return this process's environment with it."""
+    return {**os.environ, **of_home(home)}
+
+
+@contextmanager
+def named_by_environment(home: Path) -> Iterator[None]:
+    """Name it in this process's environment meanwhile, for what opens a home as scripts do."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in of_home(home).items():
+            patch.setenv(name, value)
+        yield
+
+
 @contextmanager
 def postgres_server() -> Iterator[Server]:
     """Start a server; skip where none is installed, or psycopg is not."""

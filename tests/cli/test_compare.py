@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from vlmprobe.settings import Settings
 from vlmprobe.store.runs import complete_runs
 from vlmprobe.study.comparison import compare_subjects
 from vlmprobe.study.matrix import scale_matrices
@@ -19,6 +20,7 @@ from vlmprobe.workspace import Workspace
 
 from ..command_line import InProcess
 from ..left_behind import change_rows
+from ..postgres_server import environ_of
 
 METRICS = [
     *(["delta.accuracy"] * 6),
@@ -161,7 +163,7 @@ def test_scales_with_a_recommended_layer_decide(
     layers: tuple[Any, Any], choice: str, study: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A scale in which no axis is resolved recommends none; the published shortlist has one for it all the same."""
-    workspace = Workspace.open(study.home)
+    workspace = Workspace(Settings.load(study.home, environ=environ_of(study.home)))
     runs = [next(iter(each.trainings.values())) for each in two_subjects(workspace, "vanilla", "2m")]
     stored = dict(zip([run.run_id for run in runs], layers, strict=True))
 
@@ -179,7 +181,7 @@ def test_scales_with_a_recommended_layer_decide(
 
 def test_several_trainings_are_compared_by_their_mean(study: Any) -> None:
     """Two trainings that went opposite ways show nothing, and the words say what the interval is about."""
-    workspace = Workspace.open(study.home)
+    workspace = Workspace(Settings.load(study.home, environ=environ_of(study.home)))
     first, second = (next(iter(each.trainings.values())) for each in two_subjects(workspace, "vanilla", "2m"))
     found = compare_subjects(
         workspace,
@@ -212,7 +214,7 @@ def test_a_scale_of_several_trainings_is_averaged_in_the_report(study: Any, rows
     """Two runs of equally many samples, one with a label: one scale, and its mean with the spread between them."""
     home = shutil.copytree(study.home, tmp_path / "home")
     change_rows(home, "UPDATE runs SET samples_seen = 2000000, training = 'b' WHERE scale = 'vanilla'")
-    workspace = Workspace.open(home)
+    workspace = Workspace(Settings.load(home, environ=environ_of(home)))
     with workspace.database.transaction() as connection:
         runs = complete_runs(connection)
     (matrix,) = scale_matrices(workspace, runs)
