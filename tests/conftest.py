@@ -40,6 +40,7 @@ SHARED = {
         "tests/store/postgres/test_leases.py",
         "tests/store/postgres/test_many_runs.py",
         "tests/store/postgres/test_migrations.py",
+        "tests/store/postgres/test_same_study.py",
         "tests/store/postgres/test_server_away.py",
         "tests/store/postgres/test_traps.py",
     },
