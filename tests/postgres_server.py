@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ PASSWORD = "hunter2postgres"  # noqa: S105
 SUPERUSER, OWNER = "admin", "owner"
 #: The server of this process, for commands and for what looks at a home's rows, where ``VARIABLE`` is set.
 running: list[Server] = []
+_with_a_file: set[Path] = set()
 _PATIENCE_S = 120.0
 _SETTINGS = {
     "fsync": "off",
@@ -38,8 +39,6 @@ _SETTINGS = {
     "max_connections": "200",
     "autovacuum": "off",
 }
-#: In a home: the name of its database, so that a copy of the home gets a copy of the database.
-_MARK = ".test-postgres"
 #: Paths are whole in a database that homes share: those of a copied home lead into the copy, as a file's would.
 _MOVED = "UPDATE shards SET path = '{new}' || substr(path, {length}) WHERE path LIKE '{old}/%'"
 
@@ -128,18 +127,18 @@ class Server:
         return self.url(self._create("TEMPLATE migrated"))
 
     def of_home(self, home: Path) -> str:
-        """Return the address of a home's own database: a new one, or a copy of that of the home it is a copy of."""
+        """Return the address of a home's own database, which begins without rows."""
         whole = home.resolve()
         with self._lock:
-            mark, is_new = whole / _MARK, whole not in self._homes
-            if is_new:
-                copied = mark.read_text().split("\n") if mark.is_file() else None
-                self._homes[whole] = self.migrated() if copied is None else self._copy(*copied, whole)
-            if whole.is_dir() and (is_new or not mark.exists()):
-                # Nothing copies a home that is read-only or full.
-                with suppress(OSError):
-                    mark.write_text(f"{self._homes[whole].rpartition('/')[2]}\n{whole}")
-        return self._homes[whole]
+            if whole not in self._homes:
+                self._homes[whole] = self.migrated()
+            return self._homes[whole]
+
+    def copy_home(self, source: Path, target: Path) -> None:
+        """Give a copy of a home a copy of its database."""
+        old, new = source.resolve(), target.resolve()
+        with self._lock:
+            self._homes[new] = self._copy(self._homes[old].rpartition("/")[2], str(old), new)
 
     def _copy(self, name: str, old: str, new: Path) -> str:
         # A template may have no sessions; whose it was connects again.
@@ -174,7 +173,23 @@ class Server:
 
 def home_url(home: Path) -> str | None:
     """Return the address of a home's database where homes are on Postgres; None where they have a file."""
-    return running[0].of_home(home) if VARIABLE in os.environ and running else None
+    if VARIABLE not in os.environ or not running or home.resolve() in _with_a_file:
+        return None
+    return running[0].of_home(home)
+
+
+def keeps_a_file(home: Path) -> Path:
+    """Return a home that has a DuckDB file wherever the others are."""
+    _with_a_file.add(home.resolve())
+    return home
+
+
+def copied_home(source: Path, target: Path) -> Path:
+    """Copy a home, with its database; return the copy."""
+    shutil.copytree(source, target)
+    if home_url(source) is not None:
+        running[0].copy_home(source, target)
+    return target
 
 
 def of_home(home: Path) -> dict[str, str]:

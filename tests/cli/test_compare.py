@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from vlmprobe.workspace import Workspace
 
 from ..command_line import InProcess
 from ..left_behind import change_rows
-from ..postgres_server import environ_of
+from ..postgres_server import copied_home, environ_of
 
 METRICS = [
     *(["delta.accuracy"] * 6),
@@ -199,7 +198,7 @@ def test_a_label_in_the_catalog_reaches_a_run_that_is_there(
     study: Any, rows: Any, mlflow_store: dict[str, str], tmp_path: Any
 ) -> None:
     """``extract`` again with ``training`` in vlmprobe.toml: nothing is asked, and the run has its label."""
-    home = shutil.copytree(study.home, tmp_path / "home")
+    home = copied_home(study.home, tmp_path / "home")
     toml = '[families.tiny.scales.2m]\ntraining = "first"\n'
     (tmp_path / "vlmprobe.toml").write_text(toml, encoding="utf-8")
     command = ("extract", "tiny", "--scale", "2m", "--data", study.data, "--home", home, "--json")
@@ -212,7 +211,7 @@ def test_a_label_in_the_catalog_reaches_a_run_that_is_there(
 @pytest.mark.full
 def test_a_scale_of_several_trainings_is_averaged_in_the_report(study: Any, rows: Any, tmp_path: Any) -> None:
     """Two runs of equally many samples, one with a label: one scale, and its mean with the spread between them."""
-    home = shutil.copytree(study.home, tmp_path / "home")
+    home = copied_home(study.home, tmp_path / "home")
     change_rows(home, "UPDATE runs SET samples_seen = 2000000, training = 'b' WHERE scale = 'vanilla'")
     workspace = Workspace(Settings.load(home, environ=environ_of(home)))
     with workspace.database.transaction() as connection:

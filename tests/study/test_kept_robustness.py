@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from vlmprobe.workflows.analyze import ToAnalyze, analyze, begin_analyzing
 from vlmprobe.workspace import Workspace
 
 from ..left_behind import change_rows
-from ..postgres_server import of_home
+from ..postgres_server import copied_home, of_home
 from ..verdict_home import DIM, World, add_datasets, add_run, add_world
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def home(made: Path, tmp_path: Path) -> Path:
     """Copy the home."""
-    return shutil.copytree(made, tmp_path / "home")
+    return copied_home(made, tmp_path / "home")
 
 
 @pytest.fixture

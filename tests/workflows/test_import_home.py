@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ..left_behind import change_rows
+from ..postgres_server import copied_home, keeps_a_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ def other(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """Extract two scales with object boxes, and analyze one."""
-    home = tmp_path_factory.mktemp("other")
+    home = keeps_a_file(tmp_path_factory.mktemp("other"))
     data = benchmark(4)
     for scale in ("vanilla", "2m"):
         inside(
@@ -181,8 +181,7 @@ def test_a_shard_that_is_lost_there_stops_its_run_alone(
     inside: Any, other: Path, tmp_path: Path, rows: Any
 ) -> None:
     """The others come; importing again once it is back brings the rest."""
-    copy = tmp_path / "copy"
-    shutil.copytree(other, copy)
+    copy = keeps_a_file(copied_home(other, tmp_path / "copy"))
     (run_id,) = (run_id for run_id, scale in rows(copy, "SELECT run_id, scale FROM runs") if scale == "2m")
     shard = copy / "spool" / run_id / "00001.safetensors"
     whole = shard.read_bytes()

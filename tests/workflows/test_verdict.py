@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +19,7 @@ from vlmprobe.workflows.merge import merge
 from vlmprobe.workflows.verdict import verdict
 from vlmprobe.workspace import Workspace
 
-from ..postgres_server import of_home
+from ..postgres_server import copied_home, of_home
 from ..verdict_home import AXIS, PAIRS, World, add_datasets, add_run, add_world
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def found(made: Path) -> list[AxisVerdict]:
 @pytest.fixture
 def copied(made: Path, tmp_path: Path) -> Workspace:
     """Copy the home."""
-    return opened(shutil.copytree(made, tmp_path / "home"))
+    return opened(copied_home(made, tmp_path / "home"))
 
 
 def of_scale(found: list[AxisVerdict], scale: str) -> AxisVerdict:
