@@ -40,12 +40,19 @@ environments: $(VENV)/installed-dev ## Build the older Python environments that 
 test-all: environments ## The full suite: kill and resume, concurrency, a browser, packaging, older transformers (half an hour)
 	$(BIN)/python -m pytest -n 2
 
-# Those that ask in DuckDB's own SQL, or look into a file, are left out (tests/postgres_server.py names those of these files).
-POSTGRES_TESTS := tests/store/postgres $(addprefix tests/store/test_,$(addsuffix .py,arrays image_swaps leaks metrics \
+# Of the store's tests those that use the fixture `database`; of the others those of each command, with every home on
+# Postgres. What is marked of_a_file is left out.
+POSTGRES_STORE := tests/store/postgres $(addprefix tests/store/test_,$(addsuffix .py,arrays image_swaps leaks metrics \
 	parquet predictions quads runs views))
+POSTGRES_WORKFLOWS := tests/library $(addprefix tests/cli/test_,$(addsuffix .py,compare output sql_and_report)) \
+	$(addprefix tests/study/test_,$(addsuffix .py,kept_robustness many_runs)) \
+	$(addprefix tests/workflows/test_,$(addsuffix .py,analyze asked_together compare_controls control_for_verdicts controls \
+	damaged_rows exchange export_directions import_home kill_and_resume leaks mlflow_delivery other_checkpoint \
+	over_templates plot quads reproduce robustness round_trip run runs templates verdict verify))
 
-test-postgres: $(VENV)/installed-dev ## The tests of the store on a Postgres of their own (initdb must be installed)
-	VLMPROBE_TEST_POSTGRES=1 $(BIN)/python -m pytest -n 2 $(POSTGRES_TESTS)
+test-postgres: $(VENV)/installed-dev ## Store, workflows and queries on a Postgres of their own (initdb must be installed)
+	VLMPROBE_TEST_POSTGRES=1 $(BIN)/python -m pytest -n 2 $(POSTGRES_STORE)
+	VLMPROBE_TEST_POSTGRES=1 $(BIN)/python -m pytest -n 2 -m "not full" $(POSTGRES_WORKFLOWS)
 
 fuzz: $(VENV)/installed-dev ## More than 100,000 odd inputs for all readers, and what became of them
 	$(BIN)/python -m tests.fuzz.run

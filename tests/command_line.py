@@ -108,9 +108,11 @@ class InProcess(Shell):
 
         out, err = io.StringIO(), io.StringIO()
         before = dict(os.environ)
+        # Before ours is gone, which says whether the tests are on Postgres.
+        its_own = self.environ(**self._database(arguments) | environ)
         handlers = {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
         os.environ.clear()
-        os.environ.update(self.environ(**self._database(arguments) | environ))
+        os.environ.update(its_own)
         try:
             with (
                 contextlib.chdir(self.folder),

@@ -14,7 +14,7 @@ import pytest
 
 from .command_line import ENVIRONMENT, PATIENCE_S, InProcess, Ran, Shell
 from .left_behind import read_rows
-from .postgres_server import OF_A_FILE, VARIABLE, Server, postgres_server
+from .postgres_server import VARIABLE, Server, postgres_server, running
 from .worker_death import pytest_configure, pytest_handlecrashitem  # noqa: F401 - hooks
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ SHARED = {
         "tests/store/postgres/test_leases.py",
         "tests/store/postgres/test_many_runs.py",
         "tests/store/postgres/test_migrations.py",
+        "tests/store/postgres/test_same_study.py",
+        "tests/store/postgres/test_server_away.py",
         "tests/store/postgres/test_traps.py",
         "tests/store/postgres/test_writers.py",
     },
@@ -95,7 +97,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if VARIABLE in os.environ:
         skip = pytest.mark.skip(reason="it is about a DuckDB file")
         for item in items:
-            if getattr(item, "originalname", item.name) in OF_A_FILE:
+            if item.get_closest_marker("of_a_file") is not None:
                 item.add_marker(skip)
     if _is_shared():
         items.sort(key=_place)
@@ -164,7 +166,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def postgres() -> Iterator[Server]:
     """Start a Postgres of this process's own; skip where none is installed."""
     with postgres_server() as server:
+        running.append(server)
         yield server
+        running.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,10 @@ from .postgres_server import home_url
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+_EXCLUDED = re.compile(r"\* EXCLUDE \(([^)]*)\)")
+_IN_ORDER = re.compile(r"\s+ORDER BY ALL\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +38,47 @@ class Left:
 def read_rows(home: Path, sql: str) -> list[tuple[Any, ...]]:
     """Ask a home's database through its driver alone, in the queue of vlmprobe's processes: looking disturbs none."""
     if url := home_url(home):
-        import psycopg
-
-        with psycopg.connect(url) as session:
-            return session.execute(sql.encode()).fetchall()
+        return _rows_of_postgres(url, sql)
     import duckdb
 
     with _queued(home), duckdb.connect(str(home / "vlmprobe.duckdb"), read_only=True) as connection:
         return connection.execute(sql).fetchall()
+
+
+def change_rows(home: Path, *statements: str) -> None:
+    """Change a home's database behind vlmprobe's back, in the SQL of both databases."""
+    if url := home_url(home):
+        import psycopg
+
+        with psycopg.connect(url) as session:
+            for statement in statements:
+                session.execute(statement.encode())
+        return
+    import duckdb
+
+    with _queued(home), duckdb.connect(str(home / "vlmprobe.duckdb")) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def _rows_of_postgres(url: str, sql: str) -> list[tuple[Any, ...]]:
+    """Ask with the two forms of DuckDB that whole tables are read with; JSON comes as its text, as from DuckDB."""
+    import psycopg
+    from psycopg.types.string import TextLoader
+
+    hidden = {name for names in _EXCLUDED.findall(sql) for name in names.split(", ")}
+    statement = _EXCLUDED.sub("*", sql)
+    with psycopg.connect(url) as session:
+        session.adapters.register_loader("json", TextLoader)
+        cursor = session.execute(_IN_ORDER.sub("", statement).encode())
+        names = [column.name for column in cursor.description or ()]
+        rows = [
+            tuple(value for name, value in zip(names, row, strict=True) if name not in hidden)
+            for row in cursor.fetchall()
+        ]
+    if _IN_ORDER.search(statement):
+        rows.sort(key=lambda row: [(value is None, value) for value in row])
+    return rows
 
 
 @contextlib.contextmanager

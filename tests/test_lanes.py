@@ -47,6 +47,9 @@ def end_after(workspace, show, folder, other):
     Path(folder, "ended").touch()
     return "ended"
 
+def note(workspace, show):
+    workspace.warn_unshared()
+
 def until_stopped(workspace, show, folder, name):
     try:
         Path(folder, name).touch()
@@ -109,6 +112,18 @@ def test_two_tasks_go_on_at_once_and_their_results_are_in_order(
     for row in range(3):
         assert [state for place, state in rows.shown if place == row] == ["waiting for the other", "done"]
     assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_a_note_about_the_home_is_printed_once(work: Any, tmp_path: Path) -> None:
+    """By the process that starts the lanes: each of them would print it for each of its scales."""
+    environ, here, rows = {"VLMPROBE_DATABASE_URL": "postgresql://me@host/study"}, _Rows(), _Rows()
+    workspace = Workspace(Settings.load(tmp_path, environ=environ, folder=tmp_path), here)
+    with Lanes(workspace, 2) as two:
+        two.run([Task(work.note, ())] * 3, rows)
+    workspace.warn_unshared()
+    assert rows.warned == []
+    (line,) = here.warned
+    assert "other machines cannot read the hidden states" in line
 
 
 def test_after_a_failure_what_is_begun_is_done_and_nothing_else(

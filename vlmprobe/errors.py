@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "ConflictError",
+    "ConnectionLostError",
     "DamagedCopyError",
     "DamagedImageError",
     "DatabaseError",
@@ -63,6 +64,10 @@ class DatabaseError(VlmprobeError):
     """The database cannot be opened or is not one of ours: exit code 2."""
 
     exit_code = 2
+
+
+class ConnectionLostError(VlmprobeError):
+    """A database's server went away in the middle of a transaction, of which nothing or everything is written."""
 
 
 class DiskFullError(VlmprobeError):

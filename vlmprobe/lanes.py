@@ -121,6 +121,7 @@ class Lanes:
 
     def _start(self) -> None:
         if not self._lanes:
+            self._workspace.warn_unshared()
             with _threads(max(processors() // self._n, 1)):
                 self._lanes = [_Lane(self._workspace.settings, self._changed) for _ in range(self._n)]
 
@@ -236,6 +237,7 @@ def _begin(tell: Callable[[tuple[Any, ...]], None], settings: Settings) -> Calla
     """Open the home in the process of a lane; return what does a task."""
     signal.signal(signal.SIGTERM, _interrupt)
     workspace = Workspace(settings, RelayedConsole(tell))
+    workspace.unshared_told = True
     return lambda task: (
         "result",
         task.work(workspace, lambda state: tell(("state", state)), *task.arguments),

@@ -90,6 +90,8 @@ class Workspace:
         """Processes of models on several devices, while several scales are asked one after the other."""
         self.batch_sizes: dict[tuple[object, ...], int] = {}
         """How many pairs fit in a batch, as it was found out for models of one shape."""
+        self.unshared_told = False
+        """Whether :meth:`unshared_note` was printed, here or by the process that this one works for."""
         self._opened: dict[str, RunArrays] | None = None
 
     @classmethod
@@ -202,6 +204,12 @@ class Workspace:
         from vlmprobe.store.tracking import Tracker
 
         return Tracker(self.settings, say=self.console.say)
+
+    def warn_unshared(self) -> None:
+        """Print :meth:`unshared_note`, once however many scales are extracted."""
+        if not self.unshared_told and (note := self.unshared_note()):
+            self.console.warn(note)
+        self.unshared_told = True
 
     def unshared_note(self) -> str | None:
         """Say so if machines share the database, but not the hidden states; None if all is well."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 from typing import Any
 
 import pytest
 
+from vlmprobe.settings import Settings
 from vlmprobe.store.runs import complete_runs
 from vlmprobe.study.comparison import compare_subjects
 from vlmprobe.study.matrix import scale_matrices
@@ -18,6 +18,8 @@ from vlmprobe.study.subjects import Subject, two_subjects
 from vlmprobe.workspace import Workspace
 
 from ..command_line import InProcess
+from ..left_behind import change_rows
+from ..postgres_server import copied_home, environ_of
 
 METRICS = [
     *(["delta.accuracy"] * 6),
@@ -160,7 +162,7 @@ def test_scales_with_a_recommended_layer_decide(
     layers: tuple[Any, Any], choice: str, study: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A scale in which no axis is resolved recommends none; the published shortlist has one for it all the same."""
-    workspace = Workspace.open(study.home)
+    workspace = Workspace(Settings.load(study.home, environ=environ_of(study.home)))
     runs = [next(iter(each.trainings.values())) for each in two_subjects(workspace, "vanilla", "2m")]
     stored = dict(zip([run.run_id for run in runs], layers, strict=True))
 
@@ -178,7 +180,7 @@ def test_scales_with_a_recommended_layer_decide(
 
 def test_several_trainings_are_compared_by_their_mean(study: Any) -> None:
     """Two trainings that went opposite ways show nothing, and the words say what the interval is about."""
-    workspace = Workspace.open(study.home)
+    workspace = Workspace(Settings.load(study.home, environ=environ_of(study.home)))
     first, second = (next(iter(each.trainings.values())) for each in two_subjects(workspace, "vanilla", "2m"))
     found = compare_subjects(
         workspace,
@@ -196,7 +198,7 @@ def test_a_label_in_the_catalog_reaches_a_run_that_is_there(
     study: Any, rows: Any, mlflow_store: dict[str, str], tmp_path: Any
 ) -> None:
     """``extract`` again with ``training`` in vlmprobe.toml: nothing is asked, and the run has its label."""
-    home = shutil.copytree(study.home, tmp_path / "home")
+    home = copied_home(study.home, tmp_path / "home")
     toml = '[families.tiny.scales.2m]\ntraining = "first"\n'
     (tmp_path / "vlmprobe.toml").write_text(toml, encoding="utf-8")
     command = ("extract", "tiny", "--scale", "2m", "--data", study.data, "--home", home, "--json")
@@ -209,12 +211,9 @@ def test_a_label_in_the_catalog_reaches_a_run_that_is_there(
 @pytest.mark.full
 def test_a_scale_of_several_trainings_is_averaged_in_the_report(study: Any, rows: Any, tmp_path: Any) -> None:
     """Two runs of equally many samples, one with a label: one scale, and its mean with the spread between them."""
-    import duckdb
-
-    home = shutil.copytree(study.home, tmp_path / "home")
-    with duckdb.connect(str(home / "vlmprobe.duckdb")) as connection:
-        connection.execute("UPDATE runs SET samples_seen = 2000000, training = 'b' WHERE scale = 'vanilla'")
-    workspace = Workspace.open(home)
+    home = copied_home(study.home, tmp_path / "home")
+    change_rows(home, "UPDATE runs SET samples_seen = 2000000, training = 'b' WHERE scale = 'vanilla'")
+    workspace = Workspace(Settings.load(home, environ=environ_of(home)))
     with workspace.database.transaction() as connection:
         runs = complete_runs(connection)
     (matrix,) = scale_matrices(workspace, runs)

@@ -79,6 +79,7 @@ def test_data_check_prints_row_problems(vlmprobe: Any, study: Any, tmp_path: Any
     assert [(row["line"], row["column"]) for row in json.loads(ran.out)] == [(4, "category")]
 
 
+@pytest.mark.of_a_file  # beside a shared database there is a remark about MLflow
 def test_quiet_says_nothing_that_went_well(study: Any, vlmprobe: Any, mlflow_store: dict[str, str]) -> None:
     """``--quiet``: no progress, no remark."""
     command = ("extract", "tiny", "--scale", "2m", "--data", study.data, "--home", study.home, "--quiet")

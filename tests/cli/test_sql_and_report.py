@@ -7,6 +7,8 @@ import json
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
+
 QUERY = "select family, scale, axis, acc_both from accuracy order by 1,2,3"
 
 
@@ -66,6 +68,7 @@ def test_sql_duckdb_report_and_summary_agree(study: Any, vlmprobe: Any, rows: An
     }
 
 
+@pytest.mark.of_a_file  # Postgres has neither printf nor round for floats
 def test_they_are_printed_as_duckdb_rounds_them(study: Any, vlmprobe: Any, rows: Any) -> None:
     """Four decimals of what SQL gives; in the report as many as the bounds allow, 0.04 to 0.4 wide in this study."""
     rounded = rows(

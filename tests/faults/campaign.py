@@ -2,6 +2,7 @@
 
     python -m tests.faults.campaign                             every fault, the long form
     python -m tests.faults.campaign --short                     each once, with short pauses
+    python -m tests.faults.campaign --database postgres         homes on a Postgres that this starts
     python -m tests.faults.campaign --fault "disk full" --seed 3    one trial again
 
 Prints a line a trial with its seed, and a table at the end; exit code 1 if anything was lost.
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 from vlmprobe.demo import build_benchmark
 
 from ..command_line import Shell
+from ..postgres_server import add_database_option, on_database
 from .injections import FAULTS, missing
 from .trial import Outcome, Trial, make_undisturbed
 
@@ -108,6 +110,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, action="append", help="only the trial with this seed")
     parser.add_argument("--short", action="store_true", help="one trial of each, with short pauses")
     parser.add_argument("--jobs", type=int, default=2, help="trials at once (default 2)")
+    add_database_option(parser)
     parser.add_argument("--keep", type=Path, help="work here; what went wrong is kept in any case")
     return parser.parse_args(arguments)
 
@@ -115,6 +118,11 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trials that the arguments name; return the exit code."""
     asked = _arguments(arguments)
+    with on_database(asked.database):
+        return _run_all(asked)
+
+
+def _run_all(asked: argparse.Namespace) -> int:
     # A shell that starts us in the background lets us, and so every command that we start, ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = asked.keep or Path(tempfile.mkdtemp(prefix="vlmprobe-faults-"))

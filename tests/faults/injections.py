@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 from ..command_line import Shell
 from ..holder import hold_database
 from ..left_behind import read_rows
+from ..postgres_server import VARIABLE, home_url
 from .mlflow_server import Gate, MlflowServer
+from .postgres_gate import PostgresGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,6 +86,8 @@ def missing(fault: str, folder: Path) -> str | None:
         return "it mounts a small file system, which takes root"
     if fault == "one of two workers killed" and _n_gpus() == 1:
         return "where there are GPUs, it takes two"
+    if fault == "Postgres away for a while" and VARIABLE not in os.environ:
+        return "homes have a DuckDB file; --database postgres"
     if fault == "clock set back" and shutil.which("cc") is None:
         return "it compiles a few lines of C, which takes cc"
     return None
@@ -265,6 +269,27 @@ def database_held_throughout(trial: Trial) -> None:
     trial.resume()
 
 
+def server_away(trial: Trial) -> None:
+    """Let the database's server end its connections and refuse new ones for a while, now and then."""
+    url = home_url(trial.home)
+    assert url is not None
+    gate = PostgresGate(url)
+    trial.environ["VLMPROBE_DATABASE_URL"] = gate.url
+    try:
+        process = trial.start()
+        for _ in range(trial.chance.randint(1, 4)):
+            if not trial.moment(process, begun=True):
+                break
+            gate.shut()
+            trial.injected += 1
+            trial.ends_within(process, trial.chance.uniform(0.2, 60 if trial.long else 4))
+            gate.open()
+        trial.expect(Shell.finish(process), 0)
+    finally:
+        gate.close()
+    del trial.environ["VLMPROBE_DATABASE_URL"]
+
+
 def shard_truncated(trial: Trial) -> None:
     """Cut a shard short, with rows or without, delivered or not."""
     _damaged(trial, lambda data, place: data[:place])
@@ -307,9 +332,9 @@ def _damaged(trial: Trial, damage: Callable[[bytes, int], bytes]) -> None:
 def _is_hurt(trial: Trial, path: Path) -> bool:
     import hashlib
 
-    ((sha256,),) = read_rows(
-        trial.home, f"SELECT sha256 FROM shards WHERE path = '{path.relative_to(trial.home)}'"
-    )
+    # Whole in a database that homes share.
+    stored = f"('{path.relative_to(trial.home)}', '{path}')"
+    ((sha256,),) = read_rows(trial.home, f"SELECT sha256 FROM shards WHERE path IN {stored}")
     return hashlib.sha256(path.read_bytes()).hexdigest() != sha256
 
 
@@ -412,6 +437,7 @@ FAULTS: dict[str, tuple[Fault, int]] = {
     "MLflow's answers are lost": (mlflow_answers_lost, 4),
     "database held for two minutes": (database_held_a_while, 2),
     "database held for the whole run": (database_held_throughout, 4),
+    "Postgres away for a while": (server_away, 6),
     "shard truncated": (shard_truncated, 5),
     "shard flipped by a bit": (shard_flipped, 6),
     "benchmark changed and back": (benchmark_changed, 4),

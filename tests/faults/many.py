@@ -20,16 +20,18 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vlmprobe.demo import DEMO_SCALES, build_benchmark
 from vlmprobe.store.engine import file_lock
 
 from ..command_line import Shell
 from ..left_behind import read_rows
+from ..postgres_server import add_database_option, home_url, on_database, postgres_lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
 PAIRS_PER_CATEGORY = 4
 #: Everyone waits for two cores here: a command may take long without anything being wrong.
@@ -95,8 +97,14 @@ def _queue_up(home: Path, over: threading.Event, many: Many) -> None:
     """Stand in the database's queue again and again, as each transaction does, and note the longest wait."""
     while not over.wait(0.2):
         began = time.monotonic()
-        with file_lock(home / "vlmprobe.duckdb.lock"):
+        with _queued(home):
             many.longest_wait_s = max(many.longest_wait_s, time.monotonic() - began)
+
+
+def _queued(home: Path) -> AbstractContextManager[Any]:
+    """Wait for the other writers of a home's database, as each transaction that writes does."""
+    url = home_url(home)
+    return file_lock(home / "vlmprobe.duckdb.lock") if url is None else postgres_lock(url)
 
 
 def _count(home: Path, many: Many) -> None:
@@ -126,12 +134,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Many processes on one database.")
     parser.add_argument("--processes", type=int, default=12)
     parser.add_argument("--minutes", type=float, default=10)
+    add_database_option(parser)
     asked = parser.parse_args(arguments)
     # A shell that starts us in the background lets us ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="vlmprobe-many-"))
     began = time.monotonic()
-    many = run_many(folder, asked.processes, asked.minutes * 60)
+    with on_database(asked.database):
+        many = run_many(folder, asked.processes, asked.minutes * 60)
     minutes = (time.monotonic() - began) / 60
     return tell(many, f"{asked.processes} processes, {minutes:.1f} minutes on one database", folder)
 

@@ -8,8 +8,11 @@ import pytest
 
 from vlmprobe import Workspace
 
+from ..postgres_server import named_by_environment
+
 
 @pytest.fixture(scope="session")
 def workspace(study: Any) -> Workspace:
     """Return a workspace with two scales of 96 pairs; tests read it and change nothing."""
-    return Workspace.open(study.home, progress=False)
+    with named_by_environment(study.home):
+        return Workspace.open(study.home, progress=False)

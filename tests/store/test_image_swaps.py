@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
 from vlmprobe.demo import build_benchmark
 from vlmprobe.pairs import link_image_swaps, read_dataset
@@ -77,8 +78,8 @@ def test_what_differs_elsewhere_is_no_image_swap(
     with database.transaction() as connection:
         register_dataset(connection, one)
         register_dataset(connection, other)
-        connection.exec_driver_sql(
-            f"UPDATE swap_pairs SET {column} = $was WHERE dataset_id = $id AND pair_id = $pair_id",
+        connection.execute(
+            text(f"UPDATE swap_pairs SET {column} = :was WHERE dataset_id = :id AND pair_id = :pair_id"),
             {"was": was, "id": other.dataset_id, "pair_id": pair.pair_id},
         )
         assert swaps_of(connection, one.dataset_id, "published") == [SwapsOf(other.dataset_id, 11)]

@@ -32,6 +32,7 @@ def commit(study: Any, shard_content: Any, tmp_path: Path) -> Any:
     return run
 
 
+@pytest.mark.of_a_file  # for Postgres the lease is renewed by who holds it
 def test_a_shard_becomes_rows(study: Any, commit: Any) -> None:
     """Every answer knows its shard and its place in it; the run's lease is renewed."""
     assert commit(1, ("1", "2")) == 2
@@ -76,7 +77,7 @@ def test_replacing_touches_no_other_run(study: Any, commit: Any) -> None:
     commit(1, ("1", "2"))
     commit(1, ("1",), run_id="r2", replaces=True, text="right")
     assert study.rows(
-        f"SELECT run_id, count(*) FROM ({ROWS.replace('pair_id,', 'run_id, pair_id,')}) GROUP BY 1 ORDER BY 1"
+        f"SELECT run_id, count(*) FROM ({ROWS.replace('pair_id,', 'run_id, pair_id,')}) AS found GROUP BY 1 ORDER BY 1"
     ) == [
         ("r1", 2),
         ("r2", 1),
@@ -106,7 +107,7 @@ def test_certificates_travel_with_their_shard(study: Any, commit: Any) -> None:
 
 def test_a_shard_that_fails_leaves_no_row(study: Any, commit: Any) -> None:
     """Predictions, certificates and shard come together or not at all."""
-    with pytest.raises(Exception, match="NOT NULL constraint failed: certificates"):
+    with pytest.raises(Exception, match=r"(?i)not.null constraint"):
         commit(1, ("1", "2"), certificates=({"batch": 0},))
     assert study.rows(ROWS) == []
     assert study.rows(SHARDS) == []

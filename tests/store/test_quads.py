@@ -17,7 +17,7 @@ from vlmprobe.store.datasets import register_quads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LINKS = "SELECT distance_pair_id, vertical_pair_id FROM quads ORDER BY ALL"
+LINKS = "SELECT distance_pair_id, vertical_pair_id FROM quads ORDER BY 1, 2"
 PARTNER = SwapPair(
     pair_id="1/v",
     category=ABOVE,
@@ -79,13 +79,13 @@ def test_each_template_has_its_quads(study: Any, register: Any) -> None:
     register(QUADS)
     register(QUADS.under("yes-no"), "yes-no")
     register(QUADS.under("yes-no"), "yes-no")
-    assert study.rows("SELECT template, distance_pair_id, vertical_pair_id FROM quads ORDER BY ALL") == [
+    assert study.rows("SELECT template, distance_pair_id, vertical_pair_id FROM quads ORDER BY 1, 2, 3") == [
         ("published", "1", "1/v"),
         ("yes-no", "1", "1/v"),
     ]
     assert study.rows(
         "SELECT template, pair_id, orig_expected, perspective FROM swap_pairs "
-        "WHERE origin = 'quad' OR pair_id = '1' ORDER BY ALL"
+        "WHERE origin = 'quad' OR pair_id = '1' ORDER BY 1, 2"
     ) == [
         ("published", "1", "far", "consistent"),
         ("published", "1/v", "above", None),

@@ -87,7 +87,7 @@ def test_each_template_of_a_dataset_has_its_pairs(study: Any, dataset: Dataset) 
     assert study.rows("SELECT count(*) FROM datasets WHERE dataset_id = 'd1'") == [(1,)]
     assert study.rows("SELECT count(*) FROM row_problems") == [(1,)]
     assert study.rows(
-        "SELECT template, pair_id, position, category, orig_expected, swap_expected FROM swap_pairs ORDER BY ALL"
+        "SELECT template, pair_id, position, category, orig_expected, swap_expected FROM swap_pairs ORDER BY 1, 2"
     ) == [
         ("published", "3", 1, "left", "left", "right"),
         ("published", "7", 0, "left", "left", "right"),
@@ -139,6 +139,7 @@ def test_new_makes_another_run_and_the_newest_is_found(study: Any) -> None:
     assert found.run_key == "key#3"
 
 
+@pytest.mark.of_a_file
 def test_a_run_that_another_host_works_on_is_refused(study: Any) -> None:
     """Until its heartbeat is old; ``--new`` is free to start another."""
     with study.database.transaction() as connection:
@@ -155,6 +156,7 @@ def test_a_run_that_another_host_works_on_is_refused(study: Any) -> None:
     ]
 
 
+@pytest.mark.of_a_file
 def test_statuses_carry_what_was_learnt(study: Any) -> None:
     """A running run shows who holds it."""
     run = study.run("r1", status="created")
@@ -228,6 +230,7 @@ def test_complete_runs_of_a_template(study: Any) -> None:
     assert found("yes-no", "published") == ["imported", "published", "yes-no"]
 
 
+@pytest.mark.of_a_file
 def test_runs_begun_on_another_content_of_the_same_file_are_found(study: Any) -> None:
     """The file changed between two starts: the earlier run is told, unless it is complete or of another scale."""
     study.run("old")

@@ -169,6 +169,7 @@ def test_consistency_shows_every_metric_with_its_interval(study: Any) -> None:
     ]
 
 
+@pytest.mark.of_a_file
 def test_duckdb_alone_gives_the_same_numbers(answered: Any) -> None:
     """Someone with nothing but the DuckDB shell can ask which scale gets distance right."""
     sql = "SELECT * FROM accuracy ORDER BY axis"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,8 @@ from vlmprobe.study.selection import Selection
 from vlmprobe.workflows.analyze import ToAnalyze, analyze, begin_analyzing
 from vlmprobe.workspace import Workspace
 
+from ..left_behind import change_rows
+from ..postgres_server import copied_home, of_home
 from ..verdict_home import DIM, World, add_datasets, add_run, add_world
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ WORLD = World(scene=1.0, word=0.6)
 
 def opened(home: Path) -> Workspace:
     """Open a home whose MLflow is nowhere."""
-    settings = Settings.load(home, environ={"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}, folder=home.parent)
-    return Workspace(settings)
+    environ = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1", **of_home(home)}
+    return Workspace(Settings.load(home, environ=environ, folder=home.parent))
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +63,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def home(made: Path, tmp_path: Path) -> Path:
     """Copy the home."""
-    return shutil.copytree(made, tmp_path / "home")
+    return copied_home(made, tmp_path / "home")
 
 
 @pytest.fixture
@@ -207,11 +208,8 @@ def _layer() -> OutputLayer:
 
 
 def edit(home: Path, sql: str) -> None:
-    """Change rows with DuckDB alone."""
-    import duckdb
-
-    with duckdb.connect(str(home / "vlmprobe.duckdb")) as connection:
-        connection.execute(sql)
+    """Change rows without vlmprobe's code."""
+    change_rows(home, sql)
 
 
 CHANGES = (

@@ -17,11 +17,14 @@ from vlmprobe.study.selection import Selection
 from vlmprobe.study.study import Study
 from vlmprobe.workspace import Workspace
 
+from ..postgres_server import named_by_environment
+
 
 @pytest.fixture(scope="module")
 def workspace(study):
     """Open the demo's home of several scales."""
-    return Workspace.open(study.home)
+    with named_by_environment(study.home):
+        return Workspace.open(study.home)
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,14 @@ import csv
 import hashlib
 import json
 import shutil
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pytest
 
 from vlmprobe.pairs.strata import Strata
+
+from ..left_behind import change_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,12 +51,6 @@ def home(inside: Any, data: Path, empty_mlflow: Path, tmp_path_factory: pytest.T
     inside("extract", "tiny", *options).ok()
     inside("analyze", "--home", path).ok()
     return path
-
-
-def _sql(home: Path, *statements: str) -> None:
-    with closing(duckdb.connect(str(home / "vlmprobe.duckdb"))) as database:
-        for statement in statements:
-            database.execute(statement)
 
 
 def _analyze(inside: Any, home: Path, *options: str) -> tuple[dict[str, Any], str]:
@@ -144,11 +139,11 @@ def test_a_column_that_differs_within_an_image_is_refused(inside: Any, home: Pat
 
 def test_an_imported_study_has_no_columns(inside: Any, home: Path) -> None:
     """Its dataset's path is a folder of results."""
-    _sql(home, "UPDATE datasets SET form = 'imported'")
+    change_rows(home, "UPDATE datasets SET form = 'imported'")
     try:
         (error,) = _refused(inside, home, "data_source")
     finally:
-        _sql(home, "UPDATE datasets SET form = 'embspatial'")
+        change_rows(home, "UPDATE datasets SET form = 'embspatial'")
     assert (
         "bench was imported without its benchmark's file, so it has no column 'data_source'; choose" in error
     )
@@ -213,11 +208,11 @@ def test_what_is_stale_is_computed(
     """Whatever has changed since: rows, arrays, the program, or the numbers themselves."""
     change, undo = STALE[what]
     computed = _counted(monkeypatch)
-    _sql(home, change)
+    change_rows(home, change)
     try:
         ran = inside("analyze", "--json", "--home", home)
     finally:
-        _sql(home, *([undo] if undo else []))
+        change_rows(home, *([undo] if undo else []))
         monkeypatch.undo()
         inside("analyze", "--force", "--home", home).ok()
     assert "up to date" not in ran.err

@@ -83,7 +83,7 @@ def test_runs_that_were_stopped_at_different_places_are_finished_together(
         _stop_after(patch, 1)
         assert ask("published,yes-no").code == 130
     states = """
-        SELECT template, status, count(DISTINCT pair_id) FROM runs LEFT JOIN predictions USING (run_id) GROUP BY ALL
+        SELECT template, status, count(DISTINCT pair_id) FROM runs LEFT JOIN predictions USING (run_id) GROUP BY 1, 2
     """
     assert sorted(rows(tmp_path / "home", states)) == [
         ("published", "interrupted", 8),
@@ -211,8 +211,8 @@ def _left(rows: Any, home: Path) -> dict[tuple[str, str], tuple[list[str], list[
         states |= {(template, pair_id): layers[:, row] for row, pair_id in enumerate(shard.pair_ids)}
     answers = rows(
         home,
-        "SELECT template, pair_id, list(text ORDER BY side), list(coalesce(margin, 0) ORDER BY side) "
-        "FROM predictions JOIN runs USING (run_id) GROUP BY ALL",
+        "SELECT template, pair_id, array_agg(text ORDER BY side), array_agg(coalesce(margin, 0) ORDER BY side) "
+        "FROM predictions JOIN runs USING (run_id) GROUP BY template, pair_id",
     )
     return {
         (template, pair_id): (texts, margins, states[template, pair_id])

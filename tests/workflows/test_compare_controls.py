@@ -14,6 +14,7 @@ from vlmprobe.study.selection import Selection
 from vlmprobe.workflows.compare import compare
 from vlmprobe.workspace import Workspace
 
+from ..postgres_server import of_home
 from ..verdict_home import AXIS, PAIRS, World, add_datasets, add_run, add_world
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def opened(home: Path) -> Workspace:
     """Open a home whose MLflow is nowhere."""
-    settings = Settings.load(home, environ={"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}, folder=home.parent)
-    return Workspace(settings)
+    environ = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1", **of_home(home)}
+    return Workspace(Settings.load(home, environ=environ, folder=home.parent))
 
 
 def above(found: Comparison) -> list[Difference]:

@@ -143,7 +143,7 @@ def test_the_model_is_asked_about_another_axis(home: Any, rows: Any, listed: lis
         assert f" {words[axes[axis]]}" in json.dumps(config["first_prompt"])
     ((n,),) = rows(
         home.folder,
-        "SELECT count(*) FROM swap_pairs WHERE axis = 'horizontal' AND contains(orig_question, 'above')",
+        "SELECT count(*) FROM swap_pairs WHERE axis = 'horizontal' AND orig_question LIKE '%above%'",
     )
     assert n == 0
     served = {row["run_id"]: row for row in listed}

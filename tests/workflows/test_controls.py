@@ -15,6 +15,8 @@ from vlmprobe.families.worker.qwen.family import Tiny
 from vlmprobe.pairs import read_dataset
 from vlmprobe.workflows.control import USUAL
 
+from ..postgres_server import of_home
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -126,11 +128,13 @@ def test_no_command_takes_a_control_for_a_real_run(
 
 def test_the_figure_of_coherence_has_a_band_of_all_controls(home: Any, listed: dict[str, Any]) -> None:
     """Each of the three controls in each layer and axis, with bounds that hold 0 at the last layer."""
-    from vlmprobe.store.duckdb_store import DuckDBStore
+    from vlmprobe.settings import Settings
+    from vlmprobe.store.open import open_database
     from vlmprobe.store.runs import get_run
     from vlmprobe.study.control_curves import read_control_curves
 
-    with DuckDBStore(home.folder / "vlmprobe.duckdb").transaction() as connection:
+    database = open_database(Settings.load(home.folder, environ=of_home(home.folder), folder=home.folder))
+    with database.transaction() as connection:
         curves = read_control_curves(connection, [get_run(connection, listed["real"]["run_id"])])
     assert [curve.target for curve in curves] == ["horizontal", "vertical", "distance"] * 3
     for curve in curves:

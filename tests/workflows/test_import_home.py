@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pytest
+
+from ..left_behind import change_rows
+from ..postgres_server import copied_home, keeps_a_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ def other(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """Extract two scales with object boxes, and analyze one."""
-    home = tmp_path_factory.mktemp("other")
+    home = keeps_a_file(tmp_path_factory.mktemp("other"))
     data = benchmark(4)
     for scale in ("vanilla", "2m"):
         inside(
@@ -78,11 +78,6 @@ def _hashes(home: Path) -> dict[str, str]:
         for path in sorted(home.rglob("*"))
         if path.is_file() and path.suffix != ".lock"
     }
-
-
-def _sql(home: Path, statement: str) -> None:
-    with closing(duckdb.connect(str(home / "vlmprobe.duckdb"))) as database:
-        database.execute(statement)
 
 
 def test_an_empty_home_becomes_the_other(inside: Any, other: Path, tmp_path: Path, rows: Any) -> None:
@@ -134,10 +129,10 @@ def test_metrics_that_were_computed_later_come_too(
     """With the times at which they were computed; those that differ stay, and the note says so."""
     _states(inside, other, "--home", tmp_path)
     metrics = _held(rows, tmp_path, "metrics")
-    _sql(tmp_path, "DELETE FROM metrics; DELETE FROM results_json")
+    change_rows(tmp_path, "DELETE FROM metrics; DELETE FROM results_json")
     assert _states(inside, other, "--home", tmp_path)["2m"] == ("already there", "")
     assert _held(rows, tmp_path, "metrics") == metrics
-    _sql(tmp_path, "UPDATE metrics SET value = 7 WHERE name = 'delta_norm'")
+    change_rows(tmp_path, "UPDATE metrics SET value = 7 WHERE name = 'delta_norm'")
     assert _states(inside, other, "--home", tmp_path)["2m"] == (
         "already there",
         "its metrics differ; those here stay",
@@ -163,7 +158,7 @@ def test_a_run_with_the_same_settings_is_numbered(
 def test_two_states_of_one_run_are_a_conflict(inside: Any, other: Path, tmp_path: Path, rows: Any) -> None:
     """Nothing is overwritten, the other runs are imported, and the exit code says it."""
     _states(inside, other, "--home", tmp_path)
-    _sql(tmp_path, "DELETE FROM predictions WHERE pair_id = (SELECT min(pair_id) FROM predictions)")
+    change_rows(tmp_path, "DELETE FROM predictions WHERE pair_id = (SELECT min(pair_id) FROM predictions)")
     n_here = rows(tmp_path, "SELECT count(*) FROM predictions")
     states = _states(inside, other, "--home", tmp_path, code=1)
     assert {state for state, _ in states.values()} == {"in conflict"}
@@ -175,7 +170,7 @@ def test_two_states_of_one_run_are_a_conflict(inside: Any, other: Path, tmp_path
 def test_other_boxes_are_a_conflict(inside: Any, other: Path, tmp_path: Path) -> None:
     """Answers about other quads must not be mixed."""
     _states(inside, other, "--scale", "vanilla", "--home", tmp_path)
-    _sql(tmp_path, """UPDATE datasets SET boxes = '{"digest": "x", "counts": {"matched": 1}}'""")
+    change_rows(tmp_path, """UPDATE datasets SET boxes = '{"digest": "x", "counts": {"matched": 1}}'""")
     state, note = _states(inside, other, "--scale", "2m", "--home", tmp_path, code=1)["2m"]
     assert state == "in conflict"
     assert "has other object boxes here; keep the two homes apart" in note
@@ -186,8 +181,7 @@ def test_a_shard_that_is_lost_there_stops_its_run_alone(
     inside: Any, other: Path, tmp_path: Path, rows: Any
 ) -> None:
     """The others come; importing again once it is back brings the rest."""
-    copy = tmp_path / "copy"
-    shutil.copytree(other, copy)
+    copy = keeps_a_file(copied_home(other, tmp_path / "copy"))
     (run_id,) = (run_id for run_id, scale in rows(copy, "SELECT run_id, scale FROM runs") if scale == "2m")
     shard = copy / "spool" / run_id / "00001.safetensors"
     whole = shard.read_bytes()

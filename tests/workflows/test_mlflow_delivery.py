@@ -9,9 +9,10 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pytest
 from mlflow import MlflowClient
+
+from ..left_behind import change_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +72,8 @@ def test_a_run_without_mlflow_is_whole(undelivered: Home, rows: Any, vlmprobe: A
     assert rows(undelivered.path, "SELECT status, count(*) OVER () FROM runs") == [("complete", 1)]
     assert rows(undelivered.path, "SELECT count(*) FROM predictions") == [(48,)]
     assert rows(undelivered.path, "SELECT count(*) > 100 FROM metrics") == [(True,)]
-    assert undelivered.spool() == ["00001.safetensors", "00002.safetensors", "00003.safetensors"]
+    # On Postgres the holder of the run's lease is part of the name.
+    assert [name[:5] for name in undelivered.spool()] == ["00001", "00002", "00003"]
     vlmprobe("db", "check", "--home", undelivered.path).ok()
 
 
@@ -84,7 +86,8 @@ def test_sync_delivers_what_waited(delivered: Home, rows: Any) -> None:
     stored = rows(delivered.path, "SELECT value FROM metrics WHERE value IS NOT NULL ORDER BY value")
     assert values == [value for (value,) in stored]
     for uri, n_bytes in rows(delivered.path, "SELECT artifact_uri, n_bytes FROM shards"):
-        assert (delivered.path / uri).stat().st_size == n_bytes
+        # Whole in a database that homes share.
+        assert (delivered.path / uri.removeprefix("file:")).stat().st_size == n_bytes
     assert rows(delivered.path, "SELECT count(*) FROM metrics WHERE synced_at IS NULL") == [(0,)]
 
 
@@ -107,7 +110,7 @@ def test_prune_keeps_what_mlflow_has_lost(delivered: Home, vlmprobe: Any) -> Non
 
     told = "MLflow had no intact copy of 2 of 3 shards; delivered again; they stay in the spool"
     assert told in ran.err
-    assert delivered.spool() == ["00001.safetensors", "00002.safetensors"]
+    assert [name[:5] for name in delivered.spool()] == ["00001", "00002"]
     vlmprobe("verify", "--home", delivered.path).ok()
 
 
@@ -143,13 +146,13 @@ def test_points_that_a_killed_process_left_are_not_drawn_twice(
     delivered: Home, vlmprobe: Any, rows: Any
 ) -> None:
     """It had sent them and could not say so; values that differ then go to a fresh run, as after any change."""
-    with duckdb.connect(str(delivered.path / "vlmprobe.duckdb")) as connection:
-        connection.execute(
-            "UPDATE metrics SET synced_at = NULL, value = value * 2 WHERE name = 'axis_coherence'"
-        )
-        connection.execute(
-            """UPDATE runs SET config = json_merge_patch(config, '{"mlflow_sending": true}')"""
-        )
+    ((config,),) = rows(delivered.path, "SELECT config FROM runs")
+    flagged = json.dumps({**json.loads(config), "mlflow_sending": True}).replace("'", "''")
+    change_rows(
+        delivered.path,
+        "UPDATE metrics SET synced_at = NULL, value = value * 2 WHERE name = 'axis_coherence'",
+        f"UPDATE runs SET config = '{flagged}'",
+    )
 
     vlmprobe("analyze", "--home", delivered.path).ok()
 

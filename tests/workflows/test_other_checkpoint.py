@@ -5,18 +5,19 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pytest
+
+from ..left_behind import change_rows, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 OF_BEFORE = """
-    INSERT INTO runs BY NAME SELECT 'r1' AS run_id, 'k1' AS run_key, 'd' AS dataset_id, 'published' AS template,
-        'tiny' AS family, '2m' AS scale, 'models/before' AS checkpoint, repeat('ab', 32) AS fingerprint,
-        'complete' AS status, 'extracted' AS provenance, '{}' AS versions, '{}' AS config,
-        TIMESTAMP '2026-11-01 12:00' AS created_at, TIMESTAMP '2026-11-01 12:00' AS updated_at
+    INSERT INTO runs (run_id, run_key, dataset_id, template, family, scale, checkpoint, fingerprint, status,
+        provenance, versions, config, created_at, updated_at)
+    SELECT 'r1', 'k1', 'd', 'published', 'tiny', '2m', 'models/before', repeat('ab', 32), 'complete', 'extracted',
+        '{}', '{}', TIMESTAMP '2026-11-01 12:00', TIMESTAMP '2026-11-01 12:00'
 """
 
 
@@ -25,8 +26,7 @@ def home(inside: Any, empty_mlflow: Path, tmp_path: Path) -> Path:
     """Make a home in which tiny @ 2m was another checkpoint."""
     shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
     inside("db", "upgrade", "--home", tmp_path).ok()
-    with duckdb.connect(str(tmp_path / "vlmprobe.duckdb")) as connection:
-        connection.execute(OF_BEFORE)
+    change_rows(tmp_path, OF_BEFORE)
     return tmp_path
 
 
@@ -44,8 +44,7 @@ def test_another_checkpoint_under_the_same_name_is_said_at_once(
     )
     assert "pass --new-checkpoint to go on under this one" in line
     assert "loading" not in ran.err
-    with duckdb.connect(str(home / "vlmprobe.duckdb")) as connection:
-        assert connection.execute("SELECT count(*) FROM datasets").fetchall() == [(0,)]
+    assert read_rows(home, "SELECT count(*) FROM datasets") == [(0,)]
 
 
 @pytest.mark.full

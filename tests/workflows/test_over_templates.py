@@ -86,10 +86,10 @@ def test_metrics_of_layers_are_read_where_the_axes_are_most_coherent(panel: Any,
         rows(
             panel.home,
             """
-            SELECT run_id, arg_max(layer, mean) FROM (
-                SELECT run_id, layer, avg(value) AS mean FROM consistency
-                WHERE metric = 'axis_coherence' AND subset = 'all' GROUP BY ALL
-            ) GROUP BY run_id
+            SELECT run_id, layer FROM (
+                SELECT run_id, layer, row_number() OVER (PARTITION BY run_id ORDER BY avg(value) DESC) AS place
+                FROM consistency WHERE metric = 'axis_coherence' AND subset = 'all' GROUP BY run_id, layer
+            ) AS ranked WHERE place = 1
             """,
         )
     )

@@ -25,6 +25,8 @@ from vlmprobe.workflows.merge import merge
 from vlmprobe.workflows.plot import plot
 from vlmprobe.workspace import Workspace
 
+from ..postgres_server import named_by_environment
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -97,7 +99,8 @@ def kitchen(
                 writer.writerow({**row, "category": AS_KITCHEN[row["category"]]})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(*next(iter(mlflow_store.items())))
-        workspace = Workspace.open(folder / "home")
+        with named_by_environment(folder / "home"):
+            workspace = Workspace.open(folder / "home")
         extract(workspace, ExtractRequest("tiny", "2m", ExtractOptions(data, axes=KITCHEN, batch_size=8)))
         analyze(workspace)
         with undrawn():

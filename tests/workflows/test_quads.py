@@ -64,7 +64,7 @@ def test_a_distance_pair_that_was_asked_is_not_asked_again(quad_study: Any, rows
     """Each pair has one answer a side; the 10 sampled distance pairs stay the dataset's own."""
     counted = f"""
         SELECT origin, axis, count(DISTINCT pair_id), count(*)
-        FROM swap_pairs JOIN predictions USING (pair_id) WHERE {RUN} GROUP BY ALL ORDER BY ALL
+        FROM swap_pairs JOIN predictions USING (pair_id) WHERE {RUN} GROUP BY 1, 2 ORDER BY 1, 2
     """
     assert rows(quad_study.home, counted) == [
         ("quad", "distance", 6, 12),

@@ -18,6 +18,8 @@ from vlmprobe.study.selection import Selection
 from vlmprobe.workflows.reproduce import reproduce
 from vlmprobe.workspace import Workspace
 
+from ..postgres_server import environ_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -42,7 +44,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def compare(study: Any) -> Any:
     """Return what compares given published values with the study."""
-    workspace = Workspace(Settings.load(home=study.home))
+    workspace = Workspace(Settings.load(study.home, environ=environ_of(study.home)))
 
     def run(values: Sequence[PublishedValue], **options: Any) -> Any:
         return reproduce(workspace, Selection(("tiny",)), published=values, benchmark=BENCHMARK, **options)

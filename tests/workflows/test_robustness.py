@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +11,8 @@ from vlmprobe.analysis.catalog import ROBUSTNESS
 from vlmprobe.analysis.controls.readout import TOO_EARLY
 from vlmprobe.analysis.entries import Interval
 from vlmprobe.study.robustness import NO_OUTPUT_LAYER, NOT_BALANCED
+
+from ..postgres_server import copied_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +130,7 @@ def test_an_older_run_says_what_is_missing_and_gets_it_without_asking(
     home: Any, data: Path, tmp_path: Path, inside: Any, mlflow_store: dict[str, str]
 ) -> None:
     """Without the file there is no causal product and no readout; ``--unembedding`` writes the same file again."""
-    shutil.copytree(home.folder, tmp_path / "home")
+    copied_home(home.folder, tmp_path / "home")
     (kept,) = (tmp_path / "home" / "unembeddings").iterdir()
     before = kept.read_bytes()
     kept.unlink()

@@ -22,6 +22,8 @@ from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest
 from vlmprobe.workflows.scales import run_scales
 from vlmprobe.workspace import Silent, Workspace
 
+from ..postgres_server import of_home
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -243,7 +245,7 @@ def test_the_next_weights_are_read_once_pairs_are_asked(
 
 def test_a_run_is_analyzed_beside_those_that_were_complete_then(study: Any, monkeypatch: Any) -> None:
     """The number of tests is fixed when the analysis is asked for, so that a later run does not change its numbers."""
-    workspace = Workspace(Settings.load(study.home, environ={}, folder=study.home))
+    workspace = Workspace(Settings.load(study.home, environ=of_home(study.home), folder=study.home))
     selection = Selection(("tiny",), ("2m",), study.data)
     ((run_id, n_tests),) = to_analyze(workspace, selection)
     monkeypatch.setattr("vlmprobe.workflows.analyze._tests_beside", lambda *_: 2 * n_tests)
@@ -277,7 +279,7 @@ def test_the_metrics_are_those_of_one_after_the_other(
         "ORDER BY ALL"
     )
     # Beside ids of runs and hashes of their files, which differ.
-    value = """regexp_replace(value::VARCHAR, '"([0-9a-f]{64}|[0-9a-f-]{36})"', '', 'g')"""
+    value = """regexp_replace(CAST(value AS VARCHAR), '"([0-9a-f]{64}|[0-9a-f-]{36})"', '', 'g')"""
     results = f"SELECT scale, name, subset, {value} FROM results_json JOIN runs USING (run_id) ORDER BY ALL"
     assert ran.ok().out == study.ran.out
     for query in (metrics, results):

@@ -9,13 +9,15 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ..postgres_server import copied_home
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 TABLES = ("runs", "predictions", "shards", "metrics", "results_json", "certificates")
 
@@ -36,7 +38,7 @@ def made(
 @pytest.fixture
 def home(made: Path, tmp_path: Path) -> Path:
     """Copy that home, so that each test may change its own."""
-    return Path(shutil.copytree(made, tmp_path / "home"))
+    return copied_home(made, tmp_path / "home")
 
 
 def _extract(scale: str, data: Path) -> tuple[object, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +19,7 @@ from vlmprobe.workflows.merge import merge
 from vlmprobe.workflows.verdict import verdict
 from vlmprobe.workspace import Workspace
 
+from ..postgres_server import copied_home, of_home
 from ..verdict_home import AXIS, PAIRS, World, add_datasets, add_run, add_world
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def opened(home: Path) -> Workspace:
     """Open a home whose MLflow is nowhere."""
-    settings = Settings.load(home, environ={"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}, folder=home.parent)
-    return Workspace(settings)
+    environ = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1", **of_home(home)}
+    return Workspace(Settings.load(home, environ=environ, folder=home.parent))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def found(made: Path) -> list[AxisVerdict]:
 @pytest.fixture
 def copied(made: Path, tmp_path: Path) -> Workspace:
     """Copy the home."""
-    return opened(shutil.copytree(made, tmp_path / "home"))
+    return opened(copied_home(made, tmp_path / "home"))
 
 
 def of_scale(found: list[AxisVerdict], scale: str) -> AxisVerdict:

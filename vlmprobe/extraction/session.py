@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe import __version__
@@ -22,9 +23,12 @@ from vlmprobe.store.committer import Committer, adopt_orphans
 from vlmprobe.store.delivery import Delivery, deliver_end, warn_offline
 from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
 from vlmprobe.store.runs import finished_pairs, get_run, set_status
+from vlmprobe.store.server_away import retried
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection
 
     from vlmprobe.extraction.batches import Batch
     from vlmprobe.extraction.request import Prepared
@@ -200,8 +204,8 @@ class RunSession:
         Raises:
             VlmprobeError: not one pair could be answered.
         """
-        with self._database.transaction(write=False) as connection:
-            answered = len(finished_pairs(connection, self.run.run_id))
+        of_run = partial(finished_pairs, run_id=self.run.run_id)
+        answered = len(retried(self._database, of_run, write=False))
         status = "interrupted" if result.interrupted else "complete" if answered else "failed"
         if status != self.run.status:
             self.set_status(status)
@@ -220,9 +224,13 @@ class RunSession:
 
     def set_status(self, status: str, **values: Any) -> None:
         """Set the run's status and other columns; see :func:`set_status`."""
-        with self._database.transaction() as connection:
-            set_status(connection, self.run.run_id, status, **values)
-            self.run = get_run(connection, self.run.run_id)
+        run_id = self.run.run_id
+
+        def set_it(connection: Connection) -> Run:
+            set_status(connection, run_id, status, **values)
+            return get_run(connection, run_id)
+
+        self.run = retried(self._database, set_it)
 
 
 def _versions(manifest: dict[str, Any]) -> dict[str, str]:

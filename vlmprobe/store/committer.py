@@ -1,24 +1,29 @@
 """Writes rows and uploads shards in background threads, so that extraction waits for neither.
 
 Order of commit (DESIGN 5): a shard is on disk, fsynced and hashed, before its rows are written in one transaction; only
-then is it uploaded and marked as synced. A foreign process that holds the database delays rows, not inference: shards
-pile up in the spool and their rows follow.
+then is it uploaded and marked as synced. A foreign process that holds the database, or a server that is away for a
+while, delays rows, not inference: shards pile up in the spool and their rows follow.
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import InputError
 from vlmprobe.store.artifacts import shard_places
 from vlmprobe.store.delivery import Delivery, upload_shards
+from vlmprobe.store.identity import utc_now
 from vlmprobe.store.predictions import commit_failures, commit_shard
+from vlmprobe.store.server_away import retried
 from vlmprobe.store.shards import read_header, shard_name, shard_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from vlmprobe.store.engine import Database
@@ -28,13 +33,21 @@ if TYPE_CHECKING:
 __all__ = ["Committer", "adopt_orphans"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """Pairs that failed, and when: written again after a lost connection, they are told from another attempt."""
+
+    pairs: Sequence[FailureRecord]
+    at: datetime
+
+
 class Committer:
     """Runs two threads: one writes the rows of shards, the other uploads the shards to MLflow."""
 
     def __init__(self, storage: Storage, run_id: str) -> None:
         """Start the threads."""
         self._storage, self._run_id = storage, run_id
-        self._work: SimpleQueue[ShardFile | list[FailureRecord] | None] = SimpleQueue()
+        self._work: SimpleQueue[ShardFile | _Failed | None] = SimpleQueue()
         self._uploads: SimpleQueue[tuple[int, Path] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._pending = 0
@@ -63,7 +76,7 @@ class Committer:
         """Submit failed pairs, which have no shard."""
         self._raise_failure()
         if failures:
-            self._work.put(list(failures))
+            self._work.put(_Failed(tuple(failures), utc_now()))
 
     @property
     def pending(self) -> int:
@@ -89,11 +102,11 @@ class Committer:
     def _commit_all(self) -> None:
         try:
             while (item := self._work.get()) is not None:
-                with self._storage.database.transaction() as connection:
-                    if isinstance(item, list):
-                        commit_failures(connection, self._run_id, item)
-                        continue
-                    commit_shard(connection, item)
+                if isinstance(item, _Failed):
+                    work = partial(commit_failures, run_id=self._run_id, failures=item.pairs, at=item.at)
+                    retried(self._storage.database, work)
+                    continue
+                retried(self._storage.database, partial(commit_shard, shard=item))
                 with self._lock:
                     self._pending -= 1
                 self._uploads.put((item.number, item.path))
@@ -122,8 +135,8 @@ def adopt_orphans(
     A shard gets its name only once it is complete, and it holds its predictions, so nothing needs to be
     inferred again. A damaged one is removed and reported; its pairs have no rows, so they are inferred again.
     """
-    for partial in folder.glob("*.partial"):
-        partial.unlink()
+    for unfinished in folder.glob("*.partial"):
+        unfinished.unlink()
     with database.transaction(write=False) as connection:
         known = {place.number: place.path.name for place in shard_places(connection, run_id)}
     adopted = 0

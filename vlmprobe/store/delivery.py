@@ -6,6 +6,7 @@ The database is the truth and MLflow a projection of it, so delivering again add
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import TrackingError, VlmprobeError
@@ -13,6 +14,7 @@ from vlmprobe.store.artifacts import forget_artifacts, mark_synced, shard_places
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.metrics import mark_metrics_synced, read_metrics
 from vlmprobe.store.runs import MLFLOW_OUTDATED, MLFLOW_SENDING, get_run, set_config, set_mlflow_run
+from vlmprobe.store.server_away import retried
 from vlmprobe.store.tracking import metric_points
 from vlmprobe.store.verdicts import verdict_tags
 
@@ -210,8 +212,7 @@ def upload_shards(
             waiting += 1
             continue
         try:
-            with storage.database.transaction(write=False) as connection:
-                run = get_run(connection, run_id)
+            run = retried(storage.database, partial(get_run, run_id=run_id), write=False)
             mlflow_run_id = storage.tracker.ensure_run(run)
             uri = storage.tracker.upload(mlflow_run_id, path, "hidden_states")
         except TrackingError as error:
@@ -221,14 +222,20 @@ def upload_shards(
             gave_up = is_closing()
             continue
         failed_in_a_row = 0
-        with storage.database.transaction() as connection:
-            if run.mlflow_run_id != mlflow_run_id:
-                set_mlflow_run(connection, run_id, mlflow_run_id)
-                if run.mlflow_run_id is not None:
-                    _reset_synced(connection, run_id)
-            mark_synced(connection, run_id, number, uri)
+        retried(
+            storage.database,
+            partial(_note_upload, run=run, mlflow_run_id=mlflow_run_id, number=number, uri=uri),
+        )
         uploaded += 1
     return Delivery(uploaded, waiting, problem, gave_up)
+
+
+def _note_upload(connection: Connection, run: Run, mlflow_run_id: str, number: int, uri: str) -> None:
+    if run.mlflow_run_id != mlflow_run_id:
+        set_mlflow_run(connection, run.run_id, mlflow_run_id)
+        if run.mlflow_run_id is not None:
+            _reset_synced(connection, run.run_id)
+    mark_synced(connection, run.run_id, number, uri)
 
 
 def _reset_synced(connection: Connection, run_id: str) -> None:

@@ -27,7 +27,7 @@ def open_database(settings: Settings, *, warn: Callable[[str], None] | None = No
     if settings.is_postgres:
         from vlmprobe.store.postgres_store import PostgresStore
 
-        database: Database = PostgresStore(settings.database_url, home=settings.home)
+        database: Database = PostgresStore(settings.database_url, home=settings.home, warn=warn)
     else:
         from vlmprobe.store.duckdb_store import DuckDBStore
 

@@ -1,8 +1,9 @@
 """Ad-hoc SQL on Postgres: one SELECT in a transaction that reads, by a role that may only read if there is one.
 
 The server decides what a statement is and may do: it is declared as a cursor, over the protocol that takes one
-statement, in a read-only transaction that is always rolled back. A child process holds the answer, so that a
-large one cannot fill this process's memory, and is killed when it takes too long.
+statement, in a read-only transaction that is always rolled back. A superuser's SELECT can do more than read, and takes
+back whatever rights were given up before it, so no user's statement is run for one. A child process holds the answer,
+so that a large one cannot fill this process's memory, and is killed when it takes too long.
 """
 
 from __future__ import annotations
@@ -43,11 +44,27 @@ _CHILD = (
 #: The server stops a query in time; a child that is still there then is killed.
 _GRACE_S = 5.0
 _ONLY_READS = "only a single SELECT or EXPLAIN is allowed; the database is read-only here"
+_TOO_MIGHTY = (
+    "the role that asks {name} is a superuser, or may read files, start programs or end sessions of the server, and so "
+    "may any SQL; make a role with 'vlmprobe db grant-reader NAME', and name its address in VLMPROBE_READER_URL"
+)
 _PARAMETER = re.compile(r"\$([A-Za-z_]\w*)")
 _CANCELED, _READ_ONLY, _SYNTAX = "57014", "25006", "42601"
 #: Out of memory, of disk, of a limit of the role.
 _LIMITS = ("53", "54")
 _CONNECTION = ("08", "57P")
+#: Whether our role, or one that it may become within a SELECT (``set_config('role', ...)``), can read files of the
+#: server, start programs there, or end the sessions of others.
+_MAY_DO_MORE = b"""
+SELECT EXISTS (
+    SELECT 1 FROM pg_roles
+    WHERE pg_has_role(session_user, oid, 'MEMBER') AND (
+        rolsuper OR rolname IN (
+            'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', 'pg_signal_backend'
+        )
+    )
+)
+"""
 
 
 def run_postgres_sql(
@@ -154,6 +171,8 @@ def _asked(session: psycopg.Connection[Any], request: dict[str, Any]) -> dict[st
     found = session.execute(REVISION_SQL).fetchone() if versioned else None
     check_revision(request["name"], str(found[0]) if found else None)
     sql = request["sql"]
+    if request["parameters"] is None and session.execute(_MAY_DO_MORE).fetchone() == (True,):
+        return {"kind": "sql", "error": _TOO_MIGHTY.format(name=request["name"])}
     if request["parameters"] is not None:
         # Our own statement, whose values are written into it as literals.
         written = _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))

@@ -10,10 +10,19 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from vlmprobe.errors import DatabaseError, DiskFullError, MissingPackageError, ReadOnlyError, first_line
+from vlmprobe.errors import (
+    ConnectionLostError,
+    DatabaseError,
+    DiskFullError,
+    MissingPackageError,
+    ReadOnlyError,
+    VlmprobeError,
+    first_line,
+)
 from vlmprobe.settings import without_password
 from vlmprobe.store.places import PLACES_OPTION, Places
 from vlmprobe.store.row_lease import LEASES_OPTION, HeldLeases, hold_row_lease
+from vlmprobe.store.server_away import Absence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,6 +50,8 @@ SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_onl
     END
 """
 _NO_ROOM, _READ_ONLY, _NO_PRIVILEGE = "53100", "25006", "42501"
+#: The server stops, starts, or ended the session, for example since this process stood still within a transaction.
+_LOST = ("57P", "08", "25P03")
 
 
 def connect(url: str) -> psycopg.Connection[Any]:
@@ -89,14 +100,16 @@ class PostgresStore:
 
     is_postgres: Literal[True] = True
 
-    def __init__(self, url: str, *, home: Path) -> None:
+    def __init__(self, url: str, *, home: Path, warn: Callable[[str], None] | None = None) -> None:
         """Store the address; no connection is made yet.
 
         Args:
             url: ``postgresql://...``, as libpq reads it.
             home: the home whose shards it refers to; several may share it, so that all paths are whole.
+            warn: receives one line when the server is away and we wait for it.
         """
         self._url = url
+        self._absence = Absence(self.name, warn)
         self.places = Places(home, holds_database=False)
         self._leases = HeldLeases()
         self._mine = threading.local()
@@ -159,13 +172,20 @@ class PostgresStore:
             )
 
     @contextmanager
-    def transaction(self, *, write: bool = True) -> Iterator[Connection]:
+    def transaction(self, *, write: bool = True, patient: bool = True) -> Iterator[Connection]:
         """Run one transaction; see :class:`vlmprobe.store.engine.Database`.
 
         A writing one waits for the other writer, wherever that runs; a role that may only read gets a reading one.
+
+        Args:
+            write: see there.
+            patient: wait for a server that answered before and is away now; see :class:`Absence`.
+
+        Raises:
+            ConnectionLostError: the server went away meanwhile; whether anything was written is not known.
         """
         write = write and self.is_writable
-        with self._alone(), self._opened() as connection:
+        with self._alone(), self._opened(patient=patient) as connection:
             driver = _driver(connection)
             if not write:
                 driver.execute(_READING)
@@ -176,13 +196,27 @@ class PostgresStore:
                     driver.execute(_WRITER_LOCK)
             yield connection
 
+    def _connect(self, *, patient: bool) -> Connection:
+        while True:
+            try:
+                connection = self._engine().connect()
+            except DatabaseError as error:
+                if not patient:
+                    raise
+                self._absence.wait(error)
+            else:
+                self._absence.end()
+                return connection
+
     @contextmanager
-    def _opened(self) -> Iterator[Connection]:
+    def _opened(self, *, patient: bool = True) -> Iterator[Connection]:
         from sqlalchemy.exc import DBAPIError
 
         try:
-            with self._engine().connect() as connection, connection.begin():
+            with self._connect(patient=patient) as connection, connection.begin():
                 yield connection
+        except VlmprobeError:
+            raise
         except Exception as error:
             origin = error.orig if isinstance(error, DBAPIError) else error
             state = getattr(origin, "sqlstate", None)
@@ -192,8 +226,8 @@ class PostgresStore:
                 raise ReadOnlyError(
                     self.name, "ask its owner for the right, or use another database"
                 ) from error
-            if isinstance(error, DBAPIError) and error.connection_invalidated:
-                raise DatabaseError(
+            if _is_lost(error, origin):
+                raise ConnectionLostError(
                     f"the connection to {self.name} was lost; run the same command again"
                 ) from error
             raise
@@ -221,6 +255,21 @@ class PostgresStore:
         """Close every session."""
         if self._made is not None:
             self._made.dispose()
+
+
+def _is_lost(error: Exception, origin: object) -> bool:
+    """Return whether an error says that the session is gone; some of our SQL goes to the driver itself."""
+    import psycopg
+    from sqlalchemy.exc import DBAPIError
+
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if not isinstance(origin, psycopg.Error):
+        return False
+    if origin.sqlstate is None:
+        # Not from the server: the socket was closed, before a statement or during it.
+        return isinstance(origin, psycopg.OperationalError | psycopg.InterfaceError)
+    return origin.sqlstate.startswith(_LOST)
 
 
 def _driver(connection: Connection) -> psycopg.Connection[Any]:

@@ -17,6 +17,7 @@ from vlmprobe.store.schema import Certificate, Failure, Prediction, RunRow, Shar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
@@ -165,28 +166,43 @@ def _delete_replaced(connection: Connection, shard: ShardFile) -> None:
     connection.execute(delete(Prediction).where(*of_pairs))
 
 
-def commit_failures(connection: Connection, run_id: str, failures: Sequence[FailureRecord]) -> None:
-    """Write failed pairs, each as one more attempt."""
+def commit_failures(
+    connection: Connection, run_id: str, failures: Sequence[FailureRecord], *, at: datetime | None = None
+) -> None:
+    """Write failed pairs, each as one more attempt.
+
+    Args:
+        connection: an open transaction.
+        run_id: the run.
+        failures: the pairs.
+        at: when they failed, now by default. The same pairs with the same time again add nothing.
+    """
     if not failures:
         return
     check_lease(connection, run_id)
     tried = {
-        row["pair_id"]: row["attempts"]
+        row["pair_id"]: row
         for row in fetch(
             connection,
-            "SELECT pair_id, max(attempt) AS attempts FROM failures WHERE run_id = $id GROUP BY pair_id",
+            """
+            SELECT pair_id, max(attempt) AS attempts, max(failed_at) AS last
+            FROM failures WHERE run_id = $id GROUP BY pair_id
+            """,
             {"id": run_id},
         )
     }
     for failure in failures:
+        before = tried.get(failure.pair_id)
+        if before is not None and at is not None and before["last"] == at:
+            continue
         connection.execute(
             insert(Failure).values(
                 run_id=run_id,
                 pair_id=failure.pair_id,
-                attempt=tried.get(failure.pair_id, 0) + 1,
+                attempt=1 if before is None else before["attempts"] + 1,
                 error=failure.error,
                 message=failure.message,
-                failed_at=utc_now(),
+                failed_at=at or utc_now(),
             )
         )
     renew_rows(connection, run_id)

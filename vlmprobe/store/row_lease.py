@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from vlmprobe.store.engine import Database
+    from vlmprobe.store.postgres_store import PostgresStore
 
 __all__ = ["LEASES_OPTION", "HeldLeases", "check_lease", "has_row_leases", "hold_row_lease"]
 
@@ -101,7 +101,7 @@ def check_lease(connection: Connection, run_id: str) -> None:
 
 @contextmanager
 def hold_row_lease(
-    database: Database, leases: HeldLeases, key: str, *, wait: Callable[[str], None] | None = None
+    database: PostgresStore, leases: HeldLeases, key: str, *, wait: Callable[[str], None] | None = None
 ) -> Iterator[None]:
     """Hold the lease of a run key, renewed by a thread; see :meth:`vlmprobe.store.engine.Database.lease`.
 
@@ -133,7 +133,7 @@ def hold_row_lease(
             _put(database, run_id, token, None)
 
 
-def _take(database: Database, key: str, token: str, wait: Callable[[str], None] | None) -> str:
+def _take(database: PostgresStore, key: str, token: str, wait: Callable[[str], None] | None) -> str:
     told: set[Any] = set()
     while True:
         with database.transaction() as connection:
@@ -155,16 +155,16 @@ def _take(database: Database, key: str, token: str, wait: Callable[[str], None] 
         time.sleep(LOOK_AGAIN_S)
 
 
-def _renew(database: Database, run_id: str, token: str, over: threading.Event) -> None:
+def _renew(database: PostgresStore, run_id: str, token: str, over: threading.Event) -> None:
     while not over.wait(RENEW_S):
         # Whatever fails now may work at the next turn, and who writes checks the token anyway.
         with suppress(Exception):
             _put(database, run_id, token, token)
 
 
-def _put(database: Database, run_id: str, token: str, to: str | None) -> None:
-    """Renew or give up a lease that still has our token."""
-    with database.transaction() as connection:
+def _put(database: PostgresStore, run_id: str, token: str, to: str | None) -> None:
+    """Renew or give up a lease that still has our token; without waiting for a server that is away."""
+    with database.transaction(patient=False) as connection:
         found = _look(connection, "run_id", run_id)
         if found is not None and found[1] is not None and found[1].get("token") == token:
             _write(connection, run_id, None if to is None else _own(to, found[2]))

@@ -114,8 +114,7 @@ def extract_asked(
     results: list[ExtractResult] = []
     with LazyModel(first.family, options, workspace.console) as model:
         workspace.create_database()
-        if note := workspace.unshared_note():
-            workspace.console.warn(note)
+        workspace.warn_unshared()
         if not request.new_checkpoint:
             _check_checkpoint(workspace, first.plan)
         for together in _by_pictures(asked):

@@ -30,12 +30,13 @@ def query_sql(workspace: Workspace, sql: str, *, timeout_s: float = 60.0, max_ro
         DatabaseError: there is no database, or it is not current.
         UsageError: the SQL is wrong or does more than read.
     """
+    table = _ask(workspace, sql, None, timeout_s=timeout_s, max_rows=max_rows)
     if workspace.settings.is_postgres and workspace.settings.reader_url is None:
         workspace.console.warn(
-            "this SQL runs with the rights of the role that writes, in a transaction that only reads; make a role that "
+            "this SQL ran with the rights of the role that writes, in a transaction that only reads; make a role that "
             "may only read with 'vlmprobe db grant-reader', and name it in VLMPROBE_READER_URL"
         )
-    return _ask(workspace, sql, None, timeout_s=timeout_s, max_rows=max_rows)
+    return table
 
 
 def _ask(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ATTACKS", "HARMLESS", "OF_READER", "TOO_MUCH", "UNDONE"]
+__all__ = ["ATTACKS", "HARMLESS", "OF_READER", "OF_SUPERUSER", "TOO_MUCH", "UNDONE"]
 
 #: Refused for everyone, whatever the rights of the role.
 ATTACKS = [
@@ -51,16 +51,33 @@ ATTACKS = [
     "",
     ";",
 ]
-#: Refused for the role that may only read: a superuser may read files and end sessions.
-OF_READER = [
+#: What a superuser may do, or who may become one within a SELECT.
+OF_SUPERUSER = [
     "SELECT pg_read_file('/etc/passwd')",
+    "SELECT pg_read_binary_file('/etc/passwd')",
     "SELECT * FROM pg_ls_dir('/')",
+    "SELECT pg_stat_file('/etc/passwd')",
     "SELECT lo_import('/etc/passwd')",
+    "SELECT lo_export(lo_from_bytea(0, 'x'), '/tmp/vlmprobe-attack')",
     "SELECT rolpassword FROM pg_authid",
     "SELECT pg_reload_conf()",
+    "SELECT pg_rotate_logfile()",
+    "SELECT pg_switch_wal()",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'admin' AND pid <> pg_backend_pid()",
+    "SELECT query_to_xml('SELECT pg_read_file(''/etc/passwd'')', true, true, '')",
+    "SELECT set_config('role', 'admin', true), query_to_xml('SELECT pg_read_file(''/etc/passwd'')', true, true, '')",
+    "SELECT set_config('session_authorization', 'admin', true), pg_read_file('/etc/passwd')",
+    "SELECT set_config('temp_file_limit', '-1', true)",
+    "SELECT set_config('log_min_messages', 'panic', true)",
+    "WITH x AS (SELECT pg_read_file('/etc/passwd') AS words) SELECT * FROM x",
+    "EXPLAIN ANALYZE SELECT pg_read_file('/etc/passwd')",
+    "VALUES (pg_read_file('/etc/passwd'))",
+    "COPY (SELECT 1) TO PROGRAM 'id'",
+]
+#: Refused for the role that may only read: the one that writes owns what it has made, and its own sessions.
+OF_READER = [
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'owner' AND pid <> pg_backend_pid()",
     "SELECT * FROM secrets",
-    "SELECT set_config('temp_file_limit', '-1', true)",
 ]
 #: Let through by Postgres in a transaction that only reads; undone with it, or with its session.
 UNDONE = ["SELECT lo_from_bytea(0, 'x')", "SELECT pg_notify('a', 'b')", "SELECT pg_advisory_lock(1)"]

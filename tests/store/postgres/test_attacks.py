@@ -14,14 +14,16 @@ from vlmprobe.store.postgres_store import PostgresStore
 from vlmprobe.store.roles import grant_reader
 
 from ..attacks import ATTACKS as OF_DUCKDB
-from .attacks import ATTACKS, HARMLESS, OF_READER, TOO_MUCH, UNDONE
+from .attacks import ATTACKS, HARMLESS, OF_READER, OF_SUPERUSER, TOO_MUCH, UNDONE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ...postgres_server import Server
 
-PEOPLE = ("owner", "reader")
+PEOPLE = ("owner", "reader", "admin", "heir", "signals")
+#: Whose SQL is not run at all: a superuser's, that of who may become one, and of who may end others' sessions.
+MIGHTY = PEOPLE[2:]
 EACH = [pytest.param("owner", marks=pytest.mark.full), "reader"]
 EVERYTHING = """
 SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_proc),
@@ -44,6 +46,19 @@ def target(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Any:
         database=name,
     )
     grant_reader(store, "reader")
+    roles = {row[0] for row in postgres.run("SELECT rolname FROM pg_roles")}
+    if "heir" not in roles:
+        postgres.run(
+            "CREATE ROLE heir LOGIN",
+            "GRANT admin TO heir",
+            "CREATE ROLE signals LOGIN",
+            "GRANT pg_signal_backend TO signals",
+            user="admin",
+        )
+    admin = PostgresStore(postgres.url(name, "admin"), home=store.places.home)
+    for role in ("heir", "signals"):
+        grant_reader(admin, role)
+    admin.close()
     yield (
         store,
         {who: postgres.url(name, who) for who in PEOPLE},
@@ -70,7 +85,7 @@ def answer(target: Any, who: str, sql: str, **limits: Any) -> dict[str, Any]:
 def test_what_does_anything_but_read_is_refused(target: Any, who: str) -> None:
     """Nothing is there afterwards that was not before."""
     before = target[2]()
-    for sql in [*ATTACKS, *(OF_READER if who == "reader" else [])]:
+    for sql in [*ATTACKS, *OF_SUPERUSER, *(OF_READER if who == "reader" else [])]:
         reply = answer(target, who, sql)
         assert "error" in reply, sql
         assert "hunter2" not in str(reply), sql
@@ -79,8 +94,25 @@ def test_what_does_anything_but_read_is_refused(target: Any, who: str) -> None:
     assert target[2]() == before
 
 
+@pytest.mark.parametrize("who", MIGHTY)
+def test_nothing_is_run_for_a_role_that_may_do_more_than_read_and_write(target: Any, who: str) -> None:
+    """A SELECT could take its other rights back, whatever we gave up before; one line says what to do."""
+    before = target[2]()
+    for sql in [*ATTACKS, *OF_SUPERUSER, *OF_READER, *UNDONE, *HARMLESS]:
+        reply = answer(target, who, sql)
+        assert reply.keys() == {"kind", "error"}, sql
+        assert "db grant-reader NAME" in reply["error"], sql
+        assert "hunter2" not in reply["error"], sql
+    assert target[2]() == before
+    # Our own statement, with values that are written into it as literals.
+    own = answer(
+        target, who, "SELECT count(*) AS n FROM runs WHERE scale = $scale", parameters={"scale": "2m"}
+    )
+    assert own["rows"] == [[1]]
+
+
 @pytest.mark.full
-@pytest.mark.parametrize("who", PEOPLE)
+@pytest.mark.parametrize("who", PEOPLE[:2])
 def test_those_of_duckdb_are_refused_as_well(target: Any, who: str) -> None:
     """Most are no SQL to Postgres; a nested comment that hides what follows from DuckDB hides it here, too."""
     before = target[2]()
@@ -157,7 +189,11 @@ def test_the_role_may_only_read_our_tables(target: Any, postgres: Server) -> Non
 
 def test_making_it_again_changes_nothing(target: Any, tmp_path: Path) -> None:
     """After an upgrade it grants what is new. A DuckDB file has no roles, and a name is no SQL."""
-    assert grant_reader(target[0], "reader") == []
+    (note,) = grant_reader(target[0], "reader")
+    assert note.startswith("only a superuser can limit its temporary files")
+    admin = PostgresStore(target[1]["admin"], home=tmp_path)
+    assert grant_reader(admin, "reader") == []
+    admin.close()
     with pytest.raises(UsageError, match="has no roles"):
         grant_reader(DuckDBStore(tmp_path / "x.duckdb"), "reader")
     with pytest.raises(UsageError, match="no name for a role"):
