@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from vlmprobe.reports.verdicts import ANSWERS
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmprobe.reports.verdicts import AxisVerdict
+    from vlmprobe.study.evidence import Sources
 
 ALL = ("blind", "answers", "exchanged", "null 1")
 SCENE, WORDS, NAMES = World(scene=1.0, word=0.6), World(word=1.2), World(names=1.2)
@@ -82,6 +85,13 @@ def of_scale(found: list[AxisVerdict], scale: str) -> AxisVerdict:
     return only
 
 
+def sources_of(workspace: Workspace, **change: Any) -> Sources:
+    """Find what a verdict on scale ``scene`` rests on, as if something of its run were otherwise."""
+    (run,) = Selection(("tiny",), ("scene",)).complete_runs(workspace, ("published",))
+    with workspace.database.transaction() as connection:
+        return find_sources(connection, replace(run, **change))
+
+
 @pytest.mark.parametrize("scale", SCALES)
 def test_each_world_gets_the_verdict_that_is_true_of_it(found: list[AxisVerdict], scale: str) -> None:
     """The scene, the answer's words, names that grey pictures have too, and what further runs would tell."""
@@ -124,10 +134,7 @@ def test_exchanged_pictures_turn_the_state_as_exchanged_names_do(made: Path) -> 
     Refutes: (d_o + d_s) / 2 holds the picture and no relation.
     """
     workspace = opened(made)
-    (run,) = Selection(("tiny",), ("scene",)).complete_runs(workspace, ("published",))
-    with workspace.database.transaction() as connection:
-        sources = find_sources(connection, run)
-    evidence = evidence_of(workspace, sources, 1, [str(AXIS)])[str(AXIS)]
+    evidence = evidence_of(workspace, sources_of(workspace), 1, [str(AXIS)])[str(AXIS)]
     assert evidence.scene is not None
     assert evidence.answers is not None
     assert set(evidence.blind) == {"grey", "other-image:0"}
@@ -138,6 +145,26 @@ def test_exchanged_pictures_turn_the_state_as_exchanged_names_do(made: Path) -> 
     assert float((evidence.null_1.space[:, 0] * signs).mean()) == pytest.approx(0, abs=0.5)
 
 
+def test_a_pair_without_an_exchanged_picture_has_no_scene(made: Path) -> None:
+    """Refutes: any two pictures of one pair id are an exchange, as long as both runs were asked about it."""
+    workspace = opened(made)
+    sources = sources_of(workspace)
+    half = {name: picture for name, picture in sources.pictures.items() if int(name) >= PAIRS // 2}
+    evidence = evidence_of(workspace, replace(sources, pictures=half), 1, [str(AXIS)])[str(AXIS)]
+    for each in (evidence.scene, evidence.null_1):
+        assert each is not None
+        assert np.flatnonzero(np.isfinite(each.space).all(axis=1)).tolist() == list(range(PAIRS // 2, PAIRS))
+
+
+@pytest.mark.parametrize(
+    "change", [{"fingerprint": "other weights"}, {"config": {"identity": {"dtype": "bfloat16"}}}]
+)
+def test_runs_of_another_model_are_no_evidence(made: Path, change: dict[str, Any]) -> None:
+    """Other weights, or another number format, under the same scale's name: their states have other coordinates."""
+    sources = sources_of(opened(made), **change)
+    assert (sources.answers, sources.exchanged, sources.null_1) == (None, None, None)
+
+
 def test_a_picture_and_its_exchange_are_one_unit(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the exchange of one pair's picture is another pair's picture, both are left out together."""
     workspace = opened(made)
@@ -145,9 +172,7 @@ def test_a_picture_and_its_exchange_are_one_unit(made: Path, monkeypatch: pytest
         "vlmprobe.study.evidence.swapped_pictures",
         lambda *_: {str(place): f"own {place ^ 1}" for place in range(PAIRS)},
     )
-    (run,) = Selection(("tiny",), ("scene",)).complete_runs(workspace, ("published",))
-    with workspace.database.transaction() as connection:
-        sources = find_sources(connection, run)
+    sources = sources_of(workspace)
     images = evidence_of(workspace, sources, 1, [str(AXIS)])[str(AXIS)].images
     assert images[::2] == images[1::2]
     assert len(set(images)) == PAIRS // 2
