@@ -105,7 +105,10 @@ def test_all_four_inner_products_are_there(last: dict[tuple[str, str], dict[str,
 
 
 def test_only_what_was_simulated_has_an_interval(last: dict[tuple[str, str], dict[str, Any]]) -> None:
-    """The catalog says which numbers stand alone, and so does the table of simulations."""
+    """The catalog says which numbers stand alone, and so does the table of simulations; all are printed."""
+    assert set(ROBUSTNESS) - {metric for metric, _ in last} <= {
+        f"probe.{part}" for part in ("accuracy", "control", "selectivity")
+    }
     alone = {name for name, entry in ROBUSTNESS.items() if entry.interval is Interval.NOT_COVERING}
     assert alone & {metric for (metric, _), row in last.items() if row["ci_low"] is not None} == set()
 
@@ -115,8 +118,8 @@ def test_in_the_first_layers_there_is_nothing(read: Callable[..., list[dict[str,
     """Refutes: every share is NULL, VD-EI too, and a direction tells no more than chance."""
     found = read("--layer", layer)
     shares = {"answer_balanced.space_share", "readout_share", "axis_coherence.without_readout", "rogue_share"}
-    missing = [row for row in found if row["metric"] in {*shares, "vd_ei.metric"}]
-    assert len(missing) == 3 * 5 + 3 * 4
+    missing = [row for row in found if row["metric"] in {*shares, "vd_ei.metric", "vd_ei.answer_balanced"}]
+    assert len(missing) == 3 * 5 + 3 * 4 + 3
     assert {row["value"] for row in missing} == {None}
     assert all(row["reason"] for row in missing)
     assert {row["reason"] for row in missing if row["metric"] == "readout_share"} == {TOO_EARLY}

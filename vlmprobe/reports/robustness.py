@@ -41,6 +41,7 @@ READING = (
     "leaves of the word; simulated for words up to .3 that are reversed in full",
     "answer_balanced, readout_share, without_readout: simulated for an axis and a word of up to .3 each; stronger ones "
     "were not. A coherence cannot be below 0 in truth, and an interval wholly below 0 misses it",
+    "answer_balanced of two axes: VD-EI of what both yes/no templates share; a point value, not simulated",
     "answer_following: of wrong pairs, above 0 = the state follows the truth, below 0 = the answer",
     "readout_share, without_readout: along and without the directions of the answer's words; beside them the median of "
     "as many random words",

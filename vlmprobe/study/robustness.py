@@ -20,6 +20,7 @@ from vlmprobe.analysis.controls import (
     robustness,
     rogue_share,
     space_coherence,
+    space_cosine,
     space_share,
     under_products,
 )
@@ -125,6 +126,11 @@ def answers_rows(read: AtLayer, balanced: Mapping[str, AtLayer]) -> Iterator[Rob
         order = order_coherence(sums, axis).estimate()
         warning = order_warning(order.value, read.codes[inside] % 2 == 0)
         yield read.row("answers", ORDER_COHERENCE.name, name, order, n, warning)
+    axis_of = {name: axis for axis, name in read.axes}
+    for both in axis_pairs(read.arrays.axis_set):
+        pair = [axis_of[str(each)] for each in both]
+        n = sum(int(read.inside(axis).sum()) for axis in pair)
+        yield read.row("answers", names.SPACE_VD_EI.name, "/".join(both), _space_of_both(opposed, *pair), n)
 
 
 def _opposed(balanced: Mapping[str, AtLayer]) -> tuple[Counterbalanced, Layout] | str:
@@ -151,6 +157,12 @@ def _space(opposed: tuple[Counterbalanced, Layout] | str, axis: int) -> tuple[Es
         nothing = Estimate(None, 0, reason=opposed)
         return nothing, nothing
     return space_share(*opposed, axis).estimate(), space_coherence(*opposed, axis).estimate()
+
+
+def _space_of_both(opposed: tuple[Counterbalanced, Layout] | str, one: int, other: int) -> Estimate:
+    if isinstance(opposed, str):
+        return Estimate(None, 0, reason=opposed)
+    return _alone(space_cosine(*opposed, one, other).estimate())
 
 
 def _following(read: AtLayer, inside: npt.NDArray[np.bool_]) -> Estimate:
@@ -220,7 +232,7 @@ def _sorted(one: int, other: int) -> tuple[int, int]:
 
 
 def _alone(estimate: Estimate) -> Estimate:
-    """Drop the interval, which was not simulated under this product."""
+    """Drop the interval, which was not simulated for this number."""
     return replace(estimate, se=None, ci_low=None, ci_high=None)
 
 

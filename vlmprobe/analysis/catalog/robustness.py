@@ -19,6 +19,7 @@ __all__ = [
     "ROGUE_SHARE",
     "SPACE_COHERENCE",
     "SPACE_SHARE",
+    "SPACE_VD_EI",
     "TRANSFER",
     "VD_EI_METRIC",
     "WITHOUT_READOUT",
@@ -55,6 +56,13 @@ SPACE_SHARE = _of_axes(
     "answer_balanced.space_share", "Share of the axis that follows the scene, not the word"
 )
 SPACE_COHERENCE = _of_axes("axis_coherence.answer_balanced", "Coherence of the half that follows the scene")
+SPACE_VD_EI = Entry(
+    name="vd_ei.answer_balanced",
+    title="VD-EI of the half that follows the scene",
+    targets=each_axis_pair,
+    interval=_NONE,
+    no_figure=_NOT_STORED,
+)
 ANSWER_FOLLOWING = _of_axes("answer_following", "Cosine of wrong pairs and the axis of right ones")
 READOUT_SHARE = _of_axes("readout_share", "Share of the axis along the answer's words")
 WITHOUT_READOUT = _of_axes("axis_coherence.without_readout", "Coherence without the answer's words")
@@ -74,6 +82,7 @@ ROBUSTNESS = {
         ANISOTROPY,
         SPACE_SHARE,
         SPACE_COHERENCE,
+        SPACE_VD_EI,
         ANSWER_FOLLOWING,
         READOUT_SHARE,
         WITHOUT_READOUT,
