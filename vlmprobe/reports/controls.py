@@ -39,7 +39,8 @@ READING = (
     "control",
     "size_left is not defined for random-weights, whose coordinates are others, nor for shuffled-labels, whose vectors "
     "are the run's own",
-    "coherences above .5, but for the vertical axis up to .7, and size_left of axes above .7, were not simulated",
+    "coherences above .5, but for the vertical axis up to .7, and size_left of axes above .7, or beside controls whose "
+    "pairs share pictures with others, as of other-image, were not simulated",
 )
 
 
