@@ -5,11 +5,11 @@
 
 Each size of ``--predictions`` is a home of that many answers, spread over ``--runs`` scales of ``--layers`` layers with
 every metric, on which ``runs``, ``sql``, ``db check`` and ``merge`` run, each as a process of its own. ``--database``
-is an address of Postgres whose role may create databases, but is no superuser, for whom ``sql`` runs nothing: each size
-gets one there; memory of the server is not counted. ``--analyze`` makes a home with one run of as many pairs, one layer with states of that width, and analyzes
-it. Memory is the largest sum over the processes of a command, and what the interpreter with vlmprobe's imports takes
-is on a line of its own. With ``--home`` the filled homes are kept there, and used again; databases of Postgres stay
-in any case.
+is an address of Postgres whose role may create databases, but is no superuser, for whom ``sql`` runs nothing: each
+size gets one there; memory of the server is not counted. ``--analyze`` makes a home with one run of as many pairs, one
+layer with states of that width, and analyzes it. Memory is the largest sum over the processes of a command, and what
+the interpreter with vlmprobe's imports takes is on a line of its own. With ``--home`` the filled homes are kept there,
+and used again; databases of Postgres stay in any case.
 """
 
 from __future__ import annotations
