@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ...postgres_server import PASSWORD
+from ...postgres_server import PASSWORD, keeps_a_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,9 @@ def test_without_psycopg_the_extra_is_named(
 ) -> None:
     """In one line, with exit code 2."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    ran = inside("runs", "--home", tmp_path, VLMPROBE_DATABASE_URL="postgresql://me:hunter2@host/study")
+    ran = inside(
+        "runs", "--home", keeps_a_file(tmp_path), VLMPROBE_DATABASE_URL="postgresql://me:hunter2@host/study"
+    )
     assert (ran.code, len(ran.errors)) == (2, 1)
     assert "pip install 'vlmprobe[postgres]'" in ran.err
     assert "hunter2" not in ran.err
