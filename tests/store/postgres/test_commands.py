@@ -44,7 +44,7 @@ def test_a_database_is_made_named_and_checked_without_its_password(
     assert said[0].code == 2
     assert said[1].out.startswith(f"{shown}: schema none -> ")
     assert said[2].out.startswith(shown)
-    assert f"{shown}, schema" in said[5].out
+    assert f"{shown}: Postgres " in said[5].out
     assert [ran.code for ran in said] == [2, 0, 0, 0, 0, said[5].code, 0, 0, 2, 0, 0, said[11].code]
     assert "VLMPROBE_READER_URL" in said[7].err
     # Trap 3: the states would be on this machine alone.
