@@ -51,7 +51,8 @@ def test_a_database_is_made_named_and_checked_without_its_password(
     assert "other machines cannot read the hidden states" in said[5].out
     for command, ran in zip(commands, said, strict=True):
         assert PASSWORD not in ran.out + ran.err, command
-        assert "owner" not in ran.out, command
+        assert "owner:" not in ran.out + ran.err, command
+        assert "owner@" not in ran.out + ran.err, command
 
 
 def test_an_address_that_leads_nowhere_is_one_line(inside: Any, tmp_path: Path) -> None:
