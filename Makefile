@@ -46,9 +46,9 @@ POSTGRES_STORE := tests/store/postgres $(addprefix tests/store/test_,$(addsuffix
 	parquet predictions quads runs views))
 POSTGRES_WORKFLOWS := tests/library $(addprefix tests/cli/test_,$(addsuffix .py,compare output sql_and_report)) \
 	$(addprefix tests/study/test_,$(addsuffix .py,kept_robustness many_runs)) \
-	$(addprefix tests/workflows/test_,$(addsuffix .py,analyze asked_together compare_controls control_for_verdicts controls \
-	damaged_rows exchange export_directions import_home kill_and_resume leaks mlflow_delivery other_checkpoint \
-	over_templates plot quads reproduce robustness round_trip run runs templates verdict verify))
+	$(addprefix tests/workflows/test_,$(addsuffix .py,analyze compare_controls controls exchange export_directions \
+	import_home kill_and_resume leaks mlflow_delivery other_checkpoint over_templates plot quads reproduce robustness \
+	round_trip templates verdict verify))
 
 test-postgres: $(VENV)/installed-dev ## Store, workflows and queries on a Postgres of their own (initdb must be installed)
 	VLMPROBE_TEST_POSTGRES=1 $(BIN)/python -m pytest -n 2 $(POSTGRES_STORE)

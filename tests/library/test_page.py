@@ -17,6 +17,8 @@ from vlmprobe.library.run import Run
 from vlmprobe.library.states import States
 from vlmprobe.library.verdict import Verdict
 
+from ..postgres_server import named_by_environment
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -41,10 +43,10 @@ def folder(study: Any, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", sorted(BLOCKS.keys() - LONG))
-def test_the_script_runs(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_script_runs(name: str, study: Any, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As it stands on the page."""
     names: dict[str, Any] = {}
-    with contextlib.chdir(folder):
+    with contextlib.chdir(folder), named_by_environment(study.home):
         exec(compile(BLOCKS[name], name, "exec"), names)  # noqa: S102 - our own page
     if "wrong" in names:
         shown = capsys.readouterr().out

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ...postgres_server import PASSWORD
+from ...postgres_server import PASSWORD, keeps_a_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,14 +44,15 @@ def test_a_database_is_made_named_and_checked_without_its_password(
     assert said[0].code == 2
     assert said[1].out.startswith(f"{shown}: schema none -> ")
     assert said[2].out.startswith(shown)
-    assert f"{shown}, schema" in said[5].out
+    assert f"{shown}: Postgres " in said[5].out
     assert [ran.code for ran in said] == [2, 0, 0, 0, 0, said[5].code, 0, 0, 2, 0, 0, said[11].code]
     assert "VLMPROBE_READER_URL" in said[7].err
     # Trap 3: the states would be on this machine alone.
     assert "other machines cannot read the hidden states" in said[5].out
     for command, ran in zip(commands, said, strict=True):
         assert PASSWORD not in ran.out + ran.err, command
-        assert "owner" not in ran.out, command
+        assert "owner:" not in ran.out + ran.err, command
+        assert "owner@" not in ran.out + ran.err, command
 
 
 def test_an_address_that_leads_nowhere_is_one_line(inside: Any, tmp_path: Path) -> None:
@@ -75,7 +76,9 @@ def test_without_psycopg_the_extra_is_named(
 ) -> None:
     """In one line, with exit code 2."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    ran = inside("runs", "--home", tmp_path, VLMPROBE_DATABASE_URL="postgresql://me:hunter2@host/study")
+    ran = inside(
+        "runs", "--home", keeps_a_file(tmp_path), VLMPROBE_DATABASE_URL="postgresql://me:hunter2@host/study"
+    )
     assert (ran.code, len(ran.errors)) == (2, 1)
     assert "pip install 'vlmprobe[postgres]'" in ran.err
     assert "hunter2" not in ran.err

@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.full
+@pytest.mark.of_a_file  # it copies the file of a home
 def test_every_query_gives_the_same_values(panel: Any, postgres: Server) -> None:
     """Bit for bit, in the same order."""
-    if not (panel.home / "vlmprobe.duckdb").exists():
-        pytest.skip("the home is on Postgres already")
     file = DuckDBStore(panel.home / "vlmprobe.duckdb")
     team = PostgresStore(postgres.empty(), home=panel.home)
     copy_rows(file, team)

@@ -22,8 +22,9 @@ TABLES = ("axes", "certificates", "leaks", "metrics", "predictions", "quads", "r
 
 def content(rows: list[Any]) -> list[str]:
     """Return rows, in one order, without what differs between two runs of one command: ids and times."""
+    differs = ("run_id", "kept_run")
     return sorted(
-        repr([cell for cell in row if cell[0] != "run_id" and not cell[0].endswith("_at")]) for row in rows
+        repr([cell for cell in row if cell[0] not in differs and not cell[0].endswith("_at")]) for row in rows
     )
 
 
