@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -145,11 +143,10 @@ def test_another_host_goes_on_by_itself_when_one_dies(
     first.run(*extract)
     _wait(lambda: _n_shards(postgres, url) >= 2, PATIENCE_S)
     # So that it is still at work once the other one waits; then it goes on, until the power goes.
-    (pid,) = first.commands()
-    os.kill(pid, signal.SIGSTOP)
+    first.stop()
     waiting, before = second.run(*extract), _n_shards(postgres, url)
     _wait_for_line(waiting, "waiting for it")
-    os.kill(pid, signal.SIGCONT)
+    first.go_on()
     _wait(lambda: _n_shards(postgres, url) > before, PATIENCE_S)
     first.kill()
     before = _n_shards(postgres, url)
@@ -176,15 +173,15 @@ def test_a_process_that_was_stopped_for_two_leases_writes_nothing(
     extract = ("extract", "tiny", "--scale", "2m", "--data", benchmark(40), "--batch-size", 8, "--wait")
     zombie = first.run(*extract)
     _wait(lambda: _n_shards(postgres, url) >= 2, PATIENCE_S)
-    stopped, (pid,) = time.monotonic(), first.commands()
-    os.kill(pid, signal.SIGSTOP)
+    stopped = time.monotonic()
+    first.stop()
     _ended(second.run(*extract)).ok()
     _is_whole(postgres, url)
     rows = "SELECT * FROM predictions ORDER BY run_id, pair_id, side", "SELECT * FROM shards ORDER BY shard"
     kept = [_ask(postgres, url, each) for each in rows]
     time.sleep(max(0.0, 2 * LIFE_S - (time.monotonic() - stopped)))
 
-    os.kill(pid, signal.SIGCONT)
+    first.go_on()
     ended = _ended(zombie)
     assert (ended.code, len(ended.errors)) == (1, 1), ended.err
     assert "its lease of run" in ended.errors[0]
