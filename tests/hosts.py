@@ -95,7 +95,9 @@ class Host(Shell):
     def kill(self) -> None:
         """SIGKILL every process of it at once, as if the power went."""
         self._up.kill()
-        self._up.communicate()
+        self._up.wait()
+        if self._up.stdout is not None:
+            self._up.stdout.close()
         for process in self._started:
             process.kill()
             process.wait()
