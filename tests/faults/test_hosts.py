@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -104,12 +105,15 @@ def _told(processes: list[subprocess.Popen[str]]) -> list[subprocess.Popen[str]]
 
 
 @pytest.fixture
-def hosts(tmp_path: Path, postgres: Server, mlflow_store: dict[str, str]) -> Iterator[tuple[Host, Host, str]]:
-    """Start two hosts that share a database."""
+def hosts(tmp_path: Path, postgres: Server, empty_mlflow: Path) -> Iterator[tuple[Host, Host, str]]:
+    """Start two hosts that share a database, and nothing else: not the lock of a file, which only one host knows."""
     url = postgres.migrated()
-    settings = {"VLMPROBE_DATABASE_URL": url, "VLMPROBE_SHARD_PAIRS": "8", **mlflow_store}
+    settings = {"VLMPROBE_DATABASE_URL": url, "VLMPROBE_SHARD_PAIRS": "8"}
     with ExitStack() as stack:
         first, second = (stack.enter_context(Host(tmp_path, name, **settings)) for name in ("n1", "n2"))
+        for host in (first, second):
+            host.home.mkdir()
+            shutil.copy(empty_mlflow, host.home / "mlflow.db")
         yield first, second, url
 
 
