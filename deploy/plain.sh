@@ -21,12 +21,20 @@ fi
 
 # Postgres refuses to run as root.
 as_postgres() {
-    if [ "$(id -u)" = 0 ]; then exec runuser --user postgres -- "$@"; else exec "$@"; fi
+    if [ "$(id -u)" = 0 ]; then
+        exec setpriv --reuid postgres --regid postgres --init-groups -- "$@"
+    else
+        exec "$@"
+    fi
 }
 started=()
 end() {
     trap - EXIT
     for process in "${started[@]}"; do kill "$process" 2>/dev/null || true; done
+    # Sessions that are open would keep it from stopping.
+    if [ -e "$folder/postgres/postmaster.pid" ]; then
+        (as_postgres pg_ctl --pgdata "$folder/postgres" --mode fast stop) >>"$folder/postgres.log" 2>&1 || true
+    fi
     wait
 }
 trap end EXIT

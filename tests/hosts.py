@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,10 +82,25 @@ class Host(Shell):
             child for process in self._started if process.poll() is None for child in _children(process.pid)
         ]
 
+    def stop(self) -> None:
+        """SIGSTOP its commands: they neither work nor renew anything, as where a host sleeps."""
+        for pid in self.commands():
+            os.kill(pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT them, and what waits for them, which stopped as well."""
+        for pid in (*self.commands(), *(each.pid for each in self._started if each.poll() is None)):
+            os.kill(pid, signal.SIGCONT)
+
     def kill(self) -> None:
         """SIGKILL every process of it at once, as if the power went."""
         self._up.kill()
-        self._up.communicate()
+        self._up.wait()
+        if self._up.stdout is not None:
+            self._up.stdout.close()
+        for process in self._started:
+            process.kill()
+            process.wait()
 
     def __enter__(self) -> Self:
         return self

@@ -19,7 +19,7 @@ from vlmprobe.store.shards import write_shard
 from vlmprobe.verification.servers import Finding, check_postgres, check_reader, check_shared_folder, looked
 from vlmprobe.workspace import Workspace
 
-from ..postgres_server import PASSWORD
+from ..postgres_server import PASSWORD, SUPERUSER
 from ..store.conftest import Study, begin, shard_content  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
@@ -75,13 +75,14 @@ def test_all_is_well_for_the_owner(team: Team) -> None:
     assert "not encrypted, schema " in found["database"].state
     assert found["rights"].state == "owner of the tables: may upgrade the schema, write and read"
     assert "s ahead of" in found["clock"].state or "s behind" in found["clock"].state
-    assert "'vlmprobe db grant-reader NAME'" in found["reader"].state
+    assert "which uses the one above; 'vlmprobe db grant-reader NAME'" in found["reader"].state
 
 
 def test_a_role_is_called_what_it_may_do(team: Team) -> None:
     """A writer and a reader, and a reader beside a writer."""
     grant_writer(team.workspace().database, "writer_of_doctor")
     grant_reader(team.workspace().database, "reader_of_doctor")
+    assert "refuses the one above, a superuser or the like" in team.found(SUPERUSER)["reader"].state
     assert team.found("writer_of_doctor")["rights"] == Finding(
         "rights", "writer: may write and read rows, not upgrade the schema"
     )

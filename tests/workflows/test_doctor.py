@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vlmprobe.families.machine import Gpu
+from vlmprobe.store.revision import SCHEMA_REVISION
 from vlmprobe.workflows import doctor
 from vlmprobe.workflows.doctor import Finding, diagnose
 from vlmprobe.workspace import Workspace
@@ -89,7 +90,7 @@ def _broken_torch(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "database",
             _old_database,
-            "has schema 0002, but this vlmprobe needs 0007; run 'vlmprobe db upgrade'",
+            f"has schema 0002, but this vlmprobe needs {SCHEMA_REVISION}; run 'vlmprobe db upgrade'",
         ),
         ("database", _other_file, "is not a DuckDB database; use another with --home"),
         ("MLflow", _no_server, "MLflow at http://127.0.0.1:1: "),

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.store.postgres_store import PostgresStore
 
-__all__ = ["run_postgres_sql"]
+__all__ = ["MAY_DO_MORE", "run_postgres_sql"]
 
 _CHILD = (
     "import sys; sys.path.append(sys.argv[1]); from vlmprobe.store.postgres_sandbox import _child; _child()"
@@ -55,7 +55,7 @@ _LIMITS = ("53", "54")
 _CONNECTION = ("08", "57P")
 #: Whether our role, or one that it may become within a SELECT (``set_config('role', ...)``), can read files of the
 #: server, start programs there, or end the sessions of others.
-_MAY_DO_MORE = b"""
+MAY_DO_MORE = b"""
 SELECT EXISTS (
     SELECT 1 FROM pg_roles
     WHERE pg_has_role(session_user, oid, 'MEMBER') AND (
@@ -171,7 +171,7 @@ def _asked(session: psycopg.Connection[Any], request: dict[str, Any]) -> dict[st
     found = session.execute(REVISION_SQL).fetchone() if versioned else None
     check_revision(request["name"], str(found[0]) if found else None)
     sql = request["sql"]
-    if request["parameters"] is None and session.execute(_MAY_DO_MORE).fetchone() == (True,):
+    if request["parameters"] is None and session.execute(MAY_DO_MORE).fetchone() == (True,):
         return {"kind": "sql", "error": _TOO_MIGHTY.format(name=request["name"])}
     if request["parameters"] is not None:
         # Our own statement, whose values are written into it as literals.

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from vlmprobe.errors import DatabaseError
+from vlmprobe.errors import DatabaseError, first_line
 from vlmprobe.settings import without_password
+from vlmprobe.store.postgres_sandbox import MAY_DO_MORE
 from vlmprobe.store.postgres_store import connect
 from vlmprobe.store.schema import Base
 
@@ -67,6 +68,8 @@ class ServerFacts:
     is_encrypted: bool
     has_tables: bool
     rights: Rights
+    may_do_more: bool
+    """Whether the role may do more on the server than with tables, so that nobody's SQL is run with it."""
     lacking: tuple[str, ...]
     """Tables and views of ours that the role may not read, or, where it may write some, not write."""
     ahead_s: float
@@ -82,25 +85,34 @@ def server_facts(url: str) -> ServerFacts:
         DatabaseError: it does not let us in, or our role sees no schema.
     """
     with connect(url) as session:
-        ahead_s, unsure_s = _clocks(session)
-        schema, may_create = session.execute(_SCHEMA_SQL).fetchone() or (None, False)
-        if schema is None:
-            raise DatabaseError(
-                f"{without_password(url)}: the role may use no schema of its search_path; ask the owner to run "
-                "'vlmprobe db grant-writer' or 'db grant-reader' with its name"
-            )
-        rights, lacking, has_tables = _rights(session, may_create=bool(may_create))
-        release = str(session.info.parameter_status("server_version") or "?").split()[0]
-        return ServerFacts(
-            version=session.info.server_version // 10_000,
-            release=release,
-            is_encrypted=bool(session.pgconn.ssl_in_use),
-            has_tables=has_tables,
-            rights=rights,
-            lacking=lacking,
-            ahead_s=ahead_s,
-            unsure_s=unsure_s,
+        import psycopg
+
+        try:
+            return _facts(session, without_password(url))
+        except psycopg.Error as error:
+            raise DatabaseError(f"{without_password(url)}: {first_line(error)}") from None
+
+
+def _facts(session: psycopg.Connection[Any], name: str) -> ServerFacts:
+    ahead_s, unsure_s = _clocks(session)
+    schema, may_create = session.execute(_SCHEMA_SQL).fetchone() or (None, False)
+    if schema is None:
+        raise DatabaseError(
+            f"{name}: the role may use no schema of its search_path; ask the owner to run 'vlmprobe db grant-writer' "
+            "or 'db grant-reader' with its name"
         )
+    rights, lacking, has_tables = _rights(session, may_create=bool(may_create))
+    return ServerFacts(
+        version=session.info.server_version // 10_000,
+        release=str(session.info.parameter_status("server_version") or "?").split()[0],
+        is_encrypted=bool(session.pgconn.ssl_in_use),
+        has_tables=has_tables,
+        rights=rights,
+        may_do_more=session.execute(MAY_DO_MORE).fetchone() == (True,),
+        lacking=lacking,
+        ahead_s=ahead_s,
+        unsure_s=unsure_s,
+    )
 
 
 def _clocks(session: psycopg.Connection[Any]) -> tuple[float, float]:

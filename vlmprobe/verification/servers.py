@@ -12,7 +12,7 @@ from importlib.metadata import version
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import TrackingError, VlmprobeError, in_one_line
+from vlmprobe.errors import DatabaseError, TrackingError, VlmprobeError, in_one_line
 from vlmprobe.settings import without_password
 from vlmprobe.store.migrate import current_revision
 from vlmprobe.store.places import local_path
@@ -138,12 +138,17 @@ def check_reader(workspace: Workspace) -> Iterator[Finding]:
     url = workspace.settings.reader_url
     if not workspace.settings.is_postgres:
         return
-    if url is None:
-        todo = "'vlmprobe db grant-reader NAME' makes one for VLMPROBE_READER_URL"
-        yield Finding("reader", f"no role of its own for 'vlmprobe sql', which uses the one above; {todo}")
-        return
     from vlmprobe.store.server_facts import Rights, server_facts
 
+    if url is None:
+        try:
+            refused = server_facts(workspace.settings.database_url).may_do_more
+        except DatabaseError:
+            return  # said where the database is looked at
+        what = "refuses the one above, a superuser or the like" if refused else "uses the one above"
+        todo = "'vlmprobe db grant-reader NAME' makes one for VLMPROBE_READER_URL"
+        yield Finding("reader", f"no role of its own for 'vlmprobe sql', which {what}; {todo}")
+        return
     facts, name = server_facts(url), without_password(url)
     if not facts.has_tables:
         state = f"{name} has no tables of vlmprobe; name the same database in VLMPROBE_READER_URL"
