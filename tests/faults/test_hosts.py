@@ -44,8 +44,6 @@ for template in {TEMPLATES}:
 PATIENCE_S = 900.0
 #: How soon another host has a run whose holder's host is dead, as the documents say.
 FOLLOWED_WITHIN_S = 100.0
-#: Without what its upload of an earlier shard still notes when it goes on: where MLflow has that one, and since when.
-_SHARDS = "SELECT run_id, shard, kind, path, sha256, n_pairs, host FROM shards ORDER BY shard"
 _LEASE_LEFT = (
     "SELECT CAST(CAST(lease AS json) ->> 'expires' AS double precision) - extract(epoch FROM clock_timestamp()) "
     "FROM runs"
@@ -183,7 +181,7 @@ def test_a_process_that_was_stopped_for_two_leases_writes_nothing(
     first.stop()
     _ended(second.run(*extract)).ok()
     _is_whole(postgres, url)
-    rows = "SELECT * FROM predictions ORDER BY run_id, pair_id, side", _SHARDS
+    rows = "SELECT * FROM predictions ORDER BY run_id, pair_id, side", "SELECT * FROM shards ORDER BY shard"
     kept = [_ask(postgres, url, each) for each in rows]
     time.sleep(max(0.0, 2 * LIFE_S - (time.monotonic() - stopped)))
 

@@ -122,6 +122,7 @@ class Committer:
                 self._run_id,
                 iter(self._uploads.get, None),
                 is_closing=lambda: self._closing,
+                fenced=True,
             )
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             self._failure = self._failure or error

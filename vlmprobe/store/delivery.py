@@ -13,6 +13,7 @@ from vlmprobe.errors import TrackingError, VlmprobeError
 from vlmprobe.store.artifacts import forget_artifacts, mark_synced, shard_places
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.metrics import mark_metrics_synced, read_metrics
+from vlmprobe.store.row_lease import check_lease
 from vlmprobe.store.runs import MLFLOW_OUTDATED, MLFLOW_SENDING, get_run, set_config, set_mlflow_run
 from vlmprobe.store.server_away import retried
 from vlmprobe.store.tracking import metric_points
@@ -199,10 +200,14 @@ def upload_shards(
     shards: Iterable[tuple[int, Path]],
     *,
     is_closing: Callable[[], bool] = lambda: False,
+    fenced: bool = False,
 ) -> Delivery:
     """Log shards as artifacts of the run's MLflow run; what cannot be delivered stays in the spool.
 
     Once ``is_closing()``, stop at the first failure: each attempt on a hanging server takes a full timeout.
+
+    Raises:
+        LeaseLostError: with ``fenced``, this process held the lease of the run, and another one took it.
     """
     uploaded = waiting = failed_in_a_row = 0
     problem: TrackingError | None = None
@@ -224,13 +229,19 @@ def upload_shards(
         failed_in_a_row = 0
         retried(
             storage.database,
-            partial(_note_upload, run=run, mlflow_run_id=mlflow_run_id, number=number, uri=uri),
+            partial(
+                _note_upload, run=run, mlflow_run_id=mlflow_run_id, number=number, uri=uri, fenced=fenced
+            ),
         )
         uploaded += 1
     return Delivery(uploaded, waiting, problem, gave_up)
 
 
-def _note_upload(connection: Connection, run: Run, mlflow_run_id: str, number: int, uri: str) -> None:
+def _note_upload(
+    connection: Connection, run: Run, mlflow_run_id: str, number: int, uri: str, *, fenced: bool
+) -> None:
+    if fenced:
+        check_lease(connection, run.run_id)
     if run.mlflow_run_id != mlflow_run_id:
         set_mlflow_run(connection, run.run_id, mlflow_run_id)
         if run.mlflow_run_id is not None:
