@@ -12,8 +12,10 @@ from vlmprobe.analysis.catalog import (
     DELTA_COHERENCE,
     DELTA_VD_EI,
     DELTA_VD_EI_SIZE,
+    VD_EI_OF_CONTROL,
 )
 from vlmprobe.analysis.difference import CLUSTERED_T, MCNEMAR, PAIRED_T, Difference, averaged, with_holm
+from vlmprobe.analysis.geometry.estimates import NOT_RESOLVED
 from vlmprobe.analysis.inference import Estimate
 from vlmprobe.reports import render_report
 from vlmprobe.reports.comparison import (
@@ -120,6 +122,26 @@ def test_what_is_above_a_control_stands_beside_with_what_the_controls_have():
     assert words[-1] == lacking
     assert any(line.startswith("above_control: before and after are coherence minus") for line in words)
     assert not any("above_control" in line for line in comparison().words())
+
+
+def test_vd_ei_of_controls_is_shown_with_its_own_intervals_and_no_difference():
+    """Over several trainings the means stand alone; a control without axes has no angle."""
+    none = Estimate(None, 40, reason=NOT_RESOLVED)
+    beside = replace(
+        COHERENCE, entry=VD_EI_OF_CONTROL, target="vertical/distance", estimate=replace(none, reason="side by side"),
+        p_value=None, method="", before=None, after=None, control="grey", control_before=-0.3, control_after=None,
+        of_controls=(Estimate(-0.3, 40, 0.1, -0.5, -0.1), none),
+    )  # fmt: skip
+    found = comparison((beside, replace(beside, of_controls=None)))
+    shown, means = shown_rows(found)
+    assert (shown["value"], shown["target"]) == ("n/a", "vertical/distance, grey")
+    assert shown["note"] == "control: -0.30 [-0.50, -0.10] before, not resolved after"
+    assert means["note"] == "control: -0.30 before, not known after"
+    row, _ = tidy_rows(found)
+    assert (row["control_before_low"], row["control_before_high"]) == (-0.5, -0.1)
+    assert (row["control_after_low"], row["control_after_reason"]) == (None, NOT_RESOLVED)
+    assert any(line.startswith("of_control: VD-EI of the controls") for line in found.words())
+    assert not any(line.startswith("above_control") for line in found.words())
 
 
 def test_small_p_values_of_t_tests_are_not_told_apart():

@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from vlmprobe.analysis.above_control import NO_COORDINATES, AboveControl
+from vlmprobe.analysis.angles_beside import AngleBeside
+from vlmprobe.analysis.geometry.estimates import NOT_RESOLVED
 from vlmprobe.analysis.inference import Estimate
 from vlmprobe.reports.controls import LAST, RECOMMENDED, ControlRow, controls_in_full, shown_controls
 from vlmprobe.reports.html import render_report
@@ -95,3 +97,27 @@ def test_no_means_that_more_than_the_control_is_not_shown(report, row):
     assert "no = not shown to be more than the control" in page
     assert "else the axis is also in the control" not in page
     assert "in the squared unit of the states, not comparable between scales" in page
+
+
+def test_vd_ei_of_a_control_stands_beside_that_of_the_run_without_a_difference(report, row):
+    """An angle that is not known says so; machines get the reason, and the angles that VD-EI is compared with."""
+    none = Estimate(None, 80, reason=NOT_RESOLVED)
+    angle = AngleBeside("vertical/distance", 160, estimate(-0.45, -0.55, -0.35), none, is_vd_ei=True)
+    beside = replace(row, axis=angle.axes, geometry=None, angle=angle)
+    known = replace(beside, angle=replace(angle, of_control=estimate(0.31, 0.1, 0.5)))
+    third = replace(beside, axis="horizontal/vertical", angle=replace(angle, is_vd_ei=False))
+    rows = [row, beside, known, third]
+    of_axis, shown, with_control = shown_controls(rows)
+    assert (of_axis["vd_ei"], of_axis["vd_ei_of_control"]) == (None, None)
+    assert (shown["axis"], shown["coherence"]) == ("vertical/distance", None)
+    assert (shown["vd_ei"], shown["vd_ei_of_control"]) == ("-0.45 [-0.55, -0.35]", "not resolved")
+    assert with_control["vd_ei_of_control"] == "0.31 [0.10, 0.50]"
+    full = controls_in_full(rows)
+    assert [each["axis"] for each in full][1:] == [
+        "vertical/distance",
+        "vertical/distance",
+        "horizontal/vertical",
+    ]
+    assert (full[1]["vd_ei_of_control"], full[1]["vd_ei_of_control_reason"]) == (None, NOT_RESOLVED)
+    assert (full[2]["vd_ei_of_control_low"], full[2]["n"]) == (0.1, 160)
+    assert "<td>not resolved</td>" in render_report(report(controls=rows))

@@ -71,17 +71,24 @@ def test_a_published_coherence_of_few_images_is_not_drawn(n_images: int | None, 
     assert list(map(bool, drawn)) == [is_drawn, is_drawn]
 
 
-def test_the_figure_of_balanced_coherence_has_the_band_of_controls() -> None:
+@pytest.mark.parametrize(
+    ("metric", "target", "file"),
+    [
+        ("axis_coherence.balanced", "vertical", "axis_coherence_balanced"),
+        ("vd_ei.corrected", "vertical/distance", "vd_ei_corrected"),
+    ],
+)
+def test_coherence_and_vd_ei_have_the_band_of_their_own_controls(metric: str, target: str, file: str) -> None:
     """Of all pairs, across scales, in the report and among the plots, which share it; not in that of one scale."""
     two = (0.6, 0.1)
-    curve = LayerCurve(
-        "tiny", "80k", 1, "axis_coherence.balanced", "vertical", "all", (0, 1), two, two, two, 80
-    )
+    curve = LayerCurve("tiny", "80k", 1, metric, target, "all", (0, 1), two, two, two, 80)
     control = replace(curve, values=(0.0, 0.0))
+    other = replace(control, metric="another")
     study: Any = SimpleNamespace(
-        select=lambda *_, **__: [curve], control_curves=[control], axes=SPACE, unreliable={}
+        select=lambda *_, **__: [curve], control_curves=[other, control], axes=SPACE, unreliable={}
     )
-    files = ("{variant}/compare/axis_coherence_balanced",)
-    (exhibit,) = (exhibit for exhibit in EXHIBITS if exhibit.file in files)
+    (exhibit,) = (exhibit for exhibit in EXHIBITS if exhibit.file == f"{{variant}}/compare/{file}")
     assert exhibit.report
-    assert exhibit.arguments(View(study))["controls"] == [control]
+    arguments = exhibit.arguments(View(study))
+    assert arguments["controls"] == [control]
+    assert len(exhibit.function(**arguments).axes) >= 1

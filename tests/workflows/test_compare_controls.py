@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vlmprobe.analysis.catalog import DELTA_ABOVE_CONTROL, DELTA_COHERENCE
+from vlmprobe.analysis.catalog import DELTA_ABOVE_CONTROL, DELTA_COHERENCE, VD_EI_OF_CONTROL
 from vlmprobe.settings import Settings
-from vlmprobe.study.controls import beside_controls
+from vlmprobe.study.controls import beside_controls, controls_by_kind
 from vlmprobe.study.selection import Selection
 from vlmprobe.workflows.compare import compare
 from vlmprobe.workspace import Workspace
@@ -149,3 +149,29 @@ def test_the_command_prints_controls_in_every_form(inside: Any, home: Path) -> N
     assert row["value"] == pytest.approx(row["after"] - row["before"])
     assert None not in {row["control_before"], row["control_after"], row["ci_low"], row["ci_high"]}
     assert {row["control"] for row in rows if row["metric"] == "delta.accuracy"} == {None}
+
+
+def test_vd_ei_of_the_controls_stands_beside_and_says_that_there_is_no_axis(home: Path) -> None:
+    """A row for each kind that both have, after VD-EI, and the same that ``vlmprobe control`` has; no test is added."""
+    workspace = opened(home)
+    rows = compare(workspace, "before", "after", layer=1).compared[0].rows
+    found = [row for row in rows if row.entry is VD_EI_OF_CONTROL]
+    assert [(row.target, row.control) for row in found] == [("vertical/distance", kind) for kind in KINDS]
+    run = Selection(("tiny",), ("before",)).complete_runs(workspace)[0]
+    angles = [row.angle for row in beside_controls(workspace, run, KINDS) if row.angle and row.angle.is_vd_ei]
+    for row, angle in zip(found, angles, strict=True):
+        assert row.of_controls[0] == angle.of_control
+        assert (row.control_before, row.p_value, row.estimate.value) == (None, None, None)
+        assert angle.of_control.reason
+
+
+def test_the_id_of_a_control_is_said_to_be_one(inside: Any, home: Path) -> None:
+    """Of which run, and what to name instead; not that there is no such run."""
+    workspace = opened(home)
+    run = Selection(("tiny",), ("before",)).complete_runs(workspace)[0]
+    grey = controls_by_kind(workspace, run)["grey"]
+    said = inside("compare", "after", grey.run_id, "--home", home)
+    assert said.code == 2
+    assert f"run {grey.run_id} is a control (grey) of tiny @ before" in said.err
+    assert "name tiny@before instead" in said.err
+    assert "no complete run" not in said.err

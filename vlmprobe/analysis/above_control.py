@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vlmprobe.analysis.comparison import Geometry, SharedPairs, States
-    from vlmprobe.analysis.deltas import IntArray
     from vlmprobe.analysis.geometry import Products
     from vlmprobe.analysis.inference import Statistic
 
@@ -50,6 +49,7 @@ __all__ = [
     "above_control",
     "above_shuffled_labels",
     "differences_above_control",
+    "exchanged_labels",
 ]
 
 NO_COORDINATES = "two networks have no coordinates in common, so their vectors are not subtracted"
@@ -125,10 +125,9 @@ def above_shuffled_labels(run: States, pairs: SharedPairs, *, seed: int) -> list
         pairs: the N pairs.
         seed: of the draw.
     """
-    layout = pairs.layout()
-    groups, reasons = _exchanged(layout.groups, pairs, seed)
-    sums = sums_of_swaps(*run, layout)
-    exchanged = sums_of_swaps(*run, Layout(groups, pairs.images, layout.n_groups)).units.products()
+    layout, reasons = exchanged_labels(pairs, seed=seed)
+    sums = sums_of_swaps(*run, pairs.layout())
+    exchanged = sums_of_swaps(*run, layout).units.products()
     rows = _rows(pairs, sums.units.products(), exchanged, sums.raw.products(), None, SAME_VECTORS)
     return [_without(row, reasons[place]) for place, row in enumerate(rows)]
 
@@ -167,6 +166,7 @@ def differences_above_control(
                 control=kind,
                 control_before=_known(below.value),
                 control_after=_known(above.value),
+                of_controls=(below.estimate(), above.estimate()),
             )
         )
     return found
@@ -206,9 +206,16 @@ def _difference(own: Statistic, theirs: Statistic) -> Estimate:
     return found
 
 
-def _exchanged(groups: IntArray, pairs: SharedPairs, seed: int) -> tuple[IntArray, list[str]]:
-    """Return (N,) groups with exchanged labels, and of each axis why its labels cannot be."""
-    exchanged, reasons = groups.copy(), []
+def exchanged_labels(pairs: SharedPairs, *, seed: int) -> tuple[Layout, list[str]]:
+    """Return the layout with the labels of each axis exchanged, once, and of each axis why they cannot be.
+
+    Args:
+        pairs: the N pairs.
+        seed: of the draw.
+    """
+    layout = pairs.layout()
+    groups, reasons = layout.groups, []
+    exchanged = groups.copy()
     for place, _ in enumerate(pairs.axes):
         inside = np.flatnonzero(groups // 2 == place)
         labels = LabelPermutations(
@@ -220,7 +227,7 @@ def _exchanged(groups: IntArray, pairs: SharedPairs, seed: int) -> tuple[IntArra
         reasons.append(labels.reason)
         if not labels.reason:
             exchanged[inside] = 2 * place + ~labels.draw(1)[0]
-    return exchanged, reasons
+    return Layout(exchanged, pairs.images, layout.n_groups), reasons
 
 
 def _without(row: AboveControl, reason: str) -> AboveControl:

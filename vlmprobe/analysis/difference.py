@@ -74,6 +74,8 @@ class Difference:
     control_before: float | None = None
     """What the earlier checkpoint's control has."""
     control_after: float | None = None
+    of_controls: tuple[Estimate, Estimate] | None = None
+    """The same two with their intervals; None over several trainings, whose intervals have no mean."""
 
     @property
     def mde(self) -> float | None:
@@ -139,6 +141,7 @@ def averaged(of_trainings: Sequence[Sequence[Difference]]) -> list[Difference]:
                 trainings=mean,
                 control_before=_mean([row.control_before for row in rows]),
                 control_after=_mean([row.control_after for row in rows]),
+                of_controls=None,
                 alike=all(row.alike for row in rows),
             )
         )

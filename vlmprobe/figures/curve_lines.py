@@ -37,6 +37,8 @@ _CONTROL_AREA: dict[str, Any] = {
     "hatch": "////",
     "linewidth": 0.0,
 }
+#: Half the width of a control's bounds at a layer between two gaps, in layers.
+_BAR = 0.15
 _MARGIN = 0.05
 
 
@@ -154,15 +156,19 @@ def draw_control(panel: Axes, controls: Sequence[LayerCurve]) -> None:
             if math.isfinite(low) and math.isfinite(high):
                 ends[layer] = min(lowest, low), max(highest, high)
     if ends:
-        layers = sorted(ends)
-        panel.fill_between(
-            layers,
-            [ends[layer][0] for layer in layers],
-            [ends[layer][1] for layer in layers],
-            **_CONTROL_AREA,
-            zorder=1.6,
-            label="_control",
-        )
+        layers = sorted({layer for control in controls for layer in control.layers})
+        # A gap where no control has bounds; a layer between two gaps has no area, so it is a bar.
+        lows, highs = zip(*(ends.get(layer, (math.nan, math.nan)) for layer in layers), strict=True)
+        panel.fill_between(layers, lows, highs, **_CONTROL_AREA, zorder=1.6, label="_control")
+        for place in _lone(lows):
+            panel.fill_between(
+                [layers[place] - _BAR, layers[place] + _BAR],
+                [lows[place]] * 2,
+                [highs[place]] * 2,
+                **_CONTROL_AREA,
+                zorder=1.6,
+                label="_control",
+            )
     if len(controls) == 1:
         panel.plot(
             controls[0].layers,
@@ -179,7 +185,7 @@ def control_handle(entry: Entry, *, several: bool) -> Artist:
     """Return the legend entry for the band of a metric's control, or for those of several scales."""
     from matplotlib.patches import Patch
 
-    name = entry.control.label if entry.control else "control"
+    name = entry.control.label if entry.control and entry.control.is_band else "control"
     bands = "95 % bands of all scales" if several else "mean and 95 % band"
     return Patch(**_CONTROL_AREA, label=f"{name}:\n{bands}")
 

@@ -74,6 +74,7 @@ def vd_ei_over_layers(
     curves: Sequence[LayerCurve],
     *,
     axes: AxisSet = SPACE,
+    controls: Sequence[LayerCurve] = (),
     limits: tuple[float, float] | None = None,
     title: str | None = None,
     figure: Figure | None = None,
@@ -81,7 +82,8 @@ def vd_ei_over_layers(
     """Draw the vertical-distance entanglement of each scale over layers, with its controls beside it.
 
     The wide panel is the target ``vertical/distance``; its controls, such as ``horizontal/vertical``, appear next to
-    it with the same y range if any has curves. The dark line is zero: not entangled.
+    it with the same y range if any has curves. The dark line is zero: not entangled. ``controls`` are curves of blind
+    runs or random weights, which have an angle only where both of their axes are resolved.
     Arguments are those of ``layer_curves``.
 
     Raises:
@@ -96,7 +98,7 @@ def vd_ei_over_layers(
     figure = frame.blank(figure, frame.FULL_WIDTH if len(targets) > 1 else 6.4, 3.6)
     widths = [1.2] + [1.0] * (len(targets) - 1)
     layout = _by_target(curves, axes, targets, figure, len(targets), width_ratios=widths)
-    return _draw(layout, curves, (), limits, None, title)
+    return _draw(layout, curves, controls, limits, None, title)
 
 
 def scale_curves(
@@ -237,7 +239,7 @@ def _draw(
         marks: dict[tuple[str, str], Any] = {scale: mark for scale, (mark, _) in layout.lines.items()}
         many_scales.color_bar(layout.figure, panels, curves, marks.values())
         handles = many_scales.family_handles(curves, marks)
-    if controls:
+    if any(lines.finite(control.low) for control in controls):
         handles.append(lines.control_handle(entry, several=layout.line_of is _scale))
     if validity.any_faded(unreliable, layout.axes, curves):
         handles.append(validity.handle())

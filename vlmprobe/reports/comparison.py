@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.analysis.catalog import VD_EI_OF_CONTROL
 from vlmprobe.analysis.difference import ALPHA, MCNEMAR
+from vlmprobe.analysis.inference import Estimate
+from vlmprobe.reports.controls import shown_angle
 from vlmprobe.reports.numbers import NOT_AVAILABLE, decimals_of, p_value, rounded
 
 if TYPE_CHECKING:
@@ -40,6 +43,10 @@ MDE_KNOWN = (
 _ABOVE_SAYS = (
     "above_control: before and after are coherence minus the control's, and value is their difference with its "
     "interval, without a test: where it holds 0, the controls may differ as much"
+)
+_ANGLE_SAYS = (
+    "of_control: VD-EI of the controls, for each kind that both have; no difference above it was simulated, so there "
+    "is none; not resolved = a control has not both axes, as is usual, and so no angle"
 )
 #: Simulations of real deltas check t tests at 5 %, so a smaller p-value than this is not told from another.
 _SMALLEST_P_OF_T = 0.001
@@ -131,8 +138,11 @@ class Comparison:
             lines.append(
                 "trend: slope per tenfold samples seen (log10(samples + 1)), about these checkpoints"
             )
-        if any(row.control for part in self.parts for row in part.rows):
+        beside = {row.entry for part in self.parts for row in part.rows if row.control}
+        if beside - {VD_EI_OF_CONTROL}:
             lines.append(_ABOVE_SAYS)
+        if VD_EI_OF_CONTROL in beside:
+            lines.append(_ANGLE_SAYS)
         return [*lines, *self.lacking]
 
     def changes(self, *, all_pairs: bool = False) -> list[str]:
@@ -166,6 +176,7 @@ def tidy_rows(comparison: Comparison) -> list[dict[str, Any]]:
             "after": row.after,
             "control_before": row.control_before,
             "control_after": row.control_after,
+            **_bounds_of_controls(row),
             "value": row.estimate.value,
             "ci_low": row.estimate.ci_low,
             "ci_high": row.estimate.ci_high,
@@ -198,6 +209,15 @@ def shown_rows(comparison: Comparison) -> list[dict[str, str]]:
     return rows
 
 
+def _bounds_of_controls(row: Difference) -> dict[str, Any]:
+    found = dict(zip(("before", "after"), row.of_controls or (), strict=False))
+    return {
+        f"control_{when}_{name}": (getattr(found[when], part) or None) if when in found else None
+        for when in ("before", "after")
+        for name, part in (("low", "ci_low"), ("high", "ci_high"), ("reason", "reason"))
+    }
+
+
 def _shown(part: Compared, row: Difference, *, several: bool, trainings: bool) -> dict[str, str]:
     estimate = row.estimate
     low, high = estimate.ci_low, estimate.ci_high
@@ -226,9 +246,18 @@ def _shown(part: Compared, row: Difference, *, several: bool, trainings: bool) -
         cells["SD trainings"] = show(spread.sd if spread else None)
         cells["SE images"] = show(spread.se_images if spread else None)
     notes = [row.remark]
-    if row.control:
+    if row.entry is VD_EI_OF_CONTROL:
+        notes = [_angles_of_controls(row)]
+    elif row.control:
         notes.insert(0, f"control: {show(row.control_before)} before, {show(row.control_after)} after")
     return cells | {"note": "; ".join(filter(None, notes))}
+
+
+def _angles_of_controls(row: Difference) -> str:
+    """Show both angles with their intervals; over several trainings their means."""
+    means = row.control_before, row.control_after
+    before, after = map(shown_angle, row.of_controls or [Estimate(mean, 0) for mean in means])
+    return f"control: {before} before, {after} after"
 
 
 def shown_p(row: Difference, p: float | None) -> str:

@@ -6,12 +6,14 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.analysis.geometry.estimates import NOT_RESOLVED
 from vlmprobe.reports.numbers import measured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmprobe.analysis.above_control import AboveControl
+    from vlmprobe.analysis.angles_beside import AngleBeside
     from vlmprobe.analysis.difference import Difference
     from vlmprobe.analysis.inference import Estimate
 
@@ -21,6 +23,7 @@ __all__ = [
     "RECOMMENDED",
     "ControlRow",
     "controls_in_full",
+    "shown_angle",
     "shown_controls",
     "to_be_run",
 ]
@@ -39,6 +42,9 @@ READING = (
     "control",
     "size_left is not defined for random-weights, whose coordinates are others, nor for shuffled-labels, whose vectors "
     "are the run's own",
+    "vd_ei, vd_ei_of_control: vd_ei.corrected of the run and of the control, on the same pairs; their difference was "
+    "not simulated, so none is given; not resolved = an axis is not, as is usual in a control, and without an axis "
+    "there is no angle",
     "coherences above .5, but for the vertical axis up to .7, and size_left of axes above .7, or beside controls whose "
     "pairs share pictures with others, as of other-image, were not simulated",
 )
@@ -46,7 +52,7 @@ READING = (
 
 @dataclass(frozen=True, slots=True)
 class ControlRow:
-    """One axis of a real run beside one of its controls."""
+    """One axis of a real run, or the angle of two, beside one of its controls."""
 
     family: str
     scale: str
@@ -59,6 +65,7 @@ class ControlRow:
     control_run_id: str | None
     """None of exchanged labels, which no run is."""
     axis: str
+    """Of an angle both, as in ``vertical/distance``."""
     layer: int | None
     """None where the states of one of the two are not there."""
     layer_is: str
@@ -66,6 +73,8 @@ class ControlRow:
     geometry: AboveControl | None
     accuracy: Difference | None
     """Both answers right: run minus control. None of exchanged labels."""
+    angle: AngleBeside | None = None
+    """Of two axes; then there is neither geometry of one axis nor accuracy."""
 
     @property
     def adds_an_axis(self) -> bool | None:
@@ -74,7 +83,11 @@ class ControlRow:
 
 
 def shown_controls(rows: Sequence[ControlRow]) -> list[dict[str, Any]]:
-    """Return the rows for people, with the digits that the intervals allow; None = not known or not defined."""
+    """Return the rows for people, with the digits that the intervals allow; None = not known or not defined.
+
+    Of angles VD-EI alone: the others are what it is compared with.
+    """
+    angles = any(row.angle for row in rows)
     several = len({row.family for row in rows}) > 1
     templates = len({row.template for row in rows}) > 1
     return [
@@ -87,8 +100,17 @@ def shown_controls(rows: Sequence[ControlRow]) -> list[dict[str, Any]]:
             "layer": f"{row.layer} (last)" if row.layer is not None and row.layer_is == LAST else row.layer,
             **{name: _measured(estimate) for name, estimate in _estimates(row).items() if name != "own_size"},
             "adds_an_axis": {True: "yes", False: "no", None: None}[row.adds_an_axis],
+            **(
+                {
+                    name: None if estimate is None else shown_angle(estimate)
+                    for name, estimate in _angles(row).items()
+                }
+                if angles
+                else {}
+            ),
         }
         for row in rows
+        if row.angle is None or row.angle.is_vd_ei
     ]
 
 
@@ -101,12 +123,12 @@ def controls_in_full(rows: Sequence[ControlRow]) -> list[dict[str, Any]]:
             "template": row.template,
             "control": row.control,
             "axis": row.axis,
-            "n": 0 if row.geometry is None else row.geometry.n,
+            "n": next((each.n for each in (row.geometry, row.angle) if each), 0),
             "layer": row.layer,
             "layer_is": row.layer_is,
             **{
                 f"{name}{part}": value
-                for name, estimate in _estimates(row).items()
+                for name, estimate in (_estimates(row) | _angles(row)).items()
                 for part, value in _parts(estimate).items()
             },
             "adds_an_axis": row.adds_an_axis,
@@ -115,6 +137,13 @@ def controls_in_full(rows: Sequence[ControlRow]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def shown_angle(estimate: Estimate) -> str:
+    """Show an angle with its interval, or that there is none: a control without axes is not one that was not run."""
+    if estimate.value is None:
+        return "not resolved" if estimate.reason == NOT_RESOLVED else "not known"
+    return measured(estimate.value, estimate.ci_low, estimate.ci_high)
 
 
 def to_be_run(what: str, family: str, command: str, scales: Sequence[str]) -> str:
@@ -142,6 +171,14 @@ def _estimates(row: ControlRow) -> dict[str, Estimate | None]:
         "coherence_above": None if found is None else found.difference,
         "size_left": None if found is None else found.size,
         "own_size": None if found is None else found.own_size,
+    }
+
+
+def _angles(row: ControlRow) -> dict[str, Estimate | None]:
+    found = row.angle
+    return {
+        "vd_ei": None if found is None else found.of_run,
+        "vd_ei_of_control": None if found is None else found.of_control,
     }
 
 

@@ -75,7 +75,7 @@ class RobustnessRow:
     target: str
     estimate: Estimate
     n: int
-    """Pairs."""
+    """Pairs; of ``answer_following`` those with both answers wrong."""
     note: str = ""
     """What a reader must know; of a VD-EI whether it is robust."""
 
@@ -99,7 +99,8 @@ def rows_in_full(rows: Iterable[RobustnessRow]) -> Table:
             "ci_low": row.estimate.ci_low,
             "ci_high": row.estimate.ci_high,
             "n": row.n,
-            "n_images": row.estimate.n_images,
+            # Not counted where a number has no interval: 0 images would be a number without data.
+            "n_images": row.estimate.n_images or None,
             "reason": row.estimate.reason,
             "note": row.note,
             "run_id": row.run_id,

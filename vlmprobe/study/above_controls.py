@@ -1,10 +1,11 @@
-"""Compared runs beside their controls: how much of a difference in coherence the controls show as well."""
+"""Compared runs beside their controls: what of a difference in coherence they show as well, and their VD-EI."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.above_control import differences_above_control
+from vlmprobe.analysis.angles_beside import angles_of_controls
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.reports.controls import to_be_run
 from vlmprobe.store.controls import OTHER_AXIS, kind_of
@@ -45,7 +46,7 @@ class PairedControls:
         return [kind for kind in shared if self._on_pairs(kind) is not None]
 
     def differences(self, before: Run, after: Run, kinds: Sequence[str]) -> list[Difference]:
-        """Return how far the later run's coherence is above its control's, minus the same of the earlier.
+        """Return how far the later run's coherence is above its control's, minus the same of the earlier; and VD-EI.
 
         Args:
             before: the earlier run.
@@ -61,7 +62,9 @@ class PairedControls:
                 (paired.geometry(first), paired.geometry(second))
                 for first, second in ((before, after), controls)
             )
-            found += differences_above_control(of_run, of_control, kind, paired.state_pairs.counts())
+            counts = paired.state_pairs.counts()
+            found += differences_above_control(of_run, of_control, kind, counts)
+            found += angles_of_controls(of_control, kind, counts)
         return found
 
     def lacking(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vlmprobe.analysis.catalog import DELTA_COHERENCE
+from vlmprobe.analysis.catalog import DELTA_COHERENCE, DELTA_VD_EI
 from vlmprobe.analysis.difference import averaged, with_holm
 from vlmprobe.reports.comparison import Compared, Comparison
 from vlmprobe.study.above_controls import PairedControls
@@ -49,9 +49,7 @@ def compare_subjects(
         kinds = controls.common([run for _, *runs in both for run in runs])
         rows = averaged(
             [
-                _beside_coherence(
-                    paired.differences(before, after), controls.differences(before, after, kinds)
-                )
+                _with_controls(paired.differences(before, after), controls.differences(before, after, kinds))
                 for _, before, after in both
             ]
         )
@@ -83,12 +81,12 @@ def compare_subjects(
     )
 
 
-def _beside_coherence(rows: Sequence[Difference], above: Sequence[Difference]) -> list[Difference]:
-    """Put what is above the controls right after the coherence of each axis."""
+def _with_controls(rows: Sequence[Difference], above: Sequence[Difference]) -> list[Difference]:
+    """Put what the controls have right after the coherence of each axis, and after VD-EI."""
     found = []
     for row in rows:
         found.append(row)
-        if row.entry is DELTA_COHERENCE:
+        if row.entry in {DELTA_COHERENCE, DELTA_VD_EI}:
             found += [each for each in above if each.target == row.target]
     return found
 

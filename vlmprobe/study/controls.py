@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.above_control import AboveControl, above_control, above_shuffled_labels
+from vlmprobe.analysis.angles_beside import angles_beside, shuffled_geometry
 from vlmprobe.analysis.catalog import RECOMMENDED_LAYER
 from vlmprobe.analysis.comparison import accuracy_differences
 from vlmprobe.errors import VlmprobeError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from vlmprobe.analysis.angles_beside import AngleBeside
     from vlmprobe.analysis.difference import Difference
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
@@ -70,7 +72,7 @@ def _controls_of_runs(workspace: Workspace, runs: Sequence[Run]) -> dict[str, di
 
 
 def beside_controls(workspace: Workspace, run: Run, kinds: Sequence[str]) -> list[ControlRow]:
-    """Hold a real run against its controls over the pairs that both answered, a row for each control and axis.
+    """Hold a real run against its controls over the pairs that both answered, a row for each control, axis and angle.
 
     Args:
         workspace: the home.
@@ -121,13 +123,19 @@ def _beside(workspace: Workspace, run: Run, control: Run, layer: int | None) -> 
             same_coordinates=kind_of(str(control.control)) != RANDOM_WEIGHTS,
         )
         geometry = {each.axis: each for each in found}
+    angles: list[AngleBeside] = []
+    if paired.has_states:
+        both = paired.geometry(run), paired.geometry(control)
+        angles = angles_beside(*both, paired.state_pairs.counts())
     answers = accuracy_differences(paired.right[control.run_id], paired.right[run.run_id], paired.pairs)
     accuracy = {each.target: each for each in answers}
+    head = run, str(control.control), control.run_id, paired, layer
     return [
-        _row(
-            run, str(control.control), control.run_id, axis, paired, layer, geometry.get(axis), accuracy[axis]
-        )
-        for axis in map(str, paired.axes)
+        *(
+            _row(*head, axis, geometry=geometry.get(axis), accuracy=accuracy[axis])
+            for axis in map(str, paired.axes)
+        ),
+        *(_row(*head, angle.axes, angle=angle) for angle in angles),
     ]
 
 
@@ -137,18 +145,26 @@ def _beside_labels(workspace: Workspace, run: Run, kind: str, layer: int | None)
         return []
     seed = int(kind.partition(":")[2] or 0)
     found = above_shuffled_labels(paired.states(run), paired.state_pairs, seed=seed)
-    return [_row(run, kind, None, each.axis, paired, layer, each, None) for each in found]
+    shuffled = shuffled_geometry(paired.states(run), paired.state_pairs, seed=seed)
+    angles = angles_beside(paired.geometry(run), shuffled, paired.state_pairs.counts())
+    head = run, kind, None, paired, layer
+    return [
+        *(_row(*head, each.axis, geometry=each) for each in found),
+        *(_row(*head, each.axes, angle=each) for each in angles),
+    ]
 
 
 def _row(
     run: Run,
     kind: str,
     control_run_id: str | None,
-    axis: str,
     paired: PairedRuns,
     recommended: int | None,
-    geometry: AboveControl | None,
-    accuracy: Difference | None,
+    axis: str,
+    *,
+    geometry: AboveControl | None = None,
+    accuracy: Difference | None = None,
+    angle: AngleBeside | None = None,
 ) -> ControlRow:
     return ControlRow(
         run.family,
@@ -163,4 +179,5 @@ def _row(
         LAST if recommended is None else RECOMMENDED,
         geometry,
         accuracy,
+        angle,
     )

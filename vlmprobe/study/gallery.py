@@ -21,6 +21,7 @@ from vlmprobe.analysis.catalog import (
     CATALOG,
     DELTA_SIMILARITY,
     PCA,
+    VD_EI_CORRECTED,
 )
 from vlmprobe.figures import (
     ablation,
@@ -159,9 +160,12 @@ def _of_layers(entry: Entry, curves: Curves) -> Iterator[Exhibit]:
             return {}
         if control is None:
             arguments["unreliable"] = view.unreliable
-            if entry is AXIS_COHERENCE_BALANCED and view.run is None and view.subset is Subset.ALL:
-                arguments["controls"] = view.study.control_curves
-        elif control.is_band:
+        if entry in {AXIS_COHERENCE_BALANCED, VD_EI_CORRECTED}:
+            if view.run is None and view.subset is Subset.ALL:
+                arguments["controls"] = [
+                    curve for curve in view.study.control_curves if curve.metric == entry.name
+                ]
+        elif control and control.is_band:
             arguments["controls"] = view.study.controls(entry, view.subset, run=view.run, panel=targets[0])
         if view.run:
             every = (*targets, *(control.targets(axes) if control else ()))

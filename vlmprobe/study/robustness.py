@@ -121,7 +121,8 @@ def answers_rows(read: AtLayer, balanced: Mapping[str, AtLayer]) -> Iterator[Rob
             (names.SPACE_SHARE, names.SPACE_COHERENCE), _space(opposed, axis), strict=True
         ):
             yield read.row("answers", entry.name, name, estimate, n)
-        yield read.row("answers", names.ANSWER_FOLLOWING.name, name, _following(read, inside), n)
+        following, n_wrong = _following(read, inside)
+        yield read.row("answers", names.ANSWER_FOLLOWING.name, name, following, n_wrong)
         yield from _readout_rows(read, of_words[axis], name, n)
         order = order_coherence(sums, axis).estimate()
         warning = order_warning(order.value, read.codes[inside] % 2 == 0)
@@ -165,18 +166,17 @@ def _space_of_both(opposed: tuple[Counterbalanced, Layout] | str, one: int, othe
     return _alone(space_cosine(*opposed, one, other).estimate())
 
 
-def _following(read: AtLayer, inside: npt.NDArray[np.bool_]) -> Estimate:
+def _following(read: AtLayer, inside: npt.NDArray[np.bool_]) -> tuple[Estimate, int]:
+    """Return what the pairs with both answers wrong follow, and their number."""
     right = np.array([read.answers[pair_id].n_right for pair_id in read.arrays.pair_ids], dtype=np.int64)[
         inside
     ]
     images = np.array(read.arrays.images, dtype=np.str_)[inside].tolist()
-    return answer_following(
-        read.deltas[inside],
-        read.codes[inside] % 2 == 0,
-        images,
-        both_right=right == 2,
-        both_wrong=right == 0,
-    ).estimate()
+    wrong = right == 0
+    found = answer_following(
+        read.deltas[inside], read.codes[inside] % 2 == 0, images, both_right=right == 2, both_wrong=wrong
+    )
+    return found.estimate(), int(wrong.sum())
 
 
 def _readouts(read: AtLayer) -> Sequence[Readout | str]:

@@ -181,10 +181,21 @@ def _named(workspace: Workspace, text: str, runs: Sequence[Run], template: str) 
     if of_id:
         raise UsageError(f"{text!r} is the beginning or the end of {len(of_id)} run ids; give more of it")
     with workspace.database.transaction(write=False) as connection:
-        unfinished = [run for run in list_runs(connection) if _is_id(text, run.run_id)]
+        every = list_runs(connection, controls=True)
+    named = [run for run in every if _is_id(text, run.run_id)]
+    unfinished = [run for run in named if run.control is None]
+    controls = [run for run in named if run.control is not None]
     if unfinished:
         run = unfinished[0]
         raise UsageError(f"run {run.run_id} is {run.status}; compare complete runs that are on --data")
+    if controls:
+        control = controls[0]
+        served = next((run for run in every if run.run_id == control.serves), control)
+        raise UsageError(
+            f"run {control.run_id} is a control ({control.control}) of {served.family} @ {served.scale}, and compare "
+            f"holds real runs against each other; name {served.family}@{served.scale} instead: a comparison has the rows "
+            "above the controls that both have, and 'vlmprobe control' prints a run beside its own"
+        )
     known = ", ".join(dict.fromkeys(f"{run.family}@{run.scale}" for run in runs))
     raise UsageError(f"no complete run, scale or family@scale is called {text[:60]!r}; there are: {known}")
 

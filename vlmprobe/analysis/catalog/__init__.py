@@ -17,6 +17,7 @@ from vlmprobe.analysis.catalog.comparisons import (
     TREND_ACCURACY,
     TREND_COHERENCE,
     TREND_VD_EI_SIZE,
+    VD_EI_OF_CONTROL,
 )
 from vlmprobe.analysis.catalog.corrected import (
     AXIS_COHERENCE_BALANCED,
@@ -138,6 +139,7 @@ __all__ = [
     "VD_EI_HIGHEST",
     "VD_EI_LOWEST",
     "VD_EI_MEDIAN",
+    "VD_EI_OF_CONTROL",
     "VD_EI_POOLED",
     "VD_EI_SPLIT",
     "WITHIN_CATEGORY_CONSISTENCY",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vlmprobe.analysis.catalog.corrected import AXIS_COHERENCE_BALANCED, VD_EI_CORRECTED
-from vlmprobe.analysis.catalog.targets import axes_and_overall, each_axis, each_axis_pair
+from vlmprobe.analysis.catalog.targets import axes_and_overall, each_axis, each_axis_pair, vd_ei_alone
 from vlmprobe.analysis.entries import Entry, Interval
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "TREND_ACCURACY",
     "TREND_COHERENCE",
     "TREND_VD_EI_SIZE",
+    "VD_EI_OF_CONTROL",
 ]
 
 _NO_RUN_HAS_IT = "it is about two runs or more; see 'vlmprobe compare'"
@@ -39,6 +40,14 @@ DELTA_ABOVE_CONTROL = Entry(
     name=f"{DELTA_COHERENCE.name}.above_control",
     title="Difference in coherence above that of the control",
     targets=each_axis,
+    interval=Interval.JACKKNIFE,
+    no_figure=_NO_RUN_HAS_IT,
+)
+#: Not among COMPARISONS: it is ``vd_ei.corrected`` of the controls, side by side.
+VD_EI_OF_CONTROL = Entry(
+    name=f"{VD_EI_CORRECTED.name}.of_control",
+    title="VD-EI (corrected) of the controls",
+    targets=vd_ei_alone,
     interval=Interval.JACKKNIFE,
     no_figure=_NO_RUN_HAS_IT,
 )

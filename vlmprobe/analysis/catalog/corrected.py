@@ -68,7 +68,9 @@ VD_EI_CORRECTED = Entry(
     curves=Curves(
         "Cosine of the effects of two axes, without the shortening by noise. Where an axis is not resolved at a layer "
         "(its squared length, unadjusted), its angle is not known. Compare its size with the controls; the sign alone "
-        "says nothing about pictures.",
+        "says nothing about pictures. The hatched band of all pairs holds the intervals of the scales' controls (blind "
+        "runs, random weights), in layers where any has both axes resolved. No band: no control was run, or none has "
+        "both axes, and so no angle.",
         heading="Vertical-distance entanglement (corrected)",
     ),
 )

@@ -30,6 +30,7 @@ __all__ = [
     "each_category",
     "each_category_pair",
     "each_pair_with_depth",
+    "vd_ei_alone",
 ]
 
 
@@ -61,6 +62,11 @@ def each_axis_pair(axes: AxisSet) -> tuple[str, ...]:
 def each_pair_with_depth(axes: AxisSet) -> tuple[str, ...]:
     """Return those of ``each_axis_pair`` that depth is in."""
     return tuple("/".join(pair) for pair in axis_pairs(axes) if pair[1] == DEPTH)
+
+
+def vd_ei_alone(axes: AxisSet) -> tuple[str, ...]:
+    """Return VD-EI without its controls."""
+    return each_axis_pair(axes)[:1]
 
 
 def controls_of_axis_pair(axes: AxisSet) -> tuple[str, ...]:
