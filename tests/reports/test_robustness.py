@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vlmprobe.analysis.inference import Estimate
 from vlmprobe.reports import render_report
 from vlmprobe.reports.robustness import (
@@ -89,6 +91,8 @@ def test_machines_get_every_number_with_its_reason():
     assert full[1]["value"] is None
     assert full[1]["reason"] == "no output layer"
     assert (full[8]["ci_low"], full[8]["n"], full[8]["n_images"]) == (0.008, 80, 40)
+    alone = replace(ROWS[8], estimate=Estimate(0.5, 0))
+    assert rows_in_full([alone])[0]["n_images"] is None
 
 
 def test_the_report_folds_its_tables(report):

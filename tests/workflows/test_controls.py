@@ -117,7 +117,7 @@ def test_no_command_takes_a_control_for_a_real_run(
     summary = (out / "summary.csv").read_text()
     page = (out / "report.html").read_text()
     section = page.partition('<section id="controls">')[2].partition("</section>")[0]
-    assert [section.count(f"<td>{kind}</td>") for kind in KINDS] == [3, 3, 3]
+    assert [section.count(f"<td>{kind}</td>") for kind in KINDS] == [4, 4, 4]
     assert listed["grey"]["run_id"] not in summary
     assert home("compare", listed["real"]["run_id"], listed["grey"]["run_id"]).code == 2
     answers = json.loads(home("sql", "select count(distinct run_id) as n from accuracy", "--json").ok().out)
@@ -136,8 +136,11 @@ def test_the_figure_of_coherence_has_a_band_of_all_controls(home: Any, listed: d
     database = open_database(Settings.load(home.folder, environ=of_home(home.folder), folder=home.folder))
     with database.transaction() as connection:
         curves = read_control_curves(connection, [get_run(connection, listed["real"]["run_id"])])
-    assert [curve.target for curve in curves] == ["horizontal", "vertical", "distance"] * 3
-    for curve in curves:
+    of_axes = [curve for curve in curves if curve.metric == "axis_coherence.balanced"]
+    assert [curve.target for curve in of_axes] == ["horizontal", "vertical", "distance"] * 3
+    of_angles = [curve.target for curve in curves if curve.metric == "vd_ei.corrected"]
+    assert of_angles == ["vertical/distance", "horizontal/vertical", "horizontal/distance"] * 3
+    for curve in of_axes:
         assert (curve.layers, curve.scale, curve.n, curve.n_images) == (tuple(range(6)), "2m", 36, 36)
         assert curve.low[-1] <= 0 <= curve.high[-1]
 
@@ -185,7 +188,7 @@ def test_a_control_needs_a_complete_run_with_the_same_settings(home: Any, data: 
         ("grey:1", "grey draws nothing"),
         ("other-image:x", "a seed is a whole number"),
         ("random-weights:", "a seed is a whole number"),
-        ("shuffled-labels", "needs no extraction"),
+        ("shuffled-labels", "asks the model nothing"),
     ],
 )
 def test_odd_kinds_are_refused_in_one_line(inside: Any, tmp_path: Path, control: str, says: str) -> None:

@@ -76,8 +76,8 @@ class Control:
         kind, colon, _ = text.strip().partition(":")
         if kind == SHUFFLED_LABELS:
             raise UsageError(
-                f"{option} {SHUFFLED_LABELS} needs no extraction, since its states are those of the real run; "
-                "'vlmprobe control FAMILY --data FILE' computes it from them"
+                f"{option} {SHUFFLED_LABELS} asks the model nothing, so there is no run to extract; 'vlmprobe control "
+                "FAMILY --data FILE' computes it from the run's own states"
             )
         if kind not in KINDS:
             raise UsageError(

@@ -190,11 +190,10 @@ def _named(workspace: Workspace, text: str, runs: Sequence[Run], template: str) 
         raise UsageError(f"run {run.run_id} is {run.status}; compare complete runs that are on --data")
     if controls:
         control = controls[0]
-        served = next((run for run in every if run.run_id == control.serves), control)
         raise UsageError(
-            f"run {control.run_id} is a control ({control.control}) of {served.family} @ {served.scale}, and compare "
-            f"holds real runs against each other; name {served.family}@{served.scale} instead: a comparison has the rows "
-            "above the controls that both have, and 'vlmprobe control' prints a run beside its own"
+            f"run {control.run_id} is a control ({control.control}) of {control.family} @ {control.scale}, and compare "
+            f"holds real runs against each other; name {control.family}@{control.scale} instead: the rows beside are "
+            "about the controls that both have, and 'vlmprobe control' prints one run beside its own"
         )
     known = ", ".join(dict.fromkeys(f"{run.family}@{run.scale}" for run in runs))
     raise UsageError(f"no complete run, scale or family@scale is called {text[:60]!r}; there are: {known}")
