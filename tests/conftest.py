@@ -33,6 +33,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 SHARED = {
     "postgres": {
         "tests/faults/test_hosts.py",
+        "tests/pairs/test_prompts.py",
         "tests/store/test_team_store.py",
         "tests/verification/test_mlflow_servers.py",
         "tests/verification/test_servers.py",

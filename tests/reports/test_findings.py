@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from vlmprobe.analysis.controls import order_warning
 from vlmprobe.analysis.results import Metric
 from vlmprobe.reports import render_report
 from vlmprobe.reports.findings import AxisFinding, Family, Findings, ScaleFindings
@@ -287,3 +288,28 @@ def test_intervals_are_said_to_ignore_that_the_layer_was_chosen(report, findings
     """Above the axes, and in the captions of angles and of VD-EI by perspective."""
     text = section(render_report(report(findings=findings)), "axes")
     assert text.count("Intervals are for a fixed layer and do not allow for the choice.") == 3
+
+
+def test_the_order_effect_stands_beside_the_coherence_with_its_warning(report, findings):
+    """The value where the axis is resolved; the warning in any case, since published coherence is drawn in any case."""
+    none, there = findings.scales
+    order = metric("order_coherence", "vertical", 0.123, 0.081, 0.164, layer=5)
+    warning = order_warning(0.123, [True] * 80 + [False] * 20)
+    axes = [
+        tuple(dataclasses.replace(axis, order=order, order_warning=warning) for axis in each.axes)
+        for each in (none, there)
+    ]
+    warned = dataclasses.replace(
+        findings,
+        scales=[dataclasses.replace(each, axes=of) for each, of in zip((none, there), axes, strict=True)],
+    )
+    page = section(render_report(report(findings=warned)), "axes")
+    assert (
+        page.count("published coherence: an order effect of 0.12 counts in it, since 80% of the pairs") == 4
+    )
+    assert page.count("[0.081, 0.164]") == 2
+    assert warned.order_warnings[0].startswith(
+        "tiny @ vanilla, vertical, published coherence: an order effect"
+    )
+    assert findings.order_warnings == []
+    assert "an order effect of" not in section(render_report(report(findings=findings)), "axes")

@@ -36,6 +36,10 @@ class AxisFinding:
     """The published coherence at that layer."""
     split: Metric | None = None
     """Read on either half of the images at the layer that the other half chose."""
+    order: Metric | None = None
+    """What any swap does, whatever the category: ``order_coherence`` at the scale's layer."""
+    order_warning: str = ""
+    """Says that the published coherence holds it; empty where there is no reason to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,16 @@ class Findings:
         )
         alike = "Analyze all with the same --strata before you compare them."
         return f"Axes were not tested alike: {listed}. {alike} {OF_STRATA}"
+
+    @property
+    def order_warnings(self) -> list[str]:
+        """The warnings of order effects, a line each, with scale and axis."""
+        return [
+            f"{scale.family} @ {scale.scale}, {axis.axis}, published coherence: {axis.order_warning}"
+            for scale in self.scales
+            for axis in scale.axes
+            if axis.order_warning
+        ]
 
     @property
     def has_perspectives(self) -> bool:

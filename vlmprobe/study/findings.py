@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis import catalog
 from vlmprobe.analysis.axis_significance import smallest_p
+from vlmprobe.analysis.controls import order_warning
 from vlmprobe.analysis.inference import holm
 from vlmprobe.pairs import DEPTH, HEIGHT, Subset
 from vlmprobe.reports.findings import AxisFinding, Family, Findings, ScaleFindings
@@ -83,6 +85,7 @@ _READ = (
     catalog.AXIS_COHERENCE_BALANCED,
     catalog.AXIS_COHERENCE,
     catalog.AXIS_COHERENCE_SPLIT,
+    catalog.ORDER_COHERENCE,
     catalog.VD_EI_CONSISTENT,
     catalog.VD_EI_COUNTER,
     catalog.VD_EI_EQUAL,
@@ -180,6 +183,8 @@ def _of_scale(
                 coherence=stored.of(catalog.AXIS_COHERENCE_BALANCED, axis, layer),
                 plug_in=stored.of(catalog.AXIS_COHERENCE, axis, layer),
                 split=stored.of(catalog.AXIS_COHERENCE_SPLIT, axis),
+                order=stored.of(catalog.ORDER_COHERENCE, axis, layer),
+                order_warning=_order_warning(study, run, stored, axis),
             )
             for axis, p_value in zip(axes, p_values, strict=True)
         ),
@@ -191,3 +196,19 @@ def _of_scale(
         splits=tuple(metric for metric in splits if metric is not None),
         last_layer=stored.last_layer,
     )
+
+
+def _order_warning(study: Study, run: Run, stored: _Stored, axis: str) -> str:
+    """Warn of an order effect in the published coherence of an axis; empty where there is no reason to."""
+    order = stored.of(catalog.ORDER_COHERENCE, axis, stored.layer)
+    if order is None or not isfinite(order.value):
+        return ""
+    counts = {
+        point.target: point.n
+        for point in study.categories
+        if (point.family, point.scale) == (run.family, run.scale)
+    }
+    canonical, opposite = (
+        counts.get(str(each), 0) for each in next(a for a in study.axes if str(a) == axis).categories
+    )
+    return order_warning(order.value, [True] * canonical + [False] * opposite)

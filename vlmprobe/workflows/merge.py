@@ -92,6 +92,8 @@ def _merge(
     ]
     points = over_templates(database, _of_same_scales(runs, chosen.everything))
     findings = findings_of(study, database)
+    for line in findings.order_warnings:
+        workspace.console.warn(line)
     verdicts = verdicts_of(workspace, runs, findings)
     figures = draw_report(study, parts, folder, workspace.console)
     report = Report(
