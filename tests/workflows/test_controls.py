@@ -82,6 +82,13 @@ def test_the_keys_of_real_runs_are_as_they_were(home: Any, rows: Any) -> None:
 def test_blind_and_untrained_models_have_no_axis_here(home: Any) -> None:
     """The demo's questions leak nothing: the interval of each control's coherence holds 0, the run's own does not."""
     table = json.loads(home.first.ok().out)
+    of_angles = [row for row in table if "/" in row["axis"]]
+    assert [row["control"] for row in of_angles[::3]] == [*KINDS, "shuffled-labels:0"]
+    # No axis, no angle; and what is said of one axis is not said of two.
+    for row in of_angles:
+        assert (row["vd_ei_of_control"], row["coherence"], row["right_above"]) == (None, None, None)
+        assert row["vd_ei_of_control_reason"]
+    table = [row for row in table if row not in of_angles]
     assert [row["control"] for row in table[::3]] == [*KINDS, "shuffled-labels:0"]
     for row in table:
         assert row["of_control_low"] <= 0 <= row["of_control_high"], (row["control"], row["axis"])
