@@ -10,6 +10,7 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
+from vlmprobe.analysis import LayerCurve
 from vlmprobe.errors import UsageError
 from vlmprobe.figures import layer_curves, vd_ei_over_layers
 
@@ -235,3 +236,24 @@ def test_vd_ei_names_the_targets_it_knows(curve):
     """A wrong target is answered with the right ones."""
     with pytest.raises(UsageError, match="unknown VD-EI target 'vertical'; known: vertical/distance, horiz"):
         vd_ei_over_layers([curve("vertical", (0.1,), metric="vd_ei.pooled")])
+
+
+def test_the_band_of_vd_ei_of_controls_has_gaps_where_none_has_both_axes():
+    """A layer between two gaps is a bar; controls without any axis draw nothing and have no entry in the legend."""
+    nan = math.nan
+    known = LayerCurve(
+        "tiny", "80k", 1, "vd_ei.corrected", "vertical/distance", "all", (0, 1, 2, 3), (0.1,) * 4, (0.0,) * 4,
+        (0.2,) * 4, 80,
+    )  # fmt: skip
+    control = replace(
+        known, values=(nan, -0.2, nan, nan), low=(nan, -0.3, nan, nan), high=(nan, -0.1, nan, nan)
+    )
+    figure = vd_ei_over_layers([known], controls=[control])
+    areas = [each for each in figure.axes[0].collections if each.get_label() == "_control"]
+    shown = [path.get_extents() for area in areas for path in area.get_paths() if len(path.vertices)]
+    wide = [each for each in shown if each.width > 0]
+    assert [(each.x0, each.x1, each.y0, each.y1) for each in wide] == [(0.85, 1.15, -0.3, -0.1)]
+    assert "control" in " ".join(text.get_text() for text in figure.legends[0].get_texts())
+    none = replace(control, values=(nan,) * 4, low=(nan,) * 4, high=(nan,) * 4)
+    figure = vd_ei_over_layers([known], controls=[none])
+    assert "control" not in " ".join(text.get_text() for text in figure.legends[0].get_texts())
