@@ -323,9 +323,8 @@ def test_metrics_that_were_changed_or_removed_are_computed_again(
 
 def test_metrics_of_a_run_that_lost_pairs_wait_for_its_extraction(home: Home) -> None:
     """Analysis takes complete runs alone; a family's name may have a space, when it was imported."""
-    home.change(
-        "UPDATE runs SET status = 'interrupted', family = 'my model'; DELETE FROM metrics WHERE layer = 2"
-    )
+    home.change(CUT_OFF)
+    home.change("UPDATE runs SET family = 'my model'; DELETE FROM metrics WHERE layer = 2")
     assert home.wrong().endswith(
         "complete the run with the same 'vlmprobe extract', then run "
         "'vlmprobe analyze 'my model' --scale 2m' to recompute them"

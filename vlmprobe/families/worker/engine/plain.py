@@ -14,7 +14,6 @@ from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOption
 from vlmprobe.families.worker.engine.capture import LastTokenCapture, kept_layers, to_numpy
 from vlmprobe.families.worker.engine.decoding import GreedyDecoder, greedy_options
 from vlmprobe.families.worker.engine.family import Family
-from vlmprobe.families.worker.engine.float32_copy import float32_copy, n_copied
 from vlmprobe.families.worker.engine.margins import MarginReader
 from vlmprobe.families.worker.engine.memory import reporting_full_memory, room_for_float32
 from vlmprobe.families.worker.faults import OutOfMemoryError
@@ -22,6 +21,7 @@ from vlmprobe.families.worker.loading.devices import exact_float32, on_device
 from vlmprobe.families.worker.loading.diagnosis import decoding
 from vlmprobe.families.worker.loading.manifest import describe_run
 from vlmprobe.families.worker.loading.reading import quiet
+from vlmprobe.families.worker.weights.float32_copy import float32_copy, n_copied
 from vlmprobe.families.worker.weights.unembedding import embeddings, final_norm, read_unembedding
 
 if TYPE_CHECKING:

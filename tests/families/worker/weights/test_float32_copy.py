@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from vlmprobe.families.worker.engine.float32_copy import SplitLinear, float32_copy, n_copied, split
+from vlmprobe.families.worker.weights.float32_copy import SplitLinear, float32_copy, n_copied, split
 
 needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 #: Of float32: what a sum of products of 64 numbers may lose.
