@@ -197,6 +197,11 @@ def _database_url(value: str | None, home: Path, folder: Path) -> str:
         )
     if value.startswith(_POSTGRES_SCHEMES):
         return value
+    if re.search(r"(?:^|\s)(?:host|hostaddr|dbname|user|password|service)\s*=", value):
+        # As libpq reads it, but a path to us, which a message would show.
+        raise UsageError(
+            "VLMPROBE_DATABASE_URL: name=value is not supported; use postgresql://user@host/database"
+        )
     if "://" not in value:
         value = _DUCKDB_SCHEME + value
     if not value.startswith(_DUCKDB_SCHEME):
@@ -258,6 +263,8 @@ def without_password(url: str) -> str:
     shown = re.sub(r"//[^/\s]*@", "//", url)
     # A slash in a password ends the host part too early. A port is all digits and may precede a slash.
     shown = re.sub(r"//[^/\s:@]*:(?!\d*(?:[/?\s]|$))\S*@", "//", shown)
+    # A password may look like a port and a path. No database's name has an @, but a parameter's value may.
+    shown = re.sub(r"(postgres(?:ql)?://)(?:(?!\?[a-z_]+=)\S)*@", r"\1", shown)
     return re.sub(r"\?[^\s=]*=\S*", "?...", shown)
 
 

@@ -22,4 +22,4 @@ WHERE ($family IS NULL OR accuracy.family = $family)
     AND ($last_run IS NULL OR accuracy.run_id <= $last_run)
 ORDER BY
     accuracy.family, accuracy.samples_seen NULLS LAST, accuracy.scale, accuracy.template,
-    run_axes.position NULLS LAST
+    run_axes.position NULLS LAST, accuracy.run_id

@@ -21,4 +21,4 @@ WHERE ($family IS NULL OR by_category.family = $family)
     AND ($last_run IS NULL OR by_category.run_id <= $last_run)
 ORDER BY
     by_category.family, by_category.samples_seen NULLS LAST, by_category.scale, by_category.template,
-    run_axes.position, CASE WHEN category = run_axes.canonical THEN 0 ELSE 1 END
+    run_axes.position, CASE WHEN category = run_axes.canonical THEN 0 ELSE 1 END, by_category.run_id

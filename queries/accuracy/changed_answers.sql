@@ -17,4 +17,4 @@ INNER JOIN pair_answers AS later
 WHERE before.family = $family AND before.scale = $from_scale AND later.scale = $to_scale
     AND before.origin = 'row' AND before.both_correct <> later.both_correct
     AND ($template IS NULL OR before.template = $template)
-ORDER BY before.template, before.axis, before.category, before.pair_id
+ORDER BY before.template, before.axis, before.category, before.pair_id, before.run_id, later.run_id

@@ -13,4 +13,4 @@ INNER JOIN swap_pairs
     AND swap_pairs.origin = 'row'
 WHERE predictions.correct <> predictions.correct_words
     AND (($run_id IS NULL AND runs.control IS NULL) OR predictions.run_id = $run_id)
-ORDER BY runs.family, runs.scale, runs.template, predictions.pair_id, predictions.side
+ORDER BY runs.family, runs.scale, runs.template, predictions.pair_id, predictions.side, runs.run_id

@@ -13,4 +13,4 @@ WHERE metric = $metric AND subset = $subset AND layer >= 0
     AND ($family IS NULL OR family = $family)
     AND ($template IS NULL OR template = $template)
     AND ($run_id IS NULL OR run_id = $run_id)
-ORDER BY family, samples_seen NULLS LAST, scale, template, target, layer
+ORDER BY family, samples_seen NULLS LAST, scale, template, target, layer, run_id

@@ -28,4 +28,4 @@ LEFT JOIN consistency AS split
     ON peaks.run_id = split.run_id AND peaks.subset = split.subset AND peaks.target = split.target
     AND split.metric = 'axis_coherence.split'
 WHERE peaks.place = 1
-ORDER BY peaks.family, peaks.samples_seen NULLS LAST, peaks.scale, peaks.template, run_axes.position
+ORDER BY peaks.family, peaks.samples_seen NULLS LAST, peaks.scale, peaks.template, run_axes.position, peaks.run_id

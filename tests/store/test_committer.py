@@ -13,8 +13,10 @@ from sqlalchemy.exc import IntegrityError
 
 from vlmprobe.errors import TrackingError
 from vlmprobe.store.committer import Committer, adopt_orphans
-from vlmprobe.store.delivery import Delivery, upload_shards
+from vlmprobe.store.delivery import Delivery, _relink, upload_shards
 from vlmprobe.store.duckdb_store import DuckDBStore
+from vlmprobe.store.run_edits import rename_run
+from vlmprobe.store.runs import get_run
 from vlmprobe.store.shards import FailureRecord, write_shard
 from vlmprobe.store.storage import Storage
 from vlmprobe.store.tracking import Tracker
@@ -130,6 +132,20 @@ def test_what_a_deleted_mlflow_run_had_goes_to_the_new_one_as_well(
     ((now,),) = study.rows("SELECT mlflow_run_id FROM runs")
     assert now != deleted
     assert study.rows("SELECT shard FROM shards WHERE synced_at IS NULL") == [(1,)]
+
+
+def test_a_new_mlflow_run_leaves_what_another_host_wrote_meanwhile(study: Any) -> None:
+    """Between the look at a run and its new link, minutes of fetching, it may have been renamed."""
+    seen = study.run(
+        "r1", mlflow_run_id="deleted", config={"identity": {"scale": "80k"}, "mlflow_outdated": True}
+    )
+    with study.database.transaction() as connection:
+        rename_run(connection, seen, "81k", (None, None))
+    linked = _relink(study.database, seen, "new")
+    assert (linked.mlflow_run_id, linked.is_outdated) == ("new", False)
+    assert (linked.scale, linked.config["identity"]) == ("81k", {"scale": "81k"})
+    with study.database.transaction(write=False) as connection:
+        assert get_run(connection, "r1") == linked
 
 
 def test_without_mlflow_the_rows_are_written_and_the_shards_wait(

@@ -145,6 +145,31 @@ def test_a_server_that_stops_giving_parts_gives_the_whole_file(
     assert len(_whole(settings)) == 2
 
 
+@pytest.mark.parametrize(
+    "form", ["mlflow-artifacts://{host}/{name}", "{at}/api/2.0/mlflow-artifacts/artifacts/{name}"]
+)
+def test_no_other_server_is_asked_which_would_get_the_password(
+    form: str, server: RangeServer, states: Any, open_run: Any, study: Any
+) -> None:
+    """Whoever writes rows chooses the address of a shard; our own server may be named in full."""
+    other = RangeServer()
+    other.files.update(server.files)
+
+    def lead_to(at: str) -> None:
+        with study.database.transaction() as connection:
+            for name in server.files:
+                address = form.format(at=at, host=at.partition("//")[2], name=name)
+                mark_synced(connection, "r1", int(name[0]), address)
+
+    lead_to(other.address)
+    with pytest.raises(TrackingError, match="is on another server"):
+        open_run().layer(5)
+    assert other.asked == []
+    lead_to(server.address)
+    np.testing.assert_array_equal(open_run().layer(5), states[5])
+    other.close()
+
+
 def test_a_damaged_layer_is_an_error_and_not_another_number(
     server: RangeServer, states: Any, open_run: Any
 ) -> None:

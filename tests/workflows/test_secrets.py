@@ -40,6 +40,9 @@ AWAY = {
         ("is it running? yes", "is it running? yes"),
         ("sqlite:////data/mlflow.db", "sqlite:////data/mlflow.db"),
         ("refused: http://u:p@host and ftp://v:q@other", "refused: http://host and ftp://other"),
+        ("to postgresql://me:123/word@host:5/study failed", "to postgresql://host:5/study failed"),
+        ("postgres://me:123/w?rd@host/study?password=a@b", "postgres://host/study?..."),
+        ("postgresql://host/study?password=a@b", "postgresql://host/study?..."),
     ],
 )
 def test_an_address_is_shown_without_its_password(address: str, shown: str) -> None:
@@ -55,7 +58,10 @@ def test_a_database_of_another_kind_is_refused_without_its_password(inside: Any)
     assert "hunter2" not in ran.err
 
 
-@pytest.mark.parametrize("url", ["hunter2@h://x", "md:mine?motherduck_token=hunter2"])
+@pytest.mark.parametrize(
+    "url",
+    ["hunter2@h://x", "md:mine?motherduck_token=hunter2", "host=h password=hunter2", "password = 'hunter2'"],
+)
 def test_a_database_address_that_is_none_is_not_repeated(url: str, inside: Any) -> None:
     """What is no path may be a secret."""
     ran = inside("runs", VLMPROBE_DATABASE_URL=url)

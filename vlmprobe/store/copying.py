@@ -25,6 +25,8 @@ __all__ = ["copy_rows"]
 
 #: Rows in memory at once.
 _AT_A_TIME = 20_000
+#: Each session waits while the other one sorts a table, or reads all of it again; nobody else needs the target yet.
+_PATIENT = "SET LOCAL idle_in_transaction_session_timeout = 0"
 
 
 def copy_rows(source: Database, target: Database) -> dict[str, int]:
@@ -41,6 +43,9 @@ def copy_rows(source: Database, target: Database) -> dict[str, int]:
     ensure_schema(target)
     counts: dict[str, int] = {}
     with source.transaction(write=False) as reading, target.transaction() as writing:
+        for database, connection in ((source, reading), (target, writing)):
+            if database.is_postgres:
+                connection.exec_driver_sql(_PATIENT)
         for name in (DatasetRow.__tablename__, RunRow.__tablename__):
             if fetch_column(writing, f"SELECT count(*) FROM {name}") != [0]:  # noqa: S608 - our own names
                 raise UsageError(f"{target.name} holds rows already; copy into an empty database")

@@ -188,7 +188,9 @@ def _relink(database: Database, run: Run, mlflow_run_id: str) -> Run:
     with database.transaction() as connection:
         set_mlflow_run(connection, run.run_id, mlflow_run_id)
         if run.mlflow_run_id is not None:
-            set_config(connection, run.run_id, {**run.config, MLFLOW_OUTDATED: False, MLFLOW_SENDING: False})
+            # As it is now: another host may have renamed the run while its shards were fetched.
+            config = get_run(connection, run.run_id).config
+            set_config(connection, run.run_id, {**config, MLFLOW_OUTDATED: False, MLFLOW_SENDING: False})
             mark_metrics_synced(connection, run.run_id, None)
             forget_artifacts(connection, run.run_id)
         return get_run(connection, run.run_id)

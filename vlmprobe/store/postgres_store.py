@@ -6,6 +6,7 @@ pooler between here and the database may hand each transaction another session.
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -80,7 +81,8 @@ def connect(url: str) -> psycopg.Connection[Any]:
             "with %40 for an @ and %2F for a / in the password"
         ) from None
     except psycopg.Error as error:
-        reason = without_password(first_line(str(error)))
+        # Of a password with an @, libpq takes what follows for the host.
+        reason = re.sub(r"'[^']*@", "'", without_password(first_line(str(error))))
         raise DatabaseError(
             f"cannot connect to {name}: {reason}; check that it runs, its address, and the password in ~/.pgpass"
         ) from None

@@ -32,6 +32,8 @@ _LIMITS = (
 #: Only a superuser may set it: temporary files on the server's disk, of each session.
 _DISK_LIMIT = "SET temp_file_limit = '4GB'"
 _IS_READER = "SELECT 'default_transaction_read_only=on' = ANY(rolconfig) FROM pg_roles WHERE rolname = %s"
+#: True of the tables' owner and of a superuser as well: a reader's limits would keep them from their work.
+_MAY_WRITE = "SELECT has_table_privilege(%s, 'runs', 'INSERT, UPDATE, DELETE')"
 
 
 def grant_reader(database: Database, name: str) -> list[str]:
@@ -40,12 +42,16 @@ def grant_reader(database: Database, name: str) -> list[str]:
     Repeating it grants what a newer schema has added.
 
     Raises:
-        UsageError: the database is no Postgres, or the name is none for a role.
+        UsageError: the database is no Postgres, the name is none for a role, or it is that of an owner or a writer.
         DatabaseError: our role may not do that; the message repeats what the server says.
     """
     with _granting(database, name) as (session, notes):
         from psycopg import errors, sql
 
+        if session.execute(_MAY_WRITE, (name,)).fetchone() == (True,):
+            raise UsageError(
+                f"role {name} may write, and a reader's transactions are read-only; use another name for a reader"
+            )
         role = sql.Identifier(name)
         for limit in _LIMITS:
             session.execute(sql.SQL("ALTER ROLE {} ").format(role) + sql.SQL(limit))

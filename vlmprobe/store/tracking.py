@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from vlmprobe.errors import TrackingError
 from vlmprobe.settings import without_password
@@ -155,8 +156,9 @@ class Tracker(MlflowConnection):
         """Fetch one artifact into a folder.
 
         Raises:
-            TrackingError: MLflow does not have it, or does not answer.
+            TrackingError: MLflow does not have it, or does not answer; or the address leads to another server.
         """
+        self._check_server(artifact_uri)
         path = local_path(artifact_uri)
         if path is not None and path.is_absolute():
             # Without MLflow, which would read some characters of a path as parts of an address.
@@ -172,6 +174,16 @@ class Tracker(MlflowConnection):
             return Path(
                 download_artifacts(artifact_uri=artifact_uri, dst_path=str(folder), tracking_uri=self._uri)
             )
+
+    def _check_server(self, artifact_uri: str) -> None:
+        """Check that an address, which whoever writes rows can choose, gives our MLflow password to no other server."""
+        parts = urlsplit(artifact_uri)
+        if parts.scheme in {"mlflow-artifacts", "http", "https"} and parts.netloc:
+            ours, theirs = (each.rpartition("@")[2] for each in (urlsplit(self._uri).netloc, parts.netloc))
+            if ours != theirs:
+                raise TrackingError(
+                    f"MLflow at {self.address}: {without_password(artifact_uri)} is on another server, not asked"
+                )
 
 
 def _without_secrets(root: str, mlflow_run_id: str) -> str:

@@ -59,6 +59,8 @@ def test_an_address_that_leads_nowhere_is_one_line(inside: Any, tmp_path: Path) 
     """What libpq says of a broken address repeats it, with the password."""
     wrong = {
         "postgresql://me:hunter2@127.0.0.1:1/study": "cannot connect to postgresql://127.0.0.1:1/study",
+        "postgresql://me:hun@ter2@127.0.0.1:1/study": "cannot connect to postgresql://127.0.0.1:1/study",
+        "postgresql://me:123/hunter2@127.0.0.1:1/study": "cannot connect to postgresql://127.0.0.1:1/study",
         "postgresql://me:hun%ter2@host/study": "is not an address of Postgres",
         "postgresql://me:hunter2@host/study?nonsense=hunter2": "is not an address of Postgres",
         "mysql://me:hunter2@host/study": "mysql:// is not supported",

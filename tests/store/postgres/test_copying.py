@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
@@ -85,6 +86,24 @@ def test_only_an_empty_database_is_copied_into(both: tuple[Database, Database]) 
     """Rows of two studies are joined by `vlmprobe import`, which looks at what they are."""
     with pytest.raises(UsageError, match="holds rows already"):
         copying.copy_rows(*both)
+
+
+def test_sessions_wait_for_each_other_as_long_as_it_takes(
+    both: tuple[Database, Database], postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To sort ten million rows takes longer than a session may otherwise be idle in a transaction."""
+    target, real = PostgresStore(postgres.migrated(), home=tmp_path), copying._parts
+
+    def slowly(connection: Any, table: Any) -> Any:
+        if table.__tablename__ == "axes":
+            time.sleep(2)
+        yield from real(connection, table)
+
+    monkeypatch.setattr(copying, "_parts", slowly)
+    limit = "SET LOCAL idle_in_transaction_session_timeout = '1s'"
+    monkeypatch.setattr("vlmprobe.store.postgres_store._LONGEST_PAUSE", limit)
+    assert copying.copy_rows(both[0], target)["axes"] > 0
+    target.close()
 
 
 def test_what_arrives_otherwise_is_not_kept(

@@ -103,3 +103,14 @@ def test_names_that_are_no_writers_are_refused(study: Any, writer: PostgresStore
         grant_writer(DuckDBStore(tmp_path / "x.duckdb"), NAME)
     with pytest.raises(UsageError, match="no name for a role"):
         grant_writer(study.database, 'x"; DROP TABLE runs; --')
+
+
+@pytest.mark.parametrize("name", [NAME, "owner", "admin"])
+def test_who_may_write_is_made_no_reader(
+    study: Any, writer: PostgresStore, postgres: Server, name: str
+) -> None:
+    """Its transactions would be read-only from then on: nobody could upgrade, and a writer would keep its rights."""
+    with pytest.raises(UsageError, match="may write"):
+        grant_reader(study.database, name)
+    assert postgres.run(f"SELECT rolconfig FROM pg_roles WHERE rolname = '{name}'") == [(None,)]
+    assert writer.is_writable
