@@ -39,6 +39,7 @@ environments: $(VENV)/installed-dev ## Build the older Python environments that 
 
 test-all: environments ## The full suite: kill and resume, concurrency, a browser, packaging, older transformers (half an hour)
 	$(BIN)/python -m pytest -n 2
+	if .ci/postgres; then VLMPROBE_TEST_POSTGRES=1 $(BIN)/python -m pytest -n 2 -m full $(POSTGRES_STORE); fi
 
 # Of the store's tests those that use the fixture `database`; of the others those of each command, with every home on
 # Postgres. What is marked of_a_file is left out.
@@ -51,8 +52,7 @@ POSTGRES_WORKFLOWS := tests/library $(addprefix tests/cli/test_,$(addsuffix .py,
 	round_trip templates verdict verify))
 
 test-postgres: $(VENV)/installed-dev ## Store, workflows and queries on a Postgres of their own (initdb must be installed)
-	VLMPROBE_TEST_POSTGRES=1 $(BIN)/python -m pytest -n 2 $(POSTGRES_STORE)
-	VLMPROBE_TEST_POSTGRES=1 $(BIN)/python -m pytest -n 2 -m "not full" $(POSTGRES_WORKFLOWS)
+	VLMPROBE_TEST_POSTGRES=1 $(BIN)/python -m pytest -n 2 -m "not full" $(POSTGRES_STORE) $(POSTGRES_WORKFLOWS)
 
 fuzz: $(VENV)/installed-dev ## More than 100,000 odd inputs for all readers, and what became of them
 	$(BIN)/python -m tests.fuzz.run
