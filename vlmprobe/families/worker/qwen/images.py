@@ -89,7 +89,7 @@ class ImagePatches:
         Raises:
             ValueError: an image is too long and thin.
         """
-        # Pillow releases the GIL. One thread alone takes as long for a batch as a GPU does.
+        # Pillow releases the GIL. Beside all else of an extraction, one thread could not keep up with an H200.
         with ThreadPoolExecutor(min(_RESIZERS, os.cpu_count() or 1), "vlmprobe-resizes") as pool:
             made = list(pool.map(self._resized, images))
         grids = tuple((len(pixels) // self._patch, len(pixels[0]) // self._patch) for pixels in made)

@@ -1,9 +1,9 @@
 """Copies a bfloat16 model into float32 without copying its matrices, which are nearly all of it.
 
 A bfloat16 matrix is exact in float32, and a float32 number is the sum of three bfloat16 numbers. So a float32 product
-with such a matrix is the sum of three bfloat16 products that are accumulated in float32. A GPU has fifteen times as
-many units for these, and no second model needs memory. On an H200 these products are two to seven times as far
-from float64 as float32's own (1e-6 to 1e-5), and a hundredth of what bfloat16 rounds away.
+with such a matrix is the sum of three bfloat16 products that are accumulated in float32. A GPU does these faster, and
+no second model needs memory. On an H200 they are two to seven times as far from float64 as float32's own (1e-6 to
+1e-5), and a hundredth of what bfloat16 rounds away.
 """
 
 from __future__ import annotations
