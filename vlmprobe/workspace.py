@@ -87,7 +87,7 @@ class Workspace:
         self.timeline = Timeline()
         """When the phases of a study began and ended; a command that shows it makes a new one."""
         self.workers: KeptWorkers | None = None
-        """Processes of models on several devices, while several scales are asked one after the other."""
+        """Processes of models on GPUs or several devices, while one scale or several are asked."""
         self.batch_sizes: dict[tuple[object, ...], int] = {}
         """How many pairs fit in a batch, as it was found out for models of one shape."""
         self.unshared_told = False
@@ -121,7 +121,7 @@ class Workspace:
 
     @contextmanager
     def keeping_workers(self) -> Iterator[None]:
-        """Let the processes of models on several devices outlive each scale meanwhile."""
+        """Let the processes of models outlive each scale meanwhile."""
         from vlmprobe.families.kept_workers import KeptWorkers
 
         with KeptWorkers() as self.workers:

@@ -1,4 +1,4 @@
-"""Processes of models on several devices outlive one model, and start while other things are prepared."""
+"""Processes of models outlive one model, and start while other things are prepared."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vlmprobe.families import ModelOptions, kept_workers, this_python
-from vlmprobe.families.kept_workers import KeptWorkers, n_devices
+from vlmprobe.families import (
+    KeptFamily,
+    KeptWorkers,
+    ModelOptions,
+    kept_workers,
+    n_processes,
+    open_family,
+    this_python,
+)
 from vlmprobe.families.remote import RemoteFamily
 from vlmprobe.families.worker import LoadOptions
 
@@ -37,27 +44,28 @@ def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (ModelOptions(), 2),
         (ModelOptions(device="cuda"), 2),
         (ModelOptions(device="cuda:1"), 1),
-        (ModelOptions(device="cpu"), 1),
+        (ModelOptions(device="cpu"), 0),
         (ModelOptions(devices=("0",)), 1),
+        (ModelOptions(devices=("cpu",)), 0),
         (ModelOptions(devices=("cpu", "cpu", "cpu")), 3),
     ],
 )
 @pytest.mark.usefixtures("gpus")
-def test_how_many_devices_will_share_the_work_is_known_before_pytorch_is(
+def test_how_many_processes_a_model_will_have_is_known_before_pytorch_is(
     options: ModelOptions, n: int
 ) -> None:
     """Else their processes could start only after this one has imported it."""
-    assert n_devices(options) == n
+    assert n_processes(options) == n
 
 
-@pytest.mark.parametrize(("shown", "n"), [("", 1), ("1", 1), ("0,1", 2), ("1,-1,0", 1), ("0,1,2,3", 2)])
+@pytest.mark.parametrize(("shown", "n"), [("", 0), ("1", 1), ("0,1", 2), ("1,-1,0", 1), ("0,1,2,3", 2)])
 @pytest.mark.usefixtures("gpus")
 def test_gpus_that_are_hidden_from_the_process_are_not_counted(
     shown: str, n: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a shared server, where each user has one of eight."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
-    assert n_devices(ModelOptions()) == n
+    assert n_processes(ModelOptions()) == n
 
 
 def test_a_process_that_is_broken_or_gone_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,3 +123,30 @@ def test_a_kept_process_answers_with_the_next_model_and_ends_with_the_context(
         expected = model.run_batch(items)
     assert found.texts == expected.texts
     assert found.states.tobytes() == expected.states.tobytes()
+
+
+@pytest.mark.full
+def test_the_next_checkpoint_is_loaded_while_another_is_asked(items: list[BatchItem]) -> None:
+    """In a process of its own, which then answers as one would that loaded it in its turn."""
+
+    def options(scale: str) -> LoadOptions:
+        return LoadOptions(str(CHECKPOINTS / scale), device="cpu", dtype="float32", devices=("cpu",))
+
+    with KeptWorkers() as workers:
+        family = KeptFamily("tiny", HERE, workers)
+        with family.load(options("vanilla")) as model:
+            family.load_ahead(options("2m"))
+            model.run_batch(items)
+        (begun,) = [each for _, each in workers._idle["tiny", HERE] if each.is_ahead(options("2m"))]
+        with family.load(options("2m")) as model:
+            assert model._devices[0].family is begun
+            found = model.run_batch(items)
+        # Another one than was expected is loaded all the same.
+        family.load_ahead(options("2m"))
+        with family.load(options("vanilla")) as model:
+            other = model.run_batch(items)
+    with open_family("tiny").load(options("2m")) as model:
+        expected = model.run_batch(items)
+    assert found.texts == expected.texts
+    assert found.states.tobytes() == expected.states.tobytes()
+    assert other.states.tobytes() != expected.states.tobytes()

@@ -14,7 +14,7 @@ from PIL import Image
 
 from vlmprobe.errors import RefusedImageError
 from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, prepare
-from vlmprobe.families import ModelOptions
+from vlmprobe.families import KeptWorkers, ModelOptions
 from vlmprobe.pairs import image_lines, one_color_lines, read_dataset
 from vlmprobe.pairs.images import decode_image, image_facts
 from vlmprobe.workspace import Silent
@@ -361,7 +361,7 @@ def test_the_rule_enters_the_identity_of_runs_whose_pixels_it_changes(
     monkeypatch.chdir(tmp_path)
     path = tsv.write(tsv.horizontal(), tsv.horizontal(image=_encoded(what)))
     options = ExtractOptions(path, model=ModelOptions(dtype="float32", device="cpu"))
-    prepared = prepare(ExtractRequest("tiny", "2m", options), Silent())
+    prepared = prepare(ExtractRequest("tiny", "2m", options), Silent(), workers=KeptWorkers())
     prepared.family.close()
     assert (prepared.plan.config["identity"].get("decoding") == 2) is enters
     assert {"decoding", "cells", "contradictions"}.isdisjoint(prepared.dataset.options)

@@ -11,7 +11,7 @@ from vlmprobe.errors import UsageError
 from vlmprobe.extraction import opening
 from vlmprobe.extraction.opening import Opening
 from vlmprobe.extraction.request import ExtractOptions
-from vlmprobe.families import load_catalog
+from vlmprobe.families import KeptWorkers, load_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Ope
         monkeypatch.setattr(opening, "_LARGE", 1000)
         data = tmp_path / "pairs.tsv"
         data.write_bytes(b"x" * size)
-        return Opening(load_catalog().scale("tiny", "2m"), ExtractOptions(data), None)
+        return Opening(load_catalog().scale("tiny", "2m"), ExtractOptions(data), KeptWorkers())
 
     return begin
 

@@ -16,8 +16,8 @@ import pytest
 import vlmprobe
 import vlmprobe.file_hashes
 from vlmprobe.errors import InputError, ModelError
-from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, prepare
-from vlmprobe.families import ModelOptions, fingerprint
+from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, Prepared, prepare
+from vlmprobe.families import KeptWorkers, ModelOptions, fingerprint
 from vlmprobe.file_hashes import FileHashes
 from vlmprobe.pairs import read_once
 from vlmprobe.workspace import Silent
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 BUNDLED = Path(vlmprobe.__file__).parent / "demo" / "checkpoints" / "2m"
 MODEL, OLD_MODEL, PROCESSOR, OLD_PROCESSOR = (digit * 40 for digit in "abcd")
 OF_A_PROCESSOR = ("tokenizer", "chat_template", "preprocessor")
+
+
+def _prepare(request: ExtractRequest, hashes: FileHashes | None = None) -> Prepared:
+    return prepare(request, Silent(), workers=KeptWorkers(), hashes=hashes)
 
 
 def _snapshot(
@@ -70,9 +74,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_is_loaded_are_the_commits_that_are_recorded(hub: Path, benchmark: Callable[..., Path]) -> None:
     """The newest commit of the checkpoint, the pinned one of the processor, in config and manifest alike."""
-    prepared = prepare(
-        ExtractRequest("tiny", "mine", ExtractOptions(benchmark(2), model=ModelOptions(dtype="float32"))),
-        Silent(),
+    prepared = _prepare(
+        ExtractRequest("tiny", "mine", ExtractOptions(benchmark(2), model=ModelOptions(dtype="float32")))
     )
     assert prepared.plan.fingerprint == MODEL
     config = prepared.plan.config
@@ -123,11 +126,10 @@ def test_a_run_keeps_commits_and_trust(
 def test_a_run_that_may_run_foreign_code_is_another_run(benchmark: Callable[..., Path]) -> None:
     """With the flag a checkpoint's own code may compute in the library's place, so the two are never mixed."""
     plain, trusting = (
-        prepare(
+        _prepare(
             ExtractRequest(
                 "tiny", "2m", ExtractOptions(benchmark(2), model=ModelOptions(trust_remote_code=trust))
-            ),
-            Silent(),
+            )
         )
         for trust in (False, True)
     )
@@ -140,7 +142,7 @@ def test_a_folder_has_no_commit(benchmark: Callable[..., Path], tmp_path: Path) 
     for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
         (tmp_path / name).symlink_to(BUNDLED / name)
     request = ExtractRequest("tiny", "2m", ExtractOptions(benchmark(2)), processor=str(tmp_path))
-    prepared = prepare(request, Silent())
+    prepared = _prepare(request)
     assert (prepared.options.revision, prepared.options.processor_revision) == (None, None)
     assert len(prepared.plan.config["identity"]["processor"]) == 64
 
@@ -179,11 +181,11 @@ def test_the_tokenizer_that_a_native_molmo_names_is_pinned(
     checkpoint = _with_tokenizer(native_molmo, tmp_path / "c", "me/words")
     request = ExtractRequest("molmo", "80k", ExtractOptions(benchmark(2)), checkpoint=str(checkpoint))
 
-    before = prepare(request, Silent())
+    before = _prepare(request)
     (words / "refs" / "main").write_text(PROCESSOR)
     with before.family.load(before.options) as model:
         manifest = model.info.manifest
-    after = prepare(request, Silent())
+    after = _prepare(request)
 
     config = before.plan.config
     assert (config["processor"], config["processor_revision"]) == ("me/words", OLD_PROCESSOR)
@@ -204,14 +206,14 @@ def test_another_tokenizer_folder_of_a_native_molmo_is_another_run(
     checkpoint = _with_tokenizer(native_molmo, tmp_path / "c", str(tokenizer))
     request = ExtractRequest("molmo", "80k", ExtractOptions(benchmark(2)), checkpoint=str(checkpoint))
 
-    before = prepare(request, Silent()).plan
+    before = _prepare(request).plan
     said = json.loads((tokenizer / "tokenizer.json").read_text())
     vocabulary = said["model"]["vocab"]
     vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
     (tokenizer / "tokenizer.json").write_text(json.dumps(said))
 
     assert before.config["processor"] == str(tokenizer)
-    assert prepare(request, Silent()).plan.run_key != before.run_key
+    assert _prepare(request).plan.run_key != before.run_key
 
 
 def test_a_tokenizer_that_is_nowhere_is_one_line(
@@ -223,7 +225,7 @@ def test_a_tokenizer_that_is_nowhere_is_one_line(
     with pytest.raises(
         ModelError, match=rf"^the processor of {checkpoint}: 'some/one' is not a local folder"
     ):
-        prepare(request, Silent())
+        _prepare(request)
 
 
 @pytest.fixture
@@ -249,11 +251,11 @@ def test_what_is_remembered_is_the_fingerprint(
     monkeypatch.setattr("vlmprobe.file_hashes._digest", counted)
     request = ExtractRequest("tiny", "2m", ExtractOptions(benchmark(2)), checkpoint=str(large_checkpoint))
     folder = large_checkpoint.with_name("cache")
-    marks = [prepare(request, Silent(), hashes=FileHashes(folder)).plan.fingerprint for _ in range(2)]
+    marks = [_prepare(request, hashes=FileHashes(folder)).plan.fingerprint for _ in range(2)]
     assert len(read) == len(set(read)) > 3
     n_read = len(read)
     again = replace(request, options=replace(request.options, rehash=True))
-    marks.append(prepare(again, Silent(), hashes=FileHashes(folder)).plan.fingerprint)
+    marks.append(_prepare(again, hashes=FileHashes(folder)).plan.fingerprint)
     assert len(read) == 2 * n_read
     assert set(marks) == {fingerprint(str(BUNDLED))}
 
@@ -266,9 +268,9 @@ def test_the_benchmarks_error_comes_before_the_checkpoints(
     request = ExtractRequest("tiny", "2m", options, checkpoint=str(large_checkpoint))
     (large_checkpoint / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"none\.tsv"):
-        prepare(request, Silent())
+        _prepare(request)
     with pytest.raises(ModelError, match="mine: no weights in this folder"):
-        prepare(replace(request, options=ExtractOptions(benchmark(2))), Silent())
+        _prepare(replace(request, options=ExtractOptions(benchmark(2))))
 
 
 def test_a_wrong_benchmark_does_not_wait_for_the_checkpoint(
@@ -284,7 +286,7 @@ def test_a_wrong_benchmark_does_not_wait_for_the_checkpoint(
     monkeypatch.setattr("vlmprobe.file_hashes._digest", endless)
     options = ExtractOptions(benchmark(2).with_name("none.tsv"))
     with pytest.raises(InputError):
-        prepare(ExtractRequest("tiny", "2m", options, checkpoint=str(large_checkpoint)), Silent())
+        _prepare(ExtractRequest("tiny", "2m", options, checkpoint=str(large_checkpoint)))
     assert all(ended)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from vlmprobe.families import open_family, this_python
-from vlmprobe.families.kept_workers import KeptWorkers, n_devices
+from vlmprobe.families import open_family, open_in_processes, this_python
+from vlmprobe.families.kept_workers import KeptWorkers, n_processes
 
 if TYPE_CHECKING:
     from vlmprobe.extraction.request import ExtractOptions
@@ -19,25 +19,31 @@ _LARGE = 16 * 2**20
 
 
 class Opening:
-    """A family that is opened, here or in a thread that has begun."""
+    """A family that is opened: in processes of its own, which may have begun, here, or in a thread that has begun."""
 
-    def __init__(self, spec: ScaleSpec, wanted: ExtractOptions, workers: KeptWorkers | None) -> None:
-        """Begin if the benchmark is large and the family's code runs in this process.
+    def __init__(self, spec: ScaleSpec, wanted: ExtractOptions, workers: KeptWorkers) -> None:
+        """Begin if the benchmark is large.
 
         Args:
             spec: the scale whose family it is.
             wanted: the benchmark that is read meanwhile, and the devices.
-            workers: gets the processes of several devices, which begin, too.
+            workers: has the processes of a model's devices.
+
+        Raises:
+            UsageError: no family has this name.
         """
-        data, n = wanted.data, n_devices(wanted.model)
-        self._spec = spec
+        data, n = wanted.data, n_processes(wanted.model)
+        self._spec, self._workers = spec, workers
+        self._has_processes = n > 0
         self._family: OpenFamily | None = None
         self._error: BaseException | None = None
         self._thread: Thread | None = None
-        if spec.environment is None and data.is_file() and data.stat().st_size >= _LARGE:
+        if not data.is_file() or data.stat().st_size < _LARGE:
+            return
+        if n:
+            workers.begin(spec.architecture, spec.environment or this_python(), n)
+        elif spec.environment is None:
             # A daemon thread: the program does not wait for it when the benchmark is refused.
-            if workers is not None and n > 1:
-                workers.begin(spec.architecture, this_python(), n)
             self._thread = Thread(target=self._open, name="vlmprobe-opens", daemon=True)
             self._thread.start()
 
@@ -48,6 +54,8 @@ class Opening:
             UsageError: no family has this name.
             VlmprobeError: a package is missing, or its code is not there.
         """
+        if self._has_processes:
+            return open_in_processes(self._spec.architecture, self._spec.environment, self._workers)
         if self._thread is None:
             return open_family(self._spec.architecture, self._spec.environment)
         self._thread.join()

@@ -13,12 +13,13 @@ from vlmprobe.extraction.opening import Opening
 from vlmprobe.extraction.remarks import check_problems, dataset_lines, quad_lines
 from vlmprobe.families import (
     DTYPES,
+    KeptFamily,
     LoadOptions,
     ModelOptions,
     check_folder,
     check_layers,
     load_catalog,
-    open_on_devices,
+    open_in_processes,
 )
 from vlmprobe.file_hashes import FileHashes
 from vlmprobe.pairs import (
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmprobe.extraction.image_loader import Pictures
-    from vlmprobe.families import OpenFamily, ScaleSpec
-    from vlmprobe.families.kept_workers import KeptWorkers
+    from vlmprobe.families import KeptWorkers, OpenFamily, ScaleSpec
     from vlmprobe.pairs import AxisSet, Dataset, QuadSet, SwapPair
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Console
@@ -158,18 +158,18 @@ def prepare(
     request: ExtractRequest,
     console: Console,
     *,
+    workers: KeptWorkers,
     hashes: FileHashes | None = None,
     benchmarks: Benchmarks | None = None,
-    workers: KeptWorkers | None = None,
 ) -> Prepared:
     """Read the dataset, resolve checkpoint and code, and plan the run of the first template.
 
     Args:
         request: what to prepare.
         console: where it is said what was found.
+        workers: has the processes of a model's devices.
         hashes: the files' hashes that are known already.
         benchmarks: the files that were read already.
-        workers: processes for models on several devices, where they are to outlive one.
 
     Raises:
         UsageError: an option, a template, the family or the scale is wrong.
@@ -190,14 +190,14 @@ def prepare(
         if place is not None:
             check_folder(place)
     check_layers(spec.checkpoint, wanted.model.layers)
+    if spec.environment is not None:
+        spec.environment.check(spec.family)
     opening = Opening(spec, wanted, workers)
     with (
         quick_turns(),
         Fingerprints(spec, hashes or FileHashes(), anew=wanted.rehash) as fingerprints,
     ):
         dataset, quads = _read(wanted, console, benchmarks or Benchmarks())
-        if spec.environment is not None:
-            spec.environment.check(spec.family)
         family = opening.result()
         try:
             options = family.resolve(_load_options(wanted.model, spec))
@@ -208,7 +208,11 @@ def prepare(
             raise
     if len(options.devices) > 1:
         console.say(f"{len(options.devices)} devices share the batches: {', '.join(options.devices)}")
-        family = open_on_devices(spec.architecture, spec.environment, family, workers)
+    on_gpu = options.device.startswith("cuda")
+    if (on_gpu or len(options.devices) > 1) and not isinstance(family, KeptFamily):
+        # The driver had not told of them.
+        family.close()
+        family = open_in_processes(spec.architecture, spec.environment, workers)
     return Prepared(
         dataset, quads, family, options, _plan(spec, dataset, options, marks, wanted.model.layers), dataset
     )

@@ -8,7 +8,8 @@ from vlmprobe.families.base import Model, NotExactError, OpenFamily
 from vlmprobe.families.depth import check_layers
 from vlmprobe.families.environments import Environment
 from vlmprobe.families.fingerprint import check_folder, fingerprint
-from vlmprobe.families.opening import open_family, open_on_devices, this_python
+from vlmprobe.families.kept_workers import KeptFamily, KeptWorkers, n_processes
+from vlmprobe.families.opening import open_family, open_in_processes, this_python
 from vlmprobe.families.registry import conflict, family_names, load_family_class, missing_packages
 from vlmprobe.families.scales import USER_FILE, Catalog, Needs, ScaleSpec, load_catalog
 from vlmprobe.families.worker import (
@@ -35,6 +36,8 @@ __all__ = [
     "Comparison",
     "Environment",
     "Family",
+    "KeptFamily",
+    "KeptWorkers",
     "LoadOptions",
     "Model",
     "ModelInfo",
@@ -55,8 +58,9 @@ __all__ = [
     "load_catalog",
     "load_family_class",
     "missing_packages",
+    "n_processes",
     "open_family",
-    "open_on_devices",
+    "open_in_processes",
     "this_python",
 ]
 

@@ -1,10 +1,12 @@
-"""Opens a family in this process or, if its settings say so, in another Python environment."""
+"""Opens a family: in this process, in another Python environment, or in processes of its models' own."""
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
+from vlmprobe.families.kept_workers import KeptFamily
 from vlmprobe.families.local import LocalFamily
 from vlmprobe.families.registry import load_family_class
 from vlmprobe.families.remote import RemoteFamily
@@ -14,37 +16,27 @@ if TYPE_CHECKING:
     from vlmprobe.families.environments import Environment
     from vlmprobe.families.kept_workers import KeptWorkers
 
-__all__ = ["open_family", "open_on_devices", "this_python"]
+__all__ = ["open_family", "open_in_processes", "this_python"]
 
 
-def open_on_devices(
-    name: str, environment: Environment | None, family: OpenFamily, workers: KeptWorkers | None = None
-) -> OpenFamily:
-    """Return a family that is loaded on several devices, each in its own process.
+def open_in_processes(name: str, environment: Environment | None, workers: KeptWorkers) -> KeptFamily:
+    """Return a family whose models have a process for each of their devices.
 
     Args:
         name: the family.
-        environment: the Python that it runs in; this one, when None.
-        family: as it was opened to resolve options.
-        workers: processes to use, which get them back; None = each is stopped after its model.
+        environment: the Python that they run in; this one, when None.
+        workers: gives the processes, and takes them back after each model.
     """
-    from vlmprobe.families.pool import SpreadFamily
-
-    place = environment or this_python()
-    if workers is None:
-        return SpreadFamily(family, lambda _: RemoteFamily(name, place))
-    return SpreadFamily(
-        family,
-        lambda device: workers.take(name, place, device),
-        lambda device, worker: workers.keep(name, place, device, worker),
-    )
+    return KeptFamily(name, environment or this_python(), workers)
 
 
 def this_python() -> Environment:
     """Return the environment of this process, for a family in a process of its own."""
     from vlmprobe.families.environments import Environment
 
-    return Environment(sys.executable)
+    # A worker ignores the variable, which may be meant for another Python; this one is the same.
+    places = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return Environment(sys.executable, tuple(place for place in places if place))
 
 
 def open_family(name: str, environment: Environment | None = None) -> OpenFamily:

@@ -1,4 +1,4 @@
-"""One model on several devices, with a process for each; a batch goes to the least busy device."""
+"""One model on one device or several, with a process for each; a batch goes to the least busy device."""
 
 from __future__ import annotations
 
@@ -9,47 +9,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import WorkerError, first_line
-from vlmprobe.families.base import Model, NotExactError, OpenFamily
+from vlmprobe.families.base import Model, NotExactError
 from vlmprobe.families.worker import OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vlmprobe.families.base import How
+    from vlmprobe.families.base import How, OpenFamily
     from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions, Unembedding
 
-__all__ = ["SpreadFamily"]
-
-
-class SpreadFamily(OpenFamily):
-    """A family whose model is loaded on each of several devices."""
-
-    def __init__(
-        self,
-        first: OpenFamily,
-        open_one: Callable[[str], OpenFamily],
-        keep: Callable[[str, Any], None] | None = None,
-    ) -> None:
-        """Store the arguments; no process is started yet.
-
-        Args:
-            first: the family that resolves options.
-            open_one: opens the family in a process of its own, for a device.
-            keep: takes back the process of a device when it is idle; None = it is stopped.
-        """
-        self._first, self._open_one, self._keep = first, open_one, keep
-
-    def resolve(self, options: LoadOptions) -> LoadOptions:
-        """See :meth:`OpenFamily.resolve`."""
-        return self._first.resolve(options)
-
-    def load(self, options: LoadOptions) -> DevicePool:
-        """Load the checkpoint on every device of ``options.devices`` at once; see :meth:`OpenFamily.load`."""
-        return DevicePool(self._open_one, options, self._keep)
-
-    def close(self) -> None:
-        """See :meth:`OpenFamily.close`; the model stops the processes."""
-        self._first.close()
+__all__ = ["DevicePool"]
 
 
 @dataclass
@@ -84,7 +53,13 @@ class DevicePool(Model):
         options: LoadOptions,
         keep: Callable[[str, Any], None] | None = None,
     ) -> None:
-        """Start one process per device and load the checkpoint in all of them in parallel."""
+        """Start one process per device and load the checkpoint in all of them in parallel.
+
+        Args:
+            open_one: opens the family in a process of its own, for a device.
+            options: with the names of the devices.
+            keep: takes back the process of a device when it is idle; None = it is stopped.
+        """
         self._open_one, self._options, self._keep = open_one, options, keep
         self._lock = threading.RLock()
         self._closed = False

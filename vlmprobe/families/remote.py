@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ class RemoteFamily(OpenFamily):
             UsageError: no family has this name; the message lists them.
         """
         self._worker = WorkerProcess(name, family_target(name), environment)
+        self._ahead: tuple[LoadOptions, Future[_RemoteModel | None]] | None = None
 
     def resolve(self, options: LoadOptions) -> LoadOptions:
         """See :meth:`OpenFamily.resolve`."""
@@ -41,8 +43,29 @@ class RemoteFamily(OpenFamily):
 
     def load(self, options: LoadOptions) -> _RemoteModel:
         """See :meth:`OpenFamily.load`."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            # What went wrong with it is seen again, or has passed, such as a lack of memory.
+            with suppress(Exception):
+                found = ahead[1].result()
+                if found is not None and ahead[0] == options:
+                    return found
+            self.unload()
         said, _ = self._worker.call("load", {"options": protocol.write_options(options)})
         return _RemoteModel(self._worker, said["info"])
+
+    def load_ahead(self, options: LoadOptions) -> None:
+        """Let the process load a checkpoint if its device has room beside another model, without waiting for it."""
+        begun = self._worker.submit(
+            "load",
+            lambda: ({"options": protocol.write_options(options), "beside": True}, ()),
+            read=lambda said, _: None if said.get("none") else _RemoteModel(self._worker, said["info"]),
+        )
+        self._ahead = options, begun
+
+    def is_ahead(self, options: LoadOptions) -> bool:
+        """Whether these are the options that :meth:`load_ahead` was called with last."""
+        return self._ahead is not None and self._ahead[0] == options
 
     def begin(self) -> None:
         """Start the process and let it import the family's code, without waiting; a fault is told by the next call."""

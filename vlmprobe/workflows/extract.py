@@ -96,6 +96,9 @@ def extract_asked(
     Raises:
         Everything that :func:`extract` raises.
     """
+    if workspace.workers is None:
+        with workspace.keeping_workers():
+            return extract_asked(workspace, request, asked)
     started = time.monotonic()
     scale = f"{request.family} @ {request.scale}"
     with workspace.timeline.during("prepared", scale):

@@ -1,19 +1,19 @@
 """Scales: extracts and analyzes several scales, for ``run`` and ``demo``.
 
 Three things go on at once: the model is asked, the scale before is analyzed in another process, since NumPy in a thread
-would hold up the model's own Python code, and the weights of the next scale are read in a thread. Scales of small
-models go on side by side instead, each in a process that does all of it.
+would hold up the model's own Python code, and the weights of the next scale are read. Scales of small models go on side
+by side instead, each in a process that does all of it.
 """
 
 from __future__ import annotations
 
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from functools import partial
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.board import Bars
-from vlmprobe.families import fingerprint, is_local, load_catalog
+from vlmprobe.extraction.ahead import get_ahead
+from vlmprobe.families import load_catalog
 from vlmprobe.lanes import Lanes, Task, n_lanes
 from vlmprobe.pairs import PUBLISHED
 from vlmprobe.processes import OtherProcess, processors
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Self
 
-    from vlmprobe.file_hashes import FileHashes
     from vlmprobe.timeline import Phase
     from vlmprobe.workspace import Board, Console, Workspace
 
@@ -77,9 +76,7 @@ def run_scales(
             analysis.check()
             console = rows.console(row)
             if beside and row + 1 < len(requests):
-                console = _Watched(
-                    console, partial(_read_ahead, workspace.hashes, request, requests[row + 1])
-                )
+                console = _Watched(console, partial(get_ahead, workspace, request, requests[row + 1]))
             rows.show(row, "loading")
             options = request.options
             try:
@@ -173,21 +170,6 @@ class _Watched:
 
     def board(self, names: Sequence[str]) -> AbstractContextManager[Board]:
         return self._console.board(names)
-
-
-def _read_ahead(hashes: FileHashes, now: ExtractRequest, following: ExtractRequest) -> None:
-    """Read and hash the next folder of weights in a thread: its hash is kept, and the system keeps its pages."""
-
-    def read() -> None:
-        with suppress(Exception):  # raised again when that scale's turn comes
-            load = load_catalog().scale
-            spec, before = (
-                load(each.family, each.scale, each.checkpoint, each.processor) for each in (following, now)
-            )
-            if is_local(spec.checkpoint) and spec.checkpoint != before.checkpoint:
-                fingerprint(spec.checkpoint, following.revision or spec.revision, hashes=hashes)
-
-    Thread(target=read, name="vlmprobe-weights", daemon=True).start()
 
 
 class _Here:

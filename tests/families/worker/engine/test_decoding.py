@@ -118,6 +118,20 @@ def test_answers_of_many_tokens_agree_to_the_last(babbler, items, penalty):
     assert list(Qwen25.load(LoadOptions(str(babbler))).run_batch(items).texts) == expected
 
 
+def test_rules_are_prepared_once_for_prompts_of_one_length(tmp_path, items, monkeypatch):
+    """However many rows of a batch have it: `generate` prepares them, and a GPU waits meanwhile."""
+    model = Qwen25.load(LoadOptions(str(checkpoint_with(tmp_path / "c", "2m", repetition_penalty=1.05))))
+    prepared = []
+    prepare = GreedyDecoder._prepare
+    monkeypatch.setattr(
+        GreedyDecoder, "_prepare", lambda self, ids: prepared.append(ids.shape[1]) or prepare(self, ids)
+    )
+    whole = model.run_batch(items)
+    assert len(prepared) == len(set(prepared)) > 1
+    assert model.run_batch(items[:3]).texts == whole.texts[:3]
+    assert len(prepared) == len(set(prepared))
+
+
 def test_the_manifest_names_what_shapes_an_answer(tmp_path):
     """Processors and end tokens, as transformers made them from the checkpoint's config."""
     folder = checkpoint_with(tmp_path / "c", "2m", repetition_penalty=1.05, eos_token_id=[430, 428])

@@ -125,7 +125,7 @@ class GreedyDecoder:
         self._tokenizer = tokenizer
         self._max_new_tokens = max_new_tokens
         self._embedded = embedded
-        self._prepared: dict[tuple[int, int], _Rules] = {}
+        self._prepared: dict[int, _Rules] = {}
         probe = self._prepare(torch.zeros((1, 1), dtype=torch.long, device=model.device))
         self.processor_names = probe.processor_names
         self.end_tokens = probe.end_tokens
@@ -180,12 +180,12 @@ class GreedyDecoder:
             ids = torch.tensor(
                 [list(prompts[row]) for row in rows], dtype=torch.long, device=self._model.device
             )
-            key = (len(rows), length)
-            rules = self._prepared.get(key) or self._prepare(ids)
+            # Not by the number of rows, which differs from batch to batch: the device waits while these are prepared.
+            rules = self._prepared.get(length) or self._prepare(ids)
             if _REUSABLE.issuperset(rules.processor_names):
                 if len(self._prepared) >= _PREPARED_KEPT:
                     self._prepared.clear()
-                self._prepared[key] = rules
+                self._prepared[length] = rules
             groups.append(_Group(torch.tensor(rows, device=self._model.device), ids, rules))
         return groups
 

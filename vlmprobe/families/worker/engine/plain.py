@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,6 +27,7 @@ from vlmprobe.families.worker.weights.unembedding import embeddings, final_norm,
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from PIL.Image import Image
     from torch import Tensor, nn
@@ -123,6 +125,10 @@ class PlainFamily(Family):
         """
         raise NotImplementedError
 
+    def reading(self) -> AbstractContextManager[None]:
+        """Return what plain forwards run in; a family may let the device wait less for each call of its own."""
+        return nullcontext()
+
     def output_layer(self) -> Any:
         """Return the module whose weight is the unembedding; None if the model does not say."""
         return embeddings("get_output_embeddings", self._generates, self.model)
@@ -174,7 +180,7 @@ class PlainFamily(Family):
 
         Each is alone, or on a GPU, which would wait for the processor, with others of its very shape.
         """
-        with on_device(self.device):
+        with on_device(self.device), self.reading():
             return self._alone_if_too_large(lambda: self._run_plain(items))
 
     @torch.inference_mode()
@@ -185,7 +191,7 @@ class PlainFamily(Family):
         if not room_for_float32(n_copied(self.model, split=self._splits), self.device):
             return None
         exact_float32()
-        with on_device(self.device):
+        with on_device(self.device), self.reading():
             return self._alone_if_too_large(lambda: copy.copy(self)._run_exact(items))
 
     @property

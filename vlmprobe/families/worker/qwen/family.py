@@ -17,6 +17,7 @@ the full prompts and always passed; the model's own guess without them is silent
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,6 +31,7 @@ from vlmprobe.families.worker.engine.prompts import (
     template_place,
 )
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
+from vlmprobe.families.worker.environment.attention import sequences_together
 from vlmprobe.families.worker.environment.versions import accepted, last_logits_only
 from vlmprobe.families.worker.faults import ModelFault, OutOfMemoryError, first_line
 from vlmprobe.families.worker.loading.devices import on_device
@@ -60,6 +62,7 @@ from vlmprobe.families.worker.weights.files import find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Self
 
@@ -282,6 +285,11 @@ class Qwen25(SharedPrefixFamily):
         return {
             name: tensor.to(self.device) for name, tensor in accepted(self.model.forward, **inputs).items()
         }
+
+    def reading(self) -> AbstractContextManager[None]:
+        """See :meth:`PlainFamily.reading`: on a GPU, windows of one length are read together."""
+        on_gpu = self.device.type == "cuda"
+        return sequences_together(self._multimodal.visual) if on_gpu else nullcontext()
 
     def joined_inputs(self, inputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Put the questions' ids, masks and patches one after the other; see :meth:`PlainFamily.joined_inputs`."""

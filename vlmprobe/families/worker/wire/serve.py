@@ -127,6 +127,8 @@ class _Worker:
     def _load(self, said: dict[str, Any]) -> Answer:
         options = protocol.read_options(said["options"])
         code = self._family()
+        if said.get("beside") and not _half_is_free(options.device):
+            return {"none": True}, []
         with of_checkpoint(options.checkpoint):
             self._model = code.load(options)
         return {"info": protocol.write_info(self._model.info)}, []
@@ -149,6 +151,16 @@ class _Worker:
         if self._code is None:
             self._code = load_code(self._target)
         return self._code
+
+
+def _half_is_free(device: str) -> bool:
+    """Whether a model may be loaded beside another one, which has been asked before: as much as that takes is free."""
+    if device.startswith("cpu"):
+        return True
+    import torch
+
+    free, total = torch.cuda.mem_get_info(device)
+    return free >= total / 2
 
 
 def _exact(output: BatchOutput | None) -> Answer:
