@@ -14,7 +14,7 @@ from vlmprobe.store.queries import list_queries
 from vlmprobe.store.rows import fetch, fetch_column
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -60,8 +60,26 @@ def run_checks(connection: Connection, run_id: str | None = None) -> list[CheckR
     else:
         of_run = "SELECT dataset_id FROM runs WHERE run_id = $id"
         parts, (dataset_id,) = [(run_id, run_id)], fetch_column(connection, of_run, {"id": run_id})
-        checks = [query for query in checks if query.parameters]
+        return _of_one_run(connection, [query for query in checks if query.parameters], run_id, dataset_id)
     return [_result(connection, query, _given(query, parts, dataset_id)) for query in checks]
+
+
+def _of_one_run(
+    connection: Connection, checks: Sequence[Query], run_id: str, dataset_id: str
+) -> list[CheckResult]:
+    """Ask all checks in one statement: each reads little of large tables, and a database does that side by side."""
+    given = {"first_run": run_id, "last_run": run_id, "dataset_id": dataset_id}
+    parts = (f"SELECT '{query.name}' AS name, count(*) AS n FROM ({query.sql}) AS broken" for query in checks)  # noqa: S608 - files of ours
+    found = {row["name"]: row["n"] for row in fetch(connection, " UNION ALL ".join(parts), given)}
+    return [
+        CheckResult(
+            query.name,
+            query.question,
+            found[query.name],
+            _example(connection, query, given) if found[query.name] else "",
+        )
+        for query in checks
+    ]
 
 
 def kept_rows_problems(connection: Connection, run_id: str) -> list[CheckResult]:
@@ -91,7 +109,13 @@ def _result(connection: Connection, query: Query, given: Iterator[dict[str, Any]
     for parameters in given:
         (n,) = fetch_column(connection, f"SELECT count(*) FROM ({query.sql}) AS broken", parameters)  # noqa: S608 - a file of ours
         if n and not found:
-            (first,) = fetch(connection, f"SELECT * FROM ({query.sql}) AS broken LIMIT 1", parameters)  # noqa: S608
-            example = ", ".join(f"{name}={value}" for name, value in first.items())
+            example = _example(connection, query, parameters)
         found += n
     return CheckResult(query.name, query.question, found, example)
+
+
+def _example(connection: Connection, query: Query, given: Mapping[str, Any]) -> str:
+    names = {parameter.name for parameter in query.parameters}
+    of_query = {name: value for name, value in given.items() if name in names}
+    (first,) = fetch(connection, f"SELECT * FROM ({query.sql}) AS broken LIMIT 1", of_query)  # noqa: S608
+    return ", ".join(f"{name}={value}" for name, value in first.items())
