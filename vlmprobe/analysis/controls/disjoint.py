@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.analysis.controls.deltas import asked
+from vlmprobe.analysis.controls.probe import NO_NAMES
 from vlmprobe.analysis.geometry import Layout, axis_effect, corrected_cosine, inner_product
 from vlmprobe.analysis.geometry.products import Products
 from vlmprobe.analysis.inference import Estimate
@@ -38,12 +39,13 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
     from vlmprobe.analysis.inference import Statistic
 
-__all__ = ["NO_NAMES", "TOO_FEW_OBJECTS", "DisjointPairs"]
+__all__ = ["TOO_FEW_OBJECTS", "DisjointPairs"]
 
 #: Below this the t quantile stands for a spread of which next to nothing is known.
 _MIN_CLUSTERS = 5
-NO_NAMES = "the pairs name no objects"
-TOO_FEW_OBJECTS = f"pairs share so many objects that they are worth fewer than {_MIN_CLUSTERS} independent ones"
+TOO_FEW_OBJECTS = (
+    f"pairs share so many objects that they are worth fewer than {_MIN_CLUSTERS} independent ones"
+)
 
 
 class DisjointPairs:
@@ -151,7 +153,7 @@ class _Kept:
 
     def _products(self, vectors: FloatArray) -> Products:
         """Return P of the two categories of each set, and the same without each pair, in all sets at once."""
-        sets, n, dim = vectors.shape
+        sets, _, dim = vectors.shape
         disjoint = (~self._shares).astype(np.float64)
         of_category = np.eye(2)[self._opposite]
         member = np.tile(of_category, sets)
