@@ -294,8 +294,8 @@ BREAKS = (
     Break(
         "verdict: Null 1 left in",
         f"{_ANALYSIS}/controls/verdict.py",
-        "left = self._without_word(evidence.scene, less=evidence.null_1.space)",
-        "left = self._without_word(evidence.scene)",
+        "left = evidence.without_word(evidence.scene, less=evidence.null_1.space)",
+        "left = evidence.without_word(evidence.scene)",
         "tests/analysis/controls/test_verdict.py",
     ),
     Break(
@@ -318,5 +318,47 @@ BREAKS = (
         "(change[:, 0] - change[:, 1]) * np.float32(0.5)",
         "(change[:, 0] + change[:, 1]) * np.float32(0.5)",
         "tests/workflows/test_verdict.py",
+    ),
+    Break(
+        "scene: products of pairs that share an object",
+        f"{_ANALYSIS}/controls/disjoint.py",
+        "self._shares |= one[:, None] == other",
+        "self._shares |= False",
+        "tests/analysis/controls/test_disjoint.py",
+    ),
+    Break(
+        "scene: the jackknife over images for pairs that share objects",
+        f"{_ANALYSIS}/controls/disjoint.py",
+        "for each in (self._shares, self._same_image))",
+        "for each in (self._same_image, self._same_image))",
+        "tests/analysis/controls/test_disjoint.py",
+    ),
+    Break(
+        "scene: the cosine with the answer's word in the scene",
+        f"{_ANALYSIS}/controls/scene_word.py",
+        "both = sums_of_both(evidence.real, scene.space, layout).raw.products()",
+        "both = sums_of_both(evidence.real, scene.first, layout).raw.products()",
+        "tests/analysis/controls/test_scene_word.py",
+    ),
+    Break(
+        "scene: Null 1 left in over layers",
+        f"{_ANALYSIS}/controls/scene_word.py",
+        "left = scene.space - null_1.space",
+        "left = scene.space",
+        "tests/analysis/controls/test_scene_word.py",
+    ),
+    Break(
+        "Null 2: the pair's own category in place of the other question's",
+        "vlmprobe/study/scene_layers.py",
+        "value = null_2(evidence.null_1, axis.own, evidence.images)",
+        "value = null_2(evidence.null_1, list(evidence.canonical), evidence.images)",
+        "tests/workflows/test_scene_layers.py",
+    ),
+    Break(
+        "Null 2: relations that the exchange turns",
+        "vlmprobe/study/pictured.py",
+        "return None if one is None or one != other else one.is_canonical",
+        "return None if one is None else one.is_canonical",
+        "tests/workflows/test_scene_layers.py",
     ),
 )
