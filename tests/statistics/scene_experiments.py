@@ -124,10 +124,10 @@ def _readings() -> list[Experiment]:
         }
         for name, world in _READ.items():
             study = partial(read_scene, replace(world, pairs=pairs, an_image=an_image))
-            found.append(Experiment(f"scene over layers: {name}, {size}", study, 1000, notes))
+            found.append(Experiment(f"scene over layers: {name}, {size}", study, 500, notes))
         for name, world in _NULL_2.items():
             study = partial(read_null_2, replace(world, pairs=pairs, an_image=an_image))
-            found.append(Experiment(f"Null 2: {name}, {size}", study, 1000, notes))
+            found.append(Experiment(f"Null 2: {name}, {size}", study, 500, notes))
     for pairs, an_image, objects in _NAMED:
         size = f"{pairs} pairs of {objects} objects, {an_image} an image"
         notes = {

@@ -11,7 +11,7 @@ from vlmprobe.analysis.catalog import robustness as names
 from vlmprobe.analysis.controls import null_2, scene_readings
 from vlmprobe.analysis.inference import Estimate
 from vlmprobe.errors import VlmprobeError
-from vlmprobe.pairs import normalize_name
+from vlmprobe.pairs.contradictions import object_key
 from vlmprobe.paths import can_write
 from vlmprobe.reports.robustness import HOLDS_0, HOLDS_NOT_0
 from vlmprobe.store.comparison import read_answers
@@ -100,7 +100,6 @@ def _of_null_1(marks: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 class _Axis:
     """The pairs of one axis, in the order of its evidence."""
 
-    number: int
     name: str
     pair_ids: list[str]
     objects: list[tuple[str, str]] | None
@@ -118,7 +117,7 @@ class _Study:
         known = Pictured({}, {}, NO_NULL_1)
         if sources.null_1 is not None:
             known = pictured(workspace, sources, axes, boxes)
-        self._axes = [self._axis(number, name, known) for number, name in read.axes]
+        self._axes = [self._axis(name, known) for _, name in read.axes if name in read.arrays.axes]
 
     def rows(self) -> Iterator[RobustnessRow]:
         """Yield each number of each axis and layer; what is known of no layer has one row."""
@@ -144,19 +143,18 @@ class _Study:
             else:
                 yield from self._of_answers(axis)
 
-    def _axis(self, number: int, name: str, known: Pictured) -> _Axis:
+    def _axis(self, name: str, known: Pictured) -> _Axis:
         arrays = self._read.arrays
         pair_ids = [each for each, of in zip(arrays.pair_ids, arrays.axes, strict=True) if of == name]
         named = [self._read.answers[pair_id] for pair_id in pair_ids]
         ends = [(each.subject, each.reference) for each in named]
         objects = [
-            (normalize_name(one), normalize_name(other))
+            (object_key(one), object_key(other))
             for one, other in ends
             if one is not None and other is not None
         ]
         own = [known.kept(pair_id) for pair_id in pair_ids]
         return _Axis(
-            number,
             name,
             pair_ids,
             objects if len(objects) == len(ends) else None,

@@ -14,7 +14,7 @@ from vlmprobe.analysis.geometry.estimates import TOO_FEW_IMAGES
 PAIRS, DIM = 60, 12
 
 
-def drawn(seed, *, names=20, axis=0.0, objects=0.0, pairs=PAIRS, an_image=1):
+def drawn(seed, *, names=30, axis=0.0, objects=0.0, pairs=PAIRS, an_image=1):
     """Draw sign-bearing deltas with an axis and with what is of each object; canonical, images and names."""
     rng = np.random.default_rng(seed)
     canonical = rng.permutation(np.arange(pairs) < pairs // 2)
@@ -42,7 +42,7 @@ def by_hand(deltas, canonical, images, objects):
 
 def test_it_is_the_mean_of_the_products_that_share_nothing():
     """Product by product; a pair's own image counts as well as its objects; rows of NaN and of zeros are left out."""
-    deltas, canonical, images, objects = drawn(1, axis=1.0, an_image=2)
+    deltas, canonical, images, objects = drawn(1, axis=1.0, an_image=2, names=40)
     found = DisjointPairs(canonical, images, objects).coherence(deltas)
     assert found.value == pytest.approx(by_hand(deltas, canonical, images, objects))
     assert found.n_images == PAIRS // 2
@@ -53,12 +53,14 @@ def test_it_is_the_mean_of_the_products_that_share_nothing():
     assert (with_more.value, with_more.ci_low) == pytest.approx((found.value, found.ci_low))
 
 
-def test_the_cosine_of_an_axis_with_itself_is_one():
+def test_the_cosine_of_an_axis_and_nearly_itself_is_one():
     """And with its opposite minus one; both from the products of pairs that share nothing."""
-    deltas, canonical, images, objects = drawn(2, axis=1.5)
-    pairs = DisjointPairs(canonical, images, objects)
-    assert pairs.cosine(deltas, deltas).value == pytest.approx(1.0)
-    assert pairs.cosine(deltas, -3 * deltas).value == pytest.approx(-1.0)
+    deltas, canonical, images, objects = drawn(2, axis=0.6)
+    pairs, noise = DisjointPairs(canonical, images, objects), np.random.default_rng(7).normal(size=(PAIRS, DIM))
+    for size in (1, -3):
+        found = pairs.cosine(deltas, size * (deltas + 0.02 * noise))
+        assert found.value == pytest.approx(np.sign(size), abs=0.05)
+        assert found.ci_low is not None
 
 
 def test_what_is_of_the_objects_is_no_axis():

@@ -43,6 +43,9 @@ __all__ = ["TOO_FEW_OBJECTS", "DisjointPairs"]
 
 #: Below this the t quantile stands for a spread of which next to nothing is known.
 _MIN_CLUSTERS = 5
+#: Pairs of an axis, of which every two are compared: a third of a GiB.
+_MOST_PAIRS = 5000
+TOO_MANY = f"more than {_MOST_PAIRS} pairs on an axis: too many to compare every two of them"
 TOO_FEW_OBJECTS = (
     f"pairs share so many objects that they are worth fewer than {_MIN_CLUSTERS} independent ones"
 )
@@ -69,15 +72,19 @@ class DisjointPairs:
         """
         self._opposite = (~np.asarray(canonical, dtype=bool)).astype(np.int64)
         self._images = list(images)
-        self._named = objects is not None
-        ends = np.array(objects if objects is not None else [("", "")] * len(images), dtype=np.str_)
-        if not len(self._opposite) == len(images) == len(ends):
+        named = [] if objects is None else objects
+        if len(self._opposite) != len(images) or (objects is not None and len(named) != len(images)):
             raise ValueError("every pair needs a category, an image and two objects")
-        of_image = np.array(self._images, dtype=np.str_)
+        #: Why there is no number.
+        self._reason = NO_NAMES if objects is None else TOO_MANY if len(images) > _MOST_PAIRS else ""
+        if self._reason:
+            return
+        of_image = np.unique(np.array(self._images, dtype=np.str_), return_inverse=True)[1]
+        ends = np.unique(np.array(named, dtype=np.str_), return_inverse=True)[1].reshape(-1, 2)
         self._same_image: BoolArray = of_image[:, None] == of_image
         self._shares = self._same_image.copy()
-        for one in ends.reshape(-1, 2).T:
-            for other in ends.reshape(-1, 2).T:
+        for one in ends.T:
+            for other in ends.T:
                 self._shares |= one[:, None] == other
 
     def coherence(self, vectors: npt.NDArray[Any]) -> Estimate:
@@ -87,6 +94,8 @@ class DisjointPairs:
             vectors: (N, D), not sign-corrected; a row of NaN is a pair that was not asked, one of zeros has no
                 direction. Both are left out.
         """
+        if self._reason:
+            return Estimate(None, 0, reason=self._reason)
         deltas = np.asarray(vectors, dtype=np.float64)
         inside = asked(deltas)
         lengths = np.linalg.norm(np.where(inside[:, None], deltas, 0.0), axis=1)
@@ -103,6 +112,8 @@ class DisjointPairs:
             first: (N, D), not sign-corrected; a row of NaN is a pair that was not asked.
             second: (N, D) likewise.
         """
+        if self._reason:
+            return Estimate(None, 0, reason=self._reason)
         kept = np.flatnonzero(asked(first) & asked(second))
         both = np.stack([np.asarray(each, dtype=np.float64)[kept] for each in (first, second)])
         return self._of(kept).cosine(both)
@@ -114,7 +125,6 @@ class DisjointPairs:
             [self._images[row] for row in kept],
             self._shares[rows],
             self._same_image[rows],
-            "" if self._named else NO_NAMES,
         )
 
 
@@ -127,7 +137,6 @@ class _Kept:
         images: Sequence[str],
         shares: BoolArray,
         same_image: BoolArray,
-        reason: str,
     ) -> None:
         self._opposite, self._shares, self._same_image = opposite, shares, same_image
         layout = Layout(opposite, images, 2)
@@ -136,7 +145,7 @@ class _Kept:
         self._n_images = layout.n_images
         self._clusters = len(opposite) ** 2 / max(int(shares.sum()), 1)
         few = TOO_FEW_OBJECTS if self._clusters < _MIN_CLUSTERS else ""
-        self._reason = reason or axis_effect(0).why_not(counts) or few
+        self._reason = axis_effect(0).why_not(counts) or few
 
     def size(self, vectors: FloatArray) -> Estimate:
         """Estimate <alpha, alpha> of (1, N, D) vectors."""
@@ -180,10 +189,10 @@ class _Kept:
         )
 
     def _estimate(self, statistic: Statistic) -> Estimate:
-        value = statistic.value if isfinite(statistic.value) else None
-        reason = self._reason or statistic.why_no_interval()
         if self._reason:
-            value = None
+            return Estimate(None, self._n_images, reason=self._reason)
+        value = statistic.value if isfinite(statistic.value) else None
+        reason = statistic.why_no_interval()
         if reason:
             return Estimate(value, self._n_images, reason=reason, note=statistic.note)
         found = replace(statistic, members=np.ones(len(self._opposite), dtype=bool)).influences()
