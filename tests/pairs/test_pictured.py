@@ -1,4 +1,4 @@
-"""What two objects are to each other on the axis that Null 1 asks about: from boxes, and whether an exchange turns it."""
+"""What two objects are to each other on the axis that Null 1 asks about, and whether an exchange turns it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def test_an_exchange_on_the_own_axis_turns_no_other_relation(tmp_path: Path, own
     dataset, exchanged = read_dataset(files.tsv), read_dataset(files.swaps)
     before = pictured_relations(dataset, read_boxes(str(files.boxes)))
     after = pictured_relations(exchanged, read_boxes(str(files.swap_boxes)))
-    asked = {pair.pair_id: "vertical" if pair.axis == "horizontal" else "horizontal" for pair in dataset.pairs}
+    asked = {
+        pair.pair_id: "vertical" if pair.axis == "horizontal" else "horizontal" for pair in dataset.pairs
+    }
     assert {name: str(category.axis) for name, category in before.items()} == asked
     assert set(after) == set(before)
     assert {name for name in before if after[name] != before[name]} == (set() if own_axis else set(before))

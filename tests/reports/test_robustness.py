@@ -95,7 +95,11 @@ def test_exchanged_pictures_have_a_line_for_each_axis_and_layer():
         replace(row("scene", "scene_word.cosine", "vertical", None, reason="not resolved"), layer=0),
     ]
     vertical, distance = scene_table(rows)
-    assert (vertical["axis"], vertical["layer"], vertical["scene_word"]) == ("vertical", 4, "0.70 [0.60, 0.80]")
+    assert (vertical["axis"], vertical["layer"], vertical["scene_word"]) == (
+        "vertical",
+        4,
+        "0.70 [0.60, 0.80]",
+    )
     assert (vertical["holds_0"], distance["holds_0"], vertical["changed"]) == ("no", "yes", "0.25")
     assert list(vertical) == list(distance)
     assert "2m: scene_word.cosine: not resolved (vertical)" in reasons(rows)

@@ -73,9 +73,7 @@ def home(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspa
 def scene(workspace: Workspace, scale: str) -> dict[tuple[str, int], RobustnessRow]:
     """Return the rows about exchanged pictures of the one axis with pairs."""
     rows = robustness(workspace, "tiny", Path("own"), scales=[scale])
-    return {
-        (row.metric, row.layer): row for row in rows if row.table == "scene" and row.target == str(AXIS)
-    }
+    return {(row.metric, row.layer): row for row in rows if row.table == "scene" and row.target == str(AXIS)}
 
 
 def test_every_shared_layer_has_its_numbers(home: Workspace) -> None:

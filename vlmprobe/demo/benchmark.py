@@ -77,7 +77,9 @@ def build_benchmark(
     """
     options, confounds = options or SceneOptions(), confounds or Confounds()
     if swap_own_axis and not image_swaps:
-        raise UsageError("--swap-own-axis says how the scenes of --image-swaps are exchanged; add --image-swaps")
+        raise UsageError(
+            "--swap-own-axis says how the scenes of --image-swaps are exchanged; add --image-swaps"
+        )
     rows = benchmark_rows(
         pairs_per_category, seed=seed, counter_share=counter_share, options=options, confounds=confounds
     )

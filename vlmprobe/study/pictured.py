@@ -86,7 +86,8 @@ def pictured(workspace: Workspace, sources: Sources, axes: AxisSet, boxes: BoxSo
             found.append(pictured_relations(read, known))
         except (InputError, UsageError) as error:
             return Pictured({}, {}, f"{run.dataset} cannot be read: {error}")
-    return Pictured(*found)
+    own, exchanged = found
+    return Pictured(own, exchanged)
 
 
 def _read(workspace: Workspace, run: Run, axes: AxisSet) -> Dataset | str:

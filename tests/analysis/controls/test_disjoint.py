@@ -1,4 +1,4 @@
-"""Object-disjoint readings: what comes back with an object is no axis, and pairs that share one are no independent pairs."""
+"""Object-disjoint readings: what comes back with an object is no axis, and pairs that share one are not independent."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ def test_it_is_the_mean_of_the_products_that_share_nothing():
 def test_the_cosine_of_an_axis_and_nearly_itself_is_one():
     """And with its opposite minus one; both from the products of pairs that share nothing."""
     deltas, canonical, images, objects = drawn(2, axis=0.6)
-    pairs, noise = DisjointPairs(canonical, images, objects), np.random.default_rng(7).normal(size=(PAIRS, DIM))
+    pairs, noise = (
+        DisjointPairs(canonical, images, objects),
+        np.random.default_rng(7).normal(size=(PAIRS, DIM)),
+    )
     for size in (1, -3):
         found = pairs.cosine(deltas, size * (deltas + 0.02 * noise))
         assert found.value == pytest.approx(np.sign(size), abs=0.05)
@@ -69,7 +72,9 @@ def test_what_is_of_the_objects_is_no_axis():
     for seed in range(40):
         deltas, canonical, images, objects = drawn(seed, objects=1.0)
         layout = Layout((~canonical).astype(int), images, 2)
-        ordinary += balanced_coherence(sums_of_vectors(deltas, layout).units.products(), 0).estimate().is_resolved
+        ordinary += (
+            balanced_coherence(sums_of_vectors(deltas, layout).units.products(), 0).estimate().is_resolved
+        )
         disjoint += DisjointPairs(canonical, images, objects).coherence(deltas).is_resolved
     assert ordinary >= 30
     assert disjoint <= 2

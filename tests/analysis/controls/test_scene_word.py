@@ -56,7 +56,7 @@ def test_an_axis_that_is_not_there_has_no_cosine():
 
 
 def test_null_2_takes_the_category_of_the_other_question():
-    """The own category turns nothing here; the pair's would, since the place turns with it. Unknown ones are left out."""
+    """It turns nothing here; the pair's own would, since the place turns with it. Unknown ones are left out."""
     world = evidence(place=1.0)
     own = [None if place % 5 == 0 else place % 4 < 2 for place in range(PAIRS)]
     found = null_2(world.null_1, own, IMAGES)
