@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vlmprobe.demo import build_benchmark
-from vlmprobe.pairs import pictured_relations, read_boxes, read_dataset
+from vlmprobe.pairs import pictured_relations, read_boxes, read_dataset, write_mirrored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,17 @@ def test_an_exchange_on_the_own_axis_turns_no_other_relation(tmp_path: Path, own
     assert {name: str(category.axis) for name, category in before.items()} == asked
     assert set(after) == set(before)
     assert {name for name in before if after[name] != before[name]} == (set() if own_axis else set(before))
+
+
+def test_a_mirror_turns_no_above_and_below(tmp_path: Path) -> None:
+    """Boxes are mirrored with their pictures, so what a left/right pair's objects are in height is known in both."""
+    files = build_benchmark(tmp_path, pairs_per_category=2)
+    boxes = read_boxes(str(files.boxes))
+    dataset = read_dataset(files.tsv)
+    mirrored = read_dataset(write_mirrored(dataset, tmp_path / "mirrored.jsonl", boxes=boxes).path)
+    before, after = pictured_relations(dataset, boxes), pictured_relations(mirrored)
+    assert len(after) == 4
+    assert {name: before[name] for name in after} == after
 
 
 def test_without_boxes_nothing_is_known(tmp_path: Path) -> None:
