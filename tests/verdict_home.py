@@ -79,6 +79,8 @@ def _pairs(dataset_id: str, template: str, *, exchanged: bool) -> Any:
             "position": place,
             "category": str(category),
             "axis": str(AXIS),
+            "subject": f"cup {place}",
+            "reference": f"box {place}",
             "orig_question": orig.text,
             "swap_question": swap.text,
             "orig_expected": str(orig.expected),
