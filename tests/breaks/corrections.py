@@ -287,7 +287,7 @@ BREAKS = (
     Break(
         "verdict: what lies along the word's axis, left in",
         f"{_ANALYSIS}/controls/verdict.py",
-        "return without_axis(half.space - less, half.word, self._evidence.canonical)",
+        "return without_axis(half.space - less, half.word, self.canonical)",
         "return half.space - less",
         "tests/analysis/controls/test_verdict.py",
     ),
