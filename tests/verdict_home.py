@@ -32,8 +32,8 @@ PAIRS, DIM = 100, 16
 #: Layer 0 holds noise alone.
 LAYERS = (0, 1)
 AXIS, *_OTHERS = SPACE
-#: Directions of the scene, the answer's word, the published answer, and what names tell.
-_SCENE, _WORD, _PUBLISHED, _NAMES = np.eye(DIM)[:4]
+#: Directions of the scene, the answer's word, the published answer, what names tell, and another relation.
+_SCENE, _WORD, _PUBLISHED, _NAMES, _OTHER = np.eye(DIM)[:5]
 _NOISE = 1.0
 
 
@@ -44,6 +44,8 @@ class World:
     scene: float = 0.0
     word: float = 0.0
     names: float = 0.0
+    turned: float = 0.0
+    """Of what an exchange does by the relation that Null 1 asks about, canonical in two pairs of four."""
 
 
 def add_datasets(database: Database, folder: str = "bench.tsv") -> None:
@@ -77,6 +79,8 @@ def _pairs(dataset_id: str, template: str, *, exchanged: bool) -> Any:
             "position": place,
             "category": str(category),
             "axis": str(AXIS),
+            "subject": f"cup {place}",
+            "reference": f"box {place}",
             "orig_question": orig.text,
             "swap_question": swap.text,
             "orig_expected": str(orig.expected),
@@ -202,12 +206,14 @@ def _states(world: World, template: str, control: str | None, *, exchanged: bool
     seen = -told if exchanged else told
     if control is not None:
         seen = np.zeros_like(told)
+    other = np.where(np.arange(PAIRS) // 2 % 2 == 0, 1.0, -1.0)[:, None] * [1.0, -1.0]
     answer = seen * (-1 if template == YES_NO[1] else 1)
     word = _PUBLISHED if template == "published" else _WORD
     causes = (
         (world.scene, seen, _SCENE),
         (world.word, answer, word),
         (world.names, told if control != "other-axis" else np.zeros_like(told), _NAMES),
+        (world.turned, other if control == "other-axis" and exchanged else np.zeros_like(told), _OTHER),
     )
     signal = sum(size * sign[..., None] * direction for size, sign, direction in causes)
     noise = _NOISE * rng.normal(size=(len(LAYERS), PAIRS, 2, DIM))

@@ -14,6 +14,7 @@ from vlmprobe.reports.robustness import (
     products_table,
     reasons,
     rows_in_full,
+    scene_table,
     transfer_table,
 )
 
@@ -82,6 +83,27 @@ def test_directions_and_probes_have_a_line_each():
         "object-disjoint",
         "0.90 [0.80, 1.00]",
     )
+
+
+def test_exchanged_pictures_have_a_line_for_each_axis_and_layer():
+    """Null 2 says whether it holds 0; a layer without any number has no line, and the answers are of no layer."""
+    rows = [
+        row("scene", "scene_word.cosine", "vertical", 0.7, low=0.6, high=0.8),
+        row("scene", "null_2.size", "vertical", 1.5, low=0.5, high=2.5, note="does not hold 0"),
+        row("scene", "null_2.answers_changed", "vertical", 0.25),
+        row("scene", "null_2.size", "distance", 0.1, low=-0.5, high=0.7, note="holds 0"),
+        replace(row("scene", "scene_word.cosine", "vertical", None, reason="not resolved"), layer=0),
+    ]
+    vertical, distance = scene_table(rows)
+    assert (vertical["axis"], vertical["layer"], vertical["scene_word"]) == (
+        "vertical",
+        4,
+        "0.70 [0.60, 0.80]",
+    )
+    assert (vertical["holds_0"], distance["holds_0"], vertical["changed"]) == ("no", "yes", "0.25")
+    assert list(vertical) == list(distance)
+    assert "2m: scene_word.cosine: not resolved (vertical)" in reasons(rows)
+    assert scene_table(ROWS) == []
 
 
 def test_machines_get_every_number_with_its_reason():

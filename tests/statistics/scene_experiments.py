@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from .experiment import Experiment
-from .outcomes import FALSE_SCENE
+from vlmprobe.analysis.catalog import robustness as names
+
+from .experiment import NOISE, Experiment
+from .outcomes import COVERAGE, FALSE_SCENE
+from .scene_reading_trials import disjoint, read_null_2, read_scene
 from .scene_trials import scene_verdict
 from .scene_world import SceneWorld
 
@@ -77,4 +80,66 @@ def _scenes() -> list[Experiment]:
     ]
 
 
-SCENES = _scenes()
+#: Pairs, and how many an image.
+_SIZES = ((40, 1), (100, 1), (200, 4))
+_SCENE = SceneWorld(fixed=11)
+_ALL = replace(_SCENE, word=0.3, names=0.05, amplified=1.5, position=0.1, asked=1.5)
+_READ = {
+    "nothing": _SCENE,
+    "position": replace(_SCENE, position=0.1, asked=1.5),
+    "space .1, cosine .5": replace(_SCENE, space=0.1),
+    "space .3, cosine .8": replace(_SCENE, space=0.3, cosine=0.8),
+    "space .3, cosine 1": replace(_SCENE, space=0.3, cosine=1.0),
+    "space .1, cosine .5, names, word and position": replace(_ALL, space=0.1),
+}
+_CARRIED = {
+    "nothing of an object": _SCENE,
+    "objects .3": replace(_SCENE, carried=0.3),
+    "space .1, cosine .5": replace(_SCENE, space=0.1),
+    "space .1, cosine .5, objects .3": replace(_SCENE, space=0.1, carried=0.3),
+    "space .3, cosine .8, objects .3": replace(_SCENE, space=0.3, cosine=0.8, carried=0.3),
+}
+#: Pairs, how many an image, and names.
+_NAMED = ((40, 1, 24), (100, 1, 24), (100, 1, 60), (200, 4, 60))
+_SHARED_OBJECTS = "products of pairs that share an object hold what is of the object"
+_NULL_2 = {
+    "nothing": _SCENE,
+    "position": replace(_SCENE, position=0.1),
+    "a relation that is turned after all, .1": replace(_SCENE, own=0.1),
+}
+
+
+def _readings() -> list[Experiment]:
+    found = []
+    for pairs, an_image in _SIZES:
+        size = f"{pairs} pairs, {an_image} an image"
+        notes = {
+            (entry.name, COVERAGE): NOISE
+            for entry in (
+                names.SCENE_WORD_COSINE,
+                names.SCENE_COHERENCE,
+                names.SCENE_LESS_NULL_1,
+                names.NULL_2,
+            )
+        }
+        for name, world in _READ.items():
+            study = partial(read_scene, replace(world, pairs=pairs, an_image=an_image))
+            found.append(Experiment(f"scene over layers: {name}, {size}", study, 500, notes))
+        for name, world in _NULL_2.items():
+            study = partial(read_null_2, replace(world, pairs=pairs, an_image=an_image))
+            found.append(Experiment(f"Null 2: {name}, {size}", study, 500, notes))
+    for pairs, an_image, objects in _NAMED:
+        size = f"{pairs} pairs of {objects} objects, {an_image} an image"
+        notes = {
+            (entry.name, COVERAGE): NOISE
+            for entry in (names.SCENE_COHERENCE, names.SCENE_DISJOINT, names.DISJOINT_COSINE)
+        }
+        for name, world in _CARRIED.items():
+            study = partial(disjoint, replace(world, pairs=pairs, an_image=an_image, objects=objects))
+            limits = {(names.SCENE_COHERENCE.name, COVERAGE): _SHARED_OBJECTS} if world.carried else {}
+            text = f"object-disjoint: {name}, {size}"
+            found.append(Experiment(text, study, 500, notes, limits=limits))
+    return found
+
+
+SCENES = [*_scenes(), *_readings()]

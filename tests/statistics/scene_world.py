@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,14 @@ class SceneWorld:
     """Eigenvalues of the noise are 1 / k to this power; at 1 its participation ratio is 16, at 1.5 it is 5."""
     narrow: bool = False
     """Whether common parts lie in the few dimensions in which noise is large, where two of them are alike by chance."""
+    fixed: int | None = None
+    """Seed of the directions, where they are the same in every study."""
+    objects: int = 0
+    """Names that the pairs draw two of, at random; 0 = each pair has objects of its own."""
+    carried: float = 0.0
+    """Of what is of the one object or the other, and turns with the relation as the axis does, in every half."""
+    own: float = 0.0
+    """Of what an exchange does to a state by the relation that Null 1 asks about, though it leaves that as it is."""
 
     def evidence(self, rng: np.random.Generator) -> Evidence:
         """Draw the directions, which differ from study to study, and the pairs."""
@@ -80,7 +88,42 @@ class SceneWorld:
             null_1=Counterbalanced(lies + exchange[2], lies + exchange[3]),
         )
 
+    def named_evidence(self, rng: np.random.Generator) -> tuple[Evidence, list[tuple[str, str]]]:
+        """Draw the evidence of pairs whose objects leave something of their own in every state; and their names.
+
+        What an object leaves has no direction in common with other objects, so the mean over all objects has none.
+        """
+        found = self.evidence(rng)
+        many = self.objects or 2 * self.pairs
+        ends = (
+            np.array([rng.choice(many, 2, replace=False) for _ in range(self.pairs)])
+            if self.objects
+            else np.arange(many).reshape(self.pairs, 2)
+        )
+        of_object = rng.normal(size=(many, self.dim)) * self._spread() * length(self.carried)
+        signs = np.where(found.canonical, 1.0, -1.0)[:, None]
+        part = signs * of_object[ends].sum(axis=1) / np.sqrt(2)
+        both = {
+            name: Counterbalanced(half.first + part, half.opposite + part)
+            for name, half in (("answers", found.answers), ("scene", found.scene))
+            if half is not None
+        }
+        names = [(f"object {one}", f"object {other}") for one, other in ends]
+        return replace(found, real=found.real + part, **both), names
+
+    def asked_about(self, rng: np.random.Generator) -> tuple[Evidence, list[bool]]:
+        """Draw the evidence, and the category of each pair's other question, which the exchange leaves as it is."""
+        found = self.evidence(rng)
+        own = rng.random(self.pairs) < 0.5
+        assert found.null_1 is not None
+        direction = self._directions(rng)[0]
+        part = np.where(own, 1.0, -1.0)[:, None] * direction * length(self.own)
+        null_1 = Counterbalanced(found.null_1.first + part, found.null_1.opposite + part)
+        return replace(found, null_1=null_1), own.tolist()
+
     def _directions(self, rng: np.random.Generator) -> np.ndarray:
+        if self.fixed is not None:
+            rng = np.random.default_rng(self.fixed)
         spread = self._spread()
         drawn = rng.normal(size=(7, self.dim)) * (spread if self.narrow else np.sqrt(spread))
         return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)

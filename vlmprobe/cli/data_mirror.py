@@ -36,12 +36,18 @@ def mirror(
         Path,
         typer.Argument(help="JSONL to create; an existing file is never overwritten.", metavar="OUT"),
     ],
+    boxes: Annotated[
+        str | None,
+        typer.Option(
+            "--boxes", help="Object boxes, mirrored too: JSON, parquet, or a hub id.", metavar="FILE"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a benchmark's left/right pairs about its pictures mirrored: exchanged pictures for verdicts."""
     from vlmprobe.workflows.mirror import mirror as write
 
-    found = write(workspace, file, out)
+    found = write(workspace, file, out, boxes=boxes)
     dataset, mirrored = found.dataset, found.mirrored
     n_pairs = sum(mirrored.n_pairs.values())
     if as_json:

@@ -73,6 +73,13 @@ def benchmark(
         bool,
         typer.Option("--image-swaps", help="Also draw each scene with its two objects exchanged."),
     ] = False,
+    swap_own_axis: Annotated[
+        bool,
+        typer.Option(
+            "--swap-own-axis",
+            help="With --image-swaps: exchange the objects on the question's own axis alone.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Draw a benchmark of scenes with known geometry, for any family. You choose the bias and the margins."""
@@ -100,6 +107,7 @@ def benchmark(
             options=options,
             confounds=confounds,
             image_swaps=image_swaps,
+            swap_own_axis=swap_own_axis,
             progress=lambda *_: advance(1),
         )
     written = {"tsv": files.tsv, "boxes": files.boxes, "datasheet": files.datasheet}

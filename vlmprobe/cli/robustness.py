@@ -49,10 +49,19 @@ def robustness(
             metavar="NAME,...",
         ),
     ] = None,
+    boxes: Annotated[
+        str | None,
+        typer.Option("--boxes", help="Object boxes, for Null 2: JSON, parquet, or a hub id.", metavar="FILE"),
+    ] = None,
+    swap_boxes: Annotated[
+        str | None,
+        typer.Option("--swap-boxes", help="Object boxes of the exchanged pictures.", metavar="FILE"),
+    ] = None,
     output: Output,
 ) -> None:
-    """Say whether a run's axes hang on the inner product, on its answers, or on a wording; ask no model."""
+    """Say whether a run's axes hang on the inner product, on its answers, on a wording, or on objects; ask no model."""
     from vlmprobe.reports.robustness import READING, reasons, rows_in_full
+    from vlmprobe.study.pictured import BoxSources
     from vlmprobe.workflows.robustness import robustness as read_robustness
     from vlmprobe.workflows.robustness import split_list
 
@@ -68,6 +77,7 @@ def robustness(
         max_per_category=max_per_category,
         layer=layer,
         splits=wanted,
+        boxes=BoxSources(boxes, swap_boxes),
     )
     if not output.is_table:
         output.rows(rows_in_full(rows))
@@ -78,9 +88,15 @@ def robustness(
 
 
 def _print(output: Output, rows: Sequence[RobustnessRow]) -> None:
-    from vlmprobe.reports.robustness import answers_table, probe_table, products_table, transfer_table
+    from vlmprobe.reports.robustness import (
+        answers_table,
+        probe_table,
+        products_table,
+        scene_table,
+        transfer_table,
+    )
 
-    for number, table in enumerate((products_table, answers_table, transfer_table, probe_table)):
+    for number, table in enumerate((products_table, answers_table, transfer_table, scene_table, probe_table)):
         lines = table(rows)
         if lines:
             if number:

@@ -49,6 +49,7 @@ def build_benchmark(
     options: SceneOptions | None = None,
     confounds: Confounds | None = None,
     image_swaps: bool = False,
+    swap_own_axis: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> BenchmarkFiles:
     """Draw the benchmark into a folder, which is created if it is missing.
@@ -67,13 +68,18 @@ def build_benchmark(
         confounds: what the rows give away besides their scenes; nothing when None.
         image_swaps: also write ``image_swaps.tsv`` and ``image_swaps_boxes.json``: each row once more, about the
             scene with its two objects in each other's places.
+        swap_own_axis: exchange them on the question's own axis alone, which leaves the other relations as they are.
         progress: called with (rows done, rows in all) after each row.
 
     Raises:
-        UsageError: an argument is out of range, or the folder cannot be written.
+        UsageError: an argument is out of range, or needs another one, or the folder cannot be written.
 
     """
     options, confounds = options or SceneOptions(), confounds or Confounds()
+    if swap_own_axis and not image_swaps:
+        raise UsageError(
+            "--swap-own-axis says how the scenes of --image-swaps are exchanged; add --image-swaps"
+        )
     rows = benchmark_rows(
         pairs_per_category, seed=seed, counter_share=counter_share, options=options, confounds=confounds
     )
@@ -101,7 +107,7 @@ def build_benchmark(
                 out.write(_tsv_line(_fields(row)))
                 boxes.append(_boxes(row))
                 if swaps_out is not None:
-                    exchanged = row.exchanged()
+                    exchanged = row.exchanged(own_axis=swap_own_axis)
                     swaps_out.write(_tsv_line((*_fields(exchanged), row.question_id)))
                     swap_boxes.append(_boxes(exchanged))
                 letters[row.answer] += 1
@@ -112,7 +118,7 @@ def build_benchmark(
         _write_boxes(files.boxes, boxes)
         if files.swap_boxes is not None:
             _write_boxes(files.swap_boxes, swap_boxes)
-        knobs = Knobs(pairs_per_category, seed, counter_share, options, confounds, image_swaps)
+        knobs = Knobs(pairs_per_category, seed, counter_share, options, confounds, image_swaps, swap_own_axis)
         counts = Counts(categories, counter, letters)
         with whole_file(files.datasheet) as partial:
             partial.write_bytes(datasheet(files.tsv.name, files.boxes.name, knobs, counts).encode())

@@ -58,6 +58,12 @@ _IMAGE_SWAPS = """\
   two objects in each other's places: every relation is reversed, and the pictures differ only where the two are.
   `swap_of` is the question_id of the row in the first file. Places keep their apparent sizes."""
 
+_OWN_AXIS_SWAPS = """\
+* `image_swaps.tsv` and `image_swaps_boxes.json` hold each row once more, of the same index, about the scene with its
+  two objects exchanged on the row's own axis alone: left and right rows exchange columns, above and below rows rows of
+  pixels, far and close rows depths, with the apparent sizes and shadows that these give. No other relation of the two
+  is reversed. `swap_of` is the question_id of the row in the first file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
@@ -69,6 +75,7 @@ class Knobs:
     options: SceneOptions
     confounds: Confounds
     image_swaps: bool
+    swap_own_axis: bool = False
 
     @property
     def command(self) -> str:
@@ -90,6 +97,8 @@ class Knobs:
             words.append(f"--mention-order {confounds.mention_order}")
         if self.image_swaps:
             words.append("--image-swaps")
+        if self.swap_own_axis:
+            words.append("--swap-own-axis")
         return " ".join(words)
 
 
@@ -173,7 +182,7 @@ def _on_purpose(knobs: Knobs) -> Iterator[str]:
             f"  about comes before that of the other one in the order {', '.join(SHAPES)}."
         )
     if knobs.image_swaps:
-        yield _IMAGE_SWAPS
+        yield _OWN_AXIS_SWAPS if knobs.swap_own_axis else _IMAGE_SWAPS
 
 
 def _or(words: Sequence[str]) -> str:

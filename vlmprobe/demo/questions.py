@@ -74,13 +74,17 @@ class BenchmarkRow:
         """``consistent`` where the pair's farther object is higher in the image, else ``counter``."""
         return "consistent" if is_consistent(self.subject, self.reference) else "counter"
 
-    def exchanged(self) -> BenchmarkRow:
+    def exchanged(self, *, own_axis: bool = False) -> BenchmarkRow:
         """Return the same question about the scene with the two objects in each other's places.
 
         The pair that a reader makes of it asks the same, word for word, and expects the opposite. So the options keep
         their letters, and a far row becomes a close one whose right option is the same object.
+
+        Args:
+            own_axis: exchange them on the category's axis alone, so that no other relation is reversed.
         """
-        scene, category = self.scene.exchanged(), self.category.opposite
+        category = self.category.opposite
+        scene = self.scene.exchanged(category.axis if own_axis else None)
         subject, reference = scene.roles(category)
         is_distance = category.axis is DISTANCE
         right = subject.name if is_distance else str(category)

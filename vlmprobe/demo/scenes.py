@@ -150,6 +150,15 @@ class SceneObject:
         colour, shape = name.split()
         return replace(self, colour=colour, shape=shape)
 
+    def moved_to(self, other: SceneObject, axis: Axis) -> SceneObject:
+        """Return this solid, of its true size, where another one is on an axis, and where it was on the others."""
+        if axis is HORIZONTAL:
+            return replace(self, x=other.x)
+        if axis is VERTICAL:
+            return replace(self, y=other.y)
+        radius = self.radius * self.depth / other.depth
+        return replace(self, depth=other.depth, radius=radius, ground_y=other.ground_y)
+
     @property
     def box(self) -> tuple[int, int, int, int]:
         """The bounding box (x, y, width, height) in whole pixels, clipped to the image; no shadow."""
@@ -179,15 +188,21 @@ class Scene:
         """The two objects that questions are about."""
         return self.objects[0], self.objects[1]
 
-    def exchanged(self) -> Scene:
-        """Return the scene with the main pair's solids in each other's places.
+    def exchanged(self, axis: Axis | None = None) -> Scene:
+        """Return the scene with the main pair's solids in each other's places, or moved along one axis alone.
 
         Places, depths and apparent sizes stay, and so do shadows, the other objects and the noise: two pictures
         differ where the two objects are.
+
+        Args:
+            axis: exchange only what lies along it: columns, rows, or depths with the apparent sizes and shadows that
+                these give. The two relations on the other axes stay as they are. Rows and depths are no longer tied
+                by the ground then: a far solid may lie lower than its shadow.
         """
         first, second, *others = self.objects
-        objects = (first.renamed(second.name), second.renamed(first.name), *others)
-        return replace(self, objects=objects)
+        if axis is None:
+            return replace(self, objects=(first.renamed(second.name), second.renamed(first.name), *others))
+        return replace(self, objects=(first.moved_to(second, axis), second.moved_to(first, axis), *others))
 
     def roles(self, category: Category) -> tuple[SceneObject, SceneObject]:
         """Return the main pair as subject and reference of a category: which of the two is left, say, comes first."""

@@ -11,6 +11,7 @@ from vlmprobe.pairs.image_swaps import ImageSwap, ImageSwaps, link_image_swaps
 from vlmprobe.pairs.images import MAX_PIXELS, decode_image
 from vlmprobe.pairs.mirrored import Mirrored, mirrored_pairs, write_mirrored
 from vlmprobe.pairs.other_axis import ask_other_axis, other_axes
+from vlmprobe.pairs.pictured import pictured_relations
 from vlmprobe.pairs.pixels import DECODING_VERSION
 from vlmprobe.pairs.prompts import (
     AS_WRITTEN,
@@ -82,6 +83,7 @@ __all__ = [
     "normalize_name",
     "one_color_lines",
     "other_axes",
+    "pictured_relations",
     "read_boxes",
     "read_dataset",
     "summarize",

@@ -10,14 +10,16 @@ import base64
 import io
 import json
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import ImageError, InputError, UsageError
 from vlmprobe.pairs.axes import HORIZONTAL
-from vlmprobe.pairs.forms import clean_object
+from vlmprobe.pairs.forms import RowRejectedError, clean_object
 from vlmprobe.pairs.image_source import in_file
 from vlmprobe.pairs.images import decode_image
+from vlmprobe.pairs.quads import both_boxes
 from vlmprobe.pairs.swap_pair import RowProblem
 from vlmprobe.pairs.tables import MAX_ROW_BYTES
 from vlmprobe.whole_file import whole_file
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from vlmprobe.pairs.boxes import Box
+    from vlmprobe.pairs.boxes import Box, Boxes
     from vlmprobe.pairs.dataset import Dataset
     from vlmprobe.pairs.swap_pair import SwapPair
 
@@ -73,7 +75,11 @@ def mirrored_pairs(dataset: Dataset) -> list[SwapPair]:
 
 
 def write_mirrored(
-    dataset: Dataset, path: Path, *, progress: Callable[[int, int], None] | None = None
+    dataset: Dataset,
+    path: Path,
+    *,
+    boxes: Boxes | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Mirrored:
     """Write the left/right pairs of a benchmark about mirrored pictures: JSONL in the generic form.
 
@@ -84,6 +90,7 @@ def write_mirrored(
     Args:
         dataset: the benchmark.
         path: the file to write; one that is there is replaced once the new one is complete.
+        boxes: of the objects, in the pictures as they are; where they lack a pair's, those of its own row count.
         progress: called with (pairs done, pairs in all) after each pair.
 
     Raises:
@@ -103,7 +110,7 @@ def write_mirrored(
             if isinstance(picture, ImageError):
                 problems.append(RowProblem(pair.line, "image", str(picture)))
             else:
-                out.write(json.dumps({**_facts(pair), "image": picture}) + "\n")
+                out.write(json.dumps({**_facts(pair, boxes), "image": picture}) + "\n")
                 written[pair.category.opposite] += 1
                 images.add(pair.image_sha256)
             if progress is not None:
@@ -138,18 +145,22 @@ def _picture(dataset: Dataset, pair: SwapPair) -> str | ImageError:
     return text
 
 
-def _facts(pair: SwapPair) -> dict[str, Any]:
+def _facts(pair: SwapPair, boxes: Boxes | None) -> dict[str, Any]:
     """Return everything but the picture as columns of the generic form; what a pair lacks is left out."""
     assert pair.subject is not None  # noqa: S101 - pairs without objects were refused
     assert pair.reference is not None  # noqa: S101
+    subject_box, reference_box = pair.subject_box, pair.reference_box
+    if boxes is not None:
+        with suppress(RowRejectedError):
+            subject_box, reference_box = both_boxes(pair, pair.subject, pair.reference, boxes)
     facts = {
         "index": pair.pair_id,
         "question_id": pair.question_id,
         "subject": _to_be_read(pair.subject),
         "reference": _to_be_read(pair.reference),
         "category": str(pair.category.opposite),
-        "subject_box": _mirrored_box(pair.subject_box, pair.image_width),
-        "reference_box": _mirrored_box(pair.reference_box, pair.image_width),
+        "subject_box": _mirrored_box(subject_box, pair.image_width),
+        "reference_box": _mirrored_box(reference_box, pair.image_width),
         "subject_depth": pair.subject_depth,
         "reference_depth": pair.reference_depth,
     }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vlmprobe.pairs.boxes import Box, Boxes
     from vlmprobe.pairs.dataset import Dataset
 
-__all__ = ["OUTCOMES", "PERSPECTIVES", "QuadLink", "QuadSet", "link_quads"]
+__all__ = ["LEVEL_SHARE", "OUTCOMES", "PERSPECTIVES", "QuadLink", "QuadSet", "both_boxes", "link_quads"]
 
 #: Whether a distance pair's boxes agree with perspective.
 PERSPECTIVES = ("consistent", "counter", "ambiguous")
@@ -30,7 +30,7 @@ PERSPECTIVES = ("consistent", "counter", "ambiguous")
 OUTCOMES = ("matched", "ambiguous", "no_box", "no_objects")
 
 #: Two centers are level if their heights differ by less than this share of the image's height.
-_LEVEL_SHARE = 0.05
+LEVEL_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def link_quads(dataset: Dataset, boxes: Boxes | None = None) -> QuadSet:
             continue
         try:
             subject, reference = _objects(pair)
-            subject_box, reference_box = _both_boxes(pair, subject, reference, boxes)
+            subject_box, reference_box = both_boxes(pair, subject, reference, boxes)
         except RowRejectedError as rejected:
             counts[rejected.what] += 1
             problems.append(RowProblem(pair.line, rejected.what, rejected.why, rejected.column))
@@ -119,8 +119,12 @@ def _objects(pair: SwapPair) -> tuple[str, str]:
     return pair.subject, pair.reference
 
 
-def _both_boxes(pair: SwapPair, subject: str, reference: str, boxes: Boxes | None) -> tuple[Box, Box]:
-    """Return two boxes of one origin: the two might use different pixels."""
+def both_boxes(pair: SwapPair, subject: str, reference: str, boxes: Boxes | None) -> tuple[Box, Box]:
+    """Return a pair's two boxes, of one origin: the two might use different pixels.
+
+    Raises:
+        RowRejectedError: one is not there, or not the only one of its name.
+    """
     has_own = pair.subject_box is not None and pair.reference_box is not None
     try:
         if boxes is not None:
@@ -159,7 +163,7 @@ def _outside(pair: SwapPair, boxes: Mapping[str, Box]) -> list[RowProblem]:
 def _vertical_category(height: Axis, subject: Box, reference: Box, image_height: int) -> Category | None:
     """Return whether the subject is above or below the reference; None if their centers are about level."""
     lower_by = subject.center[1] - reference.center[1]
-    if abs(lower_by) < _LEVEL_SHARE * image_height:
+    if abs(lower_by) < LEVEL_SHARE * image_height:
         return None
     return height.canonical if lower_by < 0 else height.canonical.opposite
 

@@ -97,7 +97,7 @@ class Benchmarks:
             MissingPackageError: as there.
         """
         with self._lock:
-            read = None if boxes is None else self._boxes_of(boxes)
+            read = None if boxes is None else self.boxes(boxes)
             for of_dataset, of_boxes, quads in self._quads:
                 if of_dataset is dataset and of_boxes is read:
                     return quads
@@ -105,17 +105,24 @@ class Benchmarks:
             self._quads.append((dataset, read, quads))
             return quads
 
-    def _boxes_of(self, source: str) -> Boxes:
+    def boxes(self, source: str) -> Boxes:
+        """Return what :func:`vlmprobe.pairs.read_boxes` reads of a source.
+
+        Raises:
+            InputError: as there.
+            MissingPackageError: as there.
+        """
         # A folder and a hub's dataset are several files.
         place = Path(source).absolute()
-        content = self._content(place)
-        for name, at, its_content, boxes in self._boxes:
-            if (name, at, its_content) == (source, place, content):
-                return boxes
-        boxes = read_boxes(source)
-        if content is not None and self._content(place) == content:
-            self._boxes.append((source, place, content, boxes))
-        return boxes
+        with self._lock:
+            content = self._content(place)
+            for name, at, its_content, boxes in self._boxes:
+                if (name, at, its_content) == (source, place, content):
+                    return boxes
+            boxes = read_boxes(source)
+            if content is not None and self._content(place) == content:
+                self._boxes.append((source, place, content, boxes))
+            return boxes
 
     def _content(self, path: Path) -> str | None:
         """Return the hash of a file; None where there is none to compare."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.inference import Estimate
 
 __all__ = [
+    "HOLDS_0",
+    "HOLDS_NOT_0",
     "READING",
     "ROBUST",
     "RobustnessRow",
@@ -24,11 +26,25 @@ __all__ = [
     "products_table",
     "reasons",
     "rows_in_full",
+    "scene_table",
     "transfer_table",
 ]
 
 #: What :func:`vlmprobe.analysis.controls.robustness` says, for people.
 ROBUST = {"robust": "robust", "dependent": "not robust", "open": "not known"}
+#: What a row of Null 2 says of it.
+HOLDS_0, HOLDS_NOT_0 = "holds 0", "does not hold 0"
+#: Metric -> its column, of the table over layers.
+_SCENE = {
+    "scene_word.cosine": "scene_word",
+    "axis_coherence.scene": "scene",
+    "axis_coherence.scene_less_null_1": "less_null_1",
+    "axis_coherence.scene_disjoint": "disjoint",
+    "scene_space.cosine_disjoint": "cosine_disjoint",
+    "null_2.size": "null_2",
+    "": "holds_0",
+    "null_2.answers_changed": "changed",
+}
 #: How to read the tables, in lines.
 READING = (
     "euclid, zscore, within, causal: coherence of an axis, or VD-EI of two, under that inner product; point values, "
@@ -55,6 +71,14 @@ READING = (
     "simulated",
     "directions on other axes: simulated for axes of up to .3",
     "directions on other templates of the same pairs: not simulated; intervals of all directions are unadjusted",
+    "scene: coherence of what exchanged pictures do, over all layers; less_null_1: less the same exchange under a "
+    "question about another axis; scene_word: cosine of the axis of exchanged names and that of exchanged pictures; "
+    "intervals are of one layer each, unadjusted",
+    "disjoint, cosine_disjoint: coherence, and the cosine of rule 5, from pairs that share no object's name; where "
+    "'scene' is above it, part of that is of the objects",
+    "null_2: squared length, in the squared unit of the states, of what turns with a relation that the exchange leaves "
+    "as it is; it should hold 0. changed: share of yes/no answers about that relation which the exchange changed, of "
+    "all layers alike",
 )
 
 
@@ -63,14 +87,14 @@ class RobustnessRow:
     """One number of one run at one layer."""
 
     table: str
-    """``products``, ``answers``, ``transfer`` or ``probe``."""
+    """``products``, ``answers``, ``transfer``, ``scene`` or ``probe``."""
     family: str
     scale: str
     template: str
     run_id: str
     layer: int
     layer_is: str
-    """``recommended`` for the run, or the ``last`` one stored."""
+    """``recommended`` for the run, or the ``last`` one stored; empty for another layer, in table ``scene``."""
     metric: str
     target: str
     estimate: Estimate
@@ -173,6 +197,26 @@ def transfer_table(rows: Sequence[RobustnessRow]) -> Table:
         line = found.setdefault(key, {**_head(row), "direction_of": source, "on": told})
         line[axis] = _measured(row.estimate)
     return _even(found.values())
+
+
+def scene_table(rows: Sequence[RobustnessRow]) -> Table:
+    """Return a row for each axis and layer that has a number: what exchanged pictures say, and Null 2."""
+    found: dict[tuple[str, str, int], dict[str, Any]] = {}
+    known = set()
+    for row in rows:
+        if row.table != "scene":
+            continue
+        key = row.run_id, row.target, row.layer
+        line = found.setdefault(
+            key,
+            {"scale": row.scale, "axis": row.target, "layer": row.layer, **dict.fromkeys(_SCENE.values())},
+        )
+        line[_SCENE[row.metric]] = _measured(row.estimate)
+        if row.note:
+            line["holds_0"] = "yes" if row.note == HOLDS_0 else "no"
+        if row.estimate.value is not None:
+            known.add(key)
+    return [found[key] for key in sorted(known, key=list(found).index)]
 
 
 def probe_table(rows: Sequence[RobustnessRow]) -> Table:

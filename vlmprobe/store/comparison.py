@@ -10,7 +10,7 @@ from vlmprobe.store.rows import fetch_as
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["AnsweredPair", "JudgedPair", "answered_pairs", "judged_pairs"]
+__all__ = ["AnsweredPair", "JudgedPair", "answered_pairs", "judged_pairs", "read_answers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +63,24 @@ def answered_pairs(connection: Connection, run_id: str) -> dict[str, AnsweredPai
         {"id": run_id},
     )
     return {pair.pair_id: pair for pair in found}
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    pair_id: str
+    side: str
+    parsed: str | None
+
+
+def read_answers(connection: Connection, run_id: str) -> dict[tuple[str, str], str | None]:
+    """Return what each question of a run was answered, as the checker read it: (id of the pair, side) -> category.
+
+    None where the answer names neither category.
+    """
+    found = fetch_as(
+        _Said,
+        connection,
+        "SELECT pair_id, side, parsed FROM predictions WHERE run_id = $id ORDER BY pair_id, side",
+        {"id": run_id},
+    )
+    return {(answer.pair_id, answer.side): answer.parsed for answer in found}

@@ -32,6 +32,7 @@ from vlmprobe.store.metrics import read_results_json
 from vlmprobe.store.verdicts import read_verdicts, store_verdicts, verdict_tags
 from vlmprobe.study.controls import control_command
 from vlmprobe.study.evidence import Sources, evidence_of, find_sources, marks_of
+from vlmprobe.study.scene_layers import null_2_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -77,7 +78,7 @@ def verdicts_of(
             continue
         if kept is None:
             fresh[run.run_id] = question, judged
-        found += [_shown(question, axis, *each) for axis, each in judged.items()]
+        found += [_noted(_shown(question, axis, *each), question.notes) for axis, each in judged.items()]
     if fresh and can_write(workspace.settings.home) and workspace.database.is_writable:
         _keep(workspace, fresh.values())
         _tag(workspace, [question.run for question, _ in fresh.values()])
@@ -96,6 +97,8 @@ class _Question:
     sources: Sources
     marks: Mapping[str, Sequence[str]]
     command_of: Mapping[str, str]
+    notes: Mapping[str, str]
+    """Axis -> what Null 2 adds to its verdict, as far as ``robustness`` has looked; no part of what is kept."""
 
     @property
     def basis(self) -> dict[str, Any]:
@@ -132,15 +135,17 @@ def _question(
     recommended = read_results_json(connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL))
     layer = None if recommended is None else recommended["layer"]
     sources = find_sources(connection, run)
+    marks, at = marks_of(connection, sources), found.layer if layer is None else int(layer)
     question = _Question(
         run,
-        found.layer if layer is None else int(layer),
+        at,
         MOST_COHERENT if layer is None else RECOMMENDED,
         {axis.axis: axis.p_value for axis in found.axes},
         n_tests,
         sources,
-        marks_of(connection, sources),
+        marks,
         _commands(connection, run, sources),
+        null_2_notes(connection, run, marks, at),
     )
     kept = read_verdicts(connection, run.run_id, VERSION, question.layer)
     if kept is None or kept["basis"] != question.basis:
@@ -248,6 +253,15 @@ def _shown(
         lacks,
         question.command_of.get(lacks, ""),
     )
+
+
+def _noted(found: AxisVerdict, notes: Mapping[str, str]) -> AxisVerdict:
+    """Add what Null 2 says of an axis that passed the rules about the blind controls and the answer's words."""
+    note = notes.get(found.axis)
+    if note is None or found.verdict.rows[-1].rule < 4:
+        return found
+    whole = f"{found.verdict.note}; {note}" if found.verdict.note else note
+    return replace(found, verdict=replace(found.verdict, note=whole))
 
 
 def _written(found: Verdict, beside: tuple[Beside, ...], lacks: str) -> dict[str, Any]:

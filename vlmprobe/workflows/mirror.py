@@ -25,7 +25,9 @@ class MirrorResult:
     mirrored: Mirrored
 
 
-def mirror(workspace: Workspace, file: Path, out: Path, *, axes: AxisSet = SPACE) -> MirrorResult:
+def mirror(
+    workspace: Workspace, file: Path, out: Path, *, axes: AxisSet = SPACE, boxes: str | None = None
+) -> MirrorResult:
     """Write the left/right pairs of a benchmark once more, about its pictures mirrored left to right.
 
     All of the file's pairs, so that those of every sample have their partner.
@@ -35,16 +37,19 @@ def mirror(workspace: Workspace, file: Path, out: Path, *, axes: AxisSet = SPACE
         file: a benchmark in any form whose rows name two objects.
         out: the file to create.
         axes: of the benchmark.
+        boxes: a file or a hub dataset of its objects' boxes, which are mirrored with their pictures.
 
     Raises:
         UsageError: ``out`` is there already, or its folder is not; or the benchmark has no left/right pairs, or spells
             its questions out.
-        InputError: the benchmark is wrong, or none of its pictures can be mirrored.
+        InputError: the benchmark or its boxes are wrong, or none of its pictures can be mirrored.
+        MissingPackageError: the boxes need a package.
     """
     if out.exists() or out.is_symlink():
         raise UsageError(f"{out} exists; a benchmark is never overwritten; choose another name")
     if not out.parent.is_dir():
         raise UsageError(f"no folder {out.parent}; create it first")
+    known = None if boxes is None else workspace.benchmarks.boxes(boxes)
     size = file.stat().st_size if file.is_file() else 1
     with workspace.console.track("reading", size) as advance:
         seen = 0
@@ -56,5 +61,5 @@ def mirror(workspace: Workspace, file: Path, out: Path, *, axes: AxisSet = SPACE
 
         dataset = read_dataset(file, max_per_category=0, axes=axes, progress=read)
     with workspace.console.track("mirroring", len(mirrored_pairs(dataset))) as advance:
-        mirrored = write_mirrored(dataset, out, progress=lambda *_: advance(1))
+        mirrored = write_mirrored(dataset, out, boxes=known, progress=lambda *_: advance(1))
     return MirrorResult(dataset, mirrored)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from vlmprobe.analysis.controls import Split
 from vlmprobe.errors import MissingPackageError, UsageError, unknown_name
 from vlmprobe.pairs import PUBLISHED
+from vlmprobe.study.pictured import BoxSources
 from vlmprobe.study.robust_runs import robust_runs, rows_of
+from vlmprobe.study.scene_layers import scene_rows
 from vlmprobe.study.selection import Selection
 from vlmprobe.study.transfers import probe_rows
 
@@ -36,8 +38,11 @@ def robustness(
     max_per_category: int = 200,
     layer: int | None = None,
     splits: Sequence[Split] = (),
+    boxes: BoxSources | None = None,
 ) -> list[RobustnessRow]:
     """Read the newest complete run of each scale at one layer, and say what its axes hang on.
+
+    What exchanged pictures say is read in all layers that the runs share.
 
     Args:
         workspace: the home.
@@ -48,17 +53,19 @@ def robustness(
         max_per_category: if ``data`` is a file: the pairs per category that the runs were extracted with.
         layer: to read; None = the recommended one, else the last one stored.
         splits: of a logistic probe; empty = no probe.
+        boxes: of the objects, for Null 2, where the benchmarks' files have none.
 
     Raises:
         UsageError: no run matches, or one lacks the layer.
         MissingPackageError: a probe needs scikit-learn.
-        InputError: there is no such dataset, or a state is not finite.
+        InputError: there is no such dataset, or a state is not finite, or boxes cannot be read.
     """
     fit = logistic() if splits else None
     selection = Selection((family,), tuple(scales), data, max_per_category)
     found: list[RobustnessRow] = []
     for runs in robust_runs(workspace, selection, template, layer):
         found += rows_of(runs)
+        found += scene_rows(workspace, runs.read, boxes or BoxSources())
         if fit is not None:
             found += probe_rows(runs.read, fit, splits)
     return found

@@ -10,6 +10,9 @@ __all__ = [
     "ANSWER_FOLLOWING",
     "COHERENCE_METRIC",
     "DIRECTION_ACCURACY",
+    "DISJOINT_COSINE",
+    "NULL_2",
+    "NULL_2_CHANGED",
     "PARTICIPATION_RATIO",
     "PROBE_ACCURACY",
     "PROBE_CONTROL",
@@ -17,6 +20,10 @@ __all__ = [
     "READOUT_SHARE",
     "ROBUSTNESS",
     "ROGUE_SHARE",
+    "SCENE_COHERENCE",
+    "SCENE_DISJOINT",
+    "SCENE_LESS_NULL_1",
+    "SCENE_WORD_COSINE",
     "SPACE_COHERENCE",
     "SPACE_SHARE",
     "SPACE_VD_EI",
@@ -68,6 +75,24 @@ READOUT_SHARE = _of_axes("readout_share", "Share of the axis along the answer's 
 WITHOUT_READOUT = _of_axes("axis_coherence.without_readout", "Coherence without the answer's words")
 DIRECTION_ACCURACY = _of_axes("direction.accuracy", "Accuracy of the direction of all other images")
 TRANSFER = _of_axes("transfer", "Accuracy of the direction of another axis, template or benchmark")
+SCENE_WORD_COSINE = _of_axes("scene_word.cosine", "Cosine of exchanged names and exchanged pictures")
+SCENE_COHERENCE = _of_axes("axis_coherence.scene", "Coherence of what exchanged pictures do")
+SCENE_LESS_NULL_1 = _of_axes(
+    "axis_coherence.scene_less_null_1", "Coherence of what exchanged pictures do, less Null 1"
+)
+SCENE_DISJOINT = _of_axes(
+    "axis_coherence.scene_disjoint", "Coherence of what exchanged pictures do, of pairs that share no object"
+)
+DISJOINT_COSINE = _of_axes(
+    "scene_space.cosine_disjoint",
+    "Cosine of space half and scene half - Null 1, of pairs that share no object",
+)
+NULL_2 = _of_axes("null_2.size", "Squared length of what turns with a relation that no exchange turns")
+NULL_2_CHANGED = _of_axes(
+    "null_2.answers_changed",
+    "Share of answers that an exchange changed, of a relation it does not turn",
+    _NONE,
+)
 PROBE_ACCURACY = _of_axes("probe.accuracy", "Accuracy of a logistic probe")
 PROBE_CONTROL = _of_axes("probe.control", "Accuracy of a logistic probe for random ranks of names")
 PROBE_SELECTIVITY = _of_axes("probe.selectivity", "Accuracy of the probe less that of its control")
@@ -88,6 +113,13 @@ ROBUSTNESS = {
         WITHOUT_READOUT,
         DIRECTION_ACCURACY,
         TRANSFER,
+        SCENE_WORD_COSINE,
+        SCENE_COHERENCE,
+        SCENE_LESS_NULL_1,
+        SCENE_DISJOINT,
+        DISJOINT_COSINE,
+        NULL_2,
+        NULL_2_CHANGED,
         PROBE_ACCURACY,
         PROBE_CONTROL,
         PROBE_SELECTIVITY,

@@ -13,6 +13,7 @@ from vlmprobe.analysis.controls.dimensions import (
     participation_ratio,
     rogue_share,
 )
+from vlmprobe.analysis.controls.disjoint import DisjointPairs
 from vlmprobe.analysis.controls.following import answer_following
 from vlmprobe.analysis.controls.inner_products import (
     InnerProduct,
@@ -26,7 +27,7 @@ from vlmprobe.analysis.controls.inner_products import (
 from vlmprobe.analysis.controls.output_layer import OutputLayer
 from vlmprobe.analysis.controls.probe import Fit, Probed, ProbePairs, Split, probe
 from vlmprobe.analysis.controls.readout import Readout, readout, readout_span, readouts, without_span
-from vlmprobe.analysis.controls.scene_word import Beside, scene_words
+from vlmprobe.analysis.controls.scene_word import Beside, SceneReadings, null_2, scene_readings, scene_words
 from vlmprobe.analysis.controls.shares import order_warning
 from vlmprobe.analysis.controls.transfer import (
     AxisDeltas,
@@ -50,6 +51,7 @@ __all__ = [
     "AxisDeltas",
     "Beside",
     "Counterbalanced",
+    "DisjointPairs",
     "Evidence",
     "Fit",
     "InnerProduct",
@@ -59,6 +61,7 @@ __all__ = [
     "Probed",
     "Readout",
     "Row",
+    "SceneReadings",
     "Split",
     "UnderProduct",
     "Verdict",
@@ -68,6 +71,7 @@ __all__ = [
     "chance_cosine",
     "coherence_by_dimension",
     "direction_accuracy",
+    "null_2",
     "order_warning",
     "participation_ratio",
     "probe",
@@ -76,6 +80,7 @@ __all__ = [
     "readouts",
     "robustness",
     "rogue_share",
+    "scene_readings",
     "scene_words",
     "space_coherence",
     "space_cosine",

@@ -1,10 +1,11 @@
 """Scene and words beside each other: what a verdict's rows leave out.
 
 ``scene_word.cosine`` is the cosine of two axes of the same pairs: that of the exchanged names, h(swap) - h(orig), and
-that of the exchanged pictures. Of the latter the space half is taken, in which the answer's word cancels.
+that of the exchanged pictures. Of the latter the space half is taken, in which the answer's word cancels. Images are
+whatever the evidence says belongs together: a picture, its exchange, and pictures that these link.
 
-None has an interval here. The coherence of the space half was simulated as ``axis_coherence.answer_balanced``; no
-simulated world is about the other two. The rows of the verdict have bounds, and decide.
+Beside a verdict the numbers stand without intervals; ``robustness`` prints them with theirs. The rows of the verdict
+have bounds, and decide.
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmprobe.analysis.controls.answers import space_coherence
-from vlmprobe.analysis.controls.deltas import sums_of_both
-from vlmprobe.analysis.geometry import Layout, axis_effect, corrected_cosine
+from vlmprobe.analysis.controls.deltas import sums_of_asked, sums_of_both
+from vlmprobe.analysis.controls.disjoint import DisjointPairs
+from vlmprobe.analysis.geometry import Layout, axis_effect, axis_size, balanced_coherence, corrected_cosine
 
 if TYPE_CHECKING:
-    from vlmprobe.analysis.controls.verdict import Evidence
-    from vlmprobe.analysis.inference import Statistic
+    from collections.abc import Sequence
 
-__all__ = ["Beside", "scene_words"]
+    from vlmprobe.analysis.controls.deltas import Counterbalanced
+    from vlmprobe.analysis.controls.verdict import Evidence
+    from vlmprobe.analysis.inference import Estimate, Statistic
+
+__all__ = ["Beside", "SceneReadings", "null_2", "scene_readings", "scene_words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,22 @@ class Beside:
     """Why there is no value."""
 
 
+@dataclass(frozen=True, slots=True)
+class SceneReadings:
+    """What exchanged pictures say of one axis in one layer; None where a control is missing for it."""
+
+    cosine: Estimate
+    """``scene_word.cosine``."""
+    coherence: Estimate
+    """``axis_coherence.scene``: the balanced coherence of the scene half."""
+    less_null_1: Estimate | None
+    """``axis_coherence.scene_less_null_1``: that of the scene half - Null 1, pair by pair."""
+    disjoint: Estimate
+    """``axis_coherence.scene_disjoint``: the coherence of the scene half, of pairs that share no object."""
+    disjoint_cosine: Estimate | None
+    """``scene_space.cosine_disjoint``: the cosine of rule 5, of pairs that share no object."""
+
+
 def scene_words(evidence: Evidence) -> tuple[Beside, ...]:
     """Return the coherence of the space half and of the scene half, and ``scene_word.cosine``, as far as known.
 
@@ -46,15 +67,70 @@ def scene_words(evidence: Evidence) -> tuple[Beside, ...]:
     Raises:
         ValueError: a delta is not finite.
     """
-    layout = Layout((~np.asarray(evidence.canonical, dtype=bool)).astype(np.int64), evidence.images, 2)
+    layout = _layout(evidence)
     found = []
     if evidence.answers is not None:
         found.append(_beside("coherence of the space half", space_coherence(evidence.answers, layout, 0)))
     if evidence.scene is not None:
         found.append(_beside("coherence of the scene half", space_coherence(evidence.scene, layout, 0)))
-        both = sums_of_both(evidence.real, evidence.scene.space, layout).raw.products()
-        found.append(_beside("scene_word.cosine", corrected_cosine(both, axis_effect(0), axis_effect(1))))
+        found.append(_beside("scene_word.cosine", _cosine(evidence, evidence.scene, layout)))
     return tuple(found)
+
+
+def scene_readings(evidence: Evidence, objects: Sequence[tuple[str, str]] | None) -> SceneReadings | None:
+    """Read what exchanged pictures say of an axis; None without exchanged pictures.
+
+    Args:
+        evidence: of one axis in one layer, without its blind controls if need be.
+        objects: the names of each pair's two objects, spelled alike; None if they are not known.
+
+    Raises:
+        ValueError: a delta is not finite.
+    """
+    scene, null_1 = evidence.scene, evidence.null_1
+    if scene is None:
+        return None
+    layout = _layout(evidence)
+    pairs = DisjointPairs(evidence.canonical, evidence.images, objects)
+    less = cosine = None
+    if null_1 is not None:
+        left = scene.space - null_1.space
+        less = balanced_coherence(sums_of_asked(left, layout).units.products(), 0).estimate()
+        if evidence.answers is not None:
+            space = evidence.without_word(evidence.answers)
+            cosine = pairs.cosine(space, evidence.without_word(scene, less=null_1.space))
+    return SceneReadings(
+        _cosine(evidence, scene, layout).estimate(),
+        space_coherence(scene, layout, 0).estimate(),
+        less,
+        pairs.coherence(scene.space),
+        cosine,
+    )
+
+
+def null_2(null_1: Counterbalanced, own: Sequence[bool | None], images: Sequence[str]) -> Estimate:
+    """Estimate |alpha|^2 of Null 2: the exchange under a question whose relation it leaves as it is.
+
+    The deltas are those of Null 1, with the category that the other question has of its own. What it asks about is the
+    same in both pictures, so nothing should turn with its category: the interval should hold 0.
+
+    Args:
+        null_1: the exchange under a question about another axis, of N pairs.
+        own: N categories of that question, whether canonical; None where it is not known, or the exchange turns it.
+        images: N names of images, or of what else belongs together.
+    """
+    known = [place for place, each in enumerate(own) if each is not None]
+    layout = Layout([0 if own[place] else 1 for place in known], [images[place] for place in known], 2)
+    return axis_size(sums_of_asked(null_1.space[known], layout).raw.products(), 0).estimate()
+
+
+def _layout(evidence: Evidence) -> Layout:
+    return Layout((~np.asarray(evidence.canonical, dtype=bool)).astype(np.int64), evidence.images, 2)
+
+
+def _cosine(evidence: Evidence, scene: Counterbalanced, layout: Layout) -> Statistic:
+    both = sums_of_both(evidence.real, scene.space, layout).raw.products()
+    return corrected_cosine(both, axis_effect(0), axis_effect(1))
 
 
 def _beside(name: str, statistic: Statistic) -> Beside:

@@ -89,6 +89,10 @@ class Evidence:
     null_1: Counterbalanced | None = None
     """The same exchange under a question about another axis, with the category of this one."""
 
+    def without_word(self, half: Counterbalanced, less: FloatArray | float = 0.0) -> FloatArray:
+        """Return (N, D) the space half of two templates, less others, less what lies along its word's axis."""
+        return without_axis(half.space - less, half.word, self.canonical)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -209,7 +213,7 @@ class _Rules:
         if evidence.answers is None:
             yield _End(Origin.NONE, missing=_RUN_ANSWERS)
             return
-        space = self._without_word(evidence.answers)
+        space = evidence.without_word(evidence.answers)
         shared = self._resolved(3, "|alpha|^2 of the space half", space)
         word = self._resolved(3, "|alpha|^2 of the word half", evidence.answers.word)
         if shared.holds is False:
@@ -219,12 +223,12 @@ class _Rules:
         if evidence.scene is None:
             yield _End(Origin.OPEN, note=NO_EXCHANGE)
             return
-        scene = self._without_word(evidence.scene)
+        scene = evidence.without_word(evidence.scene)
         yield [self._resolved(4, "|alpha|^2 of the scene half", scene)], Origin.OPEN
         if evidence.null_1 is None:
             yield _End(Origin.NONE, missing=_RUN_NULL_1)
             return
-        left = self._without_word(evidence.scene, less=evidence.null_1.space)
+        left = evidence.without_word(evidence.scene, less=evidence.null_1.space)
         yield [self._resolved(4, "|alpha(scene half - Null 1)|^2", left)], Origin.OPEN
         # What any question sees of an exchange is no part of the axis, and would only turn it.
         both = sums_of_both(space, left, self._layout).raw.products()
@@ -237,9 +241,6 @@ class _Rules:
         chance = chance_cosine(space, left, evidence.canonical, seed=_SEED)
         by_chance = chance is not None and row.low is not None and row.low <= chance
         yield _End(Origin.SCENE, note=f"{BY_CHANCE} ({chance:.2f})" if by_chance else "")
-
-    def _without_word(self, half: Counterbalanced, less: FloatArray | float = 0.0) -> FloatArray:
-        return without_axis(half.space - less, half.word, self._evidence.canonical)
 
     def _tested(self) -> Row:
         p_value = self._p_axis

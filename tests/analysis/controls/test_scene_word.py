@@ -1,0 +1,78 @@
+"""What exchanged pictures say of an axis: cosine, coherences, and Null 2, which nothing should turn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vlmprobe.analysis.controls import Counterbalanced, Evidence, null_2, scene_readings
+from vlmprobe.analysis.geometry.estimates import NOT_RESOLVED
+
+PAIRS, DIM = 80, 16
+SIGNS = np.where(np.arange(PAIRS) % 2 == 0, 1.0, -1.0)[:, None]
+OBJECTS = [(f"cup {place}", f"box {place}") for place in range(PAIRS)]
+IMAGES = [f"image {place}" for place in range(PAIRS)]
+SCENE, WORD, PLACE = np.eye(DIM)[:3]
+
+
+def noise(seed, size=0.3):
+    """Draw the noise of one run."""
+    return size * np.random.default_rng(seed).normal(size=(PAIRS, DIM))
+
+
+def evidence(scene=1.0, place=0.0):
+    """Make a world of an axis of the scene, an answer's word, and where objects lie, which any question sees."""
+    seen, said, lies = SIGNS * scene * SCENE, SIGNS * WORD, SIGNS * place * PLACE
+    return Evidence(
+        real=seen + noise(1),
+        canonical=SIGNS[:, 0] > 0,
+        images=IMAGES,
+        answers=Counterbalanced(seen + said + noise(2), seen - said + noise(3)),
+        scene=Counterbalanced(seen + said + lies + noise(4), seen - said + lies + noise(5)),
+        null_1=Counterbalanced(lies + noise(6), lies + noise(7)),
+    )
+
+
+def test_the_word_and_the_place_are_no_part_of_the_scene():
+    """The cosine is that of the scene alone; Null 1 takes away what any question sees."""
+    found = scene_readings(evidence(place=1.0), OBJECTS)
+    assert found is not None
+    assert found.less_null_1 is not None
+    assert found.disjoint_cosine is not None
+    assert found.cosine.value == pytest.approx(np.sqrt(0.5), abs=0.05)
+    assert found.cosine.ci_low is not None
+    assert found.coherence.value > found.less_null_1.value
+    assert found.disjoint.value == pytest.approx(found.coherence.value, abs=1e-9)
+    assert found.disjoint_cosine.value == pytest.approx(1.0, abs=0.05)
+
+
+def test_an_axis_that_is_not_there_has_no_cosine():
+    """Refutes: the cosine of noise is a number. A picture's place alone is no axis once Null 1 is taken away."""
+    found = scene_readings(evidence(scene=0.0, place=1.0), OBJECTS)
+    assert found is not None
+    assert found.less_null_1 is not None
+    assert (found.cosine.value, found.cosine.reason) == (None, NOT_RESOLVED)
+    assert found.less_null_1.ci_low <= 0 < found.coherence.ci_low
+
+
+def test_null_2_takes_the_category_of_the_other_question():
+    """It turns nothing here; the pair's own would, since the place turns with it. Unknown ones are left out."""
+    world = evidence(place=1.0)
+    own = [None if place % 5 == 0 else place % 4 < 2 for place in range(PAIRS)]
+    found = null_2(world.null_1, own, IMAGES)
+    assert found.ci_low <= 0 <= found.ci_high
+    assert found.n_images == 64
+    of_pair = null_2(world.null_1, [bool(sign > 0) for sign in SIGNS[:, 0]], IMAGES)
+    assert of_pair.ci_low > 0
+
+
+def test_without_exchanged_pictures_there_is_nothing():
+    """And without Null 1 only what needs none."""
+    world = evidence()
+    assert scene_readings(Evidence(world.real, world.canonical, IMAGES, answers=world.answers), None) is None
+    found = scene_readings(
+        Evidence(world.real, world.canonical, IMAGES, answers=world.answers, scene=world.scene), OBJECTS
+    )
+    assert found is not None
+    assert (found.less_null_1, found.disjoint_cosine) == (None, None)
+    assert found.coherence.is_resolved
