@@ -132,7 +132,7 @@ def test_across_scales_the_band_covers_every_scale_s_control(curve):
 
     assert [control_bands(panel) for panel in figure.axes] == [[(-0.1, 0.3)], []]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend[-1] == "shuffled quads (control\nof the mean over quads):\n95 % bands of all scales"
+    assert legend[-1] == "shuffled quads (control\nof the mean over quads):\nbands of all scales, 95 % each"
 
 
 def test_a_control_is_hatched_as_no_other_band_is(curve):

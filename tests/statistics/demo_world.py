@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["FOLDER", "DemoWorld", "axes_of_demo", "demo_study", "prepare"]
 
 FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "statistics-demo"
-SCALES, LAYERS = ("400k", "800k", "2m"), (3, 4, 5)
+#: ``vanilla`` only to be compared with.
+SCALES, LAYERS = ("vanilla", "400k", "800k", "2m"), (3, 4, 5)
 
 
 def prepare(folder: Path = FOLDER) -> Path:

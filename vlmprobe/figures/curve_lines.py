@@ -186,7 +186,7 @@ def control_handle(entry: Entry, *, several: bool) -> Artist:
     from matplotlib.patches import Patch
 
     name = entry.control.label if entry.control and entry.control.is_band else "control"
-    bands = "95 % bands of all scales" if several else "mean and 95 % band"
+    bands = "bands of all scales, 95 % each" if several else "mean and 95 % band"
     return Patch(**_CONTROL_AREA, label=f"{name}:\n{bands}")
 
 

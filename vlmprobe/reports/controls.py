@@ -32,8 +32,7 @@ RECOMMENDED, LAST = "recommended", "last"
 #: How to read the table, in lines.
 READING = (
     "right_above: share with both answers right, run minus control; coherence_above: coherence, run minus control, "
-    "paired; differences of coherences above .55 were simulated on the demo's vertical axis only, up to .7; above .7 "
-    "not at all",
+    "paired; above a coherence of .5 no difference from a control was simulated",
     "of_control: a coherence cannot be below 0 in truth, and an interval wholly below 0 misses it; names that images "
     "share were not simulated",
     "size_left: squared length of the axis after the control's vectors are subtracted pair by pair, in the squared "
@@ -45,8 +44,8 @@ READING = (
     "vd_ei, vd_ei_of_control: vd_ei.corrected of the run and of the control, on the same pairs; their difference was "
     "not simulated, so none is given; not resolved = an axis is not, as is usual in a control, and without an axis "
     "there is no angle",
-    "coherences above .5, but for the vertical axis up to .7, and size_left of axes above .7, or beside controls whose "
-    "pairs share pictures with others, as of other-image, were not simulated",
+    "not simulated: size_left of axes above .7; anything beside a control whose pairs share pictures with others, as "
+    "of other-image",
 )
 
 
