@@ -130,10 +130,7 @@ def _readings() -> list[Experiment]:
             found.append(Experiment(f"Null 2: {name}, {size}", study, 500, notes))
     for pairs, an_image, objects in _NAMED:
         size = f"{pairs} pairs of {objects} objects, {an_image} an image"
-        notes = {
-            (entry.name, COVERAGE): NOISE
-            for entry in (names.SCENE_COHERENCE, names.SCENE_DISJOINT, names.DISJOINT_COSINE)
-        }
+        notes = {(entry.name, COVERAGE): NOISE for entry in (names.SCENE_COHERENCE, names.SCENE_DISJOINT)}
         for name, world in _CARRIED.items():
             study = partial(disjoint, replace(world, pairs=pairs, an_image=an_image, objects=objects))
             limits = {(names.SCENE_COHERENCE.name, COVERAGE): _SHARED_OBJECTS} if world.carried else {}

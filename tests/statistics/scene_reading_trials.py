@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from vlmprobe.analysis.catalog import robustness as names
 from vlmprobe.analysis.controls import null_2, scene_readings
 
-from .outcomes import FALSE_AXES, POWER, Outcome, covers
+from .outcomes import BIAS, FALSE_AXES, POWER, Outcome, covers
 from .worlds import coherence_of
 
 if TYPE_CHECKING:
@@ -55,7 +56,15 @@ def disjoint(world: SceneWorld, rng: np.random.Generator) -> list[Outcome]:
         ),
     ]
     if world.space:
-        outcomes.append(covers(names.DISJOINT_COSINE.name, found.disjoint_cosine, true["half cosine"]))
+        cosine = found.disjoint_cosine.value
+        outcomes.append(
+            Outcome(
+                names.DISJOINT_COSINE.name,
+                BIAS,
+                None,
+                nan if cosine is None else cosine - true["half cosine"],
+            )
+        )
     return outcomes
 
 

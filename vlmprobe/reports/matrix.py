@@ -25,8 +25,8 @@ _CHECKED = {
     "pairs ends at .024, so that 13 % of studies of a true gain of .025 without losses miss it",
     PAIRED_T: "checked in simulations at 5 %, also on the demo's deltas of the vertical axis and its angle with "
     "distance, where a test of angles rejects in .07 to .10 of studies if both sides are one mixture of two "
-    "checkpoints with nearly opposite axes; at .05/63, as Holm's rule may ask, in made-up worlds only. With a coherence above .5, "
-    "differences were simulated on the demo's vertical axis only",
+    "checkpoints with nearly opposite axes; at .05/63, as Holm's rule may ask, in made-up worlds only. With a "
+    "coherence above .5, differences were simulated on the demo's vertical axis only",
     CLUSTERED_T: "checked in simulations at 5 %, in made-up worlds",
 }
 

@@ -74,8 +74,8 @@ READING = (
     "scene: coherence of what exchanged pictures do, over all layers; less_null_1: less the same exchange under a "
     "question about another axis; scene_word: cosine of the axis of exchanged names and that of exchanged pictures; "
     "intervals are of one layer each, unadjusted",
-    "disjoint, cosine_disjoint: coherence, and the cosine of rule 5, from pairs that share no object's name; where "
-    "'scene' is above it, part of that is of the objects",
+    "disjoint, cosine_disjoint: coherence, and the cosine of rule 5 (a point value), from pairs that share no object's "
+    "name; where 'scene' is above 'disjoint', part of that is of the objects",
     "null_2: squared length, in the squared unit of the states, of what turns with a relation that the exchange leaves "
     "as it is; it should hold 0. changed: share of yes/no answers about that relation which the exchange changed, of "
     "all layers alike",

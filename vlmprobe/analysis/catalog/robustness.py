@@ -86,6 +86,7 @@ SCENE_DISJOINT = _of_axes(
 DISJOINT_COSINE = _of_axes(
     "scene_space.cosine_disjoint",
     "Cosine of space half and scene half - Null 1, of pairs that share no object",
+    _NONE,
 )
 NULL_2 = _of_axes("null_2.size", "Squared length of what turns with a relation that no exchange turns")
 NULL_2_CHANGED = _of_axes(

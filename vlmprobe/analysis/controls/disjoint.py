@@ -39,13 +39,14 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.deltas import BoolArray, FloatArray
     from vlmprobe.analysis.inference import Statistic
 
-__all__ = ["TOO_FEW_OBJECTS", "DisjointPairs"]
+__all__ = ["NO_INTERVAL", "TOO_FEW_OBJECTS", "DisjointPairs"]
 
 #: Below this the t quantile stands for a spread of which next to nothing is known.
 _MIN_CLUSTERS = 5
 #: Pairs of an axis, of which every two are compared: a third of a GiB.
 _MOST_PAIRS = 5000
 TOO_MANY = f"more than {_MOST_PAIRS} pairs on an axis: too many to compare every two of them"
+NO_INTERVAL = "an interval of this value need not cover, so none is given"
 TOO_FEW_OBJECTS = (
     f"pairs share so many objects that they are worth fewer than {_MIN_CLUSTERS} independent ones"
 )
@@ -104,9 +105,10 @@ class DisjointPairs:
         return read.size((deltas[kept] / lengths[kept, None])[None])
 
     def cosine(self, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Estimate:
-        """Estimate the corrected cosine of two axes of the same pairs, from pairs that share nothing.
+        """Estimate the corrected cosine of two axes of the same pairs, from pairs that share nothing; a value alone.
 
-        Not defined where either axis is not resolved in these products.
+        Its interval covered .81 to .91 in simulations of strong axes of few objects, so none is given. Not
+        defined where either axis is not resolved in these products.
 
         Args:
             first: (N, D), not sign-corrected; a row of NaN is a pair that was not asked.
@@ -158,7 +160,9 @@ class _Kept:
         for effect in (axis_effect(0), axis_effect(1)):
             # Whether an axis is resolved is asked of the wider interval, which pairs that share objects need.
             products.known[effect] = self._estimate(inner_product(products, effect, effect)).ci_low
-        return self._estimate(corrected_cosine(products, axis_effect(0), axis_effect(1)))
+        found = self._estimate(corrected_cosine(products, axis_effect(0), axis_effect(1)))
+        reason = found.reason or NO_INTERVAL
+        return replace(found, se=None, ci_low=None, ci_high=None, reason=reason)
 
     def _products(self, vectors: FloatArray) -> Products:
         """Return P of the two categories of each set, and the same without each pair, in all sets at once."""
