@@ -137,16 +137,27 @@ def test_the_next_checkpoint_is_loaded_while_another_is_asked(items: list[BatchI
         with family.load(options("vanilla")) as model:
             family.load_ahead(options("2m"))
             model.run_batch(items)
-        (begun,) = [each for _, each in workers._idle["tiny", HERE] if each.is_ahead(options("2m"))]
+        (begun,) = [each for _, each in workers._idle["tiny", HERE] if each.is_ahead(options("2m"), "")]
         with family.load(options("2m")) as model:
-            assert model._devices[0].family is begun
+            assert model._devices[0].family.family is begun  # type: ignore[attr-defined]
             found = model.run_batch(items)
         # Another one than was expected is loaded all the same.
         family.load_ahead(options("2m"))
         with family.load(options("vanilla")) as model:
             other = model.run_batch(items)
-    with open_family("tiny").load(options("2m")) as model:
-        expected = model.run_batch(items)
+        # So is one whose files have changed since.
+        family.load_ahead(options("2m"))
+        (_, begun) = next(entry for entry in workers._idle["tiny", HERE] if entry[1].has_ahead)
+        assert begun._ahead is not None
+        ahead = begun._ahead[2]
+        family.content = "of other files"
+        with family.load(options("2m")) as model:
+            again = model.run_batch(items)
+            assert model._devices[0].model is not ahead.result()
+    assert not any(workers._idle.values())
+    with open_family("tiny").load(options("2m")) as alone:
+        expected = alone.run_batch(items)
     assert found.texts == expected.texts
     assert found.states.tobytes() == expected.states.tobytes()
     assert other.states.tobytes() != expected.states.tobytes()
+    assert again.states.tobytes() == expected.states.tobytes()

@@ -213,6 +213,8 @@ def prepare(
         # The driver had not told of them.
         family.close()
         family = open_in_processes(spec.architecture, spec.environment, workers)
+    if isinstance(family, KeptFamily):
+        family.content = marks.checkpoint
     return Prepared(
         dataset, quads, family, options, _plan(spec, dataset, options, marks, wanted.model.layers), dataset
     )

@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmprobe.families.base import OpenFamily
+from vlmprobe.families.base import Model, OpenFamily
 from vlmprobe.families.pool import DevicePool
 from vlmprobe.families.remote import RemoteFamily
 
@@ -62,6 +62,7 @@ class KeptWorkers:
     def __init__(self) -> None:
         """Start nothing."""
         self._lock = threading.RLock()
+        self._closed = False
         self._idle: dict[tuple[str, Environment], list[tuple[str | None, RemoteFamily]]] = {}
 
     def begin(self, name: str, environment: Environment, n: int) -> None:
@@ -71,7 +72,8 @@ class KeptWorkers:
             UsageError: no family has this name.
         """
         with self._lock:
-            idle = self._idle.setdefault((name, environment), [])
+            idle = [entry for entry in self._idle.get((name, environment), []) if entry[1].is_usable]
+            self._idle[name, environment] = idle
             while len(idle) < n:
                 family = RemoteFamily(name, environment)
                 idle.append((None, family))
@@ -81,33 +83,43 @@ class KeptWorkers:
         """Let an idle process say what options mean on this machine; see :meth:`OpenFamily.resolve`."""
         with self._lock:
             self.begin(name, environment, 1)
-            _, family = self._idle[name, environment][0]
+            # One that is loading a checkpoint answers later.
+            _, family = min(self._idle[name, environment], key=lambda entry: entry[1].has_ahead)
         return family.resolve(options)
 
-    def load_ahead(self, name: str, environment: Environment, options: LoadOptions) -> None:
+    def load_ahead(self, name: str, environment: Environment, options: LoadOptions, content: str) -> None:
         """Let an idle process of the options' device, or a new one, load a checkpoint while another model is asked."""
-        family = self.take(name, environment, options.device)
-        family.load_ahead(options)
         with self._lock:
+            if self._closed:
+                return
+            family = self.take(name, environment, options.device)
+            family.load_ahead(options, content)
             self._idle.setdefault((name, environment), []).append((options.device, family))
 
     def take(
-        self, name: str, environment: Environment, device: str, options: LoadOptions | None = None
+        self,
+        name: str,
+        environment: Environment,
+        device: str,
+        options: LoadOptions | None = None,
+        content: str = "",
     ) -> RemoteFamily:
         """Return an idle process that used this device or none yet, or one that is still to be started.
 
         A process that turned to another device would keep some memory of the first. One that ended meanwhile is passed
-        over. The first choice is one that loads these options ahead.
+        over. The first choice is one that loaded these options ahead, the next one that loaded others, to no purpose.
 
         Raises:
             UsageError: no family has this name.
         """
+
+        def rank(entry: tuple[str | None, RemoteFamily]) -> tuple[bool, bool, bool]:
+            known, family = entry
+            expected = options is not None and family.is_ahead(options, content)
+            return not expected, not family.has_ahead, known is None
+
         with self._lock:
             idle = self._idle.get((name, environment), [])
-
-            def rank(entry: tuple[str | None, RemoteFamily]) -> tuple[bool, bool]:
-                return options is None or not entry[1].is_ahead(options), entry[0] is None
-
             for entry in sorted((each for each in idle if each[0] in {device, None}), key=rank):
                 idle.remove(entry)
                 if entry[1].is_usable:
@@ -126,8 +138,9 @@ class KeptWorkers:
             self._idle.setdefault((name, environment), []).append((device, family))
 
     def close(self) -> None:
-        """Stop all that are idle."""
+        """Stop all that are idle; from now on nothing is loaded ahead."""
         with self._lock:
+            self._closed = True
             for families in self._idle.values():
                 for _, family in families:
                     family.close()
@@ -154,6 +167,8 @@ class KeptFamily(OpenFamily):
             workers: gives the processes and takes them back.
         """
         self._name, self._environment, self._workers = name, environment, workers
+        self.content = ""
+        """The fingerprint of the checkpoint that is meant: another of the same name may have been loaded ahead."""
 
     def resolve(self, options: LoadOptions) -> LoadOptions:
         """See :meth:`OpenFamily.resolve`; this process imports no PyTorch for it."""
@@ -161,21 +176,41 @@ class KeptFamily(OpenFamily):
 
     def load(self, options: LoadOptions) -> DevicePool:
         """Load the checkpoint on every device of ``options.devices`` at once; see :meth:`OpenFamily.load`."""
+
+        def open_one(device: str) -> _Ahead:
+            wanted = _on_one(options, device)
+            family = self._workers.take(self._name, self._environment, device, wanted, self.content)
+            return _Ahead(family, self.content)
+
         return DevicePool(
-            lambda device: self._workers.take(
-                self._name, self._environment, device, _on_one(options, device)
-            ),
+            open_one,
             options,
-            lambda device, family: self._workers.keep(self._name, self._environment, device, family),
+            lambda device, opened: self._workers.keep(self._name, self._environment, device, opened.family),
         )
 
     def load_ahead(self, options: LoadOptions) -> None:
         """Load a checkpoint where there is room for it, while another model is asked; :meth:`load` then finds it."""
         for device in options.devices:
-            self._workers.load_ahead(self._name, self._environment, _on_one(options, device))
+            self._workers.load_ahead(self._name, self._environment, _on_one(options, device), self.content)
 
     def close(self) -> None:
         """Do nothing; the processes end with ``workers``."""
+
+
+class _Ahead(OpenFamily):
+    """A process that may have loaded the checkpoint of this content ahead."""
+
+    def __init__(self, family: RemoteFamily, content: str) -> None:
+        self.family, self._content = family, content
+
+    def resolve(self, options: LoadOptions) -> LoadOptions:
+        return self.family.resolve(options)
+
+    def load(self, options: LoadOptions) -> Model:
+        return self.family.load(options, self._content)
+
+    def close(self) -> None:
+        self.family.close()
 
 
 def _on_one(options: LoadOptions, device: str) -> LoadOptions:

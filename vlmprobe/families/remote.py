@@ -34,38 +34,48 @@ class RemoteFamily(OpenFamily):
             UsageError: no family has this name; the message lists them.
         """
         self._worker = WorkerProcess(name, family_target(name), environment)
-        self._ahead: tuple[LoadOptions, Future[_RemoteModel | None]] | None = None
+        self._ahead: tuple[LoadOptions, str, Future[_RemoteModel | None]] | None = None
 
     def resolve(self, options: LoadOptions) -> LoadOptions:
         """See :meth:`OpenFamily.resolve`."""
         said, _ = self._worker.call("resolve", {"options": protocol.write_options(options)})
         return protocol.read_options(said["options"])
 
-    def load(self, options: LoadOptions) -> _RemoteModel:
-        """See :meth:`OpenFamily.load`."""
+    def load(self, options: LoadOptions, content: str = "") -> _RemoteModel:
+        """See :meth:`OpenFamily.load`; a checkpoint that was loaded ahead is there at once.
+
+        Args:
+            options: what to load.
+            content: the checkpoint's fingerprint: what was loaded ahead is used only if it had the same.
+        """
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             # What went wrong with it is seen again, or has passed, such as a lack of memory.
             with suppress(Exception):
-                found = ahead[1].result()
-                if found is not None and ahead[0] == options:
+                found = ahead[2].result()
+                if found is not None and ahead[:2] == (options, content):
                     return found
             self.unload()
         said, _ = self._worker.call("load", {"options": protocol.write_options(options)})
         return _RemoteModel(self._worker, said["info"])
 
-    def load_ahead(self, options: LoadOptions) -> None:
+    def load_ahead(self, options: LoadOptions, content: str) -> None:
         """Let the process load a checkpoint if its device has room beside another model, without waiting for it."""
         begun = self._worker.submit(
             "load",
             lambda: ({"options": protocol.write_options(options), "beside": True}, ()),
             read=lambda said, _: None if said.get("none") else _RemoteModel(self._worker, said["info"]),
         )
-        self._ahead = options, begun
+        self._ahead = options, content, begun
 
-    def is_ahead(self, options: LoadOptions) -> bool:
-        """Whether these are the options that :meth:`load_ahead` was called with last."""
-        return self._ahead is not None and self._ahead[0] == options
+    def is_ahead(self, options: LoadOptions, content: str) -> bool:
+        """Whether this is what :meth:`load_ahead` was called with last."""
+        return self._ahead is not None and self._ahead[:2] == (options, content)
+
+    @property
+    def has_ahead(self) -> bool:
+        """Whether it holds a model that nobody has asked for yet, or loads it."""
+        return self._ahead is not None
 
     def begin(self) -> None:
         """Start the process and let it import the family's code, without waiting; a fault is told by the next call."""
