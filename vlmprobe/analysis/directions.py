@@ -83,7 +83,6 @@ def _around_means(groups: Sequence[Floats]) -> tuple[FloatArray, FloatArray]:
     k, dim = len(groups), groups[0].shape[1]
     counts = np.array([len(units) for units in groups], dtype=np.float64)
     means = np.zeros((k, dim))
-    products = np.empty((k, dim, dim), dtype=groups[0].dtype)
     along = np.zeros((k, k))  # sum_j (m_g . r_j)^2, j in h
     own, own_squares = np.zeros((2, k))  # of a vector with itself
     rests = []
@@ -98,38 +97,32 @@ def _around_means(groups: Sequence[Floats]) -> tuple[FloatArray, FloatArray]:
         rest = np.empty_like(units)
         for rows in _row_chunks(units):
             np.subtract(units[rows], means[group], out=rest[rows], dtype=np.float64, casting="same_kind")
-        _multiply_columns(rest, products[group])
         rests.append(rest)
     for group, rest in enumerate(rests):
         along[:, group] = np.square((rest @ means.T.astype(rest.dtype)).astype(np.float64)).sum(axis=0)
     inner = means @ means.T
     pairs = np.outer(counts, counts)
     squares = (
-        pairs * inner**2 + counts[:, None] * along + (counts[:, None] * along).T + _inner_products(products)
+        pairs * inner**2 + counts[:, None] * along + (counts[:, None] * along).T + _inner_products(rests)
     )
     return pairs * inner - np.diag(own), squares - np.diag(own_squares)
 
 
-def _multiply_columns(vectors: Floats, out: Floats) -> None:
-    """Fill the blocks on and above the diagonal of (D, D) ``vectors.T @ vectors``, which is symmetric."""
-    for start in range(0, len(out), _BLOCK):
-        end = start + _BLOCK
-        mine = vectors[:, start:end]
-        np.matmul(mine.T, mine, out=out[start:end, start:end])
-        np.matmul(mine.T, vectors[:, end:], out=out[start:end, end:])
+def _inner_products(rests: Sequence[Floats]) -> FloatArray:
+    """Return the (k, k) sums over all elements of R_g^T R_g times R_h^T R_h, added up in float64.
 
-
-def _inner_products(matrices: Floats) -> FloatArray:
-    """Multiply each two of k matrices of ``_multiply_columns`` element by element, and add up in float64."""
-    k, dim, _ = matrices.shape
+    The D x D products are symmetric. Some rows of all of them are there at a time, from the diagonal on.
+    """
+    k, dim = len(rests), rests[0].shape[1]
     found = np.zeros((k, k))
     step = max(1, _CHUNK // (k * dim))
     for start in range(0, dim, _BLOCK):
         end = min(start + _BLOCK, dim)
-        for row in range(start, end, step):
-            rows = slice(row, min(row + step, end))
-            for columns, times in ((slice(start, end), 1.0), (slice(end, dim), 2.0)):
-                part = matrices[:, rows, columns].reshape(k, -1).astype(np.float64)
+        on_diagonal = np.stack([rest[:, start:end].T @ rest[:, start:end] for rest in rests])
+        beyond = np.stack([rest[:, start:end].T @ rest[:, end:] for rest in rests])
+        for row in range(0, end - start, step):
+            for products, times in ((on_diagonal, 1.0), (beyond, 2.0)):
+                part = products[:, row : row + step].reshape(k, -1).astype(np.float64)
                 found += times * (part @ part.T)
     return found
 
