@@ -33,8 +33,7 @@ from vlmprobe.families.worker.engine.prompts import (
 from vlmprobe.families.worker.engine.shared_prefix import Prompts, Rows, SharedPrefixFamily
 from vlmprobe.families.worker.environment.attention import sequences_together
 from vlmprobe.families.worker.environment.versions import accepted, last_logits_only
-from vlmprobe.families.worker.faults import ModelFault, OutOfMemoryError, first_line
-from vlmprobe.families.worker.loading.devices import on_device
+from vlmprobe.families.worker.faults import ModelFault, OutOfMemoryError
 from vlmprobe.families.worker.loading.diagnosis import preparing_images, running_first
 from vlmprobe.families.worker.loading.parts import (
     OR_PROCESSOR,
@@ -44,7 +43,7 @@ from vlmprobe.families.worker.loading.parts import (
     load_tokenizer,
 )
 from vlmprobe.families.worker.loading.pretrained import load_model
-from vlmprobe.families.worker.qwen.fused_layers import Plain
+from vlmprobe.families.worker.qwen.fused_layers import operations_for
 from vlmprobe.families.worker.qwen.packed_decoder import PackedDecoder
 from vlmprobe.families.worker.qwen.packing import pack
 from vlmprobe.families.worker.qwen.prompts import ImagePrompts
@@ -71,7 +70,6 @@ if TYPE_CHECKING:
 
     from vlmprobe.families.worker.contract import BatchItem, BatchOutput, LoadOptions
     from vlmprobe.families.worker.engine.shared_prefix import Group, PreparedBatch
-    from vlmprobe.families.worker.qwen.fused_layers import Operations
     from vlmprobe.families.worker.qwen.images import ResizedImages
     from vlmprobe.families.worker.qwen.packing import Pack
 
@@ -100,7 +98,7 @@ class Qwen25(SharedPrefixFamily):
         self._packed: PackedDecoder | None = None
         on_gpu = self.device.type == "cuda"
         dtype = next(layers[0].parameters()).dtype
-        operations, compiled = _operations(self.device, dtype, wanted=options.compile and on_gpu)
+        operations, compiled = operations_for(self.device, dtype, wanted=options.compile and on_gpu)
         visual, text = self._multimodal.visual, getattr(model.model, "language_model", None)
         with torch.inference_mode():
             if QwenVision.fits(visual):
@@ -294,20 +292,6 @@ class Qwen25(SharedPrefixFamily):
     def joined_inputs(self, inputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Put the questions' ids, masks and patches one after the other; see :meth:`PlainFamily.joined_inputs`."""
         return {name: torch.cat([each[name] for each in inputs]) for name in inputs[0]}
-
-
-def _operations(device: torch.device, dtype: torch.dtype, *, wanted: bool) -> tuple[Operations, str]:
-    """Return what is done between matrix products, and whether it is compiled: ``on``, ``off``, or why not."""
-    if not wanted:
-        return Plain(), "off"
-    try:
-        from vlmprobe.families.worker.qwen.kernels import Kernels
-
-        with on_device(device):
-            return Kernels.tried(device, dtype), "on"
-    # For example no compiler; the numbers are the same but for rounding.
-    except Exception as error:  # noqa: BLE001
-        return Plain(), f"off: {first_line(error, most=200)}"
 
 
 class Tiny(Qwen25):

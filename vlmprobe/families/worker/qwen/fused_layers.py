@@ -18,12 +18,24 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch.nn import functional
 
+from vlmprobe.families.worker.faults import first_line
+from vlmprobe.families.worker.loading.devices import on_device
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor, nn
 
-__all__ = ["LayerWeights", "Layers", "Operations", "Plain", "pad_columns", "rms_norm", "stack_rows"]
+__all__ = [
+    "LayerWeights",
+    "Layers",
+    "Operations",
+    "Plain",
+    "operations_for",
+    "pad_columns",
+    "rms_norm",
+    "stack_rows",
+]
 
 #: On a GPU, a matrix product whose inner size is not a multiple of 8 falls back to an old, slow kernel.
 _GOOD_SIZE = 128
@@ -205,3 +217,17 @@ def pad_columns(linear: nn.Linear) -> Tensor:
 
 def _padded(size: int) -> int:
     return size if size % 8 == 0 else -(-size // _GOOD_SIZE) * _GOOD_SIZE
+
+
+def operations_for(device: torch.device, dtype: torch.dtype, *, wanted: bool) -> tuple[Operations, str]:
+    """Return what is done between matrix products, and whether it is compiled: ``on``, ``off``, or why not."""
+    if not wanted:
+        return Plain(), "off"
+    try:
+        from vlmprobe.families.worker.qwen.kernels import Kernels
+
+        with on_device(device):
+            return Kernels.tried(device, dtype), "on"
+    # For example no compiler; the numbers are the same but for rounding.
+    except Exception as error:  # noqa: BLE001
+        return Plain(), f"off: {first_line(error, most=200)}"
