@@ -124,6 +124,9 @@ class Workspace:
         """Let the processes of models outlive each scale meanwhile."""
         from vlmprobe.families.kept_workers import KeptWorkers
 
+        if self.workers is not None:
+            yield
+            return
         with KeptWorkers() as self.workers:
             try:
                 yield

@@ -7,7 +7,7 @@
 -- param first_run text = null: only runs from this run_id on (ids are in the order of time)
 -- param last_run text = null: only runs up to this run_id
 SELECT
-    accuracy.family, accuracy.scale, accuracy.samples_seen, accuracy.dataset, accuracy.template, accuracy.axis, n,
+    accuracy.family, accuracy.scale, accuracy.samples_seen, accuracy.dataset, accuracy.template, accuracy.axis, n, n_images,
     acc_orig, acc_orig_low, acc_orig_high,
     acc_swap, acc_swap_low, acc_swap_high,
     acc_both, acc_both_low, acc_both_high,

@@ -7,7 +7,7 @@
 -- param last_run text = null: only runs up to this run_id
 SELECT
     by_category.family, by_category.scale, by_category.samples_seen, by_category.dataset, by_category.template,
-    by_category.axis, category, n,
+    by_category.axis, category, n, n_images,
     acc_orig, acc_orig_low, acc_orig_high,
     acc_swap, acc_swap_low, acc_swap_high,
     acc_both, acc_both_low, acc_both_high,

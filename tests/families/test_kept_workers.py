@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vlmprobe.families import (
+    Environment,
     KeptFamily,
     KeptWorkers,
     ModelOptions,
     kept_workers,
     n_processes,
     open_family,
-    this_python,
 )
 from vlmprobe.families.remote import RemoteFamily
 from vlmprobe.families.worker import LoadOptions
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.families.worker import BatchItem
 
-HERE = this_python()
+HERE = Environment.of_this_process()
 
 
 @pytest.fixture

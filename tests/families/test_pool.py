@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from vlmprobe.errors import WorkerError
+from vlmprobe.families import pool
 from vlmprobe.families.base import Model, OpenFamily
 from vlmprobe.families.pool import DevicePool
 from vlmprobe.families.worker import LoadOptions
@@ -95,3 +99,26 @@ def test_a_pool_gives_back_idle_processes_and_stops_those_that_failed() -> None:
     assert promised[1].result(1) == "answers"
     pool.close()
     assert len(kept) == 1
+
+
+def test_ctrl_c_while_a_checkpoint_is_loaded_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load may be a download; nobody would wait for it, and nothing else knows the process yet."""
+    ended, begun = Event(), Event()
+
+    class Loading(_Family):
+        def load(self, options: LoadOptions) -> _Process:  # noqa: ARG002
+            begun.set()
+            ended.wait(10)
+            raise WorkerError("was stopped")
+
+        def close(self) -> None:
+            ended.set()
+
+    def interrupted(_: object) -> None:
+        assert begun.wait(10)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        DevicePool(lambda _: Loading([]), LoadOptions("x", devices=("cuda:0",)))
+    assert ended.is_set()

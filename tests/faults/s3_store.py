@@ -90,6 +90,10 @@ class S3Store:
         }
 
     def close(self) -> None:
+        # moto keeps what is stored for all servers of a process.
+        client = self._client()
+        for key in client.list_objects_v2(Bucket=_BUCKET).get("Contents", []):
+            client.delete_object(Bucket=_BUCKET, Key=key["Key"])
         self.counter.close()
         self._server.stop()
 

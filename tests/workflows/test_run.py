@@ -229,12 +229,13 @@ def test_the_next_weights_are_read_once_pairs_are_asked(
         read.append(f"{Path(checkpoint).name} {revision}")
         raise ModelError("damaged")
 
-    monkeypatch.setattr("vlmprobe.workflows.scales.fingerprint", fingerprint)
+    monkeypatch.setattr("vlmprobe.extraction.ahead.fingerprint", fingerprint)
     console = _Notes()
 
     def ask(expected: list[str]) -> Asking:
         def extract(workspace: Workspace) -> bool:
-            with workspace.console.track("tiny @ some", 1):
+            with workspace.console.track("tiny @ some", 1) as advance:
+                advance(1)
                 wait_until(lambda: read == expected)
             return False
 

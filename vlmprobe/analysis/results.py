@@ -96,6 +96,8 @@ class AccuracyPoint:
     acc_both_high: float
     reliable: bool | None = None
     """For a category: whether each side is right at least half of the time; None without pairs."""
+    n_images: int | None = None
+    """Distinct images; None where the query does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from vlmprobe.errors import ImageError
@@ -41,6 +42,9 @@ class Pictures(Protocol):
 _THREADS_A_GPU = 4
 #: Seconds that a thread may hold the GIL while others wait for it; Python's default is five milliseconds.
 _TURN_S = 0.0005
+#: The interval of the process is one, and two scales may be prepared at once.
+_turns = Lock()
+_before, _n_inside = 0.0, 0
 
 
 @contextmanager
@@ -50,12 +54,19 @@ def quick_turns() -> Iterator[None]:
     Decoding an image takes the GIL a few times, briefly. While the model's thread runs Python code, each of
     these waits for a whole switch interval, and ten times the decoding time is lost.
     """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN_S)
+    global _before, _n_inside
+    with _turns:
+        _n_inside += 1
+        if _n_inside == 1:
+            _before = sys.getswitchinterval()
+            sys.setswitchinterval(_TURN_S)
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        with _turns:
+            _n_inside -= 1
+            if not _n_inside:
+                sys.setswitchinterval(_before)
 
 
 def read_items(

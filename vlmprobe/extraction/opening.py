@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from vlmprobe.families import open_family, open_in_processes, this_python
+from vlmprobe.families import Environment, open_family, open_in_processes
 from vlmprobe.families.kept_workers import KeptWorkers, n_processes
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Opening:
         if not data.is_file() or data.stat().st_size < _LARGE:
             return
         if n:
-            workers.begin(spec.architecture, spec.environment or this_python(), n)
+            workers.begin(spec.architecture, spec.environment or Environment.of_this_process(), n)
         elif spec.environment is None:
             # A daemon thread: the program does not wait for it when the benchmark is refused.
             self._thread = Thread(target=self._open, name="vlmprobe-opens", daemon=True)

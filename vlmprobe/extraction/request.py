@@ -46,7 +46,7 @@ __all__ = ["ExtractOptions", "ExtractRequest", "Prepared", "prepare"]
 #: Increment it when extraction yields different numbers for the same model and dataset.
 ENGINE_VERSION = 3
 #: The same for GPUs alone.
-KERNELS_VERSION = 2
+KERNELS_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

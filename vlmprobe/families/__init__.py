@@ -9,7 +9,7 @@ from vlmprobe.families.depth import check_layers
 from vlmprobe.families.environments import Environment
 from vlmprobe.families.fingerprint import check_folder, fingerprint
 from vlmprobe.families.kept_workers import KeptFamily, KeptWorkers, n_processes
-from vlmprobe.families.opening import open_family, open_in_processes, this_python
+from vlmprobe.families.opening import open_family, open_in_processes
 from vlmprobe.families.registry import conflict, family_names, load_family_class, missing_packages
 from vlmprobe.families.scales import USER_FILE, Catalog, Needs, ScaleSpec, load_catalog
 from vlmprobe.families.worker import (
@@ -61,7 +61,6 @@ __all__ = [
     "n_processes",
     "open_family",
     "open_in_processes",
-    "this_python",
 ]
 
 

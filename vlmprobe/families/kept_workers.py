@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["KeptFamily", "KeptWorkers", "n_processes"]
 
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
+#: AMD's, and NVIDIA's under WSL and on Jetson.
+_OTHER_DRIVERS = (Path("/dev/kfd"), Path("/dev/dxg"), Path("/dev/nvhost-gpu"))
 
 
 def n_processes(options: ModelOptions) -> int:
@@ -47,7 +49,8 @@ def n_processes(options: ModelOptions) -> int:
 
 def _n_gpus() -> int:
     """Count the GPUs that this process is shown, as far as the driver tells."""
-    found = 0
+    # Of other drivers only that they are there.
+    found = int(any(driver.exists() for driver in _OTHER_DRIVERS))
     with suppress(OSError):
         found = len(list(_NVIDIA.iterdir()))
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING
 
+from vlmprobe.families.environments import Environment
 from vlmprobe.families.kept_workers import KeptFamily
 from vlmprobe.families.local import LocalFamily
 from vlmprobe.families.registry import load_family_class
@@ -13,10 +12,9 @@ from vlmprobe.families.remote import RemoteFamily
 
 if TYPE_CHECKING:
     from vlmprobe.families.base import OpenFamily
-    from vlmprobe.families.environments import Environment
     from vlmprobe.families.kept_workers import KeptWorkers
 
-__all__ = ["open_family", "open_in_processes", "this_python"]
+__all__ = ["open_family", "open_in_processes"]
 
 
 def open_in_processes(name: str, environment: Environment | None, workers: KeptWorkers) -> KeptFamily:
@@ -27,16 +25,7 @@ def open_in_processes(name: str, environment: Environment | None, workers: KeptW
         environment: the Python that they run in; this one, when None.
         workers: gives the processes, and takes them back after each model.
     """
-    return KeptFamily(name, environment or this_python(), workers)
-
-
-def this_python() -> Environment:
-    """Return the environment of this process, for a family in a process of its own."""
-    from vlmprobe.families.environments import Environment
-
-    # A worker ignores the variable, which may be meant for another Python; this one is the same.
-    places = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return Environment(sys.executable, tuple(place for place in places if place))
+    return KeptFamily(name, environment or Environment.of_this_process(), workers)
 
 
 def open_family(name: str, environment: Environment | None = None) -> OpenFamily:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -63,8 +63,19 @@ class DevicePool(Model):
         self._open_one, self._options, self._keep = open_one, options, keep
         self._lock = threading.RLock()
         self._closed = False
-        with ThreadPoolExecutor(len(options.devices), "vlmprobe-load") as threads:
+        self._loading: list[OpenFamily] = []
+        threads = ThreadPoolExecutor(len(options.devices), "vlmprobe-load")
+        try:
             loading = [threads.submit(self._start, device) for device in options.devices]
+            wait(loading)
+        except BaseException:
+            # Ctrl-C: a load that goes on for minutes ends with its process.
+            self._closed = True
+            for family in self._loading:
+                family.close()
+            raise
+        finally:
+            threads.shutdown(wait=False)
         broken = next((error for each in loading if (error := each.exception()) is not None), None)
         self._devices = [_Device(*each.result()) for each in loading if each.exception() is None]
         if broken is not None:
@@ -114,6 +125,9 @@ class DevicePool(Model):
 
     def _start(self, device: str) -> tuple[str, OpenFamily, Model]:
         family = self._open_one(device)
+        self._loading.append(family)
+        if self._closed:
+            family.close()
         try:
             return device, family, family.load(replace(self._options, device=device, devices=(device,)))
         except BaseException:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.base import Model, NotExactError, OpenFamily
+from vlmprobe.families.environments import Environment
 from vlmprobe.families.registry import family_target
 from vlmprobe.families.worker.wire import protocol
 from vlmprobe.families.worker_process import WorkerProcess
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from vlmprobe.families.base import How
-    from vlmprobe.families.environments import Environment
     from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions, Unembedding
 
 __all__ = ["RemoteFamily"]
@@ -33,7 +34,9 @@ class RemoteFamily(OpenFamily):
         Raises:
             UsageError: no family has this name; the message lists them.
         """
-        self._worker = WorkerProcess(name, family_target(name), environment)
+        self._new = partial(WorkerProcess, name, family_target(name), environment)
+        self._worker = self._new()
+        self._is_ours = environment == Environment.of_this_process()
         self._ahead: tuple[LoadOptions, str, Future[_RemoteModel | None]] | None = None
 
     def resolve(self, options: LoadOptions) -> LoadOptions:
@@ -55,16 +58,19 @@ class RemoteFamily(OpenFamily):
                 found = ahead[2].result()
                 if found is not None and ahead[:2] == (options, content):
                     return found
-            self.unload()
+            if self._worker.is_usable:
+                self.unload()
+            else:
+                self._worker = self._new()
         said, _ = self._worker.call("load", {"options": protocol.write_options(options)})
-        return _RemoteModel(self._worker, said["info"])
+        return self._model(said)
 
     def load_ahead(self, options: LoadOptions, content: str) -> None:
         """Let the process load a checkpoint if its device has room beside another model, without waiting for it."""
         begun = self._worker.submit(
             "load",
             lambda: ({"options": protocol.write_options(options), "beside": True}, ()),
-            read=lambda said, _: None if said.get("none") else _RemoteModel(self._worker, said["info"]),
+            read=lambda said, _: None if said.get("none") else self._model(said),
         )
         self._ahead = options, content, begun
 
@@ -76,6 +82,9 @@ class RemoteFamily(OpenFamily):
     def has_ahead(self) -> bool:
         """Whether it holds a model that nobody has asked for yet, or loads it."""
         return self._ahead is not None
+
+    def _model(self, said: dict[str, Any]) -> _RemoteModel:
+        return _RemoteModel(self._worker, said["info"], is_ours=self._is_ours)
 
     def begin(self) -> None:
         """Start the process and let it import the family's code, without waiting; a fault is told by the next call."""
@@ -105,10 +114,11 @@ class _RemoteModel(Model):
     # One more than in this process: sending a batch of images takes about as long as a GPU needs for one.
     depth = 3
 
-    def __init__(self, worker: WorkerProcess, info: dict[str, Any]) -> None:
+    def __init__(self, worker: WorkerProcess, info: dict[str, Any], *, is_ours: bool) -> None:
         self._worker = worker
         known = protocol.read_info(info)
-        self.info = replace(known, manifest={**known.manifest, "own_environment": True})
+        more = {} if is_ours else {"own_environment": True}
+        self.info = replace(known, manifest={**known.manifest, **more})
 
     def submit(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
         """See :meth:`Model.submit`."""

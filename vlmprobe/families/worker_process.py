@@ -116,18 +116,20 @@ class WorkerProcess:
             protocol.send(process.stdin, {"call": name, **header}, blobs)
 
     def _receive(self, name: str, sent: Future[None]) -> Answer:
-        deadline = time.monotonic() + self._environment.timeout
+        timeout = self._environment.timeout
+        if name == "load" and self._environment.load_timeout is not None:
+            timeout = self._environment.load_timeout
+        deadline = time.monotonic() + timeout
         answer: Answer | None = None
         if self._ended is None:
             try:
                 # A large frame cannot be sent to a process that no longer reads. By then, a process that did
                 # not start as a worker has been detected, too.
-                sent.result(timeout=self._environment.timeout + 2 * _GRACE_S)
+                sent.result(timeout=timeout + 2 * _GRACE_S)
                 answer = self._answers.get(timeout=max(deadline - time.monotonic(), 0.0))
             except (queue.Empty, TimeoutError):
                 self._ended = (
-                    f"did not answer for {self._environment.timeout:g} s and was killed "
-                    f"(timeout of [families.{self._family}])"
+                    f"did not answer for {timeout:g} s and was killed (timeout of [families.{self._family}])"
                 )
                 self.close(kill=True)
         if answer is None:

@@ -262,6 +262,7 @@ def _accuracy(connection: Connection, run: Run) -> list[Metric]:
             value=getattr(point, f"acc_{side}"),
             std=None,
             n=point.n,
+            n_images=point.n_images,
             ci_low=getattr(point, f"acc_{side}_low"),
             ci_high=getattr(point, f"acc_{side}_high"),
         )

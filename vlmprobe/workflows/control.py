@@ -157,7 +157,8 @@ def _do_all(
     """Do what each run needs, one after the other or side by side."""
     n = n_lanes(options.model, [run.checkpoint for run in runs]) if lanes is None else 0
     if n == 1 or len(runs) < 2:
-        return [task.work(workspace, lambda _: None, *task.arguments) for task in tasks]
+        with workspace.keeping_workers():
+            return [task.work(workspace, lambda _: None, *task.arguments) for task in tasks]
     with (
         nullcontext(lanes) if lanes is not None else Lanes(workspace, n) as open_lanes,
         workspace.console.board([f"{run.name}: controls" for run in runs]) as rows,

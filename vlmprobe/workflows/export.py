@@ -141,7 +141,8 @@ def export_directions(
         at = found["layer"] if layer is None else layer
         if at is None:
             raise UsageError(
-                f"{run.name}: no layer is recommended: {found['reason']}; choose one with --layer"
+                f"{run.name}: no layer is recommended: {found['reason']}; choose one with --layer, or other "
+                "scales with --scale"
             )
         arrays = workspace.arrays(run)
         choose_layers(run, arrays, [at])
@@ -150,7 +151,7 @@ def export_directions(
         if unresolved and not anyway:
             raise UsageError(
                 f"{run.name}, layer {at}: there is no resolved axis for {', '.join(unresolved)}; choose others with "
-                "--axis, or write them with --anyway"
+                "--axis or other scales with --scale, or write them with --anyway"
             )
         about = _about(run, arrays, directions, found, at, is_given=layer is not None)
         ready.append((f"{run.family}_{run.scale}_L{at}", directions, about))

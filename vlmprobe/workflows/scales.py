@@ -8,11 +8,10 @@ by side instead, each in a process that does all of it.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe.board import Bars
-from vlmprobe.extraction.ahead import get_ahead
+from vlmprobe.extraction.ahead import getting_ahead
 from vlmprobe.families import load_catalog
 from vlmprobe.lanes import Lanes, Task, n_lanes
 from vlmprobe.pairs import PUBLISHED
@@ -25,11 +24,10 @@ from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest, extract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
     from typing import Self
 
     from vlmprobe.timeline import Phase
-    from vlmprobe.workspace import Board, Console, Workspace
+    from vlmprobe.workspace import Board, Workspace
 
 __all__ = ["lanes_of", "reported_template", "run_scales", "selection_of"]
 
@@ -74,13 +72,11 @@ def run_scales(
     ):
         for row, request in enumerate(requests):
             analysis.check()
-            console = rows.console(row)
-            if beside and row + 1 < len(requests):
-                console = _Watched(console, partial(get_ahead, workspace, request, requests[row + 1]))
+            following = requests[row + 1] if beside and row + 1 < len(requests) else None
             rows.show(row, "loading")
             options = request.options
             try:
-                with workspace.printing_to(console):
+                with getting_ahead(workspace, rows.console(row), request, following):
                     results = extract(workspace, request)
                 if results[-1].interrupted:
                     raise KeyboardInterrupt  # noqa: TRY301 - extract() returns so that its results can be shown
@@ -149,27 +145,6 @@ def _names(requests: Sequence[ExtractRequest]) -> list[str]:
         name if name not in names[:row] else f"{name}, {', '.join(request.options.templates)}"
         for row, (name, request) in enumerate(zip(names, requests, strict=True))
     ]
-
-
-class _Watched:
-    """A console that calls something when the first bar begins, which is when pairs are asked."""
-
-    def __init__(self, console: Console, begun: Callable[[], None]) -> None:
-        self._console, self._begun = console, [begun]
-
-    def say(self, text: str) -> None:
-        self._console.say(text)
-
-    def warn(self, text: str) -> None:
-        self._console.warn(text)
-
-    def track(self, what: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[int], None]]:
-        while self._begun:
-            self._begun.pop()()
-        return self._console.track(what, total, done)
-
-    def board(self, names: Sequence[str]) -> AbstractContextManager[Board]:
-        return self._console.board(names)
 
 
 class _Here:

@@ -45,7 +45,7 @@ class ModelOptions:
     devices: tuple[str, ...] = ()
     """Devices that share the work, as requested; after :meth:`Family.resolve` those that there are."""
     compile: bool = True
-    """Whether to compile layers where that helps (on a GPU); it takes a minute and pays off in long runs."""
+    """Whether to use kernels of our own where there are any (on a GPU), which a machine compiles once."""
 
 
 @dataclass(frozen=True, slots=True)

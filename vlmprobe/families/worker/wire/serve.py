@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.families.worker.faults import Fault, OutOfMemoryError, of_checkpoint
 from vlmprobe.families.worker.wire import protocol
+from vlmprobe.families.worker.wire.beside import fits_beside, read_through
 from vlmprobe.families.worker.wire.family_code import load_code
 
 if TYPE_CHECKING:
@@ -127,10 +128,21 @@ class _Worker:
     def _load(self, said: dict[str, Any]) -> Answer:
         options = protocol.read_options(said["options"])
         code = self._family()
-        if said.get("beside") and not _half_is_free(options.device):
+        self._model = None
+        if not said.get("beside"):
+            with of_checkpoint(options.checkpoint):
+                self._model = code.load(options)
+            return {"info": protocol.write_info(self._model.info)}, []
+        if not fits_beside(options):
+            read_through(options.checkpoint)
             return {"none": True}, []
-        with of_checkpoint(options.checkpoint):
-            self._model = code.load(options)
+        try:
+            with of_checkpoint(options.checkpoint):
+                self._model = code.load(options)
+        except BaseException:
+            # Another model needs what this attempt left on the device.
+            self._unload()
+            raise
         return {"info": protocol.write_info(self._model.info)}, []
 
     def _begin(self) -> Answer:
@@ -151,16 +163,6 @@ class _Worker:
         if self._code is None:
             self._code = load_code(self._target)
         return self._code
-
-
-def _half_is_free(device: str) -> bool:
-    """Whether a model may be loaded beside another one, which has been asked before: as much as that takes is free."""
-    if device.startswith("cpu"):
-        return True
-    import torch
-
-    free, total = torch.cuda.mem_get_info(device)
-    return free >= total / 2
 
 
 def _exact(output: BatchOutput | None) -> Answer:
