@@ -1,8 +1,8 @@
 """Processes that outlive their model: they start early, and load the next checkpoint without another start.
 
-A model on a GPU has a process of its own. There, nothing but the model's own Python code starts its thousands of small
-kernels; beside the decoding of images, the writing of rows and a tracker's imports it would wait for its turn at each.
-Starting a process takes as long as importing PyTorch and transformers, several times what loading a checkpoint takes.
+A model on a GPU has a process of its own, so that the next checkpoint can be loaded in another one meanwhile: within
+one process, transformers changes the default number format of all threads while it loads. Starting a process takes as
+long as importing PyTorch and transformers, several times what loading a checkpoint takes.
 """
 
 from __future__ import annotations
