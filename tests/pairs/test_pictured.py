@@ -45,3 +45,14 @@ def test_without_boxes_nothing_is_known(tmp_path: Path) -> None:
     """A row's own relation says nothing of the other axis."""
     files = build_benchmark(tmp_path, pairs_per_category=1)
     assert pictured_relations(read_dataset(files.tsv)) == {}
+
+
+def test_of_the_pairs_own_axis_every_relation_is_turned(tmp_path: Path) -> None:
+    """By which boxes of another picture are recognized; of far and close boxes alone say nothing."""
+    files = build_benchmark(tmp_path, pairs_per_category=2, image_swaps=True)
+    assert files.swaps is not None
+    assert files.swap_boxes is not None
+    before = pictured_relations(read_dataset(files.tsv), read_boxes(str(files.boxes)), of_pairs=True)
+    after = pictured_relations(read_dataset(files.swaps), read_boxes(str(files.swap_boxes)), of_pairs=True)
+    assert {str(category.axis) for category in before.values()} == {"horizontal", "vertical"}
+    assert all(after[name] == category.opposite for name, category in before.items())

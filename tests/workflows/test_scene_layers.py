@@ -11,7 +11,7 @@ import pytest
 from vlmprobe.demo import build_benchmark
 from vlmprobe.pairs import SPACE
 from vlmprobe.settings import Settings
-from vlmprobe.study.pictured import NO_BOXES, Pictured
+from vlmprobe.study.pictured import NO_BOXES, NOT_EXCHANGED, Pictured
 from vlmprobe.study.scene_layers import NO_EXCHANGE, NO_NULL_1
 from vlmprobe.study.selection import Selection
 from vlmprobe.workflows.analyze import analyze
@@ -160,5 +160,8 @@ def test_the_demo_shows_null_2_where_only_the_own_axis_is_exchanged(
     assert len(null_2) == 3 * 6
     changed = [row for row in rows if row["metric"] == "null_2.answers_changed"]
     assert all(row["n"] == 64 and 0 <= row["value"] < 0.5 for row in changed)
+    wrong = json.loads(run("robustness", "tiny", "--data", files.tsv, *boxes[:3], files.boxes, "--json").out)
+    reasons = {row["reason"] for row in wrong if row["metric"] == "null_2.size"}
+    assert reasons == {NOT_EXCHANGED.format(n=32)}
     without = json.loads(run("robustness", "tiny", "--data", files.tsv, "--json").out)
     assert {row["reason"] for row in without if row["metric"] == "null_2.size"} == {NO_BOXES}

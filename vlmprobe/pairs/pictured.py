@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["pictured_relations"]
 
 
-def pictured_relations(dataset: Dataset, boxes: Boxes | None = None) -> dict[str, Category]:
+def pictured_relations(
+    dataset: Dataset, boxes: Boxes | None = None, *, of_pairs: bool = False
+) -> dict[str, Category]:
     """Return what each pair's subject is to its reference on the axis that Null 1 asks about, by the pair's id.
 
     Left, right, above and below are told from the centers of the two boxes; far and close from the two depths. A pair
@@ -32,11 +34,12 @@ def pictured_relations(dataset: Dataset, boxes: Boxes | None = None) -> dict[str
     Args:
         dataset: the pairs; those outside the sample are looked at too.
         boxes: of the objects; where they lack a pair's, those of its own row count.
+        of_pairs: look at the axis of the pair itself instead.
 
     Raises:
         UsageError: there is one axis alone.
     """
-    others = other_axes(dataset.axes)
+    others = {axis: axis for axis in dataset.axes} if of_pairs else other_axes(dataset.axes)
     found = {pair.pair_id: _relation(pair, others[pair.axis], boxes) for pair in dataset.made}
     return {name: category for name, category in found.items() if category is not None}
 

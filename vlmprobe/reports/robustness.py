@@ -73,7 +73,8 @@ READING = (
     "directions on other templates of the same pairs: not simulated; intervals of all directions are unadjusted",
     "scene: coherence of what exchanged pictures do, over all layers; less_null_1: less the same exchange under a "
     "question about another axis; scene_word: cosine of the axis of exchanged names and that of exchanged pictures; "
-    "intervals are of one layer each, unadjusted",
+    "all of these, and disjoint, hold what the second template leaves of the answer's word, near the output perhaps "
+    "most of them; intervals are of one layer each, unadjusted",
     "disjoint, cosine_disjoint: coherence, and the cosine of rule 5 (a point value), from pairs that share no object's "
     "name; where 'scene' is above 'disjoint', part of that is of the objects",
     "null_2: squared length, in the squared unit of the states, of what turns with a relation that the exchange leaves "

@@ -23,6 +23,10 @@ NO_BOXES = (
     "needs the boxes of the objects in both pictures: in the two files, or by --boxes and --swap-boxes; they tell "
     "which relations the exchange leaves as they are"
 )
+NOT_EXCHANGED = (
+    "in {n} pairs the boxes leave the relation that the pair itself asks about as it is: give those of the exchanged "
+    "pictures with --swap-boxes"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def pictured(workspace: Workspace, sources: Sources, axes: AxisSet, boxes: BoxSo
     """
     if sources.exchanged is None:
         return Pictured({}, {}, NO_BOXES)
-    found = []
+    found, asked = [], []
     for run, given in ((sources.real, boxes.own), (sources.exchanged[0], boxes.exchanged)):
         known = None if given is None else workspace.benchmarks.boxes(given)
         try:
@@ -84,9 +88,13 @@ def pictured(workspace: Workspace, sources: Sources, axes: AxisSet, boxes: BoxSo
             if isinstance(read, str):
                 return Pictured({}, {}, read)
             found.append(pictured_relations(read, known))
+            asked.append(pictured_relations(read, known, of_pairs=True))
         except (InputError, UsageError) as error:
             return Pictured({}, {}, f"{run.dataset} cannot be read: {error}")
     own, exchanged = found
+    still = sum(asked[0][name] == asked[1].get(name) for name in asked[0])
+    if still:
+        return Pictured({}, {}, NOT_EXCHANGED.format(n=still))
     return Pictured(own, exchanged)
 
 

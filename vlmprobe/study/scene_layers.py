@@ -61,7 +61,8 @@ def scene_rows(workspace: Workspace, read: AtLayer, boxes: BoxSources) -> list[R
     with workspace.opening_once():
         study = _Study(workspace, read, sources, boxes)
         rows = list(study.rows())
-    if study.found and can_write(workspace.settings.home) and workspace.database.is_writable:
+    # Also where nothing is known: another reading, of other boxes, is no longer what the verdicts are told.
+    if sources.null_1 is not None and can_write(workspace.settings.home) and workspace.database.is_writable:
         with workspace.database.transaction() as connection:
             store_null_2(connection, read.run.run_id, {"runs": _of_null_1(marks), "layers": study.found})
     return rows
