@@ -125,6 +125,16 @@ def test_a_kept_process_answers_with_the_next_model_and_ends_with_the_context(
     assert found.states.tobytes() == expected.states.tobytes()
 
 
+def test_nothing_is_started_once_they_were_stopped() -> None:
+    """A thread that prepares the next scale may come late, after Ctrl-C; its process would stay."""
+    with KeptWorkers() as workers:
+        pass
+    with pytest.raises(ValueError, match="were stopped"):
+        workers.begin("tiny", HERE, 1)
+    workers.load_ahead("tiny", HERE, LoadOptions("x"), "")
+    assert not any(workers._idle.values())
+
+
 @pytest.mark.full
 def test_the_next_checkpoint_is_loaded_while_another_is_asked(items: list[BatchItem]) -> None:
     """In a process of its own, which then answers as one would that loaded it in its turn."""

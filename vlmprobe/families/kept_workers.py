@@ -73,8 +73,11 @@ class KeptWorkers:
 
         Raises:
             UsageError: no family has this name.
+            ValueError: they were stopped; a thread that gets something ahead may come late.
         """
         with self._lock:
+            if self._closed:
+                raise ValueError("the processes were stopped")
             idle = [entry for entry in self._idle.get((name, environment), []) if entry[1].is_usable]
             self._idle[name, environment] = idle
             while len(idle) < n:
