@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from vlmprobe.analysis.side_by_side import side_by_side
+from vlmprobe.analysis.side_by_side import few_threads, side_by_side
 
 
 def _blas_threads() -> int:
@@ -50,7 +51,16 @@ def test_one_item_at_a_time_has_all_threads(items: int, bytes_each: int) -> None
     assert found == [(2, threading.main_thread())] * items
 
 
-#: So many that they take longer than the main thread may wait for its turn.
+@pytest.mark.parametrize(("allowed", "used"), [(8, 4), (2, 2)])
+def test_few_threads_share_a_product_on_a_large_machine(allowed: int, used: int) -> None:
+    """They are as many whatever goes on beside them, and all of them are back afterwards."""
+    with threadpool_limits(allowed, user_api="blas"):
+        with few_threads():
+            assert _blas_threads() == used
+        assert _blas_threads() == allowed
+
+
+#: So many, of a millisecond each, that they take longer than the main thread may wait for its turn on a busy machine.
 _MANY = 100_000
 
 
@@ -60,6 +70,7 @@ def test_an_error_ends_it() -> None:
 
     def work(item: int) -> None:
         begun.append(item)
+        time.sleep(0.001)
         raise ValueError(f"item {item}")
 
     with threadpool_limits(2, user_api="blas"):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.analysis.catalog import INPUTS, RECOMMENDED_LAYER
 from vlmprobe.analysis.inference import Estimate
+from vlmprobe.analysis.side_by_side import few_threads
 from vlmprobe.computed_by import computed_by
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs import Subset
@@ -170,10 +171,11 @@ def _threads(opened: Sequence[RobustRuns]) -> Iterator[ThreadPoolExecutor]:
     largest = max((each.read.arrays.layer_bytes for each in opened), default=1)
     at_once = min(processors(), _MEMORY // max(_COPIES * largest, 1))
     executor = ThreadPoolExecutor(max(at_once, 1), "vlmprobe-robustness")
-    try:
-        yield executor
-    finally:
-        executor.shutdown(cancel_futures=True)
+    with few_threads():
+        try:
+            yield executor
+        finally:
+            executor.shutdown(cancel_futures=True)
 
 
 def _begin(executor: ThreadPoolExecutor, opened: RobustRuns) -> list[_Begun]:

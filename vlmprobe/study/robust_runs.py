@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vlmprobe.analysis.side_by_side import few_threads
 from vlmprobe.errors import UsageError, VlmprobeError
 from vlmprobe.study.at_layer import AtLayer, read_at_layer
 from vlmprobe.study.robustness import answers_rows, products_rows
@@ -56,7 +57,8 @@ def robust_runs(
 
 def rows_of(runs: RobustRuns) -> list[RobustnessRow]:
     """Compute the three tables of one scale."""
-    return [row for table in tables_of(runs) for row in table()]
+    with few_threads():
+        return [row for table in tables_of(runs) for row in table()]
 
 
 def tables_of(runs: RobustRuns) -> tuple[Callable[[], list[RobustnessRow]], ...]:

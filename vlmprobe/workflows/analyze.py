@@ -15,7 +15,7 @@ from vlmprobe.analysis.axis_significance import family_size
 from vlmprobe.analysis.catalog import ACCURACIES
 from vlmprobe.analysis.layer_choice import candidates_of, peaks
 from vlmprobe.analysis.recommendation import range_of_angles, recommend
-from vlmprobe.analysis.side_by_side import MEMORY
+from vlmprobe.analysis.side_by_side import MEMORY, few_threads
 from vlmprobe.errors import ElsewhereError, VlmprobeError
 from vlmprobe.pairs import Subset, is_under
 from vlmprobe.relayed import RelayedConsole
@@ -162,7 +162,8 @@ def begin_analyzing(
 
     def work(item: ToAnalyze) -> tuple[str, int]:
         tell(("begin", item.row))
-        found = [analyze_run(workspace, run_id, n_tests).run for run_id, n_tests in item.runs]
+        with few_threads():  # the model that is asked meanwhile needs the processors, too
+            found = [analyze_run(workspace, run_id, n_tests).run for run_id, n_tests in item.runs]
         tell(("analyzed", item.row))
         for run in found:
             if item.ahead is not None and is_under(run.template, item.ahead):
