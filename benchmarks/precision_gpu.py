@@ -42,7 +42,7 @@ def main() -> None:
     print(describe(), flush=True)
     items = demo_items(asked.out, asked.pairs_per_category)
     rows = []
-    for folder in sorted(BUNDLED.parent.iterdir()):
+    for folder in sorted(path.parent for path in BUNDLED.parent.glob("*/config.json")):
         rows.append(
             row_of(folder.name, items, lambda dtype, folder=folder: load(folder, dtype, asked.device))
         )
