@@ -67,6 +67,7 @@ class S3Store:
         self._server.start()
         _, port = self._server.get_host_and_port()
         self.counter = Counter(port)
+        self._is_closed = False
         self._client().create_bucket(Bucket=_BUCKET)
 
     @property
@@ -90,6 +91,10 @@ class S3Store:
         }
 
     def close(self) -> None:
+        """Empty and stop it; a test may do so before its end."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         # moto keeps what is stored for all servers of a process.
         client = self._client()
         for key in client.list_objects_v2(Bucket=_BUCKET).get("Contents", []):
