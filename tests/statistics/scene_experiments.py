@@ -91,8 +91,12 @@ _READ = {
     "space .3, cosine .8": replace(_SCENE, space=0.3, cosine=0.8),
     "space .3, cosine 1": replace(_SCENE, space=0.3, cosine=1.0),
     "space .1, cosine .5, names, word and position": replace(_ALL, space=0.1),
+    # No second template reverses a word quite. The last one is so weak that some studies see it and some do not.
     "word .8, a tenth not reversed": replace(_SCENE, word=0.8, kept=0.1),
     "space .1, word .8, a third not reversed": replace(_SCENE, space=0.1, word=0.8, kept=0.33),
+    "space .3, cosine 1, word .006, a third not reversed": replace(
+        _SCENE, space=0.3, cosine=1.0, word=0.006, kept=0.33
+    ),
 }
 _CARRIED = {
     "nothing of an object": _SCENE,
