@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.analysis.catalog import robustness as names
-from vlmprobe.analysis.controls import Origin, chance_cosine, participation_ratio
+from vlmprobe.analysis.controls import WORD_LEFT, WORD_OUT, Origin, chance_cosine, participation_ratio
 from vlmprobe.analysis.controls.deltas import asked, without_axis
 from vlmprobe.pairs.axes import SPACE
 from vlmprobe.reports.numbers import decimals_of, measured, p_value, rounded
 from vlmprobe.settings import Settings
 from vlmprobe.study.controls import beside_controls
 from vlmprobe.study.evidence import evidence_of, find_sources
+from vlmprobe.study.pictured import BoxSources
 from vlmprobe.study.robust_runs import robust_runs, rows_of
+from vlmprobe.study.scene_layers import scene_rows
 from vlmprobe.study.selection import Selection
 from vlmprobe.workflows.control import BLIND
 from vlmprobe.workflows.verdict import verdict
@@ -49,6 +51,17 @@ COSINE = list(CONDITIONS)[-2]
 COHERENCE, CHANCE = "coherence", "cosine of two random directions, 1 of 20"
 FILL = "participation ratio of the deltas", "of the space half", "of the scene half less Null 1"
 SHARES = names.SPACE_SHARE.name, names.READOUT_SHARE.name
+#: What ``robustness`` says of exchanged pictures; the first four say in their text whether the word's axis is out.
+SCENE = tuple(
+    entry.name
+    for entry in (
+        names.SCENE_WORD_COSINE,
+        names.SCENE_COHERENCE,
+        names.SCENE_LESS_NULL_1,
+        names.SCENE_DISJOINT,
+        names.DISJOINT_COSINE,
+    )
+)
 TEMPLATES = ("published", "mention-swapped", "options-swapped", "yes-no", "yes-no-opposite")
 #: The chance draws of the verdict.
 _SEED = 0
@@ -141,6 +154,12 @@ def _rows(workspace: Workspace, data: Path) -> Iterator[Row]:
             yield Row(
                 *(run.scale, axis, layer, what, found.value, found.ci_low, found.ci_high), text=found.reason
             )
+        for row in scene_rows(workspace, runs.read, BoxSources(None, None)):
+            if row.layer == layer and row.metric in SCENE:
+                found = row.estimate
+                numbers = found.value, found.ci_low, found.ci_high
+                text = row.note if found.value is not None else found.reason
+                yield Row(run.scale, row.target, layer, row.metric, *numbers, text=text)
         with workspace.database.transaction() as connection:
             sources = find_sources(connection, run)
         evidence = evidence_of(workspace, sources, layer, [each.axis for each in of_scale])
@@ -220,6 +239,17 @@ def axes_tables(axes: Axes) -> dict[str, tuple[list[str], list[list[str]]]]:
                     _bounded(axes.get((*key, COSINE))),
                     _short(axes.get((*key, CHANCE)), 2),
                     axes[(*key, NOTE)].text or "none",
+                ]
+                for key in there
+            ],
+        ),
+        "axes scene": (
+            ["scale", "axis", *(f"`{name}`" for name in SCENE), "the word's axis"],
+            [
+                [
+                    *key,
+                    *(_measured(axes.get((*key, name))) for name in SCENE),
+                    {WORD_OUT: "taken out", WORD_LEFT: "left in"}[axes[(*key, SCENE[1])].text],
                 ]
                 for key in there
             ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from vlmprobe.analysis.controls import WORD_LEFT, WORD_OUT
 from vlmprobe.analysis.inference import Estimate
 from vlmprobe.reports import render_report
 from vlmprobe.reports.robustness import (
@@ -86,9 +87,13 @@ def test_directions_and_probes_have_a_line_each():
 
 
 def test_exchanged_pictures_have_a_line_for_each_axis_and_layer():
-    """Null 2 says whether it holds 0; a layer without any number has no line, and the answers are of no layer."""
+    """Null 2 says whether it holds 0, and the rest whether the word is out.
+
+    A layer without any number has no line, and the answers are of no layer.
+    """
     rows = [
-        row("scene", "scene_word.cosine", "vertical", 0.7, low=0.6, high=0.8),
+        row("scene", "scene_word.cosine", "vertical", 0.7, low=0.6, high=0.8, note=WORD_OUT),
+        row("scene", "axis_coherence.scene", "distance", 0.1, note=WORD_LEFT),
         row("scene", "null_2.size", "vertical", 1.5, low=0.5, high=2.5, note="does not hold 0"),
         row("scene", "null_2.answers_changed", "vertical", 0.25),
         row("scene", "null_2.size", "distance", 0.1, low=-0.5, high=0.7, note="holds 0"),
@@ -101,6 +106,7 @@ def test_exchanged_pictures_have_a_line_for_each_axis_and_layer():
         "0.70 [0.60, 0.80]",
     )
     assert (vertical["holds_0"], distance["holds_0"], vertical["changed"]) == ("no", "yes", "0.25")
+    assert (vertical["word_out"], distance["word_out"]) == ("yes", "no")
     assert list(vertical) == list(distance)
     assert "2m: scene_word.cosine: not resolved (vertical)" in reasons(rows)
     assert scene_table(ROWS) == []

@@ -44,7 +44,7 @@ def judged() -> AxisVerdict:
         0.0123,
         6,
         Verdict(Origin.CONTROLS, (P, SIZE, IN_GREY), ("grey",)),
-        (Beside("scene_word.cosine", None, 80, "an axis is not resolved"),),
+        (Beside("scene_word.cosine", None, 80, "an axis is not resolved", "the word's axis is taken out"),),
         {"real": "run-2m", "grey": "c1"},
     )
 
@@ -96,6 +96,7 @@ def test_rows_have_every_condition_and_what_stands_beside(judged):
     assert [row["rule"] for row in shown] == [1, 1, 2, "beside"]
     assert [row["value"] for row in shown] == ["0.012", "12.5", "0.31", None]
     assert shown[-1]["reason"] == "an axis is not resolved"
+    assert [row["note"] for row in shown] == ["", "", "", "the word's axis is taken out"]
     full = condition_rows([judged], in_full=True)
     assert [row["value"] for row in full] == [0.0123, 12.5, 0.31, None]
     assert {row["low"] for row in full} == {None, 11.0, -0.2}

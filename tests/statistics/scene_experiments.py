@@ -80,6 +80,8 @@ def _scenes() -> list[Experiment]:
     ]
 
 
+#: A word weaker than this is resolved in some studies of 40 to 200 pairs and not in others.
+_SEEN = 0.05
 #: Pairs, and how many an image.
 _SIZES = ((40, 1), (100, 1), (200, 4))
 _SCENE = SceneWorld(fixed=11)
@@ -91,7 +93,16 @@ _READ = {
     "space .3, cosine .8": replace(_SCENE, space=0.3, cosine=0.8),
     "space .3, cosine 1": replace(_SCENE, space=0.3, cosine=1.0),
     "space .1, cosine .5, names, word and position": replace(_ALL, space=0.1),
+    # No second template reverses a word quite. The last one is so weak that some studies see it and some do not.
+    "word .8, a tenth not reversed": replace(_SCENE, word=0.8, kept=0.1),
+    "space .1, word .8, a third not reversed": replace(_SCENE, space=0.1, word=0.8, kept=0.33),
+    "space .3, cosine 1, word .006, a third not reversed": replace(
+        _SCENE, space=0.3, cosine=1.0, word=0.006, kept=0.33
+    ),
 }
+_HALF_SEEN = (
+    "a word at the border of being resolved is left in, or taken out along an axis of which half is noise"
+)
 _CARRIED = {
     "nothing of an object": _SCENE,
     "objects .3": replace(_SCENE, carried=0.3),
@@ -124,7 +135,9 @@ def _readings() -> list[Experiment]:
         }
         for name, world in _READ.items():
             study = partial(read_scene, replace(world, pairs=pairs, an_image=an_image))
-            found.append(Experiment(f"scene over layers: {name}, {size}", study, 500, notes))
+            seen = 0 < world.word < _SEEN
+            limits = {key: _HALF_SEEN for key in notes if key[0] != names.NULL_2.name} if seen else {}
+            found.append(Experiment(f"scene over layers: {name}, {size}", study, 500, notes, limits=limits))
         for name, world in _NULL_2.items():
             study = partial(read_null_2, replace(world, pairs=pairs, an_image=an_image))
             found.append(Experiment(f"Null 2: {name}, {size}", study, 500, notes))

@@ -87,7 +87,11 @@ def _truth(world: SceneWorld) -> dict[str, float]:
     assert evidence.null_1 is not None
     assert evidence.answers is not None
     canonical = np.asarray(evidence.canonical)
+    half, less = evidence.scene.space, evidence.scene.space - evidence.null_1.space
     left = evidence.without_word(evidence.scene, less=evidence.null_1.space)
+    if world.word:
+        # What a study should find: the scene alone, whether it saw the word or not.
+        half, less = evidence.without_word(evidence.scene), left
 
     def axis(vectors: np.ndarray) -> np.ndarray:
         return vectors[canonical].mean(axis=0) - vectors[~canonical].mean(axis=0)
@@ -96,8 +100,8 @@ def _truth(world: SceneWorld) -> dict[str, float]:
         return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
 
     return {
-        "cosine": cosine(axis(evidence.real), axis(evidence.scene.space)),
-        "coherence": coherence_of(evidence.scene.space, canonical),
-        "less": coherence_of(evidence.scene.space - evidence.null_1.space, canonical),
+        "cosine": cosine(axis(evidence.real), axis(half)),
+        "coherence": coherence_of(half, canonical),
+        "less": coherence_of(less, canonical),
         "half cosine": cosine(axis(evidence.without_word(evidence.answers)), axis(left)),
     }

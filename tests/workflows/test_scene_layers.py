@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from vlmprobe.analysis.controls import WORD_LEFT, WORD_OUT
 from vlmprobe.demo import build_benchmark
 from vlmprobe.pairs import SPACE
 from vlmprobe.settings import Settings
@@ -77,7 +78,10 @@ def scene(workspace: Workspace, scale: str) -> dict[tuple[str, int], RobustnessR
 
 
 def test_every_shared_layer_has_its_numbers(home: Workspace) -> None:
-    """Layer 0 is noise: no cosine there, with the reason. Objects are each pair's own, so all pairs are disjoint."""
+    """Layer 0 is noise: no cosine there, with the reason, and no word's axis to take out.
+
+    Objects are each pair's own, so all pairs are disjoint.
+    """
     found = scene(home, "scene")
     assert {layer for _, layer in found} == set(LAYERS)
     assert found["scene_word.cosine", 0].estimate.value is None
@@ -88,6 +92,13 @@ def test_every_shared_layer_has_its_numbers(home: Workspace) -> None:
     assert last["axis_coherence.scene_disjoint"].value == pytest.approx(last["axis_coherence.scene"].value)
     assert last["scene_space.cosine_disjoint"].value > 0.5
     assert last["scene_space.cosine_disjoint"].ci_low is None
+    for layer, note in ((0, WORD_LEFT), (1, WORD_OUT)):
+        for metric in (
+            "scene_word.cosine",
+            *(name for name in last if name.startswith("axis_coherence.scene")),
+        ):
+            assert found[metric, layer].note == note, (metric, layer)
+        assert found["scene_space.cosine_disjoint", layer].note == ""
 
 
 def test_null_2_is_of_the_relations_that_the_exchange_leaves(home: Workspace) -> None:

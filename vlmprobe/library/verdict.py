@@ -45,7 +45,7 @@ class Verdict:
     conditions: tuple[Row, ...]
     """Each with ``rule``, ``statistic``, ``value``, ``low``, ``limit``, ``holds``, ``n_images`` and ``reason``."""
     beside: tuple[Beside, ...]
-    """Numbers that decide nothing, each with ``statistic``, ``value``, ``n_images`` and ``reason``."""
+    """Numbers that decide nothing, each with ``statistic``, ``value``, ``n_images``, ``reason`` and ``note``."""
     version: int
     """Of the rules."""
 

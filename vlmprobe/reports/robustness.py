@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.analysis.controls import WORD_LEFT, WORD_OUT
 from vlmprobe.reports.controls import LAST
 from vlmprobe.reports.numbers import measured
 
@@ -34,16 +35,24 @@ __all__ = [
 ROBUST = {"robust": "robust", "dependent": "not robust", "open": "not known"}
 #: What a row of Null 2 says of it.
 HOLDS_0, HOLDS_NOT_0 = "holds 0", "does not hold 0"
-#: Metric -> its column, of the table over layers.
+#: Metric, or what a note says -> its column, of the table over layers.
 _SCENE = {
     "scene_word.cosine": "scene_word",
     "axis_coherence.scene": "scene",
     "axis_coherence.scene_less_null_1": "less_null_1",
     "axis_coherence.scene_disjoint": "disjoint",
+    WORD_OUT: "word_out",
     "scene_space.cosine_disjoint": "cosine_disjoint",
     "null_2.size": "null_2",
-    "": "holds_0",
+    HOLDS_0: "holds_0",
     "null_2.answers_changed": "changed",
+}
+#: Note -> its column there, and what that says.
+_NOTES = {
+    WORD_OUT: ("word_out", "yes"),
+    WORD_LEFT: ("word_out", "no"),
+    HOLDS_0: ("holds_0", "yes"),
+    HOLDS_NOT_0: ("holds_0", "no"),
 }
 #: How to read the tables, in lines.
 READING = (
@@ -73,8 +82,10 @@ READING = (
     "directions on other templates of the same pairs: not simulated; intervals of all directions are unadjusted",
     "scene: coherence of what exchanged pictures do, over all layers; less_null_1: less the same exchange under a "
     "question about another axis; scene_word: cosine of the axis of exchanged names and that of exchanged pictures; "
-    "all of these, and disjoint, hold what the second template leaves of the answer's word, near the output perhaps "
-    "most of them; intervals are of one layer each, unadjusted",
+    "intervals are of one layer each, unadjusted",
+    "word_out: whether what lies along the answer's word is taken out of scene, less_null_1, disjoint and scene_word; "
+    "no: the word half is not resolved. An axis of the scene that lies along the word is lost with it; any other trace "
+    "of the answer stays",
     "disjoint, cosine_disjoint: coherence, and the cosine of rule 5 (a point value), from pairs that share no object's "
     "name; where 'scene' is above 'disjoint', part of that is of the objects",
     "null_2: squared length, in the squared unit of the states, of what turns with a relation that the exchange leaves "
@@ -214,7 +225,8 @@ def scene_table(rows: Sequence[RobustnessRow]) -> Table:
         )
         line[_SCENE[row.metric]] = _measured(row.estimate)
         if row.note:
-            line["holds_0"] = "yes" if row.note == HOLDS_0 else "no"
+            column, says = _NOTES[row.note]
+            line[column] = says
         if row.estimate.value is not None:
             known.add(key)
     return [found[key] for key in sorted(known, key=list(found).index)]

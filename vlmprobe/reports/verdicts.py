@@ -121,6 +121,7 @@ def condition_rows(verdicts: Sequence[AxisVerdict], *, in_full: bool = False) ->
                     "holds": {True: "yes", False: "no", None: None}[row.holds],
                     "n_images": row.n_images,
                     "reason": row.reason,
+                    "note": "",
                 }
                 for row in each.verdict.rows
             ),
@@ -134,6 +135,7 @@ def condition_rows(verdicts: Sequence[AxisVerdict], *, in_full: bool = False) ->
                     "holds": None,
                     "n_images": row.n_images,
                     "reason": row.reason,
+                    "note": row.note,
                 }
                 for row in each.beside
             ),

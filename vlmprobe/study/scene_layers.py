@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.analysis.catalog import robustness as names
-from vlmprobe.analysis.controls import null_2, scene_readings
+from vlmprobe.analysis.controls import WORD_LEFT, WORD_OUT, null_2, scene_readings
 from vlmprobe.analysis.inference import Estimate
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs.contradictions import object_key
@@ -173,10 +173,11 @@ class _Study:
         if found is None or evidence.scene is None:
             return
         unknown = Estimate(None, 0, reason=NO_NULL_1)
-        n = _n_asked(evidence.scene.space)
+        n, word = _n_asked(evidence.scene.space), WORD_OUT if found.word_out else WORD_LEFT
         values = (found.cosine, found.coherence, found.less_null_1, found.disjoint, found.disjoint_cosine)
         for entry, value in zip(_SCENE, values, strict=True):
-            yield self._row(entry.name, axis, value or unknown, n, layer)
+            note = word if value is not None and entry is not names.DISJOINT_COSINE else ""
+            yield self._row(entry.name, axis, value or unknown, n, layer, note)
         n_kept = sum(each is not None for each in axis.own)
         if evidence.null_1 is None or not n_kept:
             value = Estimate(None, 0, reason=axis.why_none if evidence.null_1 is not None else NO_NULL_1)

@@ -14,6 +14,7 @@ import numpy as np
 
 from vlmprobe import __version__
 from vlmprobe.analysis.catalog import RECOMMENDED_LAYER
+from vlmprobe.analysis.catalog.robustness import SCENE_WORD_COSINE
 from vlmprobe.analysis.controls import VERSION, Beside, Evidence, Origin, Row, Verdict, scene_words, verdict
 from vlmprobe.errors import TrackingError, VlmprobeError
 from vlmprobe.pairs import AS_WRITTEN, Subset
@@ -108,6 +109,8 @@ class _Question:
             "p_values": self.p_values,
             "n_tests": self.n_tests,
             "runs": {role: list(mark) for role, mark in self.marks.items()},
+            # What stands beside a verdict is kept with it.
+            "scene_word": SCENE_WORD_COSINE.version,
         }
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vlmprobe.analysis.controls import Counterbalanced, Evidence, null_2, scene_readings
+from vlmprobe.analysis.controls import (
+    WORD_LEFT,
+    WORD_OUT,
+    Counterbalanced,
+    Evidence,
+    null_2,
+    scene_readings,
+    scene_words,
+    space_coherence,
+)
+from vlmprobe.analysis.geometry import Layout
 from vlmprobe.analysis.geometry.estimates import NOT_RESOLVED
 
 PAIRS, DIM = 80, 16
@@ -20,15 +30,19 @@ def noise(seed, size=0.3):
     return size * np.random.default_rng(seed).normal(size=(PAIRS, DIM))
 
 
-def evidence(scene=1.0, place=0.0):
-    """Make a world of an axis of the scene, an answer's word, and where objects lie, which any question sees."""
-    seen, said, lies = SIGNS * scene * SCENE, SIGNS * WORD, SIGNS * place * PLACE
+def evidence(scene=1.0, place=0.0, word=1.0, kept=0.0):
+    """Make a world of an axis of the scene, an answer's word, and where objects lie, which any question sees.
+
+    The second template reverses the word, but for what is kept of it.
+    """
+    seen, said, lies = SIGNS * scene * SCENE, SIGNS * word * WORD, SIGNS * place * PLACE
+    reversed_word = (1 - 2 * kept) * said
     return Evidence(
         real=seen + noise(1),
         canonical=SIGNS[:, 0] > 0,
         images=IMAGES,
-        answers=Counterbalanced(seen + said + noise(2), seen - said + noise(3)),
-        scene=Counterbalanced(seen + said + lies + noise(4), seen - said + lies + noise(5)),
+        answers=Counterbalanced(seen + said + noise(2), seen - reversed_word + noise(3)),
+        scene=Counterbalanced(seen + said + lies + noise(4), seen - reversed_word + lies + noise(5)),
         null_1=Counterbalanced(lies + noise(6), lies + noise(7)),
     )
 
@@ -53,6 +67,36 @@ def test_an_axis_that_is_not_there_has_no_cosine():
     assert found.less_null_1 is not None
     assert (found.cosine.value, found.cosine.reason) == (None, NOT_RESOLVED)
     assert found.less_null_1.ci_low <= 0 < found.coherence.ci_low
+
+
+def test_what_the_second_template_leaves_of_the_word_is_no_scene():
+    """A third of the word is in the half that both templates share, along the word's axis, which is taken out."""
+    found = scene_readings(evidence(scene=0.0, kept=0.33), OBJECTS)
+    assert found is not None
+    assert found.less_null_1 is not None
+    assert found.word_out
+    for coherence in (found.coherence, found.less_null_1, found.disjoint):
+        assert coherence.ci_low <= 0 <= coherence.ci_high
+    assert found.cosine.reason == NOT_RESOLVED
+
+
+def test_where_no_word_is_resolved_nothing_is_taken_out():
+    """Refutes: the axis of a word that is not there is taken out as well. It would be a direction of noise."""
+    world = evidence(word=0.0)
+    found = scene_readings(world, OBJECTS)
+    assert found is not None
+    assert not found.word_out
+    layout = Layout((SIGNS[:, 0] < 0).astype(int), IMAGES, 2)
+    assert found.coherence == space_coherence(world.scene, layout, 0).estimate()
+
+
+def test_a_number_beside_a_verdict_says_whether_the_word_is_out():
+    """The half of the two yes/no templates alone is as it is, and says nothing."""
+    for word, note in ((1.0, WORD_OUT), (0.0, WORD_LEFT)):
+        space, *of_scene = scene_words(evidence(word=word))
+        assert space.note == ""
+        assert [each.statistic for each in of_scene] == ["coherence of the scene half", "scene_word.cosine"]
+        assert {each.note for each in of_scene} == {note}
 
 
 def test_null_2_takes_the_category_of_the_other_question():

@@ -35,8 +35,10 @@ __all__ = [
 _NOT_STORED = "no run stores it; see 'vlmprobe robustness'"
 
 
-def _of_axes(name: str, title: str, interval: Interval = Interval.JACKKNIFE) -> Entry:
-    return Entry(name=name, title=title, targets=each_axis, interval=interval, no_figure=_NOT_STORED)
+def _of_axes(name: str, title: str, interval: Interval = Interval.JACKKNIFE, version: int = 1) -> Entry:
+    return Entry(
+        name=name, version=version, title=title, targets=each_axis, interval=interval, no_figure=_NOT_STORED
+    )
 
 
 #: Of numbers that are printed alone: under these maps, and of shares of a sum, intervals were not simulated.
@@ -75,13 +77,18 @@ READOUT_SHARE = _of_axes("readout_share", "Share of the axis along the answer's 
 WITHOUT_READOUT = _of_axes("axis_coherence.without_readout", "Coherence without the answer's words")
 DIRECTION_ACCURACY = _of_axes("direction.accuracy", "Accuracy of the direction of all other images")
 TRANSFER = _of_axes("transfer", "Accuracy of the direction of another axis, template or benchmark")
-SCENE_WORD_COSINE = _of_axes("scene_word.cosine", "Cosine of exchanged names and exchanged pictures")
-SCENE_COHERENCE = _of_axes("axis_coherence.scene", "Coherence of what exchanged pictures do")
+# Version 2: without what lies along the word's axis, where that is resolved.
+SCENE_WORD_COSINE = _of_axes(
+    "scene_word.cosine", "Cosine of exchanged names and exchanged pictures", version=2
+)
+SCENE_COHERENCE = _of_axes("axis_coherence.scene", "Coherence of what exchanged pictures do", version=2)
 SCENE_LESS_NULL_1 = _of_axes(
-    "axis_coherence.scene_less_null_1", "Coherence of what exchanged pictures do, less Null 1"
+    "axis_coherence.scene_less_null_1", "Coherence of what exchanged pictures do, less Null 1", version=2
 )
 SCENE_DISJOINT = _of_axes(
-    "axis_coherence.scene_disjoint", "Coherence of what exchanged pictures do, of pairs that share no object"
+    "axis_coherence.scene_disjoint",
+    "Coherence of what exchanged pictures do, of pairs that share no object",
+    version=2,
 )
 DISJOINT_COSINE = _of_axes(
     "scene_space.cosine_disjoint",

@@ -27,7 +27,15 @@ from vlmprobe.analysis.controls.inner_products import (
 from vlmprobe.analysis.controls.output_layer import OutputLayer
 from vlmprobe.analysis.controls.probe import Fit, Probed, ProbePairs, Split, probe
 from vlmprobe.analysis.controls.readout import Readout, readout, readout_span, readouts, without_span
-from vlmprobe.analysis.controls.scene_word import Beside, SceneReadings, null_2, scene_readings, scene_words
+from vlmprobe.analysis.controls.scene_word import (
+    WORD_LEFT,
+    WORD_OUT,
+    Beside,
+    SceneReadings,
+    null_2,
+    scene_readings,
+    scene_words,
+)
 from vlmprobe.analysis.controls.shares import order_warning
 from vlmprobe.analysis.controls.transfer import (
     AxisDeltas,
@@ -48,6 +56,8 @@ from vlmprobe.analysis.controls.verdict import (
 __all__ = [
     "SAME_AXIS",
     "VERSION",
+    "WORD_LEFT",
+    "WORD_OUT",
     "AxisDeltas",
     "Beside",
     "Counterbalanced",

@@ -4,6 +4,11 @@
 that of the exchanged pictures. Of the latter the space half is taken, in which the answer's word cancels. Images are
 whatever the evidence says belongs together: a picture, its exchange, and pictures that these link.
 
+No second template reverses the word quite, and near the output what it leaves may be most of the space half. So what
+lies along the axis of the word half is taken out first, where that axis is resolved. Where it is not, its direction
+would be one of noise: to take that out removes no word, and turns the half from study to study by more than an
+interval allows for.
+
 Beside a verdict the numbers stand without intervals; ``robustness`` prints them with theirs. The rows of the verdict
 have bounds, and decide.
 """
@@ -25,9 +30,14 @@ if TYPE_CHECKING:
 
     from vlmprobe.analysis.controls.deltas import Counterbalanced
     from vlmprobe.analysis.controls.verdict import Evidence
+    from vlmprobe.analysis.deltas import FloatArray
     from vlmprobe.analysis.inference import Estimate, Statistic
 
-__all__ = ["Beside", "SceneReadings", "null_2", "scene_readings", "scene_words"]
+__all__ = ["WORD_LEFT", "WORD_OUT", "Beside", "SceneReadings", "null_2", "scene_readings", "scene_words"]
+
+#: What a reader must know of a number of the scene half.
+WORD_OUT = "what lies along the word's axis is taken out"
+WORD_LEFT = "the word half is not resolved, so nothing is taken out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +49,17 @@ class Beside:
     n_images: int
     reason: str = ""
     """Why there is no value."""
+    note: str = ""
+    """Of the scene half: whether the word's axis is taken out."""
 
 
 @dataclass(frozen=True, slots=True)
 class SceneReadings:
     """What exchanged pictures say of one axis in one layer; None where a control is missing for it."""
 
+    word_out: bool
+    """Whether the word half is resolved, so that its axis is taken out of the scene half; the last one is without it
+    either way, as rule 5 is."""
     cosine: Estimate
     """``scene_word.cosine``."""
     coherence: Estimate
@@ -72,8 +87,10 @@ def scene_words(evidence: Evidence) -> tuple[Beside, ...]:
     if evidence.answers is not None:
         found.append(_beside("coherence of the space half", space_coherence(evidence.answers, layout, 0)))
     if evidence.scene is not None:
-        found.append(_beside("coherence of the scene half", space_coherence(evidence.scene, layout, 0)))
-        found.append(_beside("scene_word.cosine", _cosine(evidence, evidence.scene, layout)))
+        half = _SceneHalf(evidence, evidence.scene, layout)
+        note, vectors = WORD_OUT if half.word_out else WORD_LEFT, half.less()
+        found.append(_beside("coherence of the scene half", _coherence(vectors, layout), note))
+        found.append(_beside("scene_word.cosine", _cosine(evidence, vectors, layout), note))
     return tuple(found)
 
 
@@ -92,18 +109,20 @@ def scene_readings(evidence: Evidence, objects: Sequence[tuple[str, str]] | None
         return None
     layout = _layout(evidence)
     pairs = DisjointPairs(evidence.canonical, evidence.images, objects)
+    half = _SceneHalf(evidence, scene, layout)
+    vectors = half.less()
     less = cosine = None
     if null_1 is not None:
-        left = scene.space - null_1.space
-        less = balanced_coherence(sums_of_asked(left, layout).units.products(), 0).estimate()
+        less = _coherence(half.less(null_1.space), layout).estimate()
         if evidence.answers is not None:
             space = evidence.without_word(evidence.answers)
             cosine = pairs.cosine(space, evidence.without_word(scene, less=null_1.space))
     return SceneReadings(
-        _cosine(evidence, scene, layout).estimate(),
-        space_coherence(scene, layout, 0).estimate(),
+        half.word_out,
+        _cosine(evidence, vectors, layout).estimate(),
+        _coherence(vectors, layout).estimate(),
         less,
-        pairs.coherence(scene.space),
+        pairs.coherence(vectors),
         cosine,
     )
 
@@ -124,15 +143,34 @@ def null_2(null_1: Counterbalanced, own: Sequence[bool | None], images: Sequence
     return axis_size(sums_of_asked(null_1.space[known], layout).raw.products(), 0).estimate()
 
 
+class _SceneHalf:
+    """The scene half of each pair, without its word's axis where that is resolved."""
+
+    def __init__(self, evidence: Evidence, scene: Counterbalanced, layout: Layout) -> None:
+        self._evidence, self._scene = evidence, scene
+        word = axis_size(sums_of_asked(scene.word, layout).raw.products(), 0)
+        self.word_out = word.estimate().is_resolved
+
+    def less(self, others: FloatArray | float = 0.0) -> FloatArray:
+        """Return (N, D) the half less others."""
+        if self.word_out:
+            return self._evidence.without_word(self._scene, less=others)
+        return self._scene.space - others
+
+
 def _layout(evidence: Evidence) -> Layout:
     return Layout((~np.asarray(evidence.canonical, dtype=bool)).astype(np.int64), evidence.images, 2)
 
 
-def _cosine(evidence: Evidence, scene: Counterbalanced, layout: Layout) -> Statistic:
-    both = sums_of_both(evidence.real, scene.space, layout).raw.products()
+def _coherence(vectors: FloatArray, layout: Layout) -> Statistic:
+    return balanced_coherence(sums_of_asked(vectors, layout).units.products(), 0)
+
+
+def _cosine(evidence: Evidence, half: FloatArray, layout: Layout) -> Statistic:
+    both = sums_of_both(evidence.real, half, layout).raw.products()
     return corrected_cosine(both, axis_effect(0), axis_effect(1))
 
 
-def _beside(name: str, statistic: Statistic) -> Beside:
+def _beside(name: str, statistic: Statistic, note: str = "") -> Beside:
     found = statistic.estimate()
-    return Beside(name, found.value, found.n_images, found.reason if found.value is None else "")
+    return Beside(name, found.value, found.n_images, found.reason if found.value is None else "", note)
