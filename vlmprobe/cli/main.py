@@ -33,6 +33,7 @@ from vlmprobe.cli.session import STOPPED, ReportedExit, ignore_stops
 from vlmprobe.cli.sql import sql
 from vlmprobe.cli.sync import sync
 from vlmprobe.cli.ui import ui
+from vlmprobe.cli.units import cancel, status, unit
 from vlmprobe.cli.verdict import verdict
 from vlmprobe.cli.verify import verify
 from vlmprobe.console import plain_text
@@ -81,6 +82,9 @@ add(
     compare,
     plot,
     run,
+    status,
+    cancel,
+    unit,
     families,
     sql,
     query,
