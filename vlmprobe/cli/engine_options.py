@@ -35,6 +35,12 @@ class EngineArguments:
             metavar="local|slurm|ray|print",
         ),
     ] = _LOCAL
+    parts: Annotated[
+        int,
+        typer.Option(
+            "--parts", help="Parts of each scale, which several machines extract at once.", metavar="N"
+        ),
+    ] = 1
     gpus_per_unit: Annotated[
         int | None,
         typer.Option("--gpus-per-unit", help="GPUs that Slurm or Ray gives to each scale.", metavar="K"),
@@ -62,6 +68,7 @@ class EngineArguments:
         of_others = [
             name
             for name, given, engines in (
+                ("--parts", self.parts != 1, ("slurm", "ray", "print")),
                 ("--gpus-per-unit", self.gpus_per_unit is not None, ("slurm", "ray")),
                 ("--sbatch", bool(self.sbatch), ("slurm",)),
                 ("--address", self.address is not None, ("ray",)),
@@ -69,6 +76,8 @@ class EngineArguments:
             )
             if given and self.engine not in engines
         ]
+        if self.parts < 1:
+            raise UsageError(f"--parts must be 1 or more, not {self.parts}")
         if of_others:
             raise UsageError(f"{', '.join(of_others)} cannot be used with --engine {self.engine}")
         return self.engine == _LOCAL
@@ -97,8 +106,9 @@ def planned_units(
     data: Path,
     checkpoint: CheckpointOptions,
     options: ExtractionOptions,
+    parts: int = 1,
 ) -> list[Planned]:
-    """Return a unit for each scale: the commands that extract it and analyze it."""
+    """Return the units of each scale: commands that extract it, or a part of it, and analyze it when it is whole."""
     from vlmprobe.cli.arguments import arguments, whole_path
     from vlmprobe.workflows.units import Planned
 
@@ -110,7 +120,10 @@ def planned_units(
         of_scale = (family, "--scale", scale, "--data", whole_path(data))
         extract = ("extract", *of_scale, *arguments(checkpoint), *arguments(patient))
         analyze = ("analyze", *of_scale, *selecting(options))
-        planned.append(Planned(checkpoint.request(family, scale, wanted), (extract, analyze)))
+        request = checkpoint.request(family, scale, wanted)
+        for part in [f"{number}/{parts}" for number in range(1, parts + 1)] if parts > 1 else [None]:
+            own = () if part is None else ("--part", part)
+            planned.append(Planned(request, ((*extract, *own), analyze), part))
     return planned
 
 

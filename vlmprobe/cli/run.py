@@ -73,7 +73,7 @@ def _submit(
     from vlmprobe.workflows.units import finish_here, submit
 
     names = scales or scales_to_run(workspace, family)
-    planned = planned_units(family, names, data, checkpoint, options)
+    planned = planned_units(family, names, data, checkpoint, options, engine.parts)
     of_scales = [each for name in names for each in ("--scale", name)]
     selected = (family, *of_scales, "--data", whole_path(data), *selecting(options))
     template = reported_template(options.on(data))

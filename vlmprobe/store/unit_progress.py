@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.store.units import Unit
 
-__all__ = ["RunProgress", "progress_of", "rate_of"]
+__all__ = ["RunProgress", "RunningRun", "progress_of", "rate_of", "running_runs"]
 
 _RUNS_SQL = """
 SELECT
@@ -31,6 +32,19 @@ FROM runs
 LEFT JOIN every_run_count AS counts ON runs.run_id = counts.run_id
 WHERE runs.control IS NULL AND runs.dataset_id = ANY($datasets) AND runs.family = ANY($families)
     AND runs.scale = ANY($scales)
+ORDER BY runs.created_at, runs.run_id
+"""
+_RUNNING_SQL = """
+SELECT
+    runs.run_id, runs.family, runs.scale, runs.dataset_id, runs.template, runs.control, runs.lease,
+    CAST(coalesce(counts.n_pairs, 0) AS INTEGER) AS done,
+    CAST((
+        SELECT count(*) FROM swap_pairs
+        WHERE swap_pairs.dataset_id = runs.dataset_id AND swap_pairs.template = runs.template
+    ) AS INTEGER) AS total
+FROM runs
+LEFT JOIN every_run_count AS counts ON runs.run_id = counts.run_id
+WHERE runs.status = 'running'
 ORDER BY runs.created_at, runs.run_id
 """
 _SHARDS_SQL = """
@@ -54,6 +68,30 @@ class RunProgress:
     """Pairs with an answer."""
     total: int
     is_analyzed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRun:
+    """A run that a process says it extracts."""
+
+    run_id: str
+    family: str
+    scale: str
+    dataset_id: str
+    template: str
+    control: str | None
+    lease: str | None
+    done: int
+    total: int
+
+    @property
+    def host(self) -> str | None:
+        """The host of that process, as its lease names it."""
+        try:
+            found = json.loads(self.lease or "").get("host")
+        except (ValueError, AttributeError):
+            return None
+        return found if isinstance(found, str) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +123,11 @@ def progress_of(connection: Connection, units: Sequence[Unit]) -> list[list[RunP
         ]
         for unit in units
     ]
+
+
+def running_runs(connection: Connection) -> list[RunningRun]:
+    """Return the runs whose status is ``running``, the oldest first; a process that was killed leaves its run so."""
+    return fetch_as(RunningRun, connection, _RUNNING_SQL)
 
 
 def rate_of(connection: Connection, run_id: str) -> float | None:

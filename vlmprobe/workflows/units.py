@@ -17,7 +17,8 @@ from vlmprobe.families import fingerprint, is_local, load_catalog
 from vlmprobe.settings import Settings
 from vlmprobe.store.identity import new_run_id
 from vlmprobe.store.migrate import require_schema
-from vlmprobe.store.unit_progress import progress_of, rate_of
+from vlmprobe.store.runs import run_name
+from vlmprobe.store.unit_progress import progress_of, rate_of, running_runs
 from vlmprobe.store.units import (
     RUNNING,
     WAITING,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from vlmprobe.cluster.engines.base import EngineOptions, Submitted
     from vlmprobe.extraction.request import ExtractRequest
     from vlmprobe.pairs import Dataset
-    from vlmprobe.store.unit_progress import RunProgress
+    from vlmprobe.store.unit_progress import RunningRun, RunProgress
     from vlmprobe.workspace import Workspace
 
 __all__ = ["Planned", "SubmissionResult", "UnitState", "cancel", "finish_here", "run_one", "states", "submit"]
@@ -184,10 +185,11 @@ def run_one(workspace: Workspace, submission: str, number: int) -> int:
 class UnitState:
     """A unit as ``vlmprobe status`` shows it."""
 
-    submission: str
-    unit: int
+    submission: str | None
+    """None = a run that was started by hand."""
+    unit: int | None
     name: str
-    engine: str
+    engine: str | None
     state: str
     host: str | None
     pairs: int
@@ -198,7 +200,7 @@ class UnitState:
     """Pairs a second over the last shards."""
     seen: float | None
     """Seconds since its process said that it is alive."""
-    attempts: int
+    attempts: int | None
     error: str | None
     log: str | None
     job: str | None
@@ -207,7 +209,7 @@ class UnitState:
 def states(
     workspace: Workspace, submission: str | None = None, *, everything: bool = False
 ) -> list[UnitState]:
-    """Return the units of a submission, or of the last one and of all that are not over.
+    """Return the units of a submission; without one, of the last and of all that are not over, and other running runs.
 
     Raises:
         DatabaseError: there is no database yet.
@@ -230,7 +232,36 @@ def states(
             rate_of(connection, runs[-1].run_id) if unit.state == RUNNING and runs else None
             for unit, runs in zip(units, found, strict=True)
         ]
-    return [_state(*each) for each in zip(units, found, rates, strict=True)]
+        of_units = {run.run_id for runs in found for run in runs}
+        others = [
+            (run, rate_of(connection, run.run_id))
+            for run in (running_runs(connection) if submission is None else [])
+            if run.run_id not in of_units
+        ]
+    return [
+        *(_state(*each) for each in zip(units, found, rates, strict=True)),
+        *(_state_of_run(*each) for each in others),
+    ]
+
+
+def _state_of_run(run: RunningRun, rate: float | None) -> UnitState:
+    """Return the state of a run that no unit made."""
+    return UnitState(
+        submission=None,
+        unit=None,
+        name=run_name(run.family, run.scale, run.template, run.control),
+        engine=None,
+        state=RUNNING,
+        host=run.host,
+        pairs=run.done,
+        of=run.total,
+        rate=rate,
+        seen=None,
+        attempts=None,
+        error=None,
+        log=None,
+        job=None,
+    )
 
 
 def _state(unit: Unit, runs: Sequence[RunProgress], rate: float | None) -> UnitState:
