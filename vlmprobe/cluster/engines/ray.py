@@ -30,6 +30,8 @@ _LOOK_S = 1.0
 #: What a unit must know of this process: where database, home and MLflow are. A password belongs in the nodes' own
 #: environment or in a file (PGPASSFILE): what travels here can be read in Ray's dashboard.
 _TRAVELS = ("VLMPROBE_", "MLFLOW_", "PGPASSFILE", "PGSSL")
+#: Of these, what is a place on a machine: where a node says it itself, that counts.
+_OF_NODE = ("VLMPROBE_HOME", "VLMPROBE_CACHE", "VLMPROBE_STORE_ROOT", "PGPASSFILE", "PGSSL")
 
 
 class Ray:
@@ -128,13 +130,25 @@ def _travelling(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _run(command: Sequence[str], directory: str, log: str, environment: Mapping[str, str]) -> int:
+def _on_node(own: Mapping[str, str], travelled: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a unit: the node's, with what travelled but for the places that the node names."""
+    return {
+        **own,
+        **{
+            name: value
+            for name, value in travelled.items()
+            if name not in own or not name.startswith(_OF_NODE)
+        },
+    }
+
+
     """Run a unit on a node; return its exit code."""
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     with Path(log).open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command
             command,
             cwd=directory,
-            env=os.environ | environment,
+            env=_on_node(os.environ, environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
