@@ -97,8 +97,9 @@ def planned_units(
     data: Path,
     checkpoint: CheckpointOptions,
     options: ExtractionOptions,
+    common: Sequence[str] = (),
 ) -> list[Planned]:
-    """Return a unit for each scale: the commands that extract it and analyze it."""
+    """Return a unit for each scale: the commands that extract it and analyze it, with arguments of all of them."""
     from vlmprobe.cli.arguments import arguments, whole_path
     from vlmprobe.workflows.units import Planned
 
@@ -108,8 +109,8 @@ def planned_units(
     planned = []
     for scale in scales:
         of_scale = (family, "--scale", scale, "--data", whole_path(data))
-        extract = ("extract", *of_scale, *arguments(checkpoint), *arguments(patient))
-        analyze = ("analyze", *of_scale, *selecting(options))
+        extract = ("extract", *of_scale, *arguments(checkpoint), *arguments(patient), *common)
+        analyze = ("analyze", *of_scale, *selecting(options), *common)
         planned.append(Planned(checkpoint.request(family, scale, wanted), (extract, analyze)))
     return planned
 

@@ -57,7 +57,7 @@ class Ray:
         """Run all units and wait; return when all have ended.
 
         Raises:
-            VlmprobeError: the cluster does not answer, or units failed; the others have ended.
+            VlmprobeError: the cluster does not answer.
             KeyboardInterrupt: it was stopped; what units had finished is kept.
         """
         ray = self._ray
@@ -113,12 +113,13 @@ class Ray:
                     ray.cancel(each, force=False)
                 ray.wait(left, num_returns=len(left), timeout=_GRACE_S)
                 raise
-        if failed:
-            raise VlmprobeError(
-                f"{len(failed)} of {len(tasks)} units failed: {', '.join(failed)}; see 'vlmprobe status "
-                f"{submission.name}' and the logs in {submission.folder}; run the same command again to go on"
-            )
-        return Submitted((), is_over=True)
+        if not failed:
+            return Submitted((), is_over=True)
+        said = (
+            f"{len(failed)} of {len(tasks)} units failed: {', '.join(failed)}; see 'vlmprobe status "
+            f"{submission.name}' and the logs in {submission.folder}; run the same command again to go on"
+        )
+        return Submitted((), is_over=True, failed=said)
 
     def log_of(self, submission: str, number: int, folder: Path) -> Path | None:  # noqa: ARG002 - the protocol's
         """Return the file that the task writes, on the node that it runs on."""
@@ -129,7 +130,6 @@ def _travelling(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(_TRAVELS)}
 
 
-def _run(command: Sequence[str], directory: str, log: str, environment: Mapping[str, str]) -> int:
 def _on_node(own: Mapping[str, str], travelled: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a unit: the node's, with what travelled but for the places that the node names."""
     return {
@@ -142,6 +142,7 @@ def _on_node(own: Mapping[str, str], travelled: Mapping[str, str]) -> dict[str, 
     }
 
 
+def _run(command: Sequence[str], directory: str, log: str, environment: Mapping[str, str]) -> int:
     """Run a unit on a node; return its exit code."""
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     with Path(log).open("ab") as output:
