@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import threading
@@ -181,8 +182,13 @@ def _run_all(workspace: Workspace, unit: Unit, running: _Running) -> tuple[int, 
         assert process.stderr is not None  # noqa: S101 - it was opened as a pipe
         last = _pass_on(process.stderr)
         code = process.wait()
+        if code in {_STOPPED_CODE, -signal.SIGTERM}:
+            return _STOPPED_CODE, last
+        if code < 0:
+            # Its last line is not why.
+            return 1, f"'vlmprobe {command[0]}' was ended by signal {-code} (out of memory?)"
         if code:
-            return (_STOPPED_CODE if code in {_STOPPED_CODE, -15} else code), last
+            return code, last
     return 0, None
 
 
