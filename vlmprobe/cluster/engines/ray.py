@@ -7,7 +7,10 @@ lost. What a unit says goes to its log, and how far it is to the database.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,10 +63,19 @@ class Ray:
             VlmprobeError: the cluster does not answer.
             KeyboardInterrupt: it was stopped; what units had finished is kept.
         """
-        ray = self._ray
         submission.folder.mkdir(parents=True, exist_ok=True)
+        # What Ray prints of nodes that it lost is no result of ours.
+        with redirect_stdout(sys.stderr):
+            self._connect()
+            try:
+                return self._wait(submission, console)
+            finally:
+                self._ray.shutdown()
+
+    def _connect(self) -> None:
+        stop = signal.getsignal(signal.SIGTERM)
         try:
-            ray.init(
+            self._ray.init(
                 address=self._options.address or "auto",
                 log_to_driver=False,
                 logging_level="error",
@@ -75,10 +87,8 @@ class Ray:
                 f"no Ray cluster answers at {where}: {first_line(error)}; start one with 'ray start --head', or "
                 "name it with --address"
             ) from error
-        try:
-            return self._wait(submission, console)
-        finally:
-            ray.shutdown()
+        # Ray puts its own in the place of ours, which ends this process before the units are told.
+        signal.signal(signal.SIGTERM, stop)
 
     def _wait(self, submission: Submission, console: Console) -> Submitted:
         ray = self._ray
