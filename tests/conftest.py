@@ -31,6 +31,11 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 #: them all. Fixtures and folders are in the order in which they are begun: what takes longest first, so that no
 #: process is left with it at the end.
 SHARED = {
+    # Clusters of this machine would be in each other's way.
+    "undisturbed": {
+        "tests/cluster/test_ray.py",
+        "tests/cluster/test_slurm.py",
+    },
     "postgres": {
         "tests/faults/test_hosts.py",
         "tests/pairs/test_prompts.py",

@@ -106,9 +106,13 @@ def planned_units(
     data: Path,
     checkpoint: CheckpointOptions,
     options: ExtractionOptions,
+    common: Sequence[str] = (),
     parts: int = 1,
 ) -> list[Planned]:
-    """Return the units of each scale: commands that extract it, or a part of it, and analyze it when it is whole."""
+    """Return the units of each scale: commands that extract it, or a part of it, and analyze it when it is whole.
+
+    All of them get the arguments ``common``.
+    """
     from vlmprobe.cli.arguments import arguments, whole_path
     from vlmprobe.workflows.units import Planned
 
@@ -118,8 +122,8 @@ def planned_units(
     planned = []
     for scale in scales:
         of_scale = (family, "--scale", scale, "--data", whole_path(data))
-        extract = ("extract", *of_scale, *arguments(checkpoint), *arguments(patient))
-        analyze = ("analyze", *of_scale, *selecting(options))
+        extract = ("extract", *of_scale, *arguments(checkpoint), *arguments(patient), *common)
+        analyze = ("analyze", *of_scale, *selecting(options), *common)
         request = checkpoint.request(family, scale, wanted)
         for part in [f"{number}/{parts}" for number in range(1, parts + 1)] if parts > 1 else [None]:
             own = () if part is None else ("--part", part)

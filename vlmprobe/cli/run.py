@@ -11,7 +11,7 @@ from vlmprobe.cli.command import command
 from vlmprobe.cli.engine_options import EngineArguments
 from vlmprobe.cli.extraction_options import CheckpointOptions, ExtractionOptions
 from vlmprobe.cli.options import BenchmarkData, Out, Output
-from vlmprobe.errors import UsageError
+from vlmprobe.errors import UsageError, VlmprobeError
 from vlmprobe.workspace import Workspace
 
 __all__ = ["run"]
@@ -68,14 +68,16 @@ def _submit(
     """Hand the scales to an engine; with one that waits, compare them at the end."""
     from vlmprobe.cli.arguments import whole_path
     from vlmprobe.cli.engine_options import planned_units, selecting
+    from vlmprobe.cluster.engines.base import experiment_arguments
     from vlmprobe.workflows.run import scales_to_run
     from vlmprobe.workflows.scales import reported_template
     from vlmprobe.workflows.units import finish_here, submit
 
     names = scales or scales_to_run(workspace, family)
-    planned = planned_units(family, names, data, checkpoint, options, engine.parts)
+    common = experiment_arguments(workspace.settings)
+    planned = planned_units(family, names, data, checkpoint, options, common, engine.parts)
     of_scales = [each for name in names for each in ("--scale", name)]
-    selected = (family, *of_scales, "--data", whole_path(data), *selecting(options))
+    selected = (family, *of_scales, "--data", whole_path(data), *selecting(options), *common)
     template = reported_template(options.on(data))
     to = () if out is None else ("--out", str(out.absolute()))
     finish = (("analyze", *selected), ("merge", *selected, "--template", template, *to))
@@ -95,7 +97,15 @@ def _submit(
                 f"{result.n_units} units; see 'vlmprobe status {result.name}', stop with "
                 f"'vlmprobe cancel {result.name}'"
             )
-    if result.submitted is None or result.submitted.is_over:
+    if (result.submitted is None and not engine.only_print) or (
+        result.submitted and result.submitted.is_over
+    ):
+        failed = None if result.submitted is None else result.submitted.failed
         analyze, merge = finish
         forms = [name for name, given in (("--json", output.as_json), ("--csv", output.as_csv)) if given]
-        finish_here(workspace, (analyze, (*merge, *forms)))
+        try:
+            finish_here(workspace, (analyze, (*merge, *forms)))
+        except VlmprobeError as error:
+            raise VlmprobeError(failed or str(error)) from error
+        if failed:
+            raise VlmprobeError(failed)

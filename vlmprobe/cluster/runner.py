@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from vlmprobe.cluster.engines.base import home_arguments, vlmprobe
 from vlmprobe.console import plain_text
 from vlmprobe.store.identity import this_host
 from vlmprobe.store.server_away import retried
@@ -47,19 +49,22 @@ _LOOK_AGAIN_S = 5.0
 _STOPPED_CODE = 130
 #: Commands that only make sense when every run of the unit is complete.
 _OF_WHOLE_RUNS = ("analyze",)
+#: The option of commands that begin runs anew.
+_NEW = "--new"
 
 
 def run_unit(workspace: Workspace, unit: Unit) -> int:
     """Run a unit's commands; return the exit code of the last one that was begun.
 
-    A unit that is done already, or cancelled, is left alone. One that another process has is waited for.
+    A unit that is done already, or cancelled, is left alone; of the latter the code is that of a stop. One that
+    another process has is waited for.
 
     Raises:
         KeyboardInterrupt: it was stopped; its command wrote what was done.
     """
     holder = Holder(this_host(), os.getpid(), secrets.token_hex(8))
-    if not _take(workspace, unit, holder):
-        return 0
+    if (ended := _take(workspace, unit, holder)) is not None:
+        return 0 if ended == DONE else _STOPPED_CODE
     over = threading.Event()
     running = _Running()
     thread = threading.Thread(
@@ -100,7 +105,7 @@ class _Running:
                 return None
             # In a session of its own: this process passes a stop on, once.
             self._process = subprocess.Popen(  # noqa: S603 - our own command
-                [sys.executable, "-m", "vlmprobe", *command],
+                vlmprobe(*command),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -124,21 +129,22 @@ class _Running:
             process.wait()
 
 
-def _take(workspace: Workspace, unit: Unit, holder: Holder) -> bool:
-    """Wait until the unit is ours; False if there is nothing to do."""
+def _take(workspace: Workspace, unit: Unit, holder: Holder) -> str | None:
+    """Wait until the unit is ours, and return None; or why there is nothing to do."""
     told = False
     waiting = threading.Event()
     while True:
         if retried(workspace.database, lambda connection: begin_unit(connection, unit, holder)):
-            return True
+            return None
         found = retried(
             workspace.database,
             lambda connection: get_unit(connection, unit.submission, unit.number),
             write=False,
         )
         if found is None or found.state in {DONE, CANCELLED}:
-            workspace.console.say(f"{unit.name}: {'gone' if found is None else found.state}; nothing to do")
-            return False
+            ended = "gone" if found is None else found.state
+            workspace.console.say(f"{unit.name}: {ended}; nothing to do")
+            return ended
         if found.state == RUNNING and not told:
             told = True
             workspace.console.say(
@@ -169,15 +175,36 @@ def _run_all(workspace: Workspace, unit: Unit, running: _Running) -> tuple[int, 
                 f"{unit.name}: other parts of its runs are not complete; they are analyzed then"
             )
             return 0, None
-        process = running.start(command, unit.folder)
+        words = (*_resuming(workspace, unit, command), *home_arguments(workspace.settings))
+        process = running.start(words, unit.folder)
         if process is None:
             return _STOPPED_CODE, None
         assert process.stderr is not None  # noqa: S101 - it was opened as a pipe
         last = _pass_on(process.stderr)
         code = process.wait()
+        if code in {_STOPPED_CODE, -signal.SIGTERM}:
+            return _STOPPED_CODE, last
+        if code < 0:
+            # Its last line is not why.
+            return 1, f"'vlmprobe {command[0]}' was ended by signal {-code} (out of memory?)"
         if code:
-            return (_STOPPED_CODE if code in {_STOPPED_CODE, -15} else code), last
+            return code, last
     return 0, None
+
+
+def _resuming(workspace: Workspace, unit: Unit, command: Sequence[str]) -> Sequence[str]:
+    """Leave out ``--new`` where the new runs were begun by an earlier attempt, or another part: they are resumed."""
+    if _NEW not in command:
+        return command
+
+    def look(connection: Connection) -> bool:
+        (runs,) = progress_of(connection, [unit])
+        since = unit.submitted_at
+        return len(runs) == len(unit.templates) and all(since and run.created_at >= since for run in runs)
+
+    if not retried(workspace.database, look, write=False):
+        return command
+    return [word for word in command if word != _NEW]
 
 
 def _pass_on(stream: IO[bytes]) -> str | None:

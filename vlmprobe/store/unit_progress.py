@@ -21,7 +21,7 @@ __all__ = ["RunProgress", "RunningRun", "progress_of", "rate_of", "running_runs"
 _RUNS_SQL = """
 SELECT
     runs.run_id, runs.family, runs.scale, runs.dataset_id, runs.template, runs.status, runs.checkpoint,
-    runs.fingerprint,
+    runs.fingerprint, runs.created_at,
     CAST(coalesce(counts.n_pairs, 0) AS INTEGER) AS done,
     CAST((
         SELECT count(*) FROM swap_pairs
@@ -64,6 +64,7 @@ class RunProgress:
     status: str
     checkpoint: str
     fingerprint: str | None
+    created_at: datetime
     done: int
     """Pairs with an answer."""
     total: int

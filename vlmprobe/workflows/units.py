@@ -1,8 +1,7 @@
-"""Units: submits the scales of a study to an engine, runs one unit, says how far they are, cancels them."""
+"""Units: submits the scales of a study to an engine, runs one unit, cancels them."""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,18 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.cluster.engines import engine_of
-from vlmprobe.cluster.engines.base import Submission, vlmprobe
+from vlmprobe.cluster.engines.base import Submission, home_arguments, vlmprobe
+from vlmprobe.cluster.engines.slurm import cancel_jobs
 from vlmprobe.cluster.runner import run_unit
+from vlmprobe.cluster.states import UnitState, states
 from vlmprobe.errors import UsageError, VlmprobeError
 from vlmprobe.families import fingerprint, is_local, load_catalog
-from vlmprobe.settings import Settings
 from vlmprobe.store.identity import new_run_id
 from vlmprobe.store.migrate import require_schema
-from vlmprobe.store.runs import run_name
-from vlmprobe.store.unit_progress import progress_of, rate_of, running_runs
+from vlmprobe.store.unit_progress import progress_of
 from vlmprobe.store.units import (
-    RUNNING,
-    WAITING,
+    CANCELLED,
     Unit,
     add_units,
     cancel_units,
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     from vlmprobe.cluster.engines.base import EngineOptions, Submitted
     from vlmprobe.extraction.request import ExtractRequest
     from vlmprobe.pairs import Dataset
-    from vlmprobe.store.unit_progress import RunningRun, RunProgress
+    from vlmprobe.store.unit_progress import RunProgress
     from vlmprobe.workspace import Workspace
 
 __all__ = ["Planned", "SubmissionResult", "UnitState", "cancel", "finish_here", "run_one", "states", "submit"]
@@ -91,7 +89,7 @@ def submit(
     Raises:
         UsageError: there is no such engine, or its hosts cannot share this home's database.
         InputError: the benchmark cannot be read.
-        VlmprobeError: the engine refused, or units failed.
+        VlmprobeError: the engine refused, or the submission was cancelled while it waited.
         KeyboardInterrupt: it was stopped while it waited.
     """
     chosen = engine_of(engine, options)
@@ -131,18 +129,20 @@ def submit(
         with workspace.database.transaction() as connection:
             add_units(connection, left)
     submission = Submission(
-        name, tuple(left), _home_arguments(workspace), tuple(map(tuple, finish)), folder, Path.cwd()
+        name, tuple(left), home_arguments(workspace.settings), tuple(map(tuple, finish)), folder, Path.cwd()
     )
     try:
         submitted = chosen.submit(submission, workspace.console)
     except UsageError:
         raise
-    except VlmprobeError:
-        # Whoever reads the states must not wait for what was refused.
-        if not any(each.attempts for each in _units(workspace, name)):
+    except (VlmprobeError, KeyboardInterrupt) as error:
+        # Whoever reads the states must not wait for what was refused, or for what nobody will begin.
+        if isinstance(error, KeyboardInterrupt) or not any(each.attempts for each in _units(workspace, name)):
             with suppress(Exception), workspace.database.transaction() as connection:
                 cancel_units(connection, name)
         raise
+    if submitted.is_over and any(each.state == CANCELLED for each in _units(workspace, name)):
+        raise VlmprobeError(f"submission {name} was cancelled; run the same command again to go on")
     if submitted.job is not None:
         with workspace.database.transaction() as connection:
             set_job(connection, name, submitted.job)
@@ -157,7 +157,7 @@ def finish_here(workspace: Workspace, finish: Sequence[Sequence[str]]) -> None:
     """
     for command in finish:
         to = None if command == finish[-1] else subprocess.DEVNULL
-        program = vlmprobe(*command, *_home_arguments(workspace))
+        program = vlmprobe(*command, *home_arguments(workspace.settings))
         code = subprocess.run(program, check=False, stdout=to).returncode  # noqa: S603 - our own command
         if code:
             raise VlmprobeError(f"'vlmprobe {command[0]}' failed (exit code {code}); its message is above")
@@ -181,108 +181,6 @@ def run_one(workspace: Workspace, submission: str, number: int) -> int:
     return run_unit(workspace, unit)
 
 
-@dataclass(frozen=True, slots=True)
-class UnitState:
-    """A unit as ``vlmprobe status`` shows it."""
-
-    submission: str | None
-    """None = a run that was started by hand."""
-    unit: int | None
-    name: str
-    engine: str | None
-    state: str
-    host: str | None
-    pairs: int
-    """Answered, of its runs; those of other parts are among them."""
-    of: int | None
-    """None before its runs are there."""
-    rate: float | None
-    """Pairs a second over the last shards."""
-    seen: float | None
-    """Seconds since its process said that it is alive."""
-    attempts: int | None
-    error: str | None
-    log: str | None
-    job: str | None
-
-
-def states(
-    workspace: Workspace, submission: str | None = None, *, everything: bool = False
-) -> list[UnitState]:
-    """Return the units of a submission; without one, of the last and of all that are not over, and other running runs.
-
-    Raises:
-        DatabaseError: there is no database yet.
-        UsageError: there is no such submission.
-    """
-    workspace.database.require()
-    require_schema(workspace.database)
-    with workspace.database.transaction(write=False) as connection:
-        units = units_of(connection)
-        if submission is not None:
-            units = [unit for unit in units if unit.submission == submission]
-            if not units:
-                raise UsageError(f"no submission {submission[:40]!r}; list them with 'vlmprobe status --all'")
-        elif not everything:
-            last = units[-1].submission if units else None
-            busy = {unit.submission for unit in units if unit.state in {WAITING, RUNNING}}
-            units = [unit for unit in units if unit.submission == last or unit.submission in busy]
-        found = progress_of(connection, units)
-        rates = [
-            rate_of(connection, runs[-1].run_id) if unit.state == RUNNING and runs else None
-            for unit, runs in zip(units, found, strict=True)
-        ]
-        of_units = {run.run_id for runs in found for run in runs}
-        others = [
-            (run, rate_of(connection, run.run_id))
-            for run in (running_runs(connection) if submission is None else [])
-            if run.run_id not in of_units
-        ]
-    return [
-        *(_state(*each) for each in zip(units, found, rates, strict=True)),
-        *(_state_of_run(*each) for each in others),
-    ]
-
-
-def _state_of_run(run: RunningRun, rate: float | None) -> UnitState:
-    """Return the state of a run that no unit made."""
-    return UnitState(
-        submission=None,
-        unit=None,
-        name=run_name(run.family, run.scale, run.template, run.control),
-        engine=None,
-        state=RUNNING,
-        host=run.host,
-        pairs=run.done,
-        of=run.total,
-        rate=rate,
-        seen=None,
-        attempts=None,
-        error=None,
-        log=None,
-        job=None,
-    )
-
-
-def _state(unit: Unit, runs: Sequence[RunProgress], rate: float | None) -> UnitState:
-    return UnitState(
-        submission=unit.submission,
-        unit=unit.number,
-        name=unit.name,
-        engine=unit.engine,
-        state="lost" if unit.is_lost else unit.state,
-        host=unit.host,
-        pairs=sum(run.done for run in runs),
-        of=sum(run.total for run in runs) if runs else None,
-        rate=rate,
-        seen=unit.age if unit.state == RUNNING else None,
-        attempts=unit.attempts,
-        error=unit.error,
-        log=unit.log,
-        job=unit.job,
-    )
-
-
 def cancel(workspace: Workspace, submission: str) -> int:
     """Cancel the units of a submission that wait or run; return how many.
 
@@ -297,9 +195,8 @@ def cancel(workspace: Workspace, submission: str) -> int:
         raise UsageError(f"no submission {submission[:40]!r}; list them with 'vlmprobe status --all'")
     with workspace.database.transaction() as connection:
         n = cancel_units(connection, submission)
-    job = units[0].job
-    if units[0].engine == "slurm" and job is not None and shutil.which("scancel"):
-        subprocess.run(["scancel", job], check=False, capture_output=True)  # noqa: S603, S607 - the site's own program
+    if units[0].engine == "slurm" and units[0].job is not None:
+        cancel_jobs(submission, units[0].job)
     return n
 
 
@@ -346,13 +243,6 @@ def _is_same(workspace: Workspace, request: ExtractRequest, runs: Sequence[RunPr
         return True
     now = fingerprint(spec.checkpoint, request.revision or spec.revision, hashes=workspace.hashes)
     return all(run.fingerprint == now for run in runs)
-
-
-def _home_arguments(workspace: Workspace) -> tuple[str, ...]:
-    """Return ``--home DIR`` if the environment and the working directory name another."""
-    if Settings.load().home == workspace.settings.home:
-        return ()
-    return ("--home", str(workspace.settings.home))
 
 
 def _text(path: Path | None) -> str | None:

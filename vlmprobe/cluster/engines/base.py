@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from vlmprobe.settings import Settings
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -14,7 +16,16 @@ if TYPE_CHECKING:
     from vlmprobe.store.units import Unit
     from vlmprobe.workspace import Console
 
-__all__ = ["Engine", "EngineOptions", "Submission", "Submitted", "shell_line"]
+__all__ = [
+    "Engine",
+    "EngineOptions",
+    "Submission",
+    "Submitted",
+    "experiment_arguments",
+    "home_arguments",
+    "shell_line",
+    "vlmprobe",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,8 @@ class Submitted:
     job: str | None = None
     is_over: bool = False
     """Whether all units have ended, and the comparison is left to whoever submitted."""
+    failed: str | None = None
+    """Which of them failed, as an error says it; the others can be compared."""
 
 
 class Engine(Protocol):
@@ -80,7 +93,7 @@ class Engine(Protocol):
         """Submit the units; for an engine that waits, until all of them have ended.
 
         Raises:
-            VlmprobeError: the engine refused them.
+            VlmprobeError: the engine refused them, or was lost.
             KeyboardInterrupt: it was stopped while it waited; units that run were told to stop.
         """
 
@@ -91,6 +104,16 @@ class Engine(Protocol):
 def vlmprobe(*arguments: str) -> list[str]:
     """Return a command of this installation, which has to be at the same place on each host."""
     return [sys.executable, "-m", "vlmprobe", *arguments]
+
+
+def home_arguments(settings: Settings) -> tuple[str, ...]:
+    """Return ``--home DIR`` if the environment and the working directory name another."""
+    return () if Settings.load().home == settings.home else ("--home", str(settings.home))
+
+
+def experiment_arguments(settings: Settings) -> tuple[str, ...]:
+    """Return ``--experiment NAME`` if they name another."""
+    return () if Settings.load().experiment == settings.experiment else ("--experiment", settings.experiment)
 
 
 def shell_line(command: Sequence[str]) -> str:

@@ -7,7 +7,10 @@ lost. What a unit says goes to its log, and how far it is to the database.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +33,8 @@ _LOOK_S = 1.0
 #: What a unit must know of this process: where database, home and MLflow are. A password belongs in the nodes' own
 #: environment or in a file (PGPASSFILE): what travels here can be read in Ray's dashboard.
 _TRAVELS = ("VLMPROBE_", "MLFLOW_", "PGPASSFILE", "PGSSL")
+#: Of these, what is a place on a machine: where a node says it itself, that counts.
+_OF_NODE = ("VLMPROBE_HOME", "VLMPROBE_CACHE", "VLMPROBE_STORE_ROOT", "PGPASSFILE", "PGSSL")
 
 
 class Ray:
@@ -55,13 +60,22 @@ class Ray:
         """Run all units and wait; return when all have ended.
 
         Raises:
-            VlmprobeError: the cluster does not answer, or units failed; the others have ended.
+            VlmprobeError: the cluster does not answer.
             KeyboardInterrupt: it was stopped; what units had finished is kept.
         """
-        ray = self._ray
         submission.folder.mkdir(parents=True, exist_ok=True)
+        # What Ray prints of nodes that it lost is no result of ours.
+        with redirect_stdout(sys.stderr):
+            self._connect()
+            try:
+                return self._wait(submission, console)
+            finally:
+                self._ray.shutdown()
+
+    def _connect(self) -> None:
+        stop = signal.getsignal(signal.SIGTERM)
         try:
-            ray.init(
+            self._ray.init(
                 address=self._options.address or "auto",
                 log_to_driver=False,
                 logging_level="error",
@@ -73,10 +87,8 @@ class Ray:
                 f"no Ray cluster answers at {where}: {first_line(error)}; start one with 'ray start --head', or "
                 "name it with --address"
             ) from error
-        try:
-            return self._wait(submission, console)
-        finally:
-            ray.shutdown()
+        # Ray puts its own in the place of ours, which ends this process before the units are told.
+        signal.signal(signal.SIGTERM, stop)
 
     def _wait(self, submission: Submission, console: Console) -> Submitted:
         ray = self._ray
@@ -111,12 +123,13 @@ class Ray:
                     ray.cancel(each, force=False)
                 ray.wait(left, num_returns=len(left), timeout=_GRACE_S)
                 raise
-        if failed:
-            raise VlmprobeError(
-                f"{len(failed)} of {len(tasks)} units failed: {', '.join(failed)}; see 'vlmprobe status "
-                f"{submission.name}' and the logs in {submission.folder}; run the same command again to go on"
-            )
-        return Submitted((), is_over=True)
+        if not failed:
+            return Submitted((), is_over=True)
+        said = (
+            f"{len(failed)} of {len(tasks)} units failed: {', '.join(failed)}; see 'vlmprobe status "
+            f"{submission.name}' and the logs in {submission.folder}; run the same command again to go on"
+        )
+        return Submitted((), is_over=True, failed=said)
 
     def log_of(self, submission: str, number: int, folder: Path) -> Path | None:  # noqa: ARG002 - the protocol's
         """Return the file that the task writes, on the node that it runs on."""
@@ -127,6 +140,18 @@ def _travelling(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(_TRAVELS)}
 
 
+def _on_node(own: Mapping[str, str], travelled: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a unit: the node's, with what travelled but for the places that the node names."""
+    return {
+        **own,
+        **{
+            name: value
+            for name, value in travelled.items()
+            if name not in own or not name.startswith(_OF_NODE)
+        },
+    }
+
+
 def _run(command: Sequence[str], directory: str, log: str, environment: Mapping[str, str]) -> int:
     """Run a unit on a node; return its exit code."""
     Path(log).parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +159,7 @@ def _run(command: Sequence[str], directory: str, log: str, environment: Mapping[
         process = subprocess.Popen(  # noqa: S603 - our own command
             command,
             cwd=directory,
-            env=os.environ | environment,
+            env=_on_node(os.environ, environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

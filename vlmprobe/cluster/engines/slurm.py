@@ -7,6 +7,7 @@ task runs the unit of its index. A node that fails, or a job that is preempted, 
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from vlmprobe.cluster.engines.base import EngineOptions, Submission
     from vlmprobe.workspace import Console
 
-__all__ = ["Slurm"]
+__all__ = ["Slurm", "cancel_jobs"]
 
 _ARRAY = """#!/bin/bash
 #SBATCH --job-name=vlmprobe-{name}
@@ -27,7 +28,7 @@ _ARRAY = """#!/bin/bash
 #SBATCH --ntasks=1
 #SBATCH --requeue
 #SBATCH --open-mode=append
-#SBATCH --output={folder}/unit-%a.log
+#SBATCH --output={units_log}
 {options}
 # The unit itself gets SIGTERM, writes what is done, and is resumed wherever it is begun again.
 cd {directory} && exec {unit} "$SLURM_ARRAY_TASK_ID"{home}
@@ -37,7 +38,7 @@ _FINISH = """#!/bin/bash
 #SBATCH --ntasks=1
 #SBATCH --requeue
 #SBATCH --open-mode=append
-#SBATCH --output={folder}/report.log
+#SBATCH --output={report_log}
 {options}
 cd {directory} && {commands}
 """
@@ -73,12 +74,15 @@ class Slurm:
 
     def scripts(self, submission: Submission) -> tuple[str, str]:
         """Return the script of the array and that of the comparison."""
-        own = [f"#SBATCH {option}" for option in self._options.sbatch]
+        # In one line, since an option and its value may be two words.
+        own = [f"#SBATCH {shell_line(self._options.sbatch)}"] if self._options.sbatch else []
         gpus = self._options.gpus_per_unit
         of_gpus = [f"#SBATCH --gres=gpu:{gpus}"] if gpus else []
         common = {
             "name": submission.name,
-            "folder": submission.folder,
+            # sbatch reads quotes as a shell does.
+            "units_log": shlex.quote(f"{submission.folder}/unit-%a.log"),
+            "report_log": shlex.quote(f"{submission.folder}/report.log"),
             "directory": shlex.quote(str(submission.directory)),
         }
         first, last = submission.units[0].number, submission.units[-1].number
@@ -99,6 +103,14 @@ class Slurm:
     def log_of(self, submission: str, number: int, folder: Path) -> Path | None:  # noqa: ARG002 - the protocol's
         """Return the file that the array script names."""
         return folder / f"unit-{number}.log"
+
+
+def cancel_jobs(submission: str, job: str) -> None:
+    """Cancel the array of a submission and the job that waits for it, where Slurm is; elsewhere nothing is done."""
+    if shutil.which("scancel") is None:
+        return
+    for which in (job, f"--name=vlmprobe-{submission}-report"):
+        subprocess.run(["scancel", which], check=False, capture_output=True)  # noqa: S603, S607 - the site's own program
 
 
 def _sbatch(script: Path, *options: str) -> str:
