@@ -234,7 +234,7 @@ class RunSession:
         of_run = partial(finished_pairs, run_id=self.run.run_id)
         wanted, answered = self._wanted(), retried(self._database, of_run, write=False)
         # There may be more parts than batches.
-        is_done = not wanted.isdisjoint(answered) or not wanted
+        is_done = not wanted.isdisjoint(answered) or (self.part is not None and not wanted)
         status = "interrupted" if result.interrupted else "complete" if is_done else "failed"
         if status != before:
             self.set_status(status)
