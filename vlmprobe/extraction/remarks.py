@@ -10,6 +10,7 @@ from vlmprobe.pairs import image_lines
 if TYPE_CHECKING:
     from vlmprobe.pairs import Dataset, QuadSet
     from vlmprobe.store.earlier_runs import EarlierRun
+    from vlmprobe.store.parts import Part
     from vlmprobe.store.runs import Run
 
 __all__ = ["changed_line", "check_problems", "dataset_lines", "quad_lines", "resume_line"]
@@ -61,15 +62,14 @@ def dataset_lines(dataset: Dataset) -> list[str]:
     return lines + image_lines(dataset)
 
 
-def resume_line(run: Run, done: int, total: int, adopted: int) -> str:
-    """Describe how much of a run is done; ``adopted`` counts its shards that were found without rows."""
+def resume_line(run: Run, part: Part | None, done: int, total: int, adopted: int) -> str:
+    """Describe how much of a run, or of a part, is done; ``adopted`` counts shards that were found without rows."""
+    name = run.name if part is None else f"{run.name}, part {part}"
     if run.status == "complete" and done == total:
-        return (
-            f"{run.name}: complete already, all {total} pairs reused (run {run.run_id}); "
-            "pass --new to extract again"
-        )
+        again = "; pass --new to extract again" if part is None else ""
+        return f"{name}: complete already, all {total} pairs reused (run {run.run_id}){again}"
     found = f", {adopted} shards recovered from the spool" if adopted else ""
-    return f"{run.name}: resuming run {run.run_id}: {done} of {total} pairs reused{found}"
+    return f"{name}: resuming run {run.run_id}: {done} of {total} pairs reused{found}"
 
 
 def changed_line(earlier: EarlierRun, dataset: Dataset) -> str:

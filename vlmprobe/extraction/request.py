@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from vlmprobe.extraction.image_loader import Pictures
     from vlmprobe.families import KeptWorkers, OpenFamily, ScaleSpec
     from vlmprobe.pairs import AxisSet, Dataset, QuadSet, SwapPair
+    from vlmprobe.store.parts import Part
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Console
 
@@ -69,6 +70,8 @@ class ExtractOptions:
     """Pairs per batch; None = as many as fit."""
     new: bool = False
     """Whether to start new runs even if there are some to resume."""
+    part: Part | None = None
+    """Which part of the run's batches to infer, while other processes infer the others; None = all."""
     wait: bool = False
     """Whether to wait for a process that is working on the run, instead of failing."""
     unembedding: bool = False

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from vlmprobe.store.parts import Part
+
 __all__ = ["DuckDBStore", "explain_failure"]
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
@@ -140,14 +142,16 @@ class DuckDBStore:
                 raise ReadOnlyError(str(self.path)) from error
             raise
 
-    def lease(self, key: str, *, wait: Callable[[str], None] | None = None) -> AbstractContextManager[None]:
-        """Hold the lease of a run key; see :func:`vlmprobe.store.lease.hold_lease`."""
+    def lease(
+        self, key: str, *, part: Part | None = None, wait: Callable[[str], None] | None = None
+    ) -> AbstractContextManager[None]:
+        """Hold the lease of a run key, or of a part; see :func:`vlmprobe.store.lease.hold_lease`."""
         from vlmprobe.store.lease import hold_lease
 
-        return hold_lease(self.path, key, wait=wait)
+        return hold_lease(self.path, key, part=part, wait=wait)
 
     def shard_mark(self, run_id: str) -> str:  # noqa: ARG002
-        """Return nothing: only one process at a time writes a run's shards."""
+        """Return nothing: only one process at a time writes a run's shards, or those of a part."""
         return ""
 
     @contextmanager

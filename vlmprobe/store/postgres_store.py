@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     import psycopg
     from sqlalchemy import Connection, Engine
 
+    from vlmprobe.store.parts import Part
+
 __all__ = ["PostgresStore", "connect"]
 
 _CONNECT_S = 10
@@ -245,13 +247,16 @@ class PostgresStore:
         finally:
             self._mine.busy = False
 
-    def lease(self, key: str, *, wait: Callable[[str], None] | None = None) -> AbstractContextManager[None]:
-        """Hold the lease of a run key; see :func:`vlmprobe.store.row_lease.hold_row_lease`."""
-        return hold_row_lease(self, self._leases, key, wait=wait)
+    def lease(
+        self, key: str, *, part: Part | None = None, wait: Callable[[str], None] | None = None
+    ) -> AbstractContextManager[None]:
+        """Hold the lease of a run key, or of a part; see :func:`vlmprobe.store.row_lease.hold_row_lease`."""
+        return hold_row_lease(self, self._leases, key, part=part, wait=wait)
 
     def shard_mark(self, run_id: str) -> str:
         """Return the first letters of the token with which this process holds a run; empty if it does not."""
-        return (self._leases.token(run_id) or "")[:8]
+        held = self._leases.of(run_id)
+        return "" if held is None else held.token[:8]
 
     def close(self) -> None:
         """Close every session."""

@@ -14,7 +14,7 @@ from vlmprobe.store.lease import check_foreign_lease, describe_self
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.row_lease import check_lease, has_row_leases
 from vlmprobe.store.rows import fetch_as, fetch_column
-from vlmprobe.store.schema import RunRow
+from vlmprobe.store.schema import RunPart, RunRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -202,7 +202,7 @@ def get_run(connection: Connection, run_id: str) -> Run:
 def set_status(connection: Connection, run_id: str, status: str, **values: Any) -> None:
     """Set a run's status (``running``, ``complete``, ``interrupted``, ``failed``) and other columns.
 
-    A run that is complete now gets its kept rows, any other has none.
+    A run that is complete now gets its kept rows, any other has none; and its parts are complete.
 
     Raises:
         LeaseLostError: another process took the run over from this one.
@@ -224,6 +224,11 @@ def set_status(connection: Connection, run_id: str, status: str, **values: Any) 
     forget_rows(connection, run_id)
     if status == "complete":
         keep_rows(connection, run_id)
+        # Whoever finished it: nothing is left of any part.
+        done = {"status": status, "updated_at": now}
+        connection.execute(
+            update(RunPart).where(RunPart.run_id == run_id, RunPart.status != status).values(**done)
+        )
 
 
 def renew_lease(connection: Connection, run_id: str) -> None:
