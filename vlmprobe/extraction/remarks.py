@@ -8,12 +8,15 @@ from vlmprobe.errors import InputError
 from vlmprobe.pairs import image_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vlmprobe.families import Environment
     from vlmprobe.pairs import Dataset, QuadSet
     from vlmprobe.store.earlier_runs import EarlierRun
     from vlmprobe.store.parts import Part
     from vlmprobe.store.runs import Run
 
-__all__ = ["changed_line", "check_problems", "dataset_lines", "quad_lines", "resume_line"]
+__all__ = ["changed_line", "check_problems", "dataset_lines", "quad_lines", "resume_line", "shared_lines"]
 
 
 def quad_lines(quads: QuadSet, unit: str) -> list[str]:
@@ -79,3 +82,13 @@ def changed_line(earlier: EarlierRun, dataset: Dataset) -> str:
         f"{earlier.path}{images} has changed since run {earlier.run_id} began ({earlier.n_pairs} pairs answered), "
         f"so this is a new run; restore {it} and rerun the command to resume that one"
     )
+
+
+def shared_lines(environment: Environment | None, devices: Sequence[str]) -> Iterator[str]:
+    """Say where the batches will be answered, if not by one device."""
+    places = () if environment is None else environment.launch
+    if len(places) > 1:
+        yield f"{len(places)} places share the batches: {'; '.join(place.name for place in places)}"
+    if len(devices) > 1:
+        each = " at each" if len(places) > 1 else ""
+        yield f"{len(devices)} devices{each} share the batches: {', '.join(devices)}"

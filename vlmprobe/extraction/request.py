@@ -10,7 +10,7 @@ from vlmprobe.extraction.control import Control, controlled_plan
 from vlmprobe.extraction.image_loader import quick_turns
 from vlmprobe.extraction.marks import Fingerprints, Marks
 from vlmprobe.extraction.opening import Opening
-from vlmprobe.extraction.remarks import check_problems, dataset_lines, quad_lines
+from vlmprobe.extraction.remarks import check_problems, dataset_lines, quad_lines, shared_lines
 from vlmprobe.families import (
     DTYPES,
     KeptFamily,
@@ -209,8 +209,8 @@ def prepare(
         except BaseException:
             family.close()
             raise
-    if len(options.devices) > 1:
-        console.say(f"{len(options.devices)} devices share the batches: {', '.join(options.devices)}")
+    for line in shared_lines(spec.environment, options.devices):
+        console.say(line)
     on_gpu = options.device.startswith("cuda")
     if (on_gpu or len(options.devices) > 1) and not isinstance(family, KeptFamily):
         # The driver had not told of them.

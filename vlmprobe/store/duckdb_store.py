@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from vlmprobe.errors import DatabaseError, DiskFullError, ReadOnlyError, first_line
 from vlmprobe.paths import can_write
 from vlmprobe.settings import without_password
-from vlmprobe.store.engine import file_lock
+from vlmprobe.store.engine import NAME_OPTION, file_lock
 from vlmprobe.store.places import PLACES_OPTION, Places
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class DuckDBStore:
             address,
             poolclass=NullPool,
             connect_args=arguments,
-            execution_options={PLACES_OPTION: self.places},
+            execution_options={PLACES_OPTION: self.places, NAME_OPTION: self.name},
         )
         return self._engines[kind]
 

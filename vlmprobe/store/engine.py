@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from vlmprobe.store.parts import Part
     from vlmprobe.store.places import Places
 
-__all__ = ["Database", "file_lock"]
+__all__ = ["NAME_OPTION", "Database", "file_lock", "name_of"]
+
+#: The execution option of a connection that says what messages call its database.
+NAME_OPTION = "vlmprobe_name"
 
 _CANNOT_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -83,6 +86,11 @@ class Database(Protocol):
 
     def shard_mark(self, run_id: str) -> str:
         """Return what goes into the names of a run's shards, so that those of two holders of its lease differ."""
+
+
+def name_of(connection: Connection) -> str:
+    """Return what messages call the database of a connection; see :attr:`Database.name`."""
+    return str(connection.get_execution_options().get(NAME_OPTION, "the database"))
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from vlmprobe.errors import (
     first_line,
 )
 from vlmprobe.settings import without_password
+from vlmprobe.store.engine import NAME_OPTION
 from vlmprobe.store.places import PLACES_OPTION, Places
 from vlmprobe.store.row_lease import LEASES_OPTION, HeldLeases, hold_row_lease
 from vlmprobe.store.server_away import Absence
@@ -143,7 +144,11 @@ class PostgresStore:
                     "postgresql+psycopg://",
                     creator=lambda: connect(self._url),
                     pool_pre_ping=True,
-                    execution_options={PLACES_OPTION: self.places, LEASES_OPTION: self._leases},
+                    execution_options={
+                        PLACES_OPTION: self.places,
+                        NAME_OPTION: self.name,
+                        LEASES_OPTION: self._leases,
+                    },
                 )
                 event.listen(self._made, "connect", lambda session, _: adapt(session))
             return self._made

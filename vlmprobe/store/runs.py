@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
+from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs import PUBLISHED, is_under
+from vlmprobe.store.engine import name_of
 from vlmprobe.store.identity import new_run_id, utc_now
 from vlmprobe.store.kept_rows import forget_rows, keep_rows
 from vlmprobe.store.lease import check_foreign_lease, describe_self
@@ -195,8 +197,17 @@ def open_run(connection: Connection, plan: RunPlan, *, new: bool) -> tuple[Run, 
 
 
 def get_run(connection: Connection, run_id: str) -> Run:
-    """Return one run by its id."""
-    return fetch_as(Run, connection, _RUN_SQL + "WHERE runs.run_id = $id", {"id": run_id})[0]
+    """Return one run by its id.
+
+    Raises:
+        VlmprobeError: another process removed it since its id was read.
+    """
+    found = fetch_as(Run, connection, _RUN_SQL + "WHERE runs.run_id = $id", {"id": run_id})
+    if not found:
+        raise VlmprobeError(
+            f"run {run_id} was removed from {name_of(connection)} meanwhile; run the same command again"
+        )
+    return found[0]
 
 
 def set_status(connection: Connection, run_id: str, status: str, **values: Any) -> None:
