@@ -119,10 +119,11 @@ def _names(folder: Path) -> list[str]:
 def test_the_last_part_completes_the_run(study: Any, commit: Any, become: Any) -> None:
     """While another is at work, or something is left to ask, the run is not complete."""
     assert become(FIRST, "running") == "running"
-    assert become(SECOND, "running") == "running"
-    commit(1, ("1", "2"))
-    assert become(FIRST, "complete") == "running"
-    commit(2, ("3",))
+    with study.database.lease("key of r1", part=SECOND):
+        assert become(SECOND, "running") == "running"
+        commit(1, ("1", "2"))
+        assert become(FIRST, "complete") == "running"
+        commit(2, ("3",))
     assert become(SECOND, "interrupted") == "interrupted"
     assert become(SECOND, "running") == "running"
     with study.database.transaction() as connection:
