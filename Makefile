@@ -37,18 +37,25 @@ test: $(VENV)/installed-dev ## Install, then run the tests (under five minutes)
 environments: $(VENV)/installed-dev ## Build the older Python environments that some tests run a model in
 	$(BIN)/python tests/older_environment.py
 
-test-all: environments ## The full suite: kill and resume, concurrency, a browser, packaging, older transformers (half an hour)
+# Not part of installed-dev: 'make test' does without Ray.
+$(VENV)/installed-ray: $(VENV)/installed-dev
+	$(PIP) --editable '.[dev,ray]'
+	@$(COMPILE)
+	@touch $@
+
+test-all: environments $(VENV)/installed-ray ## The full suite: kill and resume, concurrency, clusters, a browser, packaging, older transformers (three quarters of an hour)
+	.ci/slurm || true
 	$(BIN)/python -m pytest -n 2
 	if .ci/postgres; then VLMPROBE_TEST_POSTGRES=1 $(BIN)/python -m pytest -n 2 -m full $(POSTGRES_STORE); fi
 
 # Of the store's tests those that use the fixture `database`; of the others those of each command, with every home on
 # Postgres. What is marked of_a_file is left out.
 POSTGRES_STORE := tests/store/postgres $(addprefix tests/store/test_,$(addsuffix .py,arrays image_swaps leaks metrics \
-	parquet predictions quads runs views))
+	parquet predictions quads run_parts runs units views))
 POSTGRES_WORKFLOWS := tests/library $(addprefix tests/cli/test_,$(addsuffix .py,compare output sql_and_report)) \
 	$(addprefix tests/study/test_,$(addsuffix .py,kept_robustness many_runs)) \
 	$(addprefix tests/workflows/test_,$(addsuffix .py,analyze compare_controls controls exchange export_directions \
-	import_home kill_and_resume leaks mlflow_delivery other_checkpoint over_templates plot quads reproduce robustness \
+	import_home kill_and_resume leaks mlflow_delivery other_checkpoint over_templates parts plot quads reproduce robustness \
 	round_trip templates verdict verify))
 
 test-postgres: $(VENV)/installed-dev ## Store, workflows and queries on a Postgres of their own (initdb must be installed)

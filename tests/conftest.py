@@ -31,6 +31,11 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 #: them all. Fixtures and folders are in the order in which they are begun: what takes longest first, so that no
 #: process is left with it at the end.
 SHARED = {
+    # Clusters of this machine would be in each other's way.
+    "undisturbed": {
+        "tests/cluster/test_ray.py",
+        "tests/cluster/test_slurm.py",
+    },
     "postgres": {
         "tests/faults/test_hosts.py",
         "tests/pairs/test_prompts.py",
@@ -47,6 +52,7 @@ SHARED = {
         "tests/store/postgres/test_leases.py",
         "tests/store/postgres/test_many_runs.py",
         "tests/store/postgres/test_migrations.py",
+        "tests/store/postgres/test_part_leases.py",
         "tests/store/postgres/test_same_study.py",
         "tests/store/postgres/test_server_away.py",
         "tests/store/postgres/test_traps.py",
@@ -67,6 +73,7 @@ SHARED = {
         "tests/workflows/test_kill_and_resume.py",
         "tests/workflows/test_leaks.py",
         "tests/workflows/test_own_environment.py",
+        "tests/workflows/test_parts.py",
         "tests/workflows/test_reproduce.py",
         "tests/workflows/test_run.py",
     },

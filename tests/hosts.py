@@ -56,6 +56,7 @@ class Host(Shell):
             pytest.skip(why)
         self.name, own = name, folder / name
         self._started: list[subprocess.Popen[str]] = []
+        self._serving: list[subprocess.Popen[bytes]] = []
         own.mkdir(parents=True, exist_ok=True)
         self.home = own / "home"
         super().__init__(own, **environ)
@@ -74,6 +75,19 @@ class Host(Shell):
         """Start a command in this host's home."""
         process = self.start(*command, "--home", self.home, **environ)
         self._started.append(process)
+        return process
+
+    def serve(self, log: Path, *program: object, **environ: str) -> subprocess.Popen[bytes]:
+        """Start another program, which ends with the host at the latest; what it says is added to a file."""
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [*self.prefix, *map(str, program)],
+                env=self.environ(**environ),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        self._serving.append(process)
         return process
 
     def commands(self) -> list[int]:
@@ -98,7 +112,7 @@ class Host(Shell):
         self._up.wait()
         if self._up.stdout is not None:
             self._up.stdout.close()
-        for process in self._started:
+        for process in (*self._started, *self._serving):
             process.kill()
             process.wait()
 

@@ -87,8 +87,11 @@ def _queued(home: Path) -> Iterator[None]:
         yield
 
 
-def read_left(home: Path, scale: str = "2m", *, dataset: str | None = None) -> Left:
-    """Read what the one run of a scale (and, if there are several, of a dataset) left in a home."""
+def read_left(home: Path, scale: str = "2m", *, dataset: str | None = None, root: Path | None = None) -> Left:
+    """Read what the one run of a scale (and, if there are several, of a dataset) left in a home.
+
+    Where hosts share a folder, ``root``, the shards may be in another one's home.
+    """
     of_dataset = "" if dataset is None else f" AND dataset_id = '{dataset}'"
     ((run_id,),) = read_rows(home, f"SELECT run_id FROM runs WHERE scale = '{scale}'{of_dataset}")
     run = f"run_id = '{run_id}'"
@@ -98,7 +101,7 @@ def read_left(home: Path, scale: str = "2m", *, dataset: str | None = None) -> L
     )
     places = read_rows(home, f"SELECT DISTINCT pair_id, shard, shard_row FROM predictions WHERE {run}")
     named = read_rows(home, f"SELECT shard, path FROM shards WHERE {run} AND n_pairs > 0")
-    paths = {number: _found(home, run_id, home / path) for number, path in named}
+    paths = {number: _found(home, run_id, _whole(home, root, path)) for number, path in named}
     shards = {number: _bits_of(path) for number, path in paths.items()}
     layers = next(iter(shards.values())).keys()
     states: dict[str, dict[str, bytes]] = {
@@ -121,6 +124,10 @@ def read_metrics(home: Path, *, dataset: str | None = None) -> list[tuple[Any, .
         FROM metrics INNER JOIN runs USING (run_id) {of_dataset} ORDER BY ALL
         """,
     )
+
+
+def _whole(home: Path, root: Path | None, path: str) -> Path:
+    return home / path if root is None else root / path.removeprefix("shared:/")
 
 
 def _found(home: Path, run_id: str, path: Path) -> Path:

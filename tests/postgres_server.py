@@ -30,6 +30,7 @@ SUPERUSER, OWNER = "admin", "owner"
 #: The server of this process, for commands and for what looks at a home's rows, where ``VARIABLE`` is set.
 running: list[Server] = []
 _with_a_file: set[Path] = set()
+_named: dict[Path, str] = {}
 _PATIENCE_S = 120.0
 _SETTINGS = {
     "fsync": "off",
@@ -173,6 +174,8 @@ class Server:
 
 def home_url(home: Path) -> str | None:
     """Return the address of a home's database where homes are on Postgres; None where they have a file."""
+    if home.resolve() in _named:
+        return _named[home.resolve()]
     if VARIABLE not in os.environ or not running or home.resolve() in _with_a_file:
         return None
     return running[0].of_home(home)
@@ -181,6 +184,12 @@ def home_url(home: Path) -> str | None:
 def keeps_a_file(home: Path) -> Path:
     """Return a home that has a DuckDB file wherever the others are."""
     _with_a_file.add(home.resolve())
+    return home
+
+
+def on_server(home: Path, url: str) -> Path:
+    """Return a home whose database is on a server wherever the others are."""
+    _named[home.resolve()] = url
     return home
 
 

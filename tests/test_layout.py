@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "vlmprobe"
 WORKFLOWS = {
     *("analyze", "compare", "database", "demo", "doctor", "export", "extract", "families", "import_home"),
     *("control", "import_results", "merge", "mirror", "robustness"),
-    *("plot", "query", "reproduce", "run", "runs", "scales", "sync", "train", "ui", "verdict", "verify"),
+    *("plot", "query", "reproduce", "run", "runs", "scales", "sync", "train", "ui", "units", "verdict"),
+    "verify",
 }
 
 

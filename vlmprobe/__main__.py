@@ -6,11 +6,15 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import Any, NoReturn
 
 from vlmprobe.streams import prepare_streams
 
 __all__ = ["main"]
+
+#: After so long a SIGTERM is another stop, and not one with the last (see the command line's handler).
+_NEXT_STOP_S = 3.5
 
 
 def main() -> None:
@@ -60,10 +64,18 @@ def _unraisable(unraisable: Any) -> None:
         return
     from _thread import start_new_thread
 
-    # If Ctrl-C is ignored, as after 'nohup vlmprobe extract &', the stop was a SIGTERM.
-    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     # From another thread: here it would be dropped once more.
-    start_new_thread(os.kill, (os.getpid(), signal.SIGTERM if ignored else signal.SIGINT))
+    start_new_thread(_stop_again, ())
+
+
+def _stop_again() -> None:
+    # If Ctrl-C is ignored, as after 'nohup vlmprobe extract &', the stop was a SIGTERM.
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        os.kill(os.getpid(), signal.SIGINT)
+        return
+    # Those that come together count as one.
+    time.sleep(_NEXT_STOP_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -144,6 +144,11 @@ class DamagedCopyError(TrackingError):
 class WorkerError(VlmprobeError):
     """The process in which a family's model runs died, hung, or could not be started."""
 
+    def __init__(self, what: str, todo: str = "") -> None:
+        """Store what happened, which another process may make good, and what to do if none does."""
+        super().__init__(f"{what}; {todo}" if todo else what)
+        self.what = what
+
 
 class UnreadableError(VlmprobeError):
     """A file exists but cannot be read right now; its content is unknown, so nothing is rolled back."""

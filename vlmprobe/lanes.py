@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from vlmprobe.families import ModelOptions
+    from vlmprobe.families import Environment, ModelOptions
     from vlmprobe.settings import Settings
     from vlmprobe.workspace import Board
 
@@ -37,12 +37,15 @@ _GPU_DRIVERS = (Path("/proc/driver/nvidia/gpus"), Path("/dev/kfd"))
 _LOOK_S = 0.2
 
 
-def n_lanes(model: ModelOptions, checkpoints: Sequence[str]) -> int:
+def n_lanes(
+    model: ModelOptions, checkpoints: Sequence[str], environments: Sequence[Environment | None] = ()
+) -> int:
     """Return how many scales to work on side by side.
 
     Args:
         model: as it was asked for; one that is to run on a GPU, or may, has its processors for itself.
         checkpoints: of the scales.
+        environments: where the scales run, if that is not this Python.
 
     Returns:
         1 for models that would get in each other's way, else at most one for each processor and for each checkpoint.
@@ -50,6 +53,8 @@ def n_lanes(model: ModelOptions, checkpoints: Sequence[str]) -> int:
     on_cpu = model.device == "cpu" or (
         model.device == "auto" and not any(driver.exists() for driver in _GPU_DRIVERS)
     )
+    if any(each is not None and each.launch for each in environments):
+        return 1  # the places are there once, however many processors are here
     if not on_cpu or model.devices or not all(map(_is_small, checkpoints)):
         return 1
     return max(min(processors(), len(checkpoints), _MOST_LANES), 1)

@@ -6,6 +6,7 @@ FROM (
     UNION ALL SELECT DISTINCT 'failures', run_id FROM failures
     UNION ALL SELECT DISTINCT 'shards', run_id FROM shards
     UNION ALL SELECT DISTINCT 'certificates', run_id FROM certificates
+    UNION ALL SELECT DISTINCT 'run_parts', run_id FROM run_parts
     UNION ALL SELECT DISTINCT 'metrics', run_id FROM metrics
     UNION ALL SELECT DISTINCT 'results_json', run_id FROM results_json
     UNION ALL SELECT DISTINCT 'kept_pair_answers', run_id FROM kept_pair_answers

@@ -66,6 +66,16 @@ WRONG = {
         "run tiny --scale 2m",
         "family 'tiny': there is no Python at ",
     ),
+    "program that is not here": (
+        "[families.tiny]\nlaunch = [['no-such-srun', '-N1']]\n",
+        "extract tiny --scale 2m",
+        "family 'tiny': launch: there is no program 'no-such-srun' here; correct it in vlmprobe.toml",
+    ),
+    "launch that is no list": (
+        "[families.tiny]\nlaunch = 'srun'\n",
+        "extract tiny --scale 2m",
+        "vlmprobe.toml: launch in [families.tiny] must be a list of strings, not 'srun'",
+    ),
     "python that cannot be started": (
         "[families.tiny]\npython = 'vlmprobe.toml'\n",
         "extract tiny --scale 2m",
@@ -112,11 +122,13 @@ def test_a_users_file_is_part_of_the_list(here: Any, tmp_path: Path) -> None:
         '[families.mine]\narchitecture = "auto"\npackages = ["torch", "no_such_package"]\n'
         '[families.mine.scales.base]\ncheckpoint = "me/mine"\nsamples_seen = 5\n'
         f'[families.nvila]\npython = "{sys.executable}"\n[families.molmo]\npython = "none/python"\n'
+        '[families.qwen25]\npython = "/there/python"\nlaunch = ["env"]\n'
     )
     rows = {row["family"]: row for row in json.loads(here("families", "--json").ok().out)}
     assert (rows["mine"]["scale"], rows["mine"]["checkpoint"]) == ("base", "me/mine")
     assert (rows["mine"]["architecture"], rows["mine"]["state"]) == ("auto", "missing: no_such_package")
     assert (rows["nvila"]["runs_in"], rows["nvila"]["state"]) == (sys.executable, "not checked")
+    assert (rows["qwen25"]["runs_in"], rows["qwen25"]["state"]) == ("/there/python (env)", "not checked")
     assert rows["molmo"]["state"] == f"there is no Python at {tmp_path / 'none' / 'python'}"
 
 

@@ -106,11 +106,11 @@ def test_an_interrupt_in_the_middle_of_an_import_still_gives_our_exit_code(tmp_p
 IN_A_CALLBACK = """
 import os, signal, sys, time, weakref
 import vlmprobe.__main__ as started
-from vlmprobe.cli.main import _interrupt
+from vlmprobe.cli.main import _Interrupt
 
 sys.unraisablehook = started._unraisable
 stop = int(sys.argv[1])
-signal.signal(signal.SIGTERM, _interrupt)
+signal.signal(signal.SIGTERM, _Interrupt())
 if stop == signal.SIGTERM:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

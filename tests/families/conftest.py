@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import torch
 from PIL import Image
 
 import vlmprobe
-from vlmprobe.families import BatchItem
+from vlmprobe.families import BatchItem, registry
 
+PLUGINS = Path(__file__).parent / "plugins"
 CHECKPOINTS = Path(vlmprobe.__file__).parent / "demo" / "checkpoints"
 
 QUESTIONS = [
@@ -53,6 +55,19 @@ def items() -> list[BatchItem]:
         )
         for number in range(6)
     ]
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register plug-ins that misbehave as asked, in a package that vlmprobe's own Python has on its path."""
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    points = [
+        EntryPoint("odd", "odd_family:Odd", registry.GROUP),
+        EntryPoint("lacking", "odd_family:Lacking", registry.GROUP),
+        EntryPoint("modern", "odd_family:Modern", registry.GROUP),
+        EntryPoint("raising", "raising:Family", registry.GROUP),
+    ]
+    monkeypatch.setattr(registry, "entry_points", lambda **_group: points)
 
 
 def checkpoint_with(folder: Path, scale: str, **generation: object) -> Path:

@@ -149,7 +149,7 @@ def test_the_next_checkpoint_is_loaded_while_another_is_asked(items: list[BatchI
             model.run_batch(items)
         (begun,) = [each for _, each in workers._idle["tiny", HERE] if each.is_ahead(options("2m"), "")]
         with family.load(options("2m")) as model:
-            assert model._devices[0].family.family is begun  # type: ignore[attr-defined]
+            assert model._workers[0].family.family is begun  # type: ignore[attr-defined]
             found = model.run_batch(items)
         # Another one than was expected is loaded all the same.
         family.load_ahead(options("2m"))
@@ -163,7 +163,7 @@ def test_the_next_checkpoint_is_loaded_while_another_is_asked(items: list[BatchI
         family.content = "of other files"
         with family.load(options("2m")) as model:
             again = model.run_batch(items)
-            assert model._devices[0].model is not ahead.result()
+            assert model._workers[0].model is not ahead.result()
     assert not any(workers._idle.values())
     with open_family("tiny").load(options("2m")) as alone:
         expected = alone.run_batch(items)

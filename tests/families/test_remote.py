@@ -8,14 +8,14 @@ import signal
 import struct
 import subprocess
 import sys
-from importlib.metadata import EntryPoint, version
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vlmprobe.errors import MissingPackageError, ModelError, WorkerError
-from vlmprobe.families import LoadOptions, OutOfMemoryError, open_family, registry, worker_process
+from vlmprobe.families import LoadOptions, OutOfMemoryError, open_family, worker_process
 from vlmprobe.families.environments import Environment
 from vlmprobe.families.worker.wire import protocol
 
@@ -23,7 +23,6 @@ from ..command_line import PATIENCE_S
 from .conftest import CHECKPOINTS
 
 HERE = Environment(sys.executable)
-PLUGINS = Path(__file__).parent / "plugins"
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +34,8 @@ def opened():
 
 
 @pytest.fixture
-def odd(monkeypatch):
+def odd(plugins):
     """Load a plug-in that misbehaves as asked, from a package that vlmprobe's own Python has on its path."""
-    monkeypatch.syspath_prepend(str(PLUGINS))
-    points = [
-        EntryPoint("odd", "odd_family:Odd", registry.GROUP),
-        EntryPoint("lacking", "odd_family:Lacking", registry.GROUP),
-        EntryPoint("modern", "odd_family:Modern", registry.GROUP),
-        EntryPoint("raising", "raising:Family", registry.GROUP),
-    ]
-    monkeypatch.setattr(registry, "entry_points", lambda **_group: points)
     families = []
 
     def load(does, name="odd"):

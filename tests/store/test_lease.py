@@ -13,6 +13,7 @@ import pytest
 
 from vlmprobe.errors import LeaseHeldError
 from vlmprobe.store.lease import LEASE_SECONDS, check_foreign_lease, describe_self, hold_lease
+from vlmprobe.store.parts import Part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +22,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from vlmprobe.store.lease import hold_lease
+from vlmprobe.store.parts import Part
 with hold_lease(Path(sys.argv[1]), "key"):
     print("held", flush=True)
     sys.stdin.readline()
@@ -68,6 +70,69 @@ def test_a_second_run_of_the_same_key_has_a_lease_of_its_own(tmp_path: Path) -> 
         hold_lease(tmp_path / "y.duckdb", key),
     ):
         pass
+
+
+def test_parts_are_held_beside_each_other_and_by_one_each(tmp_path: Path) -> None:
+    """The same part, a part of another number of parts, and the whole run are refused with the holder's name."""
+    path, who = tmp_path / "x.duckdb", f"process {os.getpid()} on {re.escape(socket.gethostname())}"
+    with hold_lease(path, "key", part=Part(2, 1)), hold_lease(path, "key", part=Part(2, 2)):
+        for part in (Part(2, 2), Part(3, 1), None):
+            with (
+                pytest.raises(
+                    LeaseHeldError, match=f"part ./2 of this run is being extracted by {who}; wait"
+                ),
+                hold_lease(path, "key", part=part),
+            ):
+                pass
+        # Another run, and the second one of this key, know nothing of it.
+        with hold_lease(path, "key#2"), hold_lease(path, "another", part=Part(3, 1)):
+            pass
+    with (
+        hold_lease(path, "key"),
+        pytest.raises(LeaseHeldError, match=f"^this run is being extracted by {who}; wait"),
+        hold_lease(path, "key", part=Part(2, 1)),
+    ):
+        pass
+    with hold_lease(path, "key", part=Part(3, 3)):
+        pass
+
+
+def test_a_killed_holder_of_a_part_holds_nothing(tmp_path: Path, child: Any) -> None:
+    """Until then the whole run is refused; after SIGKILL anything can be taken at once."""
+    holder = child(HOLD.replace('"key")', '"key", part=Part(2, 1))'), tmp_path / "x.duckdb")
+    assert holder.read() == "held"
+    with (
+        pytest.raises(
+            LeaseHeldError, match=f"part 1/2 of this run is being extracted by process {holder.pid} "
+        ),
+        hold_lease(tmp_path / "x.duckdb", "key"),
+    ):
+        pass
+    holder.kill()
+    for part in (Part(2, 1), Part(3, 1), None):
+        with hold_lease(tmp_path / "x.duckdb", "key", part=part):
+            pass
+
+
+@pytest.mark.parametrize("wanted", [Part(2, 1), Part(3, 1), None])
+def test_who_waits_for_a_part_has_it_when_it_is_given_up(
+    tmp_path: Path, child: Any, wanted: Part | None
+) -> None:
+    """One line says for whom."""
+    holder = child(HOLD.replace('"key")', '"key", part=Part(2, 1))'), tmp_path / "x.duckdb")
+    assert holder.read() == "held"
+    said: list[str] = []
+
+    def hear(line: str) -> None:
+        said.append(line)
+        holder.process.stdin.write("\n")
+        holder.process.stdin.flush()
+
+    with hold_lease(tmp_path / "x.duckdb", "key", part=wanted, wait=hear):
+        pass
+    assert len(said) == 1
+    assert f"part 1/2 of this run is being extracted by process {holder.pid} " in said[0]
+    assert said[0].endswith("; waiting for it")
 
 
 def _lease(host: str, age: float) -> str:

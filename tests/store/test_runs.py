@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from vlmprobe.errors import LeaseHeldError
+from vlmprobe.errors import LeaseHeldError, VlmprobeError
 from vlmprobe.pairs import SPACE, Dataset, HeldImage, Question, RowProblem, SwapPair
 from vlmprobe.pairs.axes import LEFT, RIGHT
 from vlmprobe.store import runs
@@ -165,6 +165,19 @@ def test_statuses_carry_what_was_learnt(study: Any) -> None:
         found = runs.get_run(connection, "r1")
     assert (found.status, found.n_layers, found.versions) == ("running", 4, {"torch": "2"})
     assert study.rows("SELECT lease->>'pid' IS NOT NULL FROM runs") == [(True,)]
+
+
+def test_a_run_that_was_removed_meanwhile_is_one_line(study: Any) -> None:
+    """By another process, say; while a status is written as well as when it is read."""
+    run = study.run("r1", status="created")
+    with study.database.transaction() as connection:
+        connection.exec_driver_sql("DELETE FROM runs")
+    line = f"run r1 was removed from {study.database.name} meanwhile; run the same command again"
+    with study.database.transaction() as connection:
+        set_status(connection, run.run_id, "failed")
+        with pytest.raises(VlmprobeError) as caught:
+            runs.get_run(connection, "r1")
+    assert str(caught.value) == line
 
 
 def test_runs_are_listed_with_their_counts(study: Any) -> None:

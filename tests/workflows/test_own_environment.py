@@ -27,14 +27,13 @@ BUNDLED = Path(vlmprobe.__file__).parent / "demo" / "checkpoints" / "2m"
 SHARD_PAIRS = {"VLMPROBE_SHARD_PAIRS": "16"}
 
 
-def _worker_of(process: Any) -> int:
-    """Return the process that a command started to serve its model."""
+def _workers_of(process: Any) -> list[int]:
+    """Return the processes that a command started to serve its model."""
     tasks = Path(f"/proc/{process.pid}/task")
     children = [child for task in tasks.iterdir() for child in (task / "children").read_text().split()]
-    (worker,) = [
-        child for child in children if b"bootstrap.py" in Path(f"/proc/{child}/cmdline").read_bytes()
+    return [
+        int(child) for child in children if b"bootstrap.py" in Path(f"/proc/{child}/cmdline").read_bytes()
     ]
-    return int(worker)
 
 
 def _shards(home: Path) -> set[str]:
@@ -66,7 +65,8 @@ def killed_twice(
         for _ in range(2):
             process = elsewhere.start_behind(*command, **SHARD_PAIRS, **mlflow_store)
             wait_until(lambda: _shards(home) - seen, process)  # noqa: B023  (called before seen changes)
-            os.kill(_worker_of(process), signal.SIGKILL)
+            (worker,) = _workers_of(process)
+            os.kill(worker, signal.SIGKILL)
             ended = elsewhere.finish(process)
             assert ended.code == 1, ended.err
             (line,) = ended.errors
@@ -91,6 +91,59 @@ def test_a_worker_killed_twice_costs_no_row(study: Any, left: Any, killed_twice:
     assert ours.states == theirs.states
     assert ours.certificates == theirs.certificates
     assert ours.in_shards == theirs.in_shards == sorted(set(ours.in_shards))
+
+
+@pytest.fixture
+def two_places(shell: Any, tmp_path: Path) -> Any:
+    """Run commands where family tiny has two workers, each started by another program, as on two machines."""
+    launch = [["env"], ["sh", "-c", 'exec "$@"', "sh"]]
+    (tmp_path / "vlmprobe.toml").write_text(f"[families.tiny]\nlaunch = {launch}\n")
+    return type(shell)(tmp_path)
+
+
+@pytest.mark.full
+def test_a_run_at_two_places_survives_a_stop_and_a_lost_worker(
+    study: Any, left: Any, two_places: Any, wait_until: Any, mlflow_store: dict[str, str], tmp_path: Path
+) -> None:
+    """SIGTERM leaves no worker behind; a worker that is killed costs a note; the rows are those of one process."""
+    home = tmp_path / "home"
+    command = ("extract", "tiny", "--scale", "2m", "--data", study.data, "--batch-size", 8, "--home", home)
+    process = two_places.start_behind(*command, **SHARD_PAIRS, **mlflow_store)
+    wait_until(lambda: _shards(home), process)
+    workers = _workers_of(process)
+    process.terminate()
+    assert two_places.finish(process).code == 130
+    wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+
+    seen = _shards(home)
+    process = two_places.start_behind(*command, **SHARD_PAIRS, **mlflow_store)
+    wait_until(lambda: _shards(home) - seen, process)
+    workers = _workers_of(process)
+    os.kill(workers[0], signal.SIGKILL)
+    ended = two_places.finish(process).ok()
+    assert "2 places share the batches: place 1, env; place 2, sh -c exec" in ended.err
+    assert "its process died and is being restarted" in ended.err
+
+    ours, theirs = left(home), left(study.home)
+    assert ours.answers == theirs.answers
+    assert ours.states == theirs.states
+    assert ours.in_shards == theirs.in_shards == sorted(set(ours.in_shards))
+
+
+@pytest.mark.full
+def test_a_study_at_two_places_has_the_numbers_of_one_process(
+    study: Any, rows: Any, two_places: Any, mlflow_store: dict[str, str], tmp_path: Path
+) -> None:
+    """Its scales go one after the other, with the workers of the first."""
+    home = tmp_path / "home"
+    scales = ("--scale", "vanilla", "--scale", "2m")
+    where = ("--home", home, "--out", tmp_path / "report")
+    two_places("run", "tiny", "--data", study.data, *scales, "--batch-size", 8, *where, **mlflow_store).ok()
+    metrics = (
+        "SELECT scale, name, metrics.version, subset, target, layer, value, ci_low, ci_high, n "
+        "FROM metrics JOIN runs USING (run_id) ORDER BY ALL"
+    )
+    assert rows(home, metrics) == rows(study.home, metrics)
 
 
 @pytest.mark.full

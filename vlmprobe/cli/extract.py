@@ -34,6 +34,10 @@ def extract(
             metavar="KIND",
         ),
     ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option("--part", help="Extract this part of the run beside others, like 2/4.", metavar="I/N"),
+    ] = None,
     unembedding: Annotated[
         bool,
         typer.Option(
@@ -49,16 +53,20 @@ def extract(
     from dataclasses import replace
 
     from vlmprobe.extraction.control import Control
+    from vlmprobe.store.parts import Part
     from vlmprobe.workflows.extract import extract as run_extraction
 
-    request = checkpoint.request(family, scale, replace(options.on(data), unembedding=unembedding))
+    asked = replace(
+        options.on(data), unembedding=unembedding, part=None if part is None else Part.parse(part)
+    )
+    request = checkpoint.request(family, scale, asked)
     if control is not None:
         request = replace(request, control=Control.parse(control))
     results = run_extraction(workspace, request)
     for result in results:
         workspace.console.say(_summary(result))
     interrupted = results[-1].interrupted
-    if not interrupted:
+    if all(map(_is_complete, results)):
         what_next = "control" if control is not None else "analyze"
         more = f" --data {data}" if control is not None else ""
         workspace.console.say(f"next: vlmprobe {what_next} {family}{more}")
@@ -69,12 +77,19 @@ def extract(
 
 
 def _summary(result: ExtractResult) -> str:
+    name = result.run.name if result.part is None else f"{result.run.name}, part {result.part}"
     state = "interrupted" if result.interrupted else "complete"
-    unnamed = f"; {result.unnamed} answers name neither option" if result.unnamed else ""
+    more = f"; {result.unnamed} answers name neither option" if result.unnamed else ""
+    if result.part is not None:
+        more += f"; the run is {'complete' if _is_complete(result) else 'complete once its other parts are'}"
     return (
-        f"{result.run.name}: {state}: {result.n_inferred} pairs extracted, {result.reused} reused, "
-        f"{result.failed} failed of {result.n_pairs} in {result.seconds:.0f} s (run {result.run.run_id}){unnamed}"
+        f"{name}: {state}: {result.n_inferred} pairs extracted, {result.reused} reused, "
+        f"{result.failed} failed of {result.n_pairs} in {result.seconds:.0f} s (run {result.run.run_id}){more}"
     )
+
+
+def _is_complete(result: ExtractResult) -> bool:
+    return result.run.status == "complete"
 
 
 def _facts(result: ExtractResult) -> dict[str, Any]:
@@ -83,6 +98,7 @@ def _facts(result: ExtractResult) -> dict[str, Any]:
         "template": result.run.template,
         "control": result.run.control,
         "serves": result.run.serves,
+        "part": None if result.part is None else str(result.part),
         "status": result.run.status,
         "pairs": result.n_pairs,
         "asked": result.n_inferred,

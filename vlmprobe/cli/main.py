@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from typing import Any, NoReturn
 
 import typer
@@ -33,6 +34,7 @@ from vlmprobe.cli.session import STOPPED, ReportedExit, ignore_stops
 from vlmprobe.cli.sql import sql
 from vlmprobe.cli.sync import sync
 from vlmprobe.cli.ui import ui
+from vlmprobe.cli.units import cancel, status, unit
 from vlmprobe.cli.verdict import verdict
 from vlmprobe.cli.verify import verify
 from vlmprobe.console import plain_text
@@ -41,6 +43,9 @@ __all__ = ["app", "main"]
 
 #: Exit code of a command that was stopped by Ctrl-C or SIGTERM.
 _STOPPED = 130
+#: A scheduler sends SIGTERM to every process of a job, and the first of them passes it on: that is one stop, and a
+#: second one would not wait until what is done is written.
+_ONE_STOP_S = 3.0
 
 app = typer.Typer(
     name="vlmprobe",
@@ -81,6 +86,9 @@ add(
     compare,
     plot,
     run,
+    status,
+    cancel,
+    unit,
     families,
     sql,
     query,
@@ -101,7 +109,7 @@ app.add_typer(export_app, name="export")
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a wrong option prints one line and exits with code 2."""
     # Schedulers end a job with SIGTERM, which gets the same clean stop as Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _Interrupt())
     command: Any = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, standalone_mode=False)
@@ -135,8 +143,16 @@ def _leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _interrupt(signum: int, frame: object) -> None:  # noqa: ARG001 - the handler's protocol
-    raise KeyboardInterrupt
+class _Interrupt:
+    """What SIGTERM does: the same as Ctrl-C, once for all that come together."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+
+    def __call__(self, signum: int, frame: object) -> None:  # noqa: ARG002 - the handler's protocol
+        before, self._last = self._last, time.monotonic()
+        if before is None or self._last - before > _ONE_STOP_S:
+            raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

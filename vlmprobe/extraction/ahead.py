@@ -96,7 +96,8 @@ def _get_ahead(workspace: Workspace, now: ExtractRequest, following: ExtractRequ
             # A control may have other weights than the checkpoint's.
             if spec.checkpoint == before.checkpoint or following.control is not None:
                 return
-            if workers is not None and n_processes(following.options.model):
+            elsewhere = spec.environment is not None and spec.environment.launch
+            if workers is not None and not elsewhere and n_processes(following.options.model):
                 prepared = prepare(
                     following,
                     Silent(),

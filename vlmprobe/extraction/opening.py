@@ -32,7 +32,7 @@ class Opening:
         Raises:
             UsageError: no family has this name.
         """
-        data, n = wanted.data, n_processes(wanted.model)
+        data, n = wanted.data, n_processes(wanted.model, spec.environment)
         self._spec, self._workers = spec, workers
         self._has_processes = n > 0
         self._family: OpenFamily | None = None

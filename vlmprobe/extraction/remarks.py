@@ -8,11 +8,15 @@ from vlmprobe.errors import InputError
 from vlmprobe.pairs import image_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vlmprobe.families import Environment
     from vlmprobe.pairs import Dataset, QuadSet
     from vlmprobe.store.earlier_runs import EarlierRun
+    from vlmprobe.store.parts import Part
     from vlmprobe.store.runs import Run
 
-__all__ = ["changed_line", "check_problems", "dataset_lines", "quad_lines", "resume_line"]
+__all__ = ["changed_line", "check_problems", "dataset_lines", "quad_lines", "resume_line", "shared_lines"]
 
 
 def quad_lines(quads: QuadSet, unit: str) -> list[str]:
@@ -61,15 +65,14 @@ def dataset_lines(dataset: Dataset) -> list[str]:
     return lines + image_lines(dataset)
 
 
-def resume_line(run: Run, done: int, total: int, adopted: int) -> str:
-    """Describe how much of a run is done; ``adopted`` counts its shards that were found without rows."""
+def resume_line(run: Run, part: Part | None, done: int, total: int, adopted: int) -> str:
+    """Describe how much of a run, or of a part, is done; ``adopted`` counts shards that were found without rows."""
+    name = run.name if part is None else f"{run.name}, part {part}"
     if run.status == "complete" and done == total:
-        return (
-            f"{run.name}: complete already, all {total} pairs reused (run {run.run_id}); "
-            "pass --new to extract again"
-        )
+        again = "; pass --new to extract again" if part is None else ""
+        return f"{name}: complete already, all {total} pairs reused (run {run.run_id}){again}"
     found = f", {adopted} shards recovered from the spool" if adopted else ""
-    return f"{run.name}: resuming run {run.run_id}: {done} of {total} pairs reused{found}"
+    return f"{name}: resuming run {run.run_id}: {done} of {total} pairs reused{found}"
 
 
 def changed_line(earlier: EarlierRun, dataset: Dataset) -> str:
@@ -79,3 +82,13 @@ def changed_line(earlier: EarlierRun, dataset: Dataset) -> str:
         f"{earlier.path}{images} has changed since run {earlier.run_id} began ({earlier.n_pairs} pairs answered), "
         f"so this is a new run; restore {it} and rerun the command to resume that one"
     )
+
+
+def shared_lines(environment: Environment | None, devices: Sequence[str]) -> Iterator[str]:
+    """Say where the batches will be answered, if not by one device."""
+    places = () if environment is None else environment.launch
+    if len(places) > 1:
+        yield f"{len(places)} places share the batches: {'; '.join(place.name for place in places)}"
+    if len(devices) > 1:
+        each = " at each" if len(places) > 1 else ""
+        yield f"{len(devices)} devices{each} share the batches: {', '.join(devices)}"

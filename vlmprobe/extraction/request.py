@@ -10,7 +10,7 @@ from vlmprobe.extraction.control import Control, controlled_plan
 from vlmprobe.extraction.image_loader import quick_turns
 from vlmprobe.extraction.marks import Fingerprints, Marks
 from vlmprobe.extraction.opening import Opening
-from vlmprobe.extraction.remarks import check_problems, dataset_lines, quad_lines
+from vlmprobe.extraction.remarks import check_problems, dataset_lines, quad_lines, shared_lines
 from vlmprobe.families import (
     DTYPES,
     KeptFamily,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from vlmprobe.extraction.image_loader import Pictures
     from vlmprobe.families import KeptWorkers, OpenFamily, ScaleSpec
     from vlmprobe.pairs import AxisSet, Dataset, QuadSet, SwapPair
+    from vlmprobe.store.parts import Part
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Console
 
@@ -69,6 +70,8 @@ class ExtractOptions:
     """Pairs per batch; None = as many as fit."""
     new: bool = False
     """Whether to start new runs even if there are some to resume."""
+    part: Part | None = None
+    """Which part of the run's batches to infer, while other processes infer the others; None = all."""
     wait: bool = False
     """Whether to wait for a process that is working on the run, instead of failing."""
     unembedding: bool = False
@@ -206,8 +209,8 @@ def prepare(
         except BaseException:
             family.close()
             raise
-    if len(options.devices) > 1:
-        console.say(f"{len(options.devices)} devices share the batches: {', '.join(options.devices)}")
+    for line in shared_lines(spec.environment, options.devices):
+        console.say(line)
     on_gpu = options.device.startswith("cuda")
     if (on_gpu or len(options.devices) > 1) and not isinstance(family, KeptFamily):
         # The driver had not told of them.

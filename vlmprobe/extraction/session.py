@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vlmprobe import __version__
-from vlmprobe.errors import TrackingError, VlmprobeError, first_line
+from vlmprobe.errors import ElsewhereError, TrackingError, VlmprobeError, first_line
 from vlmprobe.extraction.asked import AskedRun
-from vlmprobe.extraction.batches import plan_batches
 from vlmprobe.extraction.control import check_random_weights
+from vlmprobe.extraction.plan import batches_of, check_batch_size, fix_batch_size, pairs_of, plan_run
 from vlmprobe.extraction.probing import first_prompt
 from vlmprobe.extraction.remarks import resume_line
 from vlmprobe.extraction.same_model import check_same_model, prompt_notes
@@ -22,17 +22,19 @@ from vlmprobe.pairs import one_color_lines
 from vlmprobe.store.committer import Committer, adopt_orphans
 from vlmprobe.store.delivery import Delivery, deliver_end, warn_offline
 from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
+from vlmprobe.store.run_parts import set_part
 from vlmprobe.store.runs import finished_pairs, get_run, set_status
 from vlmprobe.store.server_away import retried
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
-    from vlmprobe.extraction.batches import Batch
     from vlmprobe.extraction.request import Prepared
     from vlmprobe.families import Model
+    from vlmprobe.pairs import SwapPair
+    from vlmprobe.store.parts import Part
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
 
@@ -51,11 +53,13 @@ class SessionResult:
 
 
 class RunSession:
-    """One session of a run, under its lease."""
+    """One session of a run, or of a part of it, under its lease."""
 
-    def __init__(self, workspace: Workspace, prepared: Prepared, run: Run, *, resumed: bool) -> None:
+    def __init__(
+        self, workspace: Workspace, prepared: Prepared, run: Run, *, resumed: bool, part: Part | None = None
+    ) -> None:
         """Find the pairs that are already done, including those of shards left in the spool."""
-        self.prepared, self.run = prepared, run
+        self.prepared, self.run, self.part = prepared, run, part
         self._workspace = workspace
         self._database, self._console = workspace.database, workspace.console
         # Now: MLflow's variables must be in the environment before a model's libraries may be reading it.
@@ -67,20 +71,44 @@ class RunSession:
         self.done = self._find_done(resumed=resumed)
 
     def _find_done(self, *, resumed: bool) -> set[str]:
-        adopted = adopt_orphans(self._database, self.spool, self.run.run_id, warn=self._console.warn)
+        run_id = self.run.run_id
+        adopted = adopt_orphans(self._database, self.spool, run_id, part=self.part, warn=self._console.warn)
         with self._database.transaction(write=False) as connection:
             # Read it again: another process may have continued the run before we held the lease.
-            self.run = get_run(connection, self.run.run_id)
-            wanted = {pair.pair_id for pair in self.prepared.pairs}
-            done = finished_pairs(connection, self.run.run_id) & wanted
-        if resumed:
-            self._console.say(resume_line(self.run, len(done), len(wanted), adopted))
+            self.run = get_run(connection, run_id)
+            wanted = self._wanted()
+            done = finished_pairs(connection, run_id) & wanted
+        # Without a plan, nothing says which pairs are the part's.
+        if resumed and (self.part is None or self.run.batch_size is not None):
+            self._console.say(resume_line(self.run, self.part, len(done), len(wanted), adopted))
         return done
+
+    def _wanted(self) -> set[str]:
+        return {pair.pair_id for pair in self.pairs}
+
+    @property
+    def pairs(self) -> Sequence[SwapPair]:
+        """The pairs of the run, or of the part; see :func:`pairs_of`."""
+        return pairs_of(self.prepared, self.run, self.part)
 
     @property
     def todo(self) -> int:
         """How many pairs are left."""
-        return len(self.prepared.pairs) - len(self.done)
+        return len(self.pairs) - len(self.done)
+
+    def fix_plan(self, batch_size: int, wanted: int | None) -> int:
+        """Return how many pairs the run has in a batch; of a run in parts, whoever comes first decides.
+
+        Raises:
+            UsageError: that is not what is wanted.
+        """
+        if self.part is None:
+            return batch_size
+        fix = partial(fix_batch_size, run_id=self.run.run_id, batch_size=batch_size)
+        self.run = retried(self._database, fix)
+        check_batch_size(self.run, self.part, wanted)
+        self.done &= self._wanted()
+        return self.run.batch_size or batch_size
 
     @property
     def is_plain(self) -> bool:
@@ -120,7 +148,6 @@ class RunSession:
         """
         info = model.info
         self._keep_output_layer(model)
-        batches = self._batches(batch_size)
         prompt = first_prompt(model, self.prepared.pictures, self.prepared.dataset.pairs)
         notes = [*info.manifest.get("notes", ()), *prompt_notes(prompt)]
         for note in notes:
@@ -128,45 +155,42 @@ class RunSession:
         # Said when the dataset was read, and kept with the run, whose answers to these mean nothing.
         notes += one_color_lines(self.prepared.dataset)
         self._notes = notes
-        config = {
-            **self.run.config,
+        changed = {
             "batch_size": batch_size,
-            "n_batches": len(batches),
+            "n_batches": len(plan_run(self.prepared, batch_size)),
             "manifest": info.manifest,
             "layers": list(info.layers),
             "first_prompt": prompt,
             "notes": notes,
         }
         with self._database.transaction(write=False) as connection:
-            first_shard = next_shard_number(connection, self.run.run_id)
+            first_shard = next_shard_number(connection, self.run.run_id, self.part)
         self.set_status(
             "running",
-            config=config,
+            changed=changed,
             versions=_versions(info.manifest),
             n_layers=info.n_layers,
             dim=info.dim,
             dtype=info.dtype,
         )
-        self._committer = Committer(self._storage, self.run.run_id)
-        mark = self._database.shard_mark(self.run.run_id)
-        builder = ShardBuilder(self._workspace.settings, self.run.run_id, info.layers, first_shard, mark)
+        self._committer = Committer(self._storage, self.run.run_id, shared=self.part is not None)
+        builder = ShardBuilder(
+            self._workspace.settings,
+            self.run.run_id,
+            info.layers,
+            first_shard,
+            self._database.shard_mark(self.run.run_id),
+            step=1 if self.part is None else self.part.n_parts,
+        )
         name = "" if alone else f"{self.run.name}: "
         return AskedRun(
             self.run,
-            batches,
+            batches_of(self.prepared, batch_size, self.part),
             self.done,
             builder,
             self._committer,
             warn=lambda text: self._console.warn(f"{name}{text}"),
         )
-
-    def _batches(self, batch_size: int) -> list[Batch]:
-        """Plan the dataset's own pairs as if there were no quads; boxes added later must not change them."""
-        batches = plan_batches(self.prepared.dataset.pairs, batch_size)
-        return [
-            *batches,
-            *plan_batches(self.prepared.quad_pairs, batch_size, first=len(batches)),
-        ]
 
     @property
     def pending(self) -> int:
@@ -201,33 +225,62 @@ class RunSession:
     def close(self, result: SessionResult) -> Delivery:
         """Record the run's status and, if it is complete, bring MLflow up to date.
 
+        Of a run in parts the last one does that.
+
         Raises:
             VlmprobeError: not one pair could be answered.
         """
+        before, of_part = self.run.status, "" if self.part is None else f" of part {self.part}"
         of_run = partial(finished_pairs, run_id=self.run.run_id)
-        answered = len(retried(self._database, of_run, write=False))
-        status = "interrupted" if result.interrupted else "complete" if answered else "failed"
-        if status != self.run.status:
+        wanted, answered = self._wanted(), retried(self._database, of_run, write=False)
+        # There may be more parts than batches.
+        is_done = not wanted.isdisjoint(answered) or (self.part is not None and not wanted)
+        status = "interrupted" if result.interrupted else "complete" if is_done else "failed"
+        if status != before:
             self.set_status(status)
         if status == "failed":
             raise VlmprobeError(
-                f"no pair could be answered; the first error was: {result.first_failure}; "
+                f"no pair{of_part} could be answered; the first error was: {result.first_failure}; "
                 f"see table failures for run {self.run.run_id}"
             )
         if self._delivery.gave_up and isinstance(self._delivery.problem, TrackingError):
             warn_offline(self._console.warn, self._delivery.problem)
             return self._delivery
         if status == "interrupted":
-            deliver_end(self._workspace.tracker, self.run, self._console.warn)
+            if self.run.status != "running":
+                deliver_end(self._workspace.tracker, self.run, self._console.warn)
             return self._delivery
-        return self._workspace.deliver(self.run)
+        if self.part is not None and (self.run.status != "complete" or before == "complete"):
+            return self._delivery
+        try:
+            return self._workspace.deliver(self.run)
+        except ElsewhereError as error:
+            if self.part is None:
+                raise
+            self._console.warn(f"{self.run.name}: {error}; run 'vlmprobe sync' there")
+            return self._delivery
 
-    def set_status(self, status: str, **values: Any) -> None:
-        """Set the run's status and other columns; see :func:`set_status`."""
+    def set_status(self, status: str, changed: Mapping[str, Any] | None = None, **values: Any) -> None:
+        """Set the status of the run, or of the part and what that makes of the run.
+
+        Args:
+            status: see :func:`vlmprobe.store.runs.set_status`.
+            changed: keys of its config with their values.
+            values: other columns.
+        """
         run_id = self.run.run_id
 
         def set_it(connection: Connection) -> Run:
-            set_status(connection, run_id, status, **values)
+            of_run = status
+            if changed is not None:
+                # As it is now: another process may have begun with another part meanwhile.
+                run = get_run(connection, run_id)
+                check_same_model(run, changed["manifest"])
+                values["config"] = {**run.config, **changed}
+            if self.part is not None:
+                wanted = {pair.pair_id for pair in self.prepared.pairs}
+                of_run = set_part(connection, run_id, self.part, status, wanted)
+            set_status(connection, run_id, of_run, **values)
             return get_run(connection, run_id)
 
         self.run = retried(self._database, set_it)

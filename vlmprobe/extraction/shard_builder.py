@@ -22,10 +22,17 @@ class ShardBuilder:
     """Collects whole batches; a batch is never split across shards."""
 
     def __init__(
-        self, settings: Settings, run_id: str, layers: tuple[int, ...], first: int, mark: str = ""
+        self,
+        settings: Settings,
+        run_id: str,
+        layers: tuple[int, ...],
+        first: int,
+        mark: str = "",
+        *,
+        step: int = 1,
     ) -> None:
-        """Start empty; the next shard is number ``first``, and ``mark`` goes into the names of all."""
-        self._mark = mark
+        """Start empty; the next shard is number ``first``, then each ``step`` on; ``mark`` is in the names of all."""
+        self._mark, self._step = mark, step
         self._settings, self._run_id, self._layers = settings, run_id, layers
         self._folder = settings.spool_of(run_id)
         self._number = first
@@ -84,6 +91,6 @@ class ShardBuilder:
             mark=self._mark,
         )
         shard = write_shard(self._folder, content)
-        self._number += 1
+        self._number += self._step
         self._clear()
         return shard

@@ -111,11 +111,11 @@ def _batch_sizes(
     sizes = []
     for session in sessions:
         begun = session.run.batch_size
-        if begun is not None and wanted not in (None, begun):
+        if session.part is None and begun is not None and wanted not in (None, begun):
             workspace.console.warn(
                 f"this run began with --batch-size {begun} and keeps it; pass --new to start another run"
             )
-        sizes.append(begun or of_new or 1)
+        sizes.append(session.fix_plan(begun or of_new or 1, wanted))
     return sizes
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import InputError, UsageError
 from vlmprobe.families.environments import DEFAULT_TIMEOUT_S, Environment
+from vlmprobe.families.launch import Launch, named
 from vlmprobe.families.registry import family_names, is_family
 from vlmprobe.safe_names import safe_name
 from vlmprobe.toml_file import read_toml, shown
@@ -22,7 +23,7 @@ _PLACE_KEYS = ("checkpoint", "processor")
 _TEXT_KEYS = ("checkpoint", "processor", "revision", "processor_revision")
 _COUNT_KEYS = ("samples_seen", "global_steps")
 _LABEL_KEYS = ("training",)
-_ENVIRONMENT_KEYS = ("python", "pythonpath", "timeout")
+_ENVIRONMENT_KEYS = ("python", "pythonpath", "timeout", "launch")
 #: Fits the database's column, and is more than any training.
 _MOST = 2**62
 _FAMILY_KEYS = ("architecture", "needs", "packages", *_ENVIRONMENT_KEYS, "scales")
@@ -119,19 +120,46 @@ def _environment(table: dict[str, Any], where: str, file: Path) -> Environment |
     given = [key for key in _ENVIRONMENT_KEYS if key in table]
     if not given:
         return None
-    if "python" not in table:
+    launch = _launch(table["launch"], f"launch in {where}", file) if "launch" in table else ()
+    if "python" not in table and not launch:
         raise InputError(f'{file}: {where}: {given[0]} needs python; add python = "/path/to/bin/python"')
     timeout = table.get("timeout", DEFAULT_TIMEOUT_S)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
         raise InputError(
             f"{file}: timeout in {where} must be a positive number of seconds, not {shown(timeout)}"
         )
-    folders = _texts(table.get("pythonpath", []), f"pythonpath in {where}", file)
+    given_folders = _texts(table.get("pythonpath", []), f"pythonpath in {where}", file)
+    folders = tuple(_absolute(folder, file) for folder in given_folders)
+    if "python" in table:
+        python = _text(table["python"], f"python in {where}", file)
+    else:
+        # The same Python elsewhere, which is not told our variables.
+        here = Environment.of_this_process()
+        python, folders = here.python, (*folders, *map(os.path.abspath, here.pythonpath))
     return Environment(
-        python=_absolute(_text(table["python"], f"python in {where}", file), file),
-        pythonpath=tuple(_absolute(folder, file) for folder in folders),
+        # A mere name is looked for at the places.
+        python=python if launch and os.sep not in python else _absolute(python, file),
+        pythonpath=folders,
         timeout=float(timeout),
+        launch=launch,
     )
+
+
+def _launch(value: Any, where: str, file: Path) -> tuple[Launch, ...]:
+    """Read what goes before the interpreter: a list of words, or of such lists, one a place."""
+    is_several = isinstance(value, list) and any(isinstance(each, list) for each in value)
+    prefixes = [_texts(each, where, file) for each in (value if is_several else [value])]
+    if not all(prefixes):
+        raise InputError(
+            f'{file}: {where} is an empty list; name what starts a program elsewhere, such as ["ssh", "HOST"], '
+            "or leave it out"
+        )
+    return named([(_program(program, file), *words) for program, *words in prefixes])
+
+
+def _program(word: str, file: Path) -> str:
+    """Resolve a program that is given as a path; any other is looked for where programs are."""
+    return _absolute(word, file) if os.sep in word else word
 
 
 def _name(name: str, what: str, file: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import suppress
 from dataclasses import replace
 from itertools import takewhile
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.families.base import Model, OpenFamily
-from vlmprobe.families.pool import DevicePool
+from vlmprobe.families.pool import DevicePool, Place
 from vlmprobe.families.remote import RemoteFamily
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
     from types import TracebackType
     from typing import Self
 
@@ -31,14 +34,19 @@ __all__ = ["KeptFamily", "KeptWorkers", "n_processes"]
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 #: AMD's, and NVIDIA's under WSL and on Jetson.
 _OTHER_DRIVERS = (Path("/dev/kfd"), Path("/dev/dxg"), Path("/dev/nvhost-gpu"))
+#: How much later than another place an earlier one may answer, and still be the one whose answer counts.
+_PREFERRED_S = 10.0
 
 
-def n_processes(options: ModelOptions) -> int:
+def n_processes(options: ModelOptions, environment: Environment | None = None) -> int:
     """Return how many processes a model will most likely have for its devices, without importing PyTorch to ask it.
 
     Returns:
-        One for each GPU, and for each of several CPUs; 0 where the model will run in this process.
+        One for each GPU, and for each of several CPUs; 0 where the model will run in this process. With places
+        elsewhere, how many at each of them: how many GPUs one has is not known here.
     """
+    if environment is not None and environment.launch:
+        return max(len(options.devices), 1)
     if options.devices:
         on_a_cpu = all(name.startswith("cpu") for name in options.devices)
         return 0 if on_a_cpu and len(options.devices) == 1 else len(options.devices)
@@ -60,7 +68,7 @@ def _n_gpus() -> int:
 
 
 class KeptWorkers:
-    """Idle processes by family and environment; use it as a context, at whose end they stop."""
+    """Idle processes by family and environment, at one place each; use it as a context, at whose end they stop."""
 
     def __init__(self) -> None:
         """Start nothing."""
@@ -69,7 +77,7 @@ class KeptWorkers:
         self._idle: dict[tuple[str, Environment], list[tuple[str | None, RemoteFamily]]] = {}
 
     def begin(self, name: str, environment: Environment, n: int) -> None:
-        """Let ``n`` processes be there, which load the family's code meanwhile.
+        """Let ``n`` processes be there, at each place, which load the family's code meanwhile.
 
         Raises:
             UsageError: no family has this name.
@@ -78,20 +86,27 @@ class KeptWorkers:
         with self._lock:
             if self._closed:
                 raise ValueError("the processes were stopped")
-            idle = [entry for entry in self._idle.get((name, environment), []) if entry[1].is_usable]
-            self._idle[name, environment] = idle
-            while len(idle) < n:
-                family = RemoteFamily(name, environment)
-                idle.append((None, family))
-                family.begin()
+            for place in environment.at_places():
+                idle = [entry for entry in self._idle.get((name, place), []) if entry[1].is_usable]
+                self._idle[name, place] = idle
+                while len(idle) < n:
+                    family = RemoteFamily(name, place)
+                    idle.append((None, family))
+                    family.begin()
 
     def resolve(self, name: str, environment: Environment, options: LoadOptions) -> LoadOptions:
-        """Let an idle process say what options mean on this machine; see :meth:`OpenFamily.resolve`."""
+        """Let an idle process say what options mean where it runs; see :meth:`OpenFamily.resolve`.
+
+        Of several places the first that answers counts, so that one that is out of reach holds up nothing.
+        """
         with self._lock:
             self.begin(name, environment, 1)
-            # One that is loading a checkpoint answers later.
-            _, family = min(self._idle[name, environment], key=lambda entry: entry[1].has_ahead)
-        return family.resolve(options)
+            asked = []
+            for place in environment.at_places():
+                # One that is loading a checkpoint answers later.
+                _, family = min(self._idle[name, place], key=lambda entry: entry[1].has_ahead)
+                asked.append(family.resolving(options))
+        return _first_answer(asked)
 
     def load_ahead(self, name: str, environment: Environment, options: LoadOptions, content: str) -> None:
         """Let an idle process of the options' device, or a new one, load a checkpoint while another model is asked."""
@@ -169,7 +184,7 @@ class KeptFamily(OpenFamily):
 
         Args:
             name: the family.
-            environment: the Python that its processes run.
+            environment: the Python that its processes run, and the places where they do.
             workers: gives the processes and takes them back.
         """
         self._name, self._environment, self._workers = name, environment, workers
@@ -181,21 +196,39 @@ class KeptFamily(OpenFamily):
         return self._workers.resolve(self._name, self._environment, options)
 
     def load(self, options: LoadOptions) -> DevicePool:
-        """Load the checkpoint on every device of ``options.devices`` at once; see :meth:`OpenFamily.load`."""
+        """Load the checkpoint on every device of ``options.devices`` at once; see :meth:`OpenFamily.load`.
 
-        def open_one(device: str) -> _Ahead:
+        With places elsewhere: on these devices of each of them.
+        """
+        places = [
+            self._place(environment, device, options)
+            for environment in self._environment.at_places()
+            for device in options.devices
+        ]
+        return DevicePool(places, options, elsewhere=bool(self._environment.launch))
+
+    def _place(self, environment: Environment, device: str, options: LoadOptions) -> Place:
+        def open_one() -> _Ahead:
             wanted = _on_one(options, device)
-            family = self._workers.take(self._name, self._environment, device, wanted, self.content)
-            return _Ahead(family, self.content)
+            return _Ahead(
+                self._workers.take(self._name, environment, device, wanted, self.content), self.content
+            )
 
-        return DevicePool(
-            open_one,
-            options,
-            lambda device, opened: self._workers.keep(self._name, self._environment, device, opened.family),
-        )
+        def keep(opened: _Ahead) -> None:
+            self._workers.keep(self._name, environment, device, opened.family)
+
+        words = [] if environment.place is None else [environment.place.name]
+        if not words or len(options.devices) > 1:
+            words.append(device)
+        return Place(", ".join(words), device, open_one, keep)
 
     def load_ahead(self, options: LoadOptions) -> None:
-        """Load a checkpoint where there is room for it, while another model is asked; :meth:`load` then finds it."""
+        """Load a checkpoint where there is room for it, while another model is asked; :meth:`load` then finds it.
+
+        Not elsewhere: what starts a process there may wait until the one that is there has ended.
+        """
+        if self._environment.launch:
+            return
         for device in options.devices:
             self._workers.load_ahead(self._name, self._environment, _on_one(options, device), self.content)
 
@@ -221,3 +254,23 @@ class _Ahead(OpenFamily):
 
 def _on_one(options: LoadOptions, device: str) -> LoadOptions:
     return replace(options, device=device, devices=(device,))
+
+
+def _first_answer(asked: Sequence[Future[LoadOptions]]) -> LoadOptions:
+    """Return the answer of the first place, unless that fails or comes much later than another's.
+
+    Raises:
+        Exception: what the first place raised, if none answers.
+    """
+    open_ = set(asked)
+    while open_:
+        done, open_ = wait(open_, return_when=FIRST_COMPLETED)
+        if any(each.exception() is None for each in done):
+            break
+    earlier = next((place for place, each in enumerate(asked) if _is_answer(each)), 0)
+    wait(asked[:earlier], _PREFERRED_S)
+    return next(filter(_is_answer, asked), asked[0]).result()
+
+
+def _is_answer(asked: Future[LoadOptions]) -> bool:
+    return asked.done() and asked.exception() is None

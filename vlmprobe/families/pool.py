@@ -1,192 +1,294 @@
-"""One model on one device or several, with a process for each; a batch goes to the least busy device."""
+"""One model at one place or several, with a process for each; a free place takes the next batch."""
 
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor, wait
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vlmprobe.errors import WorkerError, first_line
-from vlmprobe.families.base import Model, NotExactError
-from vlmprobe.families.worker import OutOfMemoryError
+from vlmprobe.families.alike import check_alike
+from vlmprobe.families.base import Model
+from vlmprobe.families.batch_queue import BatchQueue, Taker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from vlmprobe.families.base import How, OpenFamily
     from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions, Unembedding
 
-__all__ = ["DevicePool"]
+__all__ = ["DevicePool", "Place"]
+
+Result = TypeVar("Result")
 
 
-@dataclass
-class _Call:
-    """A submitted batch and the future of its output."""
-
-    items: Sequence[BatchItem]
-    how: How
-    promised: Future[BatchOutput]
-
-
-@dataclass
-class _Device:
-    """One device, its process and its pending batches."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A device, here or on another machine, for which a process can be started."""
 
     name: str
-    family: OpenFamily
-    model: Model
-    calls: list[_Call] = field(default_factory=list)
-    restarts: int = 0
-    failed: bool = False
-    """Whether a call ended in an error that may have left the process unusable."""
-    starting: bool = False
+    """What messages call it."""
+    device: str
+    open: Callable[[], OpenFamily]
+    """Opens the family in a process of its own there."""
+    keep: Callable[[Any], None] | None = None
+    """Takes the process back when it is idle; None = it is stopped."""
+
+
+class _Worker(Taker):
+    """A place, and its process while there is one."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place.name)
+        self.place = place
+        self.family: OpenFamily | None = None
+        self.may_restart = True
+        self.n_again = 0
+        """How many batches it had when its process died."""
+        self.given_up: BaseException | None = None
+        """Why there will be no process any more."""
 
 
 class DevicePool(Model):
-    """One process per device; one that dies is restarted once, and its pending batches are rerun."""
+    """One process per place; they share one queue of batches.
 
-    def __init__(
-        self,
-        open_one: Callable[[str], OpenFamily],
-        options: LoadOptions,
-        keep: Callable[[str, Any], None] | None = None,
-    ) -> None:
-        """Start one process per device and load the checkpoint in all of them in parallel.
+    A process that dies is restarted once, in the background; its batches are asked again, as they were, wherever there
+    is room. A place whose process dies again, or cannot be started, is given up: the pool goes on while it has another.
+    """
+
+    def __init__(self, places: Sequence[Place], options: LoadOptions, *, elsewhere: bool = False) -> None:
+        """Start one process per place and load the checkpoint in all of them in parallel.
 
         Args:
-            open_one: opens the family in a process of its own, for a device.
-            options: with the names of the devices.
-            keep: takes back the process of a device when it is idle; None = it is stopped.
+            places: at least one.
+            options: what to load.
+            elsewhere: whether the places are other machines. Then the pool is ready as soon as one is, and the others
+                join later: one that is out of reach holds up none. Else it waits for all, and each has to load.
+
+        Raises:
+            Exception: what loading raised at a place; at the first, if none of those elsewhere could load.
         """
-        self._open_one, self._options, self._keep = open_one, options, keep
-        self._lock = threading.RLock()
+        self._workers = [_Worker(place) for place in places]
+        self._options, self._elsewhere = options, elsewhere
+        self._queue = BatchQueue(self._workers, self._lose)
+        self._changed = self._queue.changed
         self._closed = False
-        self._loading: list[OpenFamily] = []
-        threads = ThreadPoolExecutor(len(options.devices), "vlmprobe-load")
+        self._opening: list[OpenFamily] = []
+        self._unsaid: list[str] | None = []
+        """What is to be said once somebody may listen; None since then."""
         try:
-            loading = [threads.submit(self._start, device) for device in options.devices]
-            wait(loading)
+            (self._open_some if elsewhere else self._open_all)()
         except BaseException:
-            # Ctrl-C: a load that goes on for minutes ends with its process.
-            self._closed = True
-            for family in self._loading:
-                family.close()
-            raise
-        finally:
-            threads.shutdown(wait=False)
-        broken = next((error for each in loading if (error := each.exception()) is not None), None)
-        self._devices = [_Device(*each.result()) for each in loading if each.exception() is None]
-        if broken is not None:
+            # Ctrl-C, too: a load that goes on for minutes ends with its process.
             self.close()
-            raise broken
-        first = self._devices[0].model.info
-        self.info = replace(first, manifest={**first.manifest, "devices": list(options.devices)})
-        self.depth = sum(device.model.depth for device in self._devices)
+            raise
+        first = next(worker.model.info for worker in self._workers if worker.model is not None)
+        self.info = replace(
+            first, manifest={**first.manifest, "devices": [worker.name for worker in self._workers]}
+        )
 
     def submit(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
         """See :meth:`Model.submit`."""
-        call = _Call(items, how, Future())
-        with self._lock:
-            device = min(self._devices, key=lambda device: len(device.calls))
-            device.calls.append(call)
-            if not device.starting:
-                self._send(device, call)
-        return call.promised
+        with self._changed:
+            unsaid, self._unsaid = self._unsaid or [], None
+        for line in unsaid:
+            self.warn(line)
+        return self._queue.submit(items, how)
 
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         """See :meth:`Model.first_prompt`."""
-        return self._devices[0].model.first_prompt(item)
+        return self._ask_one(lambda model: model.first_prompt(item))
 
     def unembedding(self, words: Sequence[str]) -> Unembedding | None:
-        """See :meth:`Model.unembedding`; all devices hold the same."""
-        return self._devices[0].model.unembedding(words)
+        """See :meth:`Model.unembedding`; all places hold the same."""
+        return self._ask_one(lambda model: model.unembedding(words))
 
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:
-        """See :meth:`Model.fitting_batch`; the smallest of all devices."""
-        with ThreadPoolExecutor(len(self._devices)) as threads:
-            found = [threads.submit(device.model.fitting_batch, items) for device in self._devices]
-        return min(each.result() for each in found)
+        """See :meth:`Model.fitting_batch`; the smallest of all places that are there."""
+
+        def measured(worker: _Worker, model: Model) -> int | None:
+            try:
+                return model.fitting_batch(items)
+            except WorkerError as error:
+                self._lose(worker, model, error)
+                return None
+
+        with self._changed:
+            there = [(worker, worker.model) for worker in self._workers if worker.model is not None]
+        with ThreadPoolExecutor(max(len(there), 1)) as threads:
+            sizes = [size for size in threads.map(lambda pair: measured(*pair), there) if size is not None]
+        return min(sizes) if sizes else self._ask_one(lambda model: model.fitting_batch(items))
 
     def close(self) -> None:
         """Stop all processes, or give those back that are idle."""
-        with self._lock:
+        with self._changed:
             if self._closed:
                 return
             self._closed = True
-            devices = list(self._devices)
-        for device in devices:
-            if self._keep is not None and not (device.calls or device.starting or device.failed):
-                self._keep(device.name, device.family)
-                continue
-            device.model.close()
-            device.family.close()
-
-    def _start(self, device: str) -> tuple[str, OpenFamily, Model]:
-        family = self._open_one(device)
-        self._loading.append(family)
-        if self._closed:
+            opening = list(self._opening)
+            self._changed.notify_all()
+        self._queue.close()
+        for family in opening:
             family.close()
+        for worker in self._workers:
+            if worker.model is None or worker.family is None:
+                continue
+            if worker.place.keep is not None and not (worker.calls or worker.failed):
+                worker.place.keep(worker.family)
+                continue
+            worker.model.close()
+            worker.family.close()
+
+    def _open_all(self) -> None:
+        threads = ThreadPoolExecutor(len(self._workers), "vlmprobe-load")
         try:
-            return device, family, family.load(replace(self._options, device=device, devices=(device,)))
+            loading = [threads.submit(self._start, worker) for worker in self._workers]
+            wait(loading)
+        finally:
+            threads.shutdown(wait=False)
+        for each in loading:
+            each.result()
+
+    def _open_some(self) -> None:
+        for worker in self._workers:
+            self._start_in_background(worker)
+        self._await_one()
+
+    def _start(self, worker: _Worker) -> None:
+        """Start a process and load the checkpoint in it; from then on it takes batches."""
+        family = worker.place.open()
+        with self._changed:
+            self._opening.append(family)
+        device = worker.place.device
+        try:
+            self._check_open(worker)
+            model = family.load(replace(self._options, device=device, devices=(device,)))
+            with self._changed:
+                self._join(worker, family, model)
         except BaseException:
             family.close()
             raise
+        finally:
+            with self._changed:
+                self._opening.remove(family)
 
-    def _send(self, device: _Device, call: _Call) -> None:
-        model = device.model
-        begun = model.submit(call.items, how=call.how)
-        begun.add_done_callback(lambda done: self._finish(device, model, call, done))
+    def _join(self, worker: _Worker, family: OpenFamily, model: Model) -> None:
+        self._check_open(worker)
+        others = [(each.name, each.model.info) for each in self._workers if each.model is not None]
+        if self._elsewhere and others:
+            check_alike(*others[0], model.info)
+        worker.family, worker.model, worker.failed = family, model, False
+        self._note_change()
 
-    def _finish(self, device: _Device, model: Model, call: _Call, done: Future[BatchOutput]) -> None:
-        error: BaseException | None
-        if done.cancelled() and not self._closed:
-            # A process that dies cancels the batches it had not begun. Left cancelled, a batch would be
-            # rerun pair by pair, with other last bits than the whole batch.
-            error = WorkerError(f"{device.name}: its process died")
-        else:
-            error = None if done.cancelled() else done.exception()
-        if error is not None and not isinstance(error, (NotExactError, OutOfMemoryError)):
-            device.failed = True
-        if isinstance(error, WorkerError) and self._restart(device, model, error):
-            return
-        with self._lock, suppress(ValueError):
-            device.calls.remove(call)
-        with suppress(InvalidStateError):  # nobody waits for it any more
-            if error is not None:
-                call.promised.set_exception(error)
-            elif done.cancelled():
-                call.promised.cancel()
+    def _check_open(self, worker: _Worker) -> None:
+        if self._closed:
+            raise WorkerError(f"{worker.name}: was stopped")
+
+    def _start_in_background(self, worker: _Worker, *before: Model | OpenFamily | None) -> None:
+        def start() -> None:
+            for each in before:
+                if each is not None:
+                    each.close()
+            try:
+                self._start(worker)
+            except Exception as error:  # noqa: BLE001  (whoever waits for its batches gets it)
+                self._fail_to_start(worker, error)
+
+        threading.Thread(target=start, name="vlmprobe-load", daemon=True).start()
+
+    def _lose(self, worker: Taker, model: Model, error: WorkerError) -> None:
+        """Take the batches of a process that died back, and restart it or give its place up."""
+        assert isinstance(worker, _Worker)  # noqa: S101  (the queue has no others)
+        with self._changed:
+            if self._closed or worker.model is not model:
+                return
+            family, worker.family = worker.family, None
+            n = self._queue.take_back(worker)
+            worker.n_again += n
+            if worker.may_restart:
+                worker.may_restart = False
+                where = " elsewhere" if any(each.model is not None for each in self._workers) else ""
+                again = f"; {_batches(n)} asked again{where}" if n else ""
+                self._say(f"{worker.name}: its process died and is being restarted ({_why(error)}){again}")
+                self._start_in_background(worker, model, family)
             else:
-                call.promised.set_result(done.result())
+                self._give_up(worker, error)
+            self._note_change()
 
-    def _restart(self, device: _Device, model: Model, error: WorkerError) -> bool:
-        """Restart a process that died; return whether its calls will be handled."""
-        with self._lock:
+    def _fail_to_start(self, worker: _Worker, error: Exception) -> None:
+        with self._changed:
             if self._closed:
-                return False
-            if device.starting or device.model is not model:
-                return True
-            if device.restarts:
-                return False
-            device.restarts, device.starting = 1, True
-        self.warn(f"{device.name}: its process died and is being restarted ({first_line(error)})")
-        threading.Thread(target=self._start_again, args=(device,), daemon=True).start()
-        return True
+                return
+            if isinstance(error, WorkerError) and worker.may_restart:
+                worker.may_restart = False
+                self._say(f"{worker.name}: its process did not start; trying once more ({_why(error)})")
+                self._start_in_background(worker)
+            else:
+                self._give_up(worker, error)
+                self._note_change()
 
-    def _start_again(self, device: _Device) -> None:
-        device.model.close()
-        device.family.close()
-        try:
-            _, device.family, device.model = self._start(device.name)
-        except Exception as error:  # noqa: BLE001  (whoever waits for its batches gets it)
-            with self._lock:
-                lost, device.calls, device.starting = device.calls, [], False
-            for call in lost:
-                call.promised.set_exception(error)
-            return
-        with self._lock:
-            device.starting = False
-            for call in list(device.calls):
-                self._send(device, call)
+    def _give_up(self, worker: _Worker, error: BaseException) -> None:
+        worker.given_up = error
+        left = sum(each.given_up is None for each in self._workers)
+        if left:
+            again = f"; {_batches(worker.n_again)} asked again elsewhere" if worker.n_again else ""
+            self._say(
+                f"{worker.name}: given up ({_why(error)}){again}; "
+                f"going on with {left} of {len(self._workers)} places"
+            )
+        else:
+            self._queue.fail(self._lost or error)
+
+    def _note_change(self) -> None:
+        self.depth = sum(worker.model.depth for worker in self._workers if worker.model is not None)
+        self._queue.hand_out()
+        self._changed.notify_all()
+
+    @property
+    def _lost(self) -> BaseException | None:
+        """Why no place is left; None while one is."""
+        errors = [worker.given_up for worker in self._workers]
+        return None if None in errors else errors[0]
+
+    def _await_one(self) -> tuple[_Worker, Model]:
+        """Wait until a process is there.
+
+        Raises:
+            Exception: what ended the first place, since none is left.
+            ValueError: the pool was closed.
+        """
+        with self._changed:
+            while True:
+                for worker in self._workers:
+                    if worker.model is not None:
+                        return worker, worker.model
+                if self._lost is not None:
+                    raise self._lost
+                if self._closed:
+                    raise ValueError("this model was closed")
+                self._changed.wait()
+
+    def _ask_one(self, ask: Callable[[Model], Result]) -> Result:
+        """Ask a process that is there; another one if it dies meanwhile."""
+        while True:
+            worker, model = self._await_one()
+            try:
+                return ask(model)
+            except WorkerError as error:
+                self._lose(worker, model, error)
+
+    def _say(self, line: str) -> None:
+        if self._unsaid is None:
+            self.warn(line)
+        else:
+            self._unsaid.append(line)
+
+
+def _why(error: BaseException) -> str:
+    return error.what if isinstance(error, WorkerError) else first_line(error)
+
+
+def _batches(n: int) -> str:
+    return f"{n} of its batches {'is' if n == 1 else 'are'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import MissingPackageError, UsageError, unknown_name
@@ -14,7 +15,15 @@ from vlmprobe.families.worker.wire.family_code import load_code
 if TYPE_CHECKING:
     from vlmprobe.families.worker import Family
 
-__all__ = ["conflict", "family_names", "family_target", "is_family", "load_family_class", "missing_packages"]
+__all__ = [
+    "conflict",
+    "family_names",
+    "family_target",
+    "is_family",
+    "load_family_class",
+    "missing_packages",
+    "plugin_package",
+]
 
 GROUP = "vlmprobe.families"
 
@@ -83,6 +92,17 @@ def load_family_class(name: str) -> type[Family]:
         ) from fault
     except Fault as fault:
         raise error_of(fault.kind, f"family {name!r}: {fault}") from fault
+
+
+def plugin_package(target: str) -> tuple[str, str] | None:
+    """Return name and file of the package of a plug-in's code; None for vlmprobe's own, which a worker has anyway.
+
+    Args:
+        target: as :func:`family_target` returns it.
+    """
+    package = target.partition(":")[0].partition(".")[0]
+    spec = None if package == "vlmprobe" else find_spec(package)
+    return None if spec is None or spec.origin is None else (package, spec.origin)
 
 
 def _registered() -> dict[str, str]:

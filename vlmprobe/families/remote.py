@@ -41,8 +41,15 @@ class RemoteFamily(OpenFamily):
 
     def resolve(self, options: LoadOptions) -> LoadOptions:
         """See :meth:`OpenFamily.resolve`."""
-        said, _ = self._worker.call("resolve", {"options": protocol.write_options(options)})
-        return protocol.read_options(said["options"])
+        return self.resolving(options).result()
+
+    def resolving(self, options: LoadOptions) -> Future[LoadOptions]:
+        """Let the process resolve options, without waiting; the future holds them, or what :meth:`resolve` raises."""
+        return self._worker.submit(
+            "resolve",
+            lambda: ({"options": protocol.write_options(options)}, ()),
+            read=lambda said, _: protocol.read_options(said["options"]),
+        )
 
     def load(self, options: LoadOptions, content: str = "") -> _RemoteModel:
         """See :meth:`OpenFamily.load`; a checkpoint that was loaded ahead is there at once.

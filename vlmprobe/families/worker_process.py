@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import queue
@@ -13,18 +12,18 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vlmprobe.errors import WorkerError
 from vlmprobe.families.base import error_of
+from vlmprobe.families.child_process import end_child, how_it_ended, signal_group, start_child
+from vlmprobe.families.registry import plugin_package
 from vlmprobe.families.worker import OutOfMemoryError, bootstrap
 from vlmprobe.families.worker.wire import protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import IO
 
     from vlmprobe.families.environments import Environment
 
@@ -36,11 +35,12 @@ Result = TypeVar("Result")
 _BOOTSTRAP = Path(bootstrap.__file__)
 #: Variables that configure this process's Python; they must not reach the other one.
 _OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
-_PIPE_BYTES = 2**20
 _LAST_WORDS = 50
 _GRACE_S = 5.0
 #: Longest wait for the worker's greeting; it imports no package before that.
 _GREETING_S = 60.0
+#: The same elsewhere, where a node or an image may have to come first.
+_FAR_GREETING_S = 300.0
 _DOING = {
     "begin": "starting",
     "resolve": "starting",
@@ -68,18 +68,22 @@ class WorkerProcess:
         Args:
             family: its name, for messages.
             target: where its code is, ``module:class``.
-            environment: the Python to start.
+            environment: the Python to start, at one place.
         """
         self._family, self._target, self._environment = family, target, environment
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: queue.Queue[Answer | None] = queue.Queue()
         self._stderr: deque[str] = deque(maxlen=_LAST_WORDS)
         self._threads: list[threading.Thread] = []
+        self._starting = threading.Lock()
+        self._writing = threading.Lock()
         self._sending = ThreadPoolExecutor(1, "vlmprobe-send")
         self._reading = ThreadPoolExecutor(1, "vlmprobe-read")
         self._greeted: Future[bool] = Future()
         self._ended: str | None = None
         """How the process ended, once it did."""
+        self._refused: str | None = None
+        """What to say instead of a process that could not be started as a worker."""
 
     def call(self, name: str, header: dict[str, Any], blobs: Sequence[bytes] = ()) -> Answer:
         """Send a call and wait for its answer; see :meth:`submit` for what it raises."""
@@ -102,8 +106,16 @@ class WorkerProcess:
             OutOfMemoryError: the batch is too large for the device.
             RuntimeError: anything else that the model raised.
         """
-        sent = self._sending.submit(self._send, name, write)
-        return self._reading.submit(lambda: read(*self._receive(name, sent)))
+        try:
+            sent = self._sending.submit(self._send, name, write)
+            return self._reading.submit(lambda: read(*self._receive(name, sent)))
+        except RuntimeError:
+            if self._ended is None:
+                raise
+            # It ended meanwhile, and its threads with it.
+            failed: Future[Result] = Future()
+            failed.set_exception(self._error(name))
+            return failed
 
     def _send(self, name: str, write: Callable[[], tuple[dict[str, Any], Sequence[bytes]]]) -> None:
         if self._ended is not None:
@@ -112,13 +124,11 @@ class WorkerProcess:
         process = self._process or self._start()
         assert process.stdin is not None  # noqa: S101  (it was opened as a pipe)
         # A process that died is noticed when its reply is missing.
-        with suppress(OSError, ValueError):
+        with self._writing, suppress(OSError, ValueError):
             protocol.send(process.stdin, {"call": name, **header}, blobs)
 
     def _receive(self, name: str, sent: Future[None]) -> Answer:
-        timeout = self._environment.timeout
-        if name == "load" and self._environment.load_timeout is not None:
-            timeout = self._environment.load_timeout
+        timeout = self._environment.timeout_of(name)
         deadline = time.monotonic() + timeout
         answer: Answer | None = None
         if self._ended is None:
@@ -134,8 +144,9 @@ class WorkerProcess:
                 self.close(kill=True)
         if answer is None:
             if self._ended is None:
-                self._ended = _how_it_ended(self._wait())
-            raise self._error(name, self._ended)
+                self._ended = self._find_out()
+                self.close()
+            raise self._error(name)
         said, out = answer
         if said.get("fault") == "memory":
             raise OutOfMemoryError(said["message"])
@@ -152,80 +163,92 @@ class WorkerProcess:
         return self._ended is None and (process is None or process.poll() is None)
 
     def close(self, *, kill: bool = False) -> None:
-        """Stop the process; a second call does nothing."""
-        # What waits to be sent must not start it.
-        self._ended = self._ended or "was stopped"
+        """Stop the process, and what started it; a second call does nothing."""
+        with self._starting:
+            # What waits to be sent must not start it.
+            self._ended = self._ended or "was stopped"
+            process, self._process = self._process, None
         for threads in (self._sending, self._reading):
-            threads.shutdown(wait=False, cancel_futures=True)
-        process, self._process = self._process, None
+            threads.shutdown(wait=False)
         if process is None:
             return
-        if kill:
-            process.kill()
-        if process.stdin is not None:
-            # The process may be gone before everything was written.
-            with suppress(OSError):
-                process.stdin.close()
+        # A pipe is not closed while a frame is written into it, which takes for ever if nobody reads.
+        is_free = not kill and self._writing.acquire(timeout=_GRACE_S)
         try:
-            process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            end_child(process, _GRACE_S, at_once=not is_free)
+        finally:
+            if is_free:
+                self._writing.release()
         for thread in self._threads:
             thread.join(_GRACE_S)
+        if any(thread.is_alive() for thread in self._threads):
+            # What was started is gone; something that it started in its turn still holds the pipes.
+            signal_group(process, signal.SIGKILL)
 
     def _start(self) -> subprocess.Popen[bytes]:
+        """Start it, and say what it is to run once it has greeted.
+
+        Raises:
+            WorkerError: it cannot be started, is no worker, or was stopped meanwhile.
+        """
+        environment = self._environment
+        command = [environment.python, "-s", str(_BOOTSTRAP)]
+        if environment.place is not None:
+            command = environment.place.before(command)
+        with self._starting:
+            if self._ended is not None:
+                raise self._error("begin")
+            try:
+                process = start_child(
+                    command, {name: value for name, value in os.environ.items() if name not in _OURS}
+                )
+            except OSError as error:
+                self._ended = f"cannot be started: {error.strerror}"
+                self._refused = f"cannot start {command[0]}: {error.strerror}; {self._to_fix}"
+                raise self._error("begin") from error
+            self._process = process
+            self._threads = [
+                threading.Thread(target=work, args=(process,), daemon=True)
+                for work in (self._read_answers, self._read_stderr)
+            ]
+            for thread in self._threads:
+                thread.start()
+        self._await_greeting(process)
         said = {
             "target": self._target,
-            "pythonpath": list(self._environment.pythonpath),
-            "plugin": _plugin(self._target),
+            "pythonpath": list(environment.pythonpath),
+            "plugin": plugin_package(self._target),
         }
-        try:
-            self._process = subprocess.Popen(  # noqa: S603  (the interpreter that the user's own file names)
-                [self._environment.python, "-s", str(_BOOTSTRAP), json.dumps(said)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={name: value for name, value in os.environ.items() if name not in _OURS},
-                # The parent handles Ctrl-C: it finishes the running batch, then stops everything.
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise WorkerError(
-                f"family {self._family!r}: cannot start {self._environment.python}: {error.strerror}; "
-                f"fix python in [families.{self._family}] of vlmprobe.toml"
-            ) from error
-        for pipe in (self._process.stdin, self._process.stdout):
-            _widen(pipe)
-        self._threads = [
-            threading.Thread(target=work, args=(self._process,), daemon=True)
-            for work in (self._read_answers, self._read_stderr)
-        ]
-        for thread in self._threads:
-            thread.start()
-        self._await_greeting(self._process)
-        return self._process
+        assert process.stdin is not None  # noqa: S101  (it was opened as a pipe)
+        with suppress(OSError, ValueError):
+            process.stdin.write(f"{json.dumps(said)}\n".encode())
+        return process
 
     def _await_greeting(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for the greeting before sending anything; a program that is not a worker might run it."""
+        longest = _GREETING_S if self._environment.place is None else _FAR_GREETING_S
+        longest = min(longest, self._environment.timeout)
         try:
-            if self._greeted.result(min(_GREETING_S, self._environment.timeout)):
+            if self._greeted.result(longest):
                 return
-            how = _how_it_ended(process.wait(_GRACE_S))
+            how = how_it_ended(process.wait(_GRACE_S))
         except subprocess.TimeoutExpired:
             how = "did not start as a worker process"
         except TimeoutError:
-            how = "printed nothing"
-        process.kill()
-        process.wait()
-        for thread in self._threads:
-            thread.join(_GRACE_S)
+            how = f"printed nothing for {longest:g} s"
+        if self._ended is None:
+            self._ended = how
+        self.close(kill=True)
         words = f" ({self._stderr[-1][:300]})" if self._stderr else ""
-        self._ended = (
-            f"{how}{words}; it cannot run this family's models; fix python in [families.{self._family}] "
-            "of vlmprobe.toml"
+        self._refused = (
+            f"{self._environment.name} {how}{words}; it cannot run this family's models; {self._to_fix}"
         )
-        raise WorkerError(f"family {self._family!r}: {self._environment.python} {self._ended}")
+        raise self._error("begin")
+
+    @property
+    def _to_fix(self) -> str:
+        keys = "python" if self._environment.place is None else "launch or python"
+        return f"fix {keys} in [families.{self._family}] of vlmprobe.toml"
 
     def _read_answers(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None  # noqa: S101  (it was opened as a pipe)
@@ -250,46 +273,26 @@ class WorkerProcess:
             if text:
                 self._stderr.append(text)
 
-    def _wait(self) -> int:
+    def _find_out(self) -> str:
+        """Return how the process ended, whose answers did."""
         process = self._process
-        assert process is not None  # noqa: S101  (a call is under way)
+        if process is None:
+            return "was stopped"
         try:
-            return process.wait(_GRACE_S)
+            return how_it_ended(process.wait(_GRACE_S))
         except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait()
-        finally:
-            self.close()
+            return "went on without an answer that can be read, and was killed"
 
-    def _error(self, call: str, how: str) -> WorkerError:
-        words = f"; its last output: {self._stderr[-1][:300]}" if self._stderr else ""
-        error = WorkerError(
-            f"family {self._family!r}: the process of {self._environment.python} {how} while {_DOING[call]}{words}; "
-            "finished work is kept; rerun the same command to resume"
-        )
+    def _error(self, call: str) -> WorkerError:
+        if self._refused is not None:
+            error = WorkerError(f"family {self._family!r}: {self._refused}")
+        else:
+            words = f"; its last output: {self._stderr[-1][:300]}" if self._stderr else ""
+            error = WorkerError(
+                f"family {self._family!r}: the process of {self._environment.name} {self._ended} "
+                f"while {_DOING[call]}{words}",
+                "finished work is kept; rerun the same command to resume",
+            )
         for line in self._stderr:
             error.add_note(line)
         return error
-
-
-def _widen(pipe: IO[bytes] | None) -> None:
-    """Let a pipe hold a megabyte where the system can: a batch of images has sixty; each piece wakes two threads."""
-    set_size = getattr(fcntl, "F_SETPIPE_SZ", None)
-    if pipe is not None and set_size is not None:
-        with suppress(OSError):
-            fcntl.fcntl(pipe.fileno(), set_size, _PIPE_BYTES)
-
-
-def _how_it_ended(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    name = signal.Signals(-code).name
-    perhaps = " (perhaps out of memory)" if name == "SIGKILL" else ""
-    return f"was killed by {name}{perhaps}"
-
-
-def _plugin(target: str) -> tuple[str, str] | None:
-    """Return name and file of a plug-in's package; None for vlmprobe's own code, which is sent anyway."""
-    package = target.partition(":")[0].partition(".")[0]
-    spec = None if package == "vlmprobe" else find_spec(package)
-    return None if spec is None or spec.origin is None else (package, spec.origin)

@@ -42,6 +42,7 @@ def extract(
     compile: bool = True,  # noqa: A002 - named as the option
     batch_size: int | None = None,
     new: bool = False,
+    part: str | None = None,
     wait: bool = False,
     rehash: bool = False,
     trust_remote_code: bool = False,
@@ -74,13 +75,14 @@ def extract(
         compile: whether to compile layers on a GPU.
         batch_size: pairs per batch; None = automatic.
         new: start a new run even if an identical one exists.
+        part: ``I/N``: extract this part of the run, while other processes extract the others; None = all of it.
         wait: whether to wait while another process extracts the run.
         rehash: hash the checkpoint anew, whatever earlier processes remember of its files.
         trust_remote_code: whether Python files that come with the checkpoint may run.
         unembedding: load a complete run's model too, to store its output layer; no pair is asked.
 
     Returns:
-        The run; ``n_failed`` counts pairs that have no answer.
+        The run; ``n_failed`` counts pairs that have no answer. With ``part``, its status says whether all is done.
 
     Raises:
         UsageError: an argument, the family or the scale is wrong.
@@ -91,6 +93,7 @@ def extract(
     """
     from vlmprobe.extraction.control import Control
     from vlmprobe.families import ModelOptions
+    from vlmprobe.store.parts import Part
     from vlmprobe.workflows.extract import ExtractOptions, ExtractRequest
     from vlmprobe.workflows.extract import extract as run_extraction
 
@@ -104,6 +107,7 @@ def extract(
         allow_problems=allow_problems,
         batch_size=batch_size,
         new=new,
+        part=None if part is None else Part.parse(part),
         wait=wait,
         rehash=rehash,
         unembedding=unembedding,

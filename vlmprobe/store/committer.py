@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmprobe.store.engine import Database
+    from vlmprobe.store.parts import Part
     from vlmprobe.store.shards import FailureRecord, ShardFile
     from vlmprobe.store.storage import Storage
 
@@ -44,9 +45,9 @@ class _Failed:
 class Committer:
     """Runs two threads: one writes the rows of shards, the other uploads the shards to MLflow."""
 
-    def __init__(self, storage: Storage, run_id: str) -> None:
-        """Start the threads."""
-        self._storage, self._run_id = storage, run_id
+    def __init__(self, storage: Storage, run_id: str, *, shared: bool = False) -> None:
+        """Start the threads; ``shared``: other processes extract other parts of the run meanwhile."""
+        self._storage, self._run_id, self._shared = storage, run_id, shared
         self._work: SimpleQueue[ShardFile | _Failed | None] = SimpleQueue()
         self._uploads: SimpleQueue[tuple[int, Path] | None] = SimpleQueue()
         self._lock = threading.Lock()
@@ -123,27 +124,35 @@ class Committer:
                 iter(self._uploads.get, None),
                 is_closing=lambda: self._closing,
                 fenced=True,
+                shared=self._shared,
             )
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             self._failure = self._failure or error
 
 
 def adopt_orphans(
-    database: Database, folder: Path, run_id: str, *, warn: Callable[[str], None] | None = None
+    database: Database,
+    folder: Path,
+    run_id: str,
+    *,
+    part: Part | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> int:
     """Write the rows of shards that a crash left in the spool without rows; return how many shards.
 
     A shard gets its name only once it is complete, and it holds its predictions, so nothing needs to be
     inferred again. A damaged one is removed and reported; its pairs have no rows, so they are inferred again.
+    With a ``part``, shards with numbers of others are left alone: their processes may be about to write the rows.
     """
     for unfinished in folder.glob("*.partial"):
-        unfinished.unlink()
+        if _is_ours(unfinished, part):
+            unfinished.unlink()
     with database.transaction(write=False) as connection:
         known = {place.number: place.path.name for place in shard_places(connection, run_id)}
     adopted = 0
     for path in sorted(folder.glob("*.safetensors")):
         number = shard_number(path)
-        if number is None or known.get(number) in {path.name, shard_name(number)}:
+        if number is None or not _is_ours(path, part) or known.get(number) in {path.name, shard_name(number)}:
             continue
         if number in known:
             # Another machine went on with this run, and its shard of this number is the one with rows.
@@ -161,3 +170,8 @@ def adopt_orphans(
                 commit_shard(connection, shard)
             adopted += 1
     return adopted
+
+
+def _is_ours(path: Path, part: Part | None) -> bool:
+    number = shard_number(path)
+    return part is None or (number is not None and part.has_shard(number))

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from vlmprobe.errors import DatabaseError, UsageError
 from vlmprobe.store.migrate import ensure_schema, require_schema
 from vlmprobe.store.rows import fetch_column, insert_rows, stored_rows
-from vlmprobe.store.schema import Base, DatasetRow, RunRow, Shard
+from vlmprobe.store.schema import Base, DatasetRow, RunPart, RunRow, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,7 @@ def _parts(connection: Connection, table: type[Base]) -> Iterator[list[dict[str,
 
 
 def _moved(before: Places, after: Places, table: type[Base], row: dict[str, Any]) -> dict[str, Any]:
-    if table is RunRow:
+    if table in (RunRow, RunPart):
         return {**row, "lease": None}
     if table in (DatasetRow, Shard):
         row = {**row, "path": after.stored(before.whole(str(row["path"])))}

@@ -13,6 +13,7 @@ from vlmprobe.errors import TrackingError, VlmprobeError
 from vlmprobe.store.artifacts import forget_artifacts, mark_synced, shard_places
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.metrics import mark_metrics_synced, read_metrics
+from vlmprobe.store.one_mlflow_run import link_run, linked_run
 from vlmprobe.store.row_lease import check_lease
 from vlmprobe.store.runs import MLFLOW_OUTDATED, MLFLOW_SENDING, get_run, set_config, set_mlflow_run
 from vlmprobe.store.server_away import retried
@@ -203,10 +204,12 @@ def upload_shards(
     *,
     is_closing: Callable[[], bool] = lambda: False,
     fenced: bool = False,
+    shared: bool = False,
 ) -> Delivery:
     """Log shards as artifacts of the run's MLflow run; what cannot be delivered stays in the spool.
 
     Once ``is_closing()``, stop at the first failure: each attempt on a hanging server takes a full timeout.
+    With ``shared``, other processes upload other shards of the run meanwhile.
 
     Raises:
         LeaseLostError: with ``fenced``, this process held the lease of the run, and another one took it.
@@ -219,8 +222,7 @@ def upload_shards(
             waiting += 1
             continue
         try:
-            run = retried(storage.database, partial(get_run, run_id=run_id), write=False)
-            mlflow_run_id = storage.tracker.ensure_run(run)
+            run, mlflow_run_id = _shown(storage, run_id, shared=shared)
             uri = storage.tracker.upload(mlflow_run_id, path, "hidden_states")
         except TrackingError as error:
             failed_in_a_row += 1
@@ -239,23 +241,19 @@ def upload_shards(
     return Delivery(uploaded, waiting, problem, gave_up)
 
 
+def _shown(storage: Storage, run_id: str, *, shared: bool) -> tuple[Run, str]:
+    """Return a run and the MLflow run that shows it, which may not be linked yet."""
+    if shared:
+        return linked_run(storage, run_id)
+    run = retried(storage.database, partial(get_run, run_id=run_id), write=False)
+    return run, storage.tracker.ensure_run(run)
+
+
 def _note_upload(
     connection: Connection, run: Run, mlflow_run_id: str, number: int, uri: str, *, fenced: bool
 ) -> None:
     if fenced:
         check_lease(connection, run.run_id)
     if run.mlflow_run_id != mlflow_run_id:
-        set_mlflow_run(connection, run.run_id, mlflow_run_id)
-        if run.mlflow_run_id is not None:
-            _reset_synced(connection, run.run_id)
+        link_run(connection, run, mlflow_run_id)
     mark_synced(connection, run.run_id, number, uri)
-
-
-def _reset_synced(connection: Connection, run_id: str) -> None:
-    """Mark what the new MLflow run lacks as not delivered, because someone deleted the previous one.
-
-    Skip shards that exist only there; they can be downloaded from a deleted run until it is purged.
-    """
-    here = [place.number for place in shard_places(connection, run_id) if place.path.exists()]
-    forget_artifacts(connection, run_id, here)
-    mark_metrics_synced(connection, run_id, None)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from vlmprobe.errors import DatabaseError, DiskFullError, ReadOnlyError, first_line
 from vlmprobe.paths import can_write
 from vlmprobe.settings import without_password
-from vlmprobe.store.engine import file_lock
+from vlmprobe.store.engine import NAME_OPTION, file_lock
 from vlmprobe.store.places import PLACES_OPTION, Places
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
+
+    from vlmprobe.store.parts import Part
 
 __all__ = ["DuckDBStore", "explain_failure"]
 
@@ -79,7 +81,7 @@ class DuckDBStore:
             address,
             poolclass=NullPool,
             connect_args=arguments,
-            execution_options={PLACES_OPTION: self.places},
+            execution_options={PLACES_OPTION: self.places, NAME_OPTION: self.name},
         )
         return self._engines[kind]
 
@@ -140,14 +142,16 @@ class DuckDBStore:
                 raise ReadOnlyError(str(self.path)) from error
             raise
 
-    def lease(self, key: str, *, wait: Callable[[str], None] | None = None) -> AbstractContextManager[None]:
-        """Hold the lease of a run key; see :func:`vlmprobe.store.lease.hold_lease`."""
+    def lease(
+        self, key: str, *, part: Part | None = None, wait: Callable[[str], None] | None = None
+    ) -> AbstractContextManager[None]:
+        """Hold the lease of a run key, or of a part; see :func:`vlmprobe.store.lease.hold_lease`."""
         from vlmprobe.store.lease import hold_lease
 
-        return hold_lease(self.path, key, wait=wait)
+        return hold_lease(self.path, key, part=part, wait=wait)
 
     def shard_mark(self, run_id: str) -> str:  # noqa: ARG002
-        """Return nothing: only one process at a time writes a run's shards."""
+        """Return nothing: only one process at a time writes a run's shards, or those of a part."""
         return ""
 
     @contextmanager

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from vlmprobe.store.parts import Part
     from vlmprobe.store.places import Places
 
-__all__ = ["Database", "file_lock"]
+__all__ = ["NAME_OPTION", "Database", "file_lock", "name_of"]
+
+#: The execution option of a connection that says what messages call its database.
+NAME_OPTION = "vlmprobe_name"
 
 _CANNOT_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -63,11 +67,17 @@ class Database(Protocol):
             ReadOnlyError: it cannot be written, and a statement writes.
         """
 
-    def lease(self, key: str, *, wait: Callable[[str], None] | None = None) -> AbstractContextManager[None]:
-        """Keep every other process off a run.
+    def lease(
+        self, key: str, *, part: Part | None = None, wait: Callable[[str], None] | None = None
+    ) -> AbstractContextManager[None]:
+        """Keep every other process off a run, or off a part of it.
+
+        Who has the whole run keeps off those that want a part, and the other way round. Parts exclude each other
+        unless they are different ones of equally many.
 
         Args:
             key: the run's.
+            part: which of its parts; None = the whole run.
             wait: wait while another process holds it, after calling this with one line; None = raise at once.
 
         Raises:
@@ -78,9 +88,16 @@ class Database(Protocol):
         """Return what goes into the names of a run's shards, so that those of two holders of its lease differ."""
 
 
+def name_of(connection: Connection) -> str:
+    """Return what messages call the database of a connection; see :attr:`Database.name`."""
+    return str(connection.get_execution_options().get(NAME_OPTION, "the database"))
+
+
 @contextmanager
-def file_lock(path: Path, *, wait: bool = True) -> Iterator[int | None]:
-    """Hold an exclusive lock on ``path`` and yield its descriptor; the lock dies with the process.
+def file_lock(path: Path, *, wait: bool = True, shared: bool = False) -> Iterator[int | None]:
+    """Hold a lock on ``path`` and yield its descriptor; the lock dies with the process.
+
+    It is exclusive, unless it is ``shared`` with others that hold it so.
 
     It uses flock, which is local to this host. The kernel wakes the next process in the queue without delay.
     In a folder that cannot be written, it yields None; a lock that is there is held nevertheless, since others may
@@ -94,7 +111,8 @@ def file_lock(path: Path, *, wait: bool = True) -> Iterator[int | None]:
         yield None
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
         yield descriptor if writable else None
     finally:
         os.close(descriptor)

@@ -21,6 +21,7 @@ from vlmprobe.errors import (
     first_line,
 )
 from vlmprobe.settings import without_password
+from vlmprobe.store.engine import NAME_OPTION
 from vlmprobe.store.places import PLACES_OPTION, Places
 from vlmprobe.store.row_lease import LEASES_OPTION, HeldLeases, hold_row_lease
 from vlmprobe.store.server_away import Absence
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     import psycopg
     from sqlalchemy import Connection, Engine
+
+    from vlmprobe.store.parts import Part
 
 __all__ = ["PostgresStore", "connect"]
 
@@ -141,7 +144,11 @@ class PostgresStore:
                     "postgresql+psycopg://",
                     creator=lambda: connect(self._url),
                     pool_pre_ping=True,
-                    execution_options={PLACES_OPTION: self.places, LEASES_OPTION: self._leases},
+                    execution_options={
+                        PLACES_OPTION: self.places,
+                        NAME_OPTION: self.name,
+                        LEASES_OPTION: self._leases,
+                    },
                 )
                 event.listen(self._made, "connect", lambda session, _: adapt(session))
             return self._made
@@ -245,13 +252,16 @@ class PostgresStore:
         finally:
             self._mine.busy = False
 
-    def lease(self, key: str, *, wait: Callable[[str], None] | None = None) -> AbstractContextManager[None]:
-        """Hold the lease of a run key; see :func:`vlmprobe.store.row_lease.hold_row_lease`."""
-        return hold_row_lease(self, self._leases, key, wait=wait)
+    def lease(
+        self, key: str, *, part: Part | None = None, wait: Callable[[str], None] | None = None
+    ) -> AbstractContextManager[None]:
+        """Hold the lease of a run key, or of a part; see :func:`vlmprobe.store.row_lease.hold_row_lease`."""
+        return hold_row_lease(self, self._leases, key, part=part, wait=wait)
 
     def shard_mark(self, run_id: str) -> str:
         """Return the first letters of the token with which this process holds a run; empty if it does not."""
-        return (self._leases.token(run_id) or "")[:8]
+        held = self._leases.of(run_id)
+        return "" if held is None else held.token[:8]
 
     def close(self) -> None:
         """Close every session."""

@@ -13,7 +13,7 @@ from vlmprobe.store.places import places_of
 from vlmprobe.store.row_lease import check_lease
 from vlmprobe.store.rows import fetch, fetch_as, fetch_column, insert_rows
 from vlmprobe.store.runs import renew_lease
-from vlmprobe.store.schema import Certificate, Failure, Prediction, RunRow, Shard
+from vlmprobe.store.schema import Certificate, Failure, Prediction, RunPart, RunRow, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from vlmprobe.store.parts import Part
     from vlmprobe.store.shards import FailureRecord, ShardFile
 
 __all__ = [
@@ -133,6 +134,11 @@ def forget_shard(connection: Connection, run_id: str, number: int) -> int:
             .where(RunRow.run_id == run_id, RunRow.status == "complete")
             .values(status="interrupted")
         )
+        connection.execute(
+            update(RunPart)
+            .where(RunPart.run_id == run_id, RunPart.status == "complete")
+            .values(status="interrupted")
+        )
     return n_pairs
 
 
@@ -208,12 +214,12 @@ def commit_failures(
     renew_rows(connection, run_id)
 
 
-def next_shard_number(connection: Connection, run_id: str) -> int:
-    """Return one more than the highest shard of a run."""
-    (highest,) = fetch_column(
-        connection, "SELECT coalesce(max(shard), 0) FROM shards WHERE run_id = $id", {"id": run_id}
-    )
-    return int(highest) + 1
+def next_shard_number(connection: Connection, run_id: str, part: Part | None = None) -> int:
+    """Return the number after the highest shard of a run; of a part, the next of its own after its highest."""
+    numbers = fetch_column(connection, "SELECT shard FROM shards WHERE run_id = $id", {"id": run_id})
+    if part is None:
+        return max(numbers, default=0) + 1
+    return max(filter(part.has_shard, numbers), default=part.number - part.n_parts) + part.n_parts
 
 
 def has_failed_certificate(connection: Connection, run_id: str) -> bool:

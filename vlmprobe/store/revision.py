@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 #: Head of ``migrations/versions``; a constant so that reading commands need not import Alembic.
-SCHEMA_REVISION = "0008"
+SCHEMA_REVISION = "0009"
 
 TABLES_SQL = (
     "SELECT table_name FROM duckdb_tables() "

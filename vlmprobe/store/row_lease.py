@@ -1,32 +1,42 @@
-"""A lease in the runs row, for databases that several machines share, and the fence that goes with it.
+"""A lease in a row, for databases that several machines share, and the fence that goes with it.
 
-Who takes a lease writes a token of its own into the row; the database's clock says when it ends. Whatever writes for a
-run checks in the same transaction that the token is still there. A process that was stopped or cut off for longer
-than the lease lasts, and then goes on, therefore writes nothing: someone else may have the run by now.
+Who takes the lease of a run, or of one of its parts, writes a token of its own into the row; the database's clock says
+when it ends. Whatever writes for a run checks in the same transaction that the token is still there. A process that was
+stopped or cut off for longer than the lease lasts, and then goes on, therefore writes nothing: someone else may have
+the run, or the part, by now.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
-import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vlmprobe.errors import LeaseHeldError, LeaseLostError, VlmprobeError
+from vlmprobe.store.lease_rows import (
+    LeaseRow,
+    add_part,
+    clock,
+    describe_holder,
+    find_run_id,
+    is_held,
+    read_leases,
+    who,
+    write_lease,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
+    from vlmprobe.store.parts import Part
     from vlmprobe.store.postgres_store import PostgresStore
 
-__all__ = ["LEASES_OPTION", "HeldLeases", "check_lease", "has_row_leases", "hold_row_lease"]
+__all__ = ["LEASES_OPTION", "HeldLease", "HeldLeases", "check_lease", "has_row_leases", "hold_row_lease"]
 
 #: The execution option of a connection to a database with leases of this kind: those that this process holds.
 LEASES_OPTION = "vlmprobe_leases"
@@ -34,33 +44,39 @@ LEASES_OPTION = "vlmprobe_leases"
 LIFE_S, RENEW_S = 90.0, 20.0
 #: How long ``--wait`` waits before it looks again.
 LOOK_AGAIN_S = 3.0
-_LEASE_SQL = (
-    "SELECT run_id, lease, CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION) AS now FROM runs"
-)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """A lease that this process holds."""
+
+    token: str
+    part: Part | None
+    """None = the whole run."""
 
 
 class HeldLeases:
-    """The tokens of the leases that this process holds, by run; any thread may look."""
+    """The leases that this process holds, by run, of which it has one part at a time; any thread may look."""
 
     def __init__(self) -> None:
         """Hold none."""
         self._lock = threading.Lock()
-        self._tokens: dict[str, str] = {}
+        self._held: dict[str, HeldLease] = {}
 
-    def token(self, run_id: str) -> str | None:
-        """Return the token of a run's lease; None if it is not ours."""
+    def of(self, run_id: str) -> HeldLease | None:
+        """Return the lease of a run or of its part; None if there is none of ours."""
         with self._lock:
-            return self._tokens.get(run_id)
+            return self._held.get(run_id)
 
-    def add(self, run_id: str, token: str) -> None:
-        """Note that a run's lease is ours."""
+    def add(self, run_id: str, held: HeldLease) -> None:
+        """Note that a lease is ours."""
         with self._lock:
-            self._tokens[run_id] = token
+            self._held[run_id] = held
 
     def remove(self, run_id: str) -> None:
         """Note that it is given up."""
         with self._lock:
-            self._tokens.pop(run_id, None)
+            self._held.pop(run_id, None)
 
 
 def has_row_leases(connection: Connection) -> bool:
@@ -71,55 +87,79 @@ def has_row_leases(connection: Connection) -> bool:
 def check_lease(connection: Connection, run_id: str) -> None:
     """Check, before writing for a run in this transaction, that no other process has its lease.
 
-    Does nothing for a DuckDB file, whose leases are locks that end with their process.
+    Who holds a part writes for its pairs beside those that hold the others. Does nothing for a DuckDB file, whose
+    leases are locks that end with their process.
 
     Raises:
         LeaseLostError: this process had it, and another one took it, or removed the run.
-        LeaseHeldError: another process has it.
+        LeaseHeldError: another process has it, or a part of it.
     """
     leases: HeldLeases | None = connection.get_execution_options().get(LEASES_OPTION)
     if leases is None:
         return
-    token = leases.token(run_id)
-    found = _look(connection, "run_id", run_id)
-    if found is None:
-        if token is not None:
-            raise LeaseLostError(
-                f"run {run_id} was removed while it was being extracted; nothing more was written"
-            )
+    ours = leases.of(run_id)
+    rows = read_leases(connection, run_id)
+    if ours is None:
+        _check_free(rows, clock(connection))
         return
-    _, held, now = found
-    if token is not None and (held is None or held.get("token") != token):
-        who = "another process, which has finished" if held is None else _who(held)
+    if not rows:
         raise LeaseLostError(
-            f"this process was stopped or cut off for so long that its lease of run {run_id} went to {who}; nothing "
+            f"run {run_id} was removed while it was being extracted; nothing more was written"
+        )
+    of_ours = next((row for row in rows if row.part == ours.part), LeaseRow(ours.part, None))
+    if of_ours.token != ours.token:
+        # The part's may be free, while someone else has the whole run, or a part of another number of parts.
+        other = _in_the_way(rows, ours.part, clock(connection))
+        holder = of_ours.holder or (None if other is None else other.holder)
+        by = "another process, which has finished" if holder is None else who(holder)
+        what = f"run {run_id}" if ours.part is None else f"part {ours.part} of run {run_id}"
+        raise LeaseLostError(
+            f"this process was stopped or cut off for so long that its lease of {what} went to {by}; nothing "
             "more was written; run the same command again to go on"
         )
-    if token is None and held is not None and _is_held(held, now):
+
+
+def _check_free(rows: Sequence[LeaseRow], now: float) -> None:
+    held = _in_the_way(rows, None, now)
+    if held is not None:
         raise LeaseHeldError(_held_by(held, now))
+
+
+def _in_the_way(rows: Sequence[LeaseRow], part: Part | None, now: float) -> LeaseRow | None:
+    """Return the first lease that someone holds and that excludes the one of a part, or of the whole run."""
+    return next((row for row in rows if _exclude(row.part, part) and is_held(row.holder, now)), None)
+
+
+def _exclude(one: Part | None, other: Part | None) -> bool:
+    return one is None or other is None or one == other or one.n_parts != other.n_parts
 
 
 @contextmanager
 def hold_row_lease(
-    database: PostgresStore, leases: HeldLeases, key: str, *, wait: Callable[[str], None] | None = None
+    database: PostgresStore,
+    leases: HeldLeases,
+    key: str,
+    *,
+    part: Part | None = None,
+    wait: Callable[[str], None] | None = None,
 ) -> Iterator[None]:
     """Hold the lease of a run key, renewed by a thread; see :meth:`vlmprobe.store.engine.Database.lease`.
 
     Who may only read the database keeps nobody off, but is kept off.
 
     Raises:
-        LeaseHeldError: another process holds it; the message says which, and for how long.
+        LeaseHeldError: another process holds it, or one that excludes it; the message says which, and for how long.
         VlmprobeError: there is no such run any more.
     """
-    token = secrets.token_hex(8)
-    run_id = _take(database, key, token, wait)
+    ours = HeldLease(secrets.token_hex(8), part)
+    run_id = _take(database, key, ours, wait)
     if not database.is_writable:
         yield
         return
-    leases.add(run_id, token)
+    leases.add(run_id, ours)
     over = threading.Event()
     thread = threading.Thread(
-        target=_renew, args=(database, run_id, token, over), name="vlmprobe-lease", daemon=True
+        target=_renew, args=(database, run_id, ours, over), name="vlmprobe-lease", daemon=True
     )
     thread.start()
     try:
@@ -130,121 +170,68 @@ def hold_row_lease(
         leases.remove(run_id)
         # If the database is away, the lease ends by itself.
         with suppress(Exception):
-            _put(database, run_id, token, None)
+            _put(database, run_id, ours, renew=False)
 
 
-def _take(database: PostgresStore, key: str, token: str, wait: Callable[[str], None] | None) -> str:
-    told: set[Any] = set()
+def _take(database: PostgresStore, key: str, ours: HeldLease, wait: Callable[[str], None] | None) -> str:
+    told: set[str | None] = set()
     while True:
         with database.transaction() as connection:
-            found = _look(connection, "run_key", key)
-            if found is None:
+            run_id = find_run_id(connection, key)
+            if run_id is None:
                 raise VlmprobeError(
                     f"a run was removed from {database.name} meanwhile; run the same command again"
                 )
-            run_id, held, now = found
-            if held is None or not _is_held(held, now):
+            rows, now = read_leases(connection, run_id), clock(connection)
+            held = _in_the_way(rows, ours.part, now)
+            if held is None:
                 if database.is_writable:
-                    _write(connection, run_id, _own(token, now))
+                    _write(connection, run_id, rows, ours, now)
                 return run_id
         if wait is None:
             raise LeaseHeldError(_held_by(held, now))
-        if held.get("token") not in told:
-            told.add(held.get("token"))
+        if held.token not in told:
+            told.add(held.token)
             wait(_held_by(held, now, waiting=True))
         time.sleep(LOOK_AGAIN_S)
 
 
-def _renew(database: PostgresStore, run_id: str, token: str, over: threading.Event) -> None:
+def _write(
+    connection: Connection, run_id: str, rows: Sequence[LeaseRow], ours: HeldLease, now: float
+) -> None:
+    for row in rows:
+        # A process that was stopped may still hold what has ended, and would find its token there.
+        if row.holder is not None and _exclude(row.part, ours.part):
+            write_lease(connection, run_id, row.part, None)
+    if ours.part is not None:
+        add_part(connection, run_id, ours.part)
+    write_lease(connection, run_id, ours.part, describe_holder(ours.token, now + LIFE_S))
+
+
+def _renew(database: PostgresStore, run_id: str, ours: HeldLease, over: threading.Event) -> None:
     while not over.wait(RENEW_S):
         # Whatever fails now may work at the next turn, and who writes checks the token anyway.
         with suppress(Exception):
-            _put(database, run_id, token, token)
+            _put(database, run_id, ours, renew=True)
 
 
-def _put(database: PostgresStore, run_id: str, token: str, to: str | None) -> None:
+def _put(database: PostgresStore, run_id: str, ours: HeldLease, *, renew: bool) -> None:
     """Renew or give up a lease that still has our token; without waiting for a server that is away."""
     with database.transaction(patient=False) as connection:
-        found = _look(connection, "run_id", run_id)
-        if found is not None and found[1] is not None and found[1].get("token") == token:
-            _write(connection, run_id, None if to is None else _own(to, found[2]))
+        rows = read_leases(connection, run_id)
+        if any(row.part == ours.part and row.token == ours.token for row in rows):
+            lease = describe_holder(ours.token, clock(connection) + LIFE_S) if renew else None
+            write_lease(connection, run_id, ours.part, lease)
 
 
-def _look(connection: Connection, column: str, value: str) -> tuple[str, dict[str, Any] | None, float] | None:
-    """Return a run's id, the holder of its lease and the database's clock; None without such a run."""
-    from sqlalchemy import text
-
-    row = connection.execute(text(f"{_LEASE_SQL} WHERE {column} = :value"), {"value": value}).first()
-    if row is None:
-        return None
-    try:
-        held = json.loads(row.lease) if row.lease else None
-    except ValueError:
-        held = None
-    return row.run_id, held if isinstance(held, dict) else None, row.now
-
-
-def _write(connection: Connection, run_id: str, lease: str | None) -> None:
-    from sqlalchemy import text
-
-    connection.execute(
-        text("UPDATE runs SET lease = :lease WHERE run_id = :id"), {"lease": lease, "id": run_id}
+def _held_by(row: LeaseRow, now: float, *, waiting: bool = False) -> str:
+    holder = row.holder or {}
+    rest = max(1, round(float(holder["expires"]) - now))
+    what = (
+        f"{row.what} is being extracted by {who(holder)}, whose lease ends in {rest} s unless it is renewed"
     )
-
-
-def _own(token: str, now: float) -> str:
-    pid = os.getpid()
-    return json.dumps(
-        {
-            "host": socket.gethostname(),
-            "pid": pid,
-            "machine": _machine(),
-            "started": _started(pid),
-            "token": token,
-            "expires": round(now + LIFE_S, 3),
-        }
-    )
-
-
-def _is_held(held: dict[str, Any], now: float) -> bool:
-    expires = held.get("expires")
-    if not isinstance(expires, int | float) or expires <= now:
-        return False
-    # A process that died here is known to be dead at once; one on another machine only when its lease ends.
-    here = held.get("machine") == _machine() and isinstance(held.get("pid"), int)
-    return not here or _started(held["pid"]) == held.get("started")
-
-
-def _machine() -> str:
-    """Name this boot of this machine, and the space that its process numbers are in: containers have their own."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> str | None:
-    """Return when a process of this machine started, in ticks since the boot; None if there is none of that number."""
-    try:
-        # The name, in parentheses, may contain anything.
-        fields = (
-            Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-        )
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]
-
-
-def _who(held: dict[str, Any]) -> str:
-    return f"process {held.get('pid', '?')} on {held.get('host', 'another host')}"
-
-
-def _held_by(held: dict[str, Any], now: float, *, waiting: bool = False) -> str:
-    rest = max(1, round(float(held["expires"]) - now))
-    what = f"this run is being extracted by {_who(held)}, whose lease ends in {rest} s unless it is renewed"
-    return (
-        f"{what}; waiting for it"
-        if waiting
-        else f"{what}; wait for it with --wait, stop it, or start another with --new"
-    )
+    if waiting:
+        return f"{what}; waiting for it"
+    # Another run is no way out for who has, or wants, a part of this one.
+    more = "stop it, or start another with --new" if row.part is None else "or stop it"
+    return f"{what}; wait for it with --wait, {more}"

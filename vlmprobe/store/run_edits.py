@@ -10,7 +10,16 @@ from vlmprobe.errors import UsageError
 from vlmprobe.store.identity import run_key, utc_now
 from vlmprobe.store.kept_rows import KEPT
 from vlmprobe.store.runs import find_run
-from vlmprobe.store.schema import Certificate, Failure, MetricRow, Prediction, ResultJson, RunRow, Shard
+from vlmprobe.store.schema import (
+    Certificate,
+    Failure,
+    MetricRow,
+    Prediction,
+    ResultJson,
+    RunPart,
+    RunRow,
+    Shard,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -22,7 +31,7 @@ __all__ = ["delete_run", "rename_run"]
 #: Key in a run's config: samples seen and steps, as it was extracted.
 _OWN_TRAINING = "own_training"
 
-_OF_RUN = (*KEPT, Prediction, Failure, Shard, Certificate, MetricRow, ResultJson, RunRow)
+_OF_RUN = (*KEPT, Prediction, Failure, Shard, Certificate, MetricRow, ResultJson, RunPart, RunRow)
 
 
 def delete_run(connection: Connection, run_id: str) -> None:

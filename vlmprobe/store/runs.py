@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
+from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs import PUBLISHED, is_under
+from vlmprobe.store.engine import name_of
 from vlmprobe.store.identity import new_run_id, utc_now
 from vlmprobe.store.kept_rows import forget_rows, keep_rows
 from vlmprobe.store.lease import check_foreign_lease, describe_self
 from vlmprobe.store.queries import load_query
 from vlmprobe.store.row_lease import check_lease, has_row_leases
 from vlmprobe.store.rows import fetch_as, fetch_column
-from vlmprobe.store.schema import RunRow
+from vlmprobe.store.schema import RunPart, RunRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -195,14 +197,23 @@ def open_run(connection: Connection, plan: RunPlan, *, new: bool) -> tuple[Run, 
 
 
 def get_run(connection: Connection, run_id: str) -> Run:
-    """Return one run by its id."""
-    return fetch_as(Run, connection, _RUN_SQL + "WHERE runs.run_id = $id", {"id": run_id})[0]
+    """Return one run by its id.
+
+    Raises:
+        VlmprobeError: another process removed it since its id was read.
+    """
+    found = fetch_as(Run, connection, _RUN_SQL + "WHERE runs.run_id = $id", {"id": run_id})
+    if not found:
+        raise VlmprobeError(
+            f"run {run_id} was removed from {name_of(connection)} meanwhile; run the same command again"
+        )
+    return found[0]
 
 
 def set_status(connection: Connection, run_id: str, status: str, **values: Any) -> None:
     """Set a run's status (``running``, ``complete``, ``interrupted``, ``failed``) and other columns.
 
-    A run that is complete now gets its kept rows, any other has none.
+    A run that is complete now gets its kept rows, any other has none; and its parts are complete.
 
     Raises:
         LeaseLostError: another process took the run over from this one.
@@ -224,6 +235,11 @@ def set_status(connection: Connection, run_id: str, status: str, **values: Any) 
     forget_rows(connection, run_id)
     if status == "complete":
         keep_rows(connection, run_id)
+        # Whoever finished it: nothing is left of any part.
+        done = {"status": status, "updated_at": now}
+        connection.execute(
+            update(RunPart).where(RunPart.run_id == run_id, RunPart.status != status).values(**done)
+        )
 
 
 def renew_lease(connection: Connection, run_id: str) -> None:

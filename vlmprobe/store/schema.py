@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from vlmprobe.store.schema_base import Base, JsonObject
 from vlmprobe.store.schema_kept import KeptAnswerCount, KeptPairAnswer, KeptRunCounts
+from vlmprobe.store.schema_units import RunPart, UnitRow
 
 __all__ = [
     "AxisRow",
@@ -28,9 +29,11 @@ __all__ = [
     "QuadRow",
     "ResultJson",
     "RowProblemRow",
+    "RunPart",
     "RunRow",
     "Shard",
     "SwapPairRow",
+    "UnitRow",
 ]
 
 

@@ -73,6 +73,13 @@ class Tracker(MlflowConnection):
                 return run.mlflow_run_id
             return _find_or_create(client, experiment_id, run)
 
+    def shows(self, run: Run) -> bool:
+        """Return whether the MLflow run that a run is linked to is there, and not deleted."""
+        if run.mlflow_run_id is None:
+            return False
+        with self._connected() as (client, _):
+            return _is_active(client, run.mlflow_run_id)
+
     def replace_run(self, run: Run) -> str:
         """Create a fresh MLflow run for changed values; tag the old one ``superseded`` and soft-delete it."""
         with self._connected() as (client, experiment_id):

@@ -155,7 +155,7 @@ def _do_all(
     lanes: Lanes | None,
 ) -> list[_Done]:
     """Do what each run needs, one after the other or side by side."""
-    n = n_lanes(options.model, [run.checkpoint for run in runs]) if lanes is None else 0
+    n = 0 if lanes is not None else _n_lanes(runs, options)
     if n == 1 or len(runs) < 2:
         with workspace.keeping_workers():
             return [task.work(workspace, lambda _: None, *task.arguments) for task in tasks]
@@ -164,6 +164,12 @@ def _do_all(
         workspace.console.board([f"{run.name}: controls" for run in runs]) as rows,
     ):
         return open_lanes.run(tasks, rows)
+
+
+def _n_lanes(runs: Sequence[Run], options: ExtractOptions) -> int:
+    catalog = load_catalog()
+    environments = [catalog.environment(family) for family in {run.family for run in runs}]
+    return n_lanes(options.model, [run.checkpoint for run in runs], environments)
 
 
 def _control_one(

@@ -11,6 +11,7 @@ from vlmprobe.analysis.leaks import PERSPECTIVE, find_leaks, summary_line
 from vlmprobe.errors import LeaseHeldError, UsageError, VlmprobeError
 from vlmprobe.extraction.control import Asked, Control, served_run
 from vlmprobe.extraction.lazy_model import LazyModel
+from vlmprobe.extraction.plan import check_batch_size, check_options
 from vlmprobe.extraction.remarks import changed_line
 from vlmprobe.extraction.request import ExtractOptions, ExtractRequest, Prepared, prepare
 from vlmprobe.extraction.session import RunSession, SessionResult
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from vlmprobe.store.parts import Part
     from vlmprobe.workspace import Workspace
 
 __all__ = ["Asked", "ExtractOptions", "ExtractRequest", "ExtractResult", "extract", "extract_asked"]
@@ -39,6 +41,7 @@ class ExtractResult:
 
     run: Run
     n_pairs: int
+    """Those of the run, or of the part."""
     reused: int
     n_inferred: int
     failed: int
@@ -50,6 +53,8 @@ class ExtractResult:
     notes: tuple[str, ...] = ()
     unnamed: int = 0
     """Answers of the run that name neither of their two options."""
+    part: Part | None = None
+    """Which part of the run it was; None = all of it."""
 
 
 def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult]:
@@ -67,9 +72,7 @@ def extract(workspace: Workspace, request: ExtractRequest) -> list[ExtractResult
         ReadOnlyError: the home cannot be written.
     """
     workspace.require_writable()
-    batch_size = request.options.batch_size
-    if batch_size is not None and batch_size < 1:
-        raise UsageError(f"--batch-size must be 1 or more, not {batch_size}")
+    check_options(request.options)
     asked = [Asked(template, request.control) for template in request.options.templates]
     return extract_asked(workspace, request, asked)
 
@@ -186,8 +189,13 @@ def _extract_opened(
         # In one order, whatever was asked for first.
         for each in sorted(opened, key=lambda each: each.run.run_key):
             wait = workspace.console.say if options.wait else None
-            leases.enter_context(workspace.database.lease(each.run.run_key, wait=wait))
-        sessions = [RunSession(workspace, each.prepared, each.run, resumed=each.resumed) for each in opened]
+            leases.enter_context(workspace.database.lease(each.run.run_key, part=options.part, wait=wait))
+        sessions = [
+            RunSession(workspace, each.prepared, each.run, resumed=each.resumed, part=options.part)
+            for each in opened
+        ]
+        for session in sessions:
+            check_batch_size(session.run, session.part, options.batch_size)
         left = [session for session in sessions if session.todo]
         inferred = infer_together(workspace, left, model, options.batch_size) if left else []
         if options.unembedding and not left:
@@ -258,7 +266,7 @@ def _result(
         unnamed = unnamed_answers(connection, [run_id])[run_id].n
     return ExtractResult(
         run=session.run,
-        n_pairs=len(session.prepared.pairs),
+        n_pairs=len(session.pairs),
         reused=len(session.done),
         n_inferred=outcome.n_inferred,
         failed=outcome.failed,
@@ -268,6 +276,7 @@ def _result(
         spool=session.spool,
         notes=outcome.notes,
         unnamed=unnamed,
+        part=session.part,
     )
 
 

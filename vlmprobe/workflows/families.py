@@ -31,7 +31,8 @@ def list_scales() -> list[dict[str, Any]]:
 def list_families() -> list[dict[str, Any]]:
     """Return one row per family.
 
-    Keys: family, architecture, needs, runs_in (the path of another Python, or ``this Python``) and state:
+    Keys: family, architecture, needs, runs_in (the path of another Python, with the places elsewhere that it runs at,
+    or ``this Python``) and state:
     ``ready``, ``missing: PACKAGE, ...``, ``registered by A and by B`` (two packages, neither of which is run), or for
     another Python ``not checked`` or what is wrong with it. To look into another environment its Python would
     have to be started, which a listing does not do.
@@ -69,9 +70,14 @@ def _family(catalog: Catalog, family: str) -> dict[str, Any]:
         "family": family,
         "architecture": catalog.architecture(family),
         "needs": needs.text,
-        "runs_in": THIS_PYTHON if environment is None else environment.python,
+        "runs_in": THIS_PYTHON if environment is None else _where(environment),
         "state": _state(environment, needs, catalog.architecture(family)),
     }
+
+
+def _where(environment: Environment) -> str:
+    places = "; ".join(place.name for place in environment.launch)
+    return f"{environment.python} ({places})" if places else environment.python
 
 
 def _state(environment: Environment | None, needs: Needs, architecture: str) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from vlmprobe.workspace import Workspace
 
-__all__ = ["StudyResult", "run_study"]
+__all__ = ["StudyResult", "run_study", "scales_to_run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,8 @@ def run_study(
     workspace.require_writable()
     catalog = load_catalog()
     wanted = list(requests) or [
-        ExtractRequest(family, scale, options) for scale in catalog.scale_names(family)
+        ExtractRequest(family, scale, options) for scale in scales_to_run(workspace, family)
     ]
-    if not wanted:
-        raise UsageError(
-            f"family {family!r} has no scale with a checkpoint; set one in vlmprobe.toml "
-            f"([families.{family}.scales.NAME]), or extract each checkpoint: "
-            f"vlmprobe extract {family} --scale NAME --checkpoint DIR_OR_ID"
-        )
     for request in wanted:
         spec = catalog.scale(
             family, request.scale, request.checkpoint, request.processor
@@ -66,11 +60,6 @@ def run_study(
         if spec.environment is not None:
             spec.environment.check(family)
     chosen = [request.scale for request in wanted]
-    left_out = [] if requests else [name for name in catalog.listed_scales(family) if name not in chosen]
-    if left_out:
-        workspace.console.warn(
-            f"no checkpoint is known for {family} @ {', '.join(left_out)}; skipped (see 'vlmprobe families')"
-        )
     timeline = workspace.timeline = Timeline()
     run_scales(workspace, wanted)
     with timeline.during("report"):
@@ -82,3 +71,25 @@ def run_study(
         )
     timeline.write(merged.report.with_name("timeline.json"))
     return StudyResult(merged, timeline)
+
+
+def scales_to_run(workspace: Workspace, family: str) -> list[str]:
+    """Return the scales of a family that have a checkpoint; a line names the others.
+
+    Raises:
+        UsageError: there is no such family, or it has none.
+    """
+    catalog = load_catalog()
+    names = list(catalog.scale_names(family))
+    if not names:
+        raise UsageError(
+            f"family {family!r} has no scale with a checkpoint; set one in vlmprobe.toml "
+            f"([families.{family}.scales.NAME]), or extract each checkpoint: "
+            f"vlmprobe extract {family} --scale NAME --checkpoint DIR_OR_ID"
+        )
+    left_out = [name for name in catalog.listed_scales(family) if name not in names]
+    if left_out:
+        workspace.console.warn(
+            f"no checkpoint is known for {family} @ {', '.join(left_out)}; skipped (see 'vlmprobe families')"
+        )
+    return names

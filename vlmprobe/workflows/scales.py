@@ -100,10 +100,12 @@ def lanes_of(requests: Sequence[ExtractRequest]) -> int:
     if processors() < 2 or len(requests) < 2:
         return 1
     scale = load_catalog().scale
-    checkpoints = [
-        scale(each.family, each.scale, each.checkpoint, each.processor).checkpoint for each in requests
-    ]
-    return n_lanes(requests[0].options.model, checkpoints)
+    specs = [scale(each.family, each.scale, each.checkpoint, each.processor) for each in requests]
+    return n_lanes(
+        requests[0].options.model,
+        [spec.checkpoint for spec in specs],
+        [spec.environment for spec in specs],
+    )
 
 
 def _side_by_side(

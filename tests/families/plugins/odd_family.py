@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -39,10 +40,21 @@ class Odd(Family):
         if self.does == "die":
             os.write(2, b"Segmentation fault, or so\n")
             os._exit(9)
+        if self.does.startswith("die once "):
+            # Whoever finds the file first; the others go on, and so does its successor.
+            try:
+                Path(self.does.removeprefix("die once ")).unlink()
+            except FileNotFoundError:
+                time.sleep(0.05)
+            else:
+                os._exit(9)
         if self.does == "environment":
             raise RuntimeError(f"USE_TF={os.environ['USE_TF']} USE_FLAX={os.environ['USE_FLAX']}")
         states = np.arange(4 * len(items), dtype=np.float32).reshape(1, len(items), 2, 2)
         sizes = tuple((str(item.image.size), item.image.mode) for item in items)
+        if self.does == "say who":
+            time.sleep(0.05)
+            sizes = tuple((str(os.getpid()), str(item.pair_id)) for item in items)
         return BatchOutput(
             tuple(i.pair_id for i in items), states, "float32", sizes, np.full((len(items), 2), np.nan)
         )

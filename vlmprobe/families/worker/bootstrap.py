@@ -59,13 +59,17 @@ def _make_importable() -> None:
 
 def main() -> None:
     """Set up streams and path, then serve calls until the parent is gone."""
-    said = json.loads(sys.argv[1])
     # What a library prints must not mix with the frames, which use only these two descriptors.
-    calls, answers = os.dup(0), os.dup(1)
+    calls, answers = os.fdopen(os.dup(0), "rb"), os.dup(1)
     os.dup2(2, 1)
     os.write(answers, GREETING)
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 0)
+    # Not an argument: on its way to another machine a shell may take the command apart.
+    line = calls.readline()
+    if not line:
+        return  # the parent is gone
+    said = json.loads(line)
     # On the path, the modules in this script's folder would shadow packages of the environment.
     sys.path[:] = [place for place in sys.path if os.path.abspath(place or ".") != _HERE]  # noqa: PTH100
     sys.path.extend(said["pythonpath"])
@@ -76,7 +80,7 @@ def main() -> None:
     _make_importable()
     from vlmprobe.families.worker.wire.serve import serve
 
-    serve(said["target"], os.fdopen(calls, "rb"), os.fdopen(answers, "wb"))
+    serve(said["target"], calls, os.fdopen(answers, "wb"))
 
 
 if __name__ == "__main__":
