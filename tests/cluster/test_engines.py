@@ -8,8 +8,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import update
 
 from vlmprobe.cluster.engines.ray import _on_node, _travelling
+from vlmprobe.store.schema import UnitRow
 from vlmprobe.workspace import Workspace
 
 from ..left_behind import read_rows
@@ -34,6 +36,7 @@ def run(inside: Shell, home: Path, data: Path, *more: object) -> Any:
     return inside("run", "tiny", "--data", data, *scales, *more, "--home", home)
 
 
+@pytest.mark.full
 def test_printed_commands_do_the_work_on_any_machine_in_any_order(
     inside: Shell,
     shell: Shell,
@@ -140,10 +143,6 @@ def test_new_runs_are_begun_once(
     shell(*words, **mlflow_store).ok()
     workspace = Workspace.open(home)
     with workspace.database.transaction() as connection:
-        from sqlalchemy import update
-
-        from vlmprobe.store.schema import UnitRow
-
         connection.execute(update(UnitRow).values(state="stopped"))
     again = shell(*words, **mlflow_store).ok()
     assert "all 24 pairs reused" in again.err
