@@ -48,7 +48,7 @@ WHERE runs.status = 'running'
 ORDER BY runs.created_at, runs.run_id
 """
 _SHARDS_SQL = """
-SELECT created_at, n_pairs FROM shards WHERE run_id = $run_id ORDER BY created_at DESC LIMIT 20
+SELECT created_at, n_pairs FROM shards WHERE run_id = $run_id ORDER BY created_at DESC NULLS LAST LIMIT 20
 """
 
 
