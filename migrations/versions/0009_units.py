@@ -15,10 +15,11 @@ branch_labels = None
 depends_on = None
 
 TABLES = ("units", "run_parts")
-#: Roles that may read all our tables, other than the one that owns them (Postgres).
-READERS = """
-SELECT DISTINCT grantee FROM information_schema.role_table_grants
-WHERE table_schema = current_schema() AND table_name = 'runs' AND privilege_type = 'SELECT' AND grantee <> grantor
+#: What roles other than the one that owns our tables may do with runs (Postgres).
+RIGHTS = """
+SELECT DISTINCT grantee, privilege_type FROM information_schema.role_table_grants
+WHERE table_schema = current_schema() AND table_name = 'runs' AND grantee <> grantor
+    AND privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
 """
 
 
@@ -64,10 +65,10 @@ def upgrade() -> None:
     connection = op.get_bind()
     if connection.dialect.name == "postgresql":
         quoted = connection.dialect.identifier_preparer.quote_identifier
-        for role in connection.execute(sa.text(READERS)).scalars().all():
+        for role, right in connection.execute(sa.text(RIGHTS)).all():
             grantee = role if role == "PUBLIC" else quoted(role)
             for name in TABLES:
-                op.execute(f"GRANT SELECT ON {name} TO {grantee}")
+                op.execute(f"GRANT {right} ON {name} TO {grantee}")
 
 
 def downgrade() -> None:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import update
 
 from vlmprobe.cluster.engines.ray import _on_node, _travelling
+from vlmprobe.errors import UsageError
 from vlmprobe.store.schema import UnitRow
 from vlmprobe.workspace import Workspace
 
@@ -111,6 +112,21 @@ def test_options_that_cannot_be_used_are_refused(
     assert says in ran.errors[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("VLMPROBE_DATABASE_URL", "postgresql://ana:secret@db/study"),
+        ("VLMPROBE_READER_URL", "postgresql://db/study?user=ana&password=secret"),
+        ("MLFLOW_TRACKING_URI", "http://ana:secret@mlflow"),
+    ],
+)
+def test_an_address_with_a_password_does_not_travel_to_ray(name: str, address: str) -> None:
+    """Ray's dashboard would show it; the line that refuses it does not."""
+    with pytest.raises(UsageError, match=f"^{name} holds a password") as refused:
+        _travelling({name: address})
+    assert "secret" not in str(refused.value)
+
+
 def test_a_ray_node_keeps_its_own_places() -> None:
     """Database and MLflow are those of whoever submits; a home that a node names itself is the node's."""
     mine = {
@@ -118,6 +134,7 @@ def test_a_ray_node_keeps_its_own_places() -> None:
         "VLMPROBE_HOME": "/home/me",
         "MLFLOW_TRACKING_URI": "http://mlflow",
         "PGPASSWORD": "secret",
+        "MLFLOW_TRACKING_PASSWORD": "secret",
         "HOME": "/home/me",
     }
     travelled = _travelling(mine)

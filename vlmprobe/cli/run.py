@@ -73,6 +73,10 @@ def _submit(
     from vlmprobe.workflows.scales import reported_template
     from vlmprobe.workflows.units import finish_here, submit
 
+    if options.allow_contradictions:
+        raise UsageError(
+            "--allow-contradictions cannot be used with --engine: analyze and merge would not find its runs"
+        )
     names = scales or scales_to_run(workspace, family)
     common = experiment_arguments(workspace.settings)
     planned = planned_units(family, names, data, checkpoint, options, common, engine.parts)

@@ -60,7 +60,9 @@ def status(
             _table(found) if output.is_table else rows,
             empty="no units; submit some with 'vlmprobe run FAMILY --data FILE --engine slurm|ray|print'",
         )
-        if not watch or all(each.state not in {"waiting", "running", "lost"} for each in found):
+        # A run that was begun by hand may look as if it went on for ever: a process that was killed left it so.
+        of_units = [each for each in found if each.submission is not None]
+        if not watch or all(each.state not in {"waiting", "running", "lost"} for each in of_units):
             return
         time.sleep(_LOOK_S)
         if output.is_table:
@@ -78,7 +80,8 @@ def cancel(
 
     n = cancel_submission(workspace, submission)
     workspace.console.say(
-        f"cancelled {n} units of {submission}; those that run stop within half a minute; submit again to go on"
+        f"cancelled {n} units of {submission}; those that run notice within half a minute, write what "
+        "is done, and end; submit again to go on"
     )
 
 

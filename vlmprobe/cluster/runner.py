@@ -9,10 +9,12 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmprobe.cluster.engines.base import home_arguments, vlmprobe
 from vlmprobe.console import plain_text
+from vlmprobe.errors import UsageError, first_line
 from vlmprobe.store.identity import this_host
 from vlmprobe.store.server_away import retried
 from vlmprobe.store.unit_progress import progress_of
@@ -77,6 +79,9 @@ def run_unit(workspace: Workspace, unit: Unit) -> int:
         state = DONE if code == 0 else STOPPED if code == _STOPPED_CODE else FAILED
     except KeyboardInterrupt:
         running.end()
+        raise
+    except Exception as problem:
+        state, error = FAILED, first_line(problem)
         raise
     finally:
         over.set()
@@ -170,11 +175,16 @@ def _renew(
 def _run_all(workspace: Workspace, unit: Unit, running: _Running) -> tuple[int, str | None]:
     """Run the commands; return the exit code and the last line that a failed one said."""
     for command in unit.commands:
-        if command[0] in _OF_WHOLE_RUNS and not _are_whole(workspace, unit):
+        if unit.part is not None and command[0] in _OF_WHOLE_RUNS and not _are_whole(workspace, unit):
             workspace.console.say(
                 f"{unit.name}: other parts of its runs are not complete; they are analyzed then"
             )
             return 0, None
+        if not Path(unit.folder).is_dir():
+            raise UsageError(
+                f"{unit.name} was submitted from {unit.folder}, which is not on this host; submit from a folder that "
+                "all hosts share"
+            )
         words = (*_resuming(workspace, unit, command), *home_arguments(workspace.settings))
         process = running.start(words, unit.folder)
         if process is None:

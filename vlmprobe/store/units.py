@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Float, extract, func, insert, select, update
+from sqlalchemy import DateTime, Float, extract, insert, select, update
 from sqlalchemy import cast as sa_cast
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from vlmprobe.store.identity import utc_now
 from vlmprobe.store.schema import UnitRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from sqlalchemy import Connection, Update
 
@@ -39,10 +41,29 @@ __all__ = [
 
 WAITING, RUNNING, DONE = "waiting", "running", "done"
 FAILED, STOPPED, CANCELLED = "failed", "stopped", "cancelled"
+
+
+class _Clock(FunctionElement[datetime]):
+    """The time now: of Postgres not when the transaction began, which may have waited long for other writers."""
+
+    inherit_cache = True
+    type = DateTime(timezone=True)
+
+
+@compiles(_Clock)
+def _clock(element: _Clock, compiler: Any, **given: Any) -> str:  # noqa: ARG001 - SQLAlchemy's protocol
+    return "current_timestamp"
+
+
+@compiles(_Clock, "postgresql")
+def _clock_of_postgres(element: _Clock, compiler: Any, **given: Any) -> str:  # noqa: ARG001 - SQLAlchemy's protocol
+    return "clock_timestamp()"
+
+
 #: A unit whose process was not seen for this long is taken to be gone.
 LIFE_S = 90.0
-#: The database's clock, in seconds: those of several hosts differ.
-_NOW = sa_cast(extract("epoch", func.current_timestamp()), Float(53))
+#: The database's clock, in seconds: those of several hosts differ. In DuckDB it is that of the transaction's begin.
+_NOW = sa_cast(extract("epoch", _Clock()), Float(53))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from vlmprobe.cluster.engines.slurm import cancel_jobs
 from vlmprobe.cluster.runner import run_unit
 from vlmprobe.cluster.states import UnitState, states
 from vlmprobe.errors import UsageError, VlmprobeError
-from vlmprobe.families import fingerprint, is_local, load_catalog
+from vlmprobe.families import ModelOptions, fingerprint, is_local, load_catalog
 from vlmprobe.store.identity import new_run_id
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.unit_progress import progress_of
@@ -133,9 +133,7 @@ def submit(
     )
     try:
         submitted = chosen.submit(submission, workspace.console)
-    except UsageError:
-        raise
-    except (VlmprobeError, KeyboardInterrupt) as error:
+    except BaseException as error:
         # Whoever reads the states must not wait for what was refused, or for what nobody will begin.
         if isinstance(error, KeyboardInterrupt) or not any(each.attempts for each in _units(workspace, name)):
             with suppress(Exception), workspace.database.transaction() as connection:
@@ -222,7 +220,11 @@ def _templates(workspace: Workspace, request: ExtractRequest) -> tuple[str, ...]
 
 
 def _complete(workspace: Workspace, planned: Sequence[Planned], units: Sequence[Unit]) -> set[int]:
-    """Return the numbers of the units whose runs are complete and analyzed, and of the checkpoint as it is now."""
+    """Return the numbers of the units whose runs are complete and analyzed, and of the checkpoint as it is now.
+
+    Where more is asked for than by default, such as other layers or quads, nothing is taken to be complete: its unit
+    finds out, and does what is missing.
+    """
     with workspace.database.transaction(write=False) as connection:
         found = progress_of(connection, units)
     complete = set()
@@ -230,9 +232,20 @@ def _complete(workspace: Workspace, planned: Sequence[Planned], units: Sequence[
         whole = len(runs) == len(unit.templates) and all(
             run.status == "complete" and run.is_analyzed for run in runs
         )
-        if whole and not each.request.options.new and _is_same(workspace, each.request, runs):
+        if whole and _is_usual(each.request) and _is_same(workspace, each.request, runs):
             complete.add(unit.number)
     return complete
+
+
+def _is_usual(request: ExtractRequest) -> bool:
+    options, usual = request.options, ModelOptions()
+    of_model = (options.model.layers, options.model.dtype, options.model.trust_remote_code)
+    return (
+        not options.new
+        and options.boxes is None
+        and request.processor is None
+        and of_model == (usual.layers, usual.dtype, usual.trust_remote_code)
+    )
 
 
 def _is_same(workspace: Workspace, request: ExtractRequest, runs: Sequence[RunProgress]) -> bool:

@@ -13,6 +13,7 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from vlmprobe.cluster.engines.base import Submitted
 from vlmprobe.errors import UsageError, VlmprobeError, first_line
@@ -33,6 +34,8 @@ _LOOK_S = 1.0
 #: What a unit must know of this process: where database, home and MLflow are. A password belongs in the nodes' own
 #: environment or in a file (PGPASSFILE): what travels here can be read in Ray's dashboard.
 _TRAVELS = ("VLMPROBE_", "MLFLOW_", "PGPASSFILE", "PGSSL")
+#: Endings of names whose values are secret.
+_SECRETS = ("PASSWORD", "TOKEN", "SECRET", "KEY", "USERNAME")
 #: Of these, what is a place on a machine: where a node says it itself, that counts.
 _OF_NODE = ("VLMPROBE_HOME", "VLMPROBE_CACHE", "VLMPROBE_STORE_ROOT", "PGPASSFILE", "PGSSL")
 
@@ -137,7 +140,23 @@ class Ray:
 
 
 def _travelling(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith(_TRAVELS)}
+    """Return what a unit is told of this process's environment.
+
+    Raises:
+        UsageError: an address holds a password, which Ray's dashboard would show.
+    """
+    found = {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(_TRAVELS) and not name.endswith(_SECRETS)
+    }
+    for name, value in found.items():
+        if "://" in value and (urlsplit(value).password or "password=" in value):
+            raise UsageError(
+                f"{name} holds a password, which Ray's dashboard would show; leave it out, and put it into "
+                "~/.pgpass (or MLflow's ~/.mlflow/credentials) on the nodes"
+            )
+    return found
 
 
 def _on_node(own: Mapping[str, str], travelled: Mapping[str, str]) -> dict[str, str]:

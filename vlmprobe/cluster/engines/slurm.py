@@ -62,13 +62,25 @@ class Slurm:
         """
         array, finish = self.scripts(submission)
         if self._options.only_print:
-            return Submitted((array, finish), said=("nothing was submitted",))
+            return Submitted(
+                (array, finish),
+                said=(
+                    "nothing was submitted; these scripts show what --engine slurm would, and belong to no submission",
+                ),
+            )
         submission.folder.mkdir(parents=True, exist_ok=True)
         files = {"units.sbatch": array, "report.sbatch": finish}
         for name, text in files.items():
             (submission.folder / name).write_text(text, encoding="utf-8")
         job = _sbatch(submission.folder / "units.sbatch")
-        report = _sbatch(submission.folder / "report.sbatch", f"--dependency=afterany:{job}")
+        try:
+            report = _sbatch(submission.folder / "report.sbatch", f"--dependency=afterany:{job}")
+        except BaseException:
+            # Nobody would know of it.
+            cancel_jobs(submission.name, job)
+            raise
+        if self._options.gpus_per_unit is None:
+            console.say("no GPU is asked for; --gpus-per-unit 1 asks for one a unit")
         console.say(f"Slurm job {job}, then {report} for the report; logs and scripts in {submission.folder}")
         return Submitted((), job=job)
 
