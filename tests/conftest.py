@@ -32,7 +32,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 #: process is left with it at the end.
 SHARED = {
     # Clusters of this machine would be in each other's way.
-    "undisturbed": {
+    "local_study": {
         "tests/cluster/test_ray.py",
         "tests/cluster/test_slurm.py",
     },

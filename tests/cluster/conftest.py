@@ -33,7 +33,7 @@ def pairs(inside: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(
+def local_study(
     inside: Shell, pairs: Path, mlflow_store: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """Return the home of a study that one machine made: ``--engine local``."""

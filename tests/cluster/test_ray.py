@@ -96,7 +96,7 @@ def disturbed(
 
 
 def test_a_study_completes_although_a_node_dies(
-    disturbed: Disturbed, team: Team, undisturbed: Path, capsys: pytest.CaptureFixture[str]
+    disturbed: Disturbed, team: Team, local_study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Ray begins its unit on another node, which waits for the dead one's lease; the end is equal, bit for bit."""
     with capsys.disabled():
@@ -106,7 +106,7 @@ def test_a_study_completes_although_a_node_dies(
     units = team.units(disturbed.submission)
     assert {state for state, *_ in units.values()} == {"done"}
     assert units[disturbed.lost.number][1:3] != (2, disturbed.lost.host)
-    team.is_as(undisturbed, SCALES)
+    team.is_as(local_study, SCALES)
     assert team.rows("SELECT DISTINCT status, lease FROM runs") == [("complete", None)]
     assert {host for (host,) in team.rows("SELECT DISTINCT host FROM shards")} <= set(RAY_NODES)
 

@@ -90,7 +90,7 @@ def disturbed(
 
 
 def test_a_study_completes_although_a_node_dies(
-    disturbed: Disturbed, team: Team, undisturbed: Path, capsys: pytest.CaptureFixture[str]
+    disturbed: Disturbed, team: Team, local_study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Slurm requeues its job, another node resumes the unit, and all is as one machine makes it, bit for bit."""
     with capsys.disabled():
@@ -98,7 +98,7 @@ def test_a_study_completes_although_a_node_dies(
     units = team.units(disturbed.submission)
     assert {state for state, *_ in units.values()} == {"done"}
     assert units[disturbed.lost.number][1] == 2
-    team.is_as(undisturbed, SCALES)
+    team.is_as(local_study, SCALES)
     assert team.rows("SELECT DISTINCT status, lease FROM runs") == [("complete", None)]
     hosts = {host for (host,) in team.rows("SELECT DISTINCT host FROM shards")}
     assert len(hosts) >= 2
