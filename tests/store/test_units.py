@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import update
 
+from vlmprobe.store.row_lease import LIFE_S
 from vlmprobe.store.schema import UnitRow
 from vlmprobe.store.units import (
     CANCELLED,
     DONE,
     FAILED,
-    LIFE_S,
     RUNNING,
     STOPPED,
     WAITING,

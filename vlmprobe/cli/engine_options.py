@@ -96,7 +96,7 @@ class EngineArguments:
         try:
             own = shlex.split(self.sbatch)
         except ValueError as error:
-            raise UsageError(f"--sbatch {self.sbatch[:60]!r}: {error}".lower()) from None
+            raise UsageError(f"--sbatch {self.sbatch[:60]!r}: {str(error).lower()}") from None
         return EngineOptions(self.gpus_per_unit, tuple(own), self.address, self.only_print)
 
 

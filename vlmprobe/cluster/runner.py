@@ -16,13 +16,13 @@ from vlmprobe.cluster.engines.base import home_arguments, vlmprobe
 from vlmprobe.console import plain_text
 from vlmprobe.errors import UsageError, first_line
 from vlmprobe.store.identity import this_host
+from vlmprobe.store.row_lease import LIFE_S, RENEW_S
 from vlmprobe.store.server_away import retried
 from vlmprobe.store.unit_progress import progress_of
 from vlmprobe.store.units import (
     CANCELLED,
     DONE,
     FAILED,
-    LIFE_S,
     RUNNING,
     STOPPED,
     Holder,
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["run_unit"]
 
-#: How often a unit says that it is alive.
-RENEW_S = 20.0
 #: When a unit that another process runs is looked at again.
 _LOOK_AGAIN_S = 5.0
 #: Exit code of a command that was stopped.
@@ -221,8 +219,8 @@ def _pass_on(stream: IO[bytes]) -> str | None:
     """Write what a command says to this process's stderr; return its last line."""
     last = b""
     for line in stream:
-        sys.stderr.buffer.write(line)
-        sys.stderr.buffer.flush()
+        sys.stderr.write(line.decode("utf-8", errors="replace"))
+        sys.stderr.flush()
         last = line.strip() or last
     text = plain_text(last.decode("utf-8", errors="replace")).strip()
     return text.removeprefix("error: ")[-500:] or None

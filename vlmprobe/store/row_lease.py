@@ -36,7 +36,16 @@ if TYPE_CHECKING:
     from vlmprobe.store.parts import Part
     from vlmprobe.store.postgres_store import PostgresStore
 
-__all__ = ["LEASES_OPTION", "HeldLease", "HeldLeases", "check_lease", "has_row_leases", "hold_row_lease"]
+__all__ = [
+    "LEASES_OPTION",
+    "LIFE_S",
+    "RENEW_S",
+    "HeldLease",
+    "HeldLeases",
+    "check_lease",
+    "has_row_leases",
+    "hold_row_lease",
+]
 
 #: The execution option of a connection to a database with leases of this kind: those that this process holds.
 LEASES_OPTION = "vlmprobe_leases"

@@ -12,6 +12,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from vlmprobe.store.identity import utc_now
+from vlmprobe.store.row_lease import LIFE_S
 from vlmprobe.store.schema import UnitRow
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ __all__ = [
     "CANCELLED",
     "DONE",
     "FAILED",
-    "LIFE_S",
     "RUNNING",
     "STOPPED",
     "WAITING",
@@ -60,8 +60,6 @@ def _clock_of_postgres(element: _Clock, compiler: Any, **given: Any) -> str:  # 
     return "clock_timestamp()"
 
 
-#: A unit whose process was not seen for this long is taken to be gone.
-LIFE_S = 90.0
 #: The database's clock, in seconds: those of several hosts differ. In DuckDB it is that of the transaction's begin.
 _NOW = sa_cast(extract("epoch", _Clock()), Float(53))
 

@@ -182,7 +182,8 @@ def run_one(workspace: Workspace, submission: str, number: int) -> int:
 def cancel(workspace: Workspace, submission: str) -> int:
     """Cancel the units of a submission that wait or run; return how many.
 
-    A Slurm job is cancelled with ``scancel`` where that is there. Processes notice within a minute else.
+    A Slurm job is cancelled with ``scancel`` where that is there. Elsewhere a process notices within half a minute, and
+    finishes its batch.
 
     Raises:
         UsageError: there is no such submission.

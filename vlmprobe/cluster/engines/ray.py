@@ -47,10 +47,10 @@ class Ray:
     needs_shared_database = True
 
     def __init__(self, options: EngineOptions) -> None:
-        """Check that Ray is installed; nothing is connected yet.
+        """Check that Ray is installed, and that what tasks are told is no secret; nothing is connected yet.
 
         Raises:
-            UsageError: it is not.
+            UsageError: it is not, or an address holds a password.
         """
         try:
             import ray
@@ -58,6 +58,7 @@ class Ray:
             raise UsageError("--engine ray needs Ray; install it with: pip install 'vlmprobe[ray]'") from None
         self._ray: Any = ray
         self._options = options
+        self._environment = _travelling(os.environ)
 
     def submit(self, submission: Submission, console: Console) -> Submitted:
         """Run all units and wait; return when all have ended.
@@ -90,19 +91,18 @@ class Ray:
                 f"no Ray cluster answers at {where}: {first_line(error)}; start one with 'ray start --head', or "
                 "name it with --address"
             ) from error
-        # Ray puts its own in the place of ours, which ends this process before the units are told.
+        # init() replaces our handler by one that ends this process before the units are told.
         signal.signal(signal.SIGTERM, stop)
 
     def _wait(self, submission: Submission, console: Console) -> Submitted:
         ray = self._ray
         task = ray.remote(num_cpus=1, num_gpus=self._options.gpus_per_unit or 0, max_retries=_RETRIES)(_run)
-        environment = _travelling(os.environ)
         tasks = {
             task.remote(
                 submission.command_of(unit),
                 str(submission.directory),
                 str(self.log_of(submission.name, unit.number, submission.folder)),
-                environment,
+                self._environment,
             ): unit
             for unit in submission.units
         }
