@@ -1,8 +1,8 @@
 """Scene and words beside each other: what a verdict's rows leave out.
 
 ``scene_word.cosine`` is the cosine of two axes of the same pairs: that of the exchanged names, h(swap) - h(orig), and
-that of the exchanged pictures. Of the latter the space half is taken, in which most of the answer's word cancels. Images
-are whatever the evidence says belongs together: a picture, its exchange, and pictures that these link.
+that of the exchanged pictures. Of the latter the space half is taken, in which most of the answer's word cancels.
+Images are whatever the evidence says belongs together: a picture, its exchange, and pictures that these link.
 
 No second template reverses the word quite, and near the output what it leaves may be most of the space half. So what
 lies along the axis of the word half is taken out first, where that axis is resolved. Where it is not, its direction
