@@ -7,6 +7,35 @@ from dataclasses import dataclass
 __all__ = ["BREAKS", "Break"]
 
 _ANALYSIS = "vlmprobe/analysis"
+#: The test that the paired jackknife t replaces. The sum of both checkpoints' axes is held fixed.
+_EXCHANGE = """
+_PLAIN, _DIFFERENCES, _READ = read_geometry, geometry_differences, {}
+
+
+def read_geometry(states, layout, axes):
+    found = _PLAIN(states, layout, axes)
+    _READ[id(found)] = found, states, layout
+    return found
+
+
+def geometry_differences(before, after, counts):
+    (_, first, layout), (_, later, _) = _READ[id(before)], _READ[id(after)]
+    units = [each / np.linalg.norm(each, axis=1)[:, None] for each in (one[1] - one[0] for one in (first, later))]
+    signs, rows = np.random.default_rng(0).choice([-1.0, 1.0], (399, len(units[0]))), []
+    for row in _DIFFERENCES(before, after, counts):
+        if row.target in before.coherence:
+            place = list(before.coherence).index(row.target)
+            ends = [layout.groups == 2 * place + end for end in (0, 1)]
+            weights = sum(sign * end / max(1, end.sum()) for sign, end in zip((1, -1), ends))
+            both = weights @ (units[0] + units[1])
+            along = weights * ((units[1] - units[0]) @ both)
+            exceeded = np.abs(signs @ along) >= abs(along.sum())
+            row = replace(row, p_value=float((1 + exceeded.sum()) / 400))
+        rows.append(row)
+    return rows
+
+
+"""
 
 
 @dataclass(frozen=True)
@@ -163,6 +192,13 @@ BREAKS = (
         "leave_outs=np.asarray(sum(factor * each.leave_outs for factor, each in pairs), dtype=np.float64),",
         "leave_outs=np.asarray(pairs[0][0] * pairs[0][1].leave_outs, dtype=np.float64),",
         "tests/analysis/inference tests/analysis/test_comparison.py",
+    ),
+    Break(
+        "S5: two checkpoints exchanged within images, in place of the paired jackknife t",
+        f"{_ANALYSIS}/comparison.py",
+        "def axis_cosines(",
+        f"{_EXCHANGE}def axis_cosines(",
+        "tests/statistics/test_comparisons.py",
     ),
     Break(
         "S5: no exact test where each image has one pair",

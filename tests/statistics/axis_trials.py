@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmprobe.analysis import unit
+from vlmprobe.analysis.fitted_directions import fit_direction
 from vlmprobe.analysis.geometry import (
     Layout,
     axis_effect,
     axis_size,
     balanced_coherence,
     corrected_cosine,
-    direction_hits,
     halves,
     simultaneous_peak,
     split_reading,
@@ -26,11 +26,11 @@ from vlmprobe.analysis.inference import (
     AxisTests,
     Directions,
     LabelPermutations,
-    effective_wilson,
     min_p,
 )
+from vlmprobe.pairs import SPACE
 
-from .outcomes import COVERAGE, DRAWS, FALSE_AXES, FALSE_POSITIVES, POWER, Outcome, covers, rejects
+from .outcomes import DRAWS, FALSE_AXES, FALSE_POSITIVES, POWER, Outcome, covers, rejects
 from .worlds import coherence_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from .worlds import Layers, Sample, SwapWorld
 
-__all__ = ["direction_accuracy", "label_test", "layer_choice", "layer_test"]
+__all__ = ["label_test", "layer_choice", "layer_test", "sign_accuracy"]
 
 _NAME = "axis_coherence.balanced"
 
@@ -144,23 +144,23 @@ def layer_choice(world: Layers, rng: np.random.Generator) -> list[Outcome]:
     ]
 
 
-def direction_accuracy(world: SwapWorld, rng: np.random.Generator) -> list[Outcome]:
-    """Accuracy of an axis direction on the half of the images that it was not fitted on.
+def sign_accuracy(world: SwapWorld, rng: np.random.Generator) -> list[Outcome]:
+    """Accuracy of an axis direction on the half of the images that it was not fitted on, where an axis is resolved.
 
     The truth is that of the two directions that were fitted, on many other pairs.
     """
     deltas, codes, images = _of_axis(world.sample(rng))
+    categories = [str(SPACE.categories[code]) for code in codes]
+    fitted = fit_direction(np.zeros_like(deltas), deltas, categories, images, str(SPACE.axes[1]))
+    assert fitted is not None
     canonical, second = codes == 2, halves(codes, images)
-    hits = direction_hits(deltas, canonical, second)
-    if hits is None:
-        return [Outcome("direction_accuracy", COVERAGE, None)]
     others, other_codes = _many(world)
     true = 0.0
     for half in (False, True):
-        fitted = second != half
-        direction = deltas[fitted & canonical].mean(axis=0) - deltas[fitted & ~canonical].mean(axis=0)
-        true += float((((others @ direction) > 0) == (other_codes == 2)).mean()) * float((~fitted).mean())
-    return [covers("direction_accuracy", effective_wilson(hits, images), true)]
+        used = second != half
+        direction = deltas[used & canonical].mean(axis=0) - deltas[used & ~canonical].mean(axis=0)
+        true += float((((others @ direction) > 0) == (other_codes == 2)).mean()) * float((~used).mean())
+    return [covers("sign_accuracy", fitted.accuracy, true)]
 
 
 def _of_axis(sample: Sample) -> tuple[np.ndarray, np.ndarray, list[str]]:

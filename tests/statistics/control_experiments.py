@@ -10,7 +10,7 @@ from vlmprobe.analysis.controls import Split
 
 from .control_trials import carried, following, halves, lengths, probed, read_out
 from .control_worlds import ControlWorld
-from .experiment import NOISE, Experiment
+from .experiment import COVERED, NOISE, TESTED, Experiment
 from .outcomes import COVERAGE
 
 if TYPE_CHECKING:
@@ -52,22 +52,22 @@ def _controls() -> list[Experiment]:
             text = f"space {space}, word {word}, {size}"
             ends = _coverage({names.SPACE_SHARE.name: _AT_ITS_END, names.READOUT_SHARE.name: _AT_ITS_END})
             notes = {} if space and word else ends
-            found.append(Experiment(f"counterbalanced: {text}", partial(halves, world), 1000, notes))
-            found.append(Experiment(f"readout: {text}", partial(read_out, world), 1000, notes))
+            found.append(Experiment(f"counterbalanced: {text}", partial(halves, world), COVERED, notes))
+            found.append(Experiment(f"readout: {text}", partial(read_out, world), COVERED, notes))
         for space, word in ((0.0, 0.0), (0.0, 0.3), (0.05, 0.3), (0.3, 0.3), (0.7, 0.0)):
             world = ControlWorld(pairs, an_image, space=space, word=word)
             text = f"squared lengths: space {space}, word {word} also in the control, {size}"
             notes = _coverage({"|alpha|^2": NOISE, "size_left": NOISE})
-            found.append(Experiment(text, partial(lengths, world), 1000, notes))
+            found.append(Experiment(text, partial(lengths, world), COVERED if space else TESTED, notes))
         for follows in (0.0, 1.0, -1.0):
             world = ControlWorld(pairs, an_image, space=0.4, wrong=pairs // 4, follows=follows)
             text = f"a quarter of answers wrong, following {follows:+.0f}, {size}"
-            found.append(Experiment(text, partial(following, world), 1000))
+            found.append(Experiment(text, partial(following, world), COVERED))
         for space in (0.0, 0.05, 0.3):
             world = ControlWorld(pairs, an_image, space=space)
             text = f"direction of all other images, theta {space}, {size}"
             limits = _coverage({names.DIRECTION_ACCURACY.name: _IN_ALL})
-            found.append(Experiment(text, partial(carried, world), 1000, limits=limits))
+            found.append(Experiment(text, partial(carried, world), COVERED, limits=limits))
     for split in Split:
         for pairs in (60, 120):
             text = f"untrained, probe with {split} split, {pairs} pairs"

@@ -10,13 +10,13 @@ import numpy as np
 from vlmprobe.analysis import PairGroups
 from vlmprobe.analysis.catalog import (
     AXIS_COHERENCE,
+    AXIS_COHERENCE_BALANCED_PEAK,
     AXIS_COHERENCE_PERSPECTIVE,
     AXIS_COHERENCE_SPLIT,
     AXIS_COSINE,
     CONSISTENT,
     COUNTER,
     DELTA_COHERENCE,
-    DELTA_VD_EI,
     DELTA_VD_EI_SIZE,
     VD_EI_CONSISTENT,
     VD_EI_COUNTER,
@@ -39,9 +39,9 @@ from vlmprobe.analysis.layer_reading import LayerReadings
 from vlmprobe.analysis.perspective_axes import PerspectiveAxes
 from vlmprobe.pairs import SPACE, Subset
 
-from .demo_world import axes_of_demo
+from .demo_world import AXES, PAIRS, VD, axes_of_demo
 from .outcomes import FALSE_POSITIVES, POWER, Outcome, covers, rejects
-from .trials import DEPTH, HEIGHT
+from .trials import DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demo_difference", "demo_excess", "demo_perspectives", "demo_split"]
 
-_HEIGHT = str(SPACE.axes[HEIGHT])
-_BOTH = f"{SPACE.axes[HEIGHT]}/{SPACE.axes[DEPTH]}"
+_HALVES = (CONSISTENT, COUNTER)
 
 
 def demo_difference(
@@ -83,39 +82,54 @@ def demo_difference(
         f"{one}/{other}": 2 * worlds[0].pairs for one in SPACE.axes for other in SPACE.axes
     }
     differences = geometry_differences(*(read_geometry(each, layout, SPACE) for each in states), counts)
-    found = {(row.entry.name, row.target): row for row in differences}
     axes = [axes_of_demo(each, codes_of_truth) for each in deltas]
-    angles = [float(each[HEIGHT] @ each[DEPTH]) for each in axes]
     coherence = [_coherence(each, codes_of_truth) for each in deltas]
+    kind = FALSE_POSITIVES if is_null else POWER
     outcomes = []
-    for entry, target, true in (
-        (DELTA_COHERENCE, _HEIGHT, coherence[1] - coherence[0]),
-        (DELTA_VD_EI, _BOTH, angles[1] - angles[0]),
-        (DELTA_VD_EI_SIZE, _BOTH, abs(angles[1]) - abs(angles[0])),
-    ):
-        row = found[entry.name, target]
-        kind = FALSE_POSITIVES if is_null else POWER
-        outcomes += [covers(entry.name, row.estimate, true), rejects(entry.name, row.p_value, kind)]
-    cosine = axis_cosines(*states, layout, SPACE)[HEIGHT]
-    return [
-        *outcomes,
-        covers(AXIS_COSINE.name, cosine.estimate, round(float(axes[0][HEIGHT] @ axes[1][HEIGHT]), 9)),
-    ]
+    for row in differences:
+        if row.entry is DELTA_COHERENCE:
+            place = AXES.index(row.target)
+            true = coherence[1][place] - coherence[0][place]
+        else:
+            first, later = (
+                float(each[one] @ each[other]) for one, other in [PAIRS[row.target]] for each in axes
+            )
+            true = abs(later) - abs(first) if row.entry is DELTA_VD_EI_SIZE else later - first
+        outcomes += [
+            covers(row.entry.name, row.estimate, true, row.target),
+            rejects(row.entry.name, row.p_value, kind, row.target),
+        ]
+    for place, row in enumerate(axis_cosines(*states, layout, SPACE)):
+        true = round(float(axes[0][place] @ axes[1][place]), 9)
+        outcomes.append(covers(AXIS_COSINE.name, row.estimate, true, row.target))
+    return outcomes
 
 
 def demo_excess(world: DemoWorld, rng: np.random.Generator) -> list[Outcome]:
-    """Compare the size of VD-EI with that of its control, in one layer."""
-    sample = world.sample(rng)
+    """Compare the size of VD-EI with that of each of its controls, in one layer."""
+    sample, (_, true) = world.sample(rng), world.truth()
     raw = sums_of_vectors(sample.deltas, Layout(sample.codes, sample.images, 6)).raw.products()
-    height, depth, other = (axis_effect(axis) for axis in (HEIGHT, DEPTH, 0))
-    both = corrected_cosine(raw, height, depth), corrected_cosine(raw, other, height)
-    gap = contrast_of_sizes(both, (1, -1))
-    _, vd, hv = world.truth()
-    return [covers(VD_EI_EXCESS.name, gap.estimate(), abs(vd) - abs(hv))]
+    angles = {
+        target: corrected_cosine(raw, axis_effect(one), axis_effect(other))
+        for target, (one, other) in PAIRS.items()
+    }
+    return [
+        covers(
+            VD_EI_EXCESS.name,
+            contrast_of_sizes([angles[VD], angles[control]], (1, -1)).estimate(),
+            abs(true[VD]) - abs(true[control]),
+            control,
+        )
+        for control in PAIRS
+        if control != VD
+    ]
 
 
 def demo_split(rng: np.random.Generator, *, world: DemoWorld, layers: Sequence[int]) -> list[Outcome]:
-    """Coherence and VD-EI at the layer that the other half of the images chose; the truth is that of these layers."""
+    """Coherence and angles at the layer that the other half of the images chose; the truth is that of these layers.
+
+    Beside them the coherence of the best layer; its truth is the highest of the layers' own.
+    """
     worlds = [replace(world, layer=layer) for layer in layers]
     codes, rows = world.population()[1], world.rows(rng)
     names = [str(SPACE.categories[code]) for code in codes[rows]]
@@ -132,18 +146,21 @@ def demo_split(rng: np.random.Generator, *, world: DemoWorld, layers: Sequence[i
         }
     metrics, results = readings.over_layers(halves, coherence)
     (chosen,) = (row["value"] for row in results)
+    truths = {layer: each.truth() for layer, each in zip(layers, worlds, strict=True)}
     outcomes = []
-    for entry, target in ((AXIS_COHERENCE_SPLIT, _HEIGHT), (VD_EI_SPLIT, _BOTH)):
-        (metric,) = (each for each in metrics if (each.name, each.target) == (entry.name, target))
-        true = float("nan")
-        if chosen[target]:
-            truths = [replace(world, layer=layer).truth() for layer in chosen[target]]
-            true = float(
-                np.mean(
-                    [each[0]["axis"][HEIGHT] if entry is AXIS_COHERENCE_SPLIT else each[1] for each in truths]
-                )
-            )
-        outcomes.append(covers(entry.name, metric, true))
+    for metric in metrics:
+        target, read = metric.target, chosen.get(metric.target)
+        if metric.name == AXIS_COHERENCE_BALANCED_PEAK.name:
+            true = max(each["axis"][AXES.index(target)] for each, _ in truths.values())
+        elif metric.name == AXIS_COHERENCE_SPLIT.name and read:
+            true = np.mean([truths[layer][0]["axis"][AXES.index(target)] for layer in read])
+        elif metric.name == VD_EI_SPLIT.name and read:
+            true = np.mean([truths[layer][1][target] for layer in read])
+        elif metric.name in {AXIS_COHERENCE_SPLIT.name, VD_EI_SPLIT.name}:
+            true = float("nan")
+        else:
+            continue
+        outcomes.append(covers(metric.name, metric, float(true), target))
     return outcomes
 
 
@@ -155,25 +172,33 @@ def demo_perspectives(world: DemoWorld, rng: np.random.Generator) -> list[Outcom
     categories = [str(SPACE.categories[code]) for code in codes[rows]]
     drawn = deltas[rows]
     found = PerspectiveAxes(categories, halves[rows].tolist(), images)(np.zeros_like(drawn), drawn, layer=0)
-    metrics = {each.name: each for each in found.metrics if each.target == _BOTH}
-    height = axes_of_demo(deltas, codes)[HEIGHT]
-    axes = [_axis(deltas, codes, halves == half) for half in (CONSISTENT, COUNTER)]
-    first, second = (float(height @ axis) / float(np.linalg.norm(axis)) for axis in axes)
-    both = axes[0] + axes[1]
-    true = {
-        VD_EI_CONSISTENT.name: first,
-        VD_EI_COUNTER.name: second,
-        VD_EI_GAP.name: first - second,
-        VD_EI_EQUAL.name: float(height @ both) / float(np.linalg.norm(both)),
-    }
-    outcomes = [covers(name, metrics[name], value) for name, value in true.items()]
+    axes, depth = axes_of_demo(deltas, codes), [_axis(deltas, codes, halves == half) for half in _HALVES]
+    first, second = (half / np.linalg.norm(half) for half in depth)
+    equal = sum(depth) / np.linalg.norm(sum(depth))
+    outcomes = []
+    for metric in found.metrics:
+        other = axes[AXES.index(metric.target.partition("/")[0])]
+        true = {
+            VD_EI_CONSISTENT.name: other @ first,
+            VD_EI_COUNTER.name: other @ second,
+            VD_EI_GAP.name: other @ first - other @ second,
+            VD_EI_EQUAL.name: other @ equal,
+        }
+        outcomes.append(covers(metric.name, metric, float(true[metric.name]), metric.target))
     outcomes += [
-        covers(AXIS_COHERENCE_PERSPECTIVE.name, found.coherence[Subset.ALL, half], world.pooled(DEPTH, half))
-        for half in (CONSISTENT, COUNTER)
+        covers(
+            AXIS_COHERENCE_PERSPECTIVE.name,
+            found.coherence[Subset.ALL, half],
+            world.pooled(DEPTH, half),
+            half,
+        )
+        for half in _HALVES
     ]
     units = sums_of_vectors(drawn, Layout(codes[rows], images, 6)).units
-    coherence = pooled_coherence(units, HEIGHT).estimate()
-    return [*outcomes, covers(AXIS_COHERENCE.name, coherence, world.pooled(HEIGHT))]
+    return outcomes + [
+        covers(AXIS_COHERENCE.name, pooled_coherence(units, place).estimate(), world.pooled(place), axis)
+        for place, axis in enumerate(AXES)
+    ]
 
 
 def _axis(deltas: np.ndarray, codes: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -182,7 +207,8 @@ def _axis(deltas: np.ndarray, codes: np.ndarray, inside: np.ndarray) -> np.ndarr
     return np.asarray((far - close) / 2)
 
 
-def _coherence(deltas: np.ndarray, codes: np.ndarray) -> float:
+def _coherence(deltas: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return the (3,) coherences of some pairs' axes."""
     units = deltas / np.linalg.norm(deltas, axis=1)[:, None]
-    axis = (units[codes == 2 * HEIGHT].mean(axis=0) - units[codes == 2 * HEIGHT + 1].mean(axis=0)) / 2
-    return float(axis @ axis)
+    means = np.stack([units[codes == code].mean(axis=0) for code in range(6)])
+    return np.asarray(np.square((means[::2] - means[1::2]) / 2).sum(axis=1))

@@ -10,24 +10,35 @@ import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmprobe.analysis.geometry import Layout, sums_of_vectors
+from vlmprobe.analysis.catalog import VD_EI_CORRECTED
+from vlmprobe.analysis.entanglement import axis_pairs
+from vlmprobe.analysis.geometry import (
+    Layout,
+    axis_effect,
+    balanced_coherence,
+    corrected_cosine,
+    order_coherence,
+    pairwise_coherence,
+    sums_of_vectors,
+)
+from vlmprobe.analysis.inference import Scale, clustered_mean
 from vlmprobe.pairs import SPACE
 
-from .trials import intervals
+from .outcomes import Outcome, covers
 from .worlds import Sample
 
-if TYPE_CHECKING:
-    from .outcomes import Outcome
-
-__all__ = ["FOLDER", "DemoWorld", "axes_of_demo", "demo_study", "prepare"]
+__all__ = ["AXES", "FOLDER", "PAIRS", "VD", "DemoWorld", "axes_of_demo", "demo_study", "prepare"]
 
 FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "statistics-demo"
 #: ``vanilla`` only to be compared with.
 SCALES, LAYERS = ("vanilla", "400k", "800k", "2m"), (3, 4, 5)
+AXES = tuple(map(str, SPACE.axes))
+#: Targets of VD-EI and its controls -> the numbers of their axes; VD-EI itself comes first.
+PAIRS = {"/".join(both): tuple(AXES.index(str(axis)) for axis in both) for both in axis_pairs(SPACE)}
+VD = next(iter(PAIRS))
 
 
 def prepare(folder: Path = FOLDER) -> Path:
@@ -104,25 +115,25 @@ class DemoWorld:
         mean = (signed / np.linalg.norm(signed, axis=1)[:, None]).mean(axis=0)
         return float(mean @ mean)
 
-    def truth(self) -> tuple[dict[str, np.ndarray], float, float]:
-        """Return what ``worlds.truth`` does, the cosine of height and depth, and that of the first axis and height."""
+    def truth(self) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        """Return what ``worlds.truth`` does, and the cosine of each pair of axes by its target."""
         return _truth(self.scale, self.layer, self.only_right)
 
 
 @lru_cache(maxsize=16)
-def _truth(scale: str, layer: int, only_right: bool) -> tuple[dict[str, np.ndarray], float, float]:
+def _truth(scale: str, layer: int, only_right: bool) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     deltas, codes = DemoWorld(scale, layer, 1, only_right).population()
     lengths = np.linalg.norm(deltas, axis=1)
     units = np.stack([(deltas / lengths[:, None])[codes == code].mean(axis=0) for code in range(6)])
-    axes, orders = (units[::2] - units[1::2]) / 2, (units[::2] + units[1::2]) / 2
-    first, height, depth = axes_of_demo(deltas, codes)
+    halves, orders = (units[::2] - units[1::2]) / 2, (units[::2] + units[1::2]) / 2
+    axes = axes_of_demo(deltas, codes)
     true = {
-        "axis": np.square(axes).sum(axis=1),
+        "axis": np.square(halves).sum(axis=1),
         "order": np.square(orders).sum(axis=1),
         "category": np.square(units).sum(axis=1),
         "length": np.array([lengths[codes == code].mean() for code in range(6)]),
     }
-    return true, float(height @ depth), float(first @ height)
+    return true, {target: float(axes[one] @ axes[other]) for target, (one, other) in PAIRS.items()}
 
 
 def axes_of_demo(deltas: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -133,7 +144,28 @@ def axes_of_demo(deltas: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 
 def demo_study(world: DemoWorld, rng: np.random.Generator) -> list[Outcome]:
-    """Coverage of what follows from products of different images, on real deltas."""
-    sample = world.sample(rng)
+    """Coverage of what follows from products of different images: of every axis, angle and category."""
+    sample, (true, angles) = world.sample(rng), world.truth()
     sums = sums_of_vectors(sample.deltas, Layout(sample.codes, sample.images, 6))
-    return intervals(sample, sums, *world.truth())
+    units, raw = sums.units.products(), sums.raw.products()
+    outcomes = []
+    for place, axis in enumerate(AXES):
+        for name, statistic, of in (
+            ("axis_coherence.balanced", balanced_coherence(units, place), "axis"),
+            ("order_coherence", order_coherence(units, place), "order"),
+        ):
+            outcomes.append(covers(name, statistic.estimate(), true[of][place], axis))
+    for code, category in enumerate(map(str, SPACE.categories)):
+        inside = sample.codes == code
+        lengths = np.linalg.norm(sample.deltas[inside], axis=1)
+        norm = clustered_mean(lengths, np.array(sample.images)[inside].tolist(), scale=Scale.POSITIVE)
+        within = pairwise_coherence(units, code).estimate()
+        outcomes += [
+            covers("within_category_consistency", within, true["category"][code], category),
+            covers("delta_norm", norm.estimate(), true["length"][code], category),
+        ]
+    for target, (one, other) in PAIRS.items():
+        angle = corrected_cosine(raw, axis_effect(one), axis_effect(other)).estimate()
+        name = VD_EI_CORRECTED.name if target == VD else f"{VD_EI_CORRECTED.name} (control)"
+        outcomes.append(covers(name, angle, angles[target], "" if target == VD else target))
+    return outcomes

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
     from .outcomes import Outcome
 
-__all__ = ["BOTH", "DISCRETE", "NOISE", "OPEN", "Experiment"]
+__all__ = ["BOTH", "COVERED", "DISCRETE", "NOISE", "OPEN", "TESTED", "Experiment"]
 
+#: Studies of a world that asks for coverage and power alone, and of one that asks for a rate of false findings as well.
+COVERED, TESTED = 500, 1000
 #: Why an interval is too wide, or a test too strict, by its construction.
 NOISE = "few images and a weak axis: the jackknife counts the spread of products of noise twice"
 BOTH = "an axis must also be resolved in |alpha|^2"

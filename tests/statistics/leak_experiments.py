@@ -9,7 +9,7 @@ from vlmprobe.analysis.leaks import find_leaks
 from vlmprobe.pairs import SPACE
 
 from ..analysis.leaks.benchmarks import perspectives_of, simulated
-from .experiment import Experiment
+from .experiment import TESTED, Experiment
 from .outcomes import DRAWS, FALSE_ALARMS, Outcome
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def checked(pairs_an_image: Sequence[int], canonical_share: float, rng: np.rando
 
 
 LEAKS = [
-    Experiment(f"benchmark without a leak: {text}, 80 pairs an axis", partial(checked, sizes, share), 500)
+    Experiment(f"benchmark without a leak: {text}, 80 pairs an axis", partial(checked, sizes, share), TESTED)
     for text, sizes, share in (
         ("one pair an image, balanced categories", (1,), 0.5),
         ("one to four pairs an image, 80% canonical", (1, 2, 3, 4), 0.8),

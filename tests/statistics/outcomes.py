@@ -57,17 +57,21 @@ class Outcome:
     """Whether the interval held the truth, or the test rejected; None = it was NULL."""
     error: float = nan
     """Value less truth."""
+    target: str = ""
+    """The axis, angle or category that it was about, where a study asks about several."""
 
 
-def covers(estimator: str, found: Estimate | Metric, true: float) -> Outcome:
+def covers(estimator: str, found: Estimate | Metric, true: float, target: str = "") -> Outcome:
     """Look whether an interval holds the truth."""
     error = nan if found.value is None else found.value - true
     if found.ci_low is None or found.ci_high is None:
-        return Outcome(estimator, COVERAGE, None, error)
-    return Outcome(estimator, COVERAGE, bool(found.ci_low <= true <= found.ci_high), error)
+        return Outcome(estimator, COVERAGE, None, error, target)
+    return Outcome(estimator, COVERAGE, bool(found.ci_low <= true <= found.ci_high), error, target)
 
 
-def rejects(estimator: str, p_value: float | None, measure: str = FALSE_POSITIVES) -> Outcome:
+def rejects(
+    estimator: str, p_value: float | None, measure: str = FALSE_POSITIVES, target: str = ""
+) -> Outcome:
     """Look whether a test rejects at 5 %, or at Holm's strictest level."""
     level = AFTER_HOLM if measure == FALSE_AFTER_HOLM else _ALPHA
-    return Outcome(estimator, measure, None if p_value is None else p_value <= level)
+    return Outcome(estimator, measure, None if p_value is None else p_value <= level, target=target)

@@ -7,7 +7,7 @@ from functools import partial
 
 from vlmprobe.analysis.catalog import robustness as names
 
-from .experiment import NOISE, Experiment
+from .experiment import COVERED, NOISE, TESTED, Experiment
 from .outcomes import COVERAGE, FALSE_SCENE
 from .scene_reading_trials import disjoint, read_null_2, read_scene
 from .scene_trials import scene_verdict
@@ -66,14 +66,15 @@ _LIMITS = {
 
 def _scenes() -> list[Experiment]:
     found = [
-        Experiment(f"scene: {name}, {world.pairs} pairs", partial(scene_verdict, world), 1000)
-        for name, world in (WITHOUT_SPACE | WITH_SPACE).items()
+        Experiment(f"scene: {name}, {world.pairs} pairs", partial(scene_verdict, world), studies)
+        for worlds, studies in ((WITHOUT_SPACE, TESTED), (WITH_SPACE, COVERED))
+        for name, world in worlds.items()
     ]
     return found + [
         Experiment(
             f"scene: {name}, {world.pairs} pairs",
             partial(scene_verdict, world),
-            1000,
+            TESTED,
             limits={("axis of the scene", FALSE_SCENE): why},
         )
         for name, (world, why) in _LIMITS.items()
@@ -137,10 +138,10 @@ def _readings() -> list[Experiment]:
             study = partial(read_scene, replace(world, pairs=pairs, an_image=an_image))
             seen = 0 < world.word < _SEEN
             limits = {key: _HALF_SEEN for key in notes if key[0] != names.NULL_2.name} if seen else {}
-            found.append(Experiment(f"scene over layers: {name}, {size}", study, 500, notes, limits=limits))
+            found.append(Experiment(f"scene over layers: {name}, {size}", study, 400, notes, limits=limits))
         for name, world in _NULL_2.items():
             study = partial(read_null_2, replace(world, pairs=pairs, an_image=an_image))
-            found.append(Experiment(f"Null 2: {name}, {size}", study, 500, notes))
+            found.append(Experiment(f"Null 2: {name}, {size}", study, 400 if world.own else TESTED, notes))
     for pairs, an_image, objects in _NAMED:
         size = f"{pairs} pairs of {objects} objects, {an_image} an image"
         notes = {(entry.name, COVERAGE): NOISE for entry in (names.SCENE_COHERENCE, names.SCENE_DISJOINT)}
@@ -148,7 +149,7 @@ def _readings() -> list[Experiment]:
             study = partial(disjoint, replace(world, pairs=pairs, an_image=an_image, objects=objects))
             limits = {(names.SCENE_COHERENCE.name, COVERAGE): _SHARED_OBJECTS} if world.carried else {}
             text = f"object-disjoint: {name}, {size}"
-            found.append(Experiment(text, study, 500, notes, limits=limits))
+            found.append(Experiment(text, study, 400 if world.space else TESTED, notes, limits=limits))
     return found
 
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from vlmprobe.analysis.catalog import AXIS_COSINE, COMPARISONS, DELTA_ABOVE_CONTROL
-from vlmprobe.analysis.comparison import Geometry, geometry_differences
-from vlmprobe.analysis.geometry import Layout, balanced_coherence, sums_of_vectors
+from vlmprobe.analysis.comparison import geometry_differences, read_geometry
+from vlmprobe.analysis.geometry import Layout
+from vlmprobe.pairs import SPACE
 
 from . import run
 from .comparison_trials import trainings
+from .demo_world import PAIRS
 from .experiment import Experiment
 from .experiments import EXPERIMENTS
 from .mde_trials import accuracy_at_mde
@@ -24,12 +26,12 @@ from .worlds import Twins
 def differing(world, rng):
     """Compare two checkpoints as the command does."""
     samples = world.sample(rng)
-    layout = Layout(samples[0].codes, samples[0].images, 2)
-    readings = [
-        Geometry({"axis": balanced_coherence(sums_of_vectors(each.deltas, layout).units.products(), 0)}, {})
-        for each in samples
-    ]
-    (row,) = geometry_differences(*readings, {"axis": world.pairs})
+    # As the pairs of the first axis; the others have none.
+    layout = Layout(samples[0].codes, samples[0].images, len(SPACE.categories))
+    states = [(np.zeros_like(each.deltas), each.deltas) for each in samples]
+    counts = {str(axis): world.pairs for axis in SPACE} | dict.fromkeys(PAIRS, world.pairs)
+    differences = geometry_differences(*(read_geometry(each, layout, SPACE) for each in states), counts)
+    row = next(each for each in differences if each.target == str(SPACE.axes[0]))
     kind = FALSE_POSITIVES if world.coherence[0] == world.coherence[1] else POWER
     return [rejects(row.entry.name, row.p_value, kind)]
 

@@ -15,7 +15,7 @@ from .experiment import Experiment
 from .experiments import EXPERIMENTS
 from .outcomes import COVERAGE, FALSE_POSITIVES, Outcome, covers
 from .trials import geometry
-from .verdicts import cells_of, exact_interval
+from .verdicts import cells_of, exact_interval, named
 from .worlds import SwapWorld
 
 
@@ -53,6 +53,43 @@ def test_too_safe_is_conservative_where_the_reason_is_stated():
     """And a stated limit is printed, not judged."""
     assert verdict_of(1000, 1000, notes={("mine", COVERAGE): "few images"}) == "conservative"
     assert verdict_of(800, 1000, limits={("mine", COVERAGE): "few images"}) == "limit"
+
+
+def of_axes(hits, **options):
+    """Return the cells of 1,000 studies that ask about three axes, so many hits of each."""
+    outcomes = [
+        Outcome("mine", COVERAGE, number < of_axis, 0.0, axis)
+        for axis, of_axis in zip("HVD", hits, strict=True)
+        for number in range(1000)
+    ]
+    apart = options.pop("apart", ())
+    return cells_of(Experiment("world", _no_study, 1000, **options), outcomes, apart)
+
+
+def test_axes_share_a_cell_only_where_each_holds_by_itself():
+    """A rate over all three, here .935, would hide the one that fails. The shared interval is the widest."""
+    (cell,) = of_axes((950, 950, 960))
+    assert (cell.estimator, cell.studies, cell.verdict) == ("mine", 1000, "ok")
+    assert cell.rate == pytest.approx(0.9533, abs=1e-4)
+    assert (cell.low, cell.high) == (exact_interval(950, 1000)[0], exact_interval(960, 1000)[1])
+    cells = of_axes((975, 960, 870))
+    assert [(cell.estimator, cell.verdict) for cell in cells] == [
+        ("mine (H)", "ok"),
+        ("mine (V)", "ok"),
+        ("mine (D)", "fails"),
+    ]
+    assert len(of_axes((950, 950, 960), apart={("mine", COVERAGE)})) == 3
+
+
+def test_a_limit_is_stated_of_one_axis_or_of_all():
+    """And cells under it are never put together."""
+    limits = {("mine (D)", COVERAGE): "few images"}
+    assert [cell.verdict for cell in of_axes((950, 950, 870), limits=limits)] == ["ok", "ok", "limit"]
+    limits = {("mine", COVERAGE): "few images"}
+    assert [cell.verdict for cell in of_axes((950, 950, 870), limits=limits)] == ["limit"] * 3
+    assert named("vd_ei.corrected (control)", "horizontal/vertical") == (
+        "vd_ei.corrected (control, horizontal/vertical)"
+    )
 
 
 def test_the_exact_interval_is_clopper_and_pearsons():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan, sqrt
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,11 @@ from .outcomes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from .experiment import Experiment
 
-__all__ = ["BARS", "Cell", "cells_of", "exact_interval"]
+__all__ = ["BARS", "Cell", "cells_of", "exact_interval", "named"]
 
 BARS = {
     COVERAGE: (0.92, 0.99),
@@ -48,6 +48,8 @@ _LEVEL = 0.999
 _BIAS_ERRORS = 3.3
 #: Studies in which an estimator must be printed for its rate to be judged.
 _FEWEST = 30
+#: Verdicts, each with one reason, that the targets of an estimator may share in one cell.
+_SHARED = {"", "ok", "conservative"}
 
 
 @dataclass(frozen=True)
@@ -80,15 +82,61 @@ def exact_interval(hits: int, n: int) -> tuple[float, float]:
     return low, high
 
 
-def cells_of(experiment: Experiment, outcomes: Iterable[Outcome]) -> list[Cell]:
-    """Sum the outcomes of one experiment up to its cells."""
-    sorted_out: dict[tuple[str, str], list[Outcome]] = {}
+def cells_of(
+    experiment: Experiment, outcomes: Iterable[Outcome], apart: Collection[tuple[str, str]] = ()
+) -> list[Cell]:
+    """Sum the outcomes of one experiment up to its cells.
+
+    The targets of an estimator share a cell where each of them is judged alike by itself: a rate over all axes would
+    hide the one that fails. Else, and where a limit is stated, each has a cell, with its name in brackets.
+
+    Args:
+        experiment: whose outcomes they are.
+        outcomes: of all its studies.
+        apart: estimators and measures whose targets have cells of their own in any case.
+    """
+    sorted_out: dict[tuple[str, str], dict[str, list[Outcome]]] = {}
     for each in outcomes:
-        sorted_out.setdefault((each.estimator, each.measure), []).append(each)
-    return [_cell(experiment, *key, found) for key, found in sorted_out.items()]
+        of_targets = sorted_out.setdefault((each.estimator, each.measure), {})
+        of_targets.setdefault(each.target, []).append(each)
+    return [
+        cell
+        for (estimator, measure), of_targets in sorted_out.items()
+        for cell in _cells(experiment, estimator, measure, of_targets, (estimator, measure) in apart)
+    ]
 
 
-def _cell(experiment: Experiment, estimator: str, measure: str, outcomes: list[Outcome]) -> Cell:
+def _cells(
+    experiment: Experiment, estimator: str, measure: str, of_targets: dict[str, list[Outcome]], apart: bool
+) -> list[Cell]:
+    cells = [
+        _cell(experiment, estimator, measure, outcomes, target) for target, outcomes in of_targets.items()
+    ]
+    verdicts = {(cell.verdict, cell.reason) for cell in cells}
+    if apart or len(cells) == 1 or len(verdicts) > 1 or cells[0].verdict not in _SHARED:
+        return cells
+    joint = _cell(experiment, estimator, measure, [one for each in of_targets.values() for one in each], "")
+    # The targets of one study are not independent: the interval is no narrower than that of any of them.
+    return [
+        replace(
+            joint,
+            studies=max(cell.studies for cell in cells),
+            low=min(cell.low for cell in cells),
+            high=max(cell.high for cell in cells),
+            verdict=cells[0].verdict,
+            reason=cells[0].reason,
+        )
+    ]
+
+
+def named(estimator: str, target: str) -> str:
+    """Return what a cell of one target is called."""
+    if target and estimator.endswith(")"):
+        return f"{estimator[:-1]}, {target})"
+    return f"{estimator} ({target})" if target else estimator
+
+
+def _cell(experiment: Experiment, estimator: str, measure: str, outcomes: list[Outcome], target: str) -> Cell:
     hits = [each.hit for each in outcomes if each.hit is not None]
     errors = [each.error for each in outcomes if each.error == each.error]
     n, k = len(hits), sum(hits)
@@ -96,14 +144,15 @@ def _cell(experiment: Experiment, estimator: str, measure: str, outcomes: list[O
     bias = float(np.median(errors)) if errors else nan
     # Of a median, nearly: 1.25 standard errors of a mean.
     bias_error = 1.25 * float(np.std(errors)) / sqrt(len(errors)) if errors else nan
-    key = (estimator, measure)
+    key, name = (estimator, measure), named(estimator, target)
+    limit = experiment.limits.get((name, measure)) or experiment.limits.get(key)
     verdict, reason = _verdict(measure, rate, low, high), ""
     if measure == BIAS:
         verdict, reason = "", "published definition, without an interval"
     elif n < _FEWEST and measure in BARS:
         verdict, reason = "", "printed in too few studies to be judged"
-    elif key in experiment.limits:
-        verdict, reason = "limit", experiment.limits[key]
+    elif limit:
+        verdict, reason = "limit", limit
     elif verdict == "conservative" or (
         verdict == "borderline" and key in experiment.notes and _is_safe(measure, rate)
     ):
@@ -116,7 +165,7 @@ def _cell(experiment: Experiment, estimator: str, measure: str, outcomes: list[O
         verdict, reason = "fails", f"median bias above {experiment.median_bias}"
     printed = n / len(outcomes) if measure != BIAS else len(errors) / len(outcomes)
     return Cell(
-        estimator, experiment.world, measure, len(outcomes), printed, rate, low, high, bias, verdict, reason
+        name, experiment.world, measure, len(outcomes), printed, rate, low, high, bias, verdict, reason
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.deltas import FloatArray, IntArray
     from vlmprobe.pairs.axes import AxisSet
 
-__all__ = ["FittedDirection", "fit_direction"]
+__all__ = ["NO_AXIS", "NO_DIRECTION", "FittedDirection", "fit_direction", "without_interval"]
 
 NO_DIRECTION = "a category has no pair, or the mean effect is zero"
+NO_AXIS = "no interval without a resolved axis: both halves are then right or wrong together"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +45,8 @@ class FittedDirection:
     size: Estimate
     """Squared length without the noise, from products of different images; resolved if its interval is above 0."""
     accuracy: Estimate
-    """Share of pairs whose category the direction of the other half of the images tells by its sign."""
+    """Share of pairs whose category the direction of the other half of the images tells by its sign; without an
+    interval where ``size`` is not resolved."""
     n: int
     n_images: int
 
@@ -88,20 +90,33 @@ def fit_direction(
         return None
     layout = Layout(ends, of_rows, 2)
     products = sums_of_vectors(vectors, layout).raw.products()
+    size = axis_size(products, 0).estimate()
     return FittedDirection(
         axis=axis,
         vector=-alpha / norm,
         norm=norm,
-        size=axis_size(products, 0).estimate(),
-        accuracy=_accuracy(vectors, ends, of_rows, products.counts),
+        size=size,
+        accuracy=_accuracy(vectors, ends, of_rows, products.counts, is_resolved=size.is_resolved),
         n=len(rows),
         n_images=layout.n_images,
     )
 
 
-def _accuracy(vectors: FloatArray, ends: IntArray, images: Sequence[str], counts: IntArray) -> Estimate:
+def _accuracy(
+    vectors: FloatArray, ends: IntArray, images: Sequence[str], counts: IntArray, *, is_resolved: bool
+) -> Estimate:
     reason = why_no_halves(counts, (0, 1))
     hits = None if reason else direction_hits(vectors, ends == 0, halves(ends, images))
     if hits is None:
         return Estimate(None, len(counts), reason=reason or NO_DIRECTION)
-    return effective_wilson(hits, images)
+    found = effective_wilson(hits, images)
+    return found if is_resolved else without_interval(found)
+
+
+def without_interval(accuracy: Estimate) -> Estimate:
+    """Leave out the interval of an accuracy, where no axis is resolved.
+
+    Either direction is read on the pairs that the other one was fitted on. Without an axis chance makes the two alike
+    or opposite, so that both halves are read rightly or wrongly together, and bounds from single images are too narrow.
+    """
+    return accuracy if accuracy.reason else replace(accuracy, ci_low=None, ci_high=None, reason=NO_AXIS)

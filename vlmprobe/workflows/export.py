@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vlmprobe import __version__
 from vlmprobe.analysis import LayerCandidates
 from vlmprobe.analysis.catalog import DELTA_NORM, DELTA_SIMILARITY, LAYER_CANDIDATES, RECOMMENDED_LAYER
-from vlmprobe.analysis.fitted_directions import NO_DIRECTION, fit_direction
+from vlmprobe.analysis.fitted_directions import NO_DIRECTION, fit_direction, without_interval
 from vlmprobe.errors import UsageError, unknown_name
 from vlmprobe.interop import (
     AnsweredPair,
@@ -227,7 +227,9 @@ def _about(
                 "n_images": each.n_images,
                 "norm": each.norm,
                 "squared_length": _estimate(each.size),
-                "sign_accuracy": _estimate(each.accuracy),
+                "sign_accuracy": _estimate(
+                    each.accuracy if resolved[each.axis] else without_interval(each.accuracy)
+                ),
             }
             for each in directions
         },
