@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from vlmprobe.analysis.catalog import AXIS_COSINE, DELTA_COHERENCE, DELTA_VD_EI, DELTA_VD_EI_SIZE
-
 from .answer_experiments import ANSWERS
 from .axis_trials import label_test, layer_choice, layer_test, sign_accuracy
 from .comparison_experiments import COMPARISONS
 from .control_experiments import CONTROLS
-from .demo_trials import demo_difference, demo_excess, demo_perspectives, demo_split
-from .demo_world import DemoWorld, demo_study
+from .demo_experiments import DEMO
 from .experiment import BOTH, COVERED, NOISE, OPEN, TESTED, Experiment
 from .leak_experiments import LEAKS
 from .outcomes import COVERAGE, FALSE_AXES, FALSE_POSITIVES
@@ -111,98 +108,6 @@ def _geometry() -> list[Experiment]:
     return found
 
 
-def _demo() -> list[Experiment]:
-    notes = {(name, COVERAGE): NOISE for name in (BALANCED, VD_EI, f"{VD_EI} (control)", "order_coherence")}
-    mixture = "at the last layer few wrong answers, whose deltas point the other way, decide: covers about .90 to .92"
-    unknown = (
-        "at the last layer, also among right answers alone: covers about .90 to .93, for a reason not known"
-    )
-    limits = {
-        ("400k", 5): {("within_category_consistency", COVERAGE): mixture},
-        ("800k", 5): {("order_coherence", COVERAGE): unknown},
-        ("2m", 5): {("order_coherence", COVERAGE): unknown},
-    }
-    found = [
-        Experiment(
-            f"the demo's deltas, {scale}, layer {layer}, {pairs} pairs an axis",
-            partial(demo_study, DemoWorld(scale, layer, pairs)),
-            COVERED,
-            notes,
-            limits.get((scale, layer), {}),
-        )
-        for scale in ("400k", "800k", "2m")
-        for layer in (3, 4, 5)
-        for pairs in (20, 60, 80)
-    ]
-    for scale, layer in (("400k", 4), ("400k", 5), ("800k", 5), ("2m", 5)):
-        for pairs in (40, 80):
-            study = partial(demo_study, DemoWorld(scale, layer, pairs, only_right=True))
-            text = f"the demo's deltas of right answers, {scale}, layer {layer}, {pairs} pairs an axis"
-            found.append(Experiment(text, study, COVERED, notes, limits.get((scale, layer), {})))
-    return [*found, *_demo_beyond_one_layer()]
-
-
-def _demo_beyond_one_layer() -> list[Experiment]:
-    names = (DELTA_COHERENCE.name, DELTA_VD_EI.name, DELTA_VD_EI_SIZE.name)
-    notes = {(name, measure): NOISE for name in names for measure in (COVERAGE, FALSE_POSITIVES)}
-    notes[AXIS_COSINE.name, COVERAGE] = "the true cosine is 1, and intervals beyond 1 are moved to reach it"
-    mixture = (
-        "a mixture of two models whose axes are nearly opposite, so that few deltas decide: covers about .90"
-    )
-    mixed = {
-        (name, measure): mixture
-        for name in (DELTA_VD_EI.name, DELTA_VD_EI_SIZE.name)
-        for measure in (COVERAGE, FALSE_POSITIVES)
-    }
-    found = []
-    for scales, layer in (
-        (("400k", "800k"), 4),
-        (("400k", "800k"), 5),
-        (("400k", "2m"), 5),
-        (("800k", "2m"), 5),
-        (("vanilla", "2m"), 5),
-    ):
-        for pairs in (40, 80):
-            worlds = tuple(DemoWorld(scale, layer, pairs) for scale in scales)
-            for exchanged in (False, True) if scales[0] != "vanilla" else (False,):
-                study = partial(demo_difference, worlds=worlds, exchanged=exchanged)
-                how = "exchanged by chance" if exchanged else "on the same pairs"
-                text = f"the demo's deltas, {scales[0]} and {scales[1]} {how}, layer {layer}, {pairs} pairs an axis"
-                opposite = (scales, layer, pairs) in ((("800k", "2m"), 5, 40), (("400k", "800k"), 5, 80))
-                limits = mixed if exchanged and opposite else {}
-                found.append(Experiment(text, study, TESTED if exchanged else COVERED, notes, limits))
-    names = (
-        *(f"vd_ei.{part}" for part in ("consistent", "counter", "equal", "gap")),
-        "axis_coherence.perspective",
-    )
-    for scale, layer in (("400k", 4), ("400k", 5), ("800k", 5), ("2m", 5)):
-        for pairs in (80, 160):
-            study = partial(demo_perspectives, DemoWorld(scale, layer, pairs))
-            text = f"the demo's deltas by perspective, {scale}, layer {layer}, {pairs} pairs an axis"
-            few = "40 images of a perspective at the last layer, where few wrong answers decide: covers about .90"
-            limits = {("axis_coherence.perspective", COVERAGE): few} if (scale, pairs) == ("2m", 80) else {}
-            notes_of = {(name, COVERAGE): NOISE for name in names}
-            found.append(Experiment(text, study, COVERED, notes_of, limits))
-        for pairs in (40, 80):
-            world = DemoWorld(scale, layer, pairs)
-            text = (
-                f"the demo's deltas, {scale} twice, half of other pairs, layer {layer}, {pairs} pairs an axis"
-            )
-            found.append(Experiment(text, partial(demo_difference, worlds=(world, world)), TESTED, notes))
-        text = f"the demo's deltas, {scale}, layer {layer}, 80 pairs an axis, and the control"
-        study = partial(demo_excess, DemoWorld(scale, layer, 80))
-        found.append(Experiment(text, study, COVERED, {(CONTRAST, COVERAGE): OPEN}))
-    for scale in ("400k", "800k", "2m"):
-        for pairs in (80, 160):
-            study = partial(demo_split, world=DemoWorld(scale, 5, pairs), layers=(3, 4, 5))
-            text = f"the demo's deltas, {scale}, layers 3 to 5, {pairs} pairs an axis"
-            found.append(Experiment(text, study, 400))
-        study = partial(demo_split, world=DemoWorld(scale, 5, 160, only_right=True), layers=(3, 4, 5))
-        text = f"the demo's deltas of right answers, {scale}, layers 3 to 5, 160 pairs an axis"
-        found.append(Experiment(text, study, 400))
-    return found
-
-
 def _axes() -> list[Experiment]:
     null = SwapWorld(coherence=(0.1, 0.0, 0.1))
     noise_goes = (
@@ -279,4 +184,4 @@ def _axes() -> list[Experiment]:
     return found
 
 
-EXPERIMENTS = [*_geometry(), *_demo(), *_axes(), *COMPARISONS, *ANSWERS, *SCENES, *CONTROLS, *LEAKS]
+EXPERIMENTS = [*_geometry(), *DEMO, *_axes(), *COMPARISONS, *ANSWERS, *SCENES, *CONTROLS, *LEAKS]
