@@ -50,8 +50,8 @@ _UNLIKE = {
 def _demo_limits(scale: str, layer: int, pairs: int) -> dict[tuple[str, str], str]:
     """Return which intervals are too narrow on the demo's deltas, and why."""
     nil = (
-        "the true order effect is hardly larger than the noise of its mean, which fills few dimensions: where chance makes "
-        "the value lowest its error is smallest, and the interval ends below the truth"
+        "the true order effect is hardly larger than the noise of its mean, which fills few dimensions: where chance "
+        "makes the value lowest its error is smallest, and the interval ends below the truth"
     )
     unlike = "one to ten unlike deltas decide: a study that draws none of them, or too many, misses the truth"
     short = "two or three short deltas hold most of the spread"
