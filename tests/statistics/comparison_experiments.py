@@ -37,7 +37,7 @@ def _comparisons() -> list[Experiment]:
             for pairs in (20, 80):
                 world = Twins(pairs, (theta, theta), cosine)
                 text = f"two checkpoints, theta {theta}, axes at cosine {cosine}, {pairs} pairs"
-                found.append(Experiment(text, partial(twins, world), 2000 if pairs == 80 else 1000, strict))
+                found.append(Experiment(text, partial(twins, world), TESTED, strict))
     for first, second, shared in (
         *((0.1, 0.12, 0.8), (0.1, 0.12, 0.0), (0.5, 0.55, 0.8)),
         *((0.0, 0.0, 0.8), (0.0, 0.0, 0.0), (0.0, 0.1, 0.8), (0.0, 0.5, 0.8)),
@@ -66,7 +66,7 @@ def _comparisons() -> list[Experiment]:
         for height, depth in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.3), (0.3, 0.3), (0.6, 0.6)):
             study = partial(quads, n=n, height=height, depth=depth)
             text = f"{n} quads, coherence {height} and {depth}, orthogonal axes"
-            found.append(Experiment(text, study, 4000, wild))
+            found.append(Experiment(text, study, 2000, wild))
     for n in (20, 80):
         for theta, cosine in ((0.1, 0.5), (0.6, 0.5), (0.6, 0.9)):
             study = partial(quads, n=n, height=theta, depth=theta, cosine=cosine)
@@ -74,7 +74,7 @@ def _comparisons() -> list[Experiment]:
             found.append(Experiment(text, study, COVERED))
     study = partial(quads, n=80, height=0.3, depth=0.3, an_image=4)
     found.append(
-        Experiment("80 quads, coherence 0.3 and 0.3, orthogonal axes, four an image", study, 4000, wild)
+        Experiment("80 quads, coherence 0.3 and 0.3, orthogonal axes, four an image", study, 2000, wild)
     )
     return found
 

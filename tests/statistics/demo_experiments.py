@@ -18,7 +18,8 @@ BALANCED, VD_EI, CONTRAST = "axis_coherence.balanced", "vd_ei.corrected", "vd_ei
 
 
 def _demo() -> list[Experiment]:
-    notes = {(name, COVERAGE): NOISE for name in (BALANCED, VD_EI, f"{VD_EI} (control)", "order_coherence")}
+    names = BALANCED, VD_EI, f"{VD_EI} (control)", "order_coherence", "within_category_consistency"
+    notes = {(name, COVERAGE): NOISE for name in names}
     found = [
         Experiment(
             f"the demo's deltas, {scale}, layer {layer}, {pairs} pairs an axis",
@@ -120,14 +121,15 @@ def _demo_beyond_one_layer() -> list[Experiment]:
         text = f"the demo's deltas, {scale}, layer {layer}, 80 pairs an axis, and the control"
         study = partial(demo_excess, DemoWorld(scale, layer, 80))
         found.append(Experiment(text, study, COVERED, {(CONTRAST, COVERAGE): OPEN}))
+    highest = {("axis_coherence.balanced.peak", COVERAGE): "covers the highest layer however many there are"}
     for scale in ("400k", "800k", "2m"):
         for pairs in (80, 160):
             study = partial(demo_split, world=DemoWorld(scale, 5, pairs), layers=(3, 4, 5))
             text = f"the demo's deltas, {scale}, layers 3 to 5, {pairs} pairs an axis"
-            found.append(Experiment(text, study, 400))
+            found.append(Experiment(text, study, 400, highest))
         study = partial(demo_split, world=DemoWorld(scale, 5, 160, only_right=True), layers=(3, 4, 5))
         text = f"the demo's deltas of right answers, {scale}, layers 3 to 5, 160 pairs an axis"
-        found.append(Experiment(text, study, 400))
+        found.append(Experiment(text, study, 400, highest))
     return found
 
 

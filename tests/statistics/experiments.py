@@ -156,7 +156,7 @@ def _axes() -> list[Experiment]:
         world = Layers(pairs=40, coherence=0.0, layers=12, shared=0.8, share=0.65, order=order)
         name = f"12 layers without an axis, order effect {order}, 40 pairs"
         found.append(
-            Experiment(name, partial(layer_test, world), 4000, {("axis (over layers)", FALSE_AXES): BOTH})
+            Experiment(name, partial(layer_test, world), 2000, {("axis (over layers)", FALSE_AXES): BOTH})
         )
     for theta, pairs in ((0.01, 80), (0.02, 80), (0.05, 20)):
         world = Layers(pairs=pairs, coherence=theta, layers=12, shared=0.8)
@@ -180,7 +180,7 @@ def _axes() -> list[Experiment]:
             strict = {
                 ("axis_coherence.balanced.peak", COVERAGE): "covers the highest layer however many there are"
             }
-            found.append(Experiment(name, partial(layer_choice, world), 400, strict))
+            found.append(Experiment(name, partial(layer_choice, world), 300, strict))
     return found
 
 

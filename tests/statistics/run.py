@@ -116,11 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
         first = cells_of(each, _read(each, sizes[each.world], options.work))
         later = again.get(each.world, [])
         outcomes = [one for part in later for one in _outcomes(_file(options.work, each.world, *part))]
-        # Targets that have cells of their own now have them again.
-        apart = {(one.estimator, one.measure) for one in outcomes if one.target} - {
-            (cell.estimator, cell.measure) for cell in first
-        }
-        second = {(cell.estimator, cell.measure): cell for cell in cells_of(each, outcomes, apart)}
+        second = {(cell.estimator, cell.measure): cell for cell in cells_of(each, outcomes, like=first)}
         for cell in first:
             replaced = second.get((cell.estimator, cell.measure), cell)
             cells.append(replaced if cell.verdict == "borderline" else cell)

@@ -41,10 +41,9 @@ A cell fails when its exact 99.9 % interval lies wholly outside these bars. One 
 studied again, ten times as often, and called borderline if it still is. Conservative cells are too wide or too
 strict, with the reason. Limits are stated and not judged.
 
-A study of the demo's deltas asks about every axis, angle and category that the tool prints. They share a row where each
-of them holds its bar by itself; else, and under a limit, each has a row, with its name in brackets. "studies" counts
-studies, not axes, and "printed" is the share of all of them together.
-
+A study of the demo's deltas asks about every axis, angle and category that the tool prints. Those of one estimator
+share a row. One that misses the bar by itself at 99 %, or that has a limit of its own, has a row of its own instead, with its
+name in brackets. "studies" counts studies, not axes, and "printed" is the share of all axes of a row together.
 """
 
 

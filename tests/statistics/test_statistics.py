@@ -62,31 +62,36 @@ def of_axes(hits, **options):
         for axis, of_axis in zip("HVD", hits, strict=True)
         for number in range(1000)
     ]
-    apart = options.pop("apart", ())
-    return cells_of(Experiment("world", _no_study, 1000, **options), outcomes, apart)
+    like = options.pop("like", None)
+    return {
+        cell.estimator: cell
+        for cell in cells_of(Experiment("world", _no_study, 1000, **options), outcomes, like)
+    }
 
 
-def test_axes_share_a_cell_only_where_each_holds_by_itself():
-    """A rate over all three, here .935, would hide the one that fails. The shared interval is the widest."""
-    (cell,) = of_axes((950, 950, 960))
+def test_axes_share_a_cell_but_not_one_that_misses_its_bar():
+    """A rate over all three, here .935, would hide the one that fails. Their interval is that of one alone."""
+    (cell,) = of_axes((950, 950, 960)).values()
     assert (cell.estimator, cell.studies, cell.verdict) == ("mine", 1000, "ok")
     assert cell.rate == pytest.approx(0.9533, abs=1e-4)
-    assert (cell.low, cell.high) == (exact_interval(950, 1000)[0], exact_interval(960, 1000)[1])
+    assert (cell.low, cell.high) == exact_interval(953, 1000)
     cells = of_axes((975, 960, 870))
-    assert [(cell.estimator, cell.verdict) for cell in cells] == [
-        ("mine (H)", "ok"),
-        ("mine (V)", "ok"),
-        ("mine (D)", "fails"),
-    ]
-    assert len(of_axes((950, 950, 960), apart={("mine", COVERAGE)})) == 3
+    assert {name: (cell.rate, cell.verdict) for name, cell in cells.items()} == {
+        "mine": (0.9675, "ok"),
+        "mine (D)": (0.87, "fails"),
+    }
+    # Studied again, it has a cell of its own again.
+    assert set(of_axes((950, 950, 950), like=cells.values())) == {"mine", "mine (D)"}
+    assert set(of_axes((950, 950, 800), like=[cells["mine"]])) == {"mine"}
 
 
 def test_a_limit_is_stated_of_one_axis_or_of_all():
-    """And cells under it are never put together."""
+    """Of one, it leaves the others' cell."""
     limits = {("mine (D)", COVERAGE): "few images"}
-    assert [cell.verdict for cell in of_axes((950, 950, 870), limits=limits)] == ["ok", "ok", "limit"]
+    cells = of_axes((950, 950, 930), limits=limits)
+    assert [(name, cell.verdict) for name, cell in cells.items()] == [("mine (D)", "limit"), ("mine", "ok")]
     limits = {("mine", COVERAGE): "few images"}
-    assert [cell.verdict for cell in of_axes((950, 950, 870), limits=limits)] == ["limit"] * 3
+    assert [cell.verdict for cell in of_axes((950, 950, 930), limits=limits).values()] == ["limit"]
     assert named("vd_ei.corrected (control)", "horizontal/vertical") == (
         "vd_ei.corrected (control, horizontal/vertical)"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import nan, sqrt
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from .outcomes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from .experiment import Experiment
 
@@ -44,12 +44,12 @@ BARS = {
 }
 #: Of the exact binomial interval, so that among hundreds of sound cells none fails by chance.
 _LEVEL = 0.999
+#: Of one target among several: less is asked for, since it is not judged by this, only looked at by itself.
+_LEVEL_OF_TARGET = 0.99
 #: Standard errors by which a median bias must pass its bar to fail.
 _BIAS_ERRORS = 3.3
 #: Studies in which an estimator must be printed for its rate to be judged.
 _FEWEST = 30
-#: Verdicts, each with one reason, that the targets of an estimator may share in one cell.
-_SHARED = {"", "ok", "conservative"}
 
 
 @dataclass(frozen=True)
@@ -74,59 +74,59 @@ class Cell:
     reason: str = ""
 
 
-def exact_interval(hits: int, n: int) -> tuple[float, float]:
-    """Return the Clopper-Pearson interval of a share at 99.9 %."""
-    tail = (1 - _LEVEL) / 2
+def exact_interval(hits: int, n: int, level: float = _LEVEL) -> tuple[float, float]:
+    """Return the Clopper-Pearson interval of a share, at 99.9 %."""
+    tail = (1 - level) / 2
     low = float(betaincinv(hits, n - hits + 1, tail)) if hits else 0.0
     high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
     return low, high
 
 
 def cells_of(
-    experiment: Experiment, outcomes: Iterable[Outcome], apart: Collection[tuple[str, str]] = ()
+    experiment: Experiment, outcomes: Iterable[Outcome], like: Collection[Cell] | None = None
 ) -> list[Cell]:
     """Sum the outcomes of one experiment up to its cells.
 
-    The targets of an estimator share a cell where each of them is judged alike by itself: a rate over all axes would
-    hide the one that fails. Else, and where a limit is stated, each has a cell, with its name in brackets.
+    The targets of an estimator share a cell. One that is under a limit, or that misses its bar by itself, would hide in
+    it: it has a cell of its own, with its name in brackets.
 
     Args:
         experiment: whose outcomes they are.
         outcomes: of all its studies.
-        apart: estimators and measures whose targets have cells of their own in any case.
+        like: cells of other studies of it, whose targets are to have cells of their own here as well, and no others.
     """
     sorted_out: dict[tuple[str, str], dict[str, list[Outcome]]] = {}
     for each in outcomes:
         of_targets = sorted_out.setdefault((each.estimator, each.measure), {})
         of_targets.setdefault(each.target, []).append(each)
-    return [
-        cell
-        for (estimator, measure), of_targets in sorted_out.items()
-        for cell in _cells(experiment, estimator, measure, of_targets, (estimator, measure) in apart)
-    ]
+    apart = None if like is None else {(cell.estimator, cell.measure) for cell in like}
+    cells = []
+    for (estimator, measure), of_targets in sorted_out.items():
+        shared = {}
+        for target, found in of_targets.items():
+            name = named(estimator, target)
+            alone = (
+                (name, measure) in experiment.limits or _misses(measure, found)
+                if apart is None
+                else (name, measure) in apart
+            )
+            if alone and target:
+                cells.append(_cell(experiment, estimator, measure, {target: found}, name))
+            else:
+                shared[target] = found
+        if shared:
+            cells.append(_cell(experiment, estimator, measure, shared, estimator))
+    return cells
 
 
-def _cells(
-    experiment: Experiment, estimator: str, measure: str, of_targets: dict[str, list[Outcome]], apart: bool
-) -> list[Cell]:
-    cells = [
-        _cell(experiment, estimator, measure, outcomes, target) for target, outcomes in of_targets.items()
-    ]
-    verdicts = {(cell.verdict, cell.reason) for cell in cells}
-    if apart or len(cells) == 1 or len(verdicts) > 1 or cells[0].verdict not in _SHARED:
-        return cells
-    joint = _cell(experiment, estimator, measure, [one for each in of_targets.values() for one in each], "")
-    # The targets of one study are not independent: the interval is no narrower than that of any of them.
-    return [
-        replace(
-            joint,
-            studies=max(cell.studies for cell in cells),
-            low=min(cell.low for cell in cells),
-            high=max(cell.high for cell in cells),
-            verdict=cells[0].verdict,
-            reason=cells[0].reason,
-        )
-    ]
+def _misses(measure: str, outcomes: Sequence[Outcome]) -> bool:
+    """Whether the 99 % interval of one target lies wholly on the bad side of its bar."""
+    hits = [each.hit for each in outcomes if each.hit is not None]
+    if measure not in BARS or len(hits) < _FEWEST:
+        return False
+    low, high = exact_interval(sum(hits), len(hits), _LEVEL_OF_TARGET)
+    floor, top = BARS[measure]
+    return (high < floor or low > top) and not _is_safe(measure, sum(hits) / len(hits))
 
 
 def named(estimator: str, target: str) -> str:
@@ -136,15 +136,18 @@ def named(estimator: str, target: str) -> str:
     return f"{estimator} ({target})" if target else estimator
 
 
-def _cell(experiment: Experiment, estimator: str, measure: str, outcomes: list[Outcome], target: str) -> Cell:
+def _cell(
+    experiment: Experiment, estimator: str, measure: str, of_targets: dict[str, list[Outcome]], name: str
+) -> Cell:
+    outcomes = [one for each in of_targets.values() for one in each]
     hits = [each.hit for each in outcomes if each.hit is not None]
     errors = [each.error for each in outcomes if each.error == each.error]
     n, k = len(hits), sum(hits)
-    rate, (low, high) = (k / n, exact_interval(k, n)) if n else (nan, (0.0, 1.0))
+    rate, (low, high) = (k / n, _interval(list(of_targets.values()))) if n else (nan, (0.0, 1.0))
     bias = float(np.median(errors)) if errors else nan
     # Of a median, nearly: 1.25 standard errors of a mean.
     bias_error = 1.25 * float(np.std(errors)) / sqrt(len(errors)) if errors else nan
-    key, name = (estimator, measure), named(estimator, target)
+    key = (estimator, measure)
     limit = experiment.limits.get((name, measure)) or experiment.limits.get(key)
     verdict, reason = _verdict(measure, rate, low, high), ""
     if measure == BIAS:
@@ -165,8 +168,16 @@ def _cell(experiment: Experiment, estimator: str, measure: str, outcomes: list[O
         verdict, reason = "fails", f"median bias above {experiment.median_bias}"
     printed = n / len(outcomes) if measure != BIAS else len(errors) / len(outcomes)
     return Cell(
-        name, experiment.world, measure, len(outcomes), printed, rate, low, high, bias, verdict, reason
+        *(name, experiment.world, measure, max(map(len, of_targets.values()))),
+        *(printed, rate, low, high, bias, verdict, reason),
     )
+
+
+def _interval(of_targets: Sequence[Sequence[Outcome]]) -> tuple[float, float]:
+    """Return the exact interval; of several targets, which are not independent, as if each had been studied alone."""
+    hits = [[each.hit for each in outcomes if each.hit is not None] for outcomes in of_targets]
+    n, k = max(map(len, hits)), sum(map(sum, hits))
+    return exact_interval(round(k * n / sum(map(len, hits))), n)
 
 
 def _verdict(measure: str, rate: float, low: float, high: float) -> str:
