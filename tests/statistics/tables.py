@@ -42,8 +42,8 @@ studied again, ten times as often, and called borderline if it still is. Conserv
 strict, with the reason. Limits are stated and not judged.
 
 A study of the demo's deltas asks about every axis, angle and category that the tool prints. Those of one estimator
-share a row. One that misses the bar by itself at 99 %, or that has a limit of its own, has a row of its own instead, with
-its name in brackets. "studies" counts studies, not axes, and "printed" is the share of all axes of a row together.
+share a row. One that misses the bar by itself at 99 %, or that has a limit of its own, has a row of its own, with its
+name in brackets. "studies" counts studies, not axes, and "printed" is the share of all axes of a row together.
 """
 
 
