@@ -126,7 +126,7 @@ def test_worlds_have_names_of_their_own_and_seeds_by_name():
 def test_a_run_writes_its_tables_and_resumes(tmp_path, capsys):
     """Parts that are done are read again; the page and the table have the same rows."""
     options = ["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work"), "--processes", "1"]
-    options += ["--share", "0.01", "--only", "quads, coherence 0.0 and 0.0"]
+    options += ["--share", "0.02", "--only", "quads, coherence 0.0 and 0.0"]
     run.main(options)
     first = (tmp_path / "out" / "cells.csv").read_text()
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("*.jsonl")}
