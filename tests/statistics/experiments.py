@@ -15,6 +15,7 @@ from .demo_trials import demo_difference, demo_excess, demo_perspectives, demo_s
 from .demo_world import DemoWorld, demo_study
 from .experiment import BOTH, NOISE, OPEN, Experiment
 from .leak_experiments import LEAKS
+from .null_3_trials import NULLS_3
 from .outcomes import COVERAGE, FALSE_AXES, FALSE_POSITIVES
 from .perspective_trials import perspectives
 from .scene_experiments import SCENES
@@ -268,4 +269,4 @@ def _axes() -> list[Experiment]:
     return found
 
 
-EXPERIMENTS = [*_geometry(), *_demo(), *_axes(), *COMPARISONS, *ANSWERS, *SCENES, *CONTROLS, *LEAKS]
+EXPERIMENTS = [*_geometry(), *_demo(), *_axes(), *COMPARISONS, *ANSWERS, *SCENES, *NULLS_3, *CONTROLS, *LEAKS]

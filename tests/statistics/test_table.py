@@ -106,7 +106,7 @@ def test_every_interval_has_a_row_of_coverage():
     of_robustness = {
         name for name, entry in ROBUSTNESS.items() if entry.interval is not Interval.NOT_COVERING
     }
-    assert len(of_robustness) == 15
+    assert len(of_robustness) == 16
     assert of_robustness - studied(COVERAGE) == set()
     # The three accuracies are one estimator, as are the two of the perspectives.
     assert {"accuracy", f"{ACCURACY_PERSPECTIVE.name} ({GAP})"} <= studied(COVERAGE)
