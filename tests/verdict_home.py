@@ -46,6 +46,8 @@ class World:
     names: float = 0.0
     turned: float = 0.0
     """Of what an exchange does by the relation that Null 1 asks about, canonical in two pairs of four."""
+    untrained: float = 0.0
+    """Of what an exchange does to random weights."""
 
 
 def add_datasets(database: Database, folder: str = "bench.tsv") -> None:
@@ -178,7 +180,14 @@ def _add_run(
 
 
 def add_world(workspace: Workspace, scale: str, world: World, parts: Sequence[str]) -> dict[str, str]:
-    """Add a scale's real run and some of ``blind``, ``answers``, ``exchanged``, ``null 1``; return their ids."""
+    """Add a scale's real run and some of its other runs; return their ids.
+
+    Args:
+        workspace: the home.
+        scale: its name.
+        world: what its states are made of.
+        parts: which of ``blind``, ``answers``, ``exchanged``, ``null 1``, ``null 3`` and ``half of null 3``.
+    """
     # One transaction for all: each opens the database, which takes longer than to write a run.
     with workspace.database.transaction() as connection:
         add = partial(_add_run, connection, workspace.settings.home, scale, world)
@@ -189,13 +198,16 @@ def add_world(workspace: Workspace, scale: str, world: World, parts: Sequence[st
         for part, dataset in (("answers", "own"), ("exchanged", "exchanged")):
             for template in YES_NO if part in parts else ():
                 found[f"{template} {dataset}"] = add(template=template, dataset=dataset)
-        if "null 1" in parts:
-            for dataset in ("own", "exchanged"):
+        for part, kind, datasets in (
+            ("null 1", "other-axis", ("own", "exchanged")),
+            ("null 3", "random-weights:0", ("own", "exchanged")),
+            ("half of null 3", "random-weights:0", ("own",)),
+        ):
+            for dataset in datasets if part in parts else ():
                 for template in YES_NO:
-                    name = f"{template} {dataset}"
-                    found[f"{name} null"] = add(
-                        template=template, dataset=dataset, control="other-axis", serves=found[name]
-                    )
+                    serves = found[f"{template} {dataset}"]
+                    name = f"{template} {dataset} {'null' if part == 'null 1' else kind}"
+                    found[name] = add(template=template, dataset=dataset, control=kind, serves=serves)
     return found
 
 
@@ -206,6 +218,9 @@ def _states(world: World, template: str, control: str | None, *, exchanged: bool
     seen = -told if exchanged else told
     if control is not None:
         seen = np.zeros_like(told)
+    untrained = np.zeros_like(told)
+    if control is not None and control.startswith("random-weights"):
+        untrained = -told if exchanged else told
     other = np.where(np.arange(PAIRS) // 2 % 2 == 0, 1.0, -1.0)[:, None] * [1.0, -1.0]
     answer = seen * (-1 if template == YES_NO[1] else 1)
     word = _PUBLISHED if template == "published" else _WORD
@@ -213,6 +228,7 @@ def _states(world: World, template: str, control: str | None, *, exchanged: bool
         (world.scene, seen, _SCENE),
         (world.word, answer, word),
         (world.names, told if control != "other-axis" else np.zeros_like(told), _NAMES),
+        (world.untrained, untrained, _SCENE),
         (world.turned, other if control == "other-axis" and exchanged else np.zeros_like(told), _OTHER),
     )
     signal = sum(size * sign[..., None] * direction for size, sign, direction in causes)

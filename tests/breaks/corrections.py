@@ -404,4 +404,18 @@ BREAKS = (
         "return None if one is None else one.is_canonical",
         "tests/workflows/test_scene_layers.py",
     ),
+    Break(
+        "Null 3: the run's own scene in place of that of random weights",
+        f"{_ANALYSIS}/controls/scene_word.py",
+        "half = _SceneHalf(evidence, evidence.null_3, layout)",
+        "half = _SceneHalf(evidence, evidence.scene, layout)",
+        "tests/analysis/controls/test_scene_word.py",
+    ),
+    Break(
+        "Null 3: another control's runs in place of random weights",
+        "vlmprobe/study/evidence.py",
+        "return _of_all_four(controls, RANDOM_WEIGHTS, sources.answers, sources.exchanged)",
+        "return _of_all_four(controls, OTHER_AXIS, sources.answers, sources.exchanged)",
+        "tests/workflows/test_scene_layers.py",
+    ),
 )

@@ -89,7 +89,8 @@ def test_directions_and_probes_have_a_line_each():
 def test_exchanged_pictures_have_a_line_for_each_axis_and_layer():
     """Null 2 says whether it holds 0, and the rest whether the word is out.
 
-    A layer without any number has no line, and the answers are of no layer.
+    A layer without any number has no line, and the answers are of no layer. A word that is taken out of random weights
+    is not the run's.
     """
     rows = [
         row("scene", "scene_word.cosine", "vertical", 0.7, low=0.6, high=0.8, note=WORD_OUT),
@@ -97,6 +98,7 @@ def test_exchanged_pictures_have_a_line_for_each_axis_and_layer():
         row("scene", "null_2.size", "vertical", 1.5, low=0.5, high=2.5, note="does not hold 0"),
         row("scene", "null_2.answers_changed", "vertical", 0.25),
         row("scene", "null_2.size", "distance", 0.1, low=-0.5, high=0.7, note="holds 0"),
+        row("scene", "null_3.coherence", "distance", 0.01, low=-0.02, high=0.04, note=WORD_OUT),
         replace(row("scene", "scene_word.cosine", "vertical", None, reason="not resolved"), layer=0),
     ]
     vertical, distance = scene_table(rows)
@@ -107,6 +109,7 @@ def test_exchanged_pictures_have_a_line_for_each_axis_and_layer():
     )
     assert (vertical["holds_0"], distance["holds_0"], vertical["changed"]) == ("no", "yes", "0.25")
     assert (vertical["word_out"], distance["word_out"]) == ("yes", "no")
+    assert (vertical["null_3"], distance["null_3"]) == (None, "0.010 [-0.020, 0.040]")
     assert list(vertical) == list(distance)
     assert "2m: scene_word.cosine: not resolved (vertical)" in reasons(rows)
     assert scene_table(ROWS) == []

@@ -12,6 +12,7 @@ from .control_experiments import CONTROLS
 from .demo_experiments import DEMO
 from .experiment import BOTH, COVERED, NOISE, OPEN, TESTED, Experiment
 from .leak_experiments import LEAKS
+from .null_3_trials import NULLS_3
 from .outcomes import COVERAGE, FALSE_AXES, FALSE_POSITIVES
 from .perspective_trials import perspectives
 from .scene_experiments import SCENES
@@ -184,4 +185,14 @@ def _axes() -> list[Experiment]:
     return found
 
 
-EXPERIMENTS = [*_geometry(), *DEMO, *_axes(), *COMPARISONS, *ANSWERS, *SCENES, *CONTROLS, *LEAKS]
+EXPERIMENTS = [
+    *_geometry(),
+    *DEMO,
+    *_axes(),
+    *COMPARISONS,
+    *ANSWERS,
+    *SCENES,
+    *NULLS_3,
+    *CONTROLS,
+    *LEAKS,
+]

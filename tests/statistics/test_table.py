@@ -107,7 +107,7 @@ def test_every_interval_has_a_row_of_coverage():
     of_robustness = {
         name for name, entry in ROBUSTNESS.items() if entry.interval is not Interval.NOT_COVERING
     }
-    assert len(of_robustness) == 15
+    assert len(of_robustness) == 16
     assert of_robustness - studied(COVERAGE) == set()
     # Of ``export directions``.
     assert "sign_accuracy" in studied(COVERAGE)

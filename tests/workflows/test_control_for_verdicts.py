@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 ANSWERS = ["yes-no", "yes-no-opposite"]
 USUAL = ["grey", "other-image:0", "random-weights:0"]
-#: Extractions of the first scale before the command is stopped: of the benchmark, then of random weights.
-BEFORE_STOP = 2
+#: Extractions before the command is stopped: of the benchmark. Of exchanged pictures and random weights it has none.
+BEFORE_STOP = 1
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +73,16 @@ def _of(listed: list[dict[str, Any]], dataset: str) -> list[tuple[str, str | Non
 
 
 def test_a_scale_with_an_axis_is_asked_all_that_verdicts_need(listed: list[dict[str, Any]]) -> None:
-    """Yes/no questions about both files' pictures, and questions about another axis, all on the same pairs."""
+    """Yes/no questions about both files' pictures; of each questions about another axis, and random weights (Null 3).
+
+    All are on the same pairs.
+    """
     null_1 = [(template, "other-axis") for template in ANSWERS]
     real = [(template, None) for template in ANSWERS]
+    null_3 = [(template, "random-weights:0") for template in ANSWERS]
     usual = [("published", kind) for kind in USUAL]
-    assert _of(listed, "benchmark") == [*usual, *null_1, ("published", None), *real]
-    assert _of(listed, "image_swaps") == [*null_1, *real]
+    assert _of(listed, "benchmark") == [*usual, *sorted([*null_1, *null_3]), ("published", None), *real]
+    assert _of(listed, "image_swaps") == [*sorted([*null_1, *null_3]), *real]
     assert {(row["pairs"], row["status"]) for row in listed} == {(12, "complete")}
 
 
@@ -101,7 +105,7 @@ def test_a_scale_without_an_axis_is_asked_if_someone_wants_it(
     """All that verdicts need, as for any other scale."""
     monkeypatch.setattr("vlmprobe.workflows.control.runs_without_axis", lambda _, runs: runs)
     asked = home(*home.command, "--also-without-axis").ok()
-    assert "controls: 0 extracted, 7 were complete already" in asked.err
+    assert "controls: 0 extracted, 11 were complete already" in asked.err
     assert "no axis" not in asked.err
 
 
@@ -109,8 +113,8 @@ def test_the_same_command_goes_on_where_it_was_stopped(home: Any) -> None:
     """What was complete is reused, run by run."""
     assert home.stopped.code == 130
     assert "image swaps: 12 of 12 pairs of benchmark have one in image_swaps" in home.first.err
-    # All of the benchmark, then what the exchanged pictures need.
-    assert "controls: 2 extracted, 5 were complete already" in home.first.err
+    # All of the benchmark, then what the exchanged pictures need, then random weights.
+    assert "controls: 7 extracted, 4 were complete already" in home.first.err
     assert "yes/no runs for verdicts: 2 extracted, 2 were complete already" in home.first.err
 
 
@@ -184,10 +188,17 @@ def test_nothing_shows_what_is_only_for_verdicts(
 def test_a_second_time_nothing_is_loaded(home: Any) -> None:
     """Every run is reused; the table is the same."""
     again = home(*home.command, "--json").ok()
-    assert "controls: 0 extracted, 7 were complete already" in again.err
+    assert "controls: 0 extracted, 11 were complete already" in again.err
     assert "yes/no runs for verdicts: 0 extracted, 4 were complete already" in again.err
     assert "loading" not in again.err
     assert json.loads(again.out) == json.loads(home.first.out)
+
+
+@pytest.mark.full
+def test_random_weights_are_left_out_where_only_verdicts_count(home: Any) -> None:
+    """No verdict rests on Null 3: of the eleven controls there are the two blind ones and the four of Null 1."""
+    ran = home(*home.command, "--verdicts-only").ok()
+    assert "controls: 0 extracted, 6 were complete already" in ran.err
 
 
 @pytest.mark.parametrize(

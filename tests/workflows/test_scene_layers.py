@@ -1,4 +1,4 @@
-"""What ``robustness`` says of exchanged pictures: over all layers, and what Null 2 adds to a verdict."""
+"""What ``robustness`` says of exchanged pictures: over all layers, and what Null 2 and Null 3 add."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vlmprobe.demo import build_benchmark
 from vlmprobe.pairs import SPACE
 from vlmprobe.settings import Settings
 from vlmprobe.study.pictured import NO_BOXES, NOT_EXCHANGED, Pictured
-from vlmprobe.study.scene_layers import NO_EXCHANGE, NO_NULL_1
+from vlmprobe.study.scene_layers import NO_EXCHANGE, NO_NULL_1, NO_NULL_3
 from vlmprobe.study.selection import Selection
 from vlmprobe.workflows.analyze import analyze
 from vlmprobe.workflows.robustness import robustness
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 ALL = ("blind", "answers", "exchanged", "null 1")
 #: Scale -> its world, and what was run of it.
 SCALES = {
-    "scene": (World(scene=1.0, word=0.6), ALL),
+    "scene": (World(scene=1.0, word=0.6), (*ALL, "null 3")),
     "turned": (World(scene=1.0, word=0.6, turned=1.5), ALL),
-    "unasked": (World(scene=1.0, word=0.6), ALL[:3]),
+    "untrained": (World(scene=1.0, word=0.6, untrained=1.0), (*ALL, "null 3")),
+    "unasked": (World(scene=1.0, word=0.6), (*ALL[:3], "half of null 3")),
     "unexchanged": (World(scene=1.0, word=0.6), ALL[:2]),
 }
 #: The relation that Null 1 asks about, and its opposite; the exchange turns it in the last ten pairs.
@@ -131,12 +132,30 @@ def test_a_verdict_says_that_null_2_does_not_hold(home: Workspace) -> None:
     }
 
 
+def test_null_3_is_what_the_exchange_does_to_random_weights(home: Workspace) -> None:
+    """It holds 0 where these know nothing of the scene, though the run does; where they do, it says so.
+
+    No verdict rests on it.
+    """
+    row = scene(home, "scene")["null_3.coherence", 1]
+    assert row.estimate.ci_low <= 0 <= row.estimate.ci_high
+    assert (row.n, row.note) == (PAIRS, WORD_LEFT)
+    untrained = scene(home, "untrained")
+    assert untrained["null_3.coherence", 1].estimate.ci_low > 0.2
+    assert untrained["null_3.coherence", 0].estimate.ci_low <= 0
+    own = {each.scale: each for each in verdict(home, "tiny") if each.axis == str(AXIS)}
+    assert str(own["untrained"].verdict) == str(own["scene"].verdict) == "axis of the scene"
+    assert not any("random-weights" in role for role in own["untrained"].runs)
+
+
 def test_what_was_not_run_is_named(home: Workspace) -> None:
     """Without Null 1 only what needs none; without exchanged pictures nothing, in one row a number."""
     unasked = scene(home, "unasked")
     assert unasked["axis_coherence.scene", 1].estimate.is_resolved
     for metric in ("axis_coherence.scene_less_null_1", "scene_space.cosine_disjoint", "null_2.size"):
         assert unasked[metric, 1].estimate.reason == NO_NULL_1
+    # Random weights were asked about the benchmark's own pictures alone.
+    assert unasked["null_3.coherence", 1].estimate.reason == NO_NULL_3
     unexchanged = scene(home, "unexchanged")
     assert {row.estimate.reason for row in unexchanged.values()} == {NO_EXCHANGE}
     assert len({layer for _, layer in unexchanged}) == 1

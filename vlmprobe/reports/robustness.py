@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vlmprobe.analysis.catalog.robustness import NULL_3
 from vlmprobe.analysis.controls import WORD_LEFT, WORD_OUT
 from vlmprobe.reports.controls import LAST
 from vlmprobe.reports.numbers import measured
@@ -46,6 +47,7 @@ _SCENE = {
     "null_2.size": "null_2",
     HOLDS_0: "holds_0",
     "null_2.answers_changed": "changed",
+    "null_3.coherence": "null_3",
 }
 #: Note -> its column there, and what that says.
 _NOTES = {
@@ -91,6 +93,9 @@ READING = (
     "null_2: squared length, in the squared unit of the states, of what turns with a relation that the exchange leaves "
     "as it is; it should hold 0. changed: share of yes/no answers about that relation which the exchange changed, of "
     "all layers alike",
+    "null_3: coherence of what the same exchange does to the architecture with random weights, without its own word's "
+    "axis where it has one; it should hold 0. Where it does not, that much of 'scene' need not have been learnt. One "
+    "draw of weights; no verdict rests on it",
 )
 
 
@@ -212,7 +217,7 @@ def transfer_table(rows: Sequence[RobustnessRow]) -> Table:
 
 
 def scene_table(rows: Sequence[RobustnessRow]) -> Table:
-    """Return a row for each axis and layer that has a number: what exchanged pictures say, and Null 2."""
+    """Return a row for each axis and layer that has a number: what exchanged pictures say, Null 2 and Null 3."""
     found: dict[tuple[str, str, int], dict[str, Any]] = {}
     known = set()
     for row in rows:
@@ -224,7 +229,8 @@ def scene_table(rows: Sequence[RobustnessRow]) -> Table:
             {"scale": row.scale, "axis": row.target, "layer": row.layer, **dict.fromkeys(_SCENE.values())},
         )
         line[_SCENE[row.metric]] = _measured(row.estimate)
-        if row.note:
+        # Of random weights the column says nothing: whether a word is out is said of the run.
+        if row.note and row.metric != NULL_3.name:
             column, says = _NOTES[row.note]
             line[column] = says
         if row.estimate.value is not None:

@@ -26,9 +26,9 @@ from vlmprobe.analysis.controls import Counterbalanced, Evidence
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs import YES_NO
 from vlmprobe.store.arrays import read_inputs
-from vlmprobe.store.controls import GREY, OTHER_AXIS, OTHER_IMAGE, kind_of
+from vlmprobe.store.controls import GREY, OTHER_AXIS, OTHER_IMAGE, RANDOM_WEIGHTS, kind_of
 from vlmprobe.store.image_swaps import swapped_pictures, swaps_of
-from vlmprobe.store.runs import complete_runs
+from vlmprobe.store.runs import complete_runs, controls_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
 
-__all__ = ["Sources", "evidence_of", "find_sources", "marks_of"]
+__all__ = ["Sources", "evidence_of", "find_null_3", "find_sources", "marks_of"]
 
 #: Controls without the picture, in the coordinates of the run that they serve.
 _BLIND = (GREY, OTHER_IMAGE)
@@ -62,6 +62,8 @@ class Sources:
     """The same about exchanged pictures."""
     null_1: tuple[_Both, _Both] | None = None
     """Controls about another axis: those of ``answers``, those of ``exchanged``."""
+    null_3: tuple[_Both, _Both] | None = None
+    """Controls with random weights, likewise; only where someone looks for them, since no verdict rests on them."""
     pictures: Mapping[str, str] = field(default_factory=dict)
     """Id of a pair with an exchanged picture to the hash of that."""
 
@@ -71,10 +73,11 @@ class Sources:
         found = {"real": self.real, **self.blind}
         for name, both in (("", self.answers), (", exchanged", self.exchanged)):
             found |= {f"{template}{name}": run for template, run in zip(YES_NO, both or (), strict=False)}
-        for name, both in zip(("", ", exchanged"), self.null_1 or (), strict=False):
-            found |= {
-                f"{template}{name}, {OTHER_AXIS}": run for template, run in zip(YES_NO, both, strict=True)
-            }
+        for kind, four in ((OTHER_AXIS, self.null_1), (RANDOM_WEIGHTS, self.null_3)):
+            for name, both in zip(("", ", exchanged"), four or (), strict=False):
+                found |= {
+                    f"{template}{name}, {kind}": run for template, run in zip(YES_NO, both, strict=True)
+                }
         return found
 
 
@@ -83,7 +86,7 @@ def find_sources(connection: Connection, run: Run) -> Sources:
 
     Of several files of exchanged pictures it is the newest whose controls are there, too.
 
-    Random weights are among no control here: they share no coordinates with the run.
+    Random weights are among no control here: they share no coordinates with the run. See :func:`find_null_3`.
     """
     everything = complete_runs(connection, families=(run.family,), scales=(run.scale,), controls=True)
     real = [each for each in everything if each.control is None and _same_model(each, run)]
@@ -98,7 +101,7 @@ def find_sources(connection: Connection, run: Run) -> Sources:
     for other in swaps_of(connection, run.dataset_id, YES_NO[0]):
         exchanged = _under_both(real, other.dataset_id)
         if exchanged is not None:
-            null_1 = _null_1(controls, answers, exchanged)
+            null_1 = _of_all_four(controls, OTHER_AXIS, answers, exchanged)
             # Ids of runs are in the order of time: of several files the one that was asked last.
             age = max(each.run_id for each in exchanged)
             there.append(((null_1 is not None, age), other.dataset_id, exchanged, null_1))
@@ -107,6 +110,24 @@ def find_sources(connection: Connection, run: Run) -> Sources:
     _, dataset_id, exchanged, null_1 = max(there, key=lambda each: each[0])
     pictures = swapped_pictures(connection, run.dataset_id, dataset_id, YES_NO[0])
     return Sources(run, blind, answers, exchanged, null_1, pictures)
+
+
+def find_null_3(connection: Connection, sources: Sources) -> tuple[_Both, _Both] | None:
+    """Find the newest complete controls with random weights, of one seed, of all four runs about the scene.
+
+    Args:
+        connection: in a transaction.
+        sources: as :func:`find_sources` returns them.
+
+    Returns:
+        Those of ``answers`` and those of ``exchanged``; None where one of the four is missing.
+    """
+    if sources.answers is None or sources.exchanged is None:
+        return None
+    served = [run.run_id for run in (*sources.answers, *sources.exchanged)]
+    complete = [each for each in controls_of(connection, served) if each.status == "complete"]
+    controls = {(each.serves, str(each.control)): each for each in complete}
+    return _of_all_four(controls, RANDOM_WEIGHTS, sources.answers, sources.exchanged)
 
 
 def marks_of(connection: Connection, sources: Sources) -> dict[str, list[str]]:
@@ -137,13 +158,15 @@ def evidence_of(
     states = _States(workspace, sources, layer)
     real = states.swaps(sources.real)
     blind = {kind: states.swaps(run) for kind, run in sources.blind.items()}
-    answers = scene = null_1 = None
+    answers = scene = null_1 = null_3 = None
     if sources.answers is not None:
         answers = Counterbalanced(*(states.swaps(run) for run in sources.answers))
     if sources.answers is not None and sources.exchanged is not None:
         scene = states.exchange(sources.answers, sources.exchanged)
     if sources.null_1 is not None:
         null_1 = states.exchange(*sources.null_1)
+    if sources.null_3 is not None:
+        null_3 = states.exchange(*sources.null_3)
     units = _units(states.images, [sources.pictures.get(name) for name in states.pair_ids])
     found = {}
     for axis in axes:
@@ -156,6 +179,7 @@ def evidence_of(
             answers=_of_rows(answers, rows),
             scene=_of_rows(scene, rows),
             null_1=_of_rows(null_1, rows),
+            null_3=_of_rows(null_3, rows),
         )
     return found
 
@@ -219,11 +243,11 @@ def _under_both(runs: Sequence[Run], dataset_id: str) -> _Both | None:
     return None if first is None or second is None else (first, second)
 
 
-def _null_1(
-    controls: Mapping[tuple[str | None, str], Run], answers: _Both, exchanged: _Both
+def _of_all_four(
+    controls: Mapping[tuple[str | None, str], Run], wanted: str, answers: _Both, exchanged: _Both
 ) -> tuple[_Both, _Both] | None:
-    """Return the controls about another axis, of one kind and seed for all four runs."""
-    kinds = sorted({kind for _, kind in controls if kind_of(kind) == OTHER_AXIS})
+    """Return the controls of a kind, of one seed for all four runs: the first seed that all have."""
+    kinds = sorted({kind for _, kind in controls if kind_of(kind) == wanted})
     for kind in kinds:
         four = [controls.get((run.run_id, kind)) for run in (*answers, *exchanged)]
         there = [run for run in four if run is not None]

@@ -1,4 +1,4 @@
-"""What exchanged pictures say of a run's axes, over all layers that the runs share, and whether Null 2 holds."""
+"""What exchanged pictures say of a run's axes, over all layers that the runs share, beside Null 2 and Null 3."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmprobe.analysis.catalog import robustness as names
-from vlmprobe.analysis.controls import WORD_LEFT, WORD_OUT, null_2, scene_readings
+from vlmprobe.analysis.controls import WORD_LEFT, WORD_OUT, null_2, null_3, scene_readings
 from vlmprobe.analysis.inference import Estimate
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs.contradictions import object_key
@@ -17,7 +17,7 @@ from vlmprobe.reports.robustness import HOLDS_0, HOLDS_NOT_0
 from vlmprobe.store.comparison import read_answers
 from vlmprobe.store.controls import OTHER_AXIS
 from vlmprobe.store.null_2 import read_null_2, store_null_2
-from vlmprobe.study.evidence import evidence_of, find_sources, marks_of
+from vlmprobe.study.evidence import evidence_of, find_null_3, find_sources, marks_of
 from vlmprobe.study.pictured import Pictured, pictured
 
 if TYPE_CHECKING:
@@ -33,10 +33,14 @@ if TYPE_CHECKING:
     from vlmprobe.study.pictured import BoxSources
     from vlmprobe.workspace import Workspace
 
-__all__ = ["NO_EXCHANGE", "NO_NULL_1", "null_2_notes", "scene_rows"]
+__all__ = ["NO_EXCHANGE", "NO_NULL_1", "NO_NULL_3", "null_2_notes", "scene_rows"]
 
 NO_EXCHANGE = "needs exchanged pictures for this axis; run 'vlmprobe control' with --image-swaps FILE"
 NO_NULL_1 = "needs the exchanged pictures with a question about another axis; run 'vlmprobe control' with --image-swaps"
+NO_NULL_3 = (
+    "needs random weights asked about the exchanged pictures; run 'vlmprobe control' with --image-swaps and without "
+    "--verdicts-only"
+)
 NO_LAYER = "the runs that it needs have no layer in common"
 _SCENE = (
     names.SCENE_WORD_COSINE,
@@ -57,6 +61,7 @@ def scene_rows(workspace: Workspace, read: AtLayer, boxes: BoxSources) -> list[R
     """
     with workspace.database.transaction(write=False) as connection:
         sources = replace(find_sources(connection, read.run), blind={})
+        sources = replace(sources, null_3=find_null_3(connection, sources))
         marks = marks_of(connection, sources)
     with workspace.opening_once():
         study = _Study(workspace, read, sources, boxes)
@@ -165,7 +170,7 @@ class _Study:
 
     def _missing(self, axis: _Axis, reason: str) -> Iterator[RobustnessRow]:
         nothing = Estimate(None, 0, reason=reason)
-        for entry in (*_SCENE, names.NULL_2, names.NULL_2_CHANGED):
+        for entry in (*_SCENE, names.NULL_2, names.NULL_2_CHANGED, names.NULL_3):
             yield self._row(entry.name, axis, nothing, len(axis.pair_ids), self._read.layer)
 
     def _of_layer(self, axis: _Axis, evidence: Evidence, layer: int) -> Iterator[RobustnessRow]:
@@ -178,6 +183,7 @@ class _Study:
         for entry, value in zip(_SCENE, values, strict=True):
             note = word if value is not None and entry is not names.DISJOINT_COSINE else ""
             yield self._row(entry.name, axis, value or unknown, n, layer, note)
+        yield self._of_random_weights(axis, evidence, layer)
         n_kept = sum(each is not None for each in axis.own)
         if evidence.null_1 is None or not n_kept:
             value = Estimate(None, 0, reason=axis.why_none if evidence.null_1 is not None else NO_NULL_1)
@@ -188,6 +194,14 @@ class _Study:
         if value.ci_low is not None:
             self.found.setdefault(str(layer), {})[axis.name] = asdict(value)
         yield self._row(names.NULL_2.name, axis, value, n_kept, layer, note)
+
+    def _of_random_weights(self, axis: _Axis, evidence: Evidence, layer: int) -> RobustnessRow:
+        found = null_3(evidence)
+        if found is None or evidence.null_3 is None:
+            return self._row(names.NULL_3.name, axis, Estimate(None, 0, reason=NO_NULL_3), 0, layer)
+        value, word_out = found
+        n = _n_asked(evidence.null_3.space)
+        return self._row(names.NULL_3.name, axis, value, n, layer, WORD_OUT if word_out else WORD_LEFT)
 
     def _of_answers(self, axis: _Axis) -> Iterator[RobustnessRow]:
         """Yield the share of yes/no answers that differ in the two pictures, of questions that either answers."""

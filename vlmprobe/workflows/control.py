@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
-from vlmprobe.extraction.control import Asked, Control
-from vlmprobe.extraction.like_run import request_like, template_to_ask
+from vlmprobe.extraction.asked_of_run import asked_of_run
+from vlmprobe.extraction.like_run import request_like
 from vlmprobe.families import load_catalog
 from vlmprobe.lanes import Lanes, Task, n_lanes
 from vlmprobe.pairs import PUBLISHED, YES_NO, is_under, link_image_swaps, other_axes
-from vlmprobe.store.controls import GREY, OTHER_AXIS, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
+from vlmprobe.store.controls import GREY, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS
 from vlmprobe.study.control_curves import keep_control_curves
 from vlmprobe.study.controls import beside_controls
 from vlmprobe.study.findings import runs_without_axis
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from vlmprobe.families import Catalog
+    from vlmprobe.extraction.control import Asked
     from vlmprobe.pairs import Dataset
     from vlmprobe.reports.controls import ControlRow
     from vlmprobe.store.runs import Run
@@ -36,7 +36,6 @@ __all__ = ["BLIND", "USUAL", "Controlled", "Made", "control"]
 BLIND = (GREY, f"{OTHER_IMAGE}:0")
 #: What there is to say of a run before its axis is called one of the picture.
 USUAL = (GREY, f"{OTHER_IMAGE}:0", f"{RANDOM_WEIGHTS}:0", f"{SHUFFLED_LABELS}:0")
-_NULL_1 = Control(OTHER_AXIS)
 
 
 @dataclass(slots=True)
@@ -87,8 +86,8 @@ def control(
     """Extract controls of each scale's newest complete run and hold the run against them; what is complete is reused.
 
     Without ``kinds``, also what a verdict on a run under the published template needs: the yes/no templates on the
-    benchmark; with ``image_swaps`` the same on the exchanged pictures, and questions about another axis on both. These
-    runs are extracted and not analyzed.
+    benchmark; with ``image_swaps`` the same on the exchanged pictures, and on both questions about another axis, and
+    random weights for what stands beside a verdict. These runs are extracted and not analyzed.
 
     All have the number format, the layers and, unless ``options`` says otherwise, the batch size of the run that they
     are for.
@@ -183,19 +182,10 @@ def _control_one(
 ) -> _Done:
     """Extract what one run is held against and what its verdict needs, and hold it against that."""
     show("loading")
-    own = [
-        Asked(template_to_ask(run.template), Control.parse(kind))
-        for kind in wanted
-        if kind_of(kind) != SHUFFLED_LABELS
-    ]
-    on_swaps: list[Asked] = []
-    if is_judged:
-        own += [Asked(template) for template in YES_NO]
-        if swaps is not None:
-            on_swaps = [Asked(template, asked) for asked in (None, _NULL_1) for template in YES_NO]
-            own += [each for each in on_swaps if each.control is not None]
     done = _Done()
-    for result in _extract_all(workspace, run, options, own, swaps, on_swaps, load_catalog()):
+    for result in _extract_all(
+        workspace, run, asked_of_run(run, wanted, options, swaps, is_judged=is_judged)
+    ):
         made = done.real if result.run.control is None else done.controls
         (made.extracted if result.n_inferred else made.already).append(result.run.name)
         if result.failed:
@@ -208,25 +198,15 @@ def _control_one(
 
 
 def _extract_all(
-    workspace: Workspace,
-    run: Run,
-    options: ExtractOptions,
-    own: Sequence[Asked],
-    swaps: ExtractOptions | None,
-    on_swaps: Sequence[Asked],
-    catalog: Catalog,
+    workspace: Workspace, run: Run, asked_of_files: Iterable[tuple[ExtractOptions, list[Asked]]]
 ) -> Iterator[ExtractResult]:
-    """Extract all that one scale is asked, file by file: the checkpoint is loaded once for each, random weights apart.
+    """Extract all that one scale is asked, file by file.
 
     Raises:
         KeyboardInterrupt: it was stopped; what is done is kept.
     """
-    untrained = [each for each in own if each.control is not None and each.control.kind == RANDOM_WEIGHTS]
-    trained = [each for each in own if each not in untrained]
-    for of_file, asked in ((options, trained), *((options, [each]) for each in untrained), (swaps, on_swaps)):
-        if not asked:
-            continue
-        assert of_file is not None  # noqa: S101 - without the file nothing is asked of it
+    catalog = load_catalog()
+    for of_file, asked in asked_of_files:
         for result in extract_asked(workspace, request_like(run, of_file, catalog), asked):
             if result.interrupted:
                 raise KeyboardInterrupt

@@ -1,6 +1,8 @@
-"""What exchanged pictures say of an axis: cosine, coherences, and Null 2, which nothing should turn."""
+"""What exchanged pictures say of an axis: cosine, coherences, and Null 2 and Null 3, which should hold 0."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from vlmprobe.analysis.controls import (
     Counterbalanced,
     Evidence,
     null_2,
+    null_3,
     scene_readings,
     scene_words,
     space_coherence,
@@ -108,6 +111,21 @@ def test_null_2_takes_the_category_of_the_other_question():
     assert found.n_images == 64
     of_pair = null_2(world.null_1, [bool(sign > 0) for sign in SIGNS[:, 0]], IMAGES)
     assert of_pair.ci_low > 0
+
+
+def test_null_3_is_read_as_the_scene_is_in_coordinates_of_its_own():
+    """Refutes: the run's own scene or word is taken for that of random weights. Unasked, there is nothing."""
+    world = evidence()
+    assert null_3(world) is None
+    untrained = replace(world, null_3=Counterbalanced(noise(8), noise(9)))
+    found, word_out = null_3(untrained)
+    assert not word_out
+    assert found.ci_low <= 0 <= found.ci_high
+    assert scene_readings(untrained, OBJECTS) == scene_readings(world, OBJECTS)
+    leaks = replace(world, null_3=evidence(scene=1.0, kept=0.33).scene)
+    found, word_out = null_3(leaks)
+    assert word_out
+    assert found == scene_readings(evidence(scene=1.0, kept=0.33), OBJECTS).coherence
 
 
 def test_without_exchanged_pictures_there_is_nothing():

@@ -13,6 +13,7 @@ __all__ = [
     "DISJOINT_COSINE",
     "NULL_2",
     "NULL_2_CHANGED",
+    "NULL_3",
     "PARTICIPATION_RATIO",
     "PROBE_ACCURACY",
     "PROBE_CONTROL",
@@ -101,6 +102,7 @@ NULL_2_CHANGED = _of_axes(
     "Share of answers that an exchange changed, of a relation it does not turn",
     _NONE,
 )
+NULL_3 = _of_axes("null_3.coherence", "Coherence of what exchanged pictures do to random weights")
 PROBE_ACCURACY = _of_axes("probe.accuracy", "Accuracy of a logistic probe")
 PROBE_CONTROL = _of_axes("probe.control", "Accuracy of a logistic probe for random ranks of names")
 PROBE_SELECTIVITY = _of_axes("probe.selectivity", "Accuracy of the probe less that of its control")
@@ -128,6 +130,7 @@ ROBUSTNESS = {
         DISJOINT_COSINE,
         NULL_2,
         NULL_2_CHANGED,
+        NULL_3,
         PROBE_ACCURACY,
         PROBE_CONTROL,
         PROBE_SELECTIVITY,

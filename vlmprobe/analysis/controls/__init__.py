@@ -33,6 +33,7 @@ from vlmprobe.analysis.controls.scene_word import (
     Beside,
     SceneReadings,
     null_2,
+    null_3,
     scene_readings,
     scene_words,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "coherence_by_dimension",
     "direction_accuracy",
     "null_2",
+    "null_3",
     "order_warning",
     "participation_ratio",
     "probe",

@@ -33,7 +33,16 @@ if TYPE_CHECKING:
     from vlmprobe.analysis.deltas import FloatArray
     from vlmprobe.analysis.inference import Estimate, Statistic
 
-__all__ = ["WORD_LEFT", "WORD_OUT", "Beside", "SceneReadings", "null_2", "scene_readings", "scene_words"]
+__all__ = [
+    "WORD_LEFT",
+    "WORD_OUT",
+    "Beside",
+    "SceneReadings",
+    "null_2",
+    "null_3",
+    "scene_readings",
+    "scene_words",
+]
 
 #: What a reader must know of a number of the scene half.
 WORD_OUT = "what lies along the word's axis is taken out"
@@ -141,6 +150,28 @@ def null_2(null_1: Counterbalanced, own: Sequence[bool | None], images: Sequence
     known = [place for place, each in enumerate(own) if each is not None]
     layout = Layout([0 if own[place] else 1 for place in known], [images[place] for place in known], 2)
     return axis_size(sums_of_asked(null_1.space[known], layout).raw.products(), 0).estimate()
+
+
+def null_3(evidence: Evidence) -> tuple[Estimate, bool] | None:
+    """Estimate ``null_3.coherence``: that of the scene half where the weights are random; None if it was not asked.
+
+    It is read as ``axis_coherence.scene`` is, but in coordinates of its own: the word's axis that is taken out is that
+    of the untrained network, where it has one. Nothing was learnt, so the interval should hold 0.
+
+    Args:
+        evidence: of one axis in one layer.
+
+    Returns:
+        The coherence, and whether the word's axis is taken out.
+
+    Raises:
+        ValueError: a delta is not finite.
+    """
+    if evidence.null_3 is None:
+        return None
+    layout = _layout(evidence)
+    half = _SceneHalf(evidence, evidence.null_3, layout)
+    return _coherence(half.less(), layout).estimate(), half.word_out
 
 
 class _SceneHalf:

@@ -88,6 +88,8 @@ class Evidence:
     """h(exchanged picture) - h(picture), the question held fixed, in both templates: the answer's word cancels."""
     null_1: Counterbalanced | None = None
     """The same exchange under a question about another axis, with the category of this one."""
+    null_3: Counterbalanced | None = None
+    """The same exchange as ``scene``, of the architecture with random weights. No rule rests on it."""
 
     def without_word(self, half: Counterbalanced, less: FloatArray | float = 0.0) -> FloatArray:
         """Return (N, D) the space half of two templates, less others, less what lies along its word's axis."""
