@@ -109,7 +109,7 @@ def find_sources(connection: Connection, run: Run) -> Sources:
         return Sources(run, blind, answers)
     _, dataset_id, exchanged, null_1 = max(there, key=lambda each: each[0])
     pictures = swapped_pictures(connection, run.dataset_id, dataset_id, YES_NO[0])
-    return Sources(run, blind, answers, exchanged, null_1, pictures)
+    return Sources(run, blind, answers, exchanged, null_1, pictures=pictures)
 
 
 def find_null_3(connection: Connection, sources: Sources) -> tuple[_Both, _Both] | None:
