@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from vlmprobe.store.artifacts import ShardPlace
+    from vlmprobe.store.shard_readers import ShardReader
     from vlmprobe.store.storage import Storage
 
     Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -144,12 +145,15 @@ class RunArrays:
             VlmprobeError: a shard is neither in the spool nor in MLflow.
         """
         with storage.database.transaction(write=False) as connection:
+            shards = shard_places(connection, run_id)
+        # Rows of 50,000 pairs take 1 s: where a file is lost, that is said before they are read.
+        opened = open_shards(storage, shards, every_layer=every_layer)
+        with storage.database.transaction(write=False) as connection:
             answered = fetch_as(_Pair, connection, _PAIRS_SQL, {"run_id": run_id})
             links = fetch_as(_Link, connection, _QUADS_SQL, {"run_id": run_id})
-            shards = shard_places(connection, run_id)
             self.axis_set = read_axes(connection, get_run(connection, run_id).dataset_id)
         stored = [pair for pair in answered if pair.shard is not None]
-        self._files = _Files(storage, shards, stored, every_layer=every_layer)
+        self._files = _Files(storage, opened, shards, stored)
         self.layers: list[int] = sorted({layer for shard in shards for layer in shard.layers})
         own = [place for place, pair in enumerate(stored) if pair.origin == "row"]
         self._own: Places = np.array(own, dtype=np.int64)
@@ -197,10 +201,14 @@ class _Files:
     """The shards of a run, with the position of each pair's states in them."""
 
     def __init__(
-        self, storage: Storage, shards: Sequence[ShardPlace], pairs: Sequence[_Pair], *, every_layer: bool
+        self,
+        storage: Storage,
+        opened: tuple[dict[int, ShardReader], bool],
+        shards: Sequence[ShardPlace],
+        pairs: Sequence[_Pair],
     ) -> None:
         self._storage = storage
-        self._shards, self._in_parts = open_shards(storage, shards, every_layer=every_layer)
+        self._shards, self._in_parts = opened
         self._deltas = [shard.number for shard in shards if shard.kind == "deltas"]
         self._dim = shards[0].dim if shards else 0
         self._shard = np.array([pair.shard for pair in pairs], dtype=np.int64)

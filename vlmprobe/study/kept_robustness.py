@@ -21,7 +21,7 @@ from vlmprobe.pairs import Subset
 from vlmprobe.processes import processors
 from vlmprobe.reports.robustness import RobustnessRow
 from vlmprobe.safe_names import safe_name
-from vlmprobe.store.arrays import read_inputs
+from vlmprobe.store.contents import Contents
 from vlmprobe.store.kept import keep, read_kept
 from vlmprobe.store.metrics import read_results_json
 from vlmprobe.study.at_layer import output_layer_of
@@ -124,6 +124,7 @@ def _questions(workspace: Workspace, runs: Sequence[Run]) -> list[_Question]:
     by = computed_by()
     found = []
     with workspace.database.transaction(write=False) as connection:
+        contents = Contents(connection)
         for run in runs:
             others = others_of(run, everything)
             basis = {
@@ -132,9 +133,7 @@ def _questions(workspace: Workspace, runs: Sequence[Run]) -> list[_Question]:
                 "recommended": read_results_json(
                     connection, run.run_id, RECOMMENDED_LAYER.name, str(Subset.ALL)
                 ),
-                "runs": [
-                    [*_names(each), read_inputs(connection, each.run_id).sha256] for each in (run, *others)
-                ],
+                "runs": [[*_names(each), contents.of(each)] for each in (run, *others)],
                 "output_layer": _output_layer(workspace, run),
             }
             path = workspace.storage.cache / safe_name(run.run_id, "run") / "robustness.json"
