@@ -171,7 +171,7 @@ class Workspace:
         """The benchmarks that were read here."""
         from vlmprobe.pairs import Benchmarks
 
-        return Benchmarks(self.hashes)
+        return Benchmarks(self.hashes, self.settings.cache)
 
     def create_database(self) -> None:
         """Create the database unless it exists.
