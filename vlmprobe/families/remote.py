@@ -141,6 +141,12 @@ class _RemoteModel(Model):
         said, _ = self._worker.call("fitting_batch", *protocol.write_items(items))
         return int(said["pairs"])
 
+    def room(self) -> int | None:
+        """See :meth:`Model.room`."""
+        said, _ = self._worker.call("room", {})
+        found: int | None = said["bytes"]
+        return found
+
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         said, _ = self._worker.call("first_prompt", *protocol.write_items([item]))
         prompt: dict[str, Any] = said["prompt"]
