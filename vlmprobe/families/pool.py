@@ -108,7 +108,7 @@ class DevicePool(Model):
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:
         """See :meth:`Model.fitting_batch`; the smallest of all places that are there."""
         sizes = self._ask_all(lambda model: model.fitting_batch(items))
-        return min(sizes) if sizes else self._ask_one(lambda model: model.fitting_batch(items))
+        return min(sizes, default=0) or self._ask_one(lambda model: model.fitting_batch(items))
 
     def room(self) -> int | None:
         """See :meth:`Model.room`; None where a place does not know it."""
