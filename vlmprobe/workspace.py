@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+    from vlmprobe.families.batch_sizes import BatchSizes
     from vlmprobe.families.kept_workers import KeptWorkers
     from vlmprobe.file_hashes import FileHashes
     from vlmprobe.pairs import Benchmarks
@@ -88,8 +89,6 @@ class Workspace:
         """When the phases of a study began and ended; a command that shows it makes a new one."""
         self.workers: KeptWorkers | None = None
         """Processes of models on GPUs or several devices, while one scale or several are asked."""
-        self.batch_sizes: dict[tuple[object, ...], int] = {}
-        """How many pairs fit in a batch, as it was found out for models of one shape."""
         self.unshared_told = False
         """Whether :meth:`unshared_note` was printed, here or by the process that this one works for."""
         self._opened: dict[str, RunArrays] | None = None
@@ -160,6 +159,13 @@ class Workspace:
         return FileHashes(self.settings.cache)
 
     @cached_property
+    def batch_sizes(self) -> BatchSizes:
+        """How many pairs fit in a batch, as it was found out for models of one shape."""
+        from vlmprobe.families.batch_sizes import BatchSizes
+
+        return BatchSizes(self.settings.cache)
+
+    @cached_property
     def shard_hashes(self) -> FileHashes:
         """The hashes of shards that were read in this process, and by no other."""
         from vlmprobe.file_hashes import FileHashes
@@ -171,7 +177,7 @@ class Workspace:
         """The benchmarks that were read here."""
         from vlmprobe.pairs import Benchmarks
 
-        return Benchmarks(self.hashes)
+        return Benchmarks(self.hashes, self.settings.cache)
 
     def create_database(self) -> None:
         """Create the database unless it exists.

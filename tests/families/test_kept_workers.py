@@ -171,3 +171,45 @@ def test_the_next_checkpoint_is_loaded_while_another_is_asked(items: list[BatchI
     assert found.states.tobytes() == expected.states.tobytes()
     assert other.states.tobytes() != expected.states.tobytes()
     assert again.states.tobytes() == expected.states.tobytes()
+
+
+@pytest.fixture
+def elsewhere(plugins: None) -> LoadOptions:
+    """Return options whose checkpoint is in no folder, so that nobody knows how large it is; each process knows its."""
+    return LoadOptions("say who", device="cpu", dtype="float32", devices=("cpu",))
+
+
+def test_the_first_checkpoint_is_loaded_before_it_is_asked_for(elsewhere: LoadOptions) -> None:
+    """No other model has the device, so nobody asks whether it fits; beside another one it would not be loaded."""
+    with KeptWorkers() as workers:
+        family = KeptFamily("odd", HERE, workers)
+        family.load_ahead(elsewhere, beside=False)
+        ((_, begun),) = workers._idle["odd", HERE]
+        assert begun._ahead is not None
+        ahead = begun._ahead[2]
+        with family.load(elsewhere) as model:
+            assert model._workers[0].model is ahead.result() is not None
+        family.load_ahead(elsewhere)
+        ((_, begun),) = workers._idle["odd", HERE]
+        assert begun._ahead is not None
+        assert begun._ahead[2].result() is None
+
+
+def test_what_is_being_loaded_is_not_loaded_a_second_time(
+    elsewhere: LoadOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A study loads the next scale ahead, and its extraction begins with the same."""
+    loads: list[str] = []
+    original = RemoteFamily.load_ahead
+
+    def counted(self: RemoteFamily, options: LoadOptions, content: str, *, beside: bool = True) -> None:
+        loads.append(content)
+        original(self, options, content, beside=beside)
+
+    monkeypatch.setattr(RemoteFamily, "load_ahead", counted)
+    with KeptWorkers() as workers:
+        family = KeptFamily("odd", HERE, workers)
+        for content in ("one", "one", "other"):
+            family.content = content
+            family.load_ahead(elsewhere, beside=False)
+    assert loads == ["one", "other"]

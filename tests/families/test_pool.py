@@ -33,6 +33,7 @@ class _Process(Model):
     torch: str = "2.9"
     asked: list[tuple[Any, str, Future[Any]]] = field(default_factory=list)
     is_dead: bool = False
+    free: int | None = None
 
     depth = 2
 
@@ -51,6 +52,11 @@ class _Process(Model):
         if self.is_dead:
             raise WorkerError("gone")
         return len(self.place)
+
+    def room(self) -> int | None:
+        if self.is_dead:
+            raise WorkerError("gone")
+        return self.free
 
     def first_prompt(self, item: Any) -> dict[str, Any]:  # noqa: ARG002
         if self.is_dead:
@@ -320,6 +326,17 @@ def test_a_question_about_the_model_goes_to_another_place_if_one_dies(
     places.refuse["a"] = WorkerError("the node is gone")
     places["a"].is_dead = True
     assert both.first_prompt(_batch("x")[0]) == {"text": "b"}
+
+
+def test_a_batch_has_the_room_of_the_place_that_has_least(places: _Places, both: DevicePool) -> None:
+    """Where one does not know it, nobody does; one that dies meanwhile does not count."""
+    places["a"].free, places["b"].free = 3, 2
+    assert both.room() == 2
+    places["b"].free = None
+    assert both.room() is None
+    places.refuse["b"] = WorkerError("the node is gone")
+    places["b"].is_dead = True
+    assert both.room() == 3
 
 
 def test_a_place_that_hangs_while_it_starts_holds_up_none(places: _Places, wait_until: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,8 @@ from vlmprobe.errors import UsageError
 from vlmprobe.extraction import opening
 from vlmprobe.extraction.opening import Opening
 from vlmprobe.extraction.request import ExtractOptions
-from vlmprobe.families import KeptWorkers, load_catalog
+from vlmprobe.families import Environment, KeptWorkers, ModelOptions, load_catalog
+from vlmprobe.families.launch import Launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,3 +66,20 @@ def test_what_is_wrong_with_the_family_is_raised_where_it_is_asked_for(
 
     with pytest.raises(UsageError, match="no such family"):
         opened(1000, make).result()
+
+
+@pytest.mark.parametrize(("launch", "n"), [((), [2]), ((Launch(("srun",), "srun"),), [])])
+def test_processes_begin_while_a_small_benchmark_is_read(
+    launch: tuple[Launch, ...], n: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What they import delays nobody here; elsewhere a node may have to be found for them first."""
+    begun: list[int] = []
+    monkeypatch.setattr(KeptWorkers, "begin", lambda _self, _name, _environment, n: begun.append(n))
+    data = tmp_path / "pairs.tsv"
+    data.write_bytes(b"x")
+    spec = load_catalog().scale("tiny", "2m")
+    if launch:
+        spec = replace(spec, environment=replace(Environment.of_this_process(), launch=launch))
+    wanted = ExtractOptions(data, model=ModelOptions(devices=("cpu", "cpu")))
+    Opening(spec, wanted, KeptWorkers())
+    assert begun == n

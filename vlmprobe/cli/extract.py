@@ -65,6 +65,8 @@ def extract(
     results = run_extraction(workspace, request)
     for result in results:
         workspace.console.say(_summary(result))
+    if any(result.n_inferred for result in results):
+        workspace.console.say(f"times: {workspace.timeline.line()}")
     interrupted = results[-1].interrupted
     if all(map(_is_complete, results)):
         what_next = "control" if control is not None else "analyze"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vlmprobe.families import KeptFamily
+
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
@@ -21,6 +23,11 @@ class LazyModel:
         """Load nothing yet; complete runs need no model."""
         self._family, self._options, self._console = family, options, console
         self._model: Model | None = None
+
+    def begin(self) -> None:
+        """Begin to load the model where it has processes of its own, without waiting for it."""
+        if self._model is None and isinstance(self._family, KeptFamily):
+            self._family.load_ahead(self._options, beside=False)
 
     def load(self) -> Model:
         """Return the model, loaded once.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Opening"]
 
 #: A smaller benchmark is read in less time than PyTorch takes to import, and then a mistake in it is seen first.
+#: Imports in another process do not delay that.
 _LARGE = 16 * 2**20
 
 
@@ -22,7 +23,7 @@ class Opening:
     """A family that is opened: in processes of its own, which may have begun, here, or in a thread that has begun."""
 
     def __init__(self, spec: ScaleSpec, wanted: ExtractOptions, workers: KeptWorkers) -> None:
-        """Begin if the benchmark is large.
+        """Begin if the benchmark is large, and in processes on this machine whatever its size.
 
         Args:
             spec: the scale whose family it is.
@@ -38,11 +39,13 @@ class Opening:
         self._family: OpenFamily | None = None
         self._error: BaseException | None = None
         self._thread: Thread | None = None
-        if not data.is_file() or data.stat().st_size < _LARGE:
+        if not data.is_file():
             return
-        if n:
-            workers.begin(spec.architecture, spec.environment or Environment.of_this_process(), n)
-        elif spec.environment is None:
+        environment = spec.environment or Environment.of_this_process()
+        is_large = data.stat().st_size >= _LARGE
+        if n and (is_large or not environment.launch):
+            workers.begin(spec.architecture, environment, n)
+        elif not n and is_large and spec.environment is None:
             # A daemon thread: the program does not wait for it when the benchmark is refused.
             self._thread = Thread(target=self._open, name="vlmprobe-opens", daemon=True)
             self._thread.start()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vlmprobe.extraction.lazy_model import LazyModel
     from vlmprobe.extraction.session import RunSession, SessionResult
     from vlmprobe.families import BatchItem, Model
+    from vlmprobe.families.batch_sizes import BatchSizes
     from vlmprobe.workspace import Console, Workspace
 
 __all__ = ["infer_together"]
@@ -119,16 +120,24 @@ def _batch_sizes(
     return sizes
 
 
-def _fitting(model: Model, sessions: Sequence[RunSession], known: dict[tuple[object, ...], int]) -> int:
+def _fitting(model: Model, sessions: Sequence[RunSession], known: BatchSizes) -> int:
     """Return how many pairs fit in a batch; a model of the same shape about the same pictures takes the same memory."""
     info = model.info
-    asked = tuple((session.run.dataset_id, session.run.template, session.run.control) for session in sessions)
+    asked = [[session.run.dataset_id, session.run.template, session.run.control] for session in sessions]
     identity, manifest = sessions[0].run.config["identity"], info.manifest
-    model_is = (identity["architecture"], identity.get("processor"), info.n_layers, info.dim, info.dtype)
-    key = (*model_is, info.device, tuple(manifest.get("devices", ())), manifest.get("compiled"), asked)
-    if key not in known:
-        known[key] = model.fitting_batch(_largest(model, sessions))
-    return known[key]
+    names = ("torch", "transformers", "device_name", "devices", "compiled", "n_parameters")
+    depends_on = [
+        *(identity.get(name) for name in ("engine", "kernels", "architecture", "processor", "layers")),
+        *(info.n_layers, info.dim, info.dtype, info.device),
+        *(manifest.get(name) for name in names),
+        asked,
+    ]
+    room = model.room()
+    found = known.find(depends_on, room)
+    if found is None:
+        found = model.fitting_batch(_largest(model, sessions))
+        known.keep(depends_on, room, found)
+    return found
 
 
 def _largest(model: Model, sessions: Sequence[RunSession]) -> list[BatchItem]:

@@ -74,6 +74,10 @@ class Model(ABC):
         Items about one image object count as one pair, of which several runs ask.
         """
 
+    def room(self) -> int | None:
+        """Return the free memory of the device that has least, in bytes; None where a batch needs none of a GPU's."""
+        return None
+
     @abstractmethod
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         """Return the prompt text and token ids of a pair's original question, for the run's config."""

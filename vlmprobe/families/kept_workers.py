@@ -108,13 +108,21 @@ class KeptWorkers:
                 asked.append(family.resolving(options))
         return _first_answer(asked)
 
-    def load_ahead(self, name: str, environment: Environment, options: LoadOptions, content: str) -> None:
-        """Let an idle process of the options' device, or a new one, load a checkpoint while another model is asked."""
+    def load_ahead(
+        self, name: str, environment: Environment, options: LoadOptions, content: str, *, beside: bool = True
+    ) -> None:
+        """Let an idle process of the options' device, or a new one, load a checkpoint that is asked later.
+
+        ``beside``: see :meth:`RemoteFamily.load_ahead`. A checkpoint that was loaded ahead before is not loaded again.
+        """
         with self._lock:
-            if self._closed:
+            idle = self._idle.get((name, environment), [])
+            if self._closed or any(
+                family.is_ahead(options, content) and family.is_usable for _, family in idle
+            ):
                 return
             family = self.take(name, environment, options.device)
-            family.load_ahead(options, content)
+            family.load_ahead(options, content, beside=beside)
             self._idle.setdefault((name, environment), []).append((options.device, family))
 
     def take(
@@ -222,15 +230,21 @@ class KeptFamily(OpenFamily):
             words.append(device)
         return Place(", ".join(words), device, open_one, keep)
 
-    def load_ahead(self, options: LoadOptions) -> None:
-        """Load a checkpoint where there is room for it, while another model is asked; :meth:`load` then finds it.
+    def load_ahead(self, options: LoadOptions, *, beside: bool = True) -> None:
+        """Begin to load a checkpoint; :meth:`load` then finds it.
 
         Not elsewhere: what starts a process there may wait until the one that is there has ended.
+
+        Args:
+            options: what to load.
+            beside: another model is asked meanwhile, and this one is loaded only where there is room for both.
         """
         if self._environment.launch:
             return
         for device in options.devices:
-            self._workers.load_ahead(self._name, self._environment, _on_one(options, device), self.content)
+            self._workers.load_ahead(
+                self._name, self._environment, _on_one(options, device), self.content, beside=beside
+            )
 
     def close(self) -> None:
         """Do nothing; the processes end with ``workers``."""

@@ -107,19 +107,13 @@ class DevicePool(Model):
 
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:
         """See :meth:`Model.fitting_batch`; the smallest of all places that are there."""
+        sizes = self._ask_all(lambda model: model.fitting_batch(items))
+        return min(sizes, default=0) or self._ask_one(lambda model: model.fitting_batch(items))
 
-        def measured(worker: _Worker, model: Model) -> int | None:
-            try:
-                return model.fitting_batch(items)
-            except WorkerError as error:
-                self._lose(worker, model, error)
-                return None
-
-        with self._changed:
-            there = [(worker, worker.model) for worker in self._workers if worker.model is not None]
-        with ThreadPoolExecutor(max(len(there), 1)) as threads:
-            sizes = [size for size in threads.map(lambda pair: measured(*pair), there) if size is not None]
-        return min(sizes) if sizes else self._ask_one(lambda model: model.fitting_batch(items))
+    def room(self) -> int | None:
+        """See :meth:`Model.room`; None where a place does not know it."""
+        found = self._ask_all(lambda model: model.room())
+        return min((each or 0 for each in found), default=0) or None
 
     def close(self) -> None:
         """Stop all processes, or give those back that are idle."""
@@ -269,6 +263,21 @@ class DevicePool(Model):
                 if self._closed:
                     raise ValueError("this model was closed")
                 self._changed.wait()
+
+    def _ask_all(self, ask: Callable[[Model], Result]) -> list[Result]:
+        """Ask every process that is there at once; one that dies meanwhile is left out."""
+
+        def answers(worker: _Worker, model: Model) -> list[Result]:
+            try:
+                return [ask(model)]
+            except WorkerError as error:
+                self._lose(worker, model, error)
+                return []
+
+        with self._changed:
+            there = [(worker, worker.model) for worker in self._workers if worker.model is not None]
+        with ThreadPoolExecutor(max(len(there), 1)) as threads:
+            return [answer for found in threads.map(lambda pair: answers(*pair), there) for answer in found]
 
     def _ask_one(self, ask: Callable[[Model], Result]) -> Result:
         """Ask a process that is there; another one if it dies meanwhile."""

@@ -72,11 +72,17 @@ class RemoteFamily(OpenFamily):
         said, _ = self._worker.call("load", {"options": protocol.write_options(options)})
         return self._model(said)
 
-    def load_ahead(self, options: LoadOptions, content: str) -> None:
-        """Let the process load a checkpoint if its device has room beside another model, without waiting for it."""
+    def load_ahead(self, options: LoadOptions, content: str, *, beside: bool = True) -> None:
+        """Let the process load a checkpoint, without waiting for it.
+
+        Args:
+            options: what to load.
+            content: the checkpoint's fingerprint.
+            beside: another model is on the device, and this one is loaded only if there is room.
+        """
         begun = self._worker.submit(
             "load",
-            lambda: ({"options": protocol.write_options(options), "beside": True}, ()),
+            lambda: ({"options": protocol.write_options(options), "beside": beside}, ()),
             read=lambda said, _: None if said.get("none") else self._model(said),
         )
         self._ahead = options, content, begun
@@ -134,6 +140,12 @@ class _RemoteModel(Model):
     def fitting_batch(self, items: Sequence[BatchItem]) -> int:
         said, _ = self._worker.call("fitting_batch", *protocol.write_items(items))
         return int(said["pairs"])
+
+    def room(self) -> int | None:
+        """See :meth:`Model.room`."""
+        said, _ = self._worker.call("room", {})
+        found: int | None = said["bytes"]
+        return found
 
     def first_prompt(self, item: BatchItem) -> dict[str, Any]:
         said, _ = self._worker.call("first_prompt", *protocol.write_items([item]))

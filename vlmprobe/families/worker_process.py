@@ -51,6 +51,7 @@ _DOING = {
     "run_plain": "running a batch for its certificate",
     "run_exact": "running a batch in float32 for its certificate",
     "fitting_batch": "finding a batch size",
+    "room": "looking for free memory",
     "unload": "releasing the model",
 }
 

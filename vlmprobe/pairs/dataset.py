@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import ImageError, InputError, UsageError
 from vlmprobe.pairs.axes import DEPTH, SPACE
 from vlmprobe.pairs.images import decode_image
+from vlmprobe.pairs.known_images import KnownImages
 from vlmprobe.pairs.pixels import DECODING_VERSION
 from vlmprobe.pairs.prompts import AS_WRITTEN, PUBLISHED, get_template, is_under
 from vlmprobe.pairs.readers import find_reader
-from vlmprobe.pairs.reading import Reading
+from vlmprobe.pairs.reading import Reading, no_pair, too_many
 from vlmprobe.pairs.sampling import sample_pairs
 from vlmprobe.pairs.tables import open_table, unreadable
 
@@ -171,6 +172,7 @@ def read_dataset(
     axes: AxisSet = SPACE,
     allow_contradictions: bool = False,
     decode: bool = False,
+    cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
     """Read a benchmark file; its content determines which of the readers does it.
@@ -192,6 +194,7 @@ def read_dataset(
             the dataset's id is another one than with them.
         decode: also decode every image, so that a cut-off one is found now rather than during a run. Where
             one is found there are fewer pairs, so the dataset's id is another one.
+        cache: a folder where the facts of images are kept for the next reading; None = nowhere.
         progress: called with the bytes read so far and the bytes of the file, after each row.
 
     Raises:
@@ -205,23 +208,29 @@ def read_dataset(
         raise UsageError(f"max per category is {max_per_category}; use a positive number, or 0 for all pairs")
     path = Path(path)
     content_hash, n_bytes = _digest(path)
+    images = KnownImages(cache, content_hash)
     try:
         with open_table(path) as table:
             reader = find_reader(path, table)(seed, axes)
             reading = Reading(
-                reader, unit=table.unit, decode=decode, allow_contradictions=allow_contradictions
+                reader,
+                unit=table.unit,
+                decode=decode,
+                allow_contradictions=allow_contradictions,
+                known=images.facts,
             )
             for row in reader.rows(table):
                 reading.add_row(row)
                 if len(reading.problems) > MAX_PROBLEMS:
-                    raise InputError(_too_many(path, table.unit, reading.problems[0]))
+                    raise InputError(too_many(path, table.unit, reading.problems[0], MAX_PROBLEMS))
                 if progress is not None:
                     progress(table.position, n_bytes)
     except OSError as error:
         raise InputError(unreadable(path, error)) from None
     reading.settle()
+    images.keep()
     if not reading.pairs:
-        raise InputError(_no_pair(path, table.unit, reading))
+        raise InputError(no_pair(path, table.unit, reading))
     made = Counter(pair.category for pair in reading.pairs)
     options: dict[str, object] = {"form": reader.name, "max_per_category": max_per_category, "seed": seed}
     if axes != SPACE:
@@ -277,24 +286,3 @@ def _dataset_id(content_hash: str, options: Mapping[str, object], pairs: Sequenc
     if named:
         parts["images"] = hashlib.sha256(json.dumps(named).encode()).hexdigest()
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _too_many(path: Path, unit: str, first: RowProblem) -> str:
-    return (
-        f"{path}: more than {MAX_PROBLEMS} rows give no pair, the first on {unit} {first.line} "
-        f"({first.what}: {first.why}); use a benchmark file"
-    )
-
-
-def _no_pair(path: Path, unit: str, reading: Reading) -> str:
-    if not reading.problems:
-        head = "a header" if unit == "line" else "columns"
-        return f"{path} has {head} but no rows; use a file with at least one pair"
-    counts = Counter(problem.what for problem in reading.problems)
-    listed = ", ".join(f"{what} {n}" for what, n in counts.most_common())
-    first = reading.problems[0]
-    where = f"{unit} {first.line}" + (f", column {first.column}" if first.column else "")
-    return (
-        f"{path}: none of its {reading.n_rows} rows gives a pair (problems: {listed}); "
-        f"correct the file, starting with {where}: {first.what}: {first.why}"
-    )

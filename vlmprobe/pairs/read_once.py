@@ -42,12 +42,14 @@ class _Asked:
 class Benchmarks:
     """Benchmarks that were read, and their quads. A file or an image that changed is read again. Safe in threads."""
 
-    def __init__(self, hashes: FileHashes | None = None) -> None:
+    def __init__(self, hashes: FileHashes | None = None, cache: Path | None = None) -> None:
         """Start with nothing.
 
         Args:
             hashes: compares the files' content; None = hashes of its own.
+            cache: a folder where the facts of images are kept for the next command; None = nowhere.
         """
+        self._cache = cache
         self._hashes = hashes or FileHashes()
         self._lock = RLock()
         self._datasets: deque[tuple[_Asked, str, Dataset]] = deque(maxlen=_KEPT)
@@ -81,6 +83,7 @@ class Benchmarks:
                 max_per_category=max_per_category,
                 axes=axes,
                 allow_contradictions=allow_contradictions,
+                cache=self._cache,
             )
             images_settled = all(
                 facts is None or facts.is_settled(began) for facts in dataset.image_files.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import DamagedImageError, ImageError, InputError, RefusedImageError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from vlmprobe.pairs.images import ImageFacts
     from vlmprobe.pairs.tables import Row
 
-__all__ = ["MAX_INDEX", "MAX_QUESTION", "Reading"]
+__all__ = ["MAX_INDEX", "MAX_QUESTION", "Reading", "no_pair", "too_many"]
 
 #: In characters. A longer question would fill a model's memory, a longer index the database's keys.
 MAX_QUESTION, MAX_INDEX = 10_000, 1_000
@@ -33,7 +34,13 @@ class Reading:
     """The pairs and problems of a file so far."""
 
     def __init__(
-        self, reader: Reader, *, unit: str = "line", decode: bool, allow_contradictions: bool = False
+        self,
+        reader: Reader,
+        *,
+        unit: str = "line",
+        decode: bool,
+        allow_contradictions: bool = False,
+        known: dict[bytes, ImageFacts] | None = None,
     ) -> None:
         """Start with the reader of the file.
 
@@ -42,6 +49,7 @@ class Reading:
             unit: what lines count.
             decode: whether every image is decoded.
             allow_contradictions: whether rows whose labels contradict each other give pairs.
+            known: facts of images by the digest of their bytes; those of other images are added.
         """
         self.pairs: list[SwapPair] = []
         self.problems: list[RowProblem] = []
@@ -61,7 +69,8 @@ class Reading:
         self._unit = unit
         self._decode = decode
         self._line_of: dict[str, int] = {}
-        self._facts: dict[bytes, ImageFacts] = {}
+        self._known = {} if known is None else known
+        self._facts = dict(self._known)
 
     def add_row(self, row: Row | RowProblem) -> None:
         """Process the file's next row."""
@@ -151,6 +160,9 @@ class Reading:
         facts = self._facts.get(digest)
         if facts is None or (decode and facts.pixels is None):
             facts = self._facts[digest] = image_facts(content, decode=decode)
+            if not decode:
+                # Decoding all images shows more of them; what is said must not depend on earlier readings.
+                self._known[digest] = facts
         return facts
 
     def _picture(self, pair: SwapPair) -> bytes:
@@ -184,3 +196,26 @@ class Reading:
                 raise
             # An image that is missing costs its row; a benchmark that is missing, everything.
             raise ImageError(str(error)) from None
+
+
+def too_many(path: Path, unit: str, first: RowProblem, most: int) -> str:
+    """Say that more than ``most`` rows of a file give no pair."""
+    return (
+        f"{path}: more than {most} rows give no pair, the first on {unit} {first.line} "
+        f"({first.what}: {first.why}); use a benchmark file"
+    )
+
+
+def no_pair(path: Path, unit: str, reading: Reading) -> str:
+    """Say that no row of a file gives a pair, and what is wrong with the first."""
+    if not reading.problems:
+        head = "a header" if unit == "line" else "columns"
+        return f"{path} has {head} but no rows; use a file with at least one pair"
+    counts = Counter(problem.what for problem in reading.problems)
+    listed = ", ".join(f"{what} {n}" for what, n in counts.most_common())
+    first = reading.problems[0]
+    where = f"{unit} {first.line}" + (f", column {first.column}" if first.column else "")
+    return (
+        f"{path}: none of its {reading.n_rows} rows gives a pair (problems: {listed}); "
+        f"correct the file, starting with {where}: {first.what}: {first.why}"
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vlmprobe.analysis.leaks import PERSPECTIVE, find_leaks, summary_line
 from vlmprobe.errors import LeaseHeldError, UsageError, VlmprobeError
 from vlmprobe.extraction.control import Asked, Control, served_run
+from vlmprobe.extraction.foreseen import lacks_answers
 from vlmprobe.extraction.lazy_model import LazyModel
 from vlmprobe.extraction.plan import check_batch_size, check_options
 from vlmprobe.extraction.remarks import changed_line
@@ -119,7 +120,12 @@ def extract_asked(
         raise ValueError("random weights are another model, and are asked for apart")
     results: list[ExtractResult] = []
     with LazyModel(first.family, options, workspace.console) as model:
+        if not workspace.unchecked_database.exists():
+            # Creating it takes seconds, in which the model's processes would wait.
+            model.begin()
         workspace.create_database()
+        if lacks_answers(workspace.database, request.options, first, asked):
+            model.begin()
         workspace.warn_unshared()
         if not request.new_checkpoint:
             _check_checkpoint(workspace, first.plan)

@@ -78,7 +78,7 @@ def test_each_kernel_computes_what_pytorch_does_in_float64(
 @pytest.mark.skipif(importlib.util.find_spec("triton") is not None, reason="Triton is here")
 def test_without_triton_the_layers_run_all_the_same_and_the_manifest_says_why() -> None:
     """As with PyTorch for CPUs, or with no compiler."""
-    operations, state = operations_for(torch.device("cpu"), torch.float32, wanted=True)
+    operations, state = operations_for(torch.device("cpu"), torch.float32, None, wanted=True)
     assert isinstance(operations, Plain)
     assert state == "off: No module named 'triton'"
 

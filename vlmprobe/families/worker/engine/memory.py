@@ -12,7 +12,7 @@ from vlmprobe.families.worker.faults import OutOfMemoryError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["fitting_batch", "reporting_full_memory", "room_for_float32"]
+__all__ = ["fitting_batch", "free_memory", "reporting_full_memory", "room_for_float32"]
 
 Result = TypeVar("Result")
 
@@ -50,6 +50,16 @@ def fitting_batch(run: Callable[[], object], n_pairs: int, device_name: str) -> 
     free, _ = torch.cuda.mem_get_info(device)
     fits = min(int(_SHARE * free / max(taken, 1.0)), _MOST_PAIRS)
     return 1 << max(fits, 1).bit_length() - 1
+
+
+def free_memory(device_name: str) -> int | None:
+    """Return how many bytes of a GPU no program has taken; None of a processor, where memory does not limit a batch."""
+    device = torch.device(device_name)
+    if device.type != "cuda":
+        return None
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free)
 
 
 def room_for_float32(n: int, device: torch.device) -> bool:

@@ -98,7 +98,8 @@ class Qwen25(SharedPrefixFamily):
         self._packed: PackedDecoder | None = None
         on_gpu = self.device.type == "cuda"
         dtype = next(layers[0].parameters()).dtype
-        operations, compiled = operations_for(self.device, dtype, wanted=options.compile and on_gpu)
+        wanted = options.compile and on_gpu
+        operations, compiled = operations_for(self.device, dtype, model.config, wanted=wanted)
         visual, text = self._multimodal.visual, getattr(model.model, "language_model", None)
         with torch.inference_mode():
             if QwenVision.fits(visual):

@@ -13,7 +13,7 @@ still works.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.nn import functional
@@ -31,6 +31,7 @@ __all__ = [
     "Layers",
     "Operations",
     "Plain",
+    "Sizes",
     "operations_for",
     "pad_columns",
     "rms_norm",
@@ -219,7 +220,30 @@ def _padded(size: int) -> int:
     return size if size % 8 == 0 else -(-size // _GOOD_SIZE) * _GOOD_SIZE
 
 
-def operations_for(device: torch.device, dtype: torch.dtype, *, wanted: bool) -> tuple[Operations, str]:
+@dataclass(frozen=True)
+class Sizes:
+    """Of a model, what its kernels are compiled for."""
+
+    dim: int
+    inner: int
+    n_heads: int
+    n_kv: int
+    head_dim: int
+    biased_dim: int
+    """The width of a stack whose layers have biases."""
+
+    @classmethod
+    def of(cls, config: Any) -> Sizes:
+        """Read them from a model's config; a kernel for another size is compiled on first use."""
+        text = config.get_text_config()
+        dim, n_heads = text.hidden_size, text.num_attention_heads
+        vision = getattr(config.vision_config, "hidden_size", dim)
+        return cls(dim, text.intermediate_size, n_heads, text.num_key_value_heads, dim // n_heads, vision)
+
+
+def operations_for(
+    device: torch.device, dtype: torch.dtype, config: Any, *, wanted: bool
+) -> tuple[Operations, str]:
     """Return what is done between matrix products, and whether it is compiled: ``on``, ``off``, or why not."""
     if not wanted:
         return Plain(), "off"
@@ -227,7 +251,7 @@ def operations_for(device: torch.device, dtype: torch.dtype, *, wanted: bool) ->
         from vlmprobe.families.worker.qwen.kernels import Kernels
 
         with on_device(device):
-            return Kernels.tried(device, dtype), "on"
+            return Kernels.tried(device, dtype, Sizes.of(config)), "on"
     # For example no compiler; the numbers are the same but for rounding.
     except Exception as error:  # noqa: BLE001
         return Plain(), f"off: {first_line(error, most=200)}"

@@ -20,6 +20,8 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vlmprobe.families.worker.qwen.fused_layers import Sizes
+
 __all__ = ["Kernels"]
 
 #: Values of a gate that one program computes.
@@ -146,20 +148,22 @@ class Kernels:
         return gated
 
     @classmethod
-    def tried(cls, device: torch.device, dtype: torch.dtype) -> Kernels:
-        """Return the kernels after each was compiled and run once.
+    def tried(cls, device: torch.device, dtype: torch.dtype, sizes: Sizes) -> Kernels:
+        """Return the kernels after each was compiled and run once, for sizes that the model's layers have.
 
         Raises:
             Exception: whatever Triton raises where it cannot compile, for want of a C compiler, for example.
         """
-        kernels, dim, heads = cls(), 64, 4
+        kernels = cls()
         with torch.inference_mode():
             # In the model's own format: a kernel is compiled for each, and old GPUs lack bfloat16.
-            x = torch.ones((2, dim), device=device, dtype=dtype)
-            weight, bias = x.new_ones((dim, dim)), x.new_ones(dim)
-            kernels.norm(x, bias, 1e-6)
-            kernels.add_and_norm(x, x, weight, bias, bias, 1e-6)
-            turn = torch.ones((2, dim // heads), device=device)
-            kernels.rotate(x.view(2, heads, -1), turn, turn, heads - 2, 1)
-            kernels.gate(x)
+            x = torch.ones((2, sizes.dim), device=device, dtype=dtype)
+            kernels.norm(x, x.new_ones(sizes.dim), 1e-6)
+            wide = x.new_ones((2, sizes.biased_dim))
+            weight, bias = x.new_ones((sizes.biased_dim, sizes.biased_dim)), x.new_ones(sizes.biased_dim)
+            kernels.add_and_norm(wide, wide, weight, bias, bias, 1e-6)
+            turn = torch.ones((2, sizes.head_dim), device=device)
+            made = x.new_ones((2, sizes.n_heads + 2 * sizes.n_kv, sizes.head_dim))
+            kernels.rotate(made, turn, turn, sizes.n_heads, sizes.n_kv)
+            kernels.gate(x.new_ones((2, 2 * sizes.inner)))
         return kernels

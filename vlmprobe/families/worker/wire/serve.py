@@ -106,6 +106,8 @@ class _Worker:
         if self._model is None:
             raise ValueError(f"{call} was called before a model was loaded")
         model = self._model
+        if call == "room":
+            return lambda: ({"bytes": _room(model.info.device)}, [])
         if call == "unembedding":
             return lambda: protocol.write_unembedding(model.unembedding(said["words"]))
         items = protocol.read_items(said, blobs)
@@ -177,6 +179,15 @@ def _limit_threads() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized() and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(min(_GPU_THREADS, torch.get_num_threads()))
+
+
+def _room(device: str) -> int | None:
+    """Return a GPU's free memory; a family without one need not have PyTorch."""
+    if not device.startswith("cuda"):
+        return None
+    from vlmprobe.families.worker.engine.memory import free_memory
+
+    return free_memory(device)
 
 
 def _exact(output: BatchOutput | None) -> Answer:
