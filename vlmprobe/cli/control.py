@@ -119,6 +119,10 @@ def _submit(
 
     if engine.parts > 1:
         raise UsageError("--parts cannot be used with control: each scale is one unit")
+    if options.new:
+        raise UsageError(
+            "--new cannot be used with control --engine: a unit that is begun again resumes its runs"
+        )
     check_found_again(options)
     runs = served_runs(workspace, family, options.on(data), scales)
     names = list(dict.fromkeys(run.scale for run in runs))

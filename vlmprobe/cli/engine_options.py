@@ -143,17 +143,10 @@ def planned_controls(
     """Return a unit for each scale: the command that extracts what its runs are held against.
 
     All of them get the arguments ``own``, of ``vlmprobe control`` alone, and ``common``.
-
-    Raises:
-        UsageError: an option would have each attempt at a unit begin anew.
     """
     from vlmprobe.cli.arguments import arguments, whole_path
     from vlmprobe.workflows.units import Planned
 
-    if options.new:
-        raise UsageError(
-            "--new cannot be used with control --engine: a unit that is begun again resumes its runs"
-        )
     wanted, patient = options.on(data), replace(options, wait=True)
     of_data = ("--data", whole_path(data))
     return [

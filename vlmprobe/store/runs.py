@@ -221,7 +221,7 @@ def set_status(connection: Connection, run_id: str, status: str, **values: Any) 
         values["finished_at"] = now
     # Where the lease is a row's, whoever holds it gives it up.
     if not has_row_leases(connection):
-        values["lease"] = describe_self() if status == "running" else None
+        values.setdefault("lease", describe_self() if status == "running" else None)
     _update(connection, run_id, status=status, updated_at=now, **values)
     forget_rows(connection, run_id)
     if status == "complete":
