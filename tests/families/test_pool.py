@@ -181,7 +181,7 @@ def test_a_question_about_the_model_goes_to_another_place_if_one_dies(
 ) -> None:
     """And the batch size is the smallest of those that are there."""
     assert both_places.first_prompt(batch_of("x")[0]) == {"text": "a"}
-    assert both_places.fittingbatch_of(batch_of("x")) == 1
+    assert both_places.fitting_batch(batch_of("x")) == 1
     places.refuse["a"] = WorkerError("the node is gone")
     places["a"].is_dead = True
     assert both_places.first_prompt(batch_of("x")[0]) == {"text": "b"}

@@ -109,6 +109,7 @@ class UnitTrial:
         self.healed_by = "itself"
         self.complaints: list[str] = []
         self._submitted: list[str] = []
+        self._said: dict[subprocess.Popen[str], str] = {}
         self.desk = self.person("desk")
 
     def _settings(self, home: Path) -> dict[str, str]:
@@ -199,10 +200,18 @@ class UnitTrial:
         """Wait; return whether a command ended meanwhile."""
         return Trial.ends_within(process, seconds)
 
+    def says(self, process: subprocess.Popen[str], words: str) -> None:
+        """Wait until a command says something, or ends."""
+        assert process.stderr is not None
+        for line in process.stderr:
+            self._said[process] = self._said.get(process, "") + line
+            if words in line:
+                return
+
     def ended(self, process: subprocess.Popen[str]) -> Ran:
         """Wait for a command's end."""
         out, err = process.communicate(timeout=PATIENCE_S)
-        return Ran(process.returncode, out, err)
+        return Ran(process.returncode, out, self._said.get(process, "") + err)
 
     def expect(self, ran: Ran, *codes: int) -> None:
         """Note it when a command ended otherwise than users are told, or with a traceback."""
