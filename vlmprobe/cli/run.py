@@ -84,6 +84,6 @@ def _submit(
     # Wherever that runs, the report is where whoever submits looks for it: a node may have a home of its own.
     report = out.absolute() if out is not None else report_of(workspace, family, wanted)
     merge = ("merge", *selected, "--template", reported_template(wanted), "--out", str(report))
-    submit_units(workspace, planned, engine, (("analyze", *selected), merge), output)
-    if not engine.only_print:
+    goes_on = submit_units(workspace, planned, engine, (("analyze", *selected), merge), output)
+    if goes_on and not engine.only_print:
         workspace.console.say(f"report      {report / 'report.html'}, once all units have ended")

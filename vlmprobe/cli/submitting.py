@@ -25,7 +25,7 @@ def submit_units(
     engine: EngineArguments,
     finish: Sequence[Sequence[str]],
     output: Output,
-) -> None:
+) -> bool:
     """Submit units; where all of them have ended, or there is none to submit, run what compares them.
 
     Standard output has what the last of these commands prints. Where the units go on when this returns it has what
@@ -37,6 +37,9 @@ def submit_units(
         engine: which, and how.
         finish: arguments of ``vlmprobe`` that compare the units, one command after the other.
         output: how results are printed.
+
+    Returns:
+        Whether there are units that go on.
 
     Raises:
         VlmprobeError: units failed; the others were compared.
@@ -52,7 +55,7 @@ def submit_units(
         say("nothing to submit")
         if not engine.only_print:
             _finish(workspace, finish, output)
-        return
+        return False
     if not result.submitted.is_over:
         _print(result, output, engine)
     for line in result.submitted.said:
@@ -61,6 +64,7 @@ def submit_units(
         _finish(workspace, finish, output, result.submitted.failed)
     elif not engine.only_print:
         say(how_to_see(result.name or "", len(result.units)))
+    return not result.submitted.is_over
 
 
 def _print(result: SubmissionResult, output: Output, engine: EngineArguments) -> None:
