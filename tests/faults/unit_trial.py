@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 SCALES = ("vanilla", "2m")
 #: Where much else is running, to load PyTorch takes minutes.
-PATIENCE_S = 600.0
+PATIENCE_S = 900.0
 #: What the passing of time does to what a host that is gone had: its leases end, and its units were seen long ago.
 _AGE = (
     "UPDATE units SET seen = seen - {s} WHERE host = '{host}' AND state = 'running'",
@@ -74,7 +74,9 @@ def make_undisturbed_study(folder: Path, data: Path) -> UndisturbedStudy:
     Tracker(Settings.load(store, experiment="another study", environ={}, folder=store)).experiment_id()
     shutil.copy(store / "mlflow.db", home / "mlflow.db")
     shell = Shell(folder, VLMPROBE_SHARD_PAIRS=str(SHARD_PAIRS))
-    shell("run", *study(data), "--home", home).ok()
+    process = shell.start("run", *study(data), "--home", home)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, err
     left = {scale: read_left(home, scale) for scale in SCALES}
     return UndisturbedStudy(data, left, read_metrics(home), store / "mlflow.db")
 
@@ -149,7 +151,7 @@ class UnitTrial:
 
     def submitted(self, process: subprocess.Popen[str]) -> str:
         """Return the name that a command gave to what it submitted."""
-        ran = Shell.finish(process).ok()
+        ran = self.ended(process).ok()
         names = {words[words.index("unit") + 1] for words in map(shlex.split, ran.out.splitlines())}
         (name,) = names
         self._submitted.append(name)
@@ -228,7 +230,7 @@ class UnitTrial:
     def outcome(self) -> Outcome:
         """Check rows and files, and compare them with what the undisturbed study left."""
         for command in (("verify",), ("db", "check")):
-            ran = self.desk(*command)
+            ran = self.ended(self.desk.start(*command))
             if ran.code:
                 self.complaints.append(f"{' '.join(command)}: {ran.out[-600:]}{ran.err[-600:]}")
         for name in self._submitted:

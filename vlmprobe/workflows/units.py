@@ -26,8 +26,6 @@ from vlmprobe.store.units import (
     units_of,
 )
 from vlmprobe.workflows.complete_units import complete_units
-from vlmprobe.workflows.merge import report_folder
-from vlmprobe.workflows.scales import reported_template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -183,6 +181,10 @@ def report_of(workspace: Workspace, family: str, options: ExtractOptions) -> Pat
     Raises:
         InputError: the benchmark cannot be read.
     """
+    # What a unit that runs has no use for.
+    from vlmprobe.workflows.merge import report_folder
+    from vlmprobe.workflows.scales import reported_template
+
     dataset = _read(workspace, options).under(reported_template(options))
     return report_folder(workspace.settings, [family], dataset.name, dataset.template)
 
