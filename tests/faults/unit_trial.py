@@ -113,13 +113,13 @@ class UnitTrial:
         self._submitted: list[str] = []
         self._said: dict[subprocess.Popen[str], str] = {}
         self.desk = self.person("desk")
+        self._home = on_server(folder / "desk" / "home", self.url)
 
     def _settings(self, home: Path) -> dict[str, str]:
         """Make a home in the shared folder, unless it is there; return what leads to it and to the database."""
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "mlflow.db").exists():
             shutil.copy(self.undisturbed.empty_mlflow, home / "mlflow.db")
-        on_server(home, self.url)
         return {
             "VLMPROBE_DATABASE_URL": self.url,
             "VLMPROBE_STORE_ROOT": str(self.folder),
@@ -243,7 +243,7 @@ class UnitTrial:
         lost = doubled = differing = 0
         for scale in SCALES:
             before = self.undisturbed.left[scale]
-            after = read_left(self.folder / "desk" / "home", scale, root=self.folder)
+            after = read_left(self._home, scale, root=self.folder)
             own = compare(before.answers + before.certificates, after.answers + after.certificates)
             of_shards = compare(before.in_shards, after.in_shards)
             lost += own[0] + of_shards[0]
@@ -253,7 +253,7 @@ class UnitTrial:
                 for layer, pairs in before.states.items()
                 for pair, states in pairs.items()
             )
-        metrics = compare(self.undisturbed.metrics, read_metrics(self.folder / "desk" / "home"))
+        metrics = compare(self.undisturbed.metrics, read_metrics(self._home))
         return Outcome(
             self.fault,
             self.seed,
