@@ -98,7 +98,7 @@ def test_templates_and_controls_are_units(
     [
         (("--parts", 2), "--parts cannot be used with control"),
         (("--new",), "--new cannot be used with control --engine"),
-        ((), "no complete run of tiny"),
+        ((), "the database has no runs yet"),
     ],
 )
 def test_controls_that_cannot_be_units_are_refused(
