@@ -72,6 +72,7 @@ breaks: $(VENV)/installed-dev ## Take out each correction of the statistics in a
 
 faults: $(VENV)/installed-dev ## Kills, full disks, lost servers, damage: 200 times and more, then many processes at once (over an hour)
 	$(BIN)/python -m tests.faults.campaign
+	$(BIN)/python -m tests.faults.units
 	$(BIN)/python -m tests.faults.many --processes 12 --minutes 10
 	$(BIN)/python -m tests.faults.many_hosts --hosts 3 --processes 6 --minutes 10
 

@@ -25,9 +25,9 @@ from vlmprobe.analysis.controls import OutputLayer
 from vlmprobe.pairs.axes import SPACE
 from vlmprobe.settings import Settings
 from vlmprobe.store.engine import Database
+from vlmprobe.store.listed_runs import list_runs
 from vlmprobe.store.output_layers import output_layer_path, write_output_layer
 from vlmprobe.store.rows import insert_rows
-from vlmprobe.store.runs import list_runs
 from vlmprobe.store.schema import RunRow
 
 _WORDS, _VOCABULARY = 2_000, 8_192

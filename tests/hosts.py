@@ -6,6 +6,7 @@ another there tells them here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -96,15 +97,25 @@ class Host(Shell):
             child for process in self._started if process.poll() is None for child in _children(process.pid)
         ]
 
+    def processes(self) -> list[int]:
+        """Return their numbers, and those of everything that they started."""
+        found = self.commands()
+        for pid in found:
+            found += [child for child in _children(pid) if child not in found]
+        return found
+
     def stop(self) -> None:
         """SIGSTOP its commands: they neither work nor renew anything, as where a host sleeps."""
-        for pid in self.commands():
-            os.kill(pid, signal.SIGSTOP)
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
 
     def go_on(self) -> None:
         """SIGCONT them, and what waits for them, which stopped as well."""
-        for pid in (*self.commands(), *(each.pid for each in self._started if each.poll() is None)):
-            os.kill(pid, signal.SIGCONT)
+        waiting = [each.pid for each in self._started if each.poll() is None]
+        for pid in (*self.processes(), *waiting):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL every process of it at once, as if the power went."""
@@ -126,4 +137,9 @@ class Host(Shell):
 
 
 def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Return what any of a process's threads started and did not collect."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):  # it has ended
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found

@@ -33,6 +33,25 @@ def pairs(inside: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def many_pairs(inside: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Draw 40 pairs of each category: 30 batches, so that each of four parts is at work for a while."""
+    folder = tmp_path_factory.mktemp("many-pairs")
+    inside("demo", "benchmark", folder, "--pairs", 40, "--home", folder / "home").ok()
+    return folder / "benchmark.tsv"
+
+
+@pytest.fixture(scope="session")
+def one_process(
+    inside: Shell, many_pairs: Path, mlflow_store: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return the home of a scale that one process extracted, with the plan that its parts obey elsewhere."""
+    home = keeps_a_file(tmp_path_factory.mktemp("one-process") / "home")
+    command: tuple[Any, ...] = ("run", "tiny", "--scale", "2m", "--data", many_pairs, *BATCH, "--home", home)
+    inside(*command, VLMPROBE_SHARD_PAIRS=SHARD_PAIRS, **mlflow_store).ok()
+    return home
+
+
+@pytest.fixture(scope="session")
 def local_study(
     inside: Shell, pairs: Path, mlflow_store: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..command_line import Ran, Shell
-from ..left_behind import read_left, read_metrics
+from ..left_behind import read_left, read_metrics, read_rows
 from ..postgres_server import on_server
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ BATCH = ("--batch-size", 8)
 SHARD_PAIRS = "8"
 #: Where much else is running, to load PyTorch takes minutes.
 PATIENCE_S = 900.0
-#: Units that have an answer and lack some: where, which one, and how many shards there are.
+#: Units whose host stored an answer, and whose runs lack some: where, which one, and how many shards it stored.
 _AT_WORK = """
 SELECT units.host, units.number, units.scale, count(*)
 FROM units JOIN runs ON runs.scale = units.scale AND runs.dataset_id = units.dataset_id
-JOIN shards ON shards.run_id = runs.run_id
+JOIN shards ON shards.run_id = runs.run_id AND shards.host = units.host
 WHERE units.submission = '{submission}' AND units.state = 'running' AND runs.status = 'running'
 GROUP BY units.host, units.number, units.scale ORDER BY count(*), units.number
 """
@@ -101,16 +101,32 @@ class Team:
             time.sleep(0.05)
         return time.monotonic() - began
 
-    def is_as(self, home: Path, scales: tuple[str, ...]) -> None:
-        """Compare all that was left with what a study without a cluster left: answers, states, metrics, to the bit."""
+    def is_as(self, home: Path, scales: tuple[str, ...], *, in_parts: bool = False) -> None:
+        """Compare all that was left with what a study without a cluster left: answers, states, metrics, to the bit.
+
+        Each part certifies a batch of its own, so that of a run that was shared out certificates only have to pass.
+        """
         somebody = self.root / "desk"
+        ((dataset,),) = set(read_rows(home, "SELECT dataset_id FROM runs"))
         for scale in scales:
-            left, undisturbed = read_left(somebody, scale, root=self.root), read_left(home, scale)
+            left = read_left(somebody, scale, dataset=dataset, root=self.root)
+            undisturbed = read_left(home, scale)
             assert left.answers == undisturbed.answers
             assert left.states == undisturbed.states
-            assert left.certificates == undisturbed.certificates
             assert left.in_shards == undisturbed.in_shards
-        assert read_metrics(somebody) == read_metrics(home)
+            if not in_parts:
+                assert left.certificates == undisturbed.certificates
+        assert read_metrics(somebody, dataset=dataset) == read_metrics(home)
+        assert self.rows("SELECT count(*) FROM certificates WHERE NOT passed") == [(0,)]
+
+    def are_parts_of_one_run(self, home: Path, submission: str, n_parts: int) -> None:
+        """Check that each part was done, and that together they are what one process left."""
+        units = self.units(submission)
+        assert {state for state, *_ in units.values()} == {"done"}
+        assert len(units) == n_parts
+        parts = self.rows("SELECT part, n_parts, status, lease FROM run_parts ORDER BY part")
+        assert parts == [(number, n_parts, "complete", None) for number in range(1, n_parts + 1)]
+        self.is_as(home, ("2m",), in_parts=True)
 
 
 def name_of(ran: Ran) -> str:

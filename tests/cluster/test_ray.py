@@ -180,3 +180,29 @@ def test_a_unit_that_fails_says_why_and_the_others_are_reported(
     shown = {each["name"]: each for each in json.loads(desk("status", name, "--json").ok().out)}
     assert str(broken) in shown["tiny @ broken"]["error"]
     assert (out / "report.html").exists()
+
+
+def test_one_scale_in_four_parts_is_that_of_one_process(
+    cluster: RayBox,
+    team: Team,
+    many_pairs: Path,
+    one_process: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A node dies with its part half done; Ray begins that elsewhere, and whoever ends last analyzes the run."""
+    desk = team.shell("desk", tmp_path)
+    where = ("--engine", "ray", "--address", cluster.address, "--parts", 4)
+    command = ("run", "tiny", "--scale", "2m", "--data", many_pairs, *BATCH, *where)
+    process = desk.start(*command)
+    name = _submission(team)
+    lost = team.at_work(name)
+    cluster.kill(lost.host)
+    killed = time.monotonic()
+    ended = _ended(process).ok()
+    with capsys.disabled():
+        took = time.monotonic() - killed
+        print(f"\n{lost.host} killed at {lost.n_shards} shards of a part: all of it done after {took:.0f} s")
+    assert f"4 units; see 'vlmprobe status {name}'" in ended.err
+    team.are_parts_of_one_run(one_process, name, 4)
+    assert "nothing to submit" in desk(*command).ok().err

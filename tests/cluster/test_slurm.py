@@ -178,3 +178,43 @@ def test_a_unit_that_fails_says_why_and_the_others_are_reported(
     assert shown["tiny @ broken"]["state"] == "failed"
     assert str(broken) in shown["tiny @ broken"]["error"]
     assert (out / "report.html").exists()
+
+
+def test_one_scale_in_four_parts_is_that_of_one_process(
+    slurm: SlurmBox,
+    team: Team,
+    many_pairs: Path,
+    one_process: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A node dies with its part half done; Slurm requeues that, and whoever ends last analyzes the run."""
+    desk = team.shell("desk", tmp_path, **slurm.environ)
+    command = (
+        "run",
+        "tiny",
+        "--scale",
+        "2m",
+        "--data",
+        many_pairs,
+        *BATCH,
+        "--engine",
+        "slurm",
+        "--parts",
+        4,
+    )
+    submitted = desk(*command).ok()
+    name = name_of(submitted)
+    assert submitted.out.split() == [name]
+    lost = team.at_work(name)
+    slurm.kill(lost.host)
+    killed = time.monotonic()
+    slurm.wait(lambda: lost.host in slurm.down())
+    slurm.bring_back(lost.host)
+    team.wait(lambda: not slurm.jobs())
+    with capsys.disabled():
+        took = time.monotonic() - killed
+        print(f"\n{lost.host} killed at {lost.n_shards} shards of a part: all of it done after {took:.0f} s")
+    assert team.units(name)[lost.number][1] == 2
+    team.are_parts_of_one_run(one_process, name, 4)
+    assert "nothing to submit" in desk(*command).ok().err

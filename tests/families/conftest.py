@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +14,13 @@ from PIL import Image
 
 import vlmprobe
 from vlmprobe.families import BatchItem, registry
+
+from .places import PlacesByName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vlmprobe.families.pool import DevicePool
 
 PLUGINS = Path(__file__).parent / "plugins"
 CHECKPOINTS = Path(vlmprobe.__file__).parent / "demo" / "checkpoints"
@@ -79,3 +87,17 @@ def checkpoint_with(folder: Path, scale: str, **generation: object) -> Path:
     (folder / "generation_config.json").unlink()
     (folder / "generation_config.json").write_text(json.dumps(config | generation))
     return folder
+
+
+@pytest.fixture
+def places() -> PlacesByName:
+    """No pool yet."""
+    return PlacesByName()
+
+
+@pytest.fixture
+def both_places(places: PlacesByName, wait_until: Callable[..., None]) -> DevicePool:
+    """Open a pool of places ``a`` and ``b``, once both are there."""
+    made = places.pool("a", "b")
+    wait_until(lambda: made.depth == 4)
+    return made

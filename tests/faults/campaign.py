@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .trial import Undisturbed
 
 #: 60 pairs: seconds, and 15 shards.
-_PAIRS_PER_CATEGORY = 10
+PAIRS_PER_CATEGORY = 10
 
 
 def run_trial(
@@ -70,11 +70,11 @@ def run_trial(
     return outcome
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
-    """Sum the outcomes up, a line a fault."""
+def table(outcomes: Sequence[Outcome], faults: Iterable[str] = FAULTS) -> str:
+    """Sum the outcomes up, a line a fault, in the order of ``faults``."""
     header = ("fault", "times injected", "rows lost", "rows doubled", "arrays differing", "metrics differing")
     lines = [(*header, "resumed by itself")]
-    for fault in FAULTS:
+    for fault in faults:
         of_fault = [outcome for outcome in outcomes if outcome.fault == fault]
         if of_fault:
             lines.append((fault, *_sums(of_fault), _healed(of_fault)))
@@ -140,7 +140,7 @@ def _run_all(asked: argparse.Namespace) -> int:
         if asked.seed or seed <= FAULTS[fault][1]
     ]
     started = time.monotonic()
-    data = build_benchmark(folder / "benchmark", pairs_per_category=_PAIRS_PER_CATEGORY, seed=3).tsv
+    data = build_benchmark(folder / "benchmark", pairs_per_category=PAIRS_PER_CATEGORY, seed=3).tsv
     undisturbed = make_undisturbed(folder / "undisturbed", data)
     print(f"{len(todo)} trials in {folder}; the undisturbed run is there", flush=True)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Fault = Callable[[Trial], None]
 
-__all__ = ["FAULTS", "missing"]
+__all__ = ["FAULTS", "can_mount", "missing"]
 
 #: Seconds that a client waits for an answer here, and no second try: the default is 20 and two.
 _IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
@@ -82,7 +82,7 @@ def _interrupted(trial: Trial, stop: signal.Signals) -> None:
 
 def missing(fault: str, folder: Path) -> str | None:
     """Say what a fault needs that is not to be had on this machine; None if it can be injected."""
-    if fault == "disk full" and not _can_mount(folder):
+    if fault == "disk full" and not can_mount(folder):
         return "it mounts a small file system, which takes root"
     if fault == "one of two workers killed" and _n_gpus() == 1:
         return "where there are GPUs, it takes two"
@@ -99,7 +99,8 @@ def _n_gpus() -> int:
     return torch.cuda.device_count()
 
 
-def _can_mount(folder: Path) -> bool:
+def can_mount(folder: Path) -> bool:
+    """Return whether a small file system can be mounted at a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     mount = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False

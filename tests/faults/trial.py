@@ -13,6 +13,7 @@ from ..left_behind import Left, read_left, read_metrics, read_rows
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Sequence
     from pathlib import Path
 
 #: A batch is 4 pairs and a shard one batch, so that a run of seconds has many moments to be disturbed at.
@@ -169,13 +170,13 @@ class Trial:
                 self.complaints.append(f"{' '.join(command)}: {ran.out[-600:]}{ran.err[-600:]}")
         dataset, before = self.undisturbed.dataset, self.undisturbed.left
         left = read_left(self.home, dataset=dataset)
-        lost, doubled = _compare(before.answers + before.certificates, left.answers + left.certificates)
+        lost, doubled = compare(before.answers + before.certificates, left.answers + left.certificates)
         differing = sum(
             left.states.get(layer, {}).get(pair) != states
             for layer, pairs in before.states.items()
             for pair, states in pairs.items()
         )
-        metrics = _compare(self.undisturbed.metrics, read_metrics(self.home, dataset=dataset))
+        metrics = compare(self.undisturbed.metrics, read_metrics(self.home, dataset=dataset))
         return Outcome(
             self.fault,
             self.seed,
@@ -189,7 +190,7 @@ class Trial:
         )
 
 
-def _compare(before: list[tuple[Any, ...]], after: list[tuple[Any, ...]]) -> tuple[int, int]:
+def compare(before: Sequence[object], after: Sequence[object]) -> tuple[int, int]:
     """Count the rows that are not there as they were, and those that are there beyond them."""
     there, here = Counter(map(repr, before)), Counter(map(repr, after))
     return (there - here).total(), (here - there).total()

@@ -10,9 +10,10 @@ from vlmprobe.errors import UsageError
 from vlmprobe.store.comparison import judged_pairs
 from vlmprobe.store.earlier_runs import other_checkpoint
 from vlmprobe.store.identity import utc_now
+from vlmprobe.store.listed_runs import list_runs
 from vlmprobe.store.queries import list_queries, load_query
 from vlmprobe.store.rows import fetch_column, insert_rows
-from vlmprobe.store.runs import RunPlan, complete_runs, controls_of, list_runs, open_run, run_name
+from vlmprobe.store.runs import RunPlan, complete_runs, controls_of, open_run, run_name
 from vlmprobe.store.schema import Certificate, MetricRow
 
 EVERY = {

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vlmprobe.store.artifacts import forget_artifacts, mark_synced, shard_places
-from vlmprobe.store.predictions import commit_failures, commit_shard, next_shard_number
-from vlmprobe.store.runs import finished_pairs
+from vlmprobe.store.predictions import commit_failures, commit_shard, finished_pairs, next_shard_number
 from vlmprobe.store.shards import FailureRecord, write_shard
 
 if TYPE_CHECKING:

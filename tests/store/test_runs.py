@@ -18,14 +18,8 @@ from vlmprobe.pairs.axes import LEFT, RIGHT
 from vlmprobe.store import runs
 from vlmprobe.store.datasets import register_dataset
 from vlmprobe.store.earlier_runs import EarlierRun, begun_on_another_content, other_checkpoint
-from vlmprobe.store.runs import (
-    RunPlan,
-    complete_runs,
-    find_run,
-    list_runs,
-    open_run,
-    set_status,
-)
+from vlmprobe.store.listed_runs import list_runs
+from vlmprobe.store.runs import RunPlan, complete_runs, find_run, open_run, set_status
 
 from .conftest import next_millisecond
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import subprocess
+import sys
+import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
+from vlmprobe.store.clock import clock
+from vlmprobe.store.lease_rows import describe_process
 from vlmprobe.store.row_lease import LIFE_S
-from vlmprobe.store.schema import UnitRow
+from vlmprobe.store.runs import RunPlan, open_run, set_status
+from vlmprobe.store.schema import RunRow, UnitRow
+from vlmprobe.store.unit_progress import running_runs, who_extracts
 from vlmprobe.store.units import (
     CANCELLED,
     DONE,
@@ -166,3 +176,42 @@ def test_all_units_of_a_submission_have_the_engines_job(units: Database) -> None
         set_job(connection, "s", "17")
         assert {unit.job for unit in units_of(connection, "s")} == {"17"}
         assert {unit.job for unit in units_of(connection, "another")} == {None}
+
+
+_DESCRIBE = "import json; from vlmprobe.store.lease_rows import describe_process; print(json.dumps(describe_process()))"
+
+
+@pytest.mark.parametrize("is_alive", [False, True])
+def test_a_run_whose_process_is_gone_is_at_work_no_more(study: Any, is_alive: bool) -> None:
+    """Whether its lease has ended or not; the host that had it is still known."""
+    described = [sys.executable, "-c", _DESCRIBE]
+    dead = json.loads(subprocess.run(described, check=True, capture_output=True, text=True).stdout)
+    holder = describe_process() if is_alive else dead
+    study.run("r1")
+    with study.database.transaction() as connection:
+        times = {"renewed": time.time(), "expires": clock(connection) + LIFE_S, "token": "t"}
+        set_status(connection, "r1", "running", lease=json.dumps(holder | times))
+        assert who_extracts(connection, "r1") == (socket.gethostname(), is_alive)
+        assert [run.run_id for run in running_runs(connection)] == ["r1"]
+
+
+def test_what_was_submitted_and_what_was_begun_are_told_by_one_clock(
+    study: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a database that machines share it is the database's: a new run is newer than its submission anywhere."""
+    if not study.database.is_postgres:
+        pytest.skip("one machine has a file, and one clock")
+    study.run("r1")
+    plan = RunPlan("k", "data", "published", "tiny", "2m", "c", "p", None, None, "t", "cpu")
+    behind = datetime(2020, 1, 1)  # noqa: DTZ001 - as the database stores it
+    with study.database.transaction() as connection:
+        add_units(connection, [UNIT])
+        for module in ("clock", "runs"):
+            monkeypatch.setattr(f"vlmprobe.store.{module}.utc_now", lambda: behind)
+        run, _ = open_run(connection, plan, new=True)
+        begun_at = connection.execute(
+            select(RunRow.created_at).where(RunRow.run_id == run.run_id)
+        ).scalar_one()
+    submitted_at = found(study.database).submitted_at
+    assert submitted_at is not None
+    assert submitted_at <= begun_at

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlmprobe.cli.arguments import whole_path
 from vlmprobe.cli.command import command
+from vlmprobe.cli.engine_options import EngineArguments
 from vlmprobe.cli.extraction_options import ExtractionOptions
 from vlmprobe.cli.options import BenchmarkData, Output
+from vlmprobe.errors import UsageError
 from vlmprobe.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vlmprobe.workflows.control import Controlled
 
 __all__ = ["control"]
@@ -58,9 +63,19 @@ def control(
         ),
     ] = False,
     options: ExtractionOptions,
+    engine: EngineArguments,
     output: Output,
 ) -> None:
     """Extract the usual controls of each scale's run and what verdicts need; print how far the run is above them."""
+    if not engine.is_local:
+        own = (
+            *(() if kinds is None else ("--kinds", kinds)),
+            *(() if image_swaps is None else ("--image-swaps", whole_path(image_swaps))),
+            *(("--also-without-axis",) if without_axis else ()),
+            *(("--verdicts-only",) if verdicts_only else ()),
+        )
+        _submit(workspace, family, data, scales or (), options, own, engine, output)
+        return
     from vlmprobe.extraction.control import kind_list
     from vlmprobe.reports.controls import controls_in_full, shown_controls
     from vlmprobe.workflows.control import control as run_control
@@ -80,6 +95,42 @@ def control(
     for line in _remarks(found):
         workspace.console.say(line)
     say_verdicts(workspace, family, options.on(data), scales=scales or ())
+
+
+def _submit(
+    workspace: Workspace,
+    family: str,
+    data: Path,
+    scales: Sequence[str],
+    options: ExtractionOptions,
+    own: Sequence[str],
+    engine: EngineArguments,
+    output: Output,
+) -> None:
+    """Hand the controls of each scale to an engine, and what prints the verdicts when all have ended.
+
+    Raises:
+        UsageError: a scale has no complete run, or an option cannot be used with an engine.
+    """
+    from vlmprobe.cli.engine_options import check_found_again, planned_controls, selecting
+    from vlmprobe.cli.submitting import submit_units
+    from vlmprobe.cluster.engines.base import experiment_arguments
+    from vlmprobe.workflows.control import served_runs
+
+    if engine.parts > 1:
+        raise UsageError("--parts cannot be used with control: each scale is one unit")
+    if options.new:
+        raise UsageError(
+            "--new cannot be used with control --engine: a unit that is begun again resumes its runs"
+        )
+    check_found_again(options)
+    runs = served_runs(workspace, family, options.on(data), scales)
+    names = list(dict.fromkeys(run.scale for run in runs))
+    common = experiment_arguments(workspace.settings)
+    planned = planned_controls(family, names, data, options, own, common)
+    of_scales = [each for name in names for each in ("--scale", name)]
+    verdict = ("verdict", family, *of_scales, "--data", whole_path(data), *selecting(options), *common)
+    submit_units(workspace, planned, engine, (verdict,), output)
 
 
 def _remarks(found: Controlled) -> list[str]:

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlmprobe.cli.extraction_options import CheckpointOptions
 from vlmprobe.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from vlmprobe.cli.extraction_options import CheckpointOptions, ExtractionOptions
+    from vlmprobe.cli.extraction_options import ExtractionOptions
     from vlmprobe.cluster.engines.base import EngineOptions
     from vlmprobe.workflows.units import Planned
 
-__all__ = ["EngineArguments", "planned_units", "selecting"]
+__all__ = ["EngineArguments", "check_found_again", "planned_controls", "planned_units", "selecting"]
 
 _LOCAL = "local"
 
@@ -129,6 +130,45 @@ def planned_units(
             own = () if part is None else ("--part", part)
             planned.append(Planned(request, ((*extract, *own), analyze), part))
     return planned
+
+
+def planned_controls(
+    family: str,
+    scales: Sequence[str],
+    data: Path,
+    options: ExtractionOptions,
+    own: Sequence[str],
+    common: Sequence[str] = (),
+) -> list[Planned]:
+    """Return a unit for each scale: the command that extracts what its runs are held against.
+
+    All of them get the arguments ``own``, of ``vlmprobe control`` alone, and ``common``.
+    """
+    from vlmprobe.cli.arguments import arguments, whole_path
+    from vlmprobe.workflows.units import Planned
+
+    wanted, patient = options.on(data), replace(options, wait=True)
+    of_data = ("--data", whole_path(data))
+    return [
+        Planned(
+            CheckpointOptions().request(family, scale, wanted),
+            (("control", family, "--scale", scale, *of_data, *own, *arguments(patient), *common),),
+            of_controls=True,
+        )
+        for scale in scales
+    ]
+
+
+def check_found_again(options: ExtractionOptions) -> None:
+    """Check that the commands after an extraction find its runs.
+
+    Raises:
+        UsageError: an option keeps them from it.
+    """
+    if options.allow_contradictions:
+        raise UsageError(
+            "--allow-contradictions cannot be used with --engine: analyze and merge would not find its runs"
+        )
 
 
 def selecting(options: ExtractionOptions) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from vlmprobe.cli.command import command
 from vlmprobe.cli.engine_options import EngineArguments
 from vlmprobe.cli.extraction_options import CheckpointOptions, ExtractionOptions
 from vlmprobe.cli.options import BenchmarkData, Out, Output
-from vlmprobe.errors import UsageError, VlmprobeError
+from vlmprobe.errors import UsageError
 from vlmprobe.workspace import Workspace
 
 __all__ = ["run"]
@@ -65,51 +65,25 @@ def _submit(
     out: Path | None,
     output: Output,
 ) -> None:
-    """Hand the scales to an engine; with one that waits, compare them at the end."""
+    """Hand the scales to an engine, and what compares them when all have ended."""
     from vlmprobe.cli.arguments import whole_path
-    from vlmprobe.cli.engine_options import planned_units, selecting
+    from vlmprobe.cli.engine_options import check_found_again, planned_units, selecting
+    from vlmprobe.cli.submitting import submit_units
     from vlmprobe.cluster.engines.base import experiment_arguments
     from vlmprobe.workflows.run import scales_to_run
     from vlmprobe.workflows.scales import reported_template
-    from vlmprobe.workflows.units import finish_here, submit
+    from vlmprobe.workflows.units import report_of
 
-    if options.allow_contradictions:
-        raise UsageError(
-            "--allow-contradictions cannot be used with --engine: analyze and merge would not find its runs"
-        )
+    check_found_again(options)
     names = scales or scales_to_run(workspace, family)
     common = experiment_arguments(workspace.settings)
     planned = planned_units(family, names, data, checkpoint, options, common, engine.parts)
     of_scales = [each for name in names for each in ("--scale", name)]
     selected = (family, *of_scales, "--data", whole_path(data), *selecting(options), *common)
-    template = reported_template(options.on(data))
-    to = () if out is None else ("--out", str(out.absolute()))
-    finish = (("analyze", *selected), ("merge", *selected, "--template", template, *to))
-    result = submit(workspace, planned, engine.engine, engine.options, finish)
-    say = workspace.console.say
-    if result.complete:
-        say(f"complete already: {', '.join(result.complete)}")
-    if result.submitted is None:
-        say("nothing to submit")
-    else:
-        for line in result.submitted.lines:
-            typer.echo(line)
-        for line in result.submitted.said:
-            say(line)
-        if not result.submitted.is_over and not engine.only_print:
-            say(
-                f"{result.n_units} units; see 'vlmprobe status {result.name}', stop with "
-                f"'vlmprobe cancel {result.name}'"
-            )
-    if (result.submitted is None and not engine.only_print) or (
-        result.submitted and result.submitted.is_over
-    ):
-        failed = None if result.submitted is None else result.submitted.failed
-        analyze, merge = finish
-        forms = [name for name, given in (("--json", output.as_json), ("--csv", output.as_csv)) if given]
-        try:
-            finish_here(workspace, (analyze, (*merge, *forms)))
-        except VlmprobeError as error:
-            raise VlmprobeError(failed or str(error)) from error
-        if failed:
-            raise VlmprobeError(failed)
+    wanted = options.on(data)
+    # Wherever that runs, the report is where whoever submits looks for it: a node may have a home of its own.
+    report = out.absolute() if out is not None else report_of(workspace, family, wanted)
+    merge = ("merge", *selected, "--template", reported_template(wanted), "--out", str(report))
+    goes_on = submit_units(workspace, planned, engine, (("analyze", *selected), merge), output)
+    if goes_on and not engine.only_print:
+        workspace.console.say(f"report      {report / 'report.html'}, once all units have ended")

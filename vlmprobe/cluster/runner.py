@@ -63,16 +63,19 @@ def run_unit(workspace: Workspace, unit: Unit) -> int:
         KeyboardInterrupt: it was stopped; its command wrote what was done.
     """
     holder = Holder(this_host(), os.getpid(), secrets.token_hex(8))
-    if (ended := _take(workspace, unit, holder)) is not None:
-        return 0 if ended == DONE else _STOPPED_CODE
     over = threading.Event()
     running = _Running()
     thread = threading.Thread(
         target=_renew, args=(workspace, unit, holder, over, running), name="vlmprobe-unit", daemon=True
     )
-    thread.start()
     state, error, code = STOPPED, None, _STOPPED_CODE
+    may_be_ours = True
     try:
+        # A stop may come when it is ours already, and nothing of it has begun.
+        if (ended := _take(workspace, unit, holder)) is not None:
+            may_be_ours = False
+            return 0 if ended == DONE else _STOPPED_CODE
+        thread.start()
         code, error = _run_all(workspace, unit, running)
         state = DONE if code == 0 else STOPPED if code == _STOPPED_CODE else FAILED
     except KeyboardInterrupt:
@@ -83,10 +86,14 @@ def run_unit(workspace: Workspace, unit: Unit) -> int:
         raise
     finally:
         over.set()
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
         # If the database is away, the unit counts as lost, which is what it is.
         with suppress(Exception):
-            retried(workspace.database, lambda connection: end_unit(connection, unit, holder, state, error))
+            if may_be_ours:
+                retried(
+                    workspace.database, lambda connection: end_unit(connection, unit, holder, state, error)
+                )
     if running.is_lost:
         workspace.console.warn(f"{unit.name}: cancelled, or taken over by another process; stopped")
     return code

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import UsageError
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.runs import run_name
-from vlmprobe.store.unit_progress import progress_of, rate_of, running_runs
+from vlmprobe.store.unit_progress import progress_of, rate_of, running_runs, who_extracts
 from vlmprobe.store.units import RUNNING, WAITING, units_of
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from vlmprobe.workspace import Workspace
 
 __all__ = ["UnitState", "states"]
+
+#: It should be at work, and its process is gone, or was not seen for long.
+LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def states(
         ]
         of_units = {run.run_id for runs in found for run in runs}
         others = [
-            (run, rate_of(connection, run.run_id))
+            (run, rate_of(connection, run.run_id), *who_extracts(connection, run.run_id))
             for run in (running_runs(connection) if submission is None else [])
             if run.run_id not in of_units
         ]
@@ -84,18 +87,18 @@ def states(
     ]
 
 
-def _state_of_run(run: RunningRun, rate: float | None) -> UnitState:
-    """Return the state of a run that no unit made."""
+def _state_of_run(run: RunningRun, rate: float | None, host: str | None, is_at_work: bool) -> UnitState:
+    """Return the state of a run that no unit made; the process that said that it extracts it may be dead."""
     return UnitState(
         submission=None,
         unit=None,
         name=run_name(run.family, run.scale, run.template, run.control),
         engine=None,
-        state=RUNNING,
-        host=run.host,
+        state=RUNNING if is_at_work else LOST,
+        host=host,
         pairs=run.done,
         of=run.total,
-        rate=rate,
+        rate=rate if is_at_work else None,
         seen=None,
         attempts=None,
         error=None,
@@ -110,7 +113,7 @@ def _state(unit: Unit, runs: Sequence[RunProgress], rate: float | None) -> UnitS
         unit=unit.number,
         name=unit.name,
         engine=unit.engine,
-        state="lost" if unit.is_lost else unit.state,
+        state=LOST if unit.is_lost else unit.state,
         host=unit.host,
         pairs=sum(run.done for run in runs),
         of=sum(run.total for run in runs) if runs else None,

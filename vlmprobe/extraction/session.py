@@ -21,9 +21,9 @@ from vlmprobe.families import OutOfMemoryError
 from vlmprobe.pairs import one_color_lines
 from vlmprobe.store.committer import Committer, adopt_orphans
 from vlmprobe.store.delivery import Delivery, deliver_end, warn_offline
-from vlmprobe.store.predictions import has_failed_certificate, next_shard_number
+from vlmprobe.store.predictions import finished_pairs, has_failed_certificate, next_shard_number
 from vlmprobe.store.run_parts import set_part
-from vlmprobe.store.runs import finished_pairs, get_run, set_status
+from vlmprobe.store.runs import get_run, set_status
 from vlmprobe.store.server_away import retried
 
 if TYPE_CHECKING:

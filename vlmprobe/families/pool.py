@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from vlmprobe.families.base import How, OpenFamily
-    from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions, Unembedding
+    from vlmprobe.families.worker import BatchItem, BatchOutput, LoadOptions, ModelInfo, Unembedding
 
 __all__ = ["DevicePool", "Place"]
 
@@ -78,15 +79,18 @@ class DevicePool(Model):
         self._opening: list[OpenFamily] = []
         self._unsaid: list[str] | None = []
         """What is to be said once somebody may listen; None since then."""
+        self._first: tuple[str, ModelInfo] | None = None
+        """The first place that loaded, and what it has: all numbers of a run have to be like its own."""
         try:
             (self._open_some if elsewhere else self._open_all)()
         except BaseException:
             # Ctrl-C, too: a load that goes on for minutes ends with its process.
             self.close()
             raise
-        first = next(worker.model.info for worker in self._workers if worker.model is not None)
+        assert self._first is not None  # noqa: S101 - one has loaded
+        info = self._first[1]
         self.info = replace(
-            first, manifest={**first.manifest, "devices": [worker.name for worker in self._workers]}
+            info, manifest={**info.manifest, "devices": [worker.name for worker in self._workers]}
         )
 
     def submit(self, items: Sequence[BatchItem], *, how: How = "fast") -> Future[BatchOutput]:
@@ -125,15 +129,13 @@ class DevicePool(Model):
             self._changed.notify_all()
         self._queue.close()
         for family in opening:
-            family.close()
+            _close(family)
         for worker in self._workers:
-            if worker.model is None or worker.family is None:
-                continue
-            if worker.place.keep is not None and not (worker.calls or worker.failed):
-                worker.place.keep(worker.family)
-                continue
-            worker.model.close()
-            worker.family.close()
+            keep = worker.place.keep
+            if worker.family is not None and keep is not None and not (worker.calls or worker.failed):
+                keep(worker.family)
+            else:
+                _close(worker.model, worker.family)
 
     def _open_all(self) -> None:
         threads = ThreadPoolExecutor(len(self._workers), "vlmprobe-load")
@@ -162,7 +164,7 @@ class DevicePool(Model):
             with self._changed:
                 self._join(worker, family, model)
         except BaseException:
-            family.close()
+            _close(family)
             raise
         finally:
             with self._changed:
@@ -170,9 +172,10 @@ class DevicePool(Model):
 
     def _join(self, worker: _Worker, family: OpenFamily, model: Model) -> None:
         self._check_open(worker)
-        others = [(each.name, each.model.info) for each in self._workers if each.model is not None]
-        if self._elsewhere and others:
-            check_alike(*others[0], model.info)
+        # It may have died since, and left answers.
+        self._first = self._first or (worker.name, model.info)
+        if self._elsewhere:
+            check_alike(*self._first, model.info)
         worker.family, worker.model, worker.failed = family, model, False
         self._note_change()
 
@@ -182,9 +185,7 @@ class DevicePool(Model):
 
     def _start_in_background(self, worker: _Worker, *before: Model | OpenFamily | None) -> None:
         def start() -> None:
-            for each in before:
-                if each is not None:
-                    each.close()
+            _close(*before)
             try:
                 self._start(worker)
             except Exception as error:  # noqa: BLE001  (whoever waits for its batches gets it)
@@ -293,6 +294,14 @@ class DevicePool(Model):
             self.warn(line)
         else:
             self._unsaid.append(line)
+
+
+def _close(*those: Model | OpenFamily | None) -> None:
+    """Close what there is; where that fails, its process is gone or the connection to it is: the others go on."""
+    for each in those:
+        if each is not None:
+            with suppress(Exception):
+                each.close()
 
 
 def _why(error: BaseException) -> str:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from vlmprobe.store.runs import ListedRun, Run, RunPlan
+    from vlmprobe.store.listed_runs import ListedRun
+    from vlmprobe.store.runs import Run, RunPlan
 
 __all__ = [
     "EarlierRun",

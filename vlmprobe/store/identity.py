@@ -11,7 +11,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["new_run_id", "run_key", "this_host", "utc_now"]
+__all__ = ["in_milliseconds", "new_run_id", "run_key", "this_host", "utc_now"]
 
 
 def new_run_id() -> str:
@@ -39,5 +39,9 @@ def utc_now() -> datetime:
 
     MLflow keeps milliseconds, and a replay must find the same stamp there.
     """
-    now = datetime.now(UTC).replace(tzinfo=None)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+    return in_milliseconds(datetime.now(UTC))
+
+
+def in_milliseconds(now: datetime) -> datetime:
+    """Return a time in UTC as :func:`utc_now` does: without a zone, truncated to milliseconds."""
+    return now.replace(tzinfo=None, microsecond=now.microsecond // 1000 * 1000)

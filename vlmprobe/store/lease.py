@@ -12,18 +12,19 @@ import os
 import socket
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vlmprobe.errors import LeaseHeldError
 from vlmprobe.safe_names import safe_name
 from vlmprobe.store.engine import file_lock
+from vlmprobe.store.lease_rows import describe_process, is_alive, is_of_here
 from vlmprobe.store.parts import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["LEASE_SECONDS", "check_foreign_lease", "describe_self", "hold_lease"]
+__all__ = ["LEASE_SECONDS", "check_foreign_lease", "describe_self", "hold_lease", "may_be_alive"]
 
 #: A holder on another host that has not renewed for this long is taken to be gone.
 LEASE_SECONDS = 300.0
@@ -35,7 +36,20 @@ _OF_PARTS = "wait for it with --wait, or stop it"
 
 def describe_self() -> str:
     """Return the JSON that identifies this process in the runs row and the lock file."""
-    return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "renewed": round(time.time(), 3)})
+    return json.dumps({**describe_process(), "renewed": round(time.time(), 3)})
+
+
+def may_be_alive(holder: dict[str, Any]) -> bool:
+    """Return whether a process that has a lease in a DuckDB file is not known to be gone.
+
+    One of this machine is there or not. Of another host, and of one that an earlier version described, it counts when
+    it renewed last; who has a part does not say.
+    """
+    if not is_alive(holder):
+        return False
+    if is_of_here(holder) or "renewed" not in holder:
+        return True
+    return _is_fresh(holder)
 
 
 @contextmanager
@@ -138,12 +152,16 @@ def check_foreign_lease(lease: str | None) -> None:
     try:
         holder = json.loads(lease)
         elsewhere = holder["host"] != socket.gethostname()
-        # abs(): a stamp in the future, from a clock that was set back, must not lock the run until then.
-        fresh = abs(time.time() - float(holder["renewed"])) < LEASE_SECONDS
+        fresh = _is_fresh(holder)
     except (ValueError, KeyError, TypeError):
         return
     if elsewhere and fresh:
         raise LeaseHeldError(_held_by(lease))
+
+
+def _is_fresh(holder: dict[str, Any]) -> bool:
+    # abs(): a stamp in the future, from a clock that was set back, must not lock the run until then.
+    return abs(time.time() - float(holder["renewed"])) < LEASE_SECONDS
 
 
 def _text(path: Path) -> str:

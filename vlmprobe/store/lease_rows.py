@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 __all__ = [
     "LeaseRow",
     "add_part",
-    "clock",
     "describe_holder",
+    "describe_process",
     "find_run_id",
     "is_alive",
     "is_held",
+    "is_of_here",
     "read_leases",
     "who",
     "write_lease",
@@ -56,14 +57,6 @@ class LeaseRow:
     def what(self) -> str:
         """What it is the lease of, as messages call it."""
         return "this run" if self.part is None else f"part {self.part} of this run"
-
-
-def clock(connection: Connection) -> float:
-    """Return the database's time, in seconds: the machines' own differ."""
-    from sqlalchemy import text
-
-    now = connection.execute(text("SELECT CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"))
-    return float(now.scalar_one())
 
 
 def find_run_id(connection: Connection, key: str) -> str | None:
@@ -126,17 +119,18 @@ def _named(run_id: str, part: Part | None) -> dict[str, Any]:
 
 def describe_holder(token: str, expires: float) -> str:
     """Return the JSON that says that this process holds a lease until then, by the database's clock."""
+    return json.dumps({**describe_process(), "token": token, "expires": round(expires, 3)})
+
+
+def describe_process() -> dict[str, Any]:
+    """Return what this process is known by: :func:`is_alive` finds out whether it has ended."""
     pid = os.getpid()
-    return json.dumps(
-        {
-            "host": socket.gethostname(),
-            "pid": pid,
-            "machine": _machine(),
-            "started": _started(pid),
-            "token": token,
-            "expires": round(expires, 3),
-        }
-    )
+    return {
+        "host": socket.gethostname(),
+        "pid": pid,
+        "machine": _machine(),
+        "started": _started(pid),
+    }
 
 
 def is_held(holder: dict[str, Any] | None, now: float) -> bool:
@@ -149,8 +143,12 @@ def is_held(holder: dict[str, Any] | None, now: float) -> bool:
 
 def is_alive(holder: dict[str, Any]) -> bool:
     """Return whether a process may be alive: one that died here is known to be dead, one elsewhere is not."""
-    here = holder.get("machine") == _machine() and isinstance(holder.get("pid"), int)
-    return not here or _started(holder["pid"]) == holder.get("started")
+    return not is_of_here(holder) or _started(holder["pid"]) == holder.get("started")
+
+
+def is_of_here(holder: dict[str, Any]) -> bool:
+    """Return whether a process is of this machine, so that it can be looked for."""
+    return holder.get("machine") == _machine() and isinstance(holder.get("pid"), int)
 
 
 def who(holder: dict[str, Any]) -> str:

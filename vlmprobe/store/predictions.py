@@ -29,6 +29,7 @@ __all__ = [
     "answered_pairs",
     "commit_failures",
     "commit_shard",
+    "finished_pairs",
     "forget_shard",
     "has_failed_certificate",
     "next_shard_number",
@@ -249,6 +250,12 @@ class PairAnswers:
     image_width: int | None
     image_height: int | None
     perspective: str | None
+
+
+def finished_pairs(connection: Connection, run_id: str) -> set[str]:
+    """Return the ids of pairs with both answers."""
+    sql = "SELECT pair_id FROM predictions WHERE run_id = $id GROUP BY pair_id HAVING count(*) = 2"
+    return set(fetch_column(connection, sql, {"id": run_id}))
 
 
 def answered_pairs(connection: Connection, run_id: str) -> list[PairAnswers]:

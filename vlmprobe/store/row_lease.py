@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmprobe.errors import LeaseHeldError, LeaseLostError, VlmprobeError
+from vlmprobe.store.clock import clock
 from vlmprobe.store.lease_rows import (
     LeaseRow,
     add_part,
-    clock,
     describe_holder,
     find_run_id,
     is_held,

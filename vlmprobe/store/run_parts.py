@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
+from vlmprobe.store.clock import clock
 from vlmprobe.store.identity import utc_now
-from vlmprobe.store.lease_rows import add_part, clock, describe_holder, is_alive, is_held
+from vlmprobe.store.lease_rows import add_part, describe_holder, is_alive, is_held
 from vlmprobe.store.row_lease import has_row_leases
 from vlmprobe.store.rows import fetch_column
 from vlmprobe.store.schema import RunPart

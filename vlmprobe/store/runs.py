@@ -9,33 +9,29 @@ from sqlalchemy import insert, select, update
 
 from vlmprobe.errors import VlmprobeError
 from vlmprobe.pairs import PUBLISHED, is_under
+from vlmprobe.store.clock import database_now
 from vlmprobe.store.engine import name_of
 from vlmprobe.store.identity import new_run_id, utc_now
 from vlmprobe.store.kept_rows import forget_rows, keep_rows
 from vlmprobe.store.lease import check_foreign_lease, describe_self
-from vlmprobe.store.queries import load_query
 from vlmprobe.store.row_lease import check_lease, has_row_leases
-from vlmprobe.store.rows import fetch_as, fetch_column
+from vlmprobe.store.rows import fetch_as
 from vlmprobe.store.schema import RunPart, RunRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from sqlalchemy import Connection
 
 __all__ = [
     "MLFLOW_OUTDATED",
     "MLFLOW_SENDING",
-    "ListedRun",
     "Run",
     "RunPlan",
     "complete_runs",
     "controls_of",
     "find_run",
-    "finished_pairs",
     "get_run",
-    "list_runs",
     "open_run",
     "renew_lease",
     "run_name",
@@ -174,15 +170,15 @@ def open_run(connection: Connection, plan: RunPlan, *, new: bool) -> tuple[Run, 
             check_foreign_lease(connection.execute(lease).scalar_one())
         if plan.training is not None and plan.training != found.training:
             # A label alone: no number depends on it, so it may be given later.
-            named = update(RunRow).where(RunRow.run_id == found.run_id).values(training=plan.training)
-            connection.execute(named)
+            _update(connection, found.run_id, training=plan.training)
             found = get_run(connection, found.run_id)
         return found, True
     number = 1
     if found is not None:
         _, _, last = found.run_key.partition("#")
         number = int(last or 1) + 1
-    now, run_id = utc_now(), new_run_id()
+    # Who submitted units with ``--new`` compares it with when that was, on another machine.
+    now, run_id = database_now(connection), new_run_id()
     row = {
         **asdict(plan),
         "run_id": run_id,
@@ -225,79 +221,34 @@ def set_status(connection: Connection, run_id: str, status: str, **values: Any) 
         values["finished_at"] = now
     # Where the lease is a row's, whoever holds it gives it up.
     if not has_row_leases(connection):
-        if status == "running":
-            values.setdefault("lease", describe_self())
-        else:
-            values["lease"] = None
-    connection.execute(
-        update(RunRow).where(RunRow.run_id == run_id).values(status=status, updated_at=now, **values)
-    )
+        values.setdefault("lease", describe_self() if status == "running" else None)
+    _update(connection, run_id, status=status, updated_at=now, **values)
     forget_rows(connection, run_id)
     if status == "complete":
         keep_rows(connection, run_id)
         # Whoever finished it: nothing is left of any part.
-        done = {"status": status, "updated_at": now}
-        connection.execute(
-            update(RunPart).where(RunPart.run_id == run_id, RunPart.status != status).values(**done)
-        )
+        of_run = update(RunPart).where(RunPart.run_id == run_id, RunPart.status != status)
+        connection.execute(of_run.values(status=status, updated_at=now))
 
 
 def renew_lease(connection: Connection, run_id: str) -> None:
     """Renew the lease that other hosts check; called with every shard."""
     lease = {} if has_row_leases(connection) else {"lease": describe_self()}
-    connection.execute(update(RunRow).where(RunRow.run_id == run_id).values(updated_at=utc_now(), **lease))
+    _update(connection, run_id, updated_at=utc_now(), **lease)
 
 
 def set_mlflow_run(connection: Connection, run_id: str, mlflow_run_id: str | None) -> None:
     """Store which MLflow run shows this run."""
-    connection.execute(update(RunRow).where(RunRow.run_id == run_id).values(mlflow_run_id=mlflow_run_id))
+    _update(connection, run_id, mlflow_run_id=mlflow_run_id)
 
 
 def set_config(connection: Connection, run_id: str, config: dict[str, Any]) -> None:
     """Replace the config of a run."""
-    connection.execute(update(RunRow).where(RunRow.run_id == run_id).values(config=config))
+    _update(connection, run_id, config=config)
 
 
-def finished_pairs(connection: Connection, run_id: str) -> set[str]:
-    """Return the ids of pairs with both answers."""
-    sql = "SELECT pair_id FROM predictions WHERE run_id = $id GROUP BY pair_id HAVING count(*) = 2"
-    return set(fetch_column(connection, sql, {"id": run_id}))
-
-
-@dataclass(frozen=True, slots=True)
-class ListedRun:
-    """A run with its counts, for listings."""
-
-    run_id: str
-    family: str
-    scale: str
-    dataset: str
-    template: str
-    status: str
-    pairs: int
-    """Pairs with an answer."""
-    failed: int
-    """Pairs that failed and have no answer."""
-    unnamed: int
-    """Answers that name neither of their two options."""
-    layers: int | None
-    dtype: str | None
-    device: str | None
-    checkpoint: str
-    created_at: datetime
-    notes: str
-    """What a reader has to know about the weights and the prompts."""
-    control: str | None
-    """What kind of control it is; None = a real run."""
-    serves: str | None
-    """Of a control: the id of the run that it serves."""
-
-
-def list_runs(connection: Connection, *, controls: bool = False) -> list[ListedRun]:
-    """Return every real run with its counts, oldest first; with ``controls`` the control runs too."""
-    renamed = {"n_pairs": "pairs", "n_failed": "failed", "n_unnamed": "unnamed", "n_layers": "layers"}
-    given = {"controls": "also"} if controls else {}
-    return load_query("runs/listed").rows(ListedRun, connection, given, renamed=renamed)
+def _update(connection: Connection, run_id: str, **values: Any) -> None:
+    connection.execute(update(RunRow).where(RunRow.run_id == run_id).values(**values))
 
 
 def controls_of(connection: Connection, run_ids: Sequence[str]) -> list[Run]:

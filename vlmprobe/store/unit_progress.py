@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vlmprobe.store.clock import clock
+from vlmprobe.store.lease import may_be_alive
+from vlmprobe.store.lease_rows import is_held, read_leases
+from vlmprobe.store.row_lease import has_row_leases
 from vlmprobe.store.rows import fetch_as
 
 if TYPE_CHECKING:
@@ -16,12 +19,12 @@ if TYPE_CHECKING:
 
     from vlmprobe.store.units import Unit
 
-__all__ = ["RunProgress", "RunningRun", "progress_of", "rate_of", "running_runs"]
+__all__ = ["RunProgress", "RunningRun", "progress_of", "rate_of", "running_runs", "who_extracts"]
 
 _RUNS_SQL = """
 SELECT
     runs.run_id, runs.family, runs.scale, runs.dataset_id, runs.template, runs.status, runs.checkpoint,
-    runs.fingerprint, runs.created_at,
+    runs.fingerprint, runs.device, runs.created_at,
     CAST(coalesce(counts.n_pairs, 0) AS INTEGER) AS done,
     CAST((
         SELECT count(*) FROM swap_pairs
@@ -36,7 +39,7 @@ ORDER BY runs.created_at, runs.run_id
 """
 _RUNNING_SQL = """
 SELECT
-    runs.run_id, runs.family, runs.scale, runs.dataset_id, runs.template, runs.control, runs.lease,
+    runs.run_id, runs.family, runs.scale, runs.dataset_id, runs.template, runs.control,
     CAST(coalesce(counts.n_pairs, 0) AS INTEGER) AS done,
     CAST((
         SELECT count(*) FROM swap_pairs
@@ -64,6 +67,7 @@ class RunProgress:
     status: str
     checkpoint: str
     fingerprint: str | None
+    device: str | None
     created_at: datetime
     done: int
     """Pairs with an answer."""
@@ -81,18 +85,8 @@ class RunningRun:
     dataset_id: str
     template: str
     control: str | None
-    lease: str | None
     done: int
     total: int
-
-    @property
-    def host(self) -> str | None:
-        """The host of that process, as its lease names it."""
-        try:
-            found = json.loads(self.lease or "").get("host")
-        except (ValueError, AttributeError):
-            return None
-        return found if isinstance(found, str) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +123,21 @@ def progress_of(connection: Connection, units: Sequence[Unit]) -> list[list[RunP
 def running_runs(connection: Connection) -> list[RunningRun]:
     """Return the runs whose status is ``running``, the oldest first; a process that was killed leaves its run so."""
     return fetch_as(RunningRun, connection, _RUNNING_SQL)
+
+
+def who_extracts(connection: Connection, run_id: str) -> tuple[str | None, bool]:
+    """Return the host of the process that has a run, or had it last, and whether it may still be at work.
+
+    Of several that have a part each, one that may be.
+    """
+    holders = [row.holder for row in read_leases(connection, run_id) if row.holder is not None]
+    if has_row_leases(connection):
+        now = clock(connection)
+        at_work = [holder for holder in holders if is_held(holder, now)]
+    else:
+        at_work = [holder for holder in holders if may_be_alive(holder)]
+    host = (at_work or holders or [{}])[0].get("host")
+    return host if isinstance(host, str) else None, bool(at_work)
 
 
 def rate_of(connection: Connection, run_id: str) -> float | None:

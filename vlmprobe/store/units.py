@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import DateTime, Float, extract, insert, select, update
-from sqlalchemy import cast as sa_cast
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy import insert, select, update
 
-from vlmprobe.store.identity import utc_now
+from vlmprobe.store.clock import clock, database_now
 from vlmprobe.store.row_lease import LIFE_S
 from vlmprobe.store.schema import UnitRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection, Update
 
@@ -41,27 +38,6 @@ __all__ = [
 
 WAITING, RUNNING, DONE = "waiting", "running", "done"
 FAILED, STOPPED, CANCELLED = "failed", "stopped", "cancelled"
-
-
-class _Clock(FunctionElement[datetime]):
-    """The time now: of Postgres not when the transaction began, which may have waited long for other writers."""
-
-    inherit_cache = True
-    type = DateTime(timezone=True)
-
-
-@compiles(_Clock)
-def _clock(element: _Clock, compiler: Any, **given: Any) -> str:  # noqa: ARG001 - SQLAlchemy's protocol
-    return "current_timestamp"
-
-
-@compiles(_Clock, "postgresql")
-def _clock_of_postgres(element: _Clock, compiler: Any, **given: Any) -> str:  # noqa: ARG001 - SQLAlchemy's protocol
-    return "clock_timestamp()"
-
-
-#: The database's clock, in seconds: those of several hosts differ. In DuckDB it is that of the transaction's begin.
-_NOW = sa_cast(extract("epoch", _Clock()), Float(53))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +97,7 @@ class Holder:
 
 def add_units(connection: Connection, units: Sequence[Unit]) -> None:
     """Add the units of a submission, which wait from now on."""
-    now = utc_now()
+    now = database_now(connection)
     names = [each.name for each in fields(Unit) if each.name != "age"]
     rows = [{name: getattr(unit, name) for name in names} for unit in units]
     for row in rows:
@@ -141,13 +117,13 @@ def get_unit(connection: Connection, submission: str, number: int) -> Unit | Non
 
 def units_of(connection: Connection, submission: str | None = None) -> list[Unit]:
     """Return the units of a submission, or of all, the oldest first."""
-    (now,) = connection.execute(select(_NOW)).one()
+    now = clock(connection)
     rows = select(*UnitRow.__table__.columns).order_by(
         UnitRow.submitted_at, UnitRow.submission, UnitRow.number
     )
     if submission is not None:
         rows = rows.where(UnitRow.submission == submission)
-    return [_unit(dict(row._mapping), float(now)) for row in connection.execute(rows)]
+    return [_unit(dict(row._mapping), now) for row in connection.execute(rows)]
 
 
 def _unit(row: dict[str, Any], now: float) -> Unit:
@@ -177,8 +153,8 @@ def begin_unit(connection: Connection, unit: Unit, holder: Holder) -> bool:
             host=holder.host,
             process=holder.process,
             token=holder.token,
-            seen=_NOW,
-            started_at=utc_now(),
+            seen=clock(connection),
+            started_at=database_now(connection),
             ended_at=None,
             error=None,
             attempts=found.attempts + 1,
@@ -189,7 +165,11 @@ def begin_unit(connection: Connection, unit: Unit, holder: Holder) -> bool:
 
 def saw_unit(connection: Connection, unit: Unit, holder: Holder) -> bool:
     """Note that the process is alive; return whether the unit is still its own, and not cancelled."""
-    mine = _at(unit).where(UnitRow.token == holder.token, UnitRow.state == RUNNING).values(seen=_NOW)
+    mine = (
+        _at(unit)
+        .where(UnitRow.token == holder.token, UnitRow.state == RUNNING)
+        .values(seen=clock(connection))
+    )
     return connection.execute(mine).rowcount == 1
 
 
@@ -198,7 +178,9 @@ def end_unit(
 ) -> None:
     """Note how the process ended with its unit, unless that is another's by now, or cancelled."""
     mine = _at(unit).where(UnitRow.token == holder.token, UnitRow.state == RUNNING)
-    connection.execute(mine.values(state=state, error=error, ended_at=utc_now(), seen=_NOW))
+    connection.execute(
+        mine.values(state=state, error=error, ended_at=database_now(connection), seen=clock(connection))
+    )
 
 
 def cancel_units(connection: Connection, submission: str) -> int:
@@ -206,7 +188,7 @@ def cancel_units(connection: Connection, submission: str) -> int:
     left = (
         update(UnitRow)
         .where(UnitRow.submission == submission, UnitRow.state.in_((WAITING, RUNNING, STOPPED, FAILED)))
-        .values(state=CANCELLED, ended_at=utc_now())
+        .values(state=CANCELLED, ended_at=database_now(connection))
     )
     return connection.execute(left).rowcount
 

@@ -13,8 +13,9 @@ from vlmprobe.pairs import Benchmarks, get_template, is_under
 from vlmprobe.safe_names import safe_name
 from vlmprobe.store.datasets import find_datasets
 from vlmprobe.store.image_swaps import exchanged_datasets
+from vlmprobe.store.listed_runs import list_runs
 from vlmprobe.store.metrics import analyzed_runs
-from vlmprobe.store.runs import complete_runs, list_runs
+from vlmprobe.store.runs import complete_runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import UsageError
 from vlmprobe.pairs import PUBLISHED
 from vlmprobe.store.image_swaps import exchanged_datasets
-from vlmprobe.store.runs import list_runs
+from vlmprobe.store.listed_runs import list_runs
 from vlmprobe.study.selection import Selection, of_template
 
 if TYPE_CHECKING:

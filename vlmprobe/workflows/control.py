@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vlmprobe.workflows.extract import ExtractResult
     from vlmprobe.workspace import Workspace
 
-__all__ = ["BLIND", "USUAL", "Controlled", "Made", "control"]
+__all__ = ["BLIND", "USUAL", "Controlled", "Made", "control", "served_runs"]
 
 #: What rule 2 of a verdict needs; the rules after it need what ``control`` extracts without ``kinds``.
 BLIND = (GREY, f"{OTHER_IMAGE}:0")
@@ -115,7 +115,7 @@ def control(
         raise UsageError("--image-swaps is for verdicts, which need every kind; leave out --kinds")
     if kinds is not None and verdicts_only:
         raise UsageError("--verdicts-only chooses the kinds itself; leave out --kinds")
-    runs = _runs(workspace, family, options, scales)
+    runs = served_runs(workspace, family, options, scales)
     swaps = None if image_swaps is None else _on_swaps(workspace, options, image_swaps)
     judged = [] if kinds is not None else _judged(workspace, runs, options, is_required=swaps is not None)
     left_out = [] if without_axis else _without_axis(workspace, judged, family, options)
@@ -278,8 +278,15 @@ def _without_axis(
     return [run for run in judged if run.run_id in without]
 
 
-def _runs(workspace: Workspace, family: str, options: ExtractOptions, scales: Sequence[str]) -> list[Run]:
-    """Return the newest complete run of each scale under each template, in order of training."""
+def served_runs(
+    workspace: Workspace, family: str, options: ExtractOptions, scales: Sequence[str]
+) -> list[Run]:
+    """Return the newest complete run of each scale under each template, in order of training.
+
+    Raises:
+        UsageError: there is none, or a scale has none.
+        InputError: the benchmark is wrong.
+    """
     complete = selection_of(family, scales, options).complete_runs(workspace, options.templates)
     found: dict[str, Run] = {}
     for run in complete:

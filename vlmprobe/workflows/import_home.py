@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from vlmprobe.errors import ConflictError, UsageError, VlmprobeError
 from vlmprobe.settings import Settings
 from vlmprobe.store.artifacts import is_copy, shard_places
-from vlmprobe.store.runs import get_run, list_runs
+from vlmprobe.store.listed_runs import list_runs
+from vlmprobe.store.runs import get_run
 from vlmprobe.store.transfer import has_run, read_run, write_metrics, write_run
 from vlmprobe.whole_file import whole_file
 from vlmprobe.workspace import Workspace
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmprobe.store.artifacts import ShardPlace
-    from vlmprobe.store.runs import ListedRun
+    from vlmprobe.store.listed_runs import ListedRun
 
 __all__ = ["JoinedRun", "import_home", "is_home"]
 

@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     from vlmprobe.reports.findings import Findings
     from vlmprobe.reports.robustness import RobustnessRow
     from vlmprobe.reports.verdicts import AxisVerdict
+    from vlmprobe.settings import Settings
     from vlmprobe.store.engine import Database
     from vlmprobe.store.runs import Run
     from vlmprobe.study.selection import Chosen
     from vlmprobe.workspace import Workspace
 
-__all__ = ["MergeResult", "merge"]
+__all__ = ["MergeResult", "merge", "report_folder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +76,22 @@ def merge(
         return _merge(workspace, chosen, out, robustness)
 
 
+def report_folder(settings: Settings, families: Sequence[str], dataset: str, template: str) -> Path:
+    """Return where a report goes if nobody says otherwise: in a folder of what it compares."""
+    mark = "" if is_under(template, PUBLISHED.name) else f"-{template}"
+    return settings.reports / file_part(f"{'-'.join(families)}-{dataset}{mark}")
+
+
 def _merge(
     workspace: Workspace, chosen: Chosen, out: Path | None, robustness: Callable[[], list[RobustnessRow]]
 ) -> MergeResult:
     settings, database = workspace.settings, workspace.database
     runs = chosen.runs
     study = Study(database, runs)
-    title = ", ".join(sorted({run.family for run in runs}))
-    template = runs[0].template
+    families = sorted({run.family for run in runs})
+    title, template = ", ".join(families), runs[0].template
     mark = "" if is_under(template, PUBLISHED.name) else f", template {template}"
-    name = f"{title.replace(', ', '-')}-{runs[0].dataset}{mark.replace(', template ', '-')}"
-    folder = out or settings.reports / file_part(name)
+    folder = out or report_folder(settings, families, runs[0].dataset, template)
     parts = [
         study.part([run for run in runs if run.family == family])
         for family in dict.fromkeys(run.family for run in runs)

@@ -17,7 +17,7 @@ from vlmprobe.store.queries import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vlmprobe.store.runs import ListedRun
+    from vlmprobe.store.listed_runs import ListedRun
     from vlmprobe.workspace import Workspace
 
 __all__ = ["all_runs", "query_by_name", "query_list", "query_sql", "query_text"]
@@ -103,7 +103,7 @@ def all_runs(workspace: Workspace, *, controls: bool = False) -> list[ListedRun]
         DatabaseError: there is no database, or it is not current.
     """
     # Imported here because SQLAlchemy takes twice as long to import as everything that ad-hoc SQL needs.
-    from vlmprobe.store.runs import list_runs
+    from vlmprobe.store.listed_runs import list_runs
 
     with workspace.database.transaction(write=False) as connection:
         return list_runs(connection, controls=controls)

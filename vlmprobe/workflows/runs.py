@@ -10,14 +10,16 @@ from vlmprobe.errors import TrackingError, UsageError
 from vlmprobe.families import load_catalog
 from vlmprobe.safe_names import safe_name
 from vlmprobe.store.earlier_runs import of_another_checkpoint
+from vlmprobe.store.listed_runs import list_runs
 from vlmprobe.store.run_edits import delete_run, rename_run
-from vlmprobe.store.runs import controls_of, get_run, list_runs
+from vlmprobe.store.runs import controls_of, get_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmprobe.store.earlier_runs import ScaleCheckpoint
-    from vlmprobe.store.runs import ListedRun, Run
+    from vlmprobe.store.listed_runs import ListedRun
+    from vlmprobe.store.runs import Run
     from vlmprobe.workspace import Workspace
 
 __all__ = ["controls_serving", "find_listed", "remove", "rename"]

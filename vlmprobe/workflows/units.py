@@ -14,10 +14,8 @@ from vlmprobe.cluster.engines.slurm import cancel_jobs
 from vlmprobe.cluster.runner import run_unit
 from vlmprobe.cluster.states import UnitState, states
 from vlmprobe.errors import UsageError, VlmprobeError
-from vlmprobe.families import ModelOptions, fingerprint, is_local, load_catalog
 from vlmprobe.store.identity import new_run_id
 from vlmprobe.store.migrate import require_schema
-from vlmprobe.store.unit_progress import progress_of
 from vlmprobe.store.units import (
     CANCELLED,
     Unit,
@@ -27,17 +25,27 @@ from vlmprobe.store.units import (
     set_job,
     units_of,
 )
+from vlmprobe.workflows.complete_units import complete_units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmprobe.cluster.engines.base import EngineOptions, Submitted
-    from vlmprobe.extraction.request import ExtractRequest
+    from vlmprobe.extraction.request import ExtractOptions, ExtractRequest
     from vlmprobe.pairs import Dataset
-    from vlmprobe.store.unit_progress import RunProgress
     from vlmprobe.workspace import Workspace
 
-__all__ = ["Planned", "SubmissionResult", "UnitState", "cancel", "finish_here", "run_one", "states", "submit"]
+__all__ = [
+    "Planned",
+    "SubmissionResult",
+    "UnitState",
+    "cancel",
+    "finish_here",
+    "report_of",
+    "run_one",
+    "states",
+    "submit",
+]
 
 #: Folder in a home for scripts and logs.
 _FOLDER = "units"
@@ -50,12 +58,15 @@ class Planned:
     request: ExtractRequest
     commands: tuple[tuple[str, ...], ...]
     part: str | None = None
+    of_controls: bool = False
+    """Whether it extracts what the scale's runs are held against; which runs these are, the command finds out."""
 
     @property
     def name(self) -> str:
         """What people call it."""
         of_part = "" if self.part is None else f", part {self.part}"
-        return f"{self.request.family} @ {self.request.scale}{of_part}"
+        more = ", controls" if self.of_controls else of_part
+        return f"{self.request.family} @ {self.request.scale}{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,9 @@ class SubmissionResult:
     name: str | None
     """None = everything was complete, and nothing was submitted."""
     submitted: Submitted | None
-    n_units: int
+    units: tuple[Unit, ...]
+    commands: tuple[tuple[str, ...], ...]
+    """What runs each of them, on any machine."""
     complete: tuple[str, ...]
     """Units that were left out since their runs are complete and analyzed."""
 
@@ -113,18 +126,18 @@ def submit(
             folder=str(Path.cwd()),
             family=each.request.family,
             scale=each.request.scale,
-            dataset_id=_dataset(workspace, each.request).dataset_id,
-            templates=_templates(workspace, each.request),
+            dataset_id=_read(workspace, each.request.options).dataset_id,
+            templates=() if each.of_controls else _templates(workspace, each.request),
             part=each.part,
             log=_text(chosen.log_of(name, number, folder)),
         )
         for number, each in enumerate(planned)
     ]
-    complete = _complete(workspace, planned, units)
+    complete = complete_units(workspace, planned, units)
     left = [unit for unit in units if unit.number not in complete]
     done = tuple(units[number].name for number in sorted(complete))
     if not left:
-        return SubmissionResult(None, None, 0, done)
+        return SubmissionResult(None, None, (), (), done)
     if not options.only_print:
         with workspace.database.transaction() as connection:
             add_units(connection, left)
@@ -144,7 +157,8 @@ def submit(
     if submitted.job is not None:
         with workspace.database.transaction() as connection:
             set_job(connection, name, submitted.job)
-    return SubmissionResult(name, submitted, len(left), done)
+    commands = tuple(tuple(submission.command_of(unit)) for unit in left)
+    return SubmissionResult(name, submitted, tuple(left), commands, done)
 
 
 def finish_here(workspace: Workspace, finish: Sequence[Sequence[str]]) -> None:
@@ -159,6 +173,20 @@ def finish_here(workspace: Workspace, finish: Sequence[Sequence[str]]) -> None:
         code = subprocess.run(program, check=False, stdout=to).returncode  # noqa: S603 - our own command
         if code:
             raise VlmprobeError(f"'vlmprobe {command[0]}' failed (exit code {code}); its message is above")
+
+
+def report_of(workspace: Workspace, family: str, options: ExtractOptions) -> Path:
+    """Return the folder of the report that compares the scales of a family, in this home.
+
+    Raises:
+        InputError: the benchmark cannot be read.
+    """
+    # What a unit that runs has no use for.
+    from vlmprobe.workflows.merge import report_folder
+    from vlmprobe.workflows.scales import reported_template
+
+    dataset = _read(workspace, options).under(reported_template(options))
+    return report_folder(workspace.settings, [family], dataset.name, dataset.template)
 
 
 def run_one(workspace: Workspace, submission: str, number: int) -> int:
@@ -195,7 +223,12 @@ def cancel(workspace: Workspace, submission: str) -> int:
     with workspace.database.transaction() as connection:
         n = cancel_units(connection, submission)
     if units[0].engine == "slurm" and units[0].job is not None:
-        cancel_jobs(submission, units[0].job)
+        refused = cancel_jobs(submission, units[0].job)
+        # Of a job that is over, it is right to refuse.
+        if refused is not None and n:
+            workspace.console.warn(
+                f"Slurm did not cancel job {units[0].job}: {refused}; its units end by themselves when they are begun"
+            )
     return n
 
 
@@ -204,8 +237,7 @@ def _units(workspace: Workspace, submission: str) -> list[Unit]:
         return units_of(connection, submission)
 
 
-def _dataset(workspace: Workspace, request: ExtractRequest) -> Dataset:
-    options = request.options
+def _read(workspace: Workspace, options: ExtractOptions) -> Dataset:
     return workspace.benchmarks.dataset(
         options.data,
         max_per_category=options.max_per_category,
@@ -216,47 +248,8 @@ def _dataset(workspace: Workspace, request: ExtractRequest) -> Dataset:
 
 def _templates(workspace: Workspace, request: ExtractRequest) -> tuple[str, ...]:
     """Return what the database calls the templates: a file that spells its questions out has one of its own."""
-    dataset = _dataset(workspace, request)
+    dataset = _read(workspace, request.options)
     return tuple(dict.fromkeys(dataset.under(template).template for template in request.options.templates))
-
-
-def _complete(workspace: Workspace, planned: Sequence[Planned], units: Sequence[Unit]) -> set[int]:
-    """Return the numbers of the units whose runs are complete and analyzed, and of the checkpoint as it is now.
-
-    Where more is asked for than by default, such as other layers or quads, nothing is taken to be complete: its unit
-    finds out, and does what is missing.
-    """
-    with workspace.database.transaction(write=False) as connection:
-        found = progress_of(connection, units)
-    complete = set()
-    for each, unit, runs in zip(planned, units, found, strict=True):
-        whole = len(runs) == len(unit.templates) and all(
-            run.status == "complete" and run.is_analyzed for run in runs
-        )
-        if whole and _is_usual(each.request) and _is_same(workspace, each.request, runs):
-            complete.add(unit.number)
-    return complete
-
-
-def _is_usual(request: ExtractRequest) -> bool:
-    options, usual = request.options, ModelOptions()
-    of_model = (options.model.layers, options.model.dtype, options.model.trust_remote_code)
-    return (
-        not options.new
-        and options.boxes is None
-        and request.processor is None
-        and of_model == (usual.layers, usual.dtype, usual.trust_remote_code)
-    )
-
-
-def _is_same(workspace: Workspace, request: ExtractRequest, runs: Sequence[RunProgress]) -> bool:
-    spec = load_catalog().scale(request.family, request.scale, request.checkpoint, request.processor)
-    if any(run.checkpoint != spec.checkpoint for run in runs):
-        return False
-    if not is_local(spec.checkpoint):
-        return True
-    now = fingerprint(spec.checkpoint, request.revision or spec.revision, hashes=workspace.hashes)
-    return all(run.fingerprint == now for run in runs)
 
 
 def _text(path: Path | None) -> str | None:

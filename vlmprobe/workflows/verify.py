@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vlmprobe.errors import UsageError
 from vlmprobe.store.checks import is_of_kept_rows, run_checks
-from vlmprobe.store.runs import list_runs
+from vlmprobe.store.listed_runs import list_runs
 from vlmprobe.store.verification import runs_with_old_intervals, spooled
 from vlmprobe.verification.findings import Finding, Verified
 from vlmprobe.verification.one_run import OneRun

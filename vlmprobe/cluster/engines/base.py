@@ -23,6 +23,7 @@ __all__ = [
     "Submitted",
     "experiment_arguments",
     "home_arguments",
+    "how_to_see",
     "shell_line",
     "vlmprobe",
 ]
@@ -114,6 +115,12 @@ def home_arguments(settings: Settings) -> tuple[str, ...]:
 def experiment_arguments(settings: Settings) -> tuple[str, ...]:
     """Return ``--experiment NAME`` if they name another."""
     return () if Settings.load().experiment == settings.experiment else ("--experiment", settings.experiment)
+
+
+def how_to_see(name: str, n_units: int) -> str:
+    """Return the line that says what a submission is called, for people who look after it."""
+    units = "1 unit" if n_units == 1 else f"{n_units} units"
+    return f"{units}; see 'vlmprobe status {name}', stop with 'vlmprobe cancel {name}'"
 
 
 def shell_line(command: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from vlmprobe.cluster.engines.base import Submitted
+from vlmprobe.cluster.engines.base import Submitted, how_to_see
 from vlmprobe.errors import UsageError, VlmprobeError, first_line
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ class Ray:
         # What Ray prints of nodes that it lost is no result of ours.
         with redirect_stdout(sys.stderr):
             self._connect()
+            # Before the wait: whoever looks from elsewhere needs the name.
+            console.say(how_to_see(submission.name, len(submission.units)))
             try:
                 return self._wait(submission, console)
             finally:

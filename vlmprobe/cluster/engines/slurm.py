@@ -77,12 +77,13 @@ class Slurm:
             report = _sbatch(submission.folder / "report.sbatch", f"--dependency=afterany:{job}")
         except BaseException:
             # Nobody would know of it.
-            cancel_jobs(submission.name, job)
+            if (refused := cancel_jobs(submission.name, job)) is not None:
+                console.warn(f"Slurm job {job} may go on without a report: {refused}")
             raise
         if self._options.gpus_per_unit is None:
             console.say("no GPU is asked for; --gpus-per-unit 1 asks for one a unit")
         console.say(f"Slurm job {job}, then {report} for the report; logs and scripts in {submission.folder}")
-        return Submitted((), job=job)
+        return Submitted((submission.name,), job=job)
 
     def scripts(self, submission: Submission) -> tuple[str, str]:
         """Return the script of the array and that of the comparison."""
@@ -117,12 +118,25 @@ class Slurm:
         return folder / f"unit-{number}.log"
 
 
-def cancel_jobs(submission: str, job: str) -> None:
-    """Cancel the array of a submission and the job that waits for it, where Slurm is; elsewhere nothing is done."""
+def cancel_jobs(submission: str, job: str) -> str | None:
+    """Cancel the array of a submission and the job that waits for it, where Slurm is; elsewhere nothing is done.
+
+    Returns:
+        What scancel said if it did not do it; None if all is well.
+    """
     if shutil.which("scancel") is None:
-        return
+        return None
+    refused = []
     for which in (job, f"--name=vlmprobe-{submission}-report"):
-        subprocess.run(["scancel", which], check=False, capture_output=True)  # noqa: S603, S607 - the site's own program
+        done = subprocess.run(  # noqa: S603 - the site's own program
+            ["scancel", which],  # noqa: S607 - wherever the site has it
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            refused.append(f"'scancel {which}': {first_line(done.stderr or done.stdout) or done.returncode}")
+    return "; ".join(refused) or None
 
 
 def _sbatch(script: Path, *options: str) -> str:
