@@ -79,16 +79,15 @@ class DevicePool(Model):
         self._opening: list[OpenFamily] = []
         self._unsaid: list[str] | None = []
         """What is to be said once somebody may listen; None since then."""
-        self._first: tuple[str, ModelInfo] | None = None
-        """The first place that loaded, and what it has: all numbers of a run have to be like its own."""
+        self._loaded: list[tuple[str, ModelInfo]] = []
+        """Places in the order in which they loaded: all numbers of a run have to be like those of the first."""
         try:
             (self._open_some if elsewhere else self._open_all)()
         except BaseException:
             # Ctrl-C, too: a load that goes on for minutes ends with its process.
             self.close()
             raise
-        assert self._first is not None  # noqa: S101 - one has loaded
-        info = self._first[1]
+        _, info = self._loaded[0]
         self.info = replace(
             info, manifest={**info.manifest, "devices": [worker.name for worker in self._workers]}
         )
@@ -173,9 +172,9 @@ class DevicePool(Model):
     def _join(self, worker: _Worker, family: OpenFamily, model: Model) -> None:
         self._check_open(worker)
         # It may have died since, and left answers.
-        self._first = self._first or (worker.name, model.info)
+        self._loaded.append((worker.name, model.info))
         if self._elsewhere:
-            check_alike(*self._first, model.info)
+            check_alike(*self._loaded[0], model.info)
         worker.family, worker.model, worker.failed = family, model, False
         self._note_change()
 
