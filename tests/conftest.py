@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from .command_line import ENVIRONMENT, PATIENCE_S, InProcess, Ran, Shell
 from .left_behind import read_rows
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 # Ctrl-C is to stop would go on.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How fast examples come says how busy the machine is.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 #: Session fixture -> the files whose tests use it. It is made once a process, so with several (``-n 2``) one takes
 #: them all. Fixtures and folders are in the order in which they are begun: what takes longest first, so that no
