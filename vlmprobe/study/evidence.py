@@ -62,10 +62,10 @@ class Sources:
     """The same about exchanged pictures."""
     null_1: tuple[_Both, _Both] | None = None
     """Controls about another axis: those of ``answers``, those of ``exchanged``."""
-    null_3: tuple[_Both, _Both] | None = None
-    """Controls with random weights, likewise; only where someone looks for them, since no verdict rests on them."""
     pictures: Mapping[str, str] = field(default_factory=dict)
     """Id of a pair with an exchanged picture to the hash of that."""
+    null_3: tuple[_Both, _Both] | None = None
+    """As ``null_1``, with random weights; only where someone looks for them, since no verdict rests on them."""
 
     @property
     def roles(self) -> dict[str, Run]:
