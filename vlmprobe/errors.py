@@ -16,6 +16,7 @@ __all__ = [
     "LeaseLostError",
     "MissingPackageError",
     "ModelError",
+    "NoRandomWeightsError",
     "ReadOnlyError",
     "RefusedImageError",
     "StaleSchemaError",
@@ -121,6 +122,10 @@ class MissingPackageError(UsageError):
 
 class ModelError(InputError):
     """A checkpoint cannot be loaded, or is not what its family expects."""
+
+
+class NoRandomWeightsError(ModelError):
+    """A family's code loads the checkpoint's weights where it was asked to initialize random ones."""
 
 
 class TrackingError(VlmprobeError):

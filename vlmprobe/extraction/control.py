@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image as Images
 
-from vlmprobe.errors import ModelError, UsageError
+from vlmprobe.errors import NoRandomWeightsError, UsageError
 from vlmprobe.families import fingerprint
 from vlmprobe.pairs import YES_NO, ask_other_axis, other_axes
 from vlmprobe.store.controls import GREY, OTHER_AXIS, OTHER_IMAGE, RANDOM_WEIGHTS, SHUFFLED_LABELS, kind_of
@@ -279,11 +279,11 @@ def check_random_weights(options: LoadOptions, family: str, manifest: Mapping[st
     """Check that a family initialized the weights that it was asked to, instead of loading the checkpoint's.
 
     Raises:
-        ModelError: it did not.
+        NoRandomWeightsError: it did not.
     """
     made = (manifest.get("weights") or {}).get("random_weights")
     if options.random_weights is not None and made != options.random_weights:
-        raise ModelError(
+        raise NoRandomWeightsError(
             f"family {family} cannot initialize random weights: its code loaded those of {options.checkpoint}; leave "
             f"out {RANDOM_WEIGHTS}"
         )

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from vlmprobe.errors import UsageError
+from vlmprobe.errors import NoRandomWeightsError, UsageError
 from vlmprobe.extraction.asked_of_run import asked_of_run
 from vlmprobe.extraction.like_run import request_like
 from vlmprobe.families import load_catalog
@@ -183,9 +183,8 @@ def _control_one(
     """Extract what one run is held against and what its verdict needs, and hold it against that."""
     show("loading")
     done = _Done()
-    for result in _extract_all(
-        workspace, run, asked_of_run(run, wanted, options, swaps, is_judged=is_judged)
-    ):
+    asked = asked_of_run(run, wanted, options, swaps, is_judged=is_judged)
+    for result in _extract_all(workspace, run, asked, usual=tuple(wanted) == USUAL):
         made = done.real if result.run.control is None else done.controls
         (made.extracted if result.n_inferred else made.already).append(result.run.name)
         if result.failed:
@@ -198,19 +197,36 @@ def _control_one(
 
 
 def _extract_all(
-    workspace: Workspace, run: Run, asked_of_files: Iterable[tuple[ExtractOptions, list[Asked]]]
+    workspace: Workspace,
+    run: Run,
+    asked_of_files: Iterable[tuple[ExtractOptions, list[Asked]]],
+    *,
+    usual: bool,
 ) -> Iterator[ExtractResult]:
     """Extract all that one scale is asked, file by file.
 
+    Args:
+        workspace: the home.
+        run: the real run.
+        asked_of_files: as ``asked_of_run`` yields them.
+        usual: whether nobody asked for these kinds by name. Then a family without random weights goes without them.
+
     Raises:
         KeyboardInterrupt: it was stopped; what is done is kept.
+        NoRandomWeightsError: the family has none, and they were asked for by name.
     """
     catalog = load_catalog()
     for of_file, asked in asked_of_files:
-        for result in extract_asked(workspace, request_like(run, of_file, catalog), asked):
-            if result.interrupted:
-                raise KeyboardInterrupt
-            yield result
+        try:
+            for result in extract_asked(workspace, request_like(run, of_file, catalog), asked):
+                if result.interrupted:
+                    raise KeyboardInterrupt
+                yield result
+        except NoRandomWeightsError as error:
+            if not usual:
+                raise
+            workspace.console.warn(f"{run.name}: {error}; it goes without")
+            return  # random weights are asked last
 
 
 def _on_swaps(workspace: Workspace, options: ExtractOptions, image_swaps: Path) -> ExtractOptions:
