@@ -253,12 +253,13 @@ def test_a_family_that_would_load_real_weights_is_refused(
     ran = run(*of_80k, "--control", "random-weights")
     assert ran.code != 0
     assert "cannot initialize random weights" in ran.errors[-1]
-    usual = run("control", "tiny", "--data", data)
+    of_usual = ("control", "tiny", "--data", data, "--max-per-category", 1)
+    usual = run(*of_usual)
     assert usual.ok()
     assert "cannot initialize random weights" in usual.err
     kinds = {row["control"] for row in json.loads(run("runs", "--controls", "--json").ok().out)}
     assert {"grey", "other-image:0"} <= kinds
-    named = run("control", "tiny", "--data", data, "--kinds", "random-weights:0")
+    named = run(*of_usual, "--kinds", "random-weights:0")
     assert named.code != 0
 
 
