@@ -25,7 +25,6 @@ from vlmprobe.store.units import (
     set_job,
     units_of,
 )
-from vlmprobe.workflows.complete_units import complete_units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +132,8 @@ def submit(
         )
         for number, each in enumerate(planned)
     ]
-    complete = complete_units(workspace, planned, units)
+    requests = [None if each.of_controls else each.request for each in planned]
+    complete = complete_units(workspace, requests, units)
     left = [unit for unit in units if unit.number not in complete]
     done = tuple(units[number].name for number in sorted(complete))
     if not left:

@@ -13,31 +13,34 @@ if TYPE_CHECKING:
     from vlmprobe.extraction.request import ExtractRequest
     from vlmprobe.store.unit_progress import RunProgress
     from vlmprobe.store.units import Unit
-    from vlmprobe.workflows.units import Planned
     from vlmprobe.workspace import Workspace
 
 __all__ = ["complete_units"]
 
 
-def complete_units(workspace: Workspace, planned: Sequence[Planned], units: Sequence[Unit]) -> set[int]:
+def complete_units(
+    workspace: Workspace, requests: Sequence[ExtractRequest | None], units: Sequence[Unit]
+) -> set[int]:
     """Return the numbers of the units whose runs are complete and analyzed, and of the checkpoint as it is now.
 
     Where more is asked for than by default, such as other layers or quads, nothing is taken to be complete, and no
     controls are: a unit finds out, and does what is missing.
+
+    Args:
+        workspace: the home.
+        requests: of each unit what it extracts; None = its controls.
+        units: the units.
     """
     with workspace.database.transaction(write=False) as connection:
         found = progress_of(connection, units)
     complete = set()
-    for each, unit, runs in zip(planned, units, found, strict=True):
+    for request, unit, runs in zip(requests, units, found, strict=True):
         whole = len(runs) == len(unit.templates) and all(
             run.status == "complete" and run.is_analyzed for run in runs
         )
-        if (
-            whole
-            and not each.of_controls
-            and _is_usual(each.request, runs)
-            and _is_same(workspace, each.request, runs)
-        ):
+        if request is None or not whole:
+            continue
+        if _is_usual(request, runs) and _is_same(workspace, request, runs):
             complete.add(unit.number)
     return complete
 
