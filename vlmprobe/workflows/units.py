@@ -14,6 +14,7 @@ from vlmprobe.cluster.engines.slurm import cancel_jobs
 from vlmprobe.cluster.runner import run_unit
 from vlmprobe.cluster.states import UnitState, states
 from vlmprobe.errors import UsageError, VlmprobeError
+from vlmprobe.extraction.complete_units import complete_units
 from vlmprobe.store.identity import new_run_id
 from vlmprobe.store.migrate import require_schema
 from vlmprobe.store.units import (
