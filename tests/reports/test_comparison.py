@@ -96,8 +96,8 @@ def test_the_words_name_the_family_of_tests_and_what_the_numbers_are_about():
     )
     assert (
         "MDE: a true difference of this size would have been resolved in about 4 of 5 such studies (.73 to .92 in "
-        "made-up worlds), after Holm at its strictest over 2 tests; simulated for accuracy, coherence and a size"
-        in text
+        "made-up worlds), after Holm at its strictest over 2 tests; simulated for accuracy, coherence from .1 and "
+        "from .5, and a size of VD-EI of .3; not for coherence from above .5, the demo's deltas" in text
     )
     assert "one training each: about these checkpoints" in text
     assert "3 trainings each: means" in " ".join(comparison(trainings=("", "b", "c")).words())
@@ -194,7 +194,7 @@ def test_the_report_has_a_matrix_of_scales(report, matrix):
     )
     assert "240 pairs that every scale answered, 3 left out" in section
     assert (
-        "Test: paired jackknife t, checked in simulations at 5 %, also on the demo&#39;s deltas of the vertical axis"
+        "Test: paired jackknife t, checked in simulations at 5 %, also on the demo&#39;s deltas, where a test of angles"
         in section
     )
     assert "do not allow for the choice" in section

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from html import unescape
 
 from vlmprobe.analysis.controls import WORD_LEFT, WORD_OUT
 from vlmprobe.analysis.inference import Estimate
 from vlmprobe.reports import render_report
 from vlmprobe.reports.robustness import (
+    READING_OF_SCENE,
     RobustnessRow,
     answers_table,
     folded_tables,
@@ -124,6 +126,14 @@ def test_machines_get_every_number_with_its_reason():
     assert (full[8]["ci_low"], full[8]["n"], full[8]["n_images"]) == (0.008, 80, 40)
     alone = replace(ROWS[8], estimate=Estimate(0.5, 0))
     assert rows_in_full([alone])[0]["n_images"] is None
+
+
+def test_a_report_explains_the_columns_that_it_has(report):
+    """What exchanged pictures show has no table there; without an axis a share of directions is read as nothing."""
+    page = unescape(render_report(report(robustness=ROWS)))
+    assert "without an axis read no share as the opposite" in page
+    assert ("null_3:" in page, "disjoint, cosine_disjoint:" in page) == (False, False)
+    assert any(line.startswith("null_3:") for line in READING_OF_SCENE)
 
 
 def test_the_report_folds_its_tables(report):

@@ -75,6 +75,23 @@ def test_the_condition_that_failed_decides_with_its_numbers(judged):
     assert scene.decided_by == "rule 5: |alpha|^2 12.5, lower bound 11.0 above 0"
 
 
+def test_a_value_far_below_its_limit_is_not_one_for_lack_of_data(judged):
+    """Of an inner product and a cosine alone: a squared length cannot be below 0 in truth, whatever its bounds say."""
+    product = Row(6, "<alpha, alpha of scene half>", -1120.0, -1380.0, 0.0, holds=False, n_images=80)
+
+    def decided(row: Row) -> str:
+        return replace(judged, verdict=Verdict(Origin.OPEN, (P, row))).decided_by
+
+    assert decided(product) == (
+        "rule 6: <alpha, alpha of scene half> -1120, lower bound -1380 not above 0; 4.3 half-widths below 0, "
+        "so not for lack of data"
+    )
+    assert "half-widths below 0.2" in decided(replace(product, rule=5, value=-0.3, low=-0.5, limit=0.2))
+    assert "lack" not in decided(replace(product, value=-200.0, low=-460.0))
+    assert "lack" not in decided(replace(product, rule=4))
+    assert "lack" not in decided(replace(product, value=2080.0, low=1750.0, holds=True))
+
+
 def test_what_is_missing_is_said_once_for_all_scales(judged):
     """With the command that runs it; a layer that is not the recommended one is marked."""
     blind = without(judged, Origin.NONE, BLIND, missing="run the same questions with a gray picture")
@@ -136,7 +153,14 @@ def test_a_report_says_how_far_its_rules_were_simulated(report, judged):
         "one layer, 100 pairs, or 200 of four an image (how often an axis of the scene is missed: also 40)"
         in page
     )
-    assert "an axis of the scene of .05 to .3, a word of at most .8. Stronger axes are beyond them." in page
+    assert (
+        "an axis of the scene of .05 to .3, a word of at most .8. Other numbers of pairs and stronger axes were not"
+        in page
+    )
+    assert "for what is left above a gray picture, of axes up to .7; beside other-image nothing was" in page
     assert ".22 (a trace of .05, a word of .3) and .31 (.1 and .8) of simulated studies ended with" in page
-    assert "In few dimensions, without such a trace, .026 and .042 did." in page
+    assert (
+        "In few dimensions (participation ratio 16 and 5), without such a trace, .026 and .042 did; a note"
+        in page
+    )
     assert "The bounds of rules 2 to 6 are not adjusted for the number of verdicts." in page

@@ -60,7 +60,7 @@ def robustness(
     output: Output,
 ) -> None:
     """Say whether a run's axes hang on the inner product, on its answers, on a wording, or on objects; ask no model."""
-    from vlmprobe.reports.robustness import READING, reasons, rows_in_full
+    from vlmprobe.reports.robustness import READING, READING_OF_SCENE, reasons, rows_in_full, scene_table
     from vlmprobe.study.pictured import BoxSources
     from vlmprobe.workflows.robustness import robustness as read_robustness
     from vlmprobe.workflows.robustness import split_list
@@ -83,7 +83,7 @@ def robustness(
         output.rows(rows_in_full(rows))
         return
     _print(output, rows)
-    for line in (*reasons(rows), *READING):
+    for line in (*reasons(rows), *READING, *(READING_OF_SCENE if scene_table(rows) else ())):
         workspace.console.say(line)
 
 

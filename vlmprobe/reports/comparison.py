@@ -37,8 +37,8 @@ MDE_SAYS = (
     "worlds), after Holm at its strictest"
 )
 MDE_KNOWN = (
-    "simulated for accuracy, coherence and a size of VD-EI of .3; not for signed VD-EI, slopes, several trainings or "
-    "sizes near 0, where it may be fewer"
+    "simulated for accuracy, coherence from .1 and from .5, and a size of VD-EI of .3; not for coherence from above "
+    ".5, the demo's deltas, signed VD-EI, slopes, several trainings or sizes near 0, where it may be fewer"
 )
 _ABOVE_SAYS = (
     "above_control: before and after are coherence minus the control's, and value is their difference with its "

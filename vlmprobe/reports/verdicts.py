@@ -38,6 +38,8 @@ READING = (
     "the layer is chosen on the same pairs; p allows for that, the bounds do not",
     "the bounds of rules 2 to 6 are not adjusted for the number of verdicts",
 )
+#: Rules of a cosine and of an inner product: unlike squared lengths, these may lie below their limit in truth.
+_SIGNED = (5, 6)
 #: In place of a rule's number: a row that decides nothing.
 _BESIDE = "beside"
 
@@ -220,7 +222,18 @@ def _condition(row: Row) -> str:
         sign = "<=" if row.holds else ">"
         return f"{row.statistic} is {p_value(row.value)} {sign} {row.limit:g}"
     value, low = _digits(row, row.value), _digits(row, row.low)
-    return f"{row.statistic} {value}, lower bound {low} {'' if row.holds else 'not '}above {row.limit:g}"
+    says = f"{row.statistic} {value}, lower bound {low} {'' if row.holds else 'not '}above {row.limit:g}"
+    return f"{says}{_far_below(row)}"
+
+
+def _far_below(row: Row) -> str:
+    """Say that a signed value is below its limit by more than noise, which more pairs would hardly change."""
+    if row.holds or row.rule not in _SIGNED or row.value is None or row.low is None:
+        return ""
+    half_width = row.value - row.low
+    if half_width <= 0 or row.limit - row.value <= half_width:
+        return ""
+    return f"; {(row.limit - row.value) / half_width:.1f} half-widths below {row.limit:g}, so not for lack of data"
 
 
 def _as_it_is(row: Row, value: float | None) -> float | None:  # noqa: ARG001 - as _digits
