@@ -1,8 +1,7 @@
 """Makes the tables of "Is it space?" from the committed results of its studies.
 
-``python docs/controls_page.py`` reads ``docs/results/controls/*.csv`` (see ``docs/controls_studies.py`` and
-``docs/controls_null_3.py``) and fills the marked places of ``docs/controls.md``. A test holds the page against the
-results.
+``python docs/controls_page.py`` reads ``docs/results/controls/*.csv`` (see ``docs/controls_studies.py``) and fills the
+marked places of ``docs/controls.md``. A test holds the page against the results.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-from controls_null_3 import null_3_table, read_null_3
 from controls_plan import KEYS, all_studies, name_of
 from page_tables import fill_marked, markdown
 
@@ -271,7 +269,6 @@ def fill(page: str, folder: Path = RESULTS) -> str:
         "blind": blind_table(random),
         "notices": notices_table(lies),
         "lies": lies_table(lies),
-        "null 3": null_3_table(read_null_3(folder)),
     }
     return fill_marked(page, blocks, PAGE.name)
 
